@@ -1,0 +1,130 @@
+#!/bin/bash
+# Brings the machine to the wanted state, stage by stage, and keeps it there. Every stage can be
+# run again at any time. It says on standard error why it failed (or what is not quite right), and
+# exits with 78 where somebody has to help; either way it is tried again, in growing pauses.
+set -u
+# shellcheck source=/dev/null
+. /opt/openclaw/settings.env
+
+lib=/usr/local/lib/openclaw
+errors=/run/openclaw/stage.err
+# Each stage with the status under which it is reported.
+stages=(disk.sh:starting swap.sh:starting docker.sh:starting secrets.py:secrets image.sh:image verify.sh:verify start.sh:start)
+
+failing=-1         # the stage that failed last: until it passes, the report stays with it
+failing_since=0
+pause=5
+
+# Not $SECONDS, which jumps with the clock when the time is first set.
+now() {
+    cut -d . -f 1 /proc/uptime
+}
+
+container() {
+    # By label: compose itself needs the secrets to name its containers.
+    timeout 20 docker ps -aq --filter label=com.docker.compose.project=openclaw \
+        --filter label=com.docker.compose.service=openclaw-gateway --filter label=com.docker.compose.oneoff=False
+}
+
+stop_gateway() {
+    local id
+    id=$(container)
+    # shellcheck disable=SC2086 # one word a container
+    [ -z "$id" ] || timeout 90 docker stop -t 60 $id >/dev/null || timeout 30 docker kill $id >/dev/null
+}
+
+run_stages() {
+    local i name status line code
+    notes=
+    for i in "${!stages[@]}"; do
+        IFS=: read -r name status <<<"${stages[i]}"
+        if [ "$i" -gt "$failing" ]; then
+            failing=-1
+            "$lib/report.sh" "$status" "$trouble"
+        fi
+        "$lib/$name" 2>"$errors"
+        code=$?
+        cat "$errors" >&2
+        line=$(grep . "$errors" | tail -n 1)
+        if [ "$code" -ne 0 ]; then
+            if [ "$failing" -ne "$i" ]; then
+                failing=$i
+                failing_since=$(now)
+                pause=5
+            fi
+            # What has not passed by itself for so long will hardly do so.
+            if [ "$code" -eq 78 ] || [ $(($(now) - failing_since)) -ge 900 ]; then
+                status=failed
+            fi
+            trouble=
+            "$lib/report.sh" "$status" "${name%.*}: ${line:-exit code $code}"
+            return 1
+        fi
+        [ -z "$line" ] || notes="${notes:+$notes; }$line"
+    done
+    failing=-1
+    trouble=
+}
+
+# The reason why the gateway has to be started again, or nothing.
+look() {
+    local id state
+    id=$(container) || { echo "Docker is away"; return; }
+    [ -n "$id" ] || { echo "the gateway's container is gone"; return; }
+    state=$(timeout 20 docker inspect -f '{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}} {{.State.ExitCode}}' "$id")
+    case $state in
+    running\ unhealthy*) echo "the gateway is unhealthy" ;;
+    running\ starting*) ;;
+    running*)
+        curl -fsS --noproxy '*' -o /dev/null -m 10 "http://127.0.0.1:$OPENCLAW_PORT/startupz" 2>/dev/null ||
+            echo "the gateway does not answer"
+        ;;
+    *) echo "the gateway stopped (exit code ${state##* })" ;;
+    esac
+}
+
+# Returns once the gateway needs the stages again, with the reason in `trouble`.
+watch() {
+    local bad_since='' started now_wrong
+    started=$(now)
+    while :; do
+        sleep 15
+        "$lib/metadata-guard.sh" || true
+        now_wrong=$(look)
+        if [ -z "$now_wrong" ]; then
+            bad_since=
+            "$lib/report.sh" ready "$notes"
+            # What has run this long is no crash loop.
+            [ $(($(now) - started)) -lt 600 ] || pause=5
+            continue
+        fi
+        : "${bad_since:=$(now)}"
+        case $now_wrong in
+        *unhealthy | *"not answer")
+            # It may be busy, or at its own restart: some minutes are granted.
+            if [ $(($(now) - bad_since)) -lt 180 ]; then
+                [ $(($(now) - bad_since)) -lt 45 ] || "$lib/report.sh" start "$now_wrong"
+                continue
+            fi
+            stop_gateway
+            ;;
+        esac
+        trouble=$now_wrong
+        return
+    done
+}
+
+trap 'stop_gateway; exit 0' TERM
+install -d -m 0700 /run/openclaw
+trouble=
+while :; do
+    if run_stages; then
+        "$lib/report.sh" ready "$notes"
+        "$lib/cleanup.sh" || true
+        watch
+        echo "$trouble" >&2
+        "$lib/report.sh" start "$trouble"
+    fi
+    sleep "$pause"
+    pause=$((pause * 2 < 300 ? pause * 2 : 300))
+done

@@ -1,0 +1,99 @@
+#!/bin/sh
+# The state's folder, on the data disk where one is configured. A disk is formatted only if there
+# is truly nothing on it, and without its disk nothing is ever started on the boot disk instead.
+set -eu
+# shellcheck source=/dev/null
+. /opt/openclaw/settings.env
+
+root=/var/lib/openclaw
+label=openclaw
+# On the boot disk: says that a disk that we found blank is being formatted, and with which UUID.
+formatting=/var/lib/openclaw-boot/formatting
+
+# 78 (EX_CONFIG): trying again is not enough, somebody has to help.
+help_needed() {
+    echo "$*" >&2
+    exit 78
+}
+
+found() {
+    blkid -p -o value -s "$1" "$device" 2>/dev/null || true
+}
+
+has_no_signature() {
+    signatures=$(wipefs -n "$device") && [ -z "$signatures" ] && [ -z "$(found TYPE)$(found PTTYPE)" ]
+}
+
+# A loss of power while we format leaves half a file system on a disk that was blank. It is ours to
+# format again while its superblock has our UUID and no time of a mount (s_mtime), or is not there.
+is_our_unfinished() {
+    [ -s "$formatting" ] || return 1
+    has_no_signature && return 0
+    [ "$(found UUID)" = "$(cat "$formatting")" ] && [ "$(od -An -tu4 -j 1068 -N 4 "$device" | tr -d ' ')" = 0 ]
+}
+
+is_blank() {
+    size=$(blockdev --getsize64 "$device")
+    [ "$size" -ge 16777216 ] && has_no_signature && cmp -s -n 1048576 "$device" /dev/zero
+}
+
+format() {
+    uuid=$(cat /proc/sys/kernel/random/uuid)
+    mkdir -p "${formatting%/*}"
+    echo "$uuid" >"$formatting.new"
+    sync "$formatting.new"
+    mv "$formatting.new" "$formatting"
+    sync "${formatting%/*}"
+    mkfs.ext4 -q -F -m 0 -L "$label" -U "$uuid" "$device"
+    sync "$device"
+    rm "$formatting"
+    sync "${formatting%/*}"
+}
+
+mount_disk() {
+    device=/dev/disk/by-id/google-$OPENCLAW_DATA_DISK
+    waited=0
+    until [ -b "$device" ]; do
+        [ "$waited" -lt 30 ] || help_needed "data disk $OPENCLAW_DATA_DISK is not attached (no $device)"
+        waited=$((waited + 1))
+        sleep 1
+    done
+
+    if mountpoint -q "$root"; then
+        [ "$(findmnt -n -o MAJ:MIN --mountpoint "$root" | tr -d ' ')" = "$(lsblk -dn -o MAJ:MIN "$device" | tr -d ' ')" ] ||
+            help_needed "something other than data disk $OPENCLAW_DATA_DISK is mounted at $root"
+    else
+        mkdir -p "$root"
+        [ -z "$(ls -A "$root")" ] ||
+            help_needed "$root on the boot disk is not empty, and data disk $OPENCLAW_DATA_DISK would hide it: move its content away"
+        # Not even Docker, which makes missing folders by itself, can put state on the boot disk now.
+        chattr +i "$root" 2>/dev/null || true
+
+        if is_our_unfinished || is_blank; then
+            format
+        fi
+        if [ "$(found TYPE)" != ext4 ]; then
+            signatures=$(wipefs -n -i -O TYPE "$device" | sort -u | tr '\n' ' ')
+            help_needed "data disk $OPENCLAW_DATA_DISK is neither blank nor ext4 (it has: ${signatures:-unknown data}): not touched"
+        fi
+        [ "$(found LABEL)" = "$label" ] ||
+            help_needed "data disk $OPENCLAW_DATA_DISK is an ext4 with the label '$(found LABEL)' instead of '$label': not touched"
+        code=0
+        e2fsck -p "$device" || code=$?
+        [ "$code" -lt 4 ] ||
+            help_needed "the file system of data disk $OPENCLAW_DATA_DISK needs a repair by hand: e2fsck $device"
+        mount -t ext4 -o noatime,nosuid,nodev "$device" "$root"
+    fi
+    resize2fs "$device" >/dev/null 2>&1 ||
+        echo "the file system of data disk $OPENCLAW_DATA_DISK could not be grown" >&2
+}
+
+if [ -n "$OPENCLAW_DATA_DISK" ]; then
+    mount_disk
+else
+    mkdir -p "$root"
+    chattr -i "$root" 2>/dev/null || true
+fi
+# Closed at the top: a user of the host with uid 1000 is not the gateway's.
+install -d -m 0700 "$root" "$root/secrets"
+install -d -m 0700 -o 1000 -g 1000 "$root/config" "$root/workspace" "$root/auth-profile-secrets"

@@ -1,0 +1,74 @@
+#!/bin/sh
+# Docker engine, Compose and buildx, running. Cloud-init installs them first; this repairs what a
+# late network, a held lock or a loss of power left undone.
+set -eu
+# shellcheck source=/dev/null
+. /opt/openclaw/settings.env
+
+key=/etc/apt/keyrings/docker.asc
+fingerprint=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
+
+case $OPENCLAW_OS in
+debian-12) packages="docker-ce docker-ce-cli containerd.io docker-buildx-plugin docker-compose-plugin" ;;
+debian-13) packages="docker.io docker-cli docker-compose docker-buildx" ;;
+ubuntu-24.04) packages="docker.io docker-compose-v2 docker-buildx" ;;
+*) echo "no Docker packages known for $OPENCLAW_OS" >&2; exit 78 ;;
+esac
+packages="$packages iptables curl ca-certificates"
+# Docker's builder calls the host's git for a source that is a repository.
+[ "$OPENCLAW_STRATEGY" != source ] || packages="$packages git"
+
+# By what works, not by package: whoever brought Docker in another way needs nothing installed.
+is_installed() {
+    for command in dockerd curl iptables; do
+        command -v "$command" >/dev/null || return 1
+    done
+    [ "$OPENCLAW_STRATEGY" != source ] || command -v git >/dev/null || return 1
+    docker compose version >/dev/null 2>&1 && docker buildx version >/dev/null 2>&1
+}
+
+aptget() {
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+# The last line that apt marks as an error: what it says before is progress.
+quote_error() {
+    grep -E '^(E|Err|W): ?' "$1" | tail -n 1 | cut -c 1-200
+}
+
+install_packages() {
+    log=/run/openclaw/apt.log
+    if [ "$OPENCLAW_OS" = debian-12 ] && command -v gpg >/dev/null; then
+        # Exactly this one primary key: a second in the file would be trusted as much.
+        primary=$(gpg --batch --show-keys --with-colons "$key" 2>/dev/null |
+            awk -F: '$1 == "pub" { want = 1 } $1 == "fpr" && want { print $10; want = 0 }')
+        [ "$primary" = "$fingerprint" ] || { echo "$key is not Docker's key $fingerprint" >&2; exit 78; }
+    fi
+    # Fails harmlessly while another holds the lock: apt-get waits for that below.
+    DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold || true
+    # shellcheck disable=SC2086 # one word a package
+    if aptget update >"$log" 2>&1 && aptget --fix-broken install >>"$log" 2>&1 && aptget --no-install-recommends install $packages >>"$log" 2>&1; then
+        return
+    fi
+    cat "$log"
+    echo "Docker could not be installed: $(quote_error "$log")" >&2
+    exit 1
+}
+
+start() {
+    timeout 30 docker info >/dev/null 2>&1 && return
+    # systemd refuses what was started too often, and this is tried for as long as it takes.
+    systemctl reset-failed docker.service docker.socket containerd.service 2>/dev/null || true
+    timeout 300 systemctl start docker.service >/dev/null 2>&1 || true
+    timeout 30 docker info >/dev/null 2>&1
+}
+
+is_installed || install_packages
+start && exit 0
+if [ -n "$(dpkg --audit)" ]; then
+    install_packages
+    start && exit 0
+fi
+echo "Docker does not start: see journalctl -u docker" >&2
+exit 1

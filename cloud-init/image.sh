@@ -1,0 +1,100 @@
+#!/bin/bash
+# The image that docker-compose.yml runs, on this machine. Nothing is fetched that is already here.
+set -euo pipefail
+# shellcheck source=/dev/null
+. /opt/openclaw/settings.env
+
+log=/run/openclaw/image.log
+# On the boot disk, as the images are: which boot began to make the image that is not finished.
+making=/var/lib/openclaw-boot/making
+boot=$(cat /proc/sys/kernel/random/boot_id)
+
+exists() {
+    docker image inspect "$1" >/dev/null 2>&1
+}
+
+# Docker does not flush the layers that it writes. A loss of power can leave an image, or a cached
+# layer, that has its name and not all of its content: what was in the making then is made anew.
+drop_torn() {
+    echo "an image was in the making when the machine stopped: it is made anew"
+    if [ -z "$(docker ps -aq)" ] && [ -z "$(docker volume ls -q)" ]; then
+        # Nothing here but layers. Docker has no other way to drop those that no image names yet.
+        root=$(docker info -f '{{.DockerRootDir}}')
+        systemctl stop docker.socket docker.service
+        find "${root:?}" -mindepth 1 -maxdepth 1 -exec rm -rf {} +
+        systemctl start docker.service
+    fi
+    docker image rm -f "$OPENCLAW_IMAGE" ${OPENCLAW_SOURCE_IMAGE:+"$OPENCLAW_SOURCE_IMAGE"} >/dev/null 2>&1 || true
+    docker builder prune -af >/dev/null 2>&1 || true
+}
+
+# The line that decides: the failing step with the last thing it said, or the builder's own error.
+decisive_line() {
+    awk '/^ > /    { step = substr($0, 4, 160); said = ""; inside = 1; next }
+         /^-----/  { inside = 0 }
+         inside && NF { said = $0; sub(/^[0-9.]+ /, "", said) }
+         /^(ERROR|Error|error|failed)/ { last = $0; sub(/^ERROR: failed to solve: /, "", last) }
+         NF        { any = $0 }
+         END       { print (step ? step " " : "") (said ? said : last ? last : any) }' "$log" | cut -c 1-380
+}
+
+fail() {
+    local why code=1
+    why=$(decisive_line)
+    # A checksum that does not match is nobody's passing weakness.
+    if grep -Eqi 'has SHA-256 .* is locked|digest mismatch|did NOT match|checksum mismatch|: FAILED$' "$log"; then
+        code=78
+    elif grep -q 'exit code: 137' "$log"; then
+        why="out of memory (building OpenClaw from source takes 6 GB): $why"
+    fi
+    echo "$1: $why" >&2
+    exit "$code"
+}
+
+build() {
+    BUILDKIT_PROGRESS=plain docker build -t "$1" "$2" 2>&1 | tee "$log" || fail "build of $1"
+}
+
+# Google's registries take the VM's own token. It goes from pipe to pipe into memory.
+log_in() {
+    local host=${OPENCLAW_IMAGE%%/*}
+    case $host in
+    *.pkg.dev | gcr.io | *.gcr.io) ;;
+    *) return 0 ;;
+    esac
+    export DOCKER_CONFIG=/run/openclaw/docker
+    trap 'rm -rf "$DOCKER_CONFIG"' EXIT
+    install -d -m 0700 "$DOCKER_CONFIG"
+    curl -fsS --noproxy '*' -m 15 -H 'Metadata-Flavor: Google' \
+        "${OPENCLAW_METADATA_URL:-http://metadata.google.internal}/computeMetadata/v1/instance/service-accounts/default/token" |
+        sed -n 's/.*"access_token" *: *"\([^"]*\)".*/\1/p' |
+        docker login -u oauth2accesstoken --password-stdin "https://$host" 2>&1 ||
+        echo "no login at $host: pulling without"
+}
+
+mkdir -p "${making%/*}"
+if [ -e "$making" ] && [ "$(cat "$making")" != "$boot" ]; then
+    drop_torn
+    rm -f "$making"
+fi
+if exists "$OPENCLAW_IMAGE" && [ ! -e "$making" ]; then
+    exit 0
+fi
+echo "$boot" >"$making"
+sync "$making" "${making%/*}"
+if ! exists "$OPENCLAW_IMAGE"; then
+    case $OPENCLAW_STRATEGY in
+    registry)
+        log_in
+        docker pull -q "$OPENCLAW_IMAGE" 2>&1 | tee "$log" || fail "pull of $OPENCLAW_IMAGE"
+        ;;
+    source)
+        exists "$OPENCLAW_SOURCE_IMAGE" || build "$OPENCLAW_SOURCE_IMAGE" "$OPENCLAW_SOURCE_REPO#$OPENCLAW_SOURCE_COMMIT"
+        build "$OPENCLAW_IMAGE" /opt/openclaw
+        ;;
+    *) build "$OPENCLAW_IMAGE" /opt/openclaw ;;
+    esac
+fi
+sync
+rm -f "$making"
+sync "${making%/*}"

@@ -1,0 +1,81 @@
+#!/bin/bash
+# The gateway's container, started and waited for. Its configuration is made by OpenClaw's own
+# onboarding, once; afterwards it belongs to the user.
+set -euo pipefail
+# shellcheck source=/dev/null
+. /opt/openclaw/settings.env
+
+lib=/usr/local/lib/openclaw
+state=/var/lib/openclaw
+service=openclaw-gateway
+log=/run/openclaw/start.log
+cd /opt/openclaw
+
+# In a container of the gateway's service, without its ports: openclaw-cli joins the network of a
+# gateway that runs, and there is none yet.
+cli() {
+    timeout 600 docker compose run --rm -T --no-deps "$service" node dist/index.js "$@" </dev/null >"$log" 2>&1
+}
+
+# Onboarding saves more than once. While this mark is there it has not come to its end, the gateway
+# has never run, and what lies there is nobody's work.
+onboard() {
+    if [ -e "$state/config/openclaw.json" ] && [ ! -e "$state/onboarding" ]; then
+        return
+    fi
+    : >"$state/onboarding"
+    sync "$state/onboarding" "$state"
+    rm -f "$state/config/openclaw.json"
+    cli onboard --non-interactive --accept-risk --skip-health --mode local --auth-choice "$OPENCLAW_AUTH_CHOICE" \
+        --secret-input-mode ref --gateway-auth token --gateway-token-ref-env OPENCLAW_GATEWAY_TOKEN \
+        --gateway-bind lan --skip-channels --no-install-daemon ||
+        { echo "onboarding failed with exit code $? (see $log)" >&2; exit 1; }
+    [ -s "$state/config/openclaw.json" ] || { echo "onboarding left no openclaw.json (see $log)" >&2; exit 1; }
+    sync -f "$state"
+    rm "$state/onboarding"
+    sync "$state"
+}
+
+# Once each: a channel that its user removed later stays removed. One that cannot be added is
+# reported and tried again at the next start: it does not keep the gateway down.
+add_channels() {
+    local channel
+    for channel in $OPENCLAW_CHANNELS; do
+        [ -e "$state/channels-added/$channel" ] && continue
+        if cli channels add --channel "$channel" --use-env; then
+            mkdir -p "$state/channels-added"
+            : >"$state/channels-added/$channel"
+        else
+            echo "channel $channel could not be added: see $log" >&2
+        fi
+    done
+}
+
+wait_for_startup() {
+    local container waited=0 seen
+    container=$(docker compose ps -aq "$service")
+    until curl -fsS --noproxy '*' -o /dev/null -m 5 "http://127.0.0.1:$OPENCLAW_PORT/startupz" 2>/dev/null; do
+        seen=$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}' "$container")
+        case $seen in
+        running* | created*) ;;
+        *" 78 "*) echo "the gateway cannot use this state safely (exit code 78): see docker compose logs" >&2; exit 78 ;;
+        *true) echo "the gateway ran out of memory" >&2; exit 1 ;;
+        *) echo "the gateway stopped while starting ($seen): see docker compose logs" >&2; exit 1 ;;
+        esac
+        waited=$((waited + 3))
+        if [ "$waited" -ge 1200 ]; then
+            docker compose stop -t 60 "$service" >/dev/null 2>&1 || true
+            echo "the gateway did not finish its start within 20 minutes: see docker compose logs" >&2
+            exit 1
+        fi
+        sleep 3
+    done
+}
+
+# Here too, not only before Docker: no container runs without the guard.
+"$lib/metadata-guard.sh"
+onboard
+add_channels
+timeout 300 docker compose up -d --no-build --pull never --remove-orphans "$service" >"$log" 2>&1 ||
+    { echo "compose up: $(tail -n 1 "$log")" >&2; exit 1; }
+wait_for_startup

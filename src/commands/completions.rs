@@ -1,0 +1,15 @@
+//! `bake completions`: a script for the shell.
+
+use clap::CommandFactory;
+use clap_complete::{Shell, generate};
+
+use super::console::Console;
+use super::{Done, Failure};
+use crate::cli::Cli;
+
+pub(super) fn run(shell: Shell, console: &mut Console) -> Result<Done, Failure> {
+    let mut script = Vec::new();
+    generate(shell, &mut Cli::command(), "bake", &mut script);
+    console.result(&String::from_utf8_lossy(&script))?;
+    Ok(Done::Clean)
+}

@@ -1,0 +1,78 @@
+//! Standard output and standard error, with or without colours.
+
+use std::io::{self, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use serde::Serialize;
+
+use crate::cli::{Cli, Color};
+use crate::diagnostics::{Problems, terminal};
+
+pub(super) struct Console {
+    results: AutoStream<io::Stdout>,
+    messages: AutoStream<io::Stderr>,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Console {
+    pub(super) fn new(cli: &Cli) -> Self {
+        let choice = match cli.color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        let (results, messages) = (io::stdout(), io::stderr());
+        // `Auto` asks each stream whether it is a terminal, and the environment for NO_COLOR.
+        Self {
+            results: AutoStream::new(results, choice),
+            messages: AutoStream::new(messages, choice),
+            quiet: cli.quiet,
+            verbose: cli.verbose,
+        }
+    }
+
+    /// A result, as it is.
+    pub(super) fn result(&mut self, text: &str) -> io::Result<()> {
+        self.results.write_all(text.as_bytes())?;
+        self.results.flush()
+    }
+
+    /// A result as one JSON document.
+    pub(super) fn json<T: Serialize>(&mut self, document: &T) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(document)?;
+        text.push('\n');
+        self.result(&text)
+    }
+
+    /// A sentence beside the result, unless the user wants none.
+    pub(super) fn note(&mut self, text: &str) {
+        if !self.quiet {
+            self.message(text);
+        }
+    }
+
+    /// A sentence for those who want to know more.
+    pub(super) fn detail(&mut self, text: &str) {
+        if self.verbose {
+            self.message(text);
+        }
+    }
+
+    /// Errors and warnings with their places.
+    pub(super) fn problems(&mut self, problems: &Problems) {
+        if !problems.is_empty() {
+            self.message(terminal::render(problems, true).trim_end());
+        }
+    }
+
+    /// Why the command could not do its work.
+    pub(super) fn error(&mut self, message: &str) {
+        self.message(&format!("error: {message}"));
+    }
+
+    /// Where standard error is gone, nobody is left to be told.
+    fn message(&mut self, text: &str) {
+        let _ = writeln!(self.messages, "{text}");
+    }
+}

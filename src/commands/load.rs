@@ -1,0 +1,192 @@
+//! The project's three files from a folder, or the built-in ones where it has none.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source};
+use crate::digest::Sha256;
+use crate::lock::{self, Lock, MENDED_BY};
+use crate::project::catalog::Catalog;
+use crate::project::spec::Spec;
+use crate::project::{Project, defaults, manifest, spec};
+use crate::yaml;
+
+use super::Failure;
+
+pub(super) const SPEC: &str = "bake.yaml";
+pub(super) const LOCK: &str = "bake.lock";
+
+/// A project, its lock as the file has it, and where both came from.
+pub(super) struct Loaded {
+    pub(super) project: Project,
+    /// The lock; what stands against it, apart from the rest, since `bake lock` makes it anew.
+    pub(super) lock: Result<LoadedLock, Problems>,
+    /// Whether the folder has no project, and the built-in one stands in.
+    pub(super) builtin: bool,
+    pub(super) problems: Problems,
+}
+
+pub(super) struct LoadedLock {
+    pub(super) lock: Lock,
+    pub(super) digest: Sha256,
+    pub(super) place: Place,
+}
+
+impl Loaded {
+    /// The lock, where it is there and fits; beside it the project and all warnings.
+    pub(super) fn fitting(mut self) -> Result<(Project, LoadedLock, Problems), Problems> {
+        match self.lock {
+            Ok(locked) => {
+                // Wrong input would be told a second time as a difference.
+                if !self.problems.has_errors() {
+                    lock::fit(&locked.lock, &self.project, &locked.place, &mut self.problems);
+                }
+                let (found, warnings) = self.problems.unless_errors((self.project, locked))?;
+                Ok((found.0, found.1, warnings))
+            }
+            Err(problems) => {
+                self.problems.extend(problems);
+                Err(self.problems)
+            }
+        }
+    }
+}
+
+/// Reads whatever there is below `dir`.
+///
+/// # Errors
+/// Where spec or manifest could not be read at all; else problems come with what was read.
+pub(super) fn load(dir: &Path) -> Result<Loaded, Failure> {
+    if !dir.is_dir() {
+        return Err(Failure::Argument(format!("{}: there is no such folder", dir.display())));
+    }
+    let mut problems = Problems::default();
+    // A link that leads nowhere is a mistake, not an empty folder.
+    let builtin = fs::symlink_metadata(dir.join(SPEC)).is_err();
+    let spec = if builtin {
+        spec::read(Source::new(SPEC, defaults::SPEC), &mut problems)
+    } else {
+        file(dir, SPEC, &mut problems).and_then(|source| spec::read(source, &mut problems))
+    };
+    let manifest = manifest(dir, spec.as_ref(), builtin, &mut problems);
+    let lock = locked(dir, builtin);
+    let (Some(spec), Some(manifest)) = (spec, manifest) else {
+        problems.extend(lock.err().unwrap_or_default());
+        return Err(problems.into());
+    };
+    let project = Project::new(spec, manifest, &mut problems);
+    Ok(Loaded { project, lock, builtin, problems })
+}
+
+fn manifest(
+    dir: &Path,
+    spec: Option<&Spec>,
+    builtin: bool,
+    problems: &mut Problems,
+) -> Option<manifest::Manifest> {
+    let default = "images/binaries.yaml";
+    let named = spec.map(|spec| &spec.image.binaries);
+    let name = named.map_or(default, |path| path.as_str());
+    let source = if builtin {
+        if dir.join(name).exists() {
+            problems.push(
+                Diagnostic::warning(
+                    Code::MissingFile,
+                    format!("{name} is not read: there is no {SPEC} beside it"),
+                )
+                .help("run `bake init` in an empty folder, and take its bake.yaml"),
+            );
+        }
+        Source::new(name, defaults::MANIFEST)
+    } else {
+        if !dir.join(name).exists() {
+            problems.push(
+                missing(name)
+                    .at(named.and_then(|named| named.place.clone()))
+                    .help("write it, `version: 1` and `binaries: []` at the least; `bake init` shows one"),
+            );
+            return None;
+        }
+        file(dir, name, problems)?
+    };
+    manifest::read(source, Catalog::builtin(), problems)
+}
+
+fn locked(dir: &Path, builtin: bool) -> Result<LoadedLock, Problems> {
+    let mut problems = Problems::default();
+    let source = if builtin {
+        Some(Source::new(LOCK, defaults::LOCK))
+    } else if fs::symlink_metadata(dir.join(LOCK)).is_err() {
+        problems.push(missing(LOCK).help(MENDED_BY));
+        None
+    } else {
+        file(dir, LOCK, &mut problems)
+    };
+    let Some(source) = source else { return Err(problems) };
+    let digest = Sha256::of(source.text());
+    match lock::read(source, &mut problems) {
+        Some((lock, place)) => Ok(LoadedLock { lock, digest, place }),
+        None => Err(problems),
+    }
+}
+
+fn missing(name: &str) -> Diagnostic {
+    Diagnostic::error(Code::MissingFile, format!("{name} is missing"))
+}
+
+/// A text file of the project, of a size that anyone could have written.
+fn file(dir: &Path, name: &str, problems: &mut Problems) -> Option<Source> {
+    let unreadable = |what: &str| {
+        Diagnostic::error(Code::MissingFile, format!("{name} cannot be read: {what}"))
+            .help("it must be a readable file")
+    };
+    let path = dir.join(name);
+    // Opening a pipe would wait for its writer.
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => {
+            problems.push(unreadable("not a file"));
+            return None;
+        }
+        Err(error) => {
+            problems.push(unreadable(&error.to_string()));
+            return None;
+        }
+    }
+    let mut bytes = Vec::new();
+    let limit = yaml::LARGEST as u64 + 1;
+    if let Err(error) = File::open(&path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
+        problems.push(unreadable(&error.to_string()));
+        return None;
+    }
+    if bytes.len() > yaml::LARGEST {
+        problems.push(
+            Diagnostic::error(
+                Code::InputTooLarge,
+                format!("{name} has more than {} MiB", yaml::LARGEST >> 20),
+            )
+            .help("no project needs that much: is it the right file?"),
+        );
+        return None;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(Source::new(name, text)),
+        Err(error) => {
+            problems.push(not_text(name, &error));
+            None
+        }
+    }
+}
+
+fn not_text(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
+    let at = error.utf8_error().valid_up_to();
+    let text = String::from_utf8_lossy(error.as_bytes());
+    let mut source = Source::new(name, text.clone());
+    // What could not be read could be anything, a secret among it.
+    source.hide([0..text.len()]);
+    Diagnostic::error(Code::NotText, format!("{name} is not UTF-8"))
+        .at(Place { source: Arc::new(source), span: at..at + 1 })
+        .help("save it as UTF-8; the line is not shown")
+}

@@ -1,0 +1,14 @@
+//! `bake man`: the manual page.
+
+use clap::CommandFactory;
+
+use super::console::Console;
+use super::{Done, Failure};
+use crate::cli::Cli;
+
+pub(super) fn run(console: &mut Console) -> Result<Done, Failure> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    console.result(&String::from_utf8_lossy(&page))?;
+    Ok(Done::Clean)
+}

@@ -1,0 +1,109 @@
+//! One file a command: load, call, print, exit code. The only place that prints, and the only one
+//! where the pure half of the program meets files.
+
+mod catalog;
+mod check;
+mod completions;
+mod console;
+mod init;
+mod load;
+mod lock;
+mod man;
+mod render;
+mod schema;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::diagnostics::Problems;
+use crate::write;
+use console::Console;
+
+/// How a command ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    /// All is right.
+    Clean,
+    /// It found something: a difference, a stale lock.
+    Finding,
+}
+
+/// Why a command could not do its work.
+enum Failure {
+    /// The input is wrong.
+    Input(Problems),
+    /// An argument is wrong.
+    Argument(String),
+    /// Something else stands in the way.
+    Other(String),
+    /// The reader of the output went away, which is no failure of ours.
+    ClosedPipe,
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Input(problems)
+    }
+}
+
+impl From<write::Error> for Failure {
+    fn from(error: write::Error) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            _ => Self::Other(format!("cannot print: {error}")),
+        }
+    }
+}
+
+/// Runs the program with these arguments, the first being its name. Returns its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let mut console = Console::new(&cli);
+    match dispatch(&cli, &mut console) {
+        Ok(Done::Clean) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Ok(Done::Finding) => ExitCode::from(1),
+        Err(Failure::Input(problems)) => {
+            console.problems(&problems);
+            ExitCode::from(2)
+        }
+        Err(Failure::Argument(message)) => {
+            console.error(&message);
+            ExitCode::from(2)
+        }
+        Err(Failure::Other(message)) => {
+            console.error(&message);
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
+    let dir = &cli.directory;
+    match &cli.command {
+        Command::Init { dir: target } => {
+            init::run(target.as_ref().map_or(dir.clone(), |target| dir.join(target)).as_path(), console)
+        }
+        Command::Check { json } => check::run(dir, *json, console),
+        Command::Catalog { json } => catalog::run(*json, console),
+        Command::Lock(options) => lock::run(dir, options, console),
+        Command::Render(options) => render::run(dir, options, console),
+        Command::Schema { file } => schema::run(*file, console),
+        Command::Completions { shell } => completions::run(*shell, console),
+        Command::Man => man::run(console),
+    }
+}

@@ -1,0 +1,20 @@
+//! `bake schema`: the JSON Schema of a file, for editors.
+
+use schemars::schema_for;
+
+use super::console::Console;
+use super::{Done, Failure};
+use crate::cli::SchemaOf;
+use crate::lock::RawLock;
+use crate::project::manifest::RawManifest;
+use crate::project::spec::raw;
+
+pub(super) fn run(file: SchemaOf, console: &mut Console) -> Result<Done, Failure> {
+    let schema = match file {
+        SchemaOf::Spec => schema_for!(raw::Spec),
+        SchemaOf::Manifest => schema_for!(RawManifest),
+        SchemaOf::Lock => schema_for!(RawLock),
+    };
+    console.json(&schema)?;
+    Ok(Done::Clean)
+}

@@ -1,0 +1,57 @@
+//! The codes of all diagnostics. Each has a paragraph in `docs/errors.md`; a test holds the two
+//! lists against each other.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($variant:ident = $text:literal, $meaning:literal;)*) => {
+        /// What kind of problem a diagnostic is about.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The code as users see it and as `docs/errors.md` lists it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+    };
+}
+
+codes! {
+    AmbiguousSource = "ambiguous-source", "A binary names two sources, or a key that its source does not have.";
+    ArchMismatch = "arch-mismatch", "Machine type and architecture do not fit.";
+    BadPlaceholder = "bad-placeholder", "A `{…}` that is not known where it stands.";
+    BadValue = "bad-value", "A value that is not of the form asked for.";
+    BundleTooLarge = "bundle-too-large", "The user-data does not fit into Compute Engine's metadata.";
+    BundleNearLimit = "bundle-near-limit", "The user-data comes near to the limit of one metadata value.";
+    Contradiction = "contradiction", "Two settings that cannot both hold.";
+    Duplicate = "duplicate", "The same key or name twice.";
+    FreeTier = "free-tier", "The free tier's machine type, outside the free tier's limits.";
+    InputTooLarge = "input-too-large", "A file beyond the size that is read.";
+    LiteralSecret = "literal-secret", "A secret's value where only its source may stand.";
+    MachineTooSmall = "machine-too-small", "Not enough memory for the chosen strategy.";
+    MissingFile = "missing-file", "A file of the project that is not there.";
+    MissingKey = "missing-key", "A key that must be there.";
+    NoBuildForArch = "no-build-for-arch", "A tool without a build for the chosen architecture.";
+    NotText = "not-text", "A file that is not UTF-8.";
+    NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
+    ReservedName = "reserved-name", "A name that the rendered files use themselves.";
+    StaleLock = "stale-lock", "The lock does not fit spec and manifest.";
+    UnknownKey = "unknown-key", "A key that does not exist.";
+    UnknownMachine = "unknown-machine", "A machine type whose memory is not known here.";
+    UnknownTool = "unknown-tool", "A tool that the catalog does not have.";
+    UnsupportedVersion = "unsupported-version", "A file format version that this release does not read.";
+    WrongType = "wrong-type", "A value of another type than asked for.";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

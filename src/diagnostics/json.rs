@@ -1,0 +1,47 @@
+//! Diagnostics for programs.
+
+use serde::Serialize;
+
+use super::{Diagnostic, Place, Problems, Severity};
+
+/// One diagnostic as `--json` prints it. Lines and columns count from 1, columns in characters.
+#[derive(Serialize)]
+pub struct Record<'a> {
+    code: &'static str,
+    severity: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<Location<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Location<'a> {
+    file: &'a str,
+    line: usize,
+    column: usize,
+}
+
+/// All of `problems`, in their order.
+pub fn records(problems: &Problems) -> Vec<Record<'_>> {
+    problems.iter().map(record).collect()
+}
+
+fn record(diagnostic: &Diagnostic) -> Record<'_> {
+    Record {
+        code: diagnostic.code.as_str(),
+        severity: match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        message: &diagnostic.message,
+        place: diagnostic.place.as_ref().map(location),
+        help: diagnostic.help.as_deref(),
+    }
+}
+
+fn location(place: &Place) -> Location<'_> {
+    let (line, column) = place.line_column();
+    Location { file: place.source.name(), line, column }
+}

@@ -1,0 +1,177 @@
+//! What is wrong, where, and what to do about it.
+//!
+//! Every complaint is a [`Diagnostic`]: a code that `docs/errors.md` explains, a sentence, the
+//! place in the input it is about, and a remedy. Stages collect them in [`Problems`], so that one
+//! run tells everything at once; [`terminal`] and [`json`] are the only two ways out.
+
+mod code;
+pub mod json;
+mod source;
+pub mod terminal;
+
+use std::ops::Deref;
+
+pub use code::Code;
+pub use source::{Place, Source, Span};
+
+/// How bad it is. Errors stop the command; the others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The command cannot go on.
+    Error,
+    /// The command goes on; the user should know.
+    Warning,
+}
+
+/// One complaint.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// What kind of problem it is.
+    pub code: Code,
+    /// How bad it is.
+    pub severity: Severity,
+    /// One sentence, without the place.
+    pub message: String,
+    /// Where in the input, if it is about one place.
+    pub place: Option<Place>,
+    /// A second place that explains the first, with a few words on why.
+    pub related: Option<(Place, String)>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error.
+    pub fn error(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            place: None,
+            related: None,
+            help: None,
+        }
+    }
+
+    /// A warning.
+    pub fn warning(code: Code, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
+    }
+
+    /// Says where it is.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<Option<Place>>) -> Self {
+        self.place = place.into();
+        self
+    }
+
+    /// Points at a second place, and says why.
+    #[must_use]
+    pub fn related(mut self, place: Option<Place>, why: impl Into<String>) -> Self {
+        self.related = place.map(|place| (place, why.into()));
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// All complaints of a run, in the order in which they were found.
+#[derive(Clone, Debug, Default)]
+pub struct Problems(Vec<Diagnostic>);
+
+impl Problems {
+    /// Adds one.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.0.push(diagnostic);
+    }
+
+    /// Adds all of `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Whether any of them is an error.
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// `Ok(value)` where nothing stands against it, else everything found so far.
+    pub fn unless_errors<T>(self, value: T) -> Result<(T, Self), Self> {
+        if self.has_errors() { Err(self) } else { Ok((value, self)) }
+    }
+}
+
+impl From<Diagnostic> for Problems {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(vec![diagnostic])
+    }
+}
+
+impl Deref for Problems {
+    type Target = [Diagnostic];
+
+    fn deref(&self) -> &[Diagnostic] {
+        &self.0
+    }
+}
+
+/// A value and the place it was read from; defaults have none.
+///
+/// It travels through every stage, so that a complaint about a rendered value can point at the
+/// line of the spec that asked for it.
+#[derive(Clone, Debug)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was read.
+    pub place: Option<Place>,
+}
+
+impl<T> At<T> {
+    /// A value that nobody wrote.
+    pub const fn default_value(value: T) -> Self {
+        Self { value, place: None }
+    }
+}
+
+impl<T> Deref for At<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// `value` in quotes for a message: control characters escaped, long ones cut.
+pub fn quoted(value: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut chars = value.chars();
+    let shown: String = chars.by_ref().take(LONGEST).collect();
+    let more = if chars.next().is_some() { "…" } else { "" };
+    format!("`{}{more}`", shown.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""))
+}
+
+/// `, did you mean …?` where one of `candidates` is close to what was typed; else nothing.
+pub fn did_you_mean<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const CLOSE: f64 = 0.75;
+    // Jaro-Winkler is quadratic in the length, and no key is that long.
+    const LONGEST: usize = 64;
+    if typed.len() > LONGEST {
+        return None;
+    }
+    let typed = typed.to_lowercase().replace('_', "-");
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            let plain = candidate.to_lowercase().replace('_', "-");
+            (strsim::jaro_winkler(&typed, &plain), candidate)
+        })
+        .filter(|(likeness, _)| *likeness >= CLOSE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

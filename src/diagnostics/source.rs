@@ -1,0 +1,127 @@
+//! Input texts and places in them.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Bytes of a [`Source`], from the first to the one after the last.
+pub type Span = Range<usize>;
+
+/// A text that was read, under the name by which the user knows it.
+pub struct Source {
+    name: String,
+    text: String,
+    hidden: Vec<Span>,
+}
+
+impl Source {
+    /// `name` is what messages call it: a path as the user would type it.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into(), hidden: Vec::new() }
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Never shows these bytes in a message: a secret may stand there.
+    pub fn hide(&mut self, spans: impl IntoIterator<Item = Span>) {
+        self.hidden.extend(spans);
+        self.hidden.sort_unstable_by_key(|span| span.start);
+    }
+
+    /// Whether any of these bytes is hidden.
+    pub fn hides(&self, span: &Span) -> bool {
+        self.hidden.iter().any(|hidden| hidden.start < span.end && span.start < hidden.end)
+    }
+
+    /// Line and column, both from 1, of a byte; the column counts characters.
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let before = &self.text[..self.boundary(offset)];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        (line, before[line_start..].chars().count() + 1)
+    }
+
+    /// The byte at a line and column, both from 1, the column in characters.
+    pub fn offset(&self, line: usize, column: usize) -> usize {
+        let start: usize = self.text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let rest = &self.text[self.boundary(start)..];
+        let within = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
+        start + within
+    }
+
+    /// The line that holds a byte, without its line break, with hidden parts replaced by `*`; and
+    /// where it starts.
+    pub(super) fn line(&self, offset: usize) -> (usize, String) {
+        let offset = self.boundary(offset);
+        let start = self.text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
+        let end = self.text[offset..].find('\n').map_or(self.text.len(), |newline| offset + newline);
+        let line = self.text[start..end].trim_end_matches('\r');
+        let first = self.hidden.partition_point(|span| span.end <= start);
+        let mut shown = line.to_owned();
+        for span in self.hidden[first..].iter().take_while(|span| span.start < end) {
+            let from = span.start.saturating_sub(start).min(shown.len());
+            let to = span.end.saturating_sub(start).min(shown.len());
+            // As many bytes as there were, so that the marks below the line stay in place.
+            shown.replace_range(from..to, &"*".repeat(to - from));
+        }
+        (start, shown)
+    }
+
+    fn boundary(&self, offset: usize) -> usize {
+        let offset = offset.min(self.text.len());
+        (0..=offset).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Source").field(&self.name).finish()
+    }
+}
+
+/// Some bytes of one source.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The text it is in.
+    pub source: Arc<Source>,
+    /// The bytes.
+    pub span: Span,
+}
+
+impl Place {
+    /// Line and column of its first byte, both from 1.
+    pub fn line_column(&self) -> (usize, usize) {
+        self.source.line_column(self.span.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Source;
+
+    #[test]
+    fn offsets_and_columns_count_characters() {
+        let source = Source::new("x", "a: ö\nbü: 1\n");
+        assert_eq!(source.line_column(0), (1, 1));
+        let one = source.text().find('1').unwrap_or_default();
+        assert_eq!(source.line_column(one), (2, 5));
+        assert_eq!(source.offset(2, 5), one);
+        assert_eq!(source.offset(9, 9), source.text().len());
+    }
+
+    #[test]
+    fn hidden_bytes_never_appear() {
+        let mut source = Source::new("x", "ok: 1\nkey: hünter2 # c\n");
+        let start = source.text().find('h').unwrap_or_default();
+        source.hide([start..start + "hünter2".len()]);
+        assert_eq!(source.line(start).1, "key: ******** # c");
+    }
+}

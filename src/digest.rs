@@ -1,0 +1,99 @@
+//! SHA-256 digests as a type: a string that was never checked cannot pass for one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256 as Hasher};
+
+/// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256([u8; 32]);
+
+/// Why a text is not a digest.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a SHA-256: expected 64 hexadecimal digits in lower case")]
+pub struct NotADigest;
+
+impl Sha256 {
+    /// The digest of `bytes`.
+    pub fn of(bytes: impl AsRef<[u8]>) -> Self {
+        Self(Hasher::digest(bytes).into())
+    }
+
+    /// The first `digits` hexadecimal digits, for labels and tags that cannot hold all 64.
+    pub fn short(&self, digits: usize) -> String {
+        let mut text = self.to_string();
+        text.truncate(digits);
+        text
+    }
+
+    /// As OCI writes it: `sha256:` and the hexadecimal digits (image-spec, "Digests").
+    pub fn oci(&self) -> String {
+        format!("sha256:{self}")
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = NotADigest;
+
+    /// Takes the bare digits, or the OCI form with `sha256:` before them.
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
+        let hex = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
+        if hex.len() != 64 {
+            return Err(NotADigest);
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+fn nibble(digit: u8) -> Result<u8, NotADigest> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        _ => Err(NotADigest),
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Sha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotADigest, Sha256};
+
+    #[test]
+    fn a_known_digest_is_written_as_sha256sum_writes_it() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Sha256::of("").to_string(), empty);
+        assert_eq!(empty.parse(), Ok(Sha256::of("")));
+        assert_eq!(Sha256::of("").oci().parse(), Ok(Sha256::of("")));
+    }
+
+    #[test]
+    fn what_is_not_64_lower_case_digits_is_refused() {
+        let upper = "E".repeat(64);
+        for text in ["", "e3b0", "sha256:", &upper, &"g".repeat(64), &"é".repeat(32)] {
+            assert_eq!(text.parse::<Sha256>(), Err(NotADigest), "{text}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `gcloud.sh`: data disk, snapshot schedule and VM; what is there is kept, nothing is deleted.
+
+use std::fmt::Write;
+
+use super::script::{Command, Step, Word};
+use crate::plan::Plan;
+use crate::project::machine::Machine;
+
+/// The script's file name in the bundle.
+pub const NAME: &str = "gcloud.sh";
+
+/// Digits of the lock's digest in a label, which holds 63 characters at most.
+const LABEL_DIGITS: usize = 16;
+
+/// The files that go into the VM's metadata, beside the script.
+pub struct Metadata {
+    /// The user-data.
+    pub user_data: &'static str,
+    /// How the user-data is encoded, if it is.
+    pub encoding: Option<&'static str>,
+    /// The startup script, where the OS image needs one to run user-data.
+    pub startup_script: Option<&'static str>,
+}
+
+/// The whole script.
+pub fn script(plan: &Plan<'_>, metadata: &Metadata) -> String {
+    let name = &plan.spec.name.value;
+    let zone = &plan.spec.gcp.zone.value;
+    let mut text = format!(
+        "#!/bin/sh\n\
+         # Creates the VM `{name}` of an OpenClaw Gateway, with its data disk. Rendered by bake from\n\
+         # lock {}. Safe to run twice: what is there is kept, and nothing is deleted.\n\
+         set -eu\n\
+         # The metadata files lie beside this script.\n\
+         cd \"$(dirname \"$0\")\"\n\n",
+        plan.lock_digest
+    );
+    text.push_str(&project(plan));
+    for step in steps(plan, metadata) {
+        text.push('\n');
+        text.push_str(&step.to_shell());
+    }
+    let _ = write!(
+        text,
+        "\ncat <<'EOF'\n\
+         {name} is on its way to a running gateway, which takes some minutes. Its stages, without SSH:\n\
+         \x20 gcloud compute instances get-guest-attributes {name} --zone={zone} --query-path=openclaw/\n\
+         EOF\n"
+    );
+    text
+}
+
+/// Sets `$project`, the one given or the one gcloud is set to.
+fn project(plan: &Plan<'_>) -> String {
+    match &plan.spec.gcp.project {
+        Some(project) => format!("project={}\n", project.value),
+        None => "project=$(gcloud config get-value project 2>/dev/null)\n\
+                 if [ -z \"$project\" ]; then\n\
+                 \x20 echo 'gcloud is set to no project; set one: gcloud config set project PROJECT' >&2\n\
+                 \x20 exit 1\n\
+                 fi\n"
+            .to_owned(),
+    }
+}
+
+fn steps(plan: &Plan<'_>, metadata: &Metadata) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if !plan.spec.gcp.data_disk.is_zero() {
+        steps.extend(snapshot_schedule(plan));
+        steps.push(data_disk(plan));
+    }
+    steps.push(instance(plan, metadata));
+    steps
+}
+
+fn in_project() -> Word {
+    Word::Shell("--project=\"$project\"")
+}
+
+fn snapshot_schedule(plan: &Plan<'_>) -> Option<Step> {
+    let days = plan.spec.gcp.snapshot_days.as_ref()?;
+    let schedule = plan.spec.name.snapshot_schedule();
+    let region = plan.spec.gcp.zone.region();
+    Some(Step {
+        why: "A snapshot of the data disk every day; they outlive the disk.",
+        unless: Command::gcloud("compute resource-policies list")
+            .arg(in_project())
+            .flag("filter", format!("name={schedule} AND region:{region}"))
+            .flag("format", "value(name)"),
+        run: Command::gcloud("compute resource-policies create snapshot-schedule")
+            .arg(schedule.clone())
+            .arg(in_project())
+            .flag("region", region)
+            .arg("--daily-schedule")
+            .flag("start-time", "04:00")
+            .flag("max-retention-days", days.value)
+            .flag("on-source-disk-delete", "keep-auto-snapshots"),
+        already: format!("{schedule}: the snapshot schedule is there"),
+    })
+}
+
+fn data_disk(plan: &Plan<'_>) -> Step {
+    let (name, gcp) = (&plan.spec.name, &plan.spec.gcp);
+    let disk = name.data_disk();
+    let mut run = Command::gcloud("compute disks create")
+        .arg(disk.clone())
+        .arg(in_project())
+        .flag("zone", &gcp.zone.value)
+        .flag("size", format!("{}GB", gcp.data_disk.gb()))
+        .flag("type", Machine::new(&gcp.machine_type).disk_type());
+    if gcp.snapshot_days.is_some() {
+        run = run.flag("resource-policies", name.snapshot_schedule());
+    }
+    Step {
+        why: "The data disk holds all that must survive; the VM may come and go.",
+        unless: Command::gcloud("compute disks list")
+            .arg(in_project())
+            .flag("zones", &gcp.zone.value)
+            .flag("filter", format!("name={disk}"))
+            .flag("format", "value(name)"),
+        run: run.arg(labels(plan)),
+        already: format!("{disk}: the data disk is there, and is kept as it is"),
+    }
+}
+
+fn instance(plan: &Plan<'_>, metadata: &Metadata) -> Step {
+    let (name, gcp) = (&plan.spec.name.value, &plan.spec.gcp);
+    let (family, image_project) = plan.spec.host.os.image_family(plan.spec.host.arch.value);
+    let mut run = Command::gcloud("compute instances create")
+        .arg(name.as_str())
+        .arg(in_project())
+        .flag("zone", &gcp.zone.value)
+        .flag("machine-type", &gcp.machine_type.value)
+        .flag("image-family", family)
+        .flag("image-project", image_project)
+        .flag("boot-disk-size", format!("{}GB", gcp.boot_disk.gb()))
+        .flag("boot-disk-type", Machine::new(&gcp.machine_type).disk_type());
+    if !gcp.data_disk.is_zero() {
+        let disk = plan.spec.name.data_disk();
+        // Without auto-delete=no the data would go with the VM.
+        run = run.flag("disk", format!("name={disk},device-name={disk},mode=rw,boot=no,auto-delete=no"));
+    }
+    let mut values = vec![
+        "enable-oslogin=TRUE",
+        "block-project-ssh-keys=TRUE",
+        "enable-guest-attributes=TRUE",
+        "serial-port-logging-enable=TRUE",
+    ];
+    let encoding = metadata.encoding.map(|encoding| format!("user-data-encoding={encoding}"));
+    values.extend(encoding.as_deref());
+    let mut files = vec![format!("user-data={}", metadata.user_data)];
+    files.extend(metadata.startup_script.map(|script| format!("startup-script={script}")));
+    run = run
+        .flag("metadata", values.join(","))
+        .flag("metadata-from-file", files.join(","))
+        .args([Word::BeforeProject(
+            format!("--service-account={}@", gcp.service_account.value),
+            ".iam.gserviceaccount.com",
+        )])
+        .flag("scopes", "cloud-platform")
+        .args(
+            ["--shielded-secure-boot", "--shielded-vtpm", "--shielded-integrity-monitoring"].map(Word::from),
+        )
+        .arg(labels(plan))
+        .flag("tags", name);
+    if !gcp.public_ip.value {
+        run = run.arg("--no-address");
+    }
+    Step {
+        why: "The VM: its metadata carries all that it needs. Shielded VM, OS Login, no SSH keys of the\n\
+              project, and a service account that may do nothing but what it was granted.",
+        unless: Command::gcloud("compute instances list")
+            .arg(in_project())
+            .flag("zones", &gcp.zone.value)
+            .flag("filter", format!("name={name}"))
+            .flag("format", "value(name)"),
+        run,
+        already: format!("{name}: the VM is there, and is kept as it is"),
+    }
+}
+
+fn labels(plan: &Plan<'_>) -> Word {
+    format!(
+        "--labels=openclaw={},openclaw-lock={}",
+        plan.spec.name.value,
+        plan.lock_digest.short(LABEL_DIGITS)
+    )
+    .into()
+}

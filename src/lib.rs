@@ -1,0 +1,17 @@
+//! `bake`: an OpenClaw Gateway on Compute Engine, from a short spec to a VM that boots into it.
+//!
+//! The way through: [`project`] (what is wanted) → [`lock`] (what exactly that means) → [`plan`]
+//! (every value final) → [`render`] (named files) → [`write`] (on disk, all or none). All but the
+//! last open no file and no socket; [`commands`] joins the two halves. See `ARCHITECTURE.md`.
+
+pub mod cli;
+pub mod commands;
+pub mod diagnostics;
+pub mod digest;
+pub mod gcloud;
+pub mod lock;
+pub mod plan;
+pub mod project;
+pub mod render;
+pub mod write;
+pub mod yaml;

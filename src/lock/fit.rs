@@ -1,0 +1,84 @@
+//! Whether a lock fits a project; if not, what differs.
+
+use super::{Lock, MENDED_BY, wanted};
+use crate::diagnostics::{Code, Diagnostic, Place, Problems, Severity};
+use crate::project::Project;
+use crate::project::values::Arch;
+
+/// Adds every difference between `lock` and what `project` asks for. `place` is the lock's.
+pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problems) {
+    let before = problems.len();
+    let wanted_image = &project.spec.gateway.image;
+    if lock.image.reference != wanted_image.value {
+        problems.push(
+            stale(format!(
+                "the lock has the base image `{}`, and `{}` is asked for",
+                lock.image.reference, wanted_image.value
+            ))
+            .at(wanted_image.place.clone().unwrap_or_else(|| place.clone())),
+        );
+    }
+    if let Some(digest) = wanted_image.digest().filter(|digest| *digest != lock.image.digest) {
+        problems.push(
+            stale(format!(
+                "the lock has the base image's digest {}, and {} is asked for",
+                lock.image.digest.oci(),
+                digest.oci()
+            ))
+            .at(wanted_image.place.clone()),
+        );
+    }
+    let binaries = &project.manifest.binaries;
+    for binary in binaries {
+        let name = &binary.name.value;
+        let at = binary.name.place.clone();
+        let Some(locked) = lock.binaries.get(name) else {
+            problems.push(stale(format!("`{name}` is in the manifest and not in the lock")).at(at));
+            continue;
+        };
+        if let Some(version) =
+            binary.version.as_ref().filter(|version| Some(&version.value) != locked.version.as_ref())
+        {
+            let has =
+                locked.version.as_ref().map_or("no version".to_owned(), |locked| format!("version {locked}"));
+            problems.push(
+                stale(format!("the lock has {has} of `{name}`, and {} is asked for", version.value))
+                    .at(version.place.clone()),
+            );
+        }
+        missing_build(project.spec.host.arch.value, name.as_str(), locked, at, problems);
+    }
+    let wanted_names: std::collections::BTreeSet<_> =
+        binaries.iter().map(|binary| &binary.name.value).collect();
+    for name in lock.binaries.keys().filter(|name| !wanted_names.contains(name)) {
+        problems.push(stale(format!("`{name}` is in the lock and not in the manifest")).at(place.clone()));
+    }
+    let told = problems[before..].iter().any(|problem| problem.severity == Severity::Error);
+    if !told && lock.inputs != wanted::digest(project) {
+        problems.push(
+            stale("the source or the path of a binary changed since the lock was made".to_owned())
+                .at(place.clone()),
+        );
+    }
+}
+
+fn missing_build(
+    arch: Arch,
+    name: &str,
+    locked: &super::LockedBinary,
+    at: Option<Place>,
+    problems: &mut Problems,
+) {
+    if locked.builds.contains_key(&arch) {
+        return;
+    }
+    problems.push(
+        Diagnostic::error(Code::NoBuildForArch, format!("the lock has no build of `{name}` for {arch}"))
+            .at(at)
+            .help("choose a host of another architecture, or remove the binary"),
+    );
+}
+
+fn stale(message: String) -> Diagnostic {
+    Diagnostic::error(Code::StaleLock, message).help(MENDED_BY)
+}

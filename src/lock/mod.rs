@@ -1,0 +1,121 @@
+//! The lock, `bake.lock`: what exactly spec and manifest mean, for each architecture.
+//!
+//! Written by `bake` only. [`seed`] makes one out of what the catalog knows; resolving over the
+//! network belongs beside it and makes the same [`Lock`].
+
+mod fit;
+mod read;
+mod seed;
+pub mod wanted;
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use crate::digest::Sha256;
+use crate::project::names::{AptPackage, ToolName, Version};
+use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
+use crate::yaml;
+
+pub use fit::fit;
+pub use read::{RawLock, read};
+pub use seed::seed;
+
+/// The command that makes and mends locks, as messages name it.
+pub const MENDED_BY: &str = "run `bake lock`, look at what changed, and keep it with the project";
+
+const HEADER: &str = "\
+# Written by `bake lock`; do not edit. Keep it with the project: it says exactly which image and which
+# binaries `bake render` puts into the bundle.
+";
+
+/// A whole lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lock {
+    /// The version of the format: 1.
+    pub version: u64,
+    /// A digest of what spec and manifest ask for; see [`wanted`].
+    pub inputs: Sha256,
+    /// The base image.
+    pub image: LockedImage,
+    /// The binaries, by command.
+    pub binaries: BTreeMap<ToolName, LockedBinary>,
+}
+
+/// The base image, pinned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LockedImage {
+    /// What the spec names.
+    pub reference: ImageRef,
+    /// The digest of its index, or of its manifest where it has but one architecture.
+    #[serde(serialize_with = "as_oci")]
+    pub digest: Sha256,
+    /// How the digest was learned.
+    pub evidence: Vec<Evidence>,
+}
+
+/// One binary, pinned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LockedBinary {
+    /// Its version; none for a URL without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// Whether the archive's other files are installed beside the executable.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
+    /// Debian packages without which it does not run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub apt: Vec<AptPackage>,
+    /// Its build for each architecture.
+    pub builds: BTreeMap<Arch, Build>,
+}
+
+/// The archive that holds a binary for one architecture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Build {
+    /// Where it is published.
+    pub url: WebUrl,
+    /// Its SHA-256.
+    pub sha256: Sha256,
+    /// Its size in bytes, once it has been fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// The executable's path in it.
+    pub binary: InnerPath,
+    /// The executable's own SHA-256, once the archive has been fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binary_sha256: Option<Sha256>,
+    /// How the checksums were learned.
+    pub evidence: Vec<Evidence>,
+}
+
+/// How a checksum was learned.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// The catalog of this release of bake states it.
+    Catalog,
+    /// The publisher's checksum file states it.
+    ChecksumFile,
+    /// The release API or the registry states it.
+    ApiDigest,
+    /// It was computed from a download.
+    Computed,
+}
+
+fn as_oci<S: Serializer>(digest: &Sha256, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&digest.oci())
+}
+
+impl Lock {
+    /// The lock as a file: the same text for the same lock, always.
+    ///
+    /// # Panics
+    /// Never: a lock is made of texts, numbers, lists and maps, which YAML holds.
+    pub fn to_text(&self) -> String {
+        let body = yaml::to_string(self).map_err(|error| error.to_string());
+        format!("{HEADER}{}", body.expect("a lock is plain data"))
+    }
+}

@@ -1,0 +1,190 @@
+//! Reads `bake.lock`, with places for what is wrong in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Build, Evidence, Lock, LockedBinary, LockedImage};
+use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source};
+use crate::digest::Sha256;
+use crate::project::names::{AptPackage, ToolName, Version};
+use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
+use crate::yaml;
+use crate::yaml::decode::{Entries, Field, decode};
+
+/// The lock as it is written.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "bake.lock")]
+pub struct RawLock {
+    /// The version of the format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    version: Field<u64>,
+    /// A digest of what spec and manifest ask for.
+    inputs: Field<Sha256>,
+    /// The base image.
+    image: Field<RawImage>,
+    /// The binaries, by command.
+    binaries: Field<Entries<ToolName, RawBinary>>,
+}
+
+/// The base image, pinned.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawImage {
+    /// What the spec names.
+    reference: Field<ImageRef>,
+    /// The digest of its index.
+    digest: Field<Sha256>,
+    /// How the digest was learned.
+    evidence: Field<Vec<Field<Evidence>>>,
+}
+
+/// One binary, pinned.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawBinary {
+    /// Its version.
+    version: Field<Version>,
+    /// Whether the archive's other files are installed beside the executable.
+    beside: Field<bool>,
+    /// Debian packages without which it does not run.
+    apt: Field<Vec<Field<AptPackage>>>,
+    /// Its build for each architecture.
+    builds: Field<RawBuilds>,
+}
+
+/// The builds of one binary.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawBuilds {
+    /// The build for amd64.
+    amd64: Field<RawBuild>,
+    /// The build for arm64.
+    arm64: Field<RawBuild>,
+}
+
+/// The archive that holds a binary for one architecture.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawBuild {
+    /// Where it is published.
+    url: Field<WebUrl>,
+    /// Its SHA-256.
+    sha256: Field<Sha256>,
+    /// Its size in bytes.
+    size: Field<u64>,
+    /// The executable's path in it.
+    binary: Field<InnerPath>,
+    /// The executable's own SHA-256.
+    binary_sha256: Field<Sha256>,
+    /// How the checksums were learned.
+    evidence: Field<Vec<Field<Evidence>>>,
+}
+
+/// Reads a lock; everything that stands against it goes to `problems`. Returns it with its place.
+pub fn read(source: Source, problems: &mut Problems) -> Option<(Lock, Place)> {
+    let source = Arc::new(source);
+    let place = Place { source: Arc::clone(&source), span: 0..0 };
+    let node = match yaml::parse(&source) {
+        Ok(node) => node,
+        Err(unreadable) => {
+            problems.push(unreadable.at(source).help("restore it, or make it anew with `bake lock`"));
+            return None;
+        }
+    };
+    let raw = decode::<RawLock>(&node, &source, problems).get()?;
+    let before = problems.len();
+    let lock = Reader { source: &source, problems }.lock(raw, &place);
+    lock.filter(|_| problems.len() == before).map(|lock| (lock, place))
+}
+
+struct Reader<'a> {
+    source: &'a Arc<Source>,
+    problems: &'a mut Problems,
+}
+
+impl Reader<'_> {
+    fn lock(&mut self, raw: RawLock, place: &Place) -> Option<Lock> {
+        let version = self.needed(raw.version, "version", place)?;
+        if version != 1 {
+            self.problems.push(
+                Diagnostic::error(
+                    Code::UnsupportedVersion,
+                    format!("this release of bake reads version 1 of the lock, not {version}"),
+                )
+                .at(place.clone())
+                .help("use the release of bake that wrote it, or make it anew with `bake lock`"),
+            );
+        }
+        let inputs = self.needed(raw.inputs, "inputs", place);
+        let image = self.needed_at(raw.image, "image", place).and_then(|(image, at)| {
+            Some(LockedImage {
+                reference: self.needed(image.reference, "reference", &at)?,
+                digest: self.needed(image.digest, "digest", &at)?,
+                evidence: list(image.evidence),
+            })
+        });
+        let mut binaries = BTreeMap::new();
+        for (name, binary) in self.needed(raw.binaries, "binaries", place).unwrap_or_default().0 {
+            let Some(name) = name.at(self.source) else { continue };
+            let Some(at) = name.place.clone() else { continue };
+            if let Some(binary) = binary.get().and_then(|binary| self.binary(binary, &at)) {
+                binaries.insert(name.value, binary);
+            }
+        }
+        Some(Lock { version, inputs: inputs?, image: image?, binaries })
+    }
+
+    fn binary(&mut self, raw: RawBinary, at: &Place) -> Option<LockedBinary> {
+        let builds = self.needed(raw.builds, "builds", at)?;
+        let both = [(Arch::Amd64, builds.amd64), (Arch::Arm64, builds.arm64)];
+        let builds = both.into_iter().filter_map(|(arch, build)| {
+            let build = build.at(self.source)?;
+            let at = build.place?;
+            Some((arch, self.build(build.value, &at)?))
+        });
+        Some(LockedBinary {
+            version: raw.version.get(),
+            beside: raw.beside.get().unwrap_or(false),
+            apt: list(raw.apt),
+            builds: builds.collect(),
+        })
+    }
+
+    fn build(&mut self, raw: RawBuild, at: &Place) -> Option<Build> {
+        let url = self.needed(raw.url, "url", at);
+        let sha256 = self.needed(raw.sha256, "sha256", at);
+        let binary = self.needed(raw.binary, "binary", at);
+        Some(Build {
+            url: url?,
+            sha256: sha256?,
+            size: raw.size.get(),
+            binary: binary?,
+            binary_sha256: raw.binary_sha256.get(),
+            evidence: list(raw.evidence),
+        })
+    }
+
+    fn needed<T>(&mut self, field: Field<T>, key: &str, within: &Place) -> Option<T> {
+        self.needed_at(field, key, within).map(|(value, _)| value)
+    }
+
+    fn needed_at<T>(&mut self, field: Field<T>, key: &str, within: &Place) -> Option<(T, Place)> {
+        if field.is_missing() {
+            self.problems.push(
+                Diagnostic::error(Code::MissingKey, format!("the lock lacks the key `{key}` here"))
+                    .at(within.clone())
+                    .help("restore the lock, or make it anew with `bake lock`"),
+            );
+        }
+        let value = field.at(self.source)?;
+        value.place.map(|place| (value.value, place))
+    }
+}
+
+fn list<T>(field: Field<Vec<Field<T>>>) -> Vec<T> {
+    field.get().unwrap_or_default().into_iter().filter_map(Field::get).collect()
+}

@@ -1,0 +1,52 @@
+//! What a lock is made from: the part of spec and manifest that decides which files are meant.
+//!
+//! Its digest stands in the lock. Settings that do not change what is fetched (a port, a zone, a
+//! comment) leave it alone, so that they do not make the lock stale.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::digest::Sha256;
+use crate::project::Project;
+use crate::project::manifest::{Binary, Origin};
+use crate::project::names::ArchSpelling;
+use crate::project::values::Arch;
+
+/// The digest of what `project` asks for.
+pub fn digest(project: &Project) -> Sha256 {
+    let mut binaries: Vec<String> = project.manifest.binaries.iter().map(binary).collect();
+    // The order of the manifest is for people; it decides nothing that is fetched.
+    binaries.sort_unstable();
+    Sha256::of(format!("image {}\n{}", project.spec.gateway.image.value, binaries.concat()))
+}
+
+/// One line for each binary. No field can hold a space or a line break but the last, so that no
+/// two different wants are written alike.
+fn binary(binary: &Binary) -> String {
+    let mut line = binary.name.value.to_string();
+    if let Some(version) = &binary.version {
+        let _ = write!(line, " version={}", version.value);
+    }
+    match &binary.origin {
+        Origin::Catalog(_) => line.push_str(" catalog"),
+        Origin::Release { repo, asset, arch } => {
+            let _ = write!(line, " repo={repo}");
+            if let Some(asset) = asset {
+                let _ = write!(line, " asset={}", asset.as_str());
+            }
+            line.push_str(&spellings(arch.as_ref()));
+        }
+        Origin::Url { url, arch } => {
+            let _ = write!(line, " url={url}{}", spellings(arch.as_ref()));
+        }
+    }
+    if let Some(path) = &binary.binary {
+        let _ = write!(line, " binary={}", path.value);
+    }
+    line.push('\n');
+    line
+}
+
+fn spellings(arch: Option<&BTreeMap<Arch, ArchSpelling>>) -> String {
+    arch.into_iter().flatten().map(|(arch, spelling)| format!(" {arch}={}", spelling.as_str())).collect()
+}

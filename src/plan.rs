@@ -1,0 +1,323 @@
+//! Project and lock together: every value final, nothing left to decide.
+//!
+//! Rendering turns a plan into files and looks nothing up.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::diagnostics::At;
+use crate::digest::Sha256;
+use crate::lock::{Build, Lock, LockedBinary};
+use crate::project::Project;
+use crate::project::names::ToolName;
+use crate::project::spec::{Origin, Spec};
+use crate::project::values::{Arch, HostOs};
+
+/// Stages that one stage copies from at most: images end at some 127 layers, and the base image
+/// needs its share of them.
+const FAN_IN: usize = 40;
+
+/// Everything that the bundle is made of.
+pub struct Plan<'a> {
+    /// What the user wants.
+    pub spec: &'a Spec,
+    /// What is locked.
+    pub lock: &'a Lock,
+    /// The digest of the lock file, by which VM, image and bundle name it.
+    pub lock_digest: Sha256,
+    /// The image that the Dockerfile starts from.
+    pub base: Base,
+    /// The binaries, by name.
+    pub tools: Vec<Tool>,
+    /// Stages that bring the binaries of others together, in the order of building.
+    pub gathers: Vec<Gather>,
+    /// The stages that the final image copies from.
+    pub last: Vec<String>,
+    /// Programs that the downloads need, and the packages that have them.
+    pub needs: Vec<Need>,
+    /// Debian packages of the final image.
+    pub apt: Vec<String>,
+    /// Debian packages of the VM.
+    pub host_packages: &'static [&'static str],
+    /// How Compute Engine's image of the host gets to run user-data.
+    pub delivery: Delivery,
+}
+
+/// The image that the Dockerfile starts from.
+#[derive(Clone, Debug)]
+pub enum Base {
+    /// By digest, from its registry.
+    Pinned {
+        /// The reference, digest included.
+        reference: String,
+        /// The digest alone.
+        digest: Sha256,
+    },
+    /// Built on the VM before, under this local tag.
+    Local(String),
+}
+
+/// One stage of the Dockerfile that fetches a binary.
+#[derive(Serialize)]
+pub struct Tool {
+    /// Its command.
+    pub name: String,
+    /// The stage's name.
+    pub stage: String,
+    /// Whether the archive's other files come along.
+    pub beside: bool,
+    /// A build for each architecture.
+    pub builds: Vec<ToolBuild>,
+}
+
+/// What a stage needs to know of one build.
+#[derive(Serialize)]
+pub struct ToolBuild {
+    /// The architecture.
+    pub arch: Arch,
+    /// How it is packed.
+    pub format: Packing,
+    /// Where it is.
+    pub url: String,
+    /// The archive's digest.
+    pub sha256: String,
+    /// The executable's path in it.
+    pub path: String,
+    /// The executable's digest, or `-`.
+    pub binary_sha256: String,
+}
+
+/// How a download is packed, by its file name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Packing {
+    /// A tar archive, gzip.
+    #[serde(rename = "tar.gz")]
+    TarGz,
+    /// A tar archive, xz.
+    #[serde(rename = "tar.xz")]
+    TarXz,
+    /// A tar archive, bzip2.
+    #[serde(rename = "tar.bz2")]
+    TarBz2,
+    /// A tar archive, Zstandard.
+    #[serde(rename = "tar.zst")]
+    TarZst,
+    /// A zip archive.
+    #[serde(rename = "zip")]
+    Zip,
+    /// One file, gzip.
+    #[serde(rename = "gz")]
+    Gz,
+    /// The executable itself.
+    #[serde(rename = "bare")]
+    Bare,
+}
+
+impl Packing {
+    const BY_ENDING: [(&'static str, Self); 12] = [
+        (".tar.gz", Self::TarGz),
+        (".tgz", Self::TarGz),
+        (".tar.xz", Self::TarXz),
+        (".txz", Self::TarXz),
+        (".tar.bz2", Self::TarBz2),
+        (".tbz2", Self::TarBz2),
+        (".tbz", Self::TarBz2),
+        (".tar.zst", Self::TarZst),
+        (".tzst", Self::TarZst),
+        (".zip", Self::Zip),
+        (".gz", Self::Gz),
+        ("", Self::Bare),
+    ];
+
+    /// What a file of this name is.
+    pub fn of(file_name: &str) -> Self {
+        let name = file_name.to_ascii_lowercase();
+        let found = Self::BY_ENDING.iter().find(|(ending, _)| name.ends_with(ending));
+        found.map_or(Self::Bare, |(_, packing)| *packing)
+    }
+
+    /// The program that unpacks it, and the Debian package that has it, where no minimal image does.
+    const fn need(self) -> Option<Need> {
+        match self {
+            Self::TarXz => Some(Need { command: "xz", package: "xz-utils" }),
+            Self::TarBz2 => Some(Need { command: "bzip2", package: "bzip2" }),
+            Self::TarZst => Some(Need { command: "zstd", package: "zstd" }),
+            Self::Zip => Some(Need { command: "unzip", package: "unzip" }),
+            Self::TarGz | Self::Gz | Self::Bare => None,
+        }
+    }
+}
+
+/// A program, and the Debian package that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Need {
+    /// The program.
+    pub command: &'static str,
+    /// The package.
+    pub package: &'static str,
+}
+
+/// A stage that copies from others.
+#[derive(Serialize)]
+pub struct Gather {
+    /// Its name.
+    pub stage: String,
+    /// The stages it copies from.
+    pub parts: Vec<String>,
+}
+
+/// How the VM comes to run its user-data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The OS image has cloud-init.
+    CloudInit,
+    /// It has none: a startup script installs it first.
+    StartupScript,
+}
+
+impl<'a> Plan<'a> {
+    /// Decides everything. `lock` must fit `project`; `lock_digest` is the digest of its file.
+    pub fn new(project: &'a Project, lock: &'a Lock, lock_digest: Sha256) -> Self {
+        let spec = &project.spec;
+        let tools: Vec<Tool> = lock.binaries.iter().map(|(name, locked)| tool(name, locked)).collect();
+        let (gathers, last) = gather(tools.iter().map(|tool| tool.stage.clone()).collect());
+        Plan {
+            spec,
+            lock,
+            lock_digest,
+            base: base(spec, lock),
+            gathers,
+            last,
+            needs: needs(&tools),
+            apt: apt(spec, lock),
+            host_packages: host_packages(spec.host.os.value),
+            delivery: if spec.host.os.has_cloud_init() {
+                Delivery::CloudInit
+            } else {
+                Delivery::StartupScript
+            },
+            tools,
+        }
+    }
+
+    /// The builds that the host's architecture uses, by command.
+    pub fn host_builds(&self) -> impl Iterator<Item = (&ToolName, &Build)> {
+        let arch = self.spec.host.arch.value;
+        self.lock.binaries.iter().filter_map(move |(name, locked)| Some((name, locked.builds.get(&arch)?)))
+    }
+}
+
+fn base(spec: &Spec, lock: &Lock) -> Base {
+    match &spec.image.origin {
+        Origin::Source { commit, .. } => {
+            let short: String = commit.as_str().chars().take(12).collect();
+            Base::Local(format!("openclaw-source:{short}"))
+        }
+        Origin::BuildOnVm | Origin::Registry(_) => Base::Pinned {
+            reference: lock.image.reference.pinned(lock.image.digest),
+            digest: lock.image.digest,
+        },
+    }
+}
+
+fn tool(name: &ToolName, locked: &LockedBinary) -> Tool {
+    let build = |(arch, build): (&Arch, &Build)| ToolBuild {
+        arch: *arch,
+        format: Packing::of(build.url.file_name()),
+        url: build.url.to_string(),
+        sha256: build.sha256.to_string(),
+        path: build.binary.to_string(),
+        binary_sha256: build.binary_sha256.map_or_else(|| "-".to_owned(), |digest| digest.to_string()),
+    };
+    Tool {
+        name: name.to_string(),
+        stage: format!("tool-{name}"),
+        beside: locked.beside,
+        builds: locked.builds.iter().map(build).collect(),
+    }
+}
+
+fn gather(mut stages: Vec<String>) -> (Vec<Gather>, Vec<String>) {
+    let mut gathers = Vec::new();
+    while stages.len() > FAN_IN {
+        let level = gathers.len();
+        let new = stages.chunks(FAN_IN).enumerate();
+        gathers.extend(
+            new.map(|(i, parts)| Gather {
+                stage: format!("gather-{}", level + i + 1),
+                parts: parts.to_vec(),
+            }),
+        );
+        stages = gathers[level..].iter().map(|gather| gather.stage.clone()).collect();
+    }
+    (gathers, stages)
+}
+
+fn needs(tools: &[Tool]) -> Vec<Need> {
+    let formats = tools.iter().flat_map(|tool| &tool.builds).filter_map(|build| build.format.need());
+    let curl = Need { command: "curl", package: "curl" };
+    formats.chain([curl]).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn apt(spec: &Spec, lock: &Lock) -> Vec<String> {
+    let wanted = spec.image.apt.iter().map(|At { value, .. }| value);
+    let needed = lock.binaries.values().flat_map(|locked| &locked.apt);
+    wanted.chain(needed).map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Docker from the distribution where it has Compose v2, else from Docker's own repository.
+const fn host_packages(os: HostOs) -> &'static [&'static str] {
+    match os {
+        HostOs::Debian12 => &[
+            "ca-certificates",
+            "containerd.io",
+            "curl",
+            "docker-buildx-plugin",
+            "docker-ce",
+            "docker-ce-cli",
+            "docker-compose-plugin",
+            "unattended-upgrades",
+        ],
+        HostOs::Debian13 => &[
+            "ca-certificates",
+            "curl",
+            "docker-buildx",
+            "docker-cli",
+            "docker-compose",
+            "docker.io",
+            "unattended-upgrades",
+        ],
+        HostOs::Ubuntu2404 => &[
+            "ca-certificates",
+            "curl",
+            "docker-buildx",
+            "docker-compose-v2",
+            "docker.io",
+            "unattended-upgrades",
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FAN_IN, Packing, gather};
+
+    #[test]
+    fn packing_goes_by_the_ending() {
+        assert_eq!(Packing::of("a_1.2.tar.gz"), Packing::TarGz);
+        assert_eq!(Packing::of("A.TGZ"), Packing::TarGz);
+        assert_eq!(Packing::of("a.gz"), Packing::Gz);
+        assert_eq!(Packing::of("a-linux-x64"), Packing::Bare);
+    }
+
+    #[test]
+    fn no_stage_copies_from_more_than_the_fan_in() {
+        let (gathers, last) = gather((0..10_000).map(|i| i.to_string()).collect());
+        assert!(last.len() <= FAN_IN);
+        assert!(gathers.iter().all(|gather| gather.parts.len() <= FAN_IN));
+        let copied: usize = gathers.iter().map(|gather| gather.parts.len()).sum::<usize>() + last.len();
+        assert_eq!(copied, 10_000 + gathers.len());
+        assert!(gather(vec!["a".to_owned()]).0.is_empty());
+    }
+}

@@ -1,0 +1,326 @@
+//! The manifest, `images/binaries.yaml`: the skill binaries to bake in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::catalog::{Catalog, Tool};
+use super::names::{ArchSpelling, AssetPattern, RepoSlug, SkillName, ToolName, Version};
+use super::values::{Arch, InnerPath, WebUrl};
+use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, did_you_mean, quoted};
+use crate::yaml::decode::{Field, decode};
+use crate::yaml::{self, Node, Value};
+
+/// The manifest as it is written.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "binaries.yaml")]
+pub struct RawManifest {
+    /// The version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    version: Field<u64>,
+    /// The binaries, each a name from the catalog or a map.
+    #[schemars(with = "Vec<Entry>")]
+    binaries: Field<Vec<Field<RawBinary>>>,
+}
+
+/// What an editor may see as an entry: the short form or the long one.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its JSON Schema is used")]
+enum Entry {
+    /// A tool of the catalog, at the catalog's version.
+    Name(ToolName),
+    /// A tool of the catalog at another version, or one with its source.
+    Long(Box<RawBinary>),
+}
+
+/// One binary, in the long form.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name"]))]
+struct RawBinary {
+    /// Its command, installed as /usr/local/bin/NAME.
+    name: Field<ToolName>,
+    /// Its version; what the lock holds, where it is left out.
+    version: Field<Version>,
+    /// The GitHub repository whose releases hold it.
+    repo: Field<RepoSlug>,
+    /// The URL of its archive, with `{version}` and `{arch}`.
+    url: Field<WebUrl>,
+    /// The release asset's name, with `{version}` and `{arch}`.
+    asset: Field<AssetPattern>,
+    /// How the publisher spells the architectures; one that is left out has no build.
+    arch: Field<RawSpellings>,
+    /// The executable's path in the archive, with `{version}` and `{arch}`.
+    binary: Field<InnerPath>,
+    /// The OpenClaw skills it serves.
+    skills: Field<Vec<Field<SkillName>>>,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawSpellings {
+    /// The publisher's word for amd64.
+    amd64: Field<ArchSpelling>,
+    /// The publisher's word for arm64.
+    arm64: Field<ArchSpelling>,
+}
+
+/// The binaries to bake in, in the order of the file, each name once.
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    /// The binaries.
+    pub binaries: Vec<Binary>,
+    /// Where the manifest begins, for complaints about all of it.
+    pub place: Option<Place>,
+}
+
+/// One binary.
+#[derive(Clone, Debug)]
+pub struct Binary {
+    /// Its command.
+    pub name: At<ToolName>,
+    /// The version asked for; none where any locked one will do.
+    pub version: Option<At<Version>>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The executable's path in the archive, where the manifest says it.
+    pub binary: Option<At<InnerPath>>,
+    /// The skills it serves.
+    pub skills: Vec<SkillName>,
+}
+
+/// Where a binary comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// The catalog knows it.
+    Catalog(&'static Tool),
+    /// A release on GitHub.
+    Release {
+        /// The repository.
+        repo: RepoSlug,
+        /// The asset's name, where the manifest says it.
+        asset: Option<AssetPattern>,
+        /// How the publisher spells each architecture, where the manifest says it.
+        arch: Option<BTreeMap<Arch, ArchSpelling>>,
+    },
+    /// A URL.
+    Url {
+        /// The URL, with placeholders.
+        url: WebUrl,
+        /// How the publisher spells each architecture, where the manifest says it.
+        arch: Option<BTreeMap<Arch, ArchSpelling>>,
+    },
+}
+
+/// Reads a manifest; everything that stands against it goes to `problems`.
+///
+/// Returns nothing where the text could not be read at all.
+pub fn read(source: Source, catalog: &'static Catalog, problems: &mut Problems) -> Option<Manifest> {
+    let source = Arc::new(source);
+    let mut node = match yaml::parse(&source) {
+        Ok(node) => node,
+        Err(unreadable) => {
+            problems.push(unreadable.at(source));
+            return None;
+        }
+    };
+    expand_short_forms(&mut node);
+    let raw = decode::<RawManifest>(&node, &source, problems).get()?;
+    let mut reader = Reader { source: &source, catalog, problems };
+    Some(reader.manifest(raw))
+}
+
+/// `- gog` means `- name: gog`.
+fn expand_short_forms(manifest: &mut Node) {
+    let Some(Node { value: Value::List(items), .. }) = manifest.get_mut("binaries") else { return };
+    for item in items.iter_mut().filter(|item| matches!(item.value, Value::Scalar(..))) {
+        let span = item.span.clone();
+        let key = Node { value: Value::Scalar("name".to_owned(), yaml::Scalar::Text), span: span.clone() };
+        let name = std::mem::replace(item, Node { value: Value::Null, span });
+        item.value = Value::Map(vec![(key, name)]);
+    }
+}
+
+struct Reader<'a> {
+    source: &'a Arc<Source>,
+    catalog: &'static Catalog,
+    problems: &'a mut Problems,
+}
+
+impl Reader<'_> {
+    fn manifest(&mut self, raw: RawManifest) -> Manifest {
+        let place = Some(Place { source: Arc::clone(self.source), span: 0..0 });
+        if let Some(version) = raw.version.at(self.source).filter(|version| version.value != 1) {
+            self.problems.push(
+                Diagnostic::error(
+                    Code::UnsupportedVersion,
+                    format!("this release of bake reads version 1 of the manifest, not {}", version.value),
+                )
+                .at(version.place)
+                .help("write `version: 1`, or use a newer release of bake"),
+            );
+        }
+        if raw.binaries.is_missing() {
+            self.problems.push(
+                Diagnostic::error(Code::MissingKey, "the manifest has no `binaries`")
+                    .at(place.clone())
+                    .help("write `binaries:` and a list; `binaries: []` for none"),
+            );
+        }
+        let mut first = BTreeMap::<ToolName, Option<Place>>::new();
+        let mut binaries = Vec::new();
+        for item in raw.binaries.get().unwrap_or_default() {
+            let Some(item) = item.at(self.source) else { continue };
+            let Some(binary) = self.binary(item) else { continue };
+            if let Some(earlier) = first.get(&binary.name.value) {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::Duplicate,
+                        format!("the binary `{}` stands here a second time", binary.name.value),
+                    )
+                    .at(binary.name.place)
+                    .related(earlier.clone(), "the first time")
+                    .help("remove one of the two"),
+                );
+                continue;
+            }
+            first.insert(binary.name.value.clone(), binary.name.place.clone());
+            binaries.push(binary);
+        }
+        Manifest { binaries, place }
+    }
+
+    fn binary(&mut self, At { value: raw, place }: At<RawBinary>) -> Option<Binary> {
+        if raw.name.is_missing() {
+            self.problems.push(
+                Diagnostic::error(Code::MissingKey, "this binary has no `name`")
+                    .at(place)
+                    .help("add `name:`, the command by which it is called"),
+            );
+            return None;
+        }
+        let name = raw.name.at(self.source)?;
+        let version = raw.version.at(self.source);
+        let (repo, url) = (raw.repo.at(self.source), raw.url.at(self.source));
+        let asset = raw.asset.at(self.source);
+        let arch_place = match &raw.arch {
+            Field::Given(_, span) => Some(Place { source: Arc::clone(self.source), span: span.clone() }),
+            Field::Missing | Field::Invalid => None,
+        };
+        let arch = raw.arch.get().map(spellings);
+        if arch.as_ref().is_some_and(BTreeMap::is_empty) {
+            self.problems.push(
+                Diagnostic::error(
+                    Code::MissingKey,
+                    format!("`{}` has a build for no architecture", name.value),
+                )
+                .at(arch_place.clone())
+                .help("write `arch: {amd64: x86_64, arm64: aarch64}` with the publisher's words"),
+            );
+        }
+        let binary = raw.binary.at(self.source);
+        // A release has a version once it is locked; a URL only has what stands here.
+        let versioned = version.is_some() || url.is_none();
+        self.placeholders(asset.as_ref(), AssetPattern::as_str, versioned);
+        self.placeholders(url.as_ref(), WebUrl::as_str, versioned);
+        self.placeholders(binary.as_ref(), InnerPath::as_str, versioned);
+        let origin = match (repo, url) {
+            (Some(repo), Some(url)) => {
+                self.ambiguous(
+                    &name,
+                    "names a repository and a URL",
+                    url.place.or(repo.place),
+                    "keep one of the two",
+                );
+                return None;
+            }
+            (Some(repo), None) => {
+                Origin::Release { repo: repo.value, asset: asset.map(|asset| asset.value), arch }
+            }
+            (None, Some(url)) => {
+                if let Some(asset) = asset {
+                    self.ambiguous(
+                        &name,
+                        "has an asset and a URL",
+                        asset.place,
+                        "the URL names the file: remove `asset`",
+                    );
+                }
+                Origin::Url { url: url.value, arch }
+            }
+            (None, None) => {
+                if let Some(place) = asset.and_then(|asset| asset.place).or(arch_place) {
+                    self.ambiguous(
+                        &name,
+                        "has `asset` or `arch` without a source",
+                        Some(place),
+                        "add `repo:`, or remove them",
+                    );
+                }
+                Origin::Catalog(self.known(&name)?)
+            }
+        };
+        let mut skills: Vec<SkillName> =
+            raw.skills.get().unwrap_or_default().into_iter().filter_map(Field::get).collect();
+        if let Origin::Catalog(tool) = &origin {
+            skills.extend(
+                tool.skills.iter().filter(|skill| !skills.contains(skill)).cloned().collect::<Vec<_>>(),
+            );
+        }
+        Some(Binary { name, version, origin, binary, skills })
+    }
+
+    fn ambiguous(&mut self, name: &At<ToolName>, what: &str, place: Option<Place>, help: &str) {
+        self.problems.push(
+            Diagnostic::error(Code::AmbiguousSource, format!("`{}` {what}", name.value)).at(place).help(help),
+        );
+    }
+
+    fn known(&mut self, name: &At<ToolName>) -> Option<&'static Tool> {
+        let found = self.catalog.tool(name.as_str());
+        if found.is_none() {
+            let tools = self.catalog.tools();
+            let alias = tools.iter().find(|tool| tool.also_known_as.as_ref() == Some(&name.value));
+            let close = || did_you_mean(name.as_str(), tools.iter().map(|tool| tool.name.as_str()));
+            let meant = alias.map(|tool| tool.name.as_str()).or_else(close);
+            let hint = meant.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
+            self.problems.push(
+                Diagnostic::error(
+                    Code::UnknownTool,
+                    format!("the catalog has no tool {}", quoted(name.as_str())),
+                )
+                .at(name.place.clone())
+                .help(format!(
+                    "{hint}`bake catalog` lists the known ones; for any other add `repo:` or `url:`"
+                )),
+            );
+        }
+        found
+    }
+
+    fn placeholders<T>(&mut self, pattern: Option<&At<T>>, text: fn(&T) -> &str, versioned: bool) {
+        let Some(At { value, place }) = pattern else { return };
+        let text = text(value);
+        let mut wrong = |message: String, help: &str| {
+            self.problems.push(Diagnostic::error(Code::BadPlaceholder, message).at(place.clone()).help(help));
+        };
+        if text.replace("{version}", "").replace("{arch}", "").contains(['{', '}']) {
+            wrong(
+                format!("{} has a placeholder that is not known", quoted(text)),
+                "the known ones are {version} and {arch}",
+            );
+        }
+        if text.contains("{version}") && !versioned {
+            wrong(format!("{} asks for a version, and there is none", quoted(text)), "add `version:`");
+        }
+    }
+}
+
+fn spellings(raw: RawSpellings) -> BTreeMap<Arch, ArchSpelling> {
+    let both = [(Arch::Amd64, raw.amd64), (Arch::Arm64, raw.arm64)];
+    both.into_iter().filter_map(|(arch, spelling)| Some((arch, spelling.get()?))).collect()
+}

@@ -1,0 +1,62 @@
+//! The project: spec, manifest and catalog, read with places and checked.
+
+pub mod catalog;
+pub mod defaults;
+pub mod machine;
+pub mod manifest;
+pub mod names;
+pub mod spec;
+pub mod values;
+
+use crate::diagnostics::{Code, Diagnostic, Problems};
+use manifest::{Manifest, Origin};
+use spec::Spec;
+
+/// A project that was read without an error.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// What the user wants.
+    pub spec: Spec,
+    /// The binaries to bake in.
+    pub manifest: Manifest,
+}
+
+impl Project {
+    /// Joins spec and manifest, and holds them against each other.
+    pub fn new(spec: Spec, manifest: Manifest, problems: &mut Problems) -> Self {
+        let project = Self { spec, manifest };
+        project.check_builds(problems);
+        project
+    }
+
+    /// Every tool must have a build for the host's architecture, or its skills would be missing.
+    fn check_builds(&self, problems: &mut Problems) {
+        let arch = self.spec.host.arch.value;
+        for binary in &self.manifest.binaries {
+            let built = match &binary.origin {
+                Origin::Catalog(tool) => tool.builds_for(arch),
+                Origin::Release { arch: spellings, .. } | Origin::Url { arch: spellings, .. } => {
+                    spellings.as_ref().is_none_or(|spellings| spellings.contains_key(&arch))
+                }
+            };
+            if built {
+                continue;
+            }
+            let skills: Vec<_> = binary.skills.iter().map(|skill| format!("`{skill}`")).collect();
+            let needed = match &skills[..] {
+                [] => String::new(),
+                [one] => format!("; the skill {one} needs it"),
+                several => format!("; the skills {} need it", several.join(", ")),
+            };
+            problems.push(
+                Diagnostic::error(
+                    Code::NoBuildForArch,
+                    format!("`{}` has no build for {arch}{needed}", binary.name.value),
+                )
+                .at(binary.name.place.clone())
+                .related(self.spec.host.arch.place.clone(), "the host's architecture")
+                .help("choose a host of another architecture, or remove the binary"),
+            );
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! From the spec as written to the checked one: defaults, then the rules between values.
+
+use std::sync::Arc;
+
+use super::{Gateway, Gcp, Host, Image, Origin, SecretSource, Spec, raw, secrecy};
+use crate::diagnostics::{At, Code, Diagnostic, Problems, Source, quoted};
+use crate::project::machine::{Machine, beyond_free_tier};
+use crate::project::names::{AptPackage, AuthChoice, Channel, EnvName};
+use crate::project::values::{Arch, EnvValue, HostOs, ImageRef, Size, Strategy, TimeZone};
+use crate::yaml::Node;
+use crate::yaml::decode::{Entries, Field, decode};
+
+/// Variables that the rendered compose file sets itself.
+const OWN_VARIABLES: [&str; 9] = [
+    "HOME",
+    "NODE_ENV",
+    "OPENCLAW_DISABLE_BONJOUR",
+    "OPENCLAW_GATEWAY_BIND",
+    "OPENCLAW_GATEWAY_PORT",
+    "PATH",
+    "TERM",
+    "TZ",
+    "XDG_CONFIG_HOME",
+];
+
+/// Auth choices and channels that need a secret, by OpenClaw's documentation.
+const NEEDED_FOR_AUTH: [(&str, &str); 4] = [
+    ("apiKey", "ANTHROPIC_API_KEY"),
+    ("openai-api-key", "OPENAI_API_KEY"),
+    ("openrouter-api-key", "OPENROUTER_API_KEY"),
+    ("gemini-api-key", "GEMINI_API_KEY"),
+];
+const NEEDED_FOR_CHANNEL: [(&str, &str); 1] = [("telegram", "TELEGRAM_BOT_TOKEN")];
+
+/// Without this the gateway has no password of its own.
+const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
+
+/// A source build needs this much memory (OpenClaw's installation documentation).
+const SOURCE_BUILD_MIB: u32 = 6 * 1024;
+/// Compute Engine's images need a boot disk of at least this size.
+const SMALLEST_BOOT_DISK: Size = Size::gigabytes(10);
+/// Persistent disks start at this size ("About Persistent Disk", size limits).
+const SMALLEST_DATA_DISK: Size = Size::gigabytes(10);
+const LARGEST_DISK: Size = Size::gigabytes(65536);
+const LARGEST_SWAP: Size = Size::gigabytes(64);
+
+struct Checker<'a> {
+    source: &'a Arc<Source>,
+    problems: &'a mut Problems,
+}
+
+pub(super) fn spec(node: &Node, source: &Arc<Source>, problems: &mut Problems) -> Option<Spec> {
+    let raw = decode::<raw::Spec>(node, source, problems).get()?;
+    let mut checker = Checker { source, problems };
+    let spec = checker.spec(raw);
+    checker.rules(&spec);
+    Some(spec)
+}
+
+impl Checker<'_> {
+    fn spec(&mut self, raw: raw::Spec) -> Spec {
+        self.version(raw.version);
+        Spec {
+            name: self.named(raw.name, "openclaw-gateway"),
+            gateway: self.gateway(raw.gateway.get().unwrap_or_default()),
+            image: self.image(raw.image.get().unwrap_or_default()),
+            host: self.host(raw.host.get().unwrap_or_default()),
+            gcp: self.gcp(raw.gcp.get().unwrap_or_default()),
+            secrets: self.secrets(raw.secrets),
+        }
+    }
+
+    fn version(&mut self, version: Field<u64>) {
+        match version.at(self.source) {
+            Some(version) if version.value != 1 => self.problems.push(
+                Diagnostic::error(
+                    Code::UnsupportedVersion,
+                    format!("this release of bake reads version 1 of the spec, not {}", version.value),
+                )
+                .at(version.place)
+                .help("write `version: 1`, or use a newer release of bake"),
+            ),
+            _ => {}
+        }
+    }
+
+    fn gateway(&mut self, raw: raw::Gateway) -> Gateway {
+        Gateway {
+            image: self.base_image(raw.image),
+            port: self.number(raw.port, 18789, 1..=u16::MAX, "a port"),
+            timezone: raw.timezone.or(TimeZone::UTC, self.source),
+            env: self.env(raw.env),
+            auth_choice: self.named(raw.auth_choice, "skip"),
+            channels: self.list(raw.channels, Channel::as_str),
+        }
+    }
+
+    fn base_image(&mut self, image: Field<ImageRef>) -> At<ImageRef> {
+        let image: At<ImageRef> = self.named(image, "ghcr.io/openclaw/openclaw:2026.9.4");
+        if image.tag() == Some("latest") && image.digest().is_none() {
+            self.problems.push(
+                Diagnostic::warning(
+                    Code::BadValue,
+                    "`latest` moves: the next `bake lock --update` may bring anything",
+                )
+                .at(image.place.clone())
+                .help("name a version, such as `:2026.9.4`"),
+            );
+        }
+        image
+    }
+
+    fn env(&mut self, raw: Field<Entries<EnvName, EnvValue>>) -> Vec<(At<EnvName>, At<EnvValue>)> {
+        let mut env = Vec::new();
+        for (name, value) in raw.get().unwrap_or_default().0 {
+            let (Some(name), Some(value)) = (name.at(self.source), value.at(self.source)) else { continue };
+            if secrecy::is_secret_name(name.as_str()) {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::LiteralSecret,
+                        format!(
+                            "{} is a secret by its name, and `env` is for plain settings",
+                            quoted(name.as_str())
+                        ),
+                    )
+                    .at(value.place)
+                    .help(format!("under `secrets`, write `{}: {{secret_manager: ID}}`", name.as_str())),
+                );
+            } else if OWN_VARIABLES.contains(&name.as_str()) {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::ReservedName,
+                        format!("{} is set by bake itself", quoted(name.as_str())),
+                    )
+                    .at(name.place)
+                    .help("remove it; time zone and port have keys of their own"),
+                );
+            } else {
+                env.push((name, value));
+            }
+        }
+        env
+    }
+
+    fn image(&mut self, raw: raw::Image) -> Image {
+        let strategy = raw.strategy.or(Strategy::BuildOnVm, self.source);
+        let registry = raw.registry.get_some(self.source);
+        let source = raw.source.get_some(self.source);
+        let origin = self.origin(&strategy, registry, source);
+        Image {
+            origin,
+            apt: if raw.apt.is_missing() {
+                vec![self.named(Field::Missing, "socat")]
+            } else {
+                self.list(raw.apt, AptPackage::as_str)
+            },
+            binaries: self.named(raw.binaries, "images/binaries.yaml"),
+        }
+    }
+
+    fn origin(
+        &mut self,
+        strategy: &At<Strategy>,
+        registry: Option<At<ImageRef>>,
+        source: Option<At<raw::Source>>,
+    ) -> Origin {
+        let unused = |key: &str, place| {
+            Diagnostic::warning(
+                Code::Contradiction,
+                format!("`{key}` has no effect with the strategy `{}`", strategy.as_str()),
+            )
+            .at(place)
+            .help(format!("remove it, or set `strategy: {key}`"))
+        };
+        if let Some(registry) = registry.as_ref().filter(|_| strategy.value != Strategy::Registry) {
+            self.problems.push(unused("registry", registry.place.clone()));
+        }
+        if let Some(source) = source.as_ref().filter(|_| strategy.value != Strategy::Source) {
+            self.problems.push(unused("source", source.place.clone()));
+        }
+        let missing = |message: &str, help: &str| {
+            Diagnostic::error(Code::MissingKey, message).at(strategy.place.clone()).help(help)
+        };
+        match (strategy.value, registry, source) {
+            (Strategy::BuildOnVm, ..) => Origin::BuildOnVm,
+            (Strategy::Registry, Some(registry), _) => {
+                if registry.digest().is_none() {
+                    self.problems.push(
+                        Diagnostic::error(Code::MissingKey, "the finished image is not named by its digest")
+                            .at(registry.place.clone())
+                            .help("add `@sha256:…`, as `docker push` or the registry tells it"),
+                    );
+                }
+                Origin::Registry(registry)
+            }
+            (Strategy::Registry, None, _) => {
+                self.problems.push(missing(
+                    "the strategy `registry` needs to know the finished image",
+                    "add `registry: HOST/REPOSITORY@sha256:…` under `image`",
+                ));
+                Origin::BuildOnVm
+            }
+            (Strategy::Source, _, Some(source)) => {
+                let (repo, commit) = (source.value.repo.at(self.source), source.value.commit.at(self.source));
+                if let (Some(repo), Some(commit)) = (repo, commit) {
+                    return Origin::Source { repo, commit };
+                }
+                self.problems.push(missing(
+                    "the strategy `source` needs a repository and a commit",
+                    "write `source: {repo: https://github.com/openclaw/openclaw.git, commit: …}` with all 40 digits",
+                ));
+                Origin::BuildOnVm
+            }
+            (Strategy::Source, _, None) => {
+                self.problems.push(missing(
+                    "the strategy `source` needs to know the sources",
+                    "add `source: {repo: https://github.com/openclaw/openclaw.git, commit: …}` under `image`",
+                ));
+                Origin::BuildOnVm
+            }
+        }
+    }
+
+    fn host(&mut self, raw: raw::Host) -> Host {
+        Host {
+            os: raw.os.or(HostOs::Debian13, self.source),
+            arch: raw.arch.or(Arch::Amd64, self.source),
+            swap: self.size(raw.swap, Size::gigabytes(2), Size::gigabytes(0), LARGEST_SWAP, "a swap file"),
+        }
+    }
+
+    fn gcp(&mut self, raw: raw::Gcp) -> Gcp {
+        let keep = match raw.snapshots {
+            Field::Given(None, _) => None,
+            Field::Given(Some(snapshots), _) => Some(snapshots.keep_days),
+            Field::Missing | Field::Invalid => Some(Field::Missing),
+        };
+        Gcp {
+            project: raw.project.get_some(self.source),
+            zone: self.named(raw.zone, "us-central1-a"),
+            machine_type: self.named(raw.machine_type, "e2-small"),
+            boot_disk: self.disk(raw.boot_disk, Size::gigabytes(20), SMALLEST_BOOT_DISK, "a boot disk"),
+            data_disk: self.disk(raw.data_disk, Size::gigabytes(10), Size::gigabytes(0), "a data disk"),
+            public_ip: raw.public_ip.or(true, self.source),
+            service_account: self.named(raw.service_account, "openclaw-gateway"),
+            snapshot_days: keep.map(|days| self.number(days, 14, 1..=365, "a number of days")),
+        }
+    }
+
+    fn secrets(&mut self, raw: Field<Entries<EnvName, raw::Secret>>) -> Vec<(At<EnvName>, SecretSource)> {
+        if raw.is_missing() {
+            let generated = |name| (self.named(Field::Missing, name), SecretSource::Generated);
+            return ["OPENCLAW_GATEWAY_TOKEN", "GOG_KEYRING_PASSWORD"].map(generated).into();
+        }
+        let mut secrets = Vec::new();
+        for (name, secret) in raw.get().unwrap_or_default().0 {
+            let (Some(name), Some(secret)) = (name.at(self.source), secret.at(self.source)) else { continue };
+            let raw::Secret { generate, secret_manager } = secret.value;
+            let nothing_said = generate.is_missing() && secret_manager.is_missing();
+            let generate = generate.get().is_some();
+            match secret_manager.get() {
+                Some(id) => secrets.push((name, SecretSource::SecretManager { id, generate })),
+                None if generate => secrets.push((name, SecretSource::Generated)),
+                None if nothing_said => self.problems.push(
+                    Diagnostic::error(
+                        Code::MissingKey,
+                        format!("nothing says where the value of {} comes from", quoted(name.as_str())),
+                    )
+                    .at(name.place)
+                    .help("write `{generate: hex32}` or `{secret_manager: ID}`"),
+                ),
+                None => {}
+            }
+        }
+        secrets
+    }
+
+    /// Rules between values.
+    fn rules(&mut self, spec: &Spec) {
+        self.secret_rules(spec);
+        self.machine_rules(spec);
+        if spec.gcp.data_disk.is_zero()
+            && let Some(At { place: place @ Some(_), .. }) = &spec.gcp.snapshot_days
+        {
+            self.problems.push(
+                Diagnostic::error(Code::Contradiction, "snapshots are of the data disk, and there is none")
+                    .at(place.clone())
+                    .related(spec.gcp.data_disk.place.clone(), "no data disk")
+                    .help("set `snapshots: null`, or give the data disk a size"),
+            );
+        }
+    }
+
+    fn secret_rules(&mut self, spec: &Spec) {
+        let has = |wanted: &str| spec.secrets.iter().any(|(name, _)| name.as_str() == wanted);
+        let mut need = |wanted: &str, why: String, place| {
+            if !has(wanted) {
+                self.problems.push(
+                    Diagnostic::error(Code::MissingKey, format!("{why} needs the secret `{wanted}`"))
+                        .at(place)
+                        .help(format!("under `secrets`, write `{wanted}: {{secret_manager: ID}}`")),
+                );
+            }
+        };
+        for (choice, secret) in NEEDED_FOR_AUTH {
+            if spec.gateway.auth_choice.as_str() == choice {
+                let auth: &At<AuthChoice> = &spec.gateway.auth_choice;
+                need(secret, format!("the auth choice `{choice}`"), auth.place.clone());
+            }
+        }
+        for channel in &spec.gateway.channels {
+            for (name, secret) in NEEDED_FOR_CHANNEL {
+                if channel.as_str() == name {
+                    need(secret, format!("the channel `{name}`"), channel.place.clone());
+                }
+            }
+        }
+        if !has(GATEWAY_TOKEN) {
+            self.problems.push(
+                Diagnostic::error(Code::MissingKey, format!("`{GATEWAY_TOKEN}` is not among the secrets"))
+                    .help(format!("under `secrets`, write `{GATEWAY_TOKEN}: {{generate: hex32}}`: it is the gateway's password")),
+            );
+        }
+        for (name, _) in &spec.secrets {
+            let also = spec.gateway.env.iter().find(|(env, _)| env.as_str() == name.as_str());
+            if let Some((env, _)) = also {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::Duplicate,
+                        format!("{} is a setting and a secret", quoted(name.as_str())),
+                    )
+                    .at(env.place.clone())
+                    .related(name.place.clone(), "the secret")
+                    .help("keep one of the two"),
+                );
+            }
+            if OWN_VARIABLES.contains(&name.as_str()) {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::ReservedName,
+                        format!("{} is set by bake itself", quoted(name.as_str())),
+                    )
+                    .at(name.place.clone())
+                    .help("choose another name"),
+                );
+            }
+        }
+    }
+
+    fn machine_rules(&mut self, spec: &Spec) {
+        let machine_type = &spec.gcp.machine_type;
+        let machine = Machine::new(machine_type);
+        if let Some(arch) = machine.arch().filter(|arch| *arch != spec.host.arch.value) {
+            self.problems.push(
+                Diagnostic::error(
+                    Code::ArchMismatch,
+                    format!(
+                        "{} is an {arch} machine, and the host's architecture is {}",
+                        machine_type.value, spec.host.arch.value
+                    ),
+                )
+                .at(machine_type.place.clone().or(spec.host.arch.place.clone()))
+                .help(match spec.host.arch.value {
+                    Arch::Arm64 => {
+                        "choose a machine type such as `t2a-standard-1` or `c4a-standard-1`, or `arch: amd64`"
+                    }
+                    Arch::Amd64 => "choose a machine type such as `e2-small`, or `arch: arm64`",
+                }),
+            );
+        }
+        match machine.memory_mib() {
+            None => self.problems.push(
+                Diagnostic::warning(
+                    Code::UnknownMachine,
+                    format!("the memory of {} is not known here, so it was not checked", machine_type.value),
+                )
+                .at(machine_type.place.clone())
+                .help("a gateway wants 2 GB, a source build 6 GB"),
+            ),
+            Some(memory)
+                if matches!(spec.image.origin, Origin::Source { .. }) && memory < SOURCE_BUILD_MIB =>
+            {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::MachineTooSmall,
+                        format!("{} has {memory} MB of memory, and a source build needs {SOURCE_BUILD_MIB}", machine_type.value),
+                    )
+                    .at(machine_type.place.clone())
+                    .help("choose `e2-standard-2` (8 GB), or `strategy: build-on-vm`, which starts from the official image"),
+                );
+            }
+            Some(_) => {}
+        }
+        if let Some(why) =
+            machine.is_free_type().then(|| beyond_free_tier(&spec.gcp.zone, spec.gcp.disks())).flatten()
+        {
+            self.problems.push(
+                Diagnostic::warning(Code::FreeTier, why)
+                    .at(spec.gcp.machine_type.place.clone())
+                    .help("this VM will be billed"),
+            );
+        }
+    }
+
+    /// A value from text, or a default that is text too.
+    fn named<T: std::str::FromStr<Err: std::fmt::Debug>>(&self, field: Field<T>, default: &str) -> At<T> {
+        field
+            .at(self.source)
+            .unwrap_or_else(|| At::default_value(default.parse().expect("defaults are well-formed")))
+    }
+
+    fn number(
+        &mut self,
+        field: Field<u64>,
+        default: u16,
+        range: std::ops::RangeInclusive<u16>,
+        what: &str,
+    ) -> At<u16> {
+        let Some(given) = field.at(self.source) else { return At::default_value(default) };
+        match u16::try_from(given.value) {
+            Ok(value) if range.contains(&value) => At { value, place: given.place },
+            _ => {
+                self.problems.push(
+                    Diagnostic::error(Code::BadValue, format!("{} is not {what}", given.value))
+                        .at(given.place)
+                        .help(format!("choose from {} to {}", range.start(), range.end())),
+                );
+                At::default_value(default)
+            }
+        }
+    }
+
+    fn size(&mut self, field: Field<Size>, default: Size, least: Size, most: Size, what: &str) -> At<Size> {
+        let size = field.or(default, self.source);
+        if size.mib() < least.mib() || size.mib() > most.mib() {
+            self.problems.push(
+                Diagnostic::error(Code::BadValue, format!("not a possible size of {what}"))
+                    .at(size.place.clone())
+                    .help(format!("choose from {}GB to {}GB", least.gb(), most.gb())),
+            );
+        }
+        size
+    }
+
+    fn disk(&mut self, field: Field<Size>, default: Size, least: Size, what: &str) -> At<Size> {
+        let size = self.size(field, default, least, LARGEST_DISK, what);
+        let too_small = !size.is_zero() && size.mib() < SMALLEST_DATA_DISK.mib() && least.is_zero();
+        if !size.is_whole_gb() || too_small {
+            self.problems.push(
+                Diagnostic::error(Code::BadValue, format!("not a possible size of {what}"))
+                    .at(size.place.clone())
+                    .help(format!("disks come in whole gigabytes, from {}GB on", SMALLEST_DATA_DISK.gb())),
+            );
+        }
+        size
+    }
+
+    /// The readable items of a list, each once.
+    fn list<T>(&mut self, field: Field<Vec<Field<T>>>, text: impl Fn(&T) -> &str) -> Vec<At<T>> {
+        let mut kept: Vec<At<T>> = Vec::new();
+        for item in field.get().unwrap_or_default() {
+            let Some(item) = item.at(self.source) else { continue };
+            if let Some(first) = kept.iter().find(|first| text(first) == text(&item)) {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::Duplicate,
+                        format!("{} stands here a second time", quoted(text(&item))),
+                    )
+                    .at(item.place)
+                    .related(first.place.clone(), "the first time")
+                    .help("remove one of the two"),
+                );
+            } else {
+                kept.push(item);
+            }
+        }
+        kept
+    }
+}

@@ -1,0 +1,164 @@
+//! The spec, `bake.yaml`: what the user wants of the gateway, its VM and its secrets.
+
+mod check;
+pub mod raw;
+mod secrecy;
+
+use std::sync::Arc;
+
+use super::names::{
+    AptPackage, AuthChoice, Channel, CommitId, EnvName, MachineType, ProjectId, SecretId, ServiceAccount,
+    VmName, Zone,
+};
+use super::values::{Arch, EnvValue, HostOs, ImageRef, InnerPath, Size, Strategy, TimeZone, WebUrl};
+use crate::diagnostics::{At, Problems, Source};
+use crate::yaml;
+
+/// The port on which the gateway listens inside its container.
+pub const CONTAINER_PORT: u16 = 18789;
+
+/// A spec in which every value is there and stands for itself; rules between values hold too.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The VM's name.
+    pub name: At<VmName>,
+    /// The gateway in its container.
+    pub gateway: Gateway,
+    /// The image it runs from.
+    pub image: Image,
+    /// The VM's operating system.
+    pub host: Host,
+    /// The VM on Compute Engine.
+    pub gcp: Gcp,
+    /// The secrets, in the order of the file.
+    pub secrets: Vec<(At<EnvName>, SecretSource)>,
+}
+
+/// The gateway in its container.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// The base image.
+    pub image: At<ImageRef>,
+    /// The port on the VM's loopback interface.
+    pub port: At<u16>,
+    /// The container's time zone.
+    pub timezone: At<TimeZone>,
+    /// Plain settings, in the order of the file.
+    pub env: Vec<(At<EnvName>, At<EnvValue>)>,
+    /// What onboarding is told about authentication.
+    pub auth_choice: At<AuthChoice>,
+    /// Channels to add.
+    pub channels: Vec<At<Channel>>,
+}
+
+/// The image the gateway runs from.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Where it comes from, with what that needs.
+    pub origin: Origin,
+    /// Debian packages to add.
+    pub apt: Vec<At<AptPackage>>,
+    /// The manifest's path below the project folder.
+    pub binaries: At<InnerPath>,
+}
+
+/// Where the gateway's image comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// Built on the VM, on top of the official image.
+    BuildOnVm,
+    /// A finished image, by digest.
+    Registry(At<ImageRef>),
+    /// Built on the VM, on top of OpenClaw built there too.
+    Source {
+        /// The git repository.
+        repo: At<WebUrl>,
+        /// The commit.
+        commit: At<CommitId>,
+    },
+}
+
+impl Origin {
+    /// The strategy's name.
+    pub const fn strategy(&self) -> Strategy {
+        match self {
+            Self::BuildOnVm => Strategy::BuildOnVm,
+            Self::Registry(_) => Strategy::Registry,
+            Self::Source { .. } => Strategy::Source,
+        }
+    }
+}
+
+/// The VM's operating system.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The operating system.
+    pub os: At<HostOs>,
+    /// The processor architecture.
+    pub arch: At<Arch>,
+    /// The swap file.
+    pub swap: At<Size>,
+}
+
+/// The VM on Compute Engine.
+#[derive(Clone, Debug)]
+pub struct Gcp {
+    /// The project, where it is not gcloud's own setting.
+    pub project: Option<At<ProjectId>>,
+    /// The zone.
+    pub zone: At<Zone>,
+    /// The machine type.
+    pub machine_type: At<MachineType>,
+    /// The boot disk's size.
+    pub boot_disk: At<Size>,
+    /// The data disk's size; zero for none.
+    pub data_disk: At<Size>,
+    /// Whether the VM has a public address.
+    pub public_ip: At<bool>,
+    /// The VM's service account.
+    pub service_account: At<ServiceAccount>,
+    /// How many days snapshots of the data disk are kept; none where there are no snapshots.
+    pub snapshot_days: Option<At<u16>>,
+}
+
+impl Gcp {
+    /// Boot disk and data disk together.
+    pub fn disks(&self) -> Size {
+        Size::gigabytes(self.boot_disk.gb() + self.data_disk.gb())
+    }
+}
+
+/// Where a secret's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// Made on the VM at first boot, kept on the data disk.
+    Generated,
+    /// Read from Secret Manager at every start.
+    SecretManager {
+        /// Its id there.
+        id: SecretId,
+        /// Whether its first value is to be made up when it is created.
+        generate: bool,
+    },
+}
+
+/// Reads a spec; everything that stands against it goes to `problems`.
+///
+/// Returns nothing where the text could not be read at all. A spec that is returned beside errors
+/// has defaults in the places of the wrong values, and is good for finding more problems only.
+pub fn read(mut source: Source, problems: &mut Problems) -> Option<Spec> {
+    let (node, source) = match yaml::parse(&source) {
+        Ok(mut node) => {
+            source.hide(secrecy::values(&node));
+            let source = Arc::new(source);
+            secrecy::refuse_literals(&mut node, &source, problems);
+            (node, source)
+        }
+        Err(unreadable) => {
+            source.hide(secrecy::suspects(source.text()));
+            problems.push(unreadable.at(Arc::new(source)));
+            return None;
+        }
+    };
+    check::spec(&node, &source, problems)
+}

@@ -1,0 +1,135 @@
+//! `bake.yaml` as it is written: every key optional, every value with its place.
+//!
+//! The doc comments are the descriptions in the JSON Schema that editors show.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::project::names::{
+    AptPackage, AuthChoice, Channel, CommitId, EnvName, MachineType, ProjectId, SecretId, ServiceAccount,
+    VmName, Zone,
+};
+use crate::project::values::{
+    Arch, EnvValue, Generate, HostOs, ImageRef, InnerPath, Size, Strategy, TimeZone, WebUrl,
+};
+use crate::yaml::decode::{Entries, Field};
+
+/// What a gateway, its VM and its secrets shall be. Every key has a default.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "bake.yaml")]
+pub struct Spec {
+    /// The version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub version: Field<u64>,
+    /// The VM's name; image, label and data disk are named after it.
+    pub name: Field<VmName>,
+    /// The gateway in its container.
+    pub gateway: Field<Gateway>,
+    /// The image it runs from.
+    pub image: Field<Image>,
+    /// The VM's operating system.
+    pub host: Field<Host>,
+    /// The VM on Compute Engine.
+    pub gcp: Field<Gcp>,
+    /// Environment variables whose values are secret, and where each value comes from.
+    pub secrets: Field<Entries<EnvName, Secret>>,
+}
+
+/// The gateway in its container.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gateway {
+    /// The base image; the lock holds its digest.
+    pub image: Field<ImageRef>,
+    /// The gateway's port on the VM's loopback interface.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Field<u64>,
+    /// The IANA time zone of the container.
+    pub timezone: Field<TimeZone>,
+    /// Plain environment variables. Secrets stand under `secrets`.
+    pub env: Field<Entries<EnvName, EnvValue>>,
+    /// What `openclaw onboard --auth-choice` is given.
+    pub auth_choice: Field<AuthChoice>,
+    /// Channels to add without a terminal, such as `telegram`.
+    pub channels: Field<Vec<Field<Channel>>>,
+}
+
+/// The image the gateway runs from.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Image {
+    /// Where the image comes from.
+    pub strategy: Field<Strategy>,
+    /// The finished image, for the strategy `registry`.
+    pub registry: Field<Option<ImageRef>>,
+    /// The sources, for the strategy `source`.
+    pub source: Field<Option<Source>>,
+    /// Debian packages to add to the image.
+    pub apt: Field<Vec<Field<AptPackage>>>,
+    /// The manifest of binaries, below the project folder.
+    pub binaries: Field<InnerPath>,
+}
+
+/// OpenClaw's own sources.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Source {
+    /// The git repository.
+    pub repo: Field<WebUrl>,
+    /// The commit to build.
+    pub commit: Field<CommitId>,
+}
+
+/// The VM's operating system.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    /// The operating system.
+    pub os: Field<HostOs>,
+    /// The processor architecture.
+    pub arch: Field<Arch>,
+    /// The swap file on the boot disk; `0` for none.
+    pub swap: Field<Size>,
+}
+
+/// The VM on Compute Engine.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gcp {
+    /// The project; `null` for the one that gcloud is set to.
+    pub project: Field<Option<ProjectId>>,
+    /// The zone.
+    pub zone: Field<Zone>,
+    /// The machine type.
+    pub machine_type: Field<MachineType>,
+    /// The size of the boot disk.
+    pub boot_disk: Field<Size>,
+    /// The size of the data disk; `0` keeps the state on the boot disk.
+    pub data_disk: Field<Size>,
+    /// Whether the VM gets a public address.
+    pub public_ip: Field<bool>,
+    /// The id of the VM's service account.
+    pub service_account: Field<ServiceAccount>,
+    /// Daily snapshots of the data disk; `null` for none.
+    pub snapshots: Field<Option<Snapshots>>,
+}
+
+/// Daily snapshots of the data disk.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Snapshots {
+    /// Days after which a snapshot is deleted.
+    #[schemars(range(min = 1, max = 365))]
+    pub keep_days: Field<u64>,
+}
+
+/// Where a secret's value comes from: made up, or kept in Secret Manager.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Secret {
+    /// Make a value up.
+    pub generate: Field<Generate>,
+    /// The secret in Secret Manager that holds the value.
+    pub secret_manager: Field<SecretId>,
+}

@@ -1,0 +1,51 @@
+//! `docker-compose.yml`: the gateway, and its command line as a second service.
+
+use serde::Serialize;
+
+use super::fill;
+use crate::plan::Plan;
+use crate::project::spec::CONTAINER_PORT;
+use crate::project::values::Strategy;
+
+pub(super) const NAME: &str = "docker-compose.yml";
+
+/// Node is in every base image, and curl in some only.
+const PROBE: &str =
+    "fetch('http://127.0.0.1:18789/startupz').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))";
+
+#[derive(Serialize)]
+struct Context<'a> {
+    lock: String,
+    image: &'a str,
+    built_here: bool,
+    container_port: String,
+    published: String,
+    timezone: &'a str,
+    probe: &'static str,
+    env: Vec<Setting<'a>>,
+}
+
+#[derive(Serialize)]
+struct Setting<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+pub(super) fn render(plan: &Plan<'_>, image: &str) -> String {
+    let gateway = &plan.spec.gateway;
+    let env = gateway.env.iter().map(|(name, value)| Setting { name: name.as_str(), value: value.as_str() });
+    fill(
+        NAME,
+        include_str!("../../images/docker-compose.yml.j2"),
+        &Context {
+            lock: plan.lock_digest.to_string(),
+            image,
+            built_here: plan.spec.image.origin.strategy() != Strategy::Registry,
+            container_port: CONTAINER_PORT.to_string(),
+            published: format!("127.0.0.1:{}:{CONTAINER_PORT}", gateway.port.value),
+            timezone: gateway.timezone.as_str(),
+            probe: PROBE,
+            env: env.collect(),
+        },
+    )
+}

@@ -1,0 +1,106 @@
+//! Plan to bundle: named files, bytes, the same ones every time.
+
+mod compose;
+mod dockerfile;
+mod escape;
+mod sums;
+mod user_data;
+
+use std::collections::BTreeMap;
+
+use minijinja::value::Serde;
+
+use crate::diagnostics::Problems;
+use crate::digest::Sha256;
+use crate::gcloud;
+use crate::plan::{Delivery, Plan};
+
+pub use user_data::LARGEST_VALUE;
+
+/// The rendered files, by name.
+pub type Bundle = BTreeMap<&'static str, File>;
+
+/// One rendered file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its content.
+    pub text: String,
+    /// Whether it is a program.
+    pub executable: bool,
+}
+
+impl File {
+    fn plain(text: String) -> Self {
+        Self { text, executable: false }
+    }
+
+    fn script(text: String) -> Self {
+        Self { text, executable: true }
+    }
+
+    /// The SHA-256 of its content.
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(&self.text)
+    }
+}
+
+/// The names of all files that a bundle can have, so that those of an older bundle are known.
+pub const FILE_NAMES: [&str; 7] = [
+    dockerfile::NAME,
+    sums::NAME,
+    compose::NAME,
+    gcloud::create::NAME,
+    user_data::STARTUP_SCRIPT,
+    user_data::NAME,
+    user_data::ENCODED,
+];
+
+/// Renders everything; warnings come beside the bundle.
+///
+/// # Errors
+/// Where the user-data does not fit into Compute Engine's metadata.
+pub fn render(plan: &Plan<'_>) -> Result<(Bundle, Problems), Problems> {
+    let mut bundle = Bundle::new();
+    let dockerfile = dockerfile::render(plan);
+    let image = image(plan, &dockerfile);
+    let compose = compose::render(plan, &image);
+    let sums = sums::render(plan, &[(dockerfile::NAME, &dockerfile), (compose::NAME, &compose)]);
+    let on_vm = user_data::OnVm { dockerfile: &dockerfile, compose: &compose, sums: &sums, image: &image };
+    let (user_data, problems) = user_data::render(plan, &on_vm)?;
+
+    bundle.insert(gcloud::create::NAME, File::script(gcloud::create::script(plan, &user_data.metadata)));
+    if plan.delivery == Delivery::StartupScript {
+        bundle.insert(user_data::STARTUP_SCRIPT, File::script(user_data::startup_script().to_owned()));
+    }
+    if let Some(encoded) = user_data.encoded {
+        bundle.insert(user_data::ENCODED, File::plain(encoded));
+    }
+    bundle.insert(user_data::NAME, File::plain(user_data.text));
+    bundle.insert(dockerfile::NAME, File::plain(dockerfile));
+    bundle.insert(compose::NAME, File::plain(compose));
+    bundle.insert(sums::NAME, File::plain(sums));
+    Ok((bundle, problems))
+}
+
+/// The reference that the VM runs. A tag that changes with the Dockerfile tells the VM whether it
+/// has that image already.
+fn image(plan: &Plan<'_>, dockerfile: &str) -> String {
+    match &plan.spec.image.origin {
+        crate::project::spec::Origin::Registry(reference) => reference.value.to_string(),
+        _ => format!("{}:{}", plan.spec.name.value, Sha256::of(dockerfile).short(12)),
+    }
+}
+
+/// Fills a template in.
+///
+/// # Panics
+/// When a template and its context do not fit each other, which no input can cause: values are of
+/// types that the filters take, and every template is rendered in tests.
+fn fill<C: serde::Serialize>(name: &'static str, template: &'static str, context: &C) -> String {
+    let mut environment = escape::environment();
+    let rendered = environment
+        .add_template(name, template)
+        .and_then(|()| environment.get_template(name))
+        .and_then(|template| template.render(Serde(context)));
+    rendered.unwrap_or_else(|error| panic!("{name}: {error:#}"))
+}

@@ -1,0 +1,246 @@
+//! `user-data.yaml`: all that the VM needs, and what Compute Engine takes of it.
+
+use std::io::Write;
+
+use base64::Engine;
+use flate2::{Compression, GzBuilder};
+use serde::Serialize;
+
+use super::{fill, sums};
+use crate::diagnostics::{Code, Diagnostic, Problems};
+use crate::gcloud::create::Metadata;
+use crate::plan::{Base, Delivery, Plan};
+use crate::project::spec::{Origin, SecretSource};
+use crate::project::values::HostOs;
+
+pub(super) const NAME: &str = "user-data.yaml";
+pub(super) const ENCODED: &str = "user-data.yaml.gz.b64";
+pub(super) const STARTUP_SCRIPT: &str = "startup-script.sh";
+
+/// The most bytes of one metadata value (Compute Engine, "About VM metadata", limits).
+pub const LARGEST_VALUE: usize = 262_144;
+/// From here on the user is told.
+const NEAR: usize = LARGEST_VALUE / 10 * 9;
+
+/// Files that are the same on every VM: folder, name, content, whether it is a program.
+const STATIC_FILES: [(&str, &str, &str, bool); 15] = [
+    ("/etc/apt/apt.conf.d", "20auto-upgrades", include_str!("../../cloud-init/20auto-upgrades"), false),
+    ("/etc/docker", "daemon.json", include_str!("../../cloud-init/daemon.json"), false),
+    (
+        "/etc/systemd/system",
+        "openclaw-gateway.service",
+        include_str!("../../cloud-init/openclaw-gateway.service"),
+        false,
+    ),
+    (
+        "/etc/systemd/system",
+        "openclaw-metadata-guard.service",
+        include_str!("../../cloud-init/openclaw-metadata-guard.service"),
+        false,
+    ),
+    (SCRIPTS, "cleanup.sh", include_str!("../../cloud-init/cleanup.sh"), true),
+    (SCRIPTS, "converge.sh", include_str!("../../cloud-init/converge.sh"), true),
+    (SCRIPTS, "disk.sh", include_str!("../../cloud-init/disk.sh"), true),
+    (SCRIPTS, "docker.sh", include_str!("../../cloud-init/docker.sh"), true),
+    (SCRIPTS, "image.sh", include_str!("../../cloud-init/image.sh"), true),
+    (SCRIPTS, "metadata-guard.sh", include_str!("../../cloud-init/metadata-guard.sh"), true),
+    (SCRIPTS, "report.sh", include_str!("../../cloud-init/report.sh"), true),
+    (SCRIPTS, "secrets.py", include_str!("../../cloud-init/secrets.py"), true),
+    (SCRIPTS, "start.sh", include_str!("../../cloud-init/start.sh"), true),
+    (SCRIPTS, "swap.sh", include_str!("../../cloud-init/swap.sh"), true),
+    (SCRIPTS, "verify.sh", include_str!("../../cloud-init/verify.sh"), true),
+];
+const SCRIPTS: &str = "/usr/local/lib/openclaw";
+const PROJECT: &str = "/opt/openclaw";
+
+/// What the other files of the bundle give to the VM.
+pub(super) struct OnVm<'a> {
+    pub(super) dockerfile: &'a str,
+    pub(super) compose: &'a str,
+    pub(super) sums: &'a str,
+    pub(super) image: &'a str,
+}
+
+/// The user-data, and how it travels.
+pub(super) struct UserData {
+    pub(super) text: String,
+    pub(super) encoded: Option<String>,
+    pub(super) metadata: Metadata,
+}
+
+pub(super) const fn startup_script() -> &'static str {
+    include_str!("../../cloud-init/startup-script.sh")
+}
+
+#[derive(Serialize)]
+struct Context<'a> {
+    name: &'a str,
+    lock: String,
+    packages: &'a [&'a str],
+    files: Vec<VmFile>,
+}
+
+#[derive(Serialize)]
+struct VmFile {
+    path: String,
+    mode: &'static str,
+    text: String,
+}
+
+impl VmFile {
+    fn plain(folder: &str, name: &str, text: impl Into<String>) -> Self {
+        Self { path: format!("{folder}/{name}"), mode: "0644", text: text.into() }
+    }
+}
+
+pub(super) fn render(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Result<(UserData, Problems), Problems> {
+    let context = Context {
+        name: plan.spec.name.as_str(),
+        lock: plan.lock_digest.to_string(),
+        packages: plan.host_packages,
+        files: files(plan, on_vm),
+    };
+    let text = fill(NAME, include_str!("../../cloud-init/user-data.yaml.j2"), &context);
+    delivered(plan, text)
+}
+
+fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
+    let mut files = vec![
+        VmFile::plain(PROJECT, "Dockerfile", on_vm.dockerfile),
+        VmFile::plain(PROJECT, "SHA256SUMS", on_vm.sums),
+        VmFile::plain(PROJECT, "binaries.sha256", sums::binaries(plan)),
+        VmFile::plain(PROJECT, "docker-compose.yml", on_vm.compose),
+        VmFile::plain(PROJECT, "lock.sha256", format!("{}\n", plan.lock_digest)),
+        VmFile::plain(PROJECT, "settings.env", settings(plan, on_vm.image)),
+    ];
+    if matches!(plan.spec.image.origin, Origin::Registry(_)) {
+        // The image is finished: a Dockerfile there would only mislead.
+        files.remove(0);
+    }
+    if plan.spec.host.os.value == HostOs::Debian12 {
+        files.push(VmFile::plain(
+            "/etc/apt/keyrings",
+            "docker.asc",
+            include_str!("../../cloud-init/docker.asc"),
+        ));
+        let list = "deb [signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian bookworm stable\n";
+        files.push(VmFile::plain("/etc/apt/sources.list.d", "docker.list", list));
+    }
+    files.extend(STATIC_FILES.iter().map(|(folder, name, text, executable)| VmFile {
+        mode: if *executable { "0755" } else { "0644" },
+        ..VmFile::plain(folder, name, *text)
+    }));
+    files
+}
+
+#[derive(Serialize)]
+struct Setting {
+    name: &'static str,
+    value: String,
+}
+
+/// The values that the scripts on the VM read.
+fn settings(plan: &Plan<'_>, image: &str) -> String {
+    let spec = plan.spec;
+    let (repo, commit) = match &spec.image.origin {
+        Origin::Source { repo, commit } => (repo.to_string(), commit.to_string()),
+        Origin::BuildOnVm | Origin::Registry(_) => Default::default(),
+    };
+    let source_image = match &plan.base {
+        Base::Local(tag) => tag.clone(),
+        Base::Pinned { .. } => String::new(),
+    };
+    let channels: Vec<_> = spec.gateway.channels.iter().map(|channel| channel.as_str()).collect();
+    let secrets: Vec<_> = spec
+        .secrets
+        .iter()
+        .map(|(name, source)| match source {
+            SecretSource::Generated => format!("{}=generate", name.value),
+            SecretSource::SecretManager { id, .. } => format!("{}=secret-manager:{id}", name.value),
+        })
+        .collect();
+    let data_disk = if spec.gcp.data_disk.is_zero() { String::new() } else { spec.name.data_disk() };
+    let project = spec.gcp.project.as_ref().map(|project| project.to_string()).unwrap_or_default();
+    let settings = [
+        ("OPENCLAW_OS", spec.host.os.as_str().to_owned()),
+        ("OPENCLAW_STRATEGY", spec.image.origin.strategy().as_str().to_owned()),
+        ("OPENCLAW_IMAGE", image.to_owned()),
+        ("OPENCLAW_SOURCE_REPO", repo),
+        ("OPENCLAW_SOURCE_COMMIT", commit),
+        ("OPENCLAW_SOURCE_IMAGE", source_image),
+        ("OPENCLAW_PORT", spec.gateway.port.value.to_string()),
+        ("OPENCLAW_SWAP_MIB", spec.host.swap.mib().to_string()),
+        ("OPENCLAW_DATA_DISK", data_disk),
+        ("OPENCLAW_LOCK", plan.lock_digest.to_string()),
+        ("OPENCLAW_AUTH_CHOICE", spec.gateway.auth_choice.to_string()),
+        ("OPENCLAW_CHANNELS", channels.join(" ")),
+        ("OPENCLAW_SECRETS", secrets.join(" ")),
+        ("OPENCLAW_PROJECT", project),
+    ];
+    let settings: Vec<_> = settings.into_iter().map(|(name, value)| Setting { name, value }).collect();
+    let context = std::collections::BTreeMap::from([("settings", settings)]);
+    fill("settings.env", include_str!("../../cloud-init/settings.env.j2"), &context)
+}
+
+/// As it is while it fits; compressed above that, which cloud-init unpacks by itself; refused
+/// where even that is too much.
+fn delivered(plan: &Plan<'_>, text: String) -> Result<(UserData, Problems), Problems> {
+    let mut problems = Problems::default();
+    let startup_script = plan.delivery == Delivery::StartupScript;
+    if text.len() <= LARGEST_VALUE {
+        if text.len() >= NEAR {
+            problems.push(
+                Diagnostic::warning(
+                    Code::BundleNearLimit,
+                    format!(
+                        "the user-data has {} bytes of the {LARGEST_VALUE} that Compute Engine takes",
+                        text.len()
+                    ),
+                )
+                .help("above that it is sent compressed, and can no longer be read in the console"),
+            );
+        }
+        let metadata = Metadata {
+            user_data: NAME,
+            encoding: None,
+            startup_script: startup_script.then_some(STARTUP_SCRIPT),
+        };
+        return Ok((UserData { text, encoded: None, metadata }, problems));
+    }
+    let encoded = compressed(&text);
+    if encoded.len() > LARGEST_VALUE {
+        return Err(Diagnostic::error(
+            Code::BundleTooLarge,
+            format!(
+                "the user-data has {} bytes, compressed {}, and Compute Engine takes {LARGEST_VALUE}",
+                text.len(),
+                encoded.len()
+            ),
+        )
+        .help("bake fewer binaries, or build the image elsewhere and use `strategy: registry`: then no binary is named in the user-data")
+        .into());
+    }
+    problems.push(
+        Diagnostic::warning(
+            Code::BundleNearLimit,
+            format!(
+                "the user-data has {} bytes, more than Compute Engine takes, and is sent compressed",
+                text.len()
+            ),
+        )
+        .help(format!("{ENCODED} is what the VM gets; {NAME} is the same to read")),
+    );
+    let metadata = Metadata {
+        user_data: ENCODED,
+        encoding: Some("base64"),
+        startup_script: startup_script.then_some(STARTUP_SCRIPT),
+    };
+    Ok((UserData { text, encoded: Some(encoded), metadata }, problems))
+}
+
+/// gzip without a name or a time in it, in base64.
+fn compressed(text: &str) -> String {
+    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    let bytes = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
+    base64::engine::general_purpose::STANDARD.encode(bytes.expect("memory takes every write")) + "\n"
+}

@@ -1,0 +1,452 @@
+//! A tree of [`Node`]s into types, every error noted and none of them the end.
+//!
+//! Types derive `Deserialize` as usual, with [`Field`] around each value: a value that cannot be
+//! read becomes [`Field::Invalid`], its diagnostic goes to the list, and the rest is read on.
+//! Unknown and repeated keys are found here, for every struct, from the field names that serde
+//! hands over.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
+use serde::{Deserialize, forward_to_deserialize_any};
+
+use super::{Node, Scalar, Value};
+use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, Span, did_you_mean, quoted};
+
+const FIELD: &str = "bake::Field";
+
+/// A value that may be missing or unreadable, and where it stands.
+#[derive(Clone, Debug, Default)]
+pub enum Field<T> {
+    /// The key is not there.
+    #[default]
+    Missing,
+    /// It could not be read; a diagnostic says why.
+    Invalid,
+    /// The value, and its bytes.
+    Given(T, Span),
+}
+
+impl<T> Field<T> {
+    /// The value with its place, or `default` where nothing readable stands.
+    pub fn or(self, default: T, source: &Arc<Source>) -> At<T> {
+        self.at(source).unwrap_or(At::default_value(default))
+    }
+
+    /// The value with its place, if there is one.
+    pub fn at(self, source: &Arc<Source>) -> Option<At<T>> {
+        match self {
+            Self::Given(value, span) => {
+                Some(At { value, place: Some(Place { source: Arc::clone(source), span }) })
+            }
+            Self::Missing | Self::Invalid => None,
+        }
+    }
+
+    /// The value alone, if there is one.
+    pub fn get(self) -> Option<T> {
+        match self {
+            Self::Given(value, _) => Some(value),
+            Self::Missing | Self::Invalid => None,
+        }
+    }
+
+    /// Whether the key is not there at all.
+    pub const fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing)
+    }
+}
+
+impl<T> Field<Option<T>> {
+    /// The value with its place, where it is neither missing nor `null`.
+    pub fn get_some(self, source: &Arc<Source>) -> Option<At<T>> {
+        let At { value, place } = self.at(source)?;
+        value.map(|value| At { value, place })
+    }
+}
+
+/// A map whose keys the user chooses, in the order of the file.
+#[derive(Clone, Debug)]
+pub struct Entries<K, V>(pub Vec<(Field<K>, Field<V>)>);
+
+impl<K, V> Default for Entries<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// Reads a `T` out of `node`, and adds whatever stands against it to `problems`.
+pub fn decode<T: DeserializeOwned>(node: &Node, source: &Arc<Source>, problems: &mut Problems) -> Field<T> {
+    let found = RefCell::new(Vec::new());
+    let field = Field::deserialize(Decoder { node, found: &found }).unwrap_or(Field::Invalid);
+    for (mut diagnostic, span) in found.into_inner() {
+        if source.hides(&span) {
+            "this value is not of the form asked for; it is not shown, for it may be a secret"
+                .clone_into(&mut diagnostic.message);
+        }
+        problems.push(diagnostic.at(Place { source: Arc::clone(source), span }));
+    }
+    field
+}
+
+type Found = RefCell<Vec<(Diagnostic, Span)>>;
+
+#[derive(Clone, Copy)]
+struct Decoder<'a> {
+    node: &'a Node,
+    found: &'a Found,
+}
+
+/// Why a value could not be read; `None` once it has been noted.
+#[derive(Debug)]
+struct Failure(Option<Box<Diagnostic>>);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_ref().map_or("noted", |diagnostic| &diagnostic.message))
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(Some(Box::new(diagnostic)))
+    }
+}
+
+impl de::Error for Failure {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Diagnostic::error(Code::BadValue, message.to_string()).into()
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let choices = expected.join(", ");
+        let advice = match did_you_mean(variant, expected.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`? The choices are: {choices}"),
+            None => format!("the choices are: {choices}"),
+        };
+        Diagnostic::error(Code::BadValue, format!("{} is not one of the choices", quoted(variant)))
+            .help(advice)
+            .into()
+    }
+}
+
+impl<'a> Decoder<'a> {
+    fn wrong_type(&self, expected: &str) -> Failure {
+        let found = self.node.kind();
+        let help = match &self.node.value {
+            Value::Null => "give it a value, or remove the key to get its default".to_owned(),
+            Value::Scalar(text, Scalar::Boolean) if expected == "text" => {
+                format!("YAML reads {} as a boolean: put it in quotes", quoted(text))
+            }
+            _ => format!("write {expected} here"),
+        };
+        Diagnostic::error(Code::WrongType, format!("expected {expected}, found {found}")).help(help).into()
+    }
+
+    fn note(&self, failure: Failure) {
+        if let Some(diagnostic) = failure.0 {
+            self.found.borrow_mut().push((*diagnostic, self.node.span.clone()));
+        }
+    }
+
+    /// The entries whose keys are texts, once each; the others are noted.
+    fn entries(self) -> Result<Vec<&'a (Node, Node)>, Failure> {
+        let Value::Map(entries) = &self.node.value else { return Err(self.wrong_type("a map")) };
+        let mut first = std::collections::BTreeMap::<&str, &Span>::new();
+        let mut kept = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let key = Decoder { node: &entry.0, found: self.found };
+            let Value::Scalar(name, _) = &entry.0.value else {
+                key.note(key.wrong_type("a key"));
+                continue;
+            };
+            if first.insert(name, &entry.0.span).is_some() {
+                key.note(
+                    Diagnostic::error(
+                        Code::Duplicate,
+                        format!("the key {} stands here a second time", quoted(name)),
+                    )
+                    .help("keep one of the two")
+                    .into(),
+                );
+            } else {
+                kept.push(entry);
+            }
+        }
+        Ok(kept)
+    }
+}
+
+impl<'de> Deserializer<'de> for Decoder<'de> {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Failure> {
+        Err(self.wrong_type("another type"))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        match &self.node.value {
+            Value::Scalar(text, kind) if *kind != Scalar::Boolean => visitor.visit_str(text),
+            _ => Err(self.wrong_type("text")),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        let Value::Scalar(text, Scalar::Integer) = &self.node.value else {
+            return Err(self.wrong_type("a whole number"));
+        };
+        match text.parse() {
+            Ok(number) => visitor.visit_u64(number),
+            Err(_) => Err(Diagnostic::error(Code::BadValue, format!("{} is out of range", quoted(text)))
+                .help("write it in decimal digits, not negative")
+                .into()),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        match &self.node.value {
+            Value::Scalar(text, Scalar::Boolean) => match text.to_ascii_lowercase().as_str() {
+                "true" => visitor.visit_bool(true),
+                "false" => visitor.visit_bool(false),
+                _ => Err(Diagnostic::error(
+                    Code::WrongType,
+                    format!("expected true or false, found {}", quoted(text)),
+                )
+                .help(
+                    "write `true` or `false`: the other spellings mean different things to different readers",
+                )
+                .into()),
+            },
+            _ => Err(self.wrong_type("true or false")),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        match self.node.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        if name == FIELD {
+            visitor.visit_seq(FieldAccess(self, 0))
+        } else {
+            visitor.visit_newtype_struct(self)
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        match &self.node.value {
+            Value::Scalar(text, Scalar::Text) => visitor.visit_enum(text.as_str().into_deserializer()),
+            _ => Err(self.wrong_type("text")),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        match &self.node.value {
+            Value::List(items) => visitor.visit_seq(Items(items.iter(), self.found)),
+            _ => Err(self.wrong_type("a list")),
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        visitor.visit_map(Pairs { entries: self.entries()?.into_iter(), value: None, found: self.found })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        let mut entries = self.entries()?;
+        entries.retain(|(key, _)| {
+            let Value::Scalar(name, _) = &key.value else { return false };
+            let known = fields.contains(&name.as_str());
+            if !known {
+                Decoder { node: key, found: self.found }.note(unknown_key(name, fields));
+            }
+            known
+        });
+        visitor.visit_map(Pairs { entries: entries.into_iter(), value: None, found: self.found })
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        match &self.node.value {
+            Value::Scalar(text, _) => visitor.visit_str(text),
+            _ => Err(self.wrong_type("a key")),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char bytes byte_buf unit unit_struct tuple
+        tuple_struct ignored_any
+    }
+}
+
+fn unknown_key(name: &str, fields: &[&str]) -> Failure {
+    let diagnostic = Diagnostic::error(Code::UnknownKey, format!("there is no key {} here", quoted(name)));
+    diagnostic
+        .help(match did_you_mean(name, fields.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the keys here are: {}", fields.join(", ")),
+        })
+        .into()
+}
+
+struct Items<'a>(std::slice::Iter<'a, Node>, &'a Found);
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Failure;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failure> {
+        self.0.next().map(|node| seed.deserialize(Decoder { node, found: self.1 })).transpose()
+    }
+}
+
+struct Pairs<'a> {
+    entries: std::vec::IntoIter<&'a (Node, Node)>,
+    value: Option<&'a Node>,
+    found: &'a Found,
+}
+
+impl<'de> MapAccess<'de> for Pairs<'de> {
+    type Error = Failure;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Failure> {
+        let Some((key, value)) = self.entries.next() else { return Ok(None) };
+        self.value = Some(value);
+        seed.deserialize(Decoder { node: key, found: self.found }).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failure> {
+        match self.value.take() {
+            Some(node) => seed.deserialize(Decoder { node, found: self.found }),
+            None => Err(de::Error::custom("a value was asked for before its key")),
+        }
+    }
+}
+
+/// Hands a [`Field`] its span, then its value; a value that fails is noted here.
+struct FieldAccess<'a>(Decoder<'a>, u8);
+
+impl<'de> SeqAccess<'de> for FieldAccess<'de> {
+    type Error = Failure;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failure> {
+        self.1 += 1;
+        let span = &self.0.node.span;
+        match self.1 {
+            1 => seed.deserialize(span.start.into_deserializer()),
+            2 => seed.deserialize(span.end.into_deserializer()),
+            _ => seed.deserialize(self.0).map_err(|failure| {
+                self.0.note(failure);
+                Failure(None)
+            }),
+        }
+        .map(Some)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Given<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Given<T> {
+            type Value = Field<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a span and a value")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Field<T>, A::Error> {
+                let start = parts.next_element()?.unwrap_or_default();
+                let end = parts.next_element()?.unwrap_or_default();
+                // The decoder has noted the failure; here it ends.
+                Ok(match parts.next_element() {
+                    Ok(Some(value)) => Field::Given(value, start..end),
+                    Ok(None) | Err(_) => Field::Invalid,
+                })
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(FIELD, Given(PhantomData))
+    }
+}
+
+impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Entries<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All<K, V>(PhantomData<(K, V)>);
+
+        impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for All<K, V> {
+            type Value = Entries<K, V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(All(PhantomData))
+    }
+}
+
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Field<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<T>()
+    }
+}
+
+impl<K: schemars::JsonSchema, V: schemars::JsonSchema> schemars::JsonSchema for Entries<K, V> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Entries".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "object",
+            "propertyNames": generator.subschema_for::<K>(),
+            "additionalProperties": generator.subschema_for::<V>(),
+        })
+    }
+}
