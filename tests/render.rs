@@ -1,0 +1,247 @@
+//! `bake render`: the bundle, the same bytes everywhere, whole or not at all.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use support::{Folder, said};
+
+#[test]
+fn an_empty_folder_gets_the_whole_bundle() {
+    let folder = Folder::empty();
+    folder.bake(["render"]).done();
+    let bundle = folder.bundle("out");
+    let names: Vec<_> = bundle.keys().map(String::as_str).collect();
+    let expected = [
+        "Dockerfile",
+        "SHA256SUMS",
+        "docker-compose.yml",
+        "gcloud.sh",
+        "startup-script.sh",
+        "user-data.yaml",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(
+        folder.join("out/gcloud.sh").metadata().expect("a script").permissions().mode() & 0o111,
+        0o111
+    );
+}
+
+/// The checksums of the facts that the project started from.
+#[test]
+fn the_default_bundle_pins_the_three_tools_and_the_base_image() {
+    let folder = Folder::empty();
+    folder.bake(["render"]).done();
+    let dockerfile = folder.read("out/Dockerfile");
+    let user_data = folder.read("out/user-data.yaml");
+    for checksum in [
+        "905fed0bfabafa5dde7189e50642b3fa31d7fc4aad50a8d27d2b92071d875962",
+        "4abde90c4e74ceb125f3fdd87676ff7958e89f7820978ffa11de26aee06e721c",
+        "a693e598a567dba7415241141eb40c8fe7ab0e5d282b7cbc37a9b3b760f3f634",
+        "40d794060e75b801c1a3bf80a1315e767615abc4625bd17adbc9d7688e224f1e",
+        "cbd5e74d5b805550cc36c7479aca552970cc1b314c5c08e02367e08b785714fd",
+        "8e5d21f8d5f097e5d3a883cdb42848a9e50a7383e4de049c807cc44e6e7c81b6",
+        "cc596b846506a5f4cfcee111394a2725f375f01cca2ebb492a161fd1b747f101",
+    ] {
+        assert!(dockerfile.contains(checksum), "{checksum}");
+        assert!(user_data.contains(checksum), "{checksum}");
+    }
+}
+
+#[test]
+fn a_second_run_changes_no_byte_and_touches_no_file() {
+    let folder = Folder::empty();
+    folder.bake(["render"]).done();
+    let inode = folder.join("out").metadata().expect("a folder").ino();
+    let before = folder.bundle("out");
+    let second = folder.bake(["render"]).done();
+    assert_eq!(folder.bundle("out"), before);
+    assert_eq!(folder.join("out").metadata().expect("a folder").ino(), inode);
+    assert!(second.out.lines().all(|line| line.starts_with("same")), "{}", second.out);
+}
+
+#[test]
+fn surroundings_change_no_byte() {
+    let here = Folder::project();
+    here.bake(["render"]).done();
+    let there = Folder::empty();
+    for name in ["bake.yaml", "images/binaries.yaml", "bake.lock"] {
+        there.write(&format!("a b/ü/{name}"), here.read(name));
+    }
+    let mut shell = Command::new("sh");
+    let script = "umask 077; cd /; exec \"$0\" -C \"$1\" render --out \"$2\"";
+    shell.args(["-c", script]).arg(here.command().get_program()).arg(there.join("a b/ü")).arg("o ut");
+    shell.envs([
+        ("TZ", "Pacific/Chatham"),
+        ("LANG", "tr_TR.UTF-8"),
+        ("LC_ALL", "C"),
+        ("SOURCE_DATE_EPOCH", "1"),
+    ]);
+    said(&mut shell).done();
+    assert_eq!(there.bundle("a b/ü/o ut"), here.bundle("out"));
+}
+
+/// As root only, who alone can become somebody else.
+#[test]
+fn another_user_gets_the_same_bytes() {
+    let folder = Folder::empty();
+    folder.bake(["render"]).done();
+    if fs::metadata("/proc/self").expect("a process").uid() != 0 {
+        eprintln!("skipped: no root on this machine");
+        return;
+    }
+    let theirs = Folder::empty();
+    fs::set_permissions(theirs.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
+    let program = theirs.join("bake");
+    fs::copy(folder.command().get_program(), &program).expect("a copy that others may run");
+    let mut other = Command::new("setpriv");
+    other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).arg("render");
+    said(other.current_dir(theirs.path())).done();
+    assert_eq!(theirs.bundle("out"), folder.bundle("out"));
+    assert_eq!(theirs.join("out").metadata().expect("a folder").uid(), 65534);
+}
+
+#[test]
+fn no_network_is_needed() {
+    let folder = Folder::empty();
+    let mut apart = Command::new("unshare");
+    apart.args(["--net", "--map-root-user"]).arg(folder.command().get_program()).arg("render");
+    said(apart.current_dir(folder.path())).done();
+}
+
+#[test]
+fn check_tells_what_differs_and_changes_nothing() {
+    let folder = Folder::project();
+    let missing = folder.bake(["render", "--check"]).ended(1);
+    assert!(missing.out.lines().all(|line| line.starts_with("new")), "{}", missing.out);
+    assert!(!folder.join("out").exists());
+
+    folder.bake(["render"]).done();
+    folder.bake(["render", "--check"]).done();
+
+    folder.edit("out/Dockerfile", "USER 1000:1000", "USER 0");
+    let tampered = folder.bake(["render", "--check", "--diff"]).ended(1);
+    assert!(tampered.out.contains("-USER 0\n+USER 1000:1000\n"), "{}", tampered.out);
+    assert!(folder.read("out/Dockerfile").contains("USER 0\n"), "left as it was");
+
+    let json: serde_json::Value =
+        serde_json::from_str(&folder.bake(["render", "--check", "--json"]).ended(1).out).expect("JSON");
+    assert_eq!(json["version"], 1);
+    assert_eq!(json["changed"], true);
+    assert_eq!(json["files"][0]["state"], "changed");
+}
+
+#[test]
+fn a_file_that_no_longer_belongs_is_removed_and_foreign_ones_stay() {
+    let folder = Folder::project();
+    folder.bake(["render"]).done();
+    folder.write("out/notes.txt", "mine").write("out/deep/er/file", "mine too");
+    std::os::unix::fs::symlink("nowhere", folder.join("out/link")).expect("a link");
+    let inode = folder.join("out/notes.txt").metadata().expect("a file").ino();
+
+    folder.edit("bake.yaml", "os: debian-13", "os: ubuntu-24.04");
+    folder.bake(["render"]).done();
+
+    assert!(!folder.join("out/startup-script.sh").exists(), "Ubuntu's images have cloud-init");
+    assert_eq!(folder.read("out/notes.txt"), "mine");
+    assert_eq!(folder.join("out/notes.txt").metadata().expect("a file").ino(), inode, "the very file");
+    assert_eq!(folder.read("out/deep/er/file"), "mine too");
+    assert_eq!(fs::read_link(folder.join("out/link")).expect("a link").to_str(), Some("nowhere"));
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside out/");
+}
+
+#[test]
+fn a_link_to_a_folder_stays_a_link() {
+    let folder = Folder::project();
+    fs::create_dir(folder.join("elsewhere")).expect("a folder");
+    std::os::unix::fs::symlink("elsewhere", folder.join("out")).expect("a link");
+    folder.bake(["render"]).done();
+    assert!(folder.join("out").is_symlink());
+    assert!(folder.join("elsewhere/user-data.yaml").exists());
+}
+
+#[test]
+fn the_project_folder_itself_is_no_place_for_the_bundle() {
+    let folder = Folder::project();
+    for out in [".", "..", "/"] {
+        let refused = folder.bake(["render", "--out", out]).ended(2);
+        assert!(refused.err.contains("choose another with --out"), "{}", refused.err);
+    }
+}
+
+/// A folder that cannot be replaced stays as it is, down to the last byte.
+#[test]
+fn a_failure_leaves_the_old_bundle() {
+    let folder = Folder::project();
+    folder.bake(["render"]).done();
+    let before = folder.bundle("out");
+    folder.edit("bake.yaml", "port: 18789", "port: 18790");
+    // A limit on the size of files stands for a full disk: writing user-data.yaml fails.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" render"]).arg(folder.command().get_program());
+    let failed = said(shell.current_dir(folder.path())).ended(1);
+    assert!(failed.err.contains("user-data.yaml"), "{}", failed.err);
+    assert_eq!(folder.bundle("out"), before);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside out/");
+}
+
+/// Killed at any moment, the folder holds one whole bundle: the old one or the new one.
+#[test]
+fn killed_in_between_it_is_the_old_bundle_or_the_new_one() {
+    let folder = Folder::project();
+    let mut bundles = Vec::new();
+    let spec = folder.read("bake.yaml");
+    for port in ["18789", "18790"] {
+        folder.write("bake.yaml", spec.replace("port: 18789", &format!("port: {port}")));
+        folder.bake(["render"]).done();
+        bundles.push(folder.bundle("out"));
+    }
+    folder.write("out/foreign", "mine");
+    // As long as a whole run takes here, and somewhat more.
+    let start = Instant::now();
+    folder.bake(["render", "--out", "other"]).done();
+    let whole = start.elapsed().mul_f64(1.5);
+    let mut seen = [0, 0];
+    for round in 0..400_u32 {
+        let port = if round % 2 == 0 { "18789" } else { "18790" };
+        folder.write("bake.yaml", spec.replace("port: 18789", &format!("port: {port}")));
+        let mut child = folder.command().arg("render").stdout(Stdio::null()).spawn().expect("bake");
+        std::thread::sleep(whole.mul_f64(f64::from(round * 37 % 100) / 100.0));
+        let _ = child.kill();
+        let _ = child.wait();
+        let mut bundle = folder.bundle("out");
+        assert_eq!(bundle.remove("foreign").as_deref(), Some(&b"mine"[..]), "round {round}");
+        let which = bundles.iter().position(|whole| *whole == bundle);
+        seen[which.unwrap_or_else(|| panic!("round {round}: a mixture"))] += 1;
+        if round >= 60 && seen.iter().all(|count| *count > 5) {
+            break;
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 5), "both bundles were met: {seen:?}");
+    fs::remove_dir_all(folder.join("other")).expect("a bundle");
+    folder.write("bake.yaml", spec);
+    folder.bake(["render"]).done();
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside out/");
+}
+
+#[test]
+fn two_runs_at_once_take_turns() {
+    let folder = Folder::project();
+    let runs: Vec<_> =
+        (0..8).map(|_| folder.command().arg("render").stdout(Stdio::null()).spawn().expect("bake")).collect();
+    for mut run in runs {
+        assert!(run.wait().expect("an end").success());
+    }
+    folder.bake(["render", "--check"]).done();
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let folder = Folder::empty();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "{ \"$0\" catalog; echo $? >&2; } | :"]).arg(folder.command().get_program());
+    assert_eq!(said(&mut shell).done().err, "0\n");
+}

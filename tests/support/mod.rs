@@ -1,0 +1,169 @@
+//! What the end-to-end tests share: projects in temporary folders, the program itself, and the
+//! real tools of the testbed.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+pub mod testbed;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use assert_cmd::cargo::cargo_bin_cmd;
+use bake::diagnostics::{Problems, Source, terminal};
+use bake::digest::Sha256;
+use bake::lock::{Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
+use bake::project::catalog::Catalog;
+use bake::project::values::Arch;
+use bake::project::{Project, manifest, spec};
+
+/// A folder, and `bake` run in it.
+pub struct Folder(tempfile::TempDir);
+
+/// What a run said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Folder {
+    /// An empty one.
+    pub fn empty() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// One with the default project written out.
+    pub fn project() -> Self {
+        let folder = Self::empty();
+        folder.bake(["init"]).done();
+        folder
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, content).expect("a file");
+        self
+    }
+
+    /// Replaces a part of a file that must be there.
+    pub fn edit(&self, name: &str, from: &str, to: &str) -> &Self {
+        let text = self.read(name);
+        assert!(text.contains(from), "{name} does not hold {from:?}");
+        self.write(name, text.replacen(from, to, 1))
+    }
+
+    /// The program, to run here with no settings but its own.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(cargo_bin_cmd!("bake").get_program());
+        command
+            .current_dir(self.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+    }
+
+    pub fn bake<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Said {
+        said(self.command().args(arguments))
+    }
+
+    /// Writes a lock that pins each binary of the manifest to `builds`.
+    pub fn lock(&self, builds: &[(&str, Arch, Build)]) -> &Self {
+        let text = lock_text(&self.read("bake.yaml"), &self.read("images/binaries.yaml"), builds);
+        self.write("bake.lock", text)
+    }
+
+    /// The bundle's files, by name.
+    pub fn bundle(&self, out: &str) -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(self.join(out)).expect("a bundle");
+        entries
+            .map(|entry| {
+                let entry = entry.expect("an entry");
+                (entry.file_name().into_string().expect("a name"), fs::read(entry.path()).expect("a file"))
+            })
+            .collect()
+    }
+}
+
+impl Said {
+    /// Holds the run to have gone well.
+    #[track_caller]
+    pub fn done(self) -> Self {
+        self.ended(0)
+    }
+
+    #[track_caller]
+    pub fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+}
+
+/// Runs a command to its end.
+pub fn said(command: &mut Command) -> Said {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A build as a lock made over the network would have it.
+pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Build {
+    Build {
+        url: url.parse().expect("a URL"),
+        sha256: Sha256::of(archive),
+        size: Some(archive.len() as u64),
+        binary: path.parse().expect("a path"),
+        binary_sha256: binary.map(Sha256::of),
+        evidence: vec![Evidence::Computed],
+    }
+}
+
+/// The lock of a project, as text.
+pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Build)]) -> String {
+    let mut problems = Problems::default();
+    let spec = spec::read(Source::new("bake.yaml", spec_text), &mut problems);
+    let manifest =
+        manifest::read(Source::new("binaries.yaml", manifest_text), Catalog::builtin(), &mut problems);
+    let (Some(spec), Some(manifest)) = (spec, manifest) else {
+        panic!("{}", terminal::render(&problems, false))
+    };
+    let project = Project::new(spec, manifest, &mut problems);
+    assert!(!problems.has_errors(), "{}", terminal::render(&problems, false));
+    let reference = project.spec.gateway.image.value.clone();
+    let digest =
+        reference.digest().or_else(|| Catalog::builtin().base_image(&reference)).expect("a known base image");
+    let mut binaries = BTreeMap::new();
+    for binary in &project.manifest.binaries {
+        let name = binary.name.value.clone();
+        let builds = builds.iter().filter(|(of, ..)| *of == name.as_str());
+        binaries.insert(
+            name.clone(),
+            LockedBinary {
+                version: binary.version.as_ref().map(|version| version.value.clone()),
+                beside: false,
+                apt: Vec::new(),
+                builds: builds.map(|(_, arch, build)| (*arch, build.clone())).collect(),
+            },
+        );
+    }
+    let image = LockedImage { reference, digest, evidence: vec![Evidence::ApiDigest] };
+    Lock { version: 1, inputs: wanted::digest(&project), image, binaries }.to_text()
+}
