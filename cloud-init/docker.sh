@@ -8,16 +8,6 @@ set -eu
 key=/etc/apt/keyrings/docker.asc
 fingerprint=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
 
-case $OPENCLAW_OS in
-debian-12) packages="docker-ce docker-ce-cli containerd.io docker-buildx-plugin docker-compose-plugin" ;;
-debian-13) packages="docker.io docker-cli docker-compose docker-buildx" ;;
-ubuntu-24.04) packages="docker.io docker-compose-v2 docker-buildx" ;;
-*) echo "no Docker packages known for $OPENCLAW_OS" >&2; exit 78 ;;
-esac
-packages="$packages iptables curl ca-certificates"
-# Docker's builder calls the host's git for a source that is a repository.
-[ "$OPENCLAW_STRATEGY" != source ] || packages="$packages git"
-
 # By what works, not by package: whoever brought Docker in another way needs nothing installed.
 is_installed() {
     for command in dockerd curl iptables; do
@@ -48,7 +38,7 @@ install_packages() {
     # Fails harmlessly while another holds the lock: apt-get waits for that below.
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold || true
     # shellcheck disable=SC2086 # one word a package
-    if aptget update >"$log" 2>&1 && aptget --fix-broken install >>"$log" 2>&1 && aptget --no-install-recommends install $packages >>"$log" 2>&1; then
+    if aptget update >"$log" 2>&1 && aptget --fix-broken install >>"$log" 2>&1 && aptget --no-install-recommends install $OPENCLAW_PACKAGES >>"$log" 2>&1; then
         return
     fi
     cat "$log"

@@ -39,7 +39,7 @@ pub struct Plan<'a> {
     /// Debian packages of the final image.
     pub apt: Vec<String>,
     /// Debian packages of the VM.
-    pub host_packages: &'static [&'static str],
+    pub host_packages: Vec<&'static str>,
     /// How Compute Engine's image of the host gets to run user-data.
     pub delivery: Delivery,
 }
@@ -191,7 +191,7 @@ impl<'a> Plan<'a> {
             last,
             needs: needs(&tools),
             apt: apt(spec, lock),
-            host_packages: host_packages(spec.host.os.value),
+            host_packages: host_packages(spec),
             delivery: if spec.host.os.has_cloud_init() {
                 Delivery::CloudInit
             } else {
@@ -266,37 +266,21 @@ fn apt(spec: &Spec, lock: &Lock) -> Vec<String> {
     wanted.chain(needed).map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Docker from the distribution where it has Compose v2, else from Docker's own repository.
-const fn host_packages(os: HostOs) -> &'static [&'static str] {
-    match os {
-        HostOs::Debian12 => &[
-            "ca-certificates",
-            "containerd.io",
-            "curl",
-            "docker-buildx-plugin",
-            "docker-ce",
-            "docker-ce-cli",
-            "docker-compose-plugin",
-            "unattended-upgrades",
-        ],
-        HostOs::Debian13 => &[
-            "ca-certificates",
-            "curl",
-            "docker-buildx",
-            "docker-cli",
-            "docker-compose",
-            "docker.io",
-            "unattended-upgrades",
-        ],
-        HostOs::Ubuntu2404 => &[
-            "ca-certificates",
-            "curl",
-            "docker-buildx",
-            "docker-compose-v2",
-            "docker.io",
-            "unattended-upgrades",
-        ],
-    }
+/// Docker from the distribution where that has Compose v2, else from Docker's own repository.
+fn host_packages(spec: &Spec) -> Vec<&'static str> {
+    let docker: &[_] = match spec.host.os.value {
+        HostOs::Debian12 => {
+            &["containerd.io", "docker-buildx-plugin", "docker-ce", "docker-ce-cli", "docker-compose-plugin"]
+        }
+        HostOs::Debian13 => &["docker-buildx", "docker-cli", "docker-compose", "docker.io"],
+        HostOs::Ubuntu2404 => &["docker-buildx", "docker-compose-v2", "docker.io"],
+    };
+    // Docker's builder calls the host's git for a source that is a repository.
+    let git: &[_] = if matches!(spec.image.origin, Origin::Source { .. }) { &["git"] } else { &[] };
+    let mut packages =
+        [docker, git, &["ca-certificates", "curl", "iptables", "unattended-upgrades"]].concat();
+    packages.sort_unstable();
+    packages
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ pub(super) fn render(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Result<(UserData, Pro
     let context = Context {
         name: plan.spec.name.as_str(),
         lock: plan.lock_digest.to_string(),
-        packages: plan.host_packages,
+        packages: &plan.host_packages,
         files: files(plan, on_vm),
     };
     let text = fill(NAME, include_str!("../../cloud-init/user-data.yaml.j2"), &context);
@@ -169,6 +169,7 @@ fn settings(plan: &Plan<'_>, image: &str) -> String {
         ("OPENCLAW_SOURCE_COMMIT", commit),
         ("OPENCLAW_SOURCE_IMAGE", source_image),
         ("OPENCLAW_PORT", spec.gateway.port.value.to_string()),
+        ("OPENCLAW_PACKAGES", plan.host_packages.join(" ")),
         ("OPENCLAW_SWAP_MIB", spec.host.swap.mib().to_string()),
         ("OPENCLAW_DATA_DISK", data_disk),
         ("OPENCLAW_LOCK", plan.lock_digest.to_string()),

@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: projects in temporary folders, the program itself, and the
 //! real tools of the testbed.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "a module of each test file, which uses its own part")]
 
 pub mod testbed;
 

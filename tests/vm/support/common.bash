@@ -61,7 +61,7 @@ has_not() { # WHAT TEXT PART
 
 settings() { # NAME=VALUE... : over the defaults
     {
-        printf '%s\n' OPENCLAW_OS=debian-13 OPENCLAW_STRATEGY=build-on-vm OPENCLAW_IMAGE=openclaw:test \
+        printf '%s\n' OPENCLAW_OS=debian-13 "OPENCLAW_PACKAGES='docker.io docker-compose'" OPENCLAW_STRATEGY=build-on-vm OPENCLAW_IMAGE=openclaw:test \
             OPENCLAW_SOURCE_REPO= OPENCLAW_SOURCE_COMMIT= OPENCLAW_SOURCE_IMAGE= OPENCLAW_PORT=18789 OPENCLAW_SWAP_MIB=0 \
             OPENCLAW_DATA_DISK= OPENCLAW_LOCK=0123abcd OPENCLAW_AUTH_CHOICE=skip OPENCLAW_CHANNELS= OPENCLAW_SECRETS= OPENCLAW_PROJECT=demo
         [ $# -eq 0 ] || printf '%q\n' "$@"
