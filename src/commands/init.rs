@@ -24,7 +24,8 @@ pub(super) fn run(dir: &Path, console: &mut Console) -> Result<Done, Failure> {
     let files = files.map(|(name, text)| NewFile { name, content: text.as_bytes(), executable: false });
     write::create(dir, &files)?;
     for file in &files {
-        console.result(&format!("{}\n", dir.join(file.name).display()))?;
+        let path = dir.join(file.name);
+        console.result(&format!("{}\n", path.strip_prefix(".").unwrap_or(&path).display()))?;
     }
     console.note("Edit bake.yaml and images/binaries.yaml, then run `bake lock` and `bake render`.");
     Ok(Done::Clean)

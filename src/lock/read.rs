@@ -95,8 +95,8 @@ pub fn read(source: Source, problems: &mut Problems) -> Option<(Lock, Place)> {
             return None;
         }
     };
-    let raw = decode::<RawLock>(&node, &source, problems).get()?;
     let before = problems.len();
+    let raw = decode::<RawLock>(&node, &source, problems).get()?;
     let lock = Reader { source: &source, problems }.lock(raw, &place);
     lock.filter(|_| problems.len() == before).map(|lock| (lock, place))
 }
