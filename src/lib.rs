@@ -4,6 +4,9 @@
 //! (every value final) → [`render`] (named files) → [`write`] (on disk, all or none). All but the
 //! last open no file and no socket; [`commands`] joins the two halves. See `ARCHITECTURE.md`.
 
+// Output belongs to the console of `commands`, the exit code to `main`.
+#![warn(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
+
 pub mod cli;
 pub mod commands;
 pub mod diagnostics;

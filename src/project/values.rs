@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
-use oci_spec::distribution::Reference;
+use regex_lite::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -167,30 +168,36 @@ impl FromStr for Size {
     }
 }
 
-/// An OCI image reference with its registry, and a tag or a digest.
+/// An OCI image reference with its registry, and a tag or a digest (distribution-spec, "Pulling
+/// manifests").
+///
+/// Docker's short names are refused: they hide where an image comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageRef(Reference);
+pub struct ImageRef {
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Sha256>,
+}
 
 impl ImageRef {
     /// Registry and repository, without tag and digest.
-    pub fn repository(&self) -> String {
-        format!("{}/{}", self.0.registry(), self.0.repository())
+    pub fn repository(&self) -> &str {
+        &self.repository
     }
 
     /// The tag, if it names one.
     pub fn tag(&self) -> Option<&str> {
-        self.0.tag()
+        self.tag.as_deref()
     }
 
     /// The digest, if it names one.
-    pub fn digest(&self) -> Option<Sha256> {
-        self.0.digest().and_then(|digest| digest.parse().ok())
+    pub const fn digest(&self) -> Option<Sha256> {
+        self.digest
     }
 
-    /// The same image, by `digest` and nothing else.
+    /// The same image, by `digest`.
     pub fn pinned(&self, digest: Sha256) -> String {
-        let tag = self.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
-        format!("{}{tag}@{}", self.repository(), digest.oci())
+        Self { digest: Some(digest), ..self.clone() }.to_string()
     }
 }
 
@@ -198,30 +205,47 @@ impl FromStr for ImageRef {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let reference: Reference =
-            text.parse().map_err(|error| format!("{} is not an image reference: {error}", quoted(text)))?;
-        // The parser fills in Docker's defaults, which hide where an image comes from.
-        if !text.starts_with(reference.registry()) {
+        // Registry, path components, tag, digest. The length of a tag is checked below: a bounded
+        // repetition is most of the time that a pattern takes to compile.
+        static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
+            Regex::new(
+                r"\A((?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*:[0-9]+|localhost:[0-9]+)(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)+)(?::([A-Za-z0-9_][A-Za-z0-9_.-]*))?(?:@(.+))?\z",
+            )
+            .ok()
+        });
+        const LONGEST_TAG: usize = 128;
+        let Some(parts) = FORM.as_ref().and_then(|form| form.captures(text)) else {
             return Err(format!(
-                "{} does not name its registry, as `ghcr.io/owner/image:tag` does",
+                "{} is not an image reference such as `ghcr.io/owner/image:tag`",
                 quoted(text)
             ));
+        };
+        let part = |index| parts.get(index).map(|part| part.as_str());
+        let digest = part(3).map(|digest| digest.strip_prefix("sha256:").unwrap_or_default().parse());
+        let Ok(digest) = digest.transpose() else {
+            return Err(format!(
+                "{} has a digest that is not `sha256:` and 64 lower-case digits",
+                quoted(text)
+            ));
+        };
+        let tag = part(2).map(str::to_owned);
+        if tag.as_ref().is_some_and(|tag| tag.len() > LONGEST_TAG) {
+            return Err(format!("{} has a tag of more than {LONGEST_TAG} characters", quoted(text)));
         }
-        if let Some(digest) = reference.digest()
-            && digest.parse::<Sha256>().is_err()
-        {
-            return Err(format!("{} has a digest that is not a SHA-256", quoted(text)));
+        if tag.is_none() && digest.is_none() {
+            return Err(format!("{} has neither a tag nor a digest", quoted(text)));
         }
-        Ok(Self(reference))
+        Ok(Self { repository: part(1).unwrap_or_default().to_owned(), tag, digest })
     }
 }
 
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.digest() {
-            Some(digest) => f.write_str(&self.pinned(digest)),
-            None => write!(f, "{}:{}", self.repository(), self.tag().unwrap_or("latest")),
+        f.write_str(&self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
         }
+        self.digest.map_or(Ok(()), |digest| write!(f, "@{}", digest.oci()))
     }
 }
 

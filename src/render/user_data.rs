@@ -218,7 +218,10 @@ fn delivered(plan: &Plan<'_>, text: String) -> Result<(UserData, Problems), Prob
                 encoded.len()
             ),
         )
-        .help("bake fewer binaries, or build the image elsewhere and use `strategy: registry`: then no binary is named in the user-data")
+        .help(match plan.spec.image.origin {
+            Origin::Registry(_) => "bake fewer binaries",
+            _ => "bake fewer binaries, or build the image elsewhere and use `strategy: registry`: then the Dockerfile stays out of the user-data",
+        })
         .into());
     }
     problems.push(

@@ -150,17 +150,20 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
     let reference = project.spec.gateway.image.value.clone();
     let digest =
         reference.digest().or_else(|| Catalog::builtin().base_image(&reference)).expect("a known base image");
+    let mut by_name = BTreeMap::<&str, Vec<_>>::new();
+    for (name, arch, build) in builds {
+        by_name.entry(name).or_default().push((*arch, build.clone()));
+    }
     let mut binaries = BTreeMap::new();
     for binary in &project.manifest.binaries {
         let name = binary.name.value.clone();
-        let builds = builds.iter().filter(|(of, ..)| *of == name.as_str());
         binaries.insert(
             name.clone(),
             LockedBinary {
                 version: binary.version.as_ref().map(|version| version.value.clone()),
                 beside: false,
                 apt: Vec::new(),
-                builds: builds.map(|(_, arch, build)| (*arch, build.clone())).collect(),
+                builds: by_name.remove(name.as_str()).unwrap_or_default().into_iter().collect(),
             },
         );
     }
