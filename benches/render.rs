@@ -6,6 +6,7 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::fmt::Write;
 use std::process::Command;
 
 use bake::project::values::Arch;
@@ -89,7 +90,7 @@ fn project(count: u32, strategy: &str) -> Folder {
     let names: Vec<String> = (0..count).map(|i| format!("tool-{i}")).collect();
     for name in &names {
         let url = format!("https://example.org/{name}/{{version}}/{name}_{{arch}}.tar.gz");
-        manifest.push_str(&format!("  - {{name: {name}, version: 1.2.3, url: \"{url}\"}}\n"));
+        let _ = writeln!(manifest, "  - {{name: {name}, version: 1.2.3, url: \"{url}\"}}");
         for arch in Arch::ALL {
             let url = url.replace("{version}", "1.2.3").replace("{arch}", arch.as_str());
             builds.push((name.as_str(), arch, build(&url, url.as_bytes(), name, Some(name.as_bytes()))));
