@@ -43,7 +43,7 @@ fn check_says_what_it_comes_to() {
         "e2-small in us-central1-a",
         "gog 0.37.0, goplaces 0.4.4, wacli 0.17.1",
         "about $19 a month",
-        "2025-12",
+        "list prices of us-central1, 2025",
     ] {
         assert!(said.out.contains(part), "{part}: {}", said.out);
     }

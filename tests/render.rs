@@ -172,20 +172,27 @@ fn the_project_folder_itself_is_no_place_for_the_bundle() {
     }
 }
 
-/// A folder that cannot be replaced stays as it is, down to the last byte.
+/// On a file system that is really full. The shell prints whatever is not as it should be.
 #[test]
-fn a_failure_leaves_the_old_bundle() {
-    let folder = Folder::project();
-    folder.bake(["render"]).done();
-    let before = folder.bundle("out");
-    folder.edit("bake.yaml", "port: 18789", "port: 18790");
-    // A limit on the size of files stands for a full disk: writing user-data.yaml fails.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" render"]).arg(folder.command().get_program());
-    let failed = said(shell.current_dir(folder.path())).ended(1);
-    assert!(failed.err.contains("user-data.yaml"), "{}", failed.err);
-    assert_eq!(folder.bundle("out"), before);
-    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside out/");
+fn a_full_disk_leaves_the_old_bundle() {
+    const SCRIPT: &str = r#"
+        set -eu
+        mount -t tmpfs -o size=400k tmpfs "$1"
+        cd "$1"
+        "$0" init -q > "$2/log" && "$0" render -q > "$2/log"
+        cp -r out "$2/before"
+        sed -i 's/port: 18789/port: 18790/' bake.yaml
+        head -c 1M /dev/zero > full 2> "$2/log" || true
+        "$0" render && echo 'it was written' || echo "exit code $?"
+        diff -r out "$2/before"
+        ls -A
+    "#;
+    let (disk, kept) = (Folder::empty(), Folder::empty());
+    let mut apart = Command::new("unshare");
+    apart.args(["--mount", "--map-root-user", "sh", "-c", SCRIPT]).arg(disk.command().get_program());
+    let said = said(apart.arg(disk.path()).arg(kept.path())).done();
+    assert_eq!(said.out, "exit code 1\nbake.lock\nbake.yaml\nfull\nimages\nout\n");
+    assert!(said.err.contains("No space left on device"), "{}", said.err);
 }
 
 /// Killed at any moment, the folder holds one whole bundle: the old one or the new one.

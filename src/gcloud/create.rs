@@ -35,7 +35,7 @@ pub fn script(plan: &Plan<'_>, metadata: &Metadata) -> String {
          cd \"$(dirname \"$0\")\"\n\n",
         plan.lock_digest
     );
-    text.push_str(&project(plan));
+    text.push_str(&names(plan));
     for step in steps(plan, metadata) {
         text.push('\n');
         text.push_str(&step.to_shell());
@@ -50,9 +50,9 @@ pub fn script(plan: &Plan<'_>, metadata: &Metadata) -> String {
     text
 }
 
-/// Sets `$project`, the one given or the one gcloud is set to.
-fn project(plan: &Plan<'_>) -> String {
-    match &plan.spec.gcp.project {
+/// Sets `$project`, the one given or the one gcloud is set to, and `$account`, the service account.
+fn names(plan: &Plan<'_>) -> String {
+    let project = match &plan.spec.gcp.project {
         Some(project) => format!("project={}\n", project.value),
         None => "project=$(gcloud config get-value project 2>/dev/null)\n\
                  if [ -z \"$project\" ]; then\n\
@@ -60,7 +60,17 @@ fn project(plan: &Plan<'_>) -> String {
                  \x20 exit 1\n\
                  fi\n"
             .to_owned(),
-    }
+    };
+    format!(
+        "{project}\
+         # In the accounts of a project such as example.com:name, the two parts change places.\n\
+         case $project in\n\
+         \x20 *:*) domain=${{project#*:}}.${{project%%:*}} ;;\n\
+         \x20 *) domain=$project ;;\n\
+         esac\n\
+         account={}@$domain.iam.gserviceaccount.com\n",
+        plan.spec.gcp.service_account.value
+    )
 }
 
 fn steps(plan: &Plan<'_>, metadata: &Metadata) -> Vec<Step> {
@@ -153,10 +163,7 @@ fn instance(plan: &Plan<'_>, metadata: &Metadata) -> Step {
     run = run
         .flag("metadata", values.join(","))
         .flag("metadata-from-file", files.join(","))
-        .args([Word::BeforeProject(
-            format!("--service-account={}@", gcp.service_account.value),
-            ".iam.gserviceaccount.com",
-        )])
+        .arg(Word::Shell("--service-account=\"$account\""))
         .flag("scopes", "cloud-platform")
         .args(
             ["--shielded-secure-boot", "--shielded-vtpm", "--shielded-integrity-monitoring"].map(Word::from),

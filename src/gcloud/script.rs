@@ -8,8 +8,6 @@ pub(super) enum Word {
     Text(String),
     /// Shell of our own, already in quotes where it needs them.
     Shell(&'static str),
-    /// Text with the project's id after it, known only when the script runs.
-    BeforeProject(String, &'static str),
 }
 
 impl<T: Into<String>> From<T> for Word {
@@ -54,7 +52,6 @@ impl Word {
         match self {
             Self::Text(text) => quote(text),
             Self::Shell(shell) => (*shell).to_owned(),
-            Self::BeforeProject(before, after) => format!("{}\"$project\"{after}", quote(before)),
         }
     }
 }

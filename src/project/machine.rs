@@ -7,7 +7,7 @@ use super::names::{MachineType, Zone};
 use super::values::{Arch, Size};
 
 /// When the prices here were read.
-pub const PRICES_OF: &str = "2025-12";
+pub const PRICES_OF: &str = "2025";
 /// The free tier's machine type, its regions and its gigabytes of standard disk
 /// (cloud.google.com/free, "Compute Engine").
 const FREE: (&str, [&str; 3], u32) = ("e2-micro", ["us-west1", "us-central1", "us-east1"], 30);

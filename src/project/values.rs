@@ -168,8 +168,7 @@ impl FromStr for Size {
     }
 }
 
-/// An OCI image reference with its registry, and a tag or a digest (distribution-spec, "Pulling
-/// manifests").
+/// An OCI image reference with its registry (distribution-spec, "Pulling manifests").
 ///
 /// Docker's short names are refused: they hide where an image comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,9 +230,6 @@ impl FromStr for ImageRef {
         let tag = part(2).map(str::to_owned);
         if tag.as_ref().is_some_and(|tag| tag.len() > LONGEST_TAG) {
             return Err(format!("{} has a tag of more than {LONGEST_TAG} characters", quoted(text)));
-        }
-        if tag.is_none() && digest.is_none() {
-            return Err(format!("{} has neither a tag nor a digest", quoted(text)));
         }
         Ok(Self { repository: part(1).unwrap_or_default().to_owned(), tag, digest })
     }
@@ -467,6 +463,8 @@ mod tests {
             "openclaw/openclaw",
             "ghcr.io/Open/claw:1",
             "ghcr.io/a/b:1 2",
+            "ghcr.io/a//b:1",
+            "ghcr.io/a/b:1@sha256:0",
             "",
             "ghcr.io/a/b:$(id)",
         ] {

@@ -97,6 +97,13 @@ impl Checker<'_> {
 
     fn base_image(&mut self, image: Field<ImageRef>) -> At<ImageRef> {
         let image: At<ImageRef> = self.named(image, "ghcr.io/openclaw/openclaw:2026.9.4");
+        if image.tag().is_none() && image.digest().is_none() {
+            self.problems.push(
+                Diagnostic::error(Code::BadValue, "the base image has neither a tag nor a digest")
+                    .at(image.place.clone())
+                    .help("name a version, such as `ghcr.io/openclaw/openclaw:2026.9.4`"),
+            );
+        }
         if image.tag() == Some("latest") && image.digest().is_none() {
             self.problems.push(
                 Diagnostic::warning(
