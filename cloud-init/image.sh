@@ -41,8 +41,9 @@ decisive_line() {
 fail() {
     local why code=1
     why=$(decisive_line)
-    # A checksum that does not match is nobody's passing weakness.
-    if grep -Eqi 'has SHA-256 .* is locked|digest mismatch|did NOT match|checksum mismatch|: FAILED$' "$log"; then
+    # A checksum that does not match is nobody's passing weakness. The builder prints the checking
+    # script too, which has the same words around variables.
+    if grep -Eqi 'has SHA-256 [0-9a-f]+, and [0-9a-f]+ is locked|digest mismatch|did NOT match|checksum mismatch|: FAILED$' "$log"; then
         code=78
     elif grep -q 'exit code: 137' "$log"; then
         why="out of memory (building OpenClaw from source takes 6 GB): $why"

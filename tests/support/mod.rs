@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "a module of each test file, which uses its own part")]
 
+pub mod archives;
+pub mod server;
 pub mod testbed;
 
 use std::collections::BTreeMap;

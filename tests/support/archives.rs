@@ -1,0 +1,74 @@
+//! Archives of every kind that a release may be, made by the machine's own tools.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Path and content of what goes into an archive; the executable first.
+pub type Members<'a> = [(&'a str, &'a [u8])];
+
+/// The members by their paths alone, packed with `tar` and its option for a compression.
+fn tar(members: &Members<'_>, option: &str, prefix: &str) -> Vec<u8> {
+    let folder = spread(members);
+    let paths = members.iter().map(|(path, _)| format!("{prefix}{path}"));
+    output(Command::new("tar").current_dir(&folder).args(["--create", option, "--"]).args(paths), &[])
+}
+
+pub fn tar_gz(members: &Members<'_>) -> Vec<u8> {
+    tar(members, "--gzip", "")
+}
+
+/// As `tar -c .` makes it: each path begins with `./`.
+pub fn dotted_tar_gz(members: &Members<'_>) -> Vec<u8> {
+    tar(members, "--gzip", "./")
+}
+
+pub fn tar_xz(members: &Members<'_>) -> Vec<u8> {
+    tar(members, "--xz", "")
+}
+
+pub fn tar_bz2(members: &Members<'_>) -> Vec<u8> {
+    tar(members, "--bzip2", "")
+}
+
+pub fn tar_zst(members: &Members<'_>) -> Vec<u8> {
+    tar(members, "--zstd", "")
+}
+
+pub fn zip(members: &Members<'_>) -> Vec<u8> {
+    let folder = spread(members);
+    // Names on its command line would be patterns.
+    output(Command::new("zip").current_dir(&folder).args(["--quiet", "--recurse-paths", "-", "."]), &[])
+}
+
+pub fn gz(members: &Members<'_>) -> Vec<u8> {
+    output(&mut Command::new("gzip"), members[0].1)
+}
+
+/// No archive at all.
+pub fn bare(members: &Members<'_>) -> Vec<u8> {
+    members[0].1.to_vec()
+}
+
+/// Writes the members out, closed to others, as some publisher's umask would have it.
+fn spread(members: &Members<'_>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (path, content) in members {
+        let path = folder.path().join(path);
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new().recursive(true).mode(0o700).create(parent).expect("a folder");
+        fs::write(&path, content).expect("a file");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("permissions");
+    }
+    folder
+}
+
+fn output(command: &mut Command, input: &[u8]) -> Vec<u8> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a packer");
+    child.stdin.take().expect("a pipe").write_all(input).expect("a reader");
+    let output = child.wait_with_output().expect("an end");
+    assert!(output.status.success(), "{command:?}");
+    output.stdout
+}
