@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -125,7 +126,7 @@ impl Sample {
             let version = version(tool);
             let url = self.server.url("/{version}/{arch}/") + &tool.file;
             let entry = json!({"name": tool.name, "version": version, "url": url, "binary": tool.path});
-            manifest.push_str(&format!("  - {entry}\n"));
+            let _ = writeln!(manifest, "  - {entry}");
             for arch in Arch::ALL {
                 let (archive, binary) = (tool.archive(version, arch), tool.binary(version, arch));
                 let path = tool.served_at(version, arch);
