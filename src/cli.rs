@@ -99,7 +99,7 @@ pub struct Render {
     /// Change nothing; exit with 1 where what stands there differs
     #[arg(long)]
     pub check: bool,
-    /// Show how what stands there differs
+    /// Change nothing; show how what stands there differs
     #[arg(long)]
     pub diff: bool,
     /// Print one JSON document

@@ -125,6 +125,7 @@ fn check_tells_what_differs_and_changes_nothing() {
     folder.edit("out/Dockerfile", "USER 1000:1000", "USER 0");
     let tampered = folder.bake(["render", "--check", "--diff"]).ended(1);
     assert!(tampered.out.contains("-USER 0\n+USER 1000:1000\n"), "{}", tampered.out);
+    folder.bake(["render", "--diff"]).done();
     assert!(folder.read("out/Dockerfile").contains("USER 0\n"), "left as it was");
 
     let json: serde_json::Value =

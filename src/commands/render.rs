@@ -36,11 +36,17 @@ struct Row {
 pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> Result<Done, Failure> {
     let loaded = load::load(dir)?;
     if loaded.builtin {
-        console.detail("no bake.yaml here: rendering the built-in default project");
+        console.note(
+            "There is no bake.yaml here: this is the default project. `bake init` writes it out to edit.",
+        );
     }
     let (project, LoadedLock { lock, digest, .. }, warnings) = loaded.fitting()?;
     console.problems(&warnings);
-    let (bundle, warnings) = render::render(&Plan::new(&project, &lock, digest))?;
+    let plan = Plan::new(&project, &lock, digest);
+    for (name, build) in plan.host_builds() {
+        console.detail(&format!("{name}: {} {}", build.sha256, build.url));
+    }
+    let (bundle, warnings) = render::render(&plan)?;
     console.problems(&warnings);
 
     let out = dir.join(&options.out);
@@ -49,7 +55,7 @@ pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> R
     if options.diff {
         console.result(&diff(&out, &options.out, &bundle))?;
     }
-    if !options.check {
+    if !options.check && !options.diff {
         put(dir, &out, &bundle, console)?;
     }
     if options.json {
