@@ -1,6 +1,6 @@
 //! The lock, `bake.lock`: what exactly spec and manifest mean, for each architecture.
 //!
-//! Written by `bake` only. [`seed`] makes one out of what the catalog knows; resolving over the
+//! Written by `bake` only. [`seed()`] makes one out of what the catalog knows; resolving over the
 //! network belongs beside it and makes the same [`Lock`].
 
 mod fit;

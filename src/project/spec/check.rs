@@ -108,7 +108,7 @@ impl Checker<'_> {
             self.problems.push(
                 Diagnostic::warning(
                     Code::BadValue,
-                    "`latest` moves: the next `bake lock --update` may bring anything",
+                    "`latest` moves: what is locked today is another image tomorrow",
                 )
                 .at(image.place.clone())
                 .help("name a version, such as `:2026.9.4`"),
