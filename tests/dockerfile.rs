@@ -1,11 +1,12 @@
 //! The rendered Dockerfile, built by every builder that a VM or a person may have, with the tools
-//! served on loopback; and the compose file, read and run by the real Compose.
+//! served on loopback.
 
 #![allow(clippy::print_stderr, reason = "a skipped test says so, and a long one how long it took")]
 
 mod support;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -127,7 +128,7 @@ impl Sample {
             let version = version(tool);
             let url = self.server.url("/{version}/{arch}/") + &tool.file;
             let entry = json!({"name": tool.name, "version": version, "url": url, "binary": tool.path});
-            manifest.push_str(&format!("  - {entry}\n"));
+            let _ = writeln!(manifest, "  - {entry}");
             for arch in Arch::ALL {
                 let (archive, binary) = (tool.archive(version, arch), tool.binary(version, arch));
                 let path = tool.served_at(version, arch);
@@ -164,11 +165,11 @@ impl Sample {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Builder {
-    /// Docker 20.10 without BuildKit.
+    /// Docker 20.10's own.
     Classic,
-    /// Docker 20.10 with its BuildKit.
+    /// The `BuildKit` of Docker 20.10.
     OldBuildKit,
-    /// Docker 26.
+    /// The one of Docker 26.
     BuildKit,
     Buildah,
 }
@@ -181,9 +182,10 @@ struct Workshop {
     docker: &'static str,
     tag: String,
     scratch: Folder,
-    /// Images without a name that the classic builder left on the way.
-    steps: Vec<String>,
-    /// These have names that do not tell one test from the other, so tests take turns.
+    /// Images without a name: what the classic builder leaves on the way, and what a later build took
+    /// the name from.
+    nameless: Vec<String>,
+    /// The classic builder's nameless images may serve two tests, and both would remove them.
     _turn: Option<File>,
 }
 
@@ -203,7 +205,7 @@ impl Workshop {
         });
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let tag = format!("localhost/bake-test-{}-{number}:1", std::process::id());
-        Some(Self { builder, docker, tag, scratch: Folder::empty(), steps: Vec::new(), _turn: turn })
+        Some(Self { builder, docker, tag, scratch: Folder::empty(), nameless: Vec::new(), _turn: turn })
     }
 
     fn docker(&self) -> Command {
@@ -248,6 +250,10 @@ impl Workshop {
             command.args(["build", "--format", "docker", "--layers", "--force-rm"]);
         }
         command.args(["--network", "host", "--tag", &self.tag]).arg(self.scratch.join("context"));
+        if self.has_image() {
+            let earlier = self.inspect(&self.tag, "/Id").as_str().expect("an id").to_owned();
+            self.nameless.push(earlier);
+        }
         let start = Instant::now();
         let built = said(&mut command);
         eprintln!("{:?}: {:.1} s", self.builder, start.elapsed().as_secs_f64());
@@ -269,7 +275,7 @@ impl Workshop {
         let ids = built.out.lines().filter_map(|line| line.strip_prefix(" ---> "));
         let ids = ids.filter(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let ids = ids.filter(|id| !base.as_str().is_some_and(|base| base.contains(id)));
-        self.steps.extend(ids.map(ToOwned::to_owned));
+        self.nameless.extend(ids.map(ToOwned::to_owned));
     }
 
     fn inspect(&self, image: &str, pointer: &str) -> Value {
@@ -292,7 +298,7 @@ impl Workshop {
 
 impl Drop for Workshop {
     fn drop(&mut self) {
-        let images = self.steps.iter().chain([&self.tag]).rev();
+        let images = self.nameless.iter().chain([&self.tag]).rev();
         // Failed builds have no image, and an image takes its unnamed ancestors along.
         let _ = self.docker().args(["rmi"]).args(images).output();
         if self.builder == Buildah {
