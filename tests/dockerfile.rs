@@ -51,7 +51,8 @@ fn every_shape() -> Vec<Tool> {
         tool("zst", "zst.tar.zst", "zst", archives::tar_zst),
         tool("odd.tar", "odd.tar.gz", "odd one/it's \"größe\" $(id) <<EOF #1 [a] *", archives::tar_gz),
         tool("zipped", "zipped.zip", "bin/zipped", archives::zip),
-        tool("odd_zip", "odd[1-3]$(id);&.zip?a=%20&b=*", "-odd [v1]*?/it's \"größe\" <<EOF", archives::zip),
+        tool("odd_zip", "odd[1-3]$(id);&.zip?a=%20&b=*", "odd [v1]*?/it's \"größe\" <<EOF", archives::zip),
+        tool("dash", "dash.zip", "-x", archives::zip),
         tool("bare", "bare-linux", "bare", archives::bare),
         tool("single", "single.gz", "single", archives::gz),
         Tool { known: false, ..tool("unknown", "unknown.tar.gz", "unknown", archives::tar_gz) },
@@ -379,6 +380,15 @@ fn runs_as_the_base_image_does(sample: &Sample, shop: &Workshop) {
     let mut expected = vec!["1000".to_owned(), "1000".to_owned(), "/usr/bin/ed".to_owned()];
     expected.extend(sample.tools.iter().map(|tool| tool.says("1", Arch::Amd64)));
     assert_eq!(out.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn hadolint_has_no_complaint() {
+    let (Some(sample), Some(mut hadolint)) = (Sample::new(every_shape()), testbed::tool("hadolint")) else {
+        return;
+    };
+    sample.dockerfile();
+    said(hadolint.arg(sample.folder.join("out/Dockerfile"))).done();
 }
 
 #[test]
