@@ -1,5 +1,5 @@
 //! The rendered Dockerfile, built by every builder that a VM or a person may have, with the tools
-//! served on loopback; and the compose file, read and run by the real Compose.
+//! served on loopback.
 
 mod support;
 
@@ -49,7 +49,8 @@ fn every_shape() -> Vec<Tool> {
         tool("zst", "zst.tar.zst", "zst", archives::tar_zst),
         tool("odd.tar", "odd.tar.gz", "odd one/it's \"größe\" $(id) <<EOF #1 [a] *", archives::tar_gz),
         tool("zipped", "zipped.zip", "bin/zipped", archives::zip),
-        tool("odd_zip", "odd[1-3]$(id);&.zip?a=%20&b=*", "-odd [v1]*?/it's \"größe\" <<EOF", archives::zip),
+        tool("odd_zip", "odd[1-3]$(id);&.zip?a=%20&b=*", "odd [v1]*?/it's \"größe\" <<EOF", archives::zip),
+        tool("dash", "dash.zip", "-x", archives::zip),
         tool("bare", "bare-linux", "bare", archives::bare),
         tool("single", "single.gz", "single", archives::gz),
         Tool { known: false, ..tool("unknown", "unknown.tar.gz", "unknown", archives::tar_gz) },
@@ -163,11 +164,11 @@ impl Sample {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Builder {
-    /// Docker 20.10 without BuildKit.
+    /// Docker 20.10's own.
     Classic,
-    /// Docker 20.10 with its BuildKit.
+    /// The `BuildKit` of Docker 20.10.
     OldBuildKit,
-    /// Docker 26.
+    /// The one of Docker 26.
     BuildKit,
     Buildah,
 }
@@ -180,9 +181,10 @@ struct Workshop {
     docker: &'static str,
     tag: String,
     scratch: Folder,
-    /// Images without a name that the classic builder left on the way.
-    steps: Vec<String>,
-    /// These have names that do not tell one test from the other, so tests take turns.
+    /// Images without a name: what the classic builder leaves on the way, and what a later build took
+    /// the name from.
+    nameless: Vec<String>,
+    /// The classic builder's nameless images may serve two tests, and both would remove them.
     _turn: Option<File>,
 }
 
@@ -202,7 +204,7 @@ impl Workshop {
         });
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let tag = format!("localhost/bake-test-{}-{number}:1", std::process::id());
-        Some(Self { builder, docker, tag, scratch: Folder::empty(), steps: Vec::new(), _turn: turn })
+        Some(Self { builder, docker, tag, scratch: Folder::empty(), nameless: Vec::new(), _turn: turn })
     }
 
     fn docker(&self) -> Command {
@@ -247,6 +249,10 @@ impl Workshop {
             command.args(["build", "--format", "docker", "--layers", "--force-rm"]);
         }
         command.args(["--network", "host", "--tag", &self.tag]).arg(self.scratch.join("context"));
+        if self.has_image() {
+            let earlier = self.inspect(&self.tag, "/Id").as_str().expect("an id").to_owned();
+            self.nameless.push(earlier);
+        }
         let start = Instant::now();
         let built = said(&mut command);
         eprintln!("{:?}: {:.1} s", self.builder, start.elapsed().as_secs_f64());
@@ -268,7 +274,7 @@ impl Workshop {
         let ids = built.out.lines().filter_map(|line| line.strip_prefix(" ---> "));
         let ids = ids.filter(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let ids = ids.filter(|id| !base.as_str().is_some_and(|base| base.contains(id)));
-        self.steps.extend(ids.map(ToOwned::to_owned));
+        self.nameless.extend(ids.map(ToOwned::to_owned));
     }
 
     fn inspect(&self, image: &str, pointer: &str) -> Value {
@@ -291,7 +297,7 @@ impl Workshop {
 
 impl Drop for Workshop {
     fn drop(&mut self) {
-        let images = self.steps.iter().chain([&self.tag]).rev();
+        let images = self.nameless.iter().chain([&self.tag]).rev();
         // Failed builds have no image, and an image takes its unnamed ancestors along.
         let _ = self.docker().args(["rmi"]).args(images).output();
         if self.builder == Buildah {
@@ -372,6 +378,15 @@ fn runs_as_the_base_image_does(sample: &Sample, shop: &Workshop) {
     let mut expected = vec!["1000".to_owned(), "1000".to_owned(), "/usr/bin/ed".to_owned()];
     expected.extend(sample.tools.iter().map(|tool| tool.says("1", Arch::Amd64)));
     assert_eq!(out.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn hadolint_has_no_complaint() {
+    let (Some(sample), Some(mut hadolint)) = (Sample::new(every_shape()), testbed::tool("hadolint")) else {
+        return;
+    };
+    sample.dockerfile();
+    said(hadolint.arg(sample.folder.join("out/Dockerfile"))).done();
 }
 
 #[test]

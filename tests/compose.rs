@@ -1,0 +1,138 @@
+//! The rendered compose file, read and run by the real Compose.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+use support::{Folder, said, testbed};
+
+/// Settings that some language on the way could take for its own.
+fn odd_settings() -> Value {
+    json!({
+        "DOLLARS": "a$b ${HOME} $$ $(id) `id`",
+        "EMPTY": "",
+        "LINES": "one\n  two\n",
+        "NUMBER": "0755",
+        "QUOTES": "\"double\" 'single' \\back\\",
+        "SPACES": " größe # no comment: - {{x}} ",
+        "WORD": "yes",
+    })
+}
+
+/// A project's compose file with the folders of a VM in a temporary one, and the stand-in as image.
+struct Composed {
+    folder: Folder,
+    project: String,
+}
+
+impl Composed {
+    fn new() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let base = testbed::base_image()?;
+        testbed::tool("docker-26")?;
+        let folder = Folder::project();
+        folder.edit("bake.yaml", "env: {}", &format!("env: {}", odd_settings()));
+        folder.edit("bake.yaml", "port: 18789", "port: 18790");
+        folder.bake(["render"]).done();
+
+        let rendered = folder.read("out/docker-compose.yml");
+        let image = rendered.lines().find(|line| line.starts_with("  image: ")).expect("an image");
+        let at = |name: &str| folder.join(name).display().to_string();
+        let text = rendered
+            .replace(image, &format!("  image: {base}"))
+            .replace("/run/openclaw/secrets.env", &at("secrets.env"))
+            .replace("/var/lib/openclaw", &at("state"));
+        folder.write("vm/docker-compose.yml", text).write("secrets.env", "OPENCLAW_GATEWAY_TOKEN=s3cret\n");
+        for name in ["config", "workspace", "auth-profile-secrets"] {
+            let path = folder.join("state").join(name);
+            fs::create_dir_all(&path).expect("a folder");
+            // As on the VM. Without root nothing here runs anyway.
+            let _ = chown(path, Some(1000), Some(1000));
+        }
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let project = format!("bake-test-{}-{number}", std::process::id());
+        Some(Self { folder, project })
+    }
+
+    fn compose(&self) -> Command {
+        let mut command = testbed::tool("docker-26").expect("an engine");
+        command.args(["compose", "--project-name", &self.project, "--profile", "cli"]);
+        command.current_dir(self.folder.join("vm"));
+        command
+    }
+
+    /// What a program prints in a new container of the gateway's service.
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let mut run = self.compose();
+        run.args(["run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", program, "openclaw-gateway"]);
+        said(run.args(arguments)).done().out
+    }
+}
+
+impl Drop for Composed {
+    fn drop(&mut self) {
+        let _ = self.compose().args(["down", "--timeout", "0"]).output();
+    }
+}
+
+#[test]
+fn compose_reads_both_services_closed_and_bounded() {
+    let Some(composed) = Composed::new() else { return };
+    let config = said(composed.compose().args(["config", "--format", "json"])).done();
+    assert_eq!(config.err, "", "no warning");
+    let config: Value = serde_json::from_str(&config.out).expect("JSON");
+    let services = config["services"].as_object().expect("services");
+    assert_eq!(services.keys().collect::<Vec<_>>(), ["openclaw-cli", "openclaw-gateway"]);
+    for (name, service) in services {
+        assert_eq!(service["cap_drop"], json!(["ALL"]), "{name}");
+        assert_eq!(service["read_only"], true, "{name}");
+        assert_eq!(service["security_opt"], json!(["no-new-privileges:true"]), "{name}");
+        assert_eq!(service["user"], "1000:1000", "{name}");
+        let logging = json!({"driver": "json-file", "options": {"max-file": "5", "max-size": "10m"}});
+        assert_eq!(service["logging"], logging, "{name}");
+        for key in ["privileged", "cap_add", "devices"] {
+            assert!(service[key].is_null(), "{name}: {key}");
+        }
+    }
+    let gateway = &services["openclaw-gateway"];
+    assert_eq!(gateway["restart"], "unless-stopped");
+    let ports = json!([{
+        "mode": "ingress", "host_ip": "127.0.0.1", "target": 18789, "published": "18790", "protocol": "tcp"
+    }]);
+    assert_eq!(gateway["ports"], ports);
+    let cli = &services["openclaw-cli"];
+    assert!(cli["ports"].is_null() && cli["restart"].is_null());
+    assert_eq!(cli["network_mode"], "service:openclaw-gateway");
+}
+
+#[test]
+fn a_container_gets_the_settings_as_they_were_written() {
+    let Some(composed) = Composed::new() else { return };
+    let out = composed.run("env", &["--null"]);
+    let found: Vec<_> = out.split('\0').filter_map(|setting| setting.split_once('=')).collect();
+    for (name, value) in odd_settings().as_object().expect("a map") {
+        let value = value.as_str().expect("text");
+        assert!(found.contains(&(name, value)), "{name}={value}: {found:?}");
+    }
+    assert!(found.contains(&("OPENCLAW_GATEWAY_TOKEN", "s3cret")));
+}
+
+#[test]
+fn a_container_can_write_its_state_and_nothing_else() {
+    let Some(composed) = Composed::new() else { return };
+    let script = "id -u; grep -E '^(CapEff|CapBnd|NoNewPrivs):' /proc/self/status | tr -s '\\t' ' '
+        for folder in / /app /usr/local/bin /tmp /home/node /home/node/.openclaw \\
+            /home/node/.openclaw/workspace /home/node/.config/openclaw; do
+            touch \"$folder/x\" 2>/dev/null && echo \"$folder\"
+        done; true";
+    let expected = "1000\nCapEff: 0000000000000000\nCapBnd: 0000000000000000\nNoNewPrivs: 1\n/tmp\n/home/node\n\
+         /home/node/.openclaw\n/home/node/.openclaw/workspace\n/home/node/.config/openclaw\n";
+    assert_eq!(composed.run("sh", &["-c", script]), expected);
+    for state in ["config/x", "workspace/x", "auth-profile-secrets/x"] {
+        assert!(composed.folder.join("state").join(state).exists(), "{state}");
+    }
+}
