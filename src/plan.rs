@@ -103,6 +103,9 @@ pub enum Packing {
     /// A tar archive, Zstandard.
     #[serde(rename = "tar.zst")]
     TarZst,
+    /// A tar archive, not compressed.
+    #[serde(rename = "tar")]
+    Tar,
     /// A zip archive.
     #[serde(rename = "zip")]
     Zip,
@@ -115,7 +118,7 @@ pub enum Packing {
 }
 
 impl Packing {
-    const BY_ENDING: [(&'static str, Self); 12] = [
+    const BY_ENDING: [(&'static str, Self); 13] = [
         (".tar.gz", Self::TarGz),
         (".tgz", Self::TarGz),
         (".tar.xz", Self::TarXz),
@@ -125,6 +128,7 @@ impl Packing {
         (".tbz", Self::TarBz2),
         (".tar.zst", Self::TarZst),
         (".tzst", Self::TarZst),
+        (".tar", Self::Tar),
         (".zip", Self::Zip),
         (".gz", Self::Gz),
         ("", Self::Bare),
@@ -144,7 +148,7 @@ impl Packing {
             Self::TarBz2 => Some(Need { command: "bzip2", package: "bzip2" }),
             Self::TarZst => Some(Need { command: "zstd", package: "zstd" }),
             Self::Zip => Some(Need { command: "unzip", package: "unzip" }),
-            Self::TarGz | Self::Gz | Self::Bare => None,
+            Self::TarGz | Self::Tar | Self::Gz | Self::Bare => None,
         }
     }
 }
@@ -292,6 +296,7 @@ mod tests {
         assert_eq!(Packing::of("a_1.2.tar.gz"), Packing::TarGz);
         assert_eq!(Packing::of("A.TGZ"), Packing::TarGz);
         assert_eq!(Packing::of("a.gz"), Packing::Gz);
+        assert_eq!(Packing::of("a.tar"), Packing::Tar);
         assert_eq!(Packing::of("a-linux-x64"), Packing::Bare);
     }
 

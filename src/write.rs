@@ -1,16 +1,20 @@
 //! Files onto the disk: a folder's files all at once, or none of them.
 //!
-//! The new folder is made whole beside the old one, with hard links to whatever else lies in the
-//! old one, and the two change places in one step that the kernel does not interrupt. Whenever the
-//! program is killed, the folder holds all new files or all old ones.
+//! The new folder is made whole beside the old one, and the two change places in one step that the
+//! kernel does not interrupt. Whoever looks sees all new files or all old ones, whenever the
+//! program is killed. What else lies in the folder moves along: files have a hard link in the new
+//! folder before the exchange, and folders are renamed into it right after.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::io::Errno;
+use tempfile::NamedTempFile;
 
 /// A file to write.
 pub struct NewFile<'a> {
@@ -22,6 +26,16 @@ pub struct NewFile<'a> {
     pub executable: bool,
 }
 
+impl NewFile<'_> {
+    /// Whether it stands in `folder` already, just like this.
+    pub fn stands_in(&self, folder: &Path) -> bool {
+        let path = folder.join(self.name);
+        let runs = |metadata: fs::Metadata| metadata.mode() & 0o100 != 0;
+        fs::read(&path).is_ok_and(|content| content == self.content)
+            && (!self.executable || fs::metadata(&path).is_ok_and(runs))
+    }
+}
+
 /// What [`replace`] did.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -29,11 +43,11 @@ pub enum Outcome {
     Unchanged,
     /// All files changed in one step.
     Replaced,
-    /// The file system cannot exchange folders: each file changed in one step, one after another.
+    /// Folders cannot be exchanged here: each file changed in one step, one after another.
     OneByOne,
 }
 
-/// Why nothing was written.
+/// Why something was not written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: cannot {what}: {source}", path.display())]
 pub struct Error {
@@ -56,7 +70,8 @@ impl<T> Context<T> for io::Result<T> {
 /// left alone.
 ///
 /// # Errors
-/// Where something could not be written; the folder is then as it was.
+/// Where something could not be written. The folder is then as it was, but for one case: where
+/// folders cannot be exchanged, a file system that fails between two renames leaves some files new.
 pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<Outcome, Error> {
     // Through a symbolic link, or the link itself would be exchanged.
     let folder = match fs::canonicalize(folder) {
@@ -71,66 +86,77 @@ pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<O
     };
     fs::create_dir_all(parent).context("create the folder", parent)?;
     let _guard = exclusive(parent)?;
-    remove_leftovers(parent, name);
+    settle_leftovers(parent, name, &folder, owned);
     if stands(&folder, files, owned) {
         return Ok(Outcome::Unchanged);
     }
-    let exists = folder.exists();
-    let mode = if exists {
-        fs::metadata(&folder).context("read the folder", &folder)?.permissions().mode() & 0o7777
-    } else {
-        0o777
+    let old = fs::metadata(&folder).ok();
+    let Some(staged) = stage(parent, name, old.as_ref(), files)? else {
+        return one_by_one(&folder, files, owned);
     };
-    let staged = tempfile::Builder::new()
-        .prefix(&staging_prefix(name))
-        .permissions(Permissions::from_mode(mode | 0o700))
-        .tempdir_in(parent)
-        .context("write a new folder", parent)?;
-    for file in files {
-        write_new(&staged.path().join(file.name), file)?;
-    }
-    if !exists {
-        sync(staged.path());
-        fs::rename(staged.path(), &folder).context("put the new folder", &folder)?;
+    if old.is_none() {
+        sync(&staged.0);
+        fs::rename(&staged.0, &folder).context("put the new folder", &folder)?;
         let _ = staged.keep();
         sync(parent);
         return Ok(Outcome::Replaced);
     }
-    if exchange(staged.path(), &folder, owned).is_ok() {
-        // Something may have come into the old folder meanwhile; it is somebody's.
-        rescue(staged.path(), &folder, owned);
-        sync(parent);
-        return Ok(Outcome::Replaced);
+    match exchange(&staged.0, &folder, owned) {
+        Ok(()) => {
+            // From here on it holds the old files, and what is somebody else's.
+            settle(&staged.keep(), &folder, owned);
+            sync(parent);
+            Ok(Outcome::Replaced)
+        }
+        Err(error) if cannot_exchange(&error) => {
+            drop(staged);
+            one_by_one(&folder, files, owned)
+        }
+        Err(error) => Err(error).context("replace", &folder),
     }
-    one_by_one(staged.path(), &folder, files, owned)?;
-    Ok(Outcome::OneByOne)
 }
 
 /// Writes files that must not be there yet, below `folder`, which is made where it is missing.
 ///
 /// # Errors
-/// Where one is there, or could not be written; those written before it are removed again.
+/// Where one is there, or could not be written; nothing new is left then.
 pub fn create(folder: &Path, files: &[NewFile<'_>]) -> Result<(), Error> {
+    let mut made = Made::default();
     for file in files {
         let path = folder.join(file.name);
-        if fs::symlink_metadata(&path).is_ok() {
-            return Err(io::Error::from(io::ErrorKind::AlreadyExists)).context("write a new file", &path);
-        }
-    }
-    for (done, file) in files.iter().enumerate() {
-        let path = folder.join(file.name);
         let parent = path.parent().unwrap_or(folder);
-        let written = fs::create_dir_all(parent)
-            .context("create the folder", parent)
-            .and_then(|()| write_new(&path, file));
-        if let Err(error) = written {
-            for earlier in &files[..done] {
-                let _ = fs::remove_file(folder.join(earlier.name));
-            }
-            return Err(error);
+        made.folders(parent).context("create the folder", parent)?;
+        let staged = new_file(parent, file).context("write", &path)?;
+        staged.persist_noclobber(&path).map_err(|error| error.error).context("write a new file", &path)?;
+        made.0.push(path);
+    }
+    made.0.clear();
+    Ok(())
+}
+
+/// Paths that were made, and go again where not all of it comes about.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    fn folders(&mut self, folder: &Path) -> io::Result<()> {
+        let missing: Vec<_> =
+            folder.ancestors().take_while(|path| fs::symlink_metadata(path).is_err()).collect();
+        for path in missing.into_iter().rev().filter(|path| *path != Path::new("")) {
+            fs::create_dir(path)?;
+            self.0.push(path.to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in self.0.iter().rev() {
+            // A folder that somebody else put something into stays.
+            let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
         }
     }
-    Ok(())
 }
 
 /// Replaces the content of one file in one step, or leaves it as it was.
@@ -138,16 +164,27 @@ pub fn create(folder: &Path, files: &[NewFile<'_>]) -> Result<(), Error> {
 /// # Errors
 /// Where it could not be written.
 pub fn file(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(path);
-    let mode = fs::metadata(path).map_or(0o666, |metadata| metadata.permissions().mode() & 0o777);
-    let mut staged = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(folder)
-        .context("write a new file", folder)?;
-    staged.write_all(content).and_then(|()| staged.as_file().sync_all()).context("write", path)?;
-    staged.persist(path).map_err(|error| error.error).context("replace", path)?;
+    // Through a symbolic link, which stays one.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let staged =
+        new_file(folder, &NewFile { name: "", content, executable: false }).context("write", &path)?;
+    if let Ok(old) = fs::metadata(&path) {
+        fs::set_permissions(staged.path(), old.permissions()).context("write", &path)?;
+    }
+    staged.persist(&path).map_err(|error| error.error).context("replace", &path)?;
     sync(folder);
     Ok(())
+}
+
+/// A temporary file in `folder`, on the disk, with the permissions of any other new file.
+fn new_file(folder: &Path, file: &NewFile<'_>) -> io::Result<NamedTempFile> {
+    let mode = if file.executable { 0o777 } else { 0o666 };
+    let mut staged =
+        tempfile::Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(folder)?;
+    staged.write_all(file.content)?;
+    staged.as_file().sync_all()?;
+    Ok(staged)
 }
 
 /// Two runs at once take turns; the lock goes with the process.
@@ -165,83 +202,182 @@ fn staging_prefix(name: &OsStr) -> OsString {
     prefix
 }
 
-/// Removes what a killed run left. Nobody else is at work: the lock is held.
-fn remove_leftovers(parent: &Path, name: &OsStr) {
+/// A folder that holds nothing of anybody else but second links; it goes where it is not kept.
+struct Staged(PathBuf);
+
+impl Staged {
+    fn keep(self) -> PathBuf {
+        let mut this = std::mem::ManuallyDrop::new(self);
+        std::mem::take(&mut this.0)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The new folder beside the old one; none where nothing can be made there.
+///
+/// Its name ends in its own inode. After the exchange another folder has that name, so that a
+/// later run can tell a folder that was never put in place from one that was taken out of it.
+fn stage(
+    parent: &Path,
+    name: &OsStr,
+    old: Option<&fs::Metadata>,
+    files: &[NewFile<'_>],
+) -> Result<Option<Staged>, Error> {
+    let prefix = staging_prefix(name);
+    let mode = old.map_or(0o777, |old| old.permissions().mode() & 0o7777 | 0o700);
+    let made =
+        tempfile::Builder::new().prefix(&prefix).permissions(Permissions::from_mode(mode)).tempdir_in(parent);
+    let made = match made {
+        Ok(made) => made,
+        Err(error)
+            if old.is_some()
+                && matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error).context("write a new folder", parent),
+    };
+    let inode = fs::metadata(made.path()).context("write a new folder", parent)?.ino();
+    let mut named = prefix;
+    named.push(inode.to_string());
+    let path = parent.join(named);
+    fs::rename(made.path(), &path).context("write a new folder", parent)?;
+    let _ = made.keep();
+    let staged = Staged(path);
+    if let Some(old) = old {
+        // Whoever may not give a folder away owns the old one already.
+        let _ = chown(&staged.0, Some(old.uid()), Some(old.gid()));
+        let _ = fs::set_permissions(&staged.0, Permissions::from_mode(mode));
+    }
+    for file in files {
+        let path = staged.0.join(file.name);
+        let mode = if file.executable { 0o777 } else { 0o666 };
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&path)
+            .and_then(|mut handle| handle.write_all(file.content).and_then(|()| handle.sync_all()))
+            .context("write", &path)?;
+    }
+    Ok(Some(staged))
+}
+
+/// What a killed run left: a folder that never came into its place goes; one that was taken out of
+/// it may hold what is somebody else's. Nobody else is at work, for the lock is held.
+fn settle_leftovers(parent: &Path, name: &OsStr, folder: &Path, owned: &[&str]) {
     let prefix = staging_prefix(name);
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+        let name = entry.file_name();
+        let Some(suffix) = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes()) else { continue };
+        let Ok(metadata) = entry.metadata() else { continue };
+        if !metadata.is_dir() {
+            continue;
+        }
+        if suffix == metadata.ino().to_string().as_bytes() {
             let _ = fs::remove_dir_all(entry.path());
+        } else if folder.exists() {
+            settle(&entry.path(), folder, owned);
         }
     }
 }
 
-fn stands(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> bool {
-    let same =
-        |file: &NewFile<'_>| fs::read(folder.join(file.name)).is_ok_and(|content| content == file.content);
-    let gone = |name: &&str| files.iter().any(|file| file.name == *name) || !folder.join(name).exists();
-    files.iter().all(same) && owned.iter().all(gone)
+/// Brings out of the folder that was exchanged whatever is not ours, and removes the rest.
+fn settle(old: &Path, folder: &Path, owned: &[&str]) {
+    // Somebody may still write into it; what comes in the last moment stays for the next run.
+    for entry in fs::read_dir(old).into_iter().flatten().flatten() {
+        let (from, to) = (entry.path(), folder.join(entry.file_name()));
+        if is_owned(&entry.file_name(), owned) {
+            let _ = fs::remove_file(from);
+            continue;
+        }
+        match (fs::symlink_metadata(&from), fs::symlink_metadata(&to)) {
+            // Its second link.
+            (Ok(here), Ok(there)) if (here.dev(), here.ino()) == (there.dev(), there.ino()) => {
+                let _ = fs::remove_file(from);
+            }
+            // Replaced on the one side or the other since it was linked: the newer one stays.
+            (Ok(here), Ok(there)) if !here.is_dir() && modified(&here) < modified(&there) => {
+                let _ = fs::remove_file(from);
+            }
+            _ => {
+                let _ = fs::rename(from, to);
+            }
+        }
+    }
+    let _ = fs::remove_dir(old);
 }
 
-fn write_new(path: &Path, file: &NewFile<'_>) -> Result<(), Error> {
-    let mode = if file.executable { 0o777 } else { 0o666 };
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .and_then(|mut handle| handle.write_all(file.content).and_then(|()| handle.sync_all()))
-        .context("write", path)
+fn modified(metadata: &fs::Metadata) -> (i64, i64) {
+    (metadata.mtime(), metadata.mtime_nsec())
+}
+
+fn stands(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> bool {
+    let kept: HashSet<_> = files.iter().map(|file| file.name).collect();
+    let gone = |name: &&str| kept.contains(name) || fs::symlink_metadata(folder.join(name)).is_err();
+    files.iter().all(|file| file.stands_in(folder)) && owned.iter().all(gone)
 }
 
 fn exchange(staged: &Path, folder: &Path, owned: &[&str]) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if !is_owned(&entry.file_name(), owned) {
-            link_tree(&entry.path(), &staged.join(entry.file_name()))?;
+        if is_owned(&entry.file_name(), owned) || entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        match fs::hard_link(entry.path(), staged.join(entry.file_name())) {
+            // Its owner has just taken it away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            linked => linked?,
         }
     }
     sync(staged);
     Ok(renameat_with(CWD, staged, CWD, folder, RenameFlags::EXCHANGE)?)
 }
 
+/// Whether the file system, and not this attempt, is the reason: no exchange or no links there, or
+/// the folder is a mount point.
+fn cannot_exchange(error: &io::Error) -> bool {
+    let reasons = [
+        Errno::BUSY,
+        Errno::INVAL,
+        Errno::MLINK,
+        Errno::NOSYS,
+        Errno::NOTSUP,
+        Errno::OPNOTSUPP,
+        Errno::PERM,
+        Errno::XDEV,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| reasons.contains(&errno))
+}
+
 fn is_owned(name: &OsStr, owned: &[&str]) -> bool {
     owned.iter().any(|own| OsStr::new(own) == name)
 }
 
-/// The same entry under a second name: files and links by hard link, folders entry by entry.
-fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
-    let metadata = fs::symlink_metadata(from)?;
-    if !metadata.is_dir() {
-        return fs::hard_link(from, to);
-    }
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        link_tree(&entry.path(), &to.join(entry.file_name()))?;
-    }
-    fs::set_permissions(to, metadata.permissions())
-}
-
-fn rescue(old: &Path, folder: &Path, owned: &[&str]) {
-    for entry in fs::read_dir(old).into_iter().flatten().flatten() {
-        let target = folder.join(entry.file_name());
-        if !is_owned(&entry.file_name(), owned) && fs::symlink_metadata(&target).is_err() {
-            let _ = fs::rename(entry.path(), target);
-        }
-    }
-}
-
-/// All new files are on the disk already, so that a full disk stops nothing halfway.
-fn one_by_one(staged: &Path, folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<(), Error> {
+/// All new files are on the disk before the first takes its place, so that a full disk stops
+/// nothing halfway.
+fn one_by_one(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<Outcome, Error> {
+    let mut staged = Vec::new();
     for file in files {
+        staged.push(new_file(folder, file).context("write", &folder.join(file.name))?);
+    }
+    for (file, staged) in files.iter().zip(staged) {
         let target = folder.join(file.name);
-        fs::rename(staged.join(file.name), &target).context("replace", &target)?;
+        staged.persist(&target).map_err(|error| error.error).context("replace", &target)?;
     }
     for name in owned.iter().filter(|name| !files.iter().any(|file| file.name == **name)) {
         let _ = fs::remove_file(folder.join(name));
     }
     sync(folder);
-    Ok(())
+    Ok(Outcome::OneByOne)
 }
 
 /// A rename is kept through a power cut only once its folder is on the disk; where a file system

@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use support::{Folder, said};
@@ -233,6 +234,78 @@ fn killed_in_between_it_is_the_old_bundle_or_the_new_one() {
     folder.write("bake.yaml", spec);
     folder.bake(["render"]).done();
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside out/");
+}
+
+/// Whatever somebody else writes into out/ while it is replaced is still there afterwards.
+#[test]
+fn nothing_foreign_is_lost_while_the_bundle_changes() {
+    let folder = Folder::project();
+    folder.bake(["render"]).done();
+    fs::create_dir(folder.join("out/theirs")).expect("a folder");
+    let spec = folder.read("bake.yaml");
+    let (stop, mut written) = (AtomicBool::new(false), Vec::new());
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut written = Vec::new();
+            for i in 0..50_000 {
+                // At its own place and by rename, as editors save.
+                for (new, name) in [
+                    (format!("out/theirs/{i}"), None),
+                    ("out/.new".to_owned(), Some(format!("out/file-{}", i % 50))),
+                ] {
+                    let text = i.to_string();
+                    let done = fs::write(folder.join(&new), &text).is_ok()
+                        && name
+                            .as_ref()
+                            .is_none_or(|name| fs::rename(folder.join(&new), folder.join(name)).is_ok());
+                    if done {
+                        written.push((name.unwrap_or(new), text));
+                    }
+                }
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
+            written
+        });
+        for port in 20_000..20_040 {
+            folder.write("bake.yaml", spec.replace("port: 18789", &format!("port: {port}")));
+            folder.bake(["render"]).done();
+        }
+        stop.store(true, Ordering::Relaxed);
+        written = writer.join().expect("a writer");
+    });
+    let last: std::collections::BTreeMap<_, _> = written.into_iter().collect();
+    assert!(last.len() > 100, "{}", last.len());
+    for (name, text) in last {
+        assert_eq!(fs::read_to_string(folder.join(&name)).ok(), Some(text), "{name}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside out/");
+}
+
+/// A folder that cannot be exchanged gets its files one by one, and the user is told.
+#[test]
+fn a_mount_point_gets_its_files_one_by_one() {
+    const SCRIPT: &str = r#"
+        set -eu
+        mkdir "$1/out"
+        mount -t tmpfs tmpfs "$1/out"
+        cd "$1"
+        echo mine > out/notes
+        "$0" render -q > log
+        sed -i 's/port: 18789/port: 18790/' bake.yaml
+        "$0" render > log
+        "$0" render --check -q
+        cat out/notes
+        ls -A out | wc -l
+    "#;
+    let folder = Folder::project();
+    let mut apart = Command::new("unshare");
+    apart.args(["--mount", "--map-root-user", "sh", "-c", SCRIPT]).arg(folder.command().get_program());
+    let said = said(apart.arg(folder.path())).done();
+    assert!(said.out.ends_with("mine\n7\n"), "{}", said.out);
+    assert!(said.err.contains("one after another"), "{}", said.err);
 }
 
 #[test]
