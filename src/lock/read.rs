@@ -95,8 +95,16 @@ pub fn read(source: Source, problems: &mut Problems) -> Option<(Lock, Place)> {
             return None;
         }
     };
-    let raw = decode::<RawLock>(&node, &source, problems).get()?;
+    if !matches!(node.value, yaml::Value::Map(_)) {
+        problems.push(
+            Diagnostic::error(Code::WrongType, "the lock holds nothing that could be read")
+                .at(place)
+                .help("restore it, or make it anew with `bake lock`"),
+        );
+        return None;
+    }
     let before = problems.len();
+    let raw = decode::<RawLock>(&node, &source, problems).get()?;
     let lock = Reader { source: &source, problems }.lock(raw, &place);
     lock.filter(|_| problems.len() == before).map(|lock| (lock, place))
 }

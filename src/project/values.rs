@@ -199,7 +199,10 @@ impl FromStr for ImageRef {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let reference: Reference =
-            text.parse().map_err(|error| format!("{} is not an image reference: {error}", quoted(text)))?;
+            // The parser's own words are but "invalid reference format".
+            text.parse().map_err(|_| {
+                format!("{} is not an image reference such as `ghcr.io/owner/image:tag`", quoted(text))
+            })?;
         // The parser fills in Docker's defaults, which hide where an image comes from.
         if !text.starts_with(reference.registry()) {
             return Err(format!(
@@ -255,6 +258,11 @@ impl FromStr for WebUrl {
                 quoted(text),
                 quoted(&wrong.to_string())
             ));
+        }
+        // The parser mends `https:/x` and `https:///x`; other readers do not.
+        let host = plain.split_once("://").map_or("", |(_, rest)| rest);
+        if host.is_empty() || host.starts_with('/') {
+            return Err(format!("{} is not an https URL", quoted(text)));
         }
         let url =
             url::Url::parse(&plain).map_err(|error| format!("{} is not a URL: {error}", quoted(text)))?;
@@ -466,6 +474,8 @@ mod tests {
             "https://example.org/'$(id)'",
             "x",
             "",
+            "https:///x",
+            "https:example.org/x",
             "https://example.org/..",
             "http://127.0.0.1.example.org/x",
         ] {
