@@ -1,7 +1,8 @@
 //! What the end-to-end tests share: projects in temporary folders, the program itself, and the
 //! real tools of the testbed.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 pub mod testbed;
 
