@@ -229,9 +229,9 @@ fn stage(
     files: &[NewFile<'_>],
 ) -> Result<Option<Staged>, Error> {
     let prefix = staging_prefix(name);
-    let mode = old.map_or(0o777, |old| old.permissions().mode() & 0o7777 | 0o700);
+    let permissions = old.map_or(0o777, |old| old.permissions().mode() & 0o7777 | 0o700);
     let made =
-        tempfile::Builder::new().prefix(&prefix).permissions(Permissions::from_mode(mode)).tempdir_in(parent);
+        tempfile::Builder::new().prefix(&prefix).permissions(Permissions::from_mode(permissions)).tempdir_in(parent);
     let made = match made {
         Ok(made) => made,
         Err(error)
@@ -255,7 +255,7 @@ fn stage(
     if let Some(old) = old {
         // Whoever may not give a folder away owns the old one already.
         let _ = chown(&staged.0, Some(old.uid()), Some(old.gid()));
-        let _ = fs::set_permissions(&staged.0, Permissions::from_mode(mode));
+        let _ = fs::set_permissions(&staged.0, Permissions::from_mode(permissions));
     }
     for file in files {
         let path = staged.0.join(file.name);

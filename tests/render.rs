@@ -1,5 +1,7 @@
 //! `bake render`: the bundle, the same bytes everywhere, whole or not at all.
 
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
 mod support;
 
 use std::fs;

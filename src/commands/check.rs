@@ -16,6 +16,9 @@ struct Document<'a> {
     version: u32,
     ok: bool,
     problems: Vec<json::Record<'a>>,
+    /// Problems beyond those that are listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    left_out: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<Cost>,
 }
@@ -55,9 +58,16 @@ fn document(
         of: estimate.note,
         prices_of: machine::PRICES_OF,
     });
-    console.json(&Document { version: 1, ok, problems: json::records(&problems), estimate: cost })?;
+    let records = json::records(&problems);
+    let left_out = problems.left_out();
+    console.json(&Document { version: 1, ok, problems: records, left_out, estimate: cost })?;
     // The document told them already.
     if ok { Ok(Done::Clean) } else { Err(Failure::Input(Problems::default())) }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn estimate(project: &Project) -> Estimate {

@@ -80,24 +80,43 @@ impl Diagnostic {
     }
 }
 
-/// All complaints of a run, in the order in which they were found.
+/// The complaints of a run, in the order in which they were found.
+///
+/// Beyond the first thousand they are counted only: nobody reads them, and a file made of nothing
+/// but errors must not cost more than a good one.
 #[derive(Clone, Debug, Default)]
-pub struct Problems(Vec<Diagnostic>);
+pub struct Problems {
+    kept: Vec<Diagnostic>,
+    left_out: usize,
+}
 
 impl Problems {
+    /// How many are kept.
+    pub const MOST: usize = 1000;
+
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+        if self.kept.len() < Self::MOST {
+            self.kept.push(diagnostic);
+        } else {
+            self.left_out += 1;
+        }
     }
 
     /// Adds all of `other`.
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.left_out += other.left_out;
+        other.kept.into_iter().for_each(|diagnostic| self.push(diagnostic));
+    }
+
+    /// How many there were beyond those that are kept.
+    pub const fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// Whether any of them is an error.
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.kept.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
     /// `Ok(value)` where nothing stands against it, else everything found so far.
@@ -108,7 +127,7 @@ impl Problems {
 
 impl From<Diagnostic> for Problems {
     fn from(diagnostic: Diagnostic) -> Self {
-        Self(vec![diagnostic])
+        Self { kept: vec![diagnostic], left_out: 0 }
     }
 }
 
@@ -116,7 +135,7 @@ impl Deref for Problems {
     type Target = [Diagnostic];
 
     fn deref(&self) -> &[Diagnostic] {
-        &self.0
+        &self.kept
     }
 }
 
@@ -147,12 +166,30 @@ impl<T> Deref for At<T> {
     }
 }
 
-/// `value` in quotes for a message: control characters escaped, long ones cut.
+/// `text` with `*` for each byte of the user name and password of every URL in it.
+fn without_credentials(text: &str) -> String {
+    let mut shown = text.to_owned();
+    for (at, slashes) in text.match_indices("://") {
+        let start = at + slashes.len();
+        let authority = text[start..].split(['/', '?', '#', '"', '\'']).next().unwrap_or_default();
+        if let Some(end) = authority.rfind('@') {
+            shown.replace_range(start..start + end, &"*".repeat(end));
+        }
+    }
+    shown
+}
+
+/// `value` in quotes for a message: control characters escaped, long ones cut, passwords of URLs
+/// left out.
 pub fn quoted(value: &str) -> String {
     const LONGEST: usize = 80;
+    // Far more than is shown, and not all of a value of megabytes.
+    let end = (0..=value.len().min(LONGEST * 16)).rev().find(|at| value.is_char_boundary(*at));
+    let whole = end == Some(value.len());
+    let value = without_credentials(&value[..end.unwrap_or(0)]);
     let mut chars = value.chars();
     let shown: String = chars.by_ref().take(LONGEST).collect();
-    let more = if chars.next().is_some() { "…" } else { "" };
+    let more = if chars.next().is_some() || !whole { "…" } else { "" };
     format!("`{}{more}`", shown.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""))
 }
 

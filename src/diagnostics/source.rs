@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use super::without_credentials;
 
 /// Bytes of a [`Source`], from the first to the one after the last.
 pub type Span = Range<usize>;
@@ -11,13 +13,16 @@ pub type Span = Range<usize>;
 pub struct Source {
     name: String,
     text: String,
+    /// Sorted, and none touches another.
     hidden: Vec<Span>,
+    /// Where each line starts, once somebody asks: a file with many problems is asked often.
+    lines: OnceLock<Vec<usize>>,
 }
 
 impl Source {
     /// `name` is what messages call it: a path as the user would type it.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into(), hidden: Vec::new() }
+        Self { name: name.into(), text: text.into(), hidden: Vec::new(), lines: OnceLock::new() }
     }
 
     /// What messages call it.
@@ -32,21 +37,37 @@ impl Source {
 
     /// Never shows these bytes in a message: a secret may stand there.
     pub fn hide(&mut self, spans: impl IntoIterator<Item = Span>) {
-        self.hidden.extend(spans);
-        self.hidden.sort_unstable_by_key(|span| span.start);
+        let mut all = std::mem::take(&mut self.hidden);
+        all.extend(spans);
+        all.sort_unstable_by_key(|span| span.start);
+        for span in all {
+            match self.hidden.last_mut() {
+                Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+                _ => self.hidden.push(span),
+            }
+        }
     }
 
     /// Whether any of these bytes is hidden.
     pub fn hides(&self, span: &Span) -> bool {
-        self.hidden.iter().any(|hidden| hidden.start < span.end && span.start < hidden.end)
+        let first = self.hidden.partition_point(|hidden| hidden.end <= span.start);
+        self.hidden.get(first).is_some_and(|hidden| hidden.start < span.end)
     }
 
     /// Line and column, both from 1, of a byte; the column counts characters.
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
-        let before = &self.text[..self.boundary(offset)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        (line, before[line_start..].chars().count() + 1)
+        let offset = self.boundary(offset);
+        let starts = self.line_starts();
+        // The first line starts at 0, so there is always one.
+        let line = starts.partition_point(|start| *start <= offset);
+        (line, self.text[starts[line - 1]..offset].chars().count() + 1)
+    }
+
+    fn line_starts(&self) -> &[usize] {
+        self.lines.get_or_init(|| {
+            let after = self.text.match_indices('\n').map(|(newline, _)| newline + 1);
+            std::iter::once(0).chain(after).collect()
+        })
     }
 
     /// The byte at a line and column, both from 1, the column in characters.
@@ -57,7 +78,8 @@ impl Source {
         start + within
     }
 
-    /// The line that holds a byte, without its line break, with hidden parts replaced by `*`; and
+    /// The line that holds a byte, without its line break and as it may be shown: hidden parts and
+    /// passwords in URLs replaced by `*`, and what a terminal would obey by a sign for it. And
     /// where it starts.
     pub(super) fn line(&self, offset: usize) -> (usize, String) {
         let offset = self.boundary(offset);
@@ -72,13 +94,26 @@ impl Source {
             // As many bytes as there were, so that the marks below the line stay in place.
             shown.replace_range(from..to, &"*".repeat(to - from));
         }
-        (start, shown)
+        (start, visible(&without_credentials(&shown)))
     }
 
     fn boundary(&self, offset: usize) -> usize {
         let offset = offset.min(self.text.len());
         (0..=offset).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
     }
+}
+
+/// `line` with a sign of the same length for each character that commands a terminal, turns text
+/// around or cannot be seen. C0 is left to the renderer, which has signs of its own for it.
+fn visible(line: &str) -> String {
+    let sign = |c| match c {
+        '\u{80}'..='\u{9F}' | '\u{AD}' | '\u{61C}' => '¿',
+        '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' => {
+            '\u{FFFD}'
+        }
+        c => c,
+    };
+    line.chars().map(sign).collect()
 }
 
 impl fmt::Debug for Source {
@@ -123,5 +158,15 @@ mod tests {
         let start = source.text().find('h').unwrap_or_default();
         source.hide([start..start + "hünter2".len()]);
         assert_eq!(source.line(start).1, "key: ******** # c");
+        source.hide([0..2, 1..4]);
+        assert_eq!(source.line(0).1, "****1");
+        assert!(source.hides(&(3..5)) && !source.hides(&(4..6)));
+    }
+
+    #[test]
+    fn no_line_commands_a_terminal() {
+        let source = Source::new("x", "a\u{9b}2J\u{202e}b\u{200e}c");
+        assert_eq!(source.line(0).1, "a¿2J\u{fffd}b\u{fffd}c");
+        assert_eq!(source.line(0).1.len(), source.text().len());
     }
 }

@@ -2,14 +2,15 @@
 
 use std::fmt::Write;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::{Diagnostic, Place, Problems, Severity};
 
 /// More than this at once helps nobody; the rest is counted.
 const SHOWN: usize = 50;
-/// Longer lines are cut around the place, or the line would fill the terminal.
-const WIDTH: usize = 120;
+/// The renderer trims lines to the terminal; what is cut here are lines that it would work on for
+/// long, to these many bytes on either side of the place.
+const WIDTH: usize = 4096;
 
 /// All of `problems` as text, each followed by an empty line; with colours where `styled`.
 pub fn render(problems: &Problems, styled: bool) -> String {
@@ -19,8 +20,12 @@ pub fn render(problems: &Problems, styled: bool) -> String {
         text.push_str(&one(diagnostic, &renderer));
         text.push_str("\n\n");
     }
-    if let more @ 1.. = problems.len().saturating_sub(SHOWN) {
-        let _ = writeln!(text, "… and {more} more; `bake check --json` lists all of them");
+    if let more @ 1.. = (problems.len() + problems.left_out()).saturating_sub(SHOWN) {
+        let listed = match problems.left_out() {
+            0 => "all of them".to_owned(),
+            _ => format!("the first {}", Problems::MOST),
+        };
+        let _ = writeln!(text, "… and {more} more; `bake check --json` lists {listed}");
     }
     text
 }
@@ -32,11 +37,11 @@ fn one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
     };
     let title = level.primary_title(&diagnostic.message).id(diagnostic.code.as_str());
     let mut group = match &diagnostic.place {
-        Some(place) => title.element(snippet(place, AnnotationKind::Primary, None)),
+        Some(place) => with_snippet(Group::with_title(title), place, AnnotationKind::Primary, None),
         None => Group::with_title(title),
     };
     if let Some((place, why)) = &diagnostic.related {
-        group = group.element(snippet(place, AnnotationKind::Context, Some(why)));
+        group = with_snippet(group, place, AnnotationKind::Context, Some(why));
     }
     if let Some(help) = &diagnostic.help {
         group = group.element(Level::HELP.message(help));
@@ -44,22 +49,26 @@ fn one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
     renderer.render(&[group])
 }
 
-fn snippet<'a>(
+fn with_snippet<'a>(
+    group: Group<'a>,
     place: &'a Place,
     kind: AnnotationKind,
     label: Option<&'a str>,
-) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+) -> Group<'a> {
     let (start, line) = place.source.line(place.span.start);
     let from = (place.span.start - start).min(line.len());
     let to = (place.span.end.max(place.span.start + 1) - start).clamp(from, line.len());
     let to = (to..=line.len()).find(|at| line.is_char_boundary(*at)).unwrap_or(line.len());
-    let (number, _) = place.line_column();
+    let (number, column) = place.line_column();
     let (line, cut) = window(line, from);
     let to = (to - cut).min(line.len());
-    Snippet::source(line)
-        .line_start(number)
-        .path(place.source.name())
-        .annotation(kind.span(from - cut..to).label(label))
+    let snippet = Snippet::source(line).line_start(number).annotation(kind.span(from - cut..to).label(label));
+    if cut == 0 {
+        return group.element(snippet.path(place.source.name()));
+    }
+    // The renderer would count columns from where the line was cut.
+    let origin = Origin::path(place.source.name()).line(number).char_column(column);
+    group.element(origin).element(snippet)
 }
 
 /// The part of a very long line around `at`, and how many bytes were cut off before it.

@@ -9,16 +9,10 @@ use crate::project::values::Arch;
 pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problems) {
     let before = problems.len();
     let wanted_image = &project.spec.gateway.image;
-    if lock.image.reference != wanted_image.value {
-        problems.push(
-            stale(format!(
-                "the lock has the base image `{}`, and `{}` is asked for",
-                lock.image.reference, wanted_image.value
-            ))
-            .at(wanted_image.place.clone().unwrap_or_else(|| place.clone())),
-        );
-    }
-    if let Some(digest) = wanted_image.digest().filter(|digest| *digest != lock.image.digest) {
+    let digest = wanted_image.digest().filter(|digest| *digest != lock.image.digest);
+    let same_name = lock.image.reference.repository() == wanted_image.repository()
+        && lock.image.reference.tag() == wanted_image.tag();
+    if let Some(digest) = digest.filter(|_| same_name) {
         problems.push(
             stale(format!(
                 "the lock has the base image's digest {}, and {} is asked for",
@@ -26,6 +20,14 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
                 digest.oci()
             ))
             .at(wanted_image.place.clone()),
+        );
+    } else if lock.image.reference != wanted_image.value {
+        problems.push(
+            stale(format!(
+                "the lock has the base image `{}`, and `{}` is asked for",
+                lock.image.reference, wanted_image.value
+            ))
+            .at(wanted_image.place.clone().unwrap_or_else(|| place.clone())),
         );
     }
     let binaries = &project.manifest.binaries;
@@ -75,7 +77,7 @@ fn missing_build(
     problems.push(
         Diagnostic::error(Code::NoBuildForArch, format!("the lock has no build of `{name}` for {arch}"))
             .at(at)
-            .help("choose a host of another architecture, or remove the binary"),
+            .help("run `bake lock`; where it finds none, choose a host of another architecture, or remove the binary"),
     );
 }
 

@@ -95,6 +95,14 @@ pub fn read(source: Source, problems: &mut Problems) -> Option<(Lock, Place)> {
             return None;
         }
     };
+    if !matches!(node.value, yaml::Value::Map(_)) {
+        problems.push(
+            Diagnostic::error(Code::WrongType, "the lock holds nothing that could be read")
+                .at(place)
+                .help("restore it, or make it anew with `bake lock`"),
+        );
+        return None;
+    }
     let before = problems.len();
     let raw = decode::<RawLock>(&node, &source, problems).get()?;
     let lock = Reader { source: &source, problems }.lock(raw, &place);

@@ -139,8 +139,9 @@ fn expand_short_forms(manifest: &mut Node) {
     let Some(Node { value: Value::List(items), .. }) = manifest.get_mut("binaries") else { return };
     for item in items.iter_mut().filter(|item| matches!(item.value, Value::Scalar(..))) {
         let span = item.span.clone();
-        let key = Node { value: Value::Scalar("name".to_owned(), yaml::Scalar::Text), span: span.clone() };
-        let name = std::mem::replace(item, Node { value: Value::Null, span });
+        let node = |value| Node { value, span: span.clone(), defined: span.clone() };
+        let key = node(Value::Scalar("name".to_owned(), yaml::Scalar::Text));
+        let name = std::mem::replace(item, node(Value::Null));
         item.value = Value::Map(vec![(key, name)]);
     }
 }
@@ -205,14 +206,16 @@ impl Reader<'_> {
         }
         let name = raw.name.at(self.source)?;
         let version = raw.version.at(self.source);
+        // What was told to be wrong is a source nevertheless.
+        let unreadable = matches!(raw.repo, Field::Invalid) || matches!(raw.url, Field::Invalid);
         let (repo, url) = (raw.repo.at(self.source), raw.url.at(self.source));
         let asset = raw.asset.at(self.source);
         let arch_place = match &raw.arch {
             Field::Given(_, span) => Some(Place { source: Arc::clone(self.source), span: span.clone() }),
             Field::Missing | Field::Invalid => None,
         };
-        let arch = raw.arch.get().map(spellings);
-        if arch.as_ref().is_some_and(BTreeMap::is_empty) {
+        let mut arch = raw.arch.get().map(spellings);
+        if arch.take_if(|arch| arch.is_empty()).is_some() {
             self.problems.push(
                 Diagnostic::error(
                     Code::MissingKey,
@@ -252,6 +255,7 @@ impl Reader<'_> {
                 }
                 Origin::Url { url: url.value, arch }
             }
+            (None, None) if unreadable => return None,
             (None, None) => {
                 if let Some(place) = asset.and_then(|asset| asset.place).or(arch_place) {
                     self.ambiguous(

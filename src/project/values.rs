@@ -208,11 +208,12 @@ impl FromStr for ImageRef {
         // repetition is most of the time that a pattern takes to compile.
         static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
             Regex::new(
-                r"\A((?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*:[0-9]+|localhost:[0-9]+)(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)+)(?::([A-Za-z0-9_][A-Za-z0-9_.-]*))?(?:@(.+))?\z",
+                r"\A((?:localhost|[A-Za-z0-9](?:-*[A-Za-z0-9])*(?:\.[A-Za-z0-9](?:-*[A-Za-z0-9])*)+|(?:[A-Za-z0-9](?:-*[A-Za-z0-9])*\.?)+:[0-9]+)(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)+)(?::([A-Za-z0-9_][A-Za-z0-9_.-]*))?(?:@(.+))?\z",
             )
             .ok()
         });
         const LONGEST_TAG: usize = 128;
+        const LONGEST_REPOSITORY: usize = 255;
         let Some(parts) = FORM.as_ref().and_then(|form| form.captures(text)) else {
             return Err(format!(
                 "{} is not an image reference such as `ghcr.io/owner/image:tag`",
@@ -227,6 +228,12 @@ impl FromStr for ImageRef {
                 quoted(text)
             ));
         };
+        if part(1).is_some_and(|repository| repository.len() > LONGEST_REPOSITORY) {
+            return Err(format!(
+                "{} is longer than the {LONGEST_REPOSITORY} characters of any image",
+                quoted(text)
+            ));
+        }
         let tag = part(2).map(str::to_owned);
         if tag.as_ref().is_some_and(|tag| tag.len() > LONGEST_TAG) {
             return Err(format!("{} has a tag of more than {LONGEST_TAG} characters", quoted(text)));
@@ -275,6 +282,11 @@ impl FromStr for WebUrl {
                 quoted(text),
                 quoted(&wrong.to_string())
             ));
+        }
+        // The parser mends `https:/x` and `https:///x`; other readers do not.
+        let host = plain.split_once("://").map_or("", |(_, rest)| rest);
+        if host.is_empty() || host.starts_with('/') {
+            return Err(format!("{} is not an https URL", quoted(text)));
         }
         let url =
             url::Url::parse(&plain).map_err(|error| format!("{} is not a URL: {error}", quoted(text)))?;
@@ -464,6 +476,8 @@ mod tests {
             "ghcr.io/Open/claw:1",
             "ghcr.io/a/b:1 2",
             "ghcr.io/a//b:1",
+            "-a.b/x:1",
+            "a.b-/x:1",
             "ghcr.io/a/b:1@sha256:0",
             "",
             "ghcr.io/a/b:$(id)",
@@ -488,6 +502,8 @@ mod tests {
             "https://example.org/'$(id)'",
             "x",
             "",
+            "https:///x",
+            "https:example.org/x",
             "https://example.org/..",
             "http://127.0.0.1.example.org/x",
         ] {

@@ -83,6 +83,18 @@ impl<K, V> Default for Entries<K, V> {
 /// Reads a `T` out of `node`, and adds whatever stands against it to `problems`.
 pub fn decode<T: DeserializeOwned>(node: &Node, source: &Arc<Source>, problems: &mut Problems) -> Field<T> {
     let found = RefCell::new(Vec::new());
+    if !matches!(node.value, Value::Map(_)) {
+        let message = match node.kind() {
+            "nothing" => "the file holds no value".to_owned(),
+            kind => format!("the file must be a map, and is {kind}"),
+        };
+        problems.push(
+            Diagnostic::error(Code::WrongType, message)
+                .at(Place { source: Arc::clone(source), span: node.span.clone() })
+                .help("begin it with `version: 1`; `bake init` in an empty folder shows a whole one"),
+        );
+        return Field::Invalid;
+    }
     let field = Field::deserialize(Decoder { node, found: &found }).unwrap_or(Field::Invalid);
     for (mut diagnostic, span) in found.into_inner() {
         if source.hides(&span) {
@@ -141,11 +153,16 @@ impl<'a> Decoder<'a> {
     fn wrong_type(&self, expected: &str) -> Failure {
         let found = self.node.kind();
         let help = match &self.node.value {
-            Value::Null => "give it a value, or remove the key to get its default".to_owned(),
+            Value::Null => "give it a value, or take it out".to_owned(),
             Value::Scalar(text, Scalar::Boolean) if expected == "text" => {
                 format!("YAML reads {} as a boolean: put it in quotes", quoted(text))
             }
-            _ => format!("write {expected} here"),
+            Value::Scalar(text, Scalar::Text) if is_plain(expected, text) => "remove the quotes".to_owned(),
+            _ => match expected {
+                "a list" => "write a list here, such as `[one, two]`".to_owned(),
+                "a map" => "write a map here, such as `{key: value}`".to_owned(),
+                _ => format!("write {expected} here"),
+            },
         };
         Diagnostic::error(Code::WrongType, format!("expected {expected}, found {found}")).help(help).into()
     }
@@ -203,14 +220,19 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
-        let Value::Scalar(text, Scalar::Integer) = &self.node.value else {
+        let Value::Scalar(text, Scalar::Integer | Scalar::Float) = &self.node.value else {
             return Err(self.wrong_type("a whole number"));
         };
+        // Digits alone: `012` and `1_0` are other numbers to other readers.
+        let plain = text == "0" || !text.starts_with(['0', '+']);
         match text.parse() {
-            Ok(number) => visitor.visit_u64(number),
-            Err(_) => Err(Diagnostic::error(Code::BadValue, format!("{} is out of range", quoted(text)))
-                .help("write it in decimal digits, not negative")
-                .into()),
+            Ok(number) if plain => visitor.visit_u64(number),
+            _ => Err(Diagnostic::error(
+                Code::BadValue,
+                format!("{} is not a whole number, or far too large", quoted(text)),
+            )
+            .help("write it in decimal digits: no sign, no fraction, no zero before it")
+            .into()),
         }
     }
 
@@ -302,6 +324,15 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
     forward_to_deserialize_any! {
         i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char bytes byte_buf unit unit_struct tuple
         tuple_struct ignored_any
+    }
+}
+
+/// Whether `text`, which stands in quotes, would be `expected` without them.
+fn is_plain(expected: &str, text: &str) -> bool {
+    match expected {
+        "a whole number" => text.parse::<u64>().is_ok(),
+        "true or false" => matches!(text, "true" | "false"),
+        _ => false,
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Location, Options, Spanned};
 
@@ -17,7 +18,7 @@ use crate::diagnostics::{Code, Diagnostic, Place, Source, Span};
 /// Files beyond this many bytes are not read: ten thousand binaries need a quarter of it.
 pub const LARGEST: usize = 8 << 20;
 const DEEPEST: usize = 32;
-const MOST_NODES: usize = 2_000_000;
+const MOST_NODES: usize = 1_000_000;
 const MOST_ALIASED: usize = 10_000;
 
 /// A value of the document and the bytes it stands at.
@@ -27,6 +28,8 @@ pub struct Node {
     pub value: Value,
     /// Where it was read; for lists and maps only the start means something.
     pub span: Span,
+    /// Where its text stands: elsewhere only where it was read through an alias.
+    pub defined: Span,
 }
 
 /// The shapes that YAML knows.
@@ -68,6 +71,15 @@ impl Node {
         }
     }
 
+    /// Whether it is a map or a list without entries.
+    pub fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::List(items) => items.is_empty(),
+            Value::Map(entries) => entries.is_empty(),
+            Value::Null | Value::Scalar(..) => false,
+        }
+    }
+
     /// The value of `key`, where this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else { return None };
@@ -84,13 +96,15 @@ impl Node {
         })
     }
 
-    /// The spans of every scalar in it, itself included.
+    /// The spans of every scalar in it, itself and keys included.
     pub fn scalar_spans(&self) -> Vec<Span> {
         match &self.value {
             Value::Null => Vec::new(),
-            Value::Scalar(..) => vec![self.span.clone()],
+            Value::Scalar(..) => vec![self.span.clone(), self.defined.clone()],
             Value::List(items) => items.iter().flat_map(Self::scalar_spans).collect(),
-            Value::Map(entries) => entries.iter().flat_map(|(_, value)| value.scalar_spans()).collect(),
+            Value::Map(entries) => {
+                entries.iter().flat_map(|(key, value)| [key, value]).flat_map(Self::scalar_spans).collect()
+            }
         }
     }
 }
@@ -121,9 +135,8 @@ pub fn parse(source: &Source) -> Result<Node, Unreadable> {
     match read {
         Ok(read) => Ok(node(read, source.text())),
         Err(error) => {
-            let (span, what) = (error_span(&error, source), reason(&error));
+            let (span, (what, help)) = (error_span(&error, source), reason(&error));
             let diagnostic = Diagnostic::error(Code::NotYaml, format!("not readable as YAML: {what}"));
-            let help = "check the indentation, and quote text that holds `: `, `#`, `{`, `[`, `&` or `*`";
             Err(Unreadable { diagnostic: Box::new(diagnostic.help(help)), span })
         }
     }
@@ -156,13 +169,58 @@ fn options() -> Options {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_ALIASED },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Error,
+        // Ignoring `!vault` would make a text of what was meant to be fetched.
+        reject_unsupported_tags: true,
     }
 }
 
-fn reason(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    // The place is shown by the diagnostic itself.
-    text.split(" at line ").next().unwrap_or_default().to_owned()
+/// What is wrong, and what to do about it.
+fn reason(error: &serde_saphyr::Error) -> (String, &'static str) {
+    use serde_saphyr::Error;
+
+    let plain = "only plain maps, lists and values are read, in one document of a sensible size";
+    let (what, help) = match error.without_snippet() {
+        // Not by its name: a password that starts with `!` looks like one.
+        Error::UnsupportedTag { .. } => {
+            ("a tag, `!` and a word, means nothing here", "quote a text that starts with `!`")
+        }
+        Error::MergeKeyNotAllowed { .. } => ("merge keys, `<<`, are not read", "write the keys out"),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            ("an alias inside of what it stands for", "write the value out")
+        }
+        Error::NonFiniteFloat { .. } => {
+            ("infinity and not-a-number are no values here", "put it in quotes if it is a text")
+        }
+        Error::UnknownAnchor { .. } => {
+            ("an alias, `*` and a word, without an anchor before it", "quote a text that starts with `*`")
+        }
+        Error::MultipleDocuments { .. } => ("more than one document", plain),
+        Error::Budget { breach, .. } => (beyond(breach), plain),
+        Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => ("aliases that stand for too much", plain),
+        other => {
+            // The place is shown by the diagnostic itself.
+            let text = other.to_string();
+            let what = text.split(" at line ").next().unwrap_or_default().to_owned();
+            return (
+                what,
+                "check the indentation, and quote text that holds `: `, `#`, `{`, `[`, `&`, `*` or `!`",
+            );
+        }
+    };
+    (what.to_owned(), help)
+}
+
+const fn beyond(breach: &BudgetBreach) -> &'static str {
+    match breach {
+        BudgetBreach::Documents { .. } => "more than one document",
+        BudgetBreach::Depth { .. } => "nested too deeply",
+        BudgetBreach::Aliases { .. }
+        | BudgetBreach::Anchors { .. }
+        | BudgetBreach::AliasAnchorRatio { .. } => "too many aliases",
+        _ => "too many values",
+    }
 }
 
 fn error_span(error: &serde_saphyr::Error, source: &Source) -> Span {
@@ -197,7 +255,7 @@ fn node(read: Spanned<Read>, text: &str) -> Node {
             Value::Map(entries.into_iter().map(|(key, value)| (node(key, text), node(value, text))).collect())
         }
     };
-    Node { value, span: bytes(&read.referenced) }
+    Node { value, span: bytes(&read.referenced), defined: bytes(&read.defined) }
 }
 
 /// What the crate hands over: numbers and booleans lose their spelling, which `node` takes from

@@ -1,14 +1,15 @@
 //! From the spec as written to the checked one: defaults, then the rules between values.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Gateway, Gcp, Host, Image, Origin, SecretSource, Spec, raw, secrecy};
-use crate::diagnostics::{At, Code, Diagnostic, Problems, Source, quoted};
+use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, quoted};
 use crate::project::machine::{Machine, beyond_free_tier};
 use crate::project::names::{AptPackage, AuthChoice, Channel, EnvName};
 use crate::project::values::{Arch, EnvValue, HostOs, ImageRef, Size, Strategy, TimeZone};
-use crate::yaml::Node;
 use crate::yaml::decode::{Entries, Field, decode};
+use crate::yaml::{Node, Value};
 
 /// Variables that the rendered compose file sets itself.
 const OWN_VARIABLES: [&str; 9] = [
@@ -45,13 +46,21 @@ const LARGEST_DISK: Size = Size::gigabytes(65536);
 const LARGEST_SWAP: Size = Size::gigabytes(64);
 
 struct Checker<'a> {
+    node: &'a Node,
+    /// The names of all secrets, those with a wrong value among them.
+    declared: &'a BTreeSet<String>,
     source: &'a Arc<Source>,
     problems: &'a mut Problems,
 }
 
-pub(super) fn spec(node: &Node, source: &Arc<Source>, problems: &mut Problems) -> Option<Spec> {
+pub(super) fn spec(
+    node: &Node,
+    declared: &BTreeSet<String>,
+    source: &Arc<Source>,
+    problems: &mut Problems,
+) -> Option<Spec> {
     let raw = decode::<raw::Spec>(node, source, problems).get()?;
-    let mut checker = Checker { source, problems };
+    let mut checker = Checker { node, declared, source, problems };
     let spec = checker.spec(raw);
     checker.rules(&spec);
     Some(spec)
@@ -151,9 +160,11 @@ impl Checker<'_> {
 
     fn image(&mut self, raw: raw::Image) -> Image {
         let strategy = raw.strategy.or(Strategy::BuildOnVm, self.source);
+        // What was told to be wrong is not missing too.
+        let told = matches!(raw.registry, Field::Invalid) || matches!(raw.source, Field::Invalid);
         let registry = raw.registry.get_some(self.source);
         let source = raw.source.get_some(self.source);
-        let origin = self.origin(&strategy, registry, source);
+        let origin = if told { Origin::BuildOnVm } else { self.origin(&strategy, registry, source) };
         Image {
             origin,
             apt: if raw.apt.is_missing() {
@@ -208,14 +219,20 @@ impl Checker<'_> {
                 Origin::BuildOnVm
             }
             (Strategy::Source, _, Some(source)) => {
+                let told = [
+                    matches!(source.value.repo, Field::Invalid),
+                    matches!(source.value.commit, Field::Invalid),
+                ];
                 let (repo, commit) = (source.value.repo.at(self.source), source.value.commit.at(self.source));
                 if let (Some(repo), Some(commit)) = (repo, commit) {
                     return Origin::Source { repo, commit };
                 }
-                self.problems.push(missing(
-                    "the strategy `source` needs a repository and a commit",
-                    "write `source: {repo: https://github.com/openclaw/openclaw.git, commit: …}` with all 40 digits",
-                ));
+                if !told.contains(&true) {
+                    self.problems.push(missing(
+                        "the strategy `source` needs a repository and a commit",
+                        "write `source: {repo: https://github.com/openclaw/openclaw.git, commit: …}` with all 40 digits",
+                    ));
+                }
                 Origin::BuildOnVm
             }
             (Strategy::Source, _, None) => {
@@ -263,7 +280,10 @@ impl Checker<'_> {
         for (name, secret) in raw.get().unwrap_or_default().0 {
             let (Some(name), Some(secret)) = (name.at(self.source), secret.at(self.source)) else { continue };
             let raw::Secret { generate, secret_manager } = secret.value;
-            let nothing_said = generate.is_missing() && secret_manager.is_missing();
+            // With anything in it, a wrong key was told already.
+            let section = self.node.get("secrets");
+            let empty = section.and_then(|section| section.get(name.as_str())).is_some_and(Node::is_empty);
+            let nothing_said = empty && generate.is_missing() && secret_manager.is_missing();
             let generate = generate.get().is_some();
             match secret_manager.get() {
                 Some(id) => secrets.push((name, SecretSource::SecretManager { id, generate })),
@@ -299,7 +319,13 @@ impl Checker<'_> {
     }
 
     fn secret_rules(&mut self, spec: &Spec) {
-        let has = |wanted: &str| spec.secrets.iter().any(|(name, _)| name.as_str() == wanted);
+        let section = self.node.get("secrets");
+        let unreadable = section.is_some_and(|section| !matches!(section.value, Value::Map(_)));
+        let has = |wanted: &str| {
+            unreadable
+                || self.declared.contains(wanted)
+                || spec.secrets.iter().any(|(name, _)| name.as_str() == wanted)
+        };
         let mut need = |wanted: &str, why: String, place| {
             if !has(wanted) {
                 self.problems.push(
@@ -325,6 +351,7 @@ impl Checker<'_> {
         if !has(GATEWAY_TOKEN) {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, format!("`{GATEWAY_TOKEN}` is not among the secrets"))
+                    .at(section.map(|section| Place { source: Arc::clone(self.source), span: section.span.clone() }))
                     .help(format!("under `secrets`, write `{GATEWAY_TOKEN}: {{generate: hex32}}`: it is the gateway's password")),
             );
         }
@@ -375,8 +402,8 @@ impl Checker<'_> {
                 }),
             );
         }
-        match machine.memory_mib() {
-            None => self.problems.push(
+        match (machine.memory_mib(), &spec.image.origin) {
+            (None, _) => self.problems.push(
                 Diagnostic::warning(
                     Code::UnknownMachine,
                     format!("the memory of {} is not known here, so it was not checked", machine_type.value),
@@ -384,19 +411,17 @@ impl Checker<'_> {
                 .at(machine_type.place.clone())
                 .help("a gateway wants 2 GB, a source build 6 GB"),
             ),
-            Some(memory)
-                if matches!(spec.image.origin, Origin::Source { .. }) && memory < SOURCE_BUILD_MIB =>
-            {
+            (Some(memory), Origin::Source { commit, .. }) if memory < SOURCE_BUILD_MIB => {
                 self.problems.push(
                     Diagnostic::error(
                         Code::MachineTooSmall,
                         format!("{} has {memory} MB of memory, and a source build needs {SOURCE_BUILD_MIB}", machine_type.value),
                     )
-                    .at(machine_type.place.clone())
+                    .at(machine_type.place.clone().or(commit.place.clone()))
                     .help("choose `e2-standard-2` (8 GB), or `strategy: build-on-vm`, which starts from the official image"),
                 );
             }
-            Some(_) => {}
+            (Some(_), _) => {}
         }
         if let Some(why) =
             machine.is_free_type().then(|| beyond_free_tier(&spec.gcp.zone, spec.gcp.disks())).flatten()
@@ -465,19 +490,21 @@ impl Checker<'_> {
     /// The readable items of a list, each once.
     fn list<T>(&mut self, field: Field<Vec<Field<T>>>, text: impl Fn(&T) -> &str) -> Vec<At<T>> {
         let mut kept: Vec<At<T>> = Vec::new();
+        let mut first = BTreeMap::<String, Option<Place>>::new();
         for item in field.get().unwrap_or_default() {
             let Some(item) = item.at(self.source) else { continue };
-            if let Some(first) = kept.iter().find(|first| text(first) == text(&item)) {
+            if let Some(first) = first.get(text(&item)) {
                 self.problems.push(
                     Diagnostic::error(
                         Code::Duplicate,
                         format!("{} stands here a second time", quoted(text(&item))),
                     )
                     .at(item.place)
-                    .related(first.place.clone(), "the first time")
+                    .related(first.clone(), "the first time")
                     .help("remove one of the two"),
                 );
             } else {
+                first.insert(text(&item).to_owned(), item.place.clone());
                 kept.push(item);
             }
         }

@@ -147,12 +147,13 @@ pub enum SecretSource {
 /// Returns nothing where the text could not be read at all. A spec that is returned beside errors
 /// has defaults in the places of the wrong values, and is good for finding more problems only.
 pub fn read(mut source: Source, problems: &mut Problems) -> Option<Spec> {
-    let (node, source) = match yaml::parse(&source) {
+    let (node, declared, source) = match yaml::parse(&source) {
         Ok(mut node) => {
-            source.hide(secrecy::values(&node));
+            source.hide(secrecy::values(&node, source.text()));
             let source = Arc::new(source);
+            let declared = secrecy::declared(&node);
             secrecy::refuse_literals(&mut node, &source, problems);
-            (node, source)
+            (node, declared, source)
         }
         Err(unreadable) => {
             source.hide(secrecy::suspects(source.text()));
@@ -160,5 +161,5 @@ pub fn read(mut source: Source, problems: &mut Problems) -> Option<Spec> {
             return None;
         }
     };
-    check::spec(&node, &source, problems)
+    check::spec(&node, &declared, &source, problems)
 }
