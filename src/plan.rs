@@ -34,8 +34,8 @@ pub struct Plan<'a> {
     pub gathers: Vec<Gather>,
     /// The stages that the final image copies from.
     pub last: Vec<String>,
-    /// Programs that the downloads need, and the packages that have them.
-    pub needs: Vec<Need>,
+    /// Stages that have what some tools are unpacked with.
+    pub unpackers: Vec<Unpacker>,
     /// Debian packages of the final image.
     pub apt: Vec<String>,
     /// Debian packages of the VM.
@@ -65,11 +65,33 @@ pub struct Tool {
     pub name: String,
     /// The stage's name.
     pub stage: String,
+    /// The stage that it is fetched in.
+    pub from: String,
     /// Whether the archive's other files come along.
     pub beside: bool,
     /// A build for each architecture.
     pub builds: Vec<ToolBuild>,
 }
+
+/// A stage with programs that no minimal image has. One for each set of needs: a tool in a new
+/// format then fetches no other tool again.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Unpacker {
+    /// The stage's name.
+    pub stage: String,
+    /// What it has.
+    pub needs: Vec<Need>,
+}
+
+impl Unpacker {
+    fn new(needs: BTreeSet<Need>) -> Self {
+        let packages: Vec<_> = needs.iter().map(|need| need.package).collect();
+        Self { stage: format!("fetch-{}", packages.join("-")), needs: needs.into_iter().collect() }
+    }
+}
+
+/// The stage for tools that need no more than curl and tar.
+const PLAIN_FETCH: &str = "fetch";
 
 /// What a stage needs to know of one build.
 #[derive(Serialize)]
@@ -185,6 +207,8 @@ impl<'a> Plan<'a> {
     pub fn new(project: &'a Project, lock: &'a Lock, lock_digest: Sha256) -> Self {
         let spec = &project.spec;
         let tools: Vec<Tool> = lock.binaries.iter().map(|(name, locked)| tool(name, locked)).collect();
+        let unpackers: BTreeSet<_> = lock.binaries.values().filter_map(unpacker).collect();
+        let unpackers = unpackers.into_iter().collect();
         let (gathers, last) = gather(tools.iter().map(|tool| tool.stage.clone()).collect());
         Plan {
             spec,
@@ -193,7 +217,7 @@ impl<'a> Plan<'a> {
             base: base(spec, lock),
             gathers,
             last,
-            needs: needs(&tools),
+            unpackers,
             apt: apt(spec, lock),
             host_packages: host_packages(spec),
             delivery: if spec.host.os.has_cloud_init() {
@@ -237,6 +261,7 @@ fn tool(name: &ToolName, locked: &LockedBinary) -> Tool {
     Tool {
         name: name.to_string(),
         stage: format!("tool-{name}"),
+        from: unpacker(locked).map_or_else(|| PLAIN_FETCH.to_owned(), |unpacker| unpacker.stage),
         beside: locked.beside,
         builds: locked.builds.iter().map(build).collect(),
     }
@@ -258,10 +283,10 @@ fn gather(mut stages: Vec<String>) -> (Vec<Gather>, Vec<String>) {
     (gathers, stages)
 }
 
-fn needs(tools: &[Tool]) -> Vec<Need> {
-    let formats = tools.iter().flat_map(|tool| &tool.builds).filter_map(|build| build.format.need());
-    let curl = Need { command: "curl", package: "curl" };
-    formats.chain([curl]).collect::<BTreeSet<_>>().into_iter().collect()
+fn unpacker(locked: &LockedBinary) -> Option<Unpacker> {
+    let formats = locked.builds.values().map(|build| Packing::of(build.url.file_name()));
+    let needs: BTreeSet<_> = formats.filter_map(Packing::need).collect();
+    (!needs.is_empty()).then(|| Unpacker::new(needs))
 }
 
 fn apt(spec: &Spec, lock: &Lock) -> Vec<String> {

@@ -230,8 +230,10 @@ fn stage(
 ) -> Result<Option<Staged>, Error> {
     let prefix = staging_prefix(name);
     let permissions = old.map_or(0o777, |old| old.permissions().mode() & 0o7777 | 0o700);
-    let made =
-        tempfile::Builder::new().prefix(&prefix).permissions(Permissions::from_mode(permissions)).tempdir_in(parent);
+    let made = tempfile::Builder::new()
+        .prefix(&prefix)
+        .permissions(Permissions::from_mode(permissions))
+        .tempdir_in(parent);
     let made = match made {
         Ok(made) => made,
         Err(error)

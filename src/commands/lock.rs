@@ -8,6 +8,7 @@ use super::console::Console;
 use super::load::{self, LOCK, Loaded};
 use super::{Done, Failure};
 use crate::cli;
+use crate::diagnostics::Code;
 use crate::digest::Sha256;
 use crate::lock;
 use crate::project::catalog::Catalog;
@@ -32,8 +33,14 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
             dir.display()
         )));
     }
-    // A lock that cannot be read is made anew.
-    let old = old.ok();
+    let old = match old {
+        // A newer release of bake wrote it, and knows more than this one.
+        Err(problems) if problems.iter().any(|problem| problem.code == Code::UnsupportedVersion) => {
+            return Err(problems.into());
+        }
+        // A lock that cannot be read is made anew.
+        old => old.ok(),
+    };
     let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
     let text = lock.to_text();
     let digest = Sha256::of(&text);

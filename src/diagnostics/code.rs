@@ -39,6 +39,7 @@ codes! {
     MissingFile = "missing-file", "A file of the project that is not there.";
     MissingKey = "missing-key", "A key that must be there.";
     NoBuildForArch = "no-build-for-arch", "A tool without a build for the chosen architecture.";
+    NoInternet = "no-internet", "A VM without a public address, and so without the internet unless there is Cloud NAT.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
     ReservedName = "reserved-name", "A name that the rendered files use themselves.";

@@ -1,7 +1,5 @@
 //! `gcloud.sh`: data disk, snapshot schedule and VM; what is there is kept, nothing is deleted.
 
-use std::fmt::Write;
-
 use super::script::{Command, Step, Word};
 use crate::plan::Plan;
 use crate::project::machine::Machine;
@@ -22,31 +20,34 @@ pub struct Metadata {
     pub startup_script: Option<&'static str>,
 }
 
+impl Metadata {
+    fn files(&self) -> Vec<&'static str> {
+        std::iter::once(self.user_data).chain(self.startup_script).collect()
+    }
+}
+
 /// The whole script.
 pub fn script(plan: &Plan<'_>, metadata: &Metadata) -> String {
     let name = &plan.spec.name.value;
-    let zone = &plan.spec.gcp.zone.value;
     let mut text = format!(
         "#!/bin/sh\n\
          # Creates the VM `{name}` of an OpenClaw Gateway, with its data disk. Rendered by bake from\n\
          # lock {}. Safe to run twice: what is there is kept, and nothing is deleted.\n\
          set -eu\n\
          # The metadata files lie beside this script.\n\
-         cd \"$(dirname \"$0\")\"\n\n",
-        plan.lock_digest
+         CDPATH='' cd -- \"$(dirname -- \"$0\")\"\n\
+         for file in {files}; do\n\
+         \x20 [ -f \"$file\" ] || {{ echo \"$PWD/$file is missing: start this script in its own folder\" >&2; exit 1; }}\n\
+         done\n\
+         command -v gcloud >/dev/null || {{ echo 'gcloud is not installed: https://cloud.google.com/sdk/docs/install' >&2; exit 1; }}\n\n",
+        plan.lock_digest,
+        files = metadata.files().join(" "),
     );
     text.push_str(&names(plan));
     for step in steps(plan, metadata) {
         text.push('\n');
         text.push_str(&step.to_shell());
     }
-    let _ = write!(
-        text,
-        "\ncat <<'EOF'\n\
-         {name} is on its way to a running gateway, which takes some minutes. Its stages, without SSH:\n\
-         \x20 gcloud compute instances get-guest-attributes {name} --zone={zone} --query-path=openclaw/\n\
-         EOF\n"
-    );
     text
 }
 
@@ -54,7 +55,7 @@ pub fn script(plan: &Plan<'_>, metadata: &Metadata) -> String {
 fn names(plan: &Plan<'_>) -> String {
     let project = match &plan.spec.gcp.project {
         Some(project) => format!("project={}\n", project.value),
-        None => "project=$(gcloud config get-value project 2>/dev/null)\n\
+        None => "project=$(gcloud --quiet config get-value project)\n\
                  if [ -z \"$project\" ]; then\n\
                  \x20 echo 'gcloud is set to no project; set one: gcloud config set project PROJECT' >&2\n\
                  \x20 exit 1\n\
@@ -78,6 +79,7 @@ fn steps(plan: &Plan<'_>, metadata: &Metadata) -> Vec<Step> {
     if !plan.spec.gcp.data_disk.is_zero() {
         steps.extend(snapshot_schedule(plan));
         steps.push(data_disk(plan));
+        steps.extend(disk_schedule(plan));
     }
     steps.push(instance(plan, metadata));
     steps
@@ -105,22 +107,20 @@ fn snapshot_schedule(plan: &Plan<'_>) -> Option<Step> {
             .flag("start-time", "04:00")
             .flag("max-retention-days", days.value)
             .flag("on-source-disk-delete", "keep-auto-snapshots"),
-        already: format!("{schedule}: the snapshot schedule is there"),
+        done: Vec::new(),
+        already: vec![format!("{schedule}: the snapshot schedule is there, and is kept as it is")],
     })
 }
 
 fn data_disk(plan: &Plan<'_>) -> Step {
     let (name, gcp) = (&plan.spec.name, &plan.spec.gcp);
     let disk = name.data_disk();
-    let mut run = Command::gcloud("compute disks create")
+    let run = Command::gcloud("compute disks create")
         .arg(disk.clone())
         .arg(in_project())
         .flag("zone", &gcp.zone.value)
         .flag("size", format!("{}GB", gcp.data_disk.gb()))
         .flag("type", Machine::new(&gcp.machine_type).disk_type());
-    if gcp.snapshot_days.is_some() {
-        run = run.flag("resource-policies", name.snapshot_schedule());
-    }
     Step {
         why: "The data disk holds all that must survive; the VM may come and go.",
         unless: Command::gcloud("compute disks list")
@@ -129,12 +129,36 @@ fn data_disk(plan: &Plan<'_>) -> Step {
             .flag("filter", format!("name={disk}"))
             .flag("format", "value(name)"),
         run: run.arg(labels(plan)),
-        already: format!("{disk}: the data disk is there, and is kept as it is"),
+        done: Vec::new(),
+        already: vec![format!("{disk}: the data disk is there, and is kept as it is")],
     }
+}
+
+/// For a disk that was made before it had a schedule.
+fn disk_schedule(plan: &Plan<'_>) -> Option<Step> {
+    plan.spec.gcp.snapshot_days.as_ref()?;
+    let (disk, schedule) = (plan.spec.name.data_disk(), plan.spec.name.snapshot_schedule());
+    let zone = &plan.spec.gcp.zone.value;
+    Some(Step {
+        why: "The schedule counts once it is attached to the disk.",
+        unless: Command::gcloud("compute disks list")
+            .arg(in_project())
+            .flag("zones", zone)
+            .flag("filter", format!("name={disk} AND resourcePolicies:{schedule}"))
+            .flag("format", "value(name)"),
+        run: Command::gcloud("compute disks add-resource-policies")
+            .arg(disk.clone())
+            .arg(in_project())
+            .flag("zone", zone)
+            .flag("resource-policies", &schedule),
+        done: Vec::new(),
+        already: Vec::new(),
+    })
 }
 
 fn instance(plan: &Plan<'_>, metadata: &Metadata) -> Step {
     let (name, gcp) = (&plan.spec.name.value, &plan.spec.gcp);
+    let zone = &gcp.zone.value;
     let (family, image_project) = plan.spec.host.os.image_family(plan.spec.host.arch.value);
     let mut run = Command::gcloud("compute instances create")
         .arg(name.as_str())
@@ -182,7 +206,21 @@ fn instance(plan: &Plan<'_>, metadata: &Metadata) -> Step {
             .flag("filter", format!("name={name}"))
             .flag("format", "value(name)"),
         run,
-        already: format!("{name}: the VM is there, and is kept as it is"),
+        done: vec![
+            format!(
+                "{name} is on its way to a running gateway, which takes some minutes. Its stages, without SSH:"
+            ),
+            format!(
+                "  gcloud compute instances get-guest-attributes {name} --zone={zone} --query-path=openclaw/"
+            ),
+        ],
+        already: vec![
+            format!(
+                "{name}: the VM is there, and is kept as it is: what changed since then did not reach it."
+            ),
+            "To replace it, which keeps the data disk:".to_owned(),
+            format!("  gcloud compute instances delete {name} --zone={zone}   # and run this script again"),
+        ],
     }
 }
 

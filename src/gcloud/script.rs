@@ -75,8 +75,10 @@ pub(super) struct Step {
     pub(super) unless: Command,
     /// What makes it.
     pub(super) run: Command,
+    /// What to tell once it is made.
+    pub(super) done: Vec<String>,
     /// What to tell where it is there.
-    pub(super) already: String,
+    pub(super) already: Vec<String>,
 }
 
 impl Step {
@@ -85,18 +87,25 @@ impl Step {
         for line in self.why.lines() {
             let _ = writeln!(text, "# {line}");
         }
-        let already = Word::Text(self.already.clone()).quoted();
-        let _ = writeln!(text, "found=$({})", self.unless.words().join(" "));
-        let _ = writeln!(text, "if [ -n \"$found\" ]; then");
-        let _ = writeln!(text, "  echo {already}");
-        let _ = writeln!(text, "else");
         let words = self.run.words();
         let flags = words.iter().position(|word| word.starts_with("--")).unwrap_or(words.len());
+        let _ = writeln!(text, "found=$({})", self.unless.words().join(" "));
+        let _ = writeln!(text, "if [ -z \"$found\" ]; then");
         let _ = write!(text, "  {}", words[..flags].join(" "));
         for flag in &words[flags..] {
             let _ = write!(text, " \\\n    {flag}");
         }
-        let _ = writeln!(text, "\nfi");
+        text.push('\n');
+        text.push_str(&told(&self.done));
+        if !self.already.is_empty() {
+            text.push_str("else\n");
+            text.push_str(&told(&self.already));
+        }
+        text.push_str("fi\n");
         text
     }
+}
+
+fn told(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  echo {}\n", quote(line))).collect()
 }

@@ -1,8 +1,10 @@
 //! Whether a lock fits a project; if not, what differs.
 
-use super::{Lock, MENDED_BY, wanted};
+use super::expected::differences;
+use super::{Evidence, Lock, LockedImage, MENDED_BY, wanted};
 use crate::diagnostics::{Code, Diagnostic, Place, Problems, Severity};
 use crate::project::Project;
+use crate::project::catalog::Catalog;
 use crate::project::values::Arch;
 
 /// Adds every difference between `lock` and what `project` asks for. `place` is the lock's.
@@ -30,6 +32,15 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
             .at(wanted_image.place.clone().unwrap_or_else(|| place.clone())),
         );
     }
+    if !is_as_seeded(&lock.image, Catalog::builtin()) {
+        problems.push(
+            stale(format!(
+                "the lock has another digest of `{}` than the catalog it was taken from",
+                lock.image.reference
+            ))
+            .at(place.clone()),
+        );
+    }
     let binaries = &project.manifest.binaries;
     for binary in binaries {
         let name = &binary.name.value;
@@ -38,15 +49,11 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
             problems.push(stale(format!("`{name}` is in the manifest and not in the lock")).at(at));
             continue;
         };
-        if let Some(version) =
-            binary.version.as_ref().filter(|version| Some(&version.value) != locked.version.as_ref())
-        {
-            let has =
-                locked.version.as_ref().map_or("no version".to_owned(), |locked| format!("version {locked}"));
-            problems.push(
-                stale(format!("the lock has {has} of `{name}`, and {} is asked for", version.value))
-                    .at(version.place.clone()),
-            );
+        let version =
+            binary.version.as_ref().filter(|version| Some(&version.value) != locked.version.as_ref());
+        let differs = version.map_or(at.clone(), |version| version.place.clone());
+        for difference in differences(binary, locked) {
+            problems.push(stale(format!("the lock has of `{name}` {difference}")).at(differs.clone()));
         }
         missing_build(project.spec.host.arch.value, name.as_str(), locked, at, problems);
     }
@@ -57,11 +64,13 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
     }
     let told = problems[before..].iter().any(|problem| problem.severity == Severity::Error);
     if !told && lock.inputs != wanted::digest(project) {
-        problems.push(
-            stale("the source or the path of a binary changed since the lock was made".to_owned())
-                .at(place.clone()),
-        );
+        problems.push(stale("spec or manifest changed since the lock was made".to_owned()).at(place.clone()));
     }
+}
+
+/// Whether a digest that is said to be the catalog's is the catalog's.
+pub(super) fn is_as_seeded(image: &LockedImage, catalog: &Catalog) -> bool {
+    image.evidence != [Evidence::Seed] || catalog.base_image(&image.reference) == Some(image.digest)
 }
 
 fn missing_build(

@@ -3,6 +3,7 @@
 //! Written by `bake` only. [`seed()`] makes one out of what the catalog knows; resolving over the
 //! network belongs beside it and makes the same [`Lock`].
 
+mod expected;
 mod fit;
 mod read;
 mod seed;
@@ -50,6 +51,9 @@ pub struct LockedImage {
     /// The digest of its index, or of its manifest where it has but one architecture.
     #[serde(serialize_with = "as_oci")]
     pub digest: Sha256,
+    /// The manifest of each architecture, once the registry was asked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "each_as_oci")]
+    pub platforms: BTreeMap<Arch, Sha256>,
     /// How the digest was learned.
     pub evidence: Vec<Evidence>,
 }
@@ -95,8 +99,10 @@ pub struct Build {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Evidence {
-    /// The catalog of this release of bake states it.
-    Catalog,
+    /// The catalog of a release of bake states it.
+    Seed,
+    /// The spec states it.
+    Spec,
     /// The publisher's checksum file states it.
     ChecksumFile,
     /// The release API or the registry states it.
@@ -107,6 +113,10 @@ pub enum Evidence {
 
 fn as_oci<S: Serializer>(digest: &Sha256, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&digest.oci())
+}
+
+fn each_as_oci<S: Serializer>(digests: &BTreeMap<Arch, Sha256>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(digests.iter().map(|(arch, digest)| (arch, digest.oci())))
 }
 
 impl Lock {

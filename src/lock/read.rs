@@ -17,7 +17,7 @@ use crate::yaml::decode::{Entries, Field, decode};
 /// The lock as it is written.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(title = "bake.lock")]
+#[schemars(title = "bake.lock", extend("required" = ["version", "inputs", "image", "binaries"]))]
 pub struct RawLock {
     /// The version of the format: 1.
     #[schemars(range(min = 1, max = 1))]
@@ -38,8 +38,20 @@ struct RawImage {
     reference: Field<ImageRef>,
     /// The digest of its index.
     digest: Field<Sha256>,
+    /// The manifest of each architecture.
+    platforms: Field<RawPlatforms>,
     /// How the digest was learned.
     evidence: Field<Vec<Field<Evidence>>>,
+}
+
+/// The manifests of an image.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawPlatforms {
+    /// The manifest for amd64.
+    amd64: Field<Sha256>,
+    /// The manifest for arm64.
+    arm64: Field<Sha256>,
 }
 
 /// One binary, pinned.
@@ -132,6 +144,7 @@ impl Reader<'_> {
             Some(LockedImage {
                 reference: self.needed(image.reference, "reference", &at)?,
                 digest: self.needed(image.digest, "digest", &at)?,
+                platforms: platforms(image.platforms),
                 evidence: list(image.evidence),
             })
         });
@@ -191,6 +204,12 @@ impl Reader<'_> {
         let value = field.at(self.source)?;
         value.place.map(|place| (value.value, place))
     }
+}
+
+fn platforms(field: Field<RawPlatforms>) -> BTreeMap<Arch, Sha256> {
+    let RawPlatforms { amd64, arm64 } = field.get().unwrap_or_default();
+    let both = [(Arch::Amd64, amd64.get()), (Arch::Arm64, arm64.get())];
+    both.into_iter().filter_map(|(arch, digest)| Some((arch, digest?))).collect()
 }
 
 fn list<T>(field: Field<Vec<Field<T>>>) -> Vec<T> {

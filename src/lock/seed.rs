@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::expected::{differences, path};
+use super::fit::is_as_seeded;
 use super::{Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
 use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::project::Project;
-use crate::project::catalog::{Catalog, Tool};
+use crate::project::catalog::Catalog;
 use crate::project::manifest::{Binary, Origin};
 
 /// Makes the lock of `project`, keeping what `old` has that still fits.
@@ -18,8 +20,9 @@ pub fn seed(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<
     let image = image(project, old, catalog, &mut problems);
     let mut binaries = BTreeMap::new();
     for wanted in &project.manifest.binaries {
-        let kept =
-            old.and_then(|old| old.binaries.get(&wanted.name.value)).filter(|old| still_fits(wanted, old));
+        let kept = old
+            .and_then(|old| old.binaries.get(&wanted.name.value))
+            .filter(|old| differences(wanted, old).is_empty());
         if let Some(locked) = kept.cloned().or_else(|| from_catalog(wanted)) {
             binaries.insert(wanted.name.value.clone(), locked);
         } else {
@@ -50,34 +53,25 @@ fn image(
     problems: &mut Problems,
 ) -> Option<LockedImage> {
     let reference = &project.spec.gateway.image;
-    if let Some(old) = old.filter(|old| old.image.reference == reference.value) {
+    if let Some(old) =
+        old.filter(|old| old.image.reference == reference.value && is_as_seeded(&old.image, catalog))
+    {
         return Some(old.image.clone());
     }
-    let digest = reference.digest().or_else(|| catalog.base_image(reference));
-    if digest.is_none() {
-        problems.push(
-            Diagnostic::error(Code::UnknownTool, format!("no digest is known for `{}`", reference.value))
-                .at(reference.place.clone())
-                .help("add it: `IMAGE:TAG@sha256:…`; this release of bake asks no registry for it"),
-        );
-    }
-    Some(LockedImage {
-        reference: reference.value.clone(),
-        digest: digest?,
-        evidence: vec![Evidence::Catalog],
-    })
-}
-
-/// Whether a locked binary of the catalog is still the one that is asked for. One with a source of
-/// its own may have another URL under the same version, so it is resolved anew.
-fn still_fits(wanted: &Binary, locked: &LockedBinary) -> bool {
-    let version_fits =
-        wanted.version.as_ref().is_none_or(|version| locked.version.as_ref() == Some(&version.value));
-    let path_fits = wanted
-        .binary
-        .as_ref()
-        .is_none_or(|path| locked.builds.values().all(|build| build.binary == path.value));
-    matches!(wanted.origin, Origin::Catalog(_)) && version_fits && path_fits
+    let (digest, evidence) = match (reference.digest(), catalog.base_image(reference)) {
+        (Some(digest), _) => (digest, Evidence::Spec),
+        (None, Some(digest)) => (digest, Evidence::Seed),
+        (None, None) => {
+            problems.push(
+                Diagnostic::error(Code::UnknownTool, format!("no digest is known for `{}`", reference.value))
+                    .at(reference.place.clone())
+                    .help("add it: `IMAGE:TAG@sha256:…`; this release of bake asks no registry for it"),
+            );
+            return None;
+        }
+    };
+    let platforms = BTreeMap::new();
+    Some(LockedImage { reference: reference.value.clone(), digest, platforms, evidence: vec![evidence] })
 }
 
 fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
@@ -85,22 +79,24 @@ fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
     if wanted.version.as_ref().is_some_and(|version| version.value != tool.version) {
         return None;
     }
-    Some(LockedBinary {
+    let mut locked = LockedBinary {
         version: Some(tool.version.clone()),
         beside: tool.beside,
         apt: tool.apt.clone(),
-        builds: builds(wanted, tool),
-    })
-}
-
-fn builds(wanted: &Binary, tool: &Tool) -> BTreeMap<crate::project::values::Arch, Build> {
-    let build = |(arch, asset): &(_, crate::project::catalog::Asset)| {
-        let url = tool.url(asset, &tool.version).ok()?;
-        let binary = wanted.binary.as_ref().map_or(&tool.binary, |path| &path.value).clone();
-        let evidence = vec![Evidence::Catalog];
-        Some((*arch, Build { url, sha256: asset.sha256, size: None, binary, binary_sha256: None, evidence }))
+        builds: BTreeMap::new(),
     };
-    tool.builds.iter().filter_map(build).collect()
+    for (arch, asset) in &tool.builds {
+        let build = Build {
+            url: tool.url(asset, &tool.version).ok()?,
+            sha256: asset.sha256,
+            size: None,
+            binary: path(wanted, &locked, *arch)?.parse().ok()?,
+            binary_sha256: None,
+            evidence: vec![Evidence::Seed],
+        };
+        locked.builds.insert(*arch, build);
+    }
+    Some(locked)
 }
 
 fn unknown(wanted: &Binary) -> String {

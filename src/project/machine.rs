@@ -12,6 +12,8 @@ pub const PRICES_OF: &str = "2025";
 /// (cloud.google.com/free, "Compute Engine").
 const FREE: (&str, [&str; 3], u32) = ("e2-micro", ["us-west1", "us-central1", "us-east1"], 30);
 const HOURS_IN_A_MONTH: f64 = 730.0;
+/// US dollars a month for each gigabyte.
+const STANDARD_DISK: f64 = 0.04;
 
 struct Family {
     name: &'static str,
@@ -30,7 +32,7 @@ const fn family(name: &'static str, arch: Arch, memory: [u32; 3], disk: &'static
 const BALANCED: &str = "pd-balanced";
 const HYPERDISK: &str = "hyperdisk-balanced";
 
-const FAMILIES: [Family; 17] = [
+const FAMILIES: [Family; 16] = [
     Family {
         price: Some((0.021_811_59, 0.002_923_53)),
         ..family("e2", Arch::Amd64, [4096, 8192, 1024], BALANCED)
@@ -48,7 +50,6 @@ const FAMILIES: [Family; 17] = [
     family("c4", Arch::Amd64, [3840, 7936, 2048], HYPERDISK),
     family("c4a", Arch::Arm64, [4096, 8192, 2048], HYPERDISK),
     family("c4d", Arch::Amd64, [3968, 8064, 1920], HYPERDISK),
-    family("m1", Arch::Amd64, [0, 0, 0], BALANCED),
     family("t2a", Arch::Arm64, [4096, 0, 0], BALANCED),
     family("t2d", Arch::Amd64, [4096, 0, 0], BALANCED),
 ];
@@ -122,8 +123,7 @@ impl<'a> Machine<'a> {
         if let Some((_, _, price)) = self.shared() {
             return price.map(|hourly| hourly * HOURS_IN_A_MONTH);
         }
-        let cpus: u32 =
-            self.name.strip_suffix("-custom").unwrap_or(self.name).rsplit('-').next()?.parse().ok()?;
+        let cpus: u32 = self.name.rsplit('-').next()?.parse().ok()?;
         let (cpu, gib) = self.family.filter(|_| !self.name.contains("-custom-"))?.price?;
         let memory = f64::from(self.memory_mib()?) / 1024.0;
         Some((f64::from(cpus) * cpu + memory * gib) * HOURS_IN_A_MONTH)
@@ -134,27 +134,42 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Why a VM of the free tier's machine type is not free, or nothing.
+/// Whether the free tier covers a VM of its machine type in this zone.
+pub fn is_free_zone(zone: &Zone) -> bool {
+    FREE.1.contains(&zone.region())
+}
+
+/// What of a VM of the free tier's machine type is billed all the same, or nothing.
 pub fn beyond_free_tier(zone: &Zone, disks: Size) -> Option<String> {
     let (machine, regions, gigabytes) = FREE;
-    if !regions.contains(&zone.region()) {
+    if !is_free_zone(zone) {
         return Some(format!(
-            "the free tier's {machine} is free in {} only, not in {}",
+            "the free tier covers an {machine} in {} only, so this VM in {} is billed",
             regions.join(", "),
             zone.region()
         ));
     }
     (disks.gb() > gigabytes).then(|| {
         format!(
-            "the free tier covers {gigabytes} GB of standard disk, and the disks here are {} GB",
+            "the free tier covers {gigabytes} GB of standard disk, so {} of the {} GB here are billed",
+            disks.gb() - gigabytes,
             disks.gb()
         )
     })
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a price, rounded up to whole dollars"
+)]
+fn whole(dollars: f64) -> u32 {
+    dollars.ceil() as u32
+}
+
 /// What a month costs.
 pub struct Estimate {
-    /// US dollars, rounded; none where the machine type's price is not known here.
+    /// US dollars, rounded up; none where the machine type's price is not known here.
     pub dollars: Option<u32>,
     /// What it is made of, and what it leaves out.
     pub note: String,
@@ -169,20 +184,18 @@ pub fn estimate(machine_type: &MachineType, zone: &Zone, disks: Size, public_ip:
         disks.gb(),
         if public_ip { ", one public address" } else { "" },
     );
-    if machine.is_free_type() && beyond_free_tier(zone, disks).is_none() {
-        return Estimate {
-            dollars: Some(0),
-            note: format!("{of}; within the free tier, one such VM an account"),
-        };
+    if machine.is_free_type() && is_free_zone(zone) {
+        let billed = f64::from(disks.gb().saturating_sub(FREE.2)) * STANDARD_DISK;
+        let note = format!("{of}; one such VM an account is within the free tier");
+        return Estimate { dollars: Some(whole(billed)), note };
     }
     let each_gb = match disk_type {
-        "pd-standard" => 0.04,
+        "pd-standard" => STANDARD_DISK,
         HYPERDISK => 0.08,
         _ => 0.10,
     };
     let rest = f64::from(disks.gb()) * each_gb + if public_ip { 0.005 * HOURS_IN_A_MONTH } else { 0.0 };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a price in whole dollars")]
-    let dollars = machine.price().map(|price| (price + rest).round() as u32);
+    let dollars = machine.price().map(|price| whole(price + rest));
     let note = if dollars.is_some() { of } else { format!("no price is known here for {of}") };
     Estimate { dollars, note }
 }
@@ -211,8 +224,8 @@ mod tests {
             estimate(&name.parse().expect("a machine type"), &zone, Size::gigabytes(0), false).dollars
         };
         assert_eq!(price("e2-micro"), Some(0));
-        assert_eq!(price("e2-small"), Some(12));
-        assert_eq!(price("e2-medium"), Some(24));
+        assert_eq!(price("e2-small"), Some(13));
+        assert_eq!(price("e2-medium"), Some(25));
         assert_eq!(price("e2-standard-2"), Some(49));
         assert_eq!(price("n2-standard-2"), None);
     }

@@ -13,10 +13,31 @@ use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, did_you_
 use crate::yaml::decode::{Field, decode};
 use crate::yaml::{self, Node, Value};
 
+/// Programs of the base image and of the fetching stage that no binary may stand before.
+const RESERVED: [&str; 17] = [
+    "bash",
+    "corepack",
+    "curl",
+    "dash",
+    "docker-entrypoint.sh",
+    "dpkg",
+    "env",
+    "fetch-binary",
+    "git",
+    "node",
+    "npm",
+    "npx",
+    "openclaw",
+    "python3",
+    "sh",
+    "tar",
+    "tini",
+];
+
 /// The manifest as it is written.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(title = "binaries.yaml")]
+#[schemars(title = "binaries.yaml", extend("required" = ["binaries"]))]
 pub struct RawManifest {
     /// The version of this format: 1.
     #[schemars(range(min = 1, max = 1))]
@@ -74,8 +95,6 @@ struct RawSpellings {
 pub struct Manifest {
     /// The binaries.
     pub binaries: Vec<Binary>,
-    /// Where the manifest begins, for complaints about all of it.
-    pub place: Option<Place>,
 }
 
 /// One binary.
@@ -154,7 +173,6 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn manifest(&mut self, raw: RawManifest) -> Manifest {
-        let place = Some(Place { source: Arc::clone(self.source), span: 0..0 });
         if let Some(version) = raw.version.at(self.source).filter(|version| version.value != 1) {
             self.problems.push(
                 Diagnostic::error(
@@ -168,7 +186,7 @@ impl Reader<'_> {
         if raw.binaries.is_missing() {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, "the manifest has no `binaries`")
-                    .at(place.clone())
+                    .at(Place { source: Arc::clone(self.source), span: 0..0 })
                     .help("write `binaries:` and a list; `binaries: []` for none"),
             );
         }
@@ -192,7 +210,7 @@ impl Reader<'_> {
             first.insert(binary.name.value.clone(), binary.name.place.clone());
             binaries.push(binary);
         }
-        Manifest { binaries, place }
+        Manifest { binaries }
     }
 
     fn binary(&mut self, At { value: raw, place }: At<RawBinary>) -> Option<Binary> {
@@ -205,6 +223,7 @@ impl Reader<'_> {
             return None;
         }
         let name = raw.name.at(self.source)?;
+        self.reserved(&name);
         let version = raw.version.at(self.source);
         // What was told to be wrong is a source nevertheless.
         let unreadable = matches!(raw.repo, Field::Invalid) || matches!(raw.url, Field::Invalid);
@@ -265,6 +284,16 @@ impl Reader<'_> {
                         "add `repo:`, or remove them",
                     );
                 }
+                if let Some(path) = binary.as_ref().filter(|path| path.as_str().contains("{arch}")) {
+                    self.problems.push(
+                        Diagnostic::error(
+                            Code::BadPlaceholder,
+                            format!("how `{}` spells architectures is not known here", name.value),
+                        )
+                        .at(path.place.clone())
+                        .help("write the path out, or give the binary its source with `repo:` and `arch:`"),
+                    );
+                }
                 Origin::Catalog(self.known(&name)?)
             }
         };
@@ -276,6 +305,20 @@ impl Reader<'_> {
             );
         }
         Some(Binary { name, version, origin, binary, skills })
+    }
+
+    /// What is installed under such a name would stand before a program that the image needs.
+    fn reserved(&mut self, name: &At<ToolName>) {
+        if RESERVED.contains(&name.as_str()) {
+            self.problems.push(
+                Diagnostic::error(
+                    Code::ReservedName,
+                    format!("{} is a program that the image itself needs", quoted(name.as_str())),
+                )
+                .at(name.place.clone())
+                .help("choose another name: the binary is installed under it, whatever it is called in its archive"),
+            );
+        }
     }
 
     fn ambiguous(&mut self, name: &At<ToolName>, what: &str, place: Option<Place>, help: &str) {

@@ -98,7 +98,9 @@ names! {
     EnvName = r"[A-Za-z_][A-Za-z0-9_]{0,127}",
         "a variable name: letters, digits and `_`, first not a digit";
     /// A Debian package, with a version where wanted (Debian Policy 5.6.1 and 5.6.12).
-    AptPackage = r"[a-z0-9][a-z0-9+.-]+(?:=[A-Za-z0-9.+:~-]+)?",
+    ///
+    /// apt-get takes a last `-` for "remove it" and a last `+` for "install it".
+    AptPackage = r"[a-z0-9][a-z0-9+.-]*(?:[a-z0-9.]|\+\+)(?:=[A-Za-z0-9.+:~-]*[A-Za-z0-9.+~])?",
         "a Debian package such as `socat` or `socat=1.7.4.4-2`";
     /// A Google Cloud project id.
     ProjectId = r"(?:[a-z0-9.-]+\.[a-z]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]",
@@ -115,6 +117,10 @@ names! {
     /// The id of a secret in Secret Manager.
     SecretId = r"[A-Za-z0-9_-]{1,255}",
         "a Secret Manager id: letters, digits, `_` and `-`";
+    /// A repository that Docker's builder takes for git, and to which a commit can be added: with
+    /// `.git` at its end and no `#` or `?` (Docker build context, "Git repositories").
+    GitUrl = r"(?:https://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?|http://(?:localhost|127\.0\.0\.1)(?::[0-9]+)?)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*\.git",
+        "a git repository such as `https://github.com/openclaw/openclaw.git`";
     /// A git commit, whole.
     CommitId = r"[0-9a-f]{40}",
         "a commit: all 40 hexadecimal digits in lower case";
@@ -200,7 +206,13 @@ mod tests {
         assert!("model-usage".parse::<SkillName>().is_ok());
         assert!("GOG_KEYRING_PASSWORD".parse::<EnvName>().is_ok());
         assert!("socat=1.7.4.4-2".parse::<AptPackage>().is_ok());
+        assert!("g++".parse::<AptPackage>().is_ok());
         assert!("-o".parse::<AptPackage>().is_err());
+        assert!("tini-".parse::<AptPackage>().is_err());
+        assert!("https://github.com/openclaw/openclaw.git".parse::<GitUrl>().is_ok());
+        assert!("https://github.com/x/y".parse::<GitUrl>().is_err());
+        assert!("https://github.com/x/y.git#evil:sub".parse::<GitUrl>().is_err());
+        assert!("https://github.com/x/y.git?ref=z".parse::<GitUrl>().is_err());
         assert!("example.com:my-project".parse::<ProjectId>().is_ok());
         assert_eq!(
             "us-central1-a".parse::<Zone>().map(|zone| zone.region().to_owned()),

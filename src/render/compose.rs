@@ -9,10 +9,6 @@ use crate::project::values::Strategy;
 
 pub(super) const NAME: &str = "docker-compose.yml";
 
-/// Node is in every base image, and curl in some only.
-const PROBE: &str =
-    "fetch('http://127.0.0.1:18789/startupz').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))";
-
 #[derive(Serialize)]
 struct Context<'a> {
     lock: String,
@@ -21,7 +17,7 @@ struct Context<'a> {
     container_port: String,
     published: String,
     timezone: &'a str,
-    probe: &'static str,
+    probe: String,
     env: Vec<Setting<'a>>,
 }
 
@@ -44,7 +40,10 @@ pub(super) fn render(plan: &Plan<'_>, image: &str) -> String {
             container_port: CONTAINER_PORT.to_string(),
             published: format!("127.0.0.1:{}:{CONTAINER_PORT}", gateway.port.value),
             timezone: gateway.timezone.as_str(),
-            probe: PROBE,
+            // Node is in every base image, and curl in some only.
+            probe: format!(
+                "fetch('http://127.0.0.1:{CONTAINER_PORT}/startupz').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"
+            ),
             env: env.collect(),
         },
     )

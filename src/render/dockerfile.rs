@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::fill;
 use crate::digest::Sha256;
-use crate::plan::{Base, Gather, Need, Plan, Tool};
+use crate::plan::{Base, Gather, Plan, Tool, Unpacker};
 
 pub(super) const NAME: &str = "Dockerfile";
 
@@ -16,7 +16,7 @@ struct Context<'a> {
     base_digest: String,
     lock: String,
     install_script: &'static str,
-    needs: &'a [Need],
+    unpackers: &'a [Unpacker],
     tools: &'a [Tool],
     gathers: &'a [Gather],
     last: &'a [String],
@@ -40,7 +40,7 @@ pub(super) fn render(plan: &Plan<'_>) -> String {
             base_digest: digest.map(Sha256::oci).unwrap_or_default(),
             lock: plan.lock_digest.to_string(),
             install_script: include_str!("../../images/fetch-binary.sh"),
-            needs: &plan.needs,
+            unpackers: &plan.unpackers,
             tools: &plan.tools,
             gathers: &plan.gathers,
             last: &plan.last,

@@ -78,7 +78,8 @@ fn sh(value: &str) -> Result<String, Error> {
     Ok(quoted.into_owned())
 }
 
-/// A value of letters, digits and `._-+=:/@~`, which means itself in every language here.
+/// A value of letters, digits and `._-+=:/@~`, which means itself to shells and Dockerfiles and in
+/// comments. Not for YAML, to which `null` and `1` are no texts.
 fn word(value: &str) -> Result<String, Error> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-+=:/@~".contains(c);
     // A first `-` would be an option; `-` alone stands for nothing known.

@@ -48,6 +48,14 @@ impl<T> Field<T> {
         }
     }
 
+    /// Where it stands, if it could be read.
+    pub fn place(&self, source: &Arc<Source>) -> Option<Place> {
+        match self {
+            Self::Given(_, span) => Some(Place { source: Arc::clone(source), span: span.clone() }),
+            Self::Missing | Self::Invalid => None,
+        }
+    }
+
     /// The value alone, if there is one.
     pub fn get(self) -> Option<T> {
         match self {

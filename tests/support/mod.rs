@@ -169,6 +169,7 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
             },
         );
     }
-    let image = LockedImage { reference, digest, evidence: vec![Evidence::ApiDigest] };
+    let image =
+        LockedImage { reference, digest, platforms: BTreeMap::new(), evidence: vec![Evidence::ApiDigest] };
     Lock { version: 1, inputs: wanted::digest(&project), image, binaries }.to_text()
 }

@@ -1,18 +1,18 @@
-//! From the spec as written to the checked one: defaults, then the rules between values.
+//! From the spec as written to the checked one: each value by itself, and the defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::rules::Rules;
 use super::{Gateway, Gcp, Host, Image, Origin, SecretSource, Spec, raw, secrecy};
 use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, quoted};
-use crate::project::machine::{Machine, beyond_free_tier};
-use crate::project::names::{AptPackage, AuthChoice, Channel, EnvName};
+use crate::project::names::{AptPackage, Channel, EnvName};
 use crate::project::values::{Arch, EnvValue, HostOs, ImageRef, Size, Strategy, TimeZone};
+use crate::yaml::Node;
 use crate::yaml::decode::{Entries, Field, decode};
-use crate::yaml::{Node, Value};
 
-/// Variables that the rendered compose file sets itself.
-const OWN_VARIABLES: [&str; 9] = [
+/// Variables that the compose file sets itself, and the one by which the container finds its programs.
+pub(super) const OWN_VARIABLES: [&str; 9] = [
     "HOME",
     "NODE_ENV",
     "OPENCLAW_DISABLE_BONJOUR",
@@ -24,20 +24,6 @@ const OWN_VARIABLES: [&str; 9] = [
     "XDG_CONFIG_HOME",
 ];
 
-/// Auth choices and channels that need a secret, by OpenClaw's documentation.
-const NEEDED_FOR_AUTH: [(&str, &str); 4] = [
-    ("apiKey", "ANTHROPIC_API_KEY"),
-    ("openai-api-key", "OPENAI_API_KEY"),
-    ("openrouter-api-key", "OPENROUTER_API_KEY"),
-    ("gemini-api-key", "GEMINI_API_KEY"),
-];
-const NEEDED_FOR_CHANNEL: [(&str, &str); 1] = [("telegram", "TELEGRAM_BOT_TOKEN")];
-
-/// Without this the gateway has no password of its own.
-const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
-
-/// A source build needs this much memory (OpenClaw's installation documentation).
-const SOURCE_BUILD_MIB: u32 = 6 * 1024;
 /// Compute Engine's images need a boot disk of at least this size.
 const SMALLEST_BOOT_DISK: Size = Size::gigabytes(10);
 /// Persistent disks start at this size ("About Persistent Disk", size limits).
@@ -46,9 +32,8 @@ const LARGEST_DISK: Size = Size::gigabytes(65536);
 const LARGEST_SWAP: Size = Size::gigabytes(64);
 
 struct Checker<'a> {
-    node: &'a Node,
-    /// The names of all secrets, those with a wrong value among them.
-    declared: &'a BTreeSet<String>,
+    /// The spec's `secrets`, where there are some.
+    section: Option<&'a Node>,
     source: &'a Arc<Source>,
     problems: &'a mut Problems,
 }
@@ -60,9 +45,9 @@ pub(super) fn spec(
     problems: &mut Problems,
 ) -> Option<Spec> {
     let raw = decode::<raw::Spec>(node, source, problems).get()?;
-    let mut checker = Checker { node, declared, source, problems };
-    let spec = checker.spec(raw);
-    checker.rules(&spec);
+    let section = node.get("secrets");
+    let spec = Checker { section, source, problems }.spec(raw);
+    Rules { section, declared, source, problems }.hold(&spec);
     Some(spec)
 }
 
@@ -281,11 +266,20 @@ impl Checker<'_> {
             let (Some(name), Some(secret)) = (name.at(self.source), secret.at(self.source)) else { continue };
             let raw::Secret { generate, secret_manager } = secret.value;
             // With anything in it, a wrong key was told already.
-            let section = self.node.get("secrets");
-            let empty = section.and_then(|section| section.get(name.as_str())).is_some_and(Node::is_empty);
+            let empty =
+                self.section.and_then(|section| section.get(name.as_str())).is_some_and(Node::is_empty);
             let nothing_said = empty && generate.is_missing() && secret_manager.is_missing();
             let generate = generate.get().is_some();
+            let place = secret_manager.place(self.source);
             match secret_manager.get() {
+                Some(id) if secrecy::is_key(id.as_str()) => self.problems.push(
+                    Diagnostic::error(
+                        Code::LiteralSecret,
+                        format!("what stands as the id of {} looks like the key itself", quoted(name.as_str())),
+                    )
+                    .at(place)
+                    .help("put the key into Secret Manager, and its id there into the spec; replace the key if it was in use"),
+                ),
                 Some(id) => secrets.push((name, SecretSource::SecretManager { id, generate })),
                 None if generate => secrets.push((name, SecretSource::Generated)),
                 None if nothing_said => self.problems.push(
@@ -300,138 +294,6 @@ impl Checker<'_> {
             }
         }
         secrets
-    }
-
-    /// Rules between values.
-    fn rules(&mut self, spec: &Spec) {
-        self.secret_rules(spec);
-        self.machine_rules(spec);
-        if spec.gcp.data_disk.is_zero()
-            && let Some(At { place: place @ Some(_), .. }) = &spec.gcp.snapshot_days
-        {
-            self.problems.push(
-                Diagnostic::error(Code::Contradiction, "snapshots are of the data disk, and there is none")
-                    .at(place.clone())
-                    .related(spec.gcp.data_disk.place.clone(), "no data disk")
-                    .help("set `snapshots: null`, or give the data disk a size"),
-            );
-        }
-    }
-
-    fn secret_rules(&mut self, spec: &Spec) {
-        let section = self.node.get("secrets");
-        let unreadable = section.is_some_and(|section| !matches!(section.value, Value::Map(_)));
-        let has = |wanted: &str| {
-            unreadable
-                || self.declared.contains(wanted)
-                || spec.secrets.iter().any(|(name, _)| name.as_str() == wanted)
-        };
-        let mut need = |wanted: &str, why: String, place| {
-            if !has(wanted) {
-                self.problems.push(
-                    Diagnostic::error(Code::MissingKey, format!("{why} needs the secret `{wanted}`"))
-                        .at(place)
-                        .help(format!("under `secrets`, write `{wanted}: {{secret_manager: ID}}`")),
-                );
-            }
-        };
-        for (choice, secret) in NEEDED_FOR_AUTH {
-            if spec.gateway.auth_choice.as_str() == choice {
-                let auth: &At<AuthChoice> = &spec.gateway.auth_choice;
-                need(secret, format!("the auth choice `{choice}`"), auth.place.clone());
-            }
-        }
-        for channel in &spec.gateway.channels {
-            for (name, secret) in NEEDED_FOR_CHANNEL {
-                if channel.as_str() == name {
-                    need(secret, format!("the channel `{name}`"), channel.place.clone());
-                }
-            }
-        }
-        if !has(GATEWAY_TOKEN) {
-            self.problems.push(
-                Diagnostic::error(Code::MissingKey, format!("`{GATEWAY_TOKEN}` is not among the secrets"))
-                    .at(section.map(|section| Place { source: Arc::clone(self.source), span: section.span.clone() }))
-                    .help(format!("under `secrets`, write `{GATEWAY_TOKEN}: {{generate: hex32}}`: it is the gateway's password")),
-            );
-        }
-        for (name, _) in &spec.secrets {
-            let also = spec.gateway.env.iter().find(|(env, _)| env.as_str() == name.as_str());
-            if let Some((env, _)) = also {
-                self.problems.push(
-                    Diagnostic::error(
-                        Code::Duplicate,
-                        format!("{} is a setting and a secret", quoted(name.as_str())),
-                    )
-                    .at(env.place.clone())
-                    .related(name.place.clone(), "the secret")
-                    .help("keep one of the two"),
-                );
-            }
-            if OWN_VARIABLES.contains(&name.as_str()) {
-                self.problems.push(
-                    Diagnostic::error(
-                        Code::ReservedName,
-                        format!("{} is set by bake itself", quoted(name.as_str())),
-                    )
-                    .at(name.place.clone())
-                    .help("choose another name"),
-                );
-            }
-        }
-    }
-
-    fn machine_rules(&mut self, spec: &Spec) {
-        let machine_type = &spec.gcp.machine_type;
-        let machine = Machine::new(machine_type);
-        if let Some(arch) = machine.arch().filter(|arch| *arch != spec.host.arch.value) {
-            self.problems.push(
-                Diagnostic::error(
-                    Code::ArchMismatch,
-                    format!(
-                        "{} is an {arch} machine, and the host's architecture is {}",
-                        machine_type.value, spec.host.arch.value
-                    ),
-                )
-                .at(machine_type.place.clone().or(spec.host.arch.place.clone()))
-                .help(match spec.host.arch.value {
-                    Arch::Arm64 => {
-                        "choose a machine type such as `t2a-standard-1` or `c4a-standard-1`, or `arch: amd64`"
-                    }
-                    Arch::Amd64 => "choose a machine type such as `e2-small`, or `arch: arm64`",
-                }),
-            );
-        }
-        match (machine.memory_mib(), &spec.image.origin) {
-            (None, _) => self.problems.push(
-                Diagnostic::warning(
-                    Code::UnknownMachine,
-                    format!("the memory of {} is not known here, so it was not checked", machine_type.value),
-                )
-                .at(machine_type.place.clone())
-                .help("a gateway wants 2 GB, a source build 6 GB"),
-            ),
-            (Some(memory), Origin::Source { commit, .. }) if memory < SOURCE_BUILD_MIB => {
-                self.problems.push(
-                    Diagnostic::error(
-                        Code::MachineTooSmall,
-                        format!("{} has {memory} MB of memory, and a source build needs {SOURCE_BUILD_MIB}", machine_type.value),
-                    )
-                    .at(machine_type.place.clone().or(commit.place.clone()))
-                    .help("choose `e2-standard-2` (8 GB), or `strategy: build-on-vm`, which starts from the official image"),
-                );
-            }
-            (Some(_), _) => {}
-        }
-        if let Some(why) =
-            machine.is_free_type().then(|| beyond_free_tier(&spec.gcp.zone, spec.gcp.disks())).flatten()
-        {
-            self.problems.push(
-                Diagnostic::warning(Code::FreeTier, why)
-                    .at(spec.gcp.machine_type.place.clone())
-                    .help("this VM will be billed"),
-            );
-        }
     }
 
     /// A value from text, or a default that is text too.

@@ -2,15 +2,16 @@
 
 mod check;
 pub mod raw;
+mod rules;
 mod secrecy;
 
 use std::sync::Arc;
 
 use super::names::{
-    AptPackage, AuthChoice, Channel, CommitId, EnvName, MachineType, ProjectId, SecretId, ServiceAccount,
-    VmName, Zone,
+    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ProjectId, SecretId,
+    ServiceAccount, VmName, Zone,
 };
-use super::values::{Arch, EnvValue, HostOs, ImageRef, InnerPath, Size, Strategy, TimeZone, WebUrl};
+use super::values::{Arch, EnvValue, HostOs, ImageRef, InnerPath, Size, Strategy, TimeZone};
 use crate::diagnostics::{At, Problems, Source};
 use crate::yaml;
 
@@ -72,7 +73,7 @@ pub enum Origin {
     /// Built on the VM, on top of OpenClaw built there too.
     Source {
         /// The git repository.
-        repo: At<WebUrl>,
+        repo: At<GitUrl>,
         /// The commit.
         commit: At<CommitId>,
     },

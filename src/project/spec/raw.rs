@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::project::names::{
-    AptPackage, AuthChoice, Channel, CommitId, EnvName, MachineType, ProjectId, SecretId, ServiceAccount,
-    VmName, Zone,
+    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ProjectId, SecretId,
+    ServiceAccount, VmName, Zone,
 };
 use crate::project::values::{
-    Arch, EnvValue, Generate, HostOs, ImageRef, InnerPath, Size, Strategy, TimeZone, WebUrl,
+    Arch, EnvValue, Generate, HostOs, ImageRef, InnerPath, Size, Strategy, TimeZone,
 };
 use crate::yaml::decode::{Entries, Field};
 
@@ -76,7 +76,7 @@ pub struct Image {
 #[serde(deny_unknown_fields, default)]
 pub struct Source {
     /// The git repository.
-    pub repo: Field<WebUrl>,
+    pub repo: Field<GitUrl>,
     /// The commit to build.
     pub commit: Field<CommitId>,
 }

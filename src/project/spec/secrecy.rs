@@ -32,6 +32,15 @@ pub(super) fn is_secret_name(name: &str) -> bool {
     ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
+/// How the keys of well-known services begin. Such a key has the form of a Secret Manager id.
+const KEY_PREFIXES: [&str; 9] =
+    ["sk-", "sk_", "ghp_", "gho_", "ghs_", "github_pat_", "xoxb-", "xoxp-", "AIza"];
+
+/// Whether a text is a key by its first letters.
+pub(super) fn is_key(text: &str) -> bool {
+    KEY_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+}
+
 fn is_section(name: &str) -> bool {
     ["secret", "secrets"].iter().any(|section| name.eq_ignore_ascii_case(section))
 }

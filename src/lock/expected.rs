@@ -1,0 +1,101 @@
+//! What manifest and catalog say of a binary before anything is fetched, and what a lock says
+//! against it.
+
+use std::collections::BTreeMap;
+
+use super::{Build, LockedBinary};
+use crate::project::catalog::Tool;
+use crate::project::manifest::{Binary, Origin};
+use crate::project::names::{ArchSpelling, Version};
+use crate::project::values::Arch;
+
+/// A pattern with `{version}` and `{arch}` filled in.
+pub(super) fn filled(pattern: &str, version: Option<&Version>, arch: &str) -> String {
+    pattern.replace("{version}", version.map_or("", Version::as_str)).replace("{arch}", arch)
+}
+
+/// Everything in `locked` that is not what is asked for, each in a few words.
+pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(version) =
+        wanted.version.as_ref().filter(|version| Some(&version.value) != locked.version.as_ref())
+    {
+        let has =
+            locked.version.as_ref().map_or("no version".to_owned(), |locked| format!("version {locked}"));
+        return vec![format!("{has}, and {} is asked for", version.value)];
+    }
+    match &wanted.origin {
+        Origin::Catalog(tool) => from_catalog(tool, locked, &mut found),
+        Origin::Url { url, arch } => {
+            for (of, build) in &locked.builds {
+                if build.url.as_str()
+                    != filled(url.as_str(), locked.version.as_ref(), spelled(arch.as_ref(), *of))
+                {
+                    found.push(format!("another URL for {of} than the manifest"));
+                }
+            }
+            missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found);
+        }
+        // The rest of a release's URL is known to the release alone.
+        Origin::Release { asset: Some(asset), arch, .. } => {
+            for (of, build) in &locked.builds {
+                let name = filled(asset.as_str(), locked.version.as_ref(), spelled(arch.as_ref(), *of));
+                if build.url.file_name() != name {
+                    found.push(format!("another file for {of} than the manifest"));
+                }
+            }
+            missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found);
+        }
+        Origin::Release { asset: None, arch, .. } => {
+            missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found)
+        }
+    }
+    for (arch, build) in &locked.builds {
+        if path(wanted, locked, *arch).is_some_and(|path| build.binary.as_str() != path) {
+            found.push(format!("another path in the archive for {arch} than asked for"));
+        }
+    }
+    found
+}
+
+/// The executable's path in the archive, where manifest or catalog say it.
+pub(super) fn path(wanted: &Binary, locked: &LockedBinary, arch: Arch) -> Option<String> {
+    let (pattern, spelling) = match (&wanted.binary, &wanted.origin) {
+        (Some(path), Origin::Url { arch: words, .. } | Origin::Release { arch: words, .. }) => {
+            (path.as_str(), spelled(words.as_ref(), arch))
+        }
+        (Some(path), Origin::Catalog(_)) => (path.as_str(), arch.as_str()),
+        (None, Origin::Catalog(tool)) => (tool.binary.as_str(), arch.as_str()),
+        (None, Origin::Url { .. } | Origin::Release { .. }) => return None,
+    };
+    Some(filled(pattern, locked.version.as_ref(), spelling))
+}
+
+fn spelled(words: Option<&BTreeMap<Arch, ArchSpelling>>, arch: Arch) -> &str {
+    words.and_then(|words| words.get(&arch)).map_or(arch.as_str(), ArchSpelling::as_str)
+}
+
+fn from_catalog(tool: &Tool, locked: &LockedBinary, found: &mut Vec<String>) {
+    if locked.beside != tool.beside || locked.apt != tool.apt {
+        found.push("other needs than the catalog".to_owned());
+    }
+    // Of another version the catalog knows no files.
+    if locked.version.as_ref() != Some(&tool.version) {
+        return;
+    }
+    for (arch, asset) in &tool.builds {
+        let Some(Build { url, sha256, .. }) = locked.builds.get(arch) else { continue };
+        if *sha256 != asset.sha256 {
+            found.push(format!("another checksum for {arch} than the catalog"));
+        }
+        if tool.url(asset, &tool.version).is_ok_and(|known| known != *url) {
+            found.push(format!("another URL for {arch} than the catalog"));
+        }
+    }
+    missing(tool.builds.iter().map(|(arch, _)| arch), locked, found);
+}
+
+fn missing<'a>(arches: impl Iterator<Item = &'a Arch>, locked: &LockedBinary, found: &mut Vec<String>) {
+    let missing = arches.filter(|arch| !locked.builds.contains_key(arch));
+    found.extend(missing.map(|arch| format!("no build for {arch}")));
+}

@@ -1,0 +1,215 @@
+//! The rules between values of a spec.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::check::OWN_VARIABLES;
+use super::{Origin, Spec};
+use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, quoted};
+use crate::project::machine::{Machine, beyond_free_tier};
+use crate::project::names::AuthChoice;
+use crate::project::values::{Arch, Size};
+use crate::yaml::{Node, Value};
+
+/// Auth choices and channels that need a secret, by OpenClaw's documentation.
+const NEEDED_FOR_AUTH: [(&str, &str); 4] = [
+    ("apiKey", "ANTHROPIC_API_KEY"),
+    ("openai-api-key", "OPENAI_API_KEY"),
+    ("openrouter-api-key", "OPENROUTER_API_KEY"),
+    ("gemini-api-key", "GEMINI_API_KEY"),
+];
+const NEEDED_FOR_CHANNEL: [(&str, &str); 1] = [("telegram", "TELEGRAM_BOT_TOKEN")];
+
+/// Without this the gateway has no password of its own.
+const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
+
+/// A source build needs this much memory (OpenClaw's installation documentation).
+const SOURCE_BUILD_MIB: u32 = 6 * 1024;
+/// A gateway by itself, with a swap file beside it: what the free tier's machine has.
+const GATEWAY_MIB: u32 = 1024;
+/// What the operating system, Docker and two images of the gateway take of the boot disk.
+const SYSTEM: Size = Size::gigabytes(8);
+
+pub(super) struct Rules<'a> {
+    /// The spec's `secrets`, where there are some.
+    pub(super) section: Option<&'a Node>,
+    /// The names of all secrets, those with a wrong value among them.
+    pub(super) declared: &'a BTreeSet<String>,
+    pub(super) source: &'a Arc<Source>,
+    pub(super) problems: &'a mut Problems,
+}
+
+impl Rules<'_> {
+    /// Adds whatever two values say against each other.
+    pub(super) fn hold(&mut self, spec: &Spec) {
+        self.secret_rules(spec);
+        self.machine_rules(spec);
+        self.disk_rules(spec);
+        self.network_rules(spec);
+    }
+
+    fn disk_rules(&mut self, spec: &Spec) {
+        let (boot, swap) = (&spec.gcp.boot_disk, &spec.host.swap);
+        if swap.mib() + SYSTEM.mib() > boot.mib() {
+            self.problems.push(
+                Diagnostic::error(
+                    Code::Contradiction,
+                    format!(
+                        "a boot disk of {} GB has no room for a swap file of {} MB",
+                        boot.gb(),
+                        swap.mib()
+                    ),
+                )
+                .at(swap.place.clone().or(boot.place.clone()))
+                .help(format!("system and image take {} GB of it", SYSTEM.gb())),
+            );
+        }
+        if spec.gcp.data_disk.is_zero()
+            && let Some(At { place: place @ Some(_), .. }) = &spec.gcp.snapshot_days
+        {
+            self.problems.push(
+                Diagnostic::error(Code::Contradiction, "snapshots are of the data disk, and there is none")
+                    .at(place.clone())
+                    .related(spec.gcp.data_disk.place.clone(), "no data disk")
+                    .help("set `snapshots: null`, or give the data disk a size"),
+            );
+        }
+    }
+
+    fn network_rules(&mut self, spec: &Spec) {
+        if !spec.gcp.public_ip.value {
+            self.problems.push(
+                Diagnostic::warning(
+                    Code::NoInternet,
+                    "without a public address the VM reaches the internet through Cloud NAT alone",
+                )
+                .at(spec.gcp.public_ip.place.clone())
+                .help("the README has the two commands that make one; without it nothing can be installed"),
+            );
+        }
+    }
+
+    fn secret_rules(&mut self, spec: &Spec) {
+        let section = self.section;
+        let unreadable = section.is_some_and(|section| !matches!(section.value, Value::Map(_)));
+        let has = |wanted: &str| {
+            unreadable
+                || self.declared.contains(wanted)
+                || spec.secrets.iter().any(|(name, _)| name.as_str() == wanted)
+        };
+        let mut need = |wanted: &str, why: String, place| {
+            if !has(wanted) {
+                self.problems.push(
+                    Diagnostic::error(Code::MissingKey, format!("{why} needs the secret `{wanted}`"))
+                        .at(place)
+                        .help(format!("under `secrets`, write `{wanted}: {{secret_manager: ID}}`")),
+                );
+            }
+        };
+        for (choice, secret) in NEEDED_FOR_AUTH {
+            if spec.gateway.auth_choice.as_str() == choice {
+                let auth: &At<AuthChoice> = &spec.gateway.auth_choice;
+                need(secret, format!("the auth choice `{choice}`"), auth.place.clone());
+            }
+        }
+        for channel in &spec.gateway.channels {
+            for (name, secret) in NEEDED_FOR_CHANNEL {
+                if channel.as_str() == name {
+                    need(secret, format!("the channel `{name}`"), channel.place.clone());
+                }
+            }
+        }
+        if !has(GATEWAY_TOKEN) {
+            self.problems.push(
+                Diagnostic::error(Code::MissingKey, format!("`{GATEWAY_TOKEN}` is not among the secrets"))
+                    .at(section.map(|section| Place { source: Arc::clone(self.source), span: section.span.clone() }))
+                    .help(format!("under `secrets`, write `{GATEWAY_TOKEN}: {{generate: hex32}}`: it is the gateway's password")),
+            );
+        }
+        let settings: BTreeMap<_, _> =
+            spec.gateway.env.iter().map(|(name, _)| (name.as_str(), name)).collect();
+        for (name, _) in &spec.secrets {
+            if let Some(env) = settings.get(name.as_str()) {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::Duplicate,
+                        format!("{} is a setting and a secret", quoted(name.as_str())),
+                    )
+                    .at(env.place.clone())
+                    .related(name.place.clone(), "the secret")
+                    .help("keep one of the two"),
+                );
+            }
+            if OWN_VARIABLES.contains(&name.as_str()) {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::ReservedName,
+                        format!("{} is set by bake itself", quoted(name.as_str())),
+                    )
+                    .at(name.place.clone())
+                    .help("choose another name"),
+                );
+            }
+        }
+    }
+
+    fn machine_rules(&mut self, spec: &Spec) {
+        let machine_type = &spec.gcp.machine_type;
+        let machine = Machine::new(machine_type);
+        if let Some(arch) = machine.arch().filter(|arch| *arch != spec.host.arch.value) {
+            self.problems.push(
+                Diagnostic::error(
+                    Code::ArchMismatch,
+                    format!(
+                        "{} is an {arch} machine, and the host's architecture is {}",
+                        machine_type.value, spec.host.arch.value
+                    ),
+                )
+                .at(machine_type.place.clone().or(spec.host.arch.place.clone()))
+                .help(match spec.host.arch.value {
+                    Arch::Arm64 => {
+                        "choose a machine type such as `t2a-standard-1` or `c4a-standard-1`, or `arch: amd64`"
+                    }
+                    Arch::Amd64 => "choose a machine type such as `e2-small`, or `arch: arm64`",
+                }),
+            );
+        }
+        match (machine.memory_mib(), &spec.image.origin) {
+            (None, _) => self.problems.push(
+                Diagnostic::warning(
+                    Code::UnknownMachine,
+                    format!("the memory of {} is not known here, so it was not checked", machine_type.value),
+                )
+                .at(machine_type.place.clone())
+                .help("a gateway wants 2 GB, a source build 6 GB"),
+            ),
+            (Some(memory), Origin::Source { commit, .. }) if memory < SOURCE_BUILD_MIB => {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::MachineTooSmall,
+                        format!("{} has {memory} MB of memory, and a source build needs {SOURCE_BUILD_MIB}", machine_type.value),
+                    )
+                    .at(machine_type.place.clone().or(commit.place.clone()))
+                    .help("choose `e2-standard-2` (8 GB), or `strategy: build-on-vm`, which starts from the official image"),
+                );
+            }
+            (Some(memory), Origin::BuildOnVm | Origin::Registry(_)) if memory < GATEWAY_MIB => {
+                self.problems.push(
+                    Diagnostic::warning(
+                        Code::MachineTooSmall,
+                        format!("{} has {memory} MB of memory, and a gateway wants 2 GB", machine_type.value),
+                    )
+                    .at(machine_type.place.clone())
+                    .help("choose `e2-small` (2 GB), or `e2-micro` (1 GB, slow, within the free tier)"),
+                )
+            }
+            (Some(_), _) => {}
+        }
+        if let Some(why) =
+            machine.is_free_type().then(|| beyond_free_tier(&spec.gcp.zone, spec.gcp.disks())).flatten()
+        {
+            self.problems
+                .push(Diagnostic::warning(Code::FreeTier, why).at(spec.gcp.machine_type.place.clone()));
+        }
+    }
+}
