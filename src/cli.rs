@@ -79,6 +79,18 @@ pub enum Command {
     Man,
 }
 
+impl Command {
+    /// Whether its result is to be one JSON document.
+    pub const fn wants_json(&self) -> bool {
+        match self {
+            Self::Check { json } | Self::Catalog { json } => *json,
+            Self::Lock(options) => options.json,
+            Self::Render(options) => options.json,
+            Self::Init { .. } | Self::Schema { .. } | Self::Completions { .. } | Self::Man => false,
+        }
+    }
+}
+
 /// Options of `lock`.
 #[derive(Args, Debug)]
 pub struct Lock {

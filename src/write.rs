@@ -11,10 +11,15 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
+
+/// How long a run waits for another one, which takes milliseconds: half a minute.
+const LOCK_TRIES: u32 = 600;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A file to write.
 pub struct NewFile<'a> {
@@ -31,7 +36,10 @@ impl NewFile<'_> {
     pub fn stands_in(&self, folder: &Path) -> bool {
         let path = folder.join(self.name);
         let runs = |metadata: fs::Metadata| metadata.mode() & 0o100 != 0;
-        fs::read(&path).is_ok_and(|content| content == self.content)
+        // Anything else could be without an end, or wait for a writer.
+        fs::metadata(&path)
+            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == self.content.len() as u64)
+            && fs::read(&path).is_ok_and(|content| content == self.content)
             && (!self.executable || fs::metadata(&path).is_ok_and(runs))
     }
 }
@@ -190,9 +198,15 @@ fn new_file(folder: &Path, file: &NewFile<'_>) -> io::Result<NamedTempFile> {
 /// Two runs at once take turns; the lock goes with the process.
 fn exclusive(folder: &Path) -> Result<File, Error> {
     let handle = File::open(folder).context("open the folder", folder)?;
-    // Some network file systems know no locks; then only two runs at once are at risk.
-    let _ = flock(&handle, FlockOperation::LockExclusive);
-    Ok(handle)
+    for _ in 0..LOCK_TRIES {
+        match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::AGAIN | Errno::INTR) => std::thread::sleep(LOCK_PAUSE),
+            // Some network file systems know no locks; then only two runs at once are at risk.
+            Ok(()) | Err(_) => return Ok(handle),
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::WouldBlock))
+        .context("write here while another program holds a lock on", folder)
 }
 
 fn staging_prefix(name: &OsStr) -> OsString {
@@ -230,12 +244,12 @@ fn stage(
 ) -> Result<Option<Staged>, Error> {
     let prefix = staging_prefix(name);
     let permissions = old.map_or(0o777, |old| old.permissions().mode() & 0o7777 | 0o700);
-    let made = tempfile::Builder::new()
+    let attempt = tempfile::Builder::new()
         .prefix(&prefix)
         .permissions(Permissions::from_mode(permissions))
         .tempdir_in(parent);
-    let made = match made {
-        Ok(made) => made,
+    let folder = match attempt {
+        Ok(folder) => folder,
         Err(error)
             if old.is_some()
                 && matches!(
@@ -247,12 +261,12 @@ fn stage(
         }
         Err(error) => return Err(error).context("write a new folder", parent),
     };
-    let inode = fs::metadata(made.path()).context("write a new folder", parent)?.ino();
+    let inode = fs::metadata(folder.path()).context("write a new folder", parent)?.ino();
     let mut named = prefix;
     named.push(inode.to_string());
     let path = parent.join(named);
-    fs::rename(made.path(), &path).context("write a new folder", parent)?;
-    let _ = made.keep();
+    fs::rename(folder.path(), &path).context("write a new folder", parent)?;
+    let _ = folder.keep();
     let staged = Staged(path);
     if let Some(old) = old {
         // Whoever may not give a folder away owns the old one already.

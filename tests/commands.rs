@@ -86,7 +86,7 @@ fn the_free_tier_is_free_and_its_limits_are_told() {
     folder.edit("bake.yaml", "boot_disk: 20GB", "boot_disk: 30GB");
     assert!(folder.bake(["check"]).done().err.contains("30 GB of standard disk"));
     folder.edit("bake.yaml", "zone: us-central1-a", "zone: europe-west1-b");
-    assert!(folder.bake(["check"]).done().err.contains("not in europe-west1"));
+    assert!(folder.bake(["check"]).done().err.contains("so this VM in europe-west1 is billed"));
 }
 
 #[test]
@@ -223,4 +223,110 @@ fn a_manifest_without_a_spec_is_not_passed_over_in_silence() {
     let folder = Folder::empty();
     folder.write("images/binaries.yaml", "version: 1\nbinaries: [sag]\n");
     assert!(folder.bake(["render"]).done().err.contains("images/binaries.yaml is not read"));
+}
+
+/// Whatever is changed in a lock by hand, by a merge or by somebody else is not taken for locked.
+#[test]
+fn a_lock_that_was_tampered_with_is_stale() {
+    let checksums = [
+        "905fed0bfabafa5dde7189e50642b3fa31d7fc4aad50a8d27d2b92071d875962",
+        "4abde90c4e74ceb125f3fdd87676ff7958e89f7820978ffa11de26aee06e721c",
+    ];
+    let changes: [(&str, &str); 8] = [
+        (checksums[0], checksums[1]),
+        ("https://github.com/openclaw/gogcli", "https://evil.example/openclaw/gogcli"),
+        ("gogcli_0.37.0_linux_amd64", "gogcli_0.37.0_linux_arm64"),
+        ("binary: gog", "binary: evil"),
+        ("cc596b846506", "cc596b846507"),
+        ("      arm64:", "      arm64: {}\n    apt: [netcat-openbsd]\n    x:"),
+        ("    builds:", "    apt: [netcat-openbsd]\n    builds:"),
+        ("    builds:", "    beside: true\n    builds:"),
+    ];
+    for (from, to) in changes {
+        let folder = Folder::project();
+        folder.edit("bake.lock", from, to);
+        assert!(!folder.bake(["check"]).ended(2).err.is_empty(), "{to}");
+        folder.bake(["render"]).ended(2);
+        folder.bake(["lock", "--check"]).ended(1);
+        folder.bake(["lock"]).done();
+        folder.bake(["check"]).done();
+    }
+}
+
+/// A lock that has everything is kept, though it names what no catalog knows.
+#[test]
+fn lock_keeps_what_fits_from_a_url() {
+    let folder = Folder::project();
+    let url = "https://example.org/1.2/tool_x86_64.tar.gz";
+    let entry = "{name: tool, version: 1.2, url: \"https://example.org/{version}/tool_{arch}.tar.gz\", arch: {amd64: x86_64}}";
+    folder.write("images/binaries.yaml", format!("binaries:\n  - {entry}\n"));
+    let build = support::build(url, b"archive", "tool", None);
+    folder.lock(&[("tool", bake::project::values::Arch::Amd64, build)]);
+    folder.bake(["check"]).done();
+    let before = folder.read("bake.lock");
+    folder.bake(["lock"]).done();
+    assert_eq!(folder.read("bake.lock"), before);
+    folder.write("images/binaries.yaml", format!("binaries:\n  - {entry}\n  - sag\n"));
+    folder.bake(["lock"]).done();
+    folder.bake(["check"]).done();
+    folder.edit("images/binaries.yaml", "example.org", "example.com");
+    assert!(
+        folder.bake(["check"]).ended(2).err.contains("`tool` has another URL for amd64 than the manifest")
+    );
+    folder.bake(["lock"]).ended(2);
+}
+
+#[test]
+fn a_lock_of_a_newer_release_is_not_overwritten() {
+    let folder = Folder::project();
+    folder.edit("bake.lock", "version: 1", "version: 2");
+    folder.bake(["lock"]).ended(2);
+    assert!(folder.read("bake.lock").contains("version: 2"));
+}
+
+#[test]
+fn placeholders_of_a_path_are_filled_in() {
+    let folder = Folder::project();
+    folder.write("images/binaries.yaml", "binaries: [{name: gog, binary: \"gogcli_{version}/gog\"}]\n");
+    folder.bake(["lock"]).done();
+    folder.bake(["render"]).done();
+    assert!(folder.read("out/Dockerfile").contains(" gogcli_0.37.0/gog "));
+    folder.edit("images/binaries.yaml", "{version}", "{arch}");
+    assert!(folder.bake(["lock"]).ended(2).err.contains("bad-placeholder"));
+}
+
+#[test]
+fn quiet_tells_errors_alone() {
+    let folder = Folder::project();
+    folder.edit("bake.yaml", "public_ip: true", "public_ip: false");
+    assert!(folder.bake(["render"]).done().err.contains("no-internet"));
+    assert_eq!(folder.bake(["render", "-q"]).done().err, "");
+    folder.edit("bake.yaml", "port: 18789", "port: x");
+    let err = folder.bake(["render", "-q"]).ended(2).err;
+    assert!(err.contains("wrong-type") && !err.contains("no-internet"), "{err}");
+    assert!(folder.bake(["render", "-v", "--color", "always"]).ended(2).err.contains("\u{1b}["));
+}
+
+#[test]
+fn wrong_input_is_one_json_document_too() {
+    let folder = Folder::project();
+    folder.edit("bake.yaml", "port: 18789", "port: x");
+    for command in ["check", "lock", "render"] {
+        let said = folder.bake([command, "--json"]).ended(2);
+        let document = json(&said.out);
+        assert_eq!(
+            (&document["ok"], &document["problems"][0]["code"]),
+            (&Value::from(false), &Value::from("wrong-type"))
+        );
+        assert_eq!(said.err, "");
+    }
+}
+
+#[test]
+fn a_project_that_cannot_be_seen_is_not_taken_for_none() {
+    let folder = Folder::project();
+    std::fs::remove_file(folder.join("bake.yaml")).expect("a file");
+    std::os::unix::fs::symlink("nowhere", folder.join("bake.yaml")).expect("a link");
+    folder.bake(["render"]).ended(2);
+    assert!(!folder.join("out").exists());
 }

@@ -58,7 +58,13 @@ fn rendered() -> impl Iterator<Item = (&'static str, Folder)> {
             folder.edit("bake.yaml", from, to);
         }
         let said = folder.bake(["render"]).done();
-        assert_eq!(said.err, "", "{name}: no warning");
+        assert_eq!(said.err.contains("no-internet"), *name == "private", "{name}");
+        assert_eq!(
+            said.err.matches("warning").count(),
+            usize::from(*name == "private"),
+            "{name}: {}",
+            said.err
+        );
         (*name, folder)
     })
 }
@@ -117,6 +123,26 @@ fn hadolint_finds_nothing_in_the_dockerfile() {
         let said = said(hadolint.arg("--no-color").arg(folder.join("out/Dockerfile")));
         assert_eq!(said.code, 0, "{name}: {}{}", said.out, said.err);
     }
+}
+
+#[test]
+fn shellcheck_finds_nothing_in_the_rendered_scripts() {
+    for (name, folder) in rendered() {
+        let Some(mut shellcheck) = program("shellcheck") else { return };
+        let scripts = folder.bundle("out").into_keys().filter(|file| file.rsplit('.').next() == Some("sh"));
+        let said = said(shellcheck.args(scripts).current_dir(folder.join("out")));
+        assert_eq!((said.code, said.out.as_str()), (0, ""), "{name}: {}", said.err);
+    }
+}
+
+#[test]
+fn python_compiles_its_script() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cloud-init/secrets.py");
+    let Some(mut python) = program("python3") else { return };
+    said(
+        python.args(["-c", "import sys; compile(open(sys.argv[1]).read(), sys.argv[1], 'exec')"]).arg(script),
+    )
+    .done();
 }
 
 #[test]

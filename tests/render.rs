@@ -167,6 +167,55 @@ fn a_link_to_a_folder_stays_a_link() {
     assert!(folder.join("elsewhere/user-data.yaml").exists());
 }
 
+/// What stands under a name of the bundle and is not the bundle's is not overwritten.
+#[test]
+fn what_bake_did_not_write_is_refused() {
+    let by_hand = Folder::project();
+    by_hand.write("deploy/Dockerfile", "FROM scratch\n");
+    assert!(by_hand.bake(["render", "--out", "deploy"]).ended(2).err.contains("was not written by bake"));
+    assert_eq!(by_hand.read("deploy/Dockerfile"), "FROM scratch\n");
+
+    let folder = Folder::project();
+    folder.write("out/user-data.yaml.gz.b64/mine", "mine");
+    assert!(folder.bake(["render"]).ended(2).err.contains("is not a file"));
+    assert_eq!(folder.read("out/user-data.yaml.gz.b64/mine"), "mine");
+
+    let pipe = Folder::project();
+    fs::create_dir(pipe.join("out")).expect("a folder");
+    said(Command::new("mkfifo").arg(pipe.join("out/Dockerfile"))).done();
+    for arguments in [&["render"][..], &["render", "--check"], &["render", "--diff"]] {
+        pipe.bake(arguments.iter().copied()).ended(2);
+    }
+    for out in ["bake.yaml", "/dev/null"] {
+        assert!(pipe.bake(["render", "--out", out]).ended(2).err.contains("is not a folder"));
+    }
+}
+
+#[test]
+fn a_script_that_lost_its_mode_gets_it_back() {
+    let folder = Folder::project();
+    folder.bake(["render"]).done();
+    let script = folder.join("out/gcloud.sh");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o644)).expect("permissions");
+    folder.bake(["render", "--check"]).ended(1);
+    folder.bake(["render"]).done();
+    assert_eq!(script.metadata().expect("a script").permissions().mode() & 0o111, 0o111);
+}
+
+#[test]
+fn init_on_a_full_disk_leaves_nothing() {
+    const SCRIPT: &str = r#"
+        mount -t tmpfs -o size=16k tmpfs "$1" && cd "$1" && head -c 8k /dev/zero > full
+        "$0" init
+        echo "exit code $?"
+        ls -A
+    "#;
+    let disk = Folder::empty();
+    let mut apart = Command::new("unshare");
+    apart.args(["--mount", "--map-root-user", "sh", "-c", SCRIPT]).arg(disk.command().get_program());
+    assert_eq!(said(apart.arg(disk.path())).out, "exit code 1\nfull\n");
+}
+
 #[test]
 fn the_project_folder_itself_is_no_place_for_the_bundle() {
     let folder = Folder::project();

@@ -1,4 +1,4 @@
-//! `bake check`: every problem at once; on success what it comes to.
+//! `bake check`: every problem at once; without any, a summary.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure};
-use crate::diagnostics::{Problems, json};
+use crate::diagnostics::json;
 use crate::project::Project;
 use crate::project::machine::{self, Estimate};
 
@@ -15,12 +15,11 @@ use crate::project::machine::{self, Estimate};
 struct Document<'a> {
     version: u32,
     ok: bool,
+    /// Whether the folder has no project, and the built-in one was checked.
+    builtin: bool,
+    /// Warnings: with errors there is no estimate, and another document.
     problems: Vec<json::Record<'a>>,
-    /// Problems beyond those that are listed.
-    #[serde(skip_serializing_if = "is_zero")]
-    left_out: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    estimate: Option<Cost>,
+    estimate: Cost,
 }
 
 #[derive(Serialize)]
@@ -31,43 +30,27 @@ struct Cost {
 }
 
 pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done, Failure> {
-    let checked = match load::load(dir) {
-        Ok(loaded) => loaded.fitting(),
-        Err(Failure::Input(problems)) => Err(problems),
-        Err(other) => return Err(other),
-    };
+    let loaded = load::load(dir)?;
+    let builtin = loaded.builtin;
+    let (project, lock, warnings) = loaded.fitting()?;
     if json {
-        return document(checked, console);
+        let Estimate { dollars, note } = estimate(&project);
+        let estimate = Cost { dollars_a_month: dollars, of: note, prices_of: machine::PRICES_OF };
+        console.json(&Document {
+            version: 1,
+            ok: true,
+            builtin,
+            problems: json::records(&warnings),
+            estimate,
+        })?;
+        return Ok(Done::Clean);
     }
-    let (project, lock, warnings) = checked?;
+    if builtin {
+        console.note(load::NO_PROJECT);
+    }
     console.problems(&warnings);
     console.result(&summary(&project, &lock))?;
     Ok(Done::Clean)
-}
-
-fn document(
-    checked: Result<(Project, LoadedLock, Problems), Problems>,
-    console: &mut Console,
-) -> Result<Done, Failure> {
-    let (estimate, problems, ok) = match checked {
-        Ok((project, _, warnings)) => (Some(estimate(&project)), warnings, true),
-        Err(problems) => (None, problems, false),
-    };
-    let cost = estimate.map(|estimate| Cost {
-        dollars_a_month: estimate.dollars,
-        of: estimate.note,
-        prices_of: machine::PRICES_OF,
-    });
-    let records = json::records(&problems);
-    let left_out = problems.left_out();
-    console.json(&Document { version: 1, ok, problems: records, left_out, estimate: cost })?;
-    // The document told them already.
-    if ok { Ok(Done::Clean) } else { Err(Failure::Input(Problems::default())) }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
-const fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 fn estimate(project: &Project) -> Estimate {

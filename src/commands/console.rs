@@ -32,10 +32,11 @@ impl Console {
         }
     }
 
-    /// A result, as it is.
+    /// A result, as it is. A reader that goes away, as `head` does, has what it wanted: that is no
+    /// failure, and no reason to forget what was found.
     pub(super) fn result(&mut self, text: &str) -> io::Result<()> {
-        self.results.write_all(text.as_bytes())?;
-        self.results.flush()
+        let written = self.results.write_all(text.as_bytes()).and_then(|()| self.results.flush());
+        written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
     }
 
     /// A result as one JSON document.
@@ -59,8 +60,10 @@ impl Console {
         }
     }
 
-    /// Errors and warnings with their places.
+    /// Errors and warnings with their places; errors alone where the user wants no more.
     pub(super) fn problems(&mut self, problems: &Problems) {
+        let errors = self.quiet.then(|| problems.errors());
+        let problems = errors.as_ref().unwrap_or(problems);
         if !problems.is_empty() {
             self.message(terminal::render(problems, true).trim_end());
         }

@@ -4,14 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use super::console::Console;
-use super::load::{LOCK, SPEC};
+use super::load::{LOCK, MANIFEST, SPEC};
 use super::{Done, Failure};
 use crate::project::defaults;
 use crate::write::{self, NewFile};
 
 pub(super) fn run(dir: &Path, console: &mut Console) -> Result<Done, Failure> {
-    let files =
-        [(SPEC, defaults::SPEC), ("images/binaries.yaml", defaults::MANIFEST), (LOCK, defaults::LOCK)];
+    let files = [(SPEC, defaults::SPEC), (MANIFEST, defaults::MANIFEST), (LOCK, defaults::LOCK)];
     for (name, _) in files {
         let path = dir.join(name);
         if fs::symlink_metadata(&path).is_ok() {

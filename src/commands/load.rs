@@ -1,7 +1,7 @@
 //! The project's three files from a folder, or the built-in ones where it has none.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +17,11 @@ use super::Failure;
 
 pub(super) const SPEC: &str = "bake.yaml";
 pub(super) const LOCK: &str = "bake.lock";
+pub(super) const MANIFEST: &str = defaults::MANIFEST_PATH;
+
+/// What a user is told who has no project yet.
+pub(super) const NO_PROJECT: &str =
+    "There is no bake.yaml here: this is the default project. `bake init` writes it out to edit.";
 
 /// A project, its lock as the file has it, and where both came from.
 pub(super) struct Loaded {
@@ -63,9 +68,9 @@ pub(super) fn load(dir: &Path) -> Result<Loaded, Failure> {
         return Err(Failure::Argument(format!("{}: there is no such folder", dir.display())));
     }
     let mut problems = Problems::default();
-    // A link that leads nowhere is a mistake, not an empty folder.
-    let builtin = fs::symlink_metadata(dir.join(SPEC)).is_err();
+    let builtin = is_absent(&dir.join(SPEC));
     let spec = if builtin {
+        passed_over(dir, &mut problems);
         spec::read(Source::new(SPEC, defaults::SPEC), &mut problems)
     } else {
         file(dir, SPEC, &mut problems).and_then(|source| spec::read(source, &mut problems))
@@ -86,24 +91,14 @@ fn manifest(
     builtin: bool,
     problems: &mut Problems,
 ) -> Option<manifest::Manifest> {
-    let default = "images/binaries.yaml";
     let named = spec.map(|spec| &spec.image.binaries);
-    let name = named.map_or(default, |path| path.as_str());
+    let name = named.map_or(MANIFEST, |path| path.as_str());
     let source = if builtin {
-        if dir.join(name).exists() {
-            problems.push(
-                Diagnostic::warning(
-                    Code::MissingFile,
-                    format!("{name} is not read: there is no {SPEC} beside it"),
-                )
-                .help("run `bake init` in an empty folder, and take its bake.yaml"),
-            );
-        }
         Source::new(name, defaults::MANIFEST)
     } else {
-        if !dir.join(name).exists() {
+        if is_absent(&dir.join(name)) {
             problems.push(
-                missing(name)
+                missing(dir, name)
                     .at(named.and_then(|named| named.place.clone()))
                     .help("write it, `version: 1` and `binaries: []` at the least; `bake init` shows one"),
             );
@@ -118,8 +113,8 @@ fn locked(dir: &Path, builtin: bool) -> Result<LoadedLock, Problems> {
     let mut problems = Problems::default();
     let source = if builtin {
         Some(Source::new(LOCK, defaults::LOCK))
-    } else if fs::symlink_metadata(dir.join(LOCK)).is_err() {
-        problems.push(missing(LOCK).help(MENDED_BY));
+    } else if is_absent(&dir.join(LOCK)) {
+        problems.push(missing(dir, LOCK).help(MENDED_BY));
         None
     } else {
         file(dir, LOCK, &mut problems)
@@ -132,17 +127,43 @@ fn locked(dir: &Path, builtin: bool) -> Result<LoadedLock, Problems> {
     }
 }
 
-fn missing(name: &str) -> Diagnostic {
-    Diagnostic::error(Code::MissingFile, format!("{name} is missing"))
+/// Tells of files that look like parts of a project whose spec is not there.
+fn passed_over(dir: &Path, problems: &mut Problems) {
+    for name in ["bake.yml", MANIFEST, LOCK].into_iter().filter(|name| !is_absent(&dir.join(name))) {
+        problems.push(
+            Diagnostic::warning(
+                Code::MissingFile,
+                format!("{} is not read: there is no {SPEC} beside it", shown(dir, name)),
+            )
+            .help("`bake init` in an empty folder writes one"),
+        );
+    }
+}
+
+/// Whether nothing is there, not even a link that leads nowhere or a file that may not be seen:
+/// those are mistakes, and no reason to take the built-in project.
+fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// A file of the project as the user would type it.
+fn shown(dir: &Path, name: &str) -> String {
+    let path = dir.join(name);
+    path.strip_prefix(".").unwrap_or(&path).display().to_string().escape_debug().to_string()
+}
+
+fn missing(dir: &Path, name: &str) -> Diagnostic {
+    Diagnostic::error(Code::MissingFile, format!("{} is missing", shown(dir, name)))
 }
 
 /// A text file of the project, of a size that anyone could have written.
 fn file(dir: &Path, name: &str, problems: &mut Problems) -> Option<Source> {
+    let path = dir.join(name);
+    let name = &shown(dir, name);
     let unreadable = |what: &str| {
         Diagnostic::error(Code::MissingFile, format!("{name} cannot be read: {what}"))
             .help("it must be a readable file")
     };
-    let path = dir.join(name);
     // Opening a pipe would wait for its writer.
     match fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => {}

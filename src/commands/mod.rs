@@ -16,9 +16,10 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
 
 use crate::cli::{Cli, Command};
-use crate::diagnostics::Problems;
+use crate::diagnostics::{Problems, json};
 use crate::write;
 use console::Console;
 
@@ -39,8 +40,6 @@ enum Failure {
     Argument(String),
     /// Something else stands in the way.
     Other(String),
-    /// The reader of the output went away, which is no failure of ours.
-    ClosedPipe,
 }
 
 impl From<Problems> for Failure {
@@ -57,11 +56,23 @@ impl From<write::Error> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Self::ClosedPipe,
-            _ => Self::Other(format!("cannot print: {error}")),
-        }
+        Self::Other(format!("cannot print: {error}"))
     }
+}
+
+/// What `--json` prints where the input is wrong.
+#[derive(Serialize)]
+struct Refusal<'a> {
+    version: u32,
+    ok: bool,
+    problems: Vec<json::Record<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    left_out: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Runs the program with these arguments, the first being its name. Returns its exit code.
@@ -75,10 +86,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let mut console = Console::new(&cli);
     match dispatch(&cli, &mut console) {
-        Ok(Done::Clean) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::Finding) => ExitCode::from(1),
         Err(Failure::Input(problems)) => {
-            console.problems(&problems);
+            if cli.command.wants_json() {
+                let (records, left_out) = (json::records(&problems), problems.left_out());
+                let _ = console.json(&Refusal { version: 1, ok: false, problems: records, left_out });
+            } else {
+                console.problems(&problems);
+            }
             ExitCode::from(2)
         }
         Err(Failure::Argument(message)) => {

@@ -1,6 +1,7 @@
 //! `bake render`: the bundle, on disk or held against what stands there.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -13,6 +14,12 @@ use crate::cli;
 use crate::plan::Plan;
 use crate::render::{self, Bundle, FILE_NAMES};
 use crate::write::{self, NewFile, Outcome};
+
+/// What the bundle's own files hold, of those that can.
+const MARK: &[u8] = b"Rendered by bake";
+const MARKED: [&str; 4] = ["Dockerfile", "docker-compose.yml", "gcloud.sh", "user-data.yaml"];
+/// No file of a bundle comes near to this.
+const LARGEST_FILE: u64 = 64 << 20;
 
 #[derive(Serialize)]
 struct Document {
@@ -50,13 +57,18 @@ pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> R
     console.problems(&warnings);
 
     let out = dir.join(&options.out);
-    let rows = compare(&out, &bundle);
+    refuse_foreign(&out)?;
+    let files: Vec<_> = bundle
+        .iter()
+        .map(|(name, file)| NewFile { name, content: file.text.as_bytes(), executable: file.executable })
+        .collect();
+    let rows = compare(&out, &bundle, &files);
     let changed = rows.iter().any(|row| row.state != "same");
     if options.diff {
         console.result(&diff(&out, &options.out, &bundle))?;
     }
     if !options.check && !options.diff {
-        put(dir, &out, &bundle, console)?;
+        put(dir, &out, &files, console)?;
     }
     if options.json {
         console.json(&Document { version: 1, out: options.out.clone(), changed, files: rows })?;
@@ -66,7 +78,7 @@ pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> R
     Ok(if changed && options.check { Done::Finding } else { Done::Clean })
 }
 
-fn put(dir: &Path, out: &Path, bundle: &Bundle, console: &mut Console) -> Result<(), Failure> {
+fn put(dir: &Path, out: &Path, files: &[NewFile<'_>], console: &mut Console) -> Result<(), Failure> {
     for inside in [fs::canonicalize(dir), std::env::current_dir()].into_iter().flatten() {
         if fs::canonicalize(out).is_ok_and(|out| inside.starts_with(out)) {
             return Err(Failure::Argument(format!(
@@ -75,26 +87,65 @@ fn put(dir: &Path, out: &Path, bundle: &Bundle, console: &mut Console) -> Result
             )));
         }
     }
-    let files: Vec<_> = bundle
-        .iter()
-        .map(|(name, file)| NewFile { name, content: file.text.as_bytes(), executable: file.executable })
-        .collect();
-    if write::replace(out, &files, &FILE_NAMES)? == Outcome::OneByOne {
-        console.note("This file system cannot exchange folders: the files were replaced one after another.");
+    if write::replace(out, files, &FILE_NAMES)? == Outcome::OneByOne {
+        console
+            .note("This folder cannot be exchanged as a whole: the files were replaced one after another.");
     }
     Ok(())
 }
 
-fn compare(out: &Path, bundle: &Bundle) -> Vec<Row> {
+/// What stands under the bundle's names must be the bundle's, or there must be nothing to lose.
+fn refuse_foreign(out: &Path) -> Result<(), Failure> {
+    let refuse = |path: &Path, what: &str| {
+        Err(Failure::Argument(format!(
+            "{} {what}: move it away, or choose another folder with --out",
+            path.display()
+        )))
+    };
+    match fs::symlink_metadata(out) {
+        Ok(metadata) if metadata.is_symlink() && !out.is_dir() => {
+            return refuse(out, "is a link to no folder");
+        }
+        Ok(metadata) if !metadata.is_symlink() && !metadata.is_dir() => {
+            return refuse(out, "is not a folder");
+        }
+        _ => {}
+    }
+    for name in FILE_NAMES {
+        let path = out.join(name);
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        if !metadata.is_file() {
+            return refuse(&path, "is not a file");
+        }
+        let marked = MARKED.contains(&name);
+        if marked && !there(&path).is_some_and(|text| text.windows(MARK.len()).any(|part| part == MARK)) {
+            return refuse(&path, "was not written by bake");
+        }
+    }
+    Ok(())
+}
+
+/// A file of the bundle as it stands, as far as it could be one.
+fn there(path: &Path) -> Option<Vec<u8>> {
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut content = Vec::new();
+    fs::File::open(path).ok()?.take(LARGEST_FILE).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+fn compare(out: &Path, bundle: &Bundle, files: &[NewFile<'_>]) -> Vec<Row> {
     let row = |name: &'static str| {
-        let there = fs::read(out.join(name)).ok();
+        let exists = fs::symlink_metadata(out.join(name)).is_ok();
         let wanted = bundle.get(name);
-        let state = match (&there, wanted) {
-            (None, None) => return None,
-            (Some(there), Some(wanted)) if *there == wanted.text.as_bytes() => "same",
-            (Some(_), Some(_)) => "changed",
-            (None, Some(_)) => "new",
-            (Some(_), None) => "gone",
+        let same = files.iter().any(|file| file.name == name && file.stands_in(out));
+        let state = match (exists, wanted) {
+            (false, None) => return None,
+            (true, Some(_)) if same => "same",
+            (true, Some(_)) => "changed",
+            (false, Some(_)) => "new",
+            (true, None) => "gone",
         };
         let sha256 = wanted.map(|file| file.digest().to_string());
         Some(Row { name, state, size: wanted.map(|file| file.text.len()), sha256 })
@@ -114,11 +165,11 @@ fn table(out: &Path, rows: &[Row]) -> String {
 fn diff(out: &Path, shown: &Path, bundle: &Bundle) -> String {
     let mut text = String::new();
     for name in FILE_NAMES {
-        let there = fs::read(out.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let there = there.unwrap_or_default();
+        let there = there(&out.join(name)).unwrap_or_default();
+        let there = String::from_utf8_lossy(&there);
         let wanted = bundle.get(name).map_or("", |file| &file.text);
         let path = shown.join(name).display().to_string();
-        let diff = TextDiff::from_lines(there.as_str(), wanted);
+        let diff = TextDiff::from_lines(there.as_ref(), wanted);
         text.push_str(&diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string());
     }
     text

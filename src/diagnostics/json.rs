@@ -13,6 +13,8 @@ pub struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<Location<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    related: Option<Related<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<&'a str>,
 }
 
@@ -21,6 +23,12 @@ struct Location<'a> {
     file: &'a str,
     line: usize,
     column: usize,
+}
+
+#[derive(Serialize)]
+struct Related<'a> {
+    place: Location<'a>,
+    why: &'a str,
 }
 
 /// All of `problems`, in their order.
@@ -37,6 +45,7 @@ fn record(diagnostic: &Diagnostic) -> Record<'_> {
         },
         message: &diagnostic.message,
         place: diagnostic.place.as_ref().map(location),
+        related: diagnostic.related.as_ref().map(|(place, why)| Related { place: location(place), why }),
         help: diagnostic.help.as_deref(),
     }
 }

@@ -114,9 +114,16 @@ impl Problems {
         self.left_out
     }
 
-    /// Whether any of them is an error.
+    /// Whether any of them is an error; one that was left out could be.
     pub fn has_errors(&self) -> bool {
-        self.kept.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.left_out > 0 || self.kept.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// The errors among them.
+    #[must_use]
+    pub fn errors(&self) -> Self {
+        let errors = self.kept.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        Self { kept: errors.cloned().collect(), left_out: self.left_out }
     }
 
     /// `Ok(value)` where nothing stands against it, else everything found so far.

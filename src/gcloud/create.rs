@@ -36,12 +36,15 @@ pub fn script(plan: &Plan<'_>, metadata: &Metadata) -> String {
          set -eu\n\
          # The metadata files lie beside this script.\n\
          CDPATH='' cd -- \"$(dirname -- \"$0\")\"\n\
-         for file in {files}; do\n\
-         \x20 [ -f \"$file\" ] || {{ echo \"$PWD/$file is missing: start this script in its own folder\" >&2; exit 1; }}\n\
-         done\n\
+         missing() {{ echo \"$PWD/$1 is missing: start this script in its own folder\" >&2; exit 1; }}\n\
+         {files}\
          command -v gcloud >/dev/null || {{ echo 'gcloud is not installed: https://cloud.google.com/sdk/docs/install' >&2; exit 1; }}\n\n",
         plan.lock_digest,
-        files = metadata.files().join(" "),
+        files = metadata
+            .files()
+            .iter()
+            .map(|file| format!("[ -f {file} ] || missing {file}\n"))
+            .collect::<String>(),
     );
     text.push_str(&names(plan));
     for step in steps(plan, metadata) {
@@ -55,7 +58,7 @@ pub fn script(plan: &Plan<'_>, metadata: &Metadata) -> String {
 fn names(plan: &Plan<'_>) -> String {
     let project = match &plan.spec.gcp.project {
         Some(project) => format!("project={}\n", project.value),
-        None => "project=$(gcloud --quiet config get-value project)\n\
+        None => "project=$(gcloud config get-value project)\n\
                  if [ -z \"$project\" ]; then\n\
                  \x20 echo 'gcloud is set to no project; set one: gcloud config set project PROJECT' >&2\n\
                  \x20 exit 1\n\

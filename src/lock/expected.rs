@@ -47,7 +47,7 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
             missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found);
         }
         Origin::Release { asset: None, arch, .. } => {
-            missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found)
+            missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found);
         }
     }
     for (arch, build) in &locked.builds {

@@ -53,7 +53,7 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
             binary.version.as_ref().filter(|version| Some(&version.value) != locked.version.as_ref());
         let differs = version.map_or(at.clone(), |version| version.place.clone());
         for difference in differences(binary, locked) {
-            problems.push(stale(format!("the lock has of `{name}` {difference}")).at(differs.clone()));
+            problems.push(stale(format!("in the lock `{name}` has {difference}")).at(differs.clone()));
         }
         missing_build(project.spec.host.arch.value, name.as_str(), locked, at, problems);
     }

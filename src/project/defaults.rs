@@ -2,7 +2,9 @@
 
 /// `bake.yaml`.
 pub const SPEC: &str = include_str!("../../images/bake.yaml");
-/// `images/binaries.yaml`.
+/// Where the manifest is, unless the spec says otherwise.
+pub const MANIFEST_PATH: &str = "images/binaries.yaml";
+/// The manifest.
 pub const MANIFEST: &str = include_str!("../../images/binaries.yaml");
 /// `bake.lock`.
 pub const LOCK: &str = include_str!("../../images/bake.lock");

@@ -120,7 +120,7 @@ names! {
     /// A repository that Docker's builder takes for git, and to which a commit can be added: with
     /// `.git` at its end and no `#` or `?` (Docker build context, "Git repositories").
     GitUrl = r"(?:https://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?|http://(?:localhost|127\.0\.0\.1)(?::[0-9]+)?)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*\.git",
-        "a git repository such as `https://github.com/openclaw/openclaw.git`";
+        "an https URL that ends in `.git`, such as `https://github.com/openclaw/openclaw.git`";
     /// A git commit, whole.
     CommitId = r"[0-9a-f]{40}",
         "a commit: all 40 hexadecimal digits in lower case";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::rules::Rules;
 use super::{Gateway, Gcp, Host, Image, Origin, SecretSource, Spec, raw, secrecy};
 use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, quoted};
+use crate::project::defaults;
 use crate::project::names::{AptPackage, Channel, EnvName};
 use crate::project::values::{Arch, EnvValue, HostOs, ImageRef, Size, Strategy, TimeZone};
 use crate::yaml::Node;
@@ -25,11 +26,11 @@ pub(super) const OWN_VARIABLES: [&str; 9] = [
 ];
 
 /// Compute Engine's images need a boot disk of at least this size.
-const SMALLEST_BOOT_DISK: Size = Size::gigabytes(10);
+pub(super) const SMALLEST_BOOT_DISK: Size = Size::gigabytes(10);
 /// Persistent disks start at this size ("About Persistent Disk", size limits).
 const SMALLEST_DATA_DISK: Size = Size::gigabytes(10);
 const LARGEST_DISK: Size = Size::gigabytes(65536);
-const LARGEST_SWAP: Size = Size::gigabytes(64);
+pub(super) const LARGEST_SWAP: Size = Size::gigabytes(64);
 
 struct Checker<'a> {
     /// The spec's `secrets`, where there are some.
@@ -157,7 +158,7 @@ impl Checker<'_> {
             } else {
                 self.list(raw.apt, AptPackage::as_str)
             },
-            binaries: self.named(raw.binaries, "images/binaries.yaml"),
+            binaries: self.named(raw.binaries, defaults::MANIFEST_PATH),
         }
     }
 

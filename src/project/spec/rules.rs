@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::check::OWN_VARIABLES;
+use super::check::{LARGEST_SWAP, OWN_VARIABLES, SMALLEST_BOOT_DISK};
 use super::{Origin, Spec};
 use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, quoted};
 use crate::project::machine::{Machine, beyond_free_tier};
@@ -50,7 +50,9 @@ impl Rules<'_> {
 
     fn disk_rules(&mut self, spec: &Spec) {
         let (boot, swap) = (&spec.gcp.boot_disk, &spec.host.swap);
-        if swap.mib() + SYSTEM.mib() > boot.mib() {
+        // A size that is impossible by itself was told already.
+        let possible = boot.mib() >= SMALLEST_BOOT_DISK.mib() && swap.mib() <= LARGEST_SWAP.mib();
+        if possible && swap.mib() + SYSTEM.mib() > boot.mib() {
             self.problems.push(
                 Diagnostic::error(
                     Code::Contradiction,
@@ -201,7 +203,7 @@ impl Rules<'_> {
                     )
                     .at(machine_type.place.clone())
                     .help("choose `e2-small` (2 GB), or `e2-micro` (1 GB, slow, within the free tier)"),
-                )
+                );
             }
             (Some(_), _) => {}
         }
