@@ -37,15 +37,19 @@ fn main() {
     let (mut render, mut python) = (Vec::new(), Vec::new());
     let python_path =
         said(Command::new("python3").args(["-c", "import sys; print(sys.executable)"])).done().out;
+    let (mut check, mut count) = (Vec::new(), 0);
     for _ in 0..RUNS {
-        render.push(run(&folder, &[bake, "render", "--check"]).seconds);
+        count += 1;
+        render.push(run(&folder, &[bake, "render", "--out", &format!("out-{count}")]).seconds);
+        check.push(run(&folder, &[bake, "render", "--check"]).seconds);
         python.push(run(&folder, &[python_path.trim(), "-c", "pass"]).seconds);
     }
-    let (render, python) = (median(render), median(python));
+    let (render, check, python) = (median(render), median(check), median(python));
     println!("cold start, median of {RUNS}:");
     println!("  bake render, default project   {:7.2} ms", render * 1e3);
+    println!("  the same with --check          {:7.2} ms (no file written)", check * 1e3);
     println!("  python3 -c pass                {:7.2} ms", python * 1e3);
-    println!("  ratio                          {:7.2}", render / python);
+    println!("  ratios to Python               {:7.2} and {:.2}", render / python, check / python);
     println!();
     println!(
         "{:>9} {:>11} {:>10} {:>14} {:>9}  strategy",

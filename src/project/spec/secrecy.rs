@@ -25,7 +25,7 @@ const ENDINGS: [&str; 10] = [
 /// What stands under any other key at the top could be a misspelt `secrets`.
 const HARMLESS: [&str; 6] = ["version", "name", "gateway", "image", "host", "gcp"];
 
-/// Whether a variable of this name holds a secret, by all experience.
+/// Whether a variable of this name holds a secret, judging by the name.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     let name: String = name.trim().chars().map(plain).collect();
