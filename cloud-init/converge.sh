@@ -116,6 +116,15 @@ watch() {
 
 trap 'stop_gateway; exit 0' TERM
 install -d -m 0700 /run/openclaw
+# For going down only: at boot this unit does not wait for Docker, but without Docker it cannot stop
+# the gateway, which would then run on until the last processes are killed.
+order=/run/systemd/system/openclaw-gateway.service.d/stop-before-docker.conf
+if [ ! -e "$order" ]; then
+    mkdir -p "${order%/*}"
+    printf '[Unit]\nAfter=docker.service\n' >"$order"
+    systemctl daemon-reload || true
+fi
+
 trouble=
 while :; do
     if run_stages; then
