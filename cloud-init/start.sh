@@ -51,6 +51,13 @@ add_channels() {
     done
 }
 
+# Docker would start the container by itself after a loss of power, with the secrets of the boot
+# before and an image that nobody has verified. Here the unit starts it, and sees when it is gone.
+leave_restarts_to_the_unit() {
+    docker update --restart no "$(docker compose ps -aq "$service")" >"$log" 2>&1 ||
+        { echo "docker update: $(tail -n 1 "$log")" >&2; exit 1; }
+}
+
 wait_for_startup() {
     local container waited=0 seen
     container=$(docker compose ps -aq "$service")
@@ -78,4 +85,5 @@ onboard
 add_channels
 timeout 300 docker compose up -d --no-build --pull never --remove-orphans "$service" >"$log" 2>&1 ||
     { echo "compose up: $(tail -n 1 "$log")" >&2; exit 1; }
+leave_restarts_to_the_unit
 wait_for_startup

@@ -307,7 +307,7 @@ fn host_packages(spec: &Spec) -> Vec<&'static str> {
     // Docker's builder calls the host's git for a source that is a repository.
     let git: &[_] = if matches!(spec.image.origin, Origin::Source { .. }) { &["git"] } else { &[] };
     let mut packages =
-        [docker, git, &["ca-certificates", "curl", "iptables", "unattended-upgrades"]].concat();
+        [docker, git, &["apparmor", "ca-certificates", "curl", "iptables", "unattended-upgrades"]].concat();
     packages.sort_unstable();
     packages
 }
