@@ -136,8 +136,10 @@ impl Reader<'_> {
                     format!("this release of bake reads version 1 of the lock, not {version}"),
                 )
                 .at(place.clone())
-                .help("use the release of bake that wrote it, or make it anew with `bake lock`"),
+                .help("use the release of bake that wrote it; or remove the lock, and make it anew with `bake lock`"),
             );
+            // What else it holds follows rules that are not known here.
+            return None;
         }
         let inputs = self.needed(raw.inputs, "inputs", place);
         let image = self.needed_at(raw.image, "image", place).and_then(|(image, at)| {
