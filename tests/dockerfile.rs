@@ -534,7 +534,9 @@ fn a_server_that_recovers_is_no_failure() {
 /// A change of one tool downloads that one, and no change none.
 fn downloads_what_changed(builder: Builder) {
     let tools = ["first", "second", "third"].map(|name| tool(name, name, name, archives::bare));
-    let (Some(sample), Some(mut shop)) = (Sample::new(tools.into()), Workshop::open(builder)) else { return };
+    let (Some(mut sample), Some(mut shop)) = (Sample::new(tools.into()), Workshop::open(builder)) else {
+        return;
+    };
     shop.build(&sample.dockerfile()).done();
     let mut first = sample.server.requests();
     first.sort_unstable();
@@ -548,6 +550,12 @@ fn downloads_what_changed(builder: Builder) {
 
     shop.build(&sample.dockerfile()).done();
     assert!(sample.server.requests().is_empty());
+
+    // The first tool that is unpacked by another program.
+    sample.tools.push(tool("zipped", "zipped.zip", "zipped", archives::zip));
+    sample.publish(|tool| if tool.name == "second" { "2" } else { "1" });
+    shop.build(&sample.dockerfile()).done();
+    assert_eq!(sample.server.requests(), ["/1/amd64/zipped.zip"]);
 }
 
 #[test]
