@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -357,6 +358,43 @@ fn a_mount_point_gets_its_files_one_by_one() {
     let said = said(apart.arg(folder.path())).done();
     assert!(said.out.ends_with("mine\n7\n"), "{}", said.out);
     assert!(said.err.contains("one after another"), "{}", said.err);
+}
+
+/// Whoever looks while the bundle changes sees the old one or the new one, never some files of each.
+#[test]
+fn nobody_ever_sees_a_mixture() {
+    const CHANGING: [&str; 2] = ["SHA256SUMS", "user-data.yaml"];
+    let folder = Folder::project();
+    let spec = folder.read("bake.yaml");
+    let mut whole = Vec::new();
+    for port in ["18789", "18790"] {
+        folder.write("bake.yaml", spec.replace("port: 18789", &format!("port: {port}")));
+        folder.bake(["render"]).done();
+        whole.push(CHANGING.map(|name| folder.read(&format!("out/{name}"))));
+    }
+    let stop = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut seen = [0_u32; 2];
+            while !stop.load(Ordering::Relaxed) {
+                // The folder is opened once, so that both files are read from the same one.
+                let Ok(out) = fs::File::open(folder.join("out")) else { continue };
+                let read = |name| fs::read_to_string(format!("/proc/self/fd/{}/{name}", out.as_raw_fd()));
+                let [Ok(first), Ok(last)] = CHANGING.map(read) else { continue };
+                let which = whole.iter().position(|bundle| *bundle == [first.clone(), last.clone()]);
+                seen[which.expect("a whole bundle")] += 1;
+            }
+            seen
+        });
+        for round in 0..200 {
+            let port = if round % 2 == 0 { "18789" } else { "18790" };
+            folder.write("bake.yaml", spec.replace("port: 18789", &format!("port: {port}")));
+            folder.command().arg("render").stdout(Stdio::null()).status().expect("bake");
+        }
+        stop.store(true, Ordering::Relaxed);
+        watcher.join().expect("no mixture")
+    });
+    assert!(seen.iter().all(|count| *count > 50), "{seen:?}");
 }
 
 #[test]
