@@ -173,6 +173,13 @@ impl<T> Deref for At<T> {
     }
 }
 
+/// Whether a URL in `text` carries a password.
+pub fn holds_password(text: &str) -> bool {
+    let mut authorities =
+        text.split("://").skip(1).map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    authorities.any(|authority| authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')))
+}
+
 /// `text` with `*` for each byte of the user name and password of every URL in it.
 fn without_credentials(text: &str) -> String {
     let mut shown = text.to_owned();

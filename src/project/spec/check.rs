@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::rules::Rules;
 use super::{Gateway, Gcp, Host, Image, Origin, SecretSource, Spec, raw, secrecy};
-use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, quoted};
+use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, holds_password, quoted};
 use crate::project::defaults;
 use crate::project::names::{AptPackage, Channel, EnvName};
 use crate::project::values::{Arch, EnvValue, HostOs, ImageRef, Size, Strategy, TimeZone};
@@ -116,14 +116,18 @@ impl Checker<'_> {
         let mut env = Vec::new();
         for (name, value) in raw.get().unwrap_or_default().0 {
             let (Some(name), Some(value)) = (name.at(self.source), value.at(self.source)) else { continue };
-            if secrecy::is_secret_name(name.as_str()) {
+            let suspicion = if secrecy::is_secret_name(name.as_str()) {
+                Some("is a secret by its name")
+            } else if holds_password(value.as_str()) {
+                Some("holds a URL with a password")
+            } else {
+                secrecy::is_key(value.as_str()).then_some("holds a key, by its first letters")
+            };
+            if let Some(suspicion) = suspicion {
                 self.problems.push(
                     Diagnostic::error(
                         Code::LiteralSecret,
-                        format!(
-                            "{} is a secret by its name, and `env` is for plain settings",
-                            quoted(name.as_str())
-                        ),
+                        format!("{} {suspicion}, and `env` is for plain settings", quoted(name.as_str())),
                     )
                     .at(value.place)
                     .help(format!("under `secrets`, write `{}: {{secret_manager: ID}}`", name.as_str())),

@@ -98,7 +98,7 @@ impl Hidden<'_> {
         match &node.value {
             Value::Scalar(text, _) => {
                 // `NAME=value`, as in an env file.
-                if text.split_once(['=', ':']).is_some_and(|(name, _)| is_secret_name(name)) {
+                if is_key(text) || text.split_once(['=', ':']).is_some_and(|(name, _)| is_secret_name(name)) {
                     self.all(node);
                 }
             }
