@@ -176,6 +176,11 @@ fn what_bake_did_not_write_is_refused() {
     assert!(by_hand.bake(["render", "--out", "deploy"]).ended(2).err.contains("was not written by bake"));
     assert_eq!(by_hand.read("deploy/Dockerfile"), "FROM scratch\n");
 
+    let unmarked = Folder::project();
+    unmarked.write("app/startup-script.sh", "mine").write("app/SHA256SUMS", "mine");
+    assert!(unmarked.bake(["render", "--out", "app"]).ended(2).err.contains("was not written by bake"));
+    assert_eq!(unmarked.read("app/SHA256SUMS"), "mine");
+
     let folder = Folder::project();
     folder.write("out/user-data.yaml.gz.b64/mine", "mine");
     assert!(folder.bake(["render"]).ended(2).err.contains("is not a file"));

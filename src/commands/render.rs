@@ -43,9 +43,7 @@ struct Row {
 pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> Result<Done, Failure> {
     let loaded = load::load(dir)?;
     if loaded.builtin {
-        console.note(
-            "There is no bake.yaml here: this is the default project. `bake init` writes it out to edit.",
-        );
+        console.note(load::NO_PROJECT);
     }
     let (project, LoadedLock { lock, digest, .. }, warnings) = loaded.fitting()?;
     console.problems(&warnings);
@@ -111,18 +109,23 @@ fn refuse_foreign(out: &Path) -> Result<(), Failure> {
         }
         _ => {}
     }
+    // The other files cannot say whose they are; beside one that can they are the bundle's.
+    let is_bundle = MARKED.iter().any(|name| is_marked(&out.join(name)));
     for name in FILE_NAMES {
         let path = out.join(name);
         let Ok(metadata) = fs::metadata(&path) else { continue };
         if !metadata.is_file() {
             return refuse(&path, "is not a file");
         }
-        let marked = MARKED.contains(&name);
-        if marked && !there(&path).is_some_and(|text| text.windows(MARK.len()).any(|part| part == MARK)) {
+        if !(if MARKED.contains(&name) { is_marked(&path) } else { is_bundle }) {
             return refuse(&path, "was not written by bake");
         }
     }
     Ok(())
+}
+
+fn is_marked(path: &Path) -> bool {
+    there(path).is_some_and(|content| content.windows(MARK.len()).any(|part| part == MARK))
 }
 
 /// A file of the bundle as it stands, as far as it could be one.
