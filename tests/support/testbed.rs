@@ -44,7 +44,11 @@ pub fn base_image() -> Option<String> {
     }
 }
 
-fn missing<T>(what: &str) -> Option<T> {
+/// Says what this machine lacks.
+///
+/// # Panics
+/// Where nothing may be missing.
+pub fn missing<T>(what: &str) -> Option<T> {
     let hint = "run tests/testbed/install and tests/testbed/up";
     assert!(std::env::var_os(REQUIRED).is_none(), "no {what} on this machine: {hint}");
     eprintln!("skipped: no {what} on this machine; {hint}");
