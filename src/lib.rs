@@ -7,12 +7,18 @@
 // Output belongs to the console of `commands`, the exit code to `main`.
 #![warn(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
+pub mod archive;
+pub mod audit;
 pub mod cli;
 pub mod commands;
 pub mod diagnostics;
 pub mod digest;
+pub mod fetch;
 pub mod gcloud;
+pub mod github;
 pub mod lock;
+pub mod net;
+pub mod oci;
 pub mod plan;
 pub mod project;
 pub mod render;

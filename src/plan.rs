@@ -12,7 +12,7 @@ use crate::lock::{Build, Lock, LockedBinary};
 use crate::project::Project;
 use crate::project::names::ToolName;
 use crate::project::spec::{Origin, Spec};
-use crate::project::values::{Arch, HostOs};
+use crate::project::values::{Arch, HostOs, Packing};
 
 /// Stages that one stage copies from at most: images end at some 127 layers, and the base image
 /// needs its share of them.
@@ -110,71 +110,6 @@ pub struct ToolBuild {
     pub binary_sha256: String,
 }
 
-/// How a download is packed, by its file name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Packing {
-    /// A tar archive, gzip.
-    #[serde(rename = "tar.gz")]
-    TarGz,
-    /// A tar archive, xz.
-    #[serde(rename = "tar.xz")]
-    TarXz,
-    /// A tar archive, bzip2.
-    #[serde(rename = "tar.bz2")]
-    TarBz2,
-    /// A tar archive, Zstandard.
-    #[serde(rename = "tar.zst")]
-    TarZst,
-    /// A tar archive, not compressed.
-    #[serde(rename = "tar")]
-    Tar,
-    /// A zip archive.
-    #[serde(rename = "zip")]
-    Zip,
-    /// One file, gzip.
-    #[serde(rename = "gz")]
-    Gz,
-    /// The executable itself.
-    #[serde(rename = "bare")]
-    Bare,
-}
-
-impl Packing {
-    const BY_ENDING: [(&'static str, Self); 13] = [
-        (".tar.gz", Self::TarGz),
-        (".tgz", Self::TarGz),
-        (".tar.xz", Self::TarXz),
-        (".txz", Self::TarXz),
-        (".tar.bz2", Self::TarBz2),
-        (".tbz2", Self::TarBz2),
-        (".tbz", Self::TarBz2),
-        (".tar.zst", Self::TarZst),
-        (".tzst", Self::TarZst),
-        (".tar", Self::Tar),
-        (".zip", Self::Zip),
-        (".gz", Self::Gz),
-        ("", Self::Bare),
-    ];
-
-    /// What a file of this name is.
-    pub fn of(file_name: &str) -> Self {
-        let name = file_name.to_ascii_lowercase();
-        let found = Self::BY_ENDING.iter().find(|(ending, _)| name.ends_with(ending));
-        found.map_or(Self::Bare, |(_, packing)| *packing)
-    }
-
-    /// The program that unpacks it, and the Debian package that has it, where no minimal image does.
-    const fn need(self) -> Option<Need> {
-        match self {
-            Self::TarXz => Some(Need { command: "xz", package: "xz-utils" }),
-            Self::TarBz2 => Some(Need { command: "bzip2", package: "bzip2" }),
-            Self::TarZst => Some(Need { command: "zstd", package: "zstd" }),
-            Self::Zip => Some(Need { command: "unzip", package: "unzip" }),
-            Self::TarGz | Self::Tar | Self::Gz | Self::Bare => None,
-        }
-    }
-}
-
 /// A program, and the Debian package that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Need {
@@ -182,6 +117,20 @@ pub struct Need {
     pub command: &'static str,
     /// The package.
     pub package: &'static str,
+}
+
+impl Need {
+    /// The program that unpacks `packing`, and the Debian package that has it, where no minimal
+    /// image does.
+    const fn of(packing: Packing) -> Option<Self> {
+        match packing {
+            Packing::TarXz => Some(Self { command: "xz", package: "xz-utils" }),
+            Packing::TarBz2 => Some(Self { command: "bzip2", package: "bzip2" }),
+            Packing::TarZst => Some(Self { command: "zstd", package: "zstd" }),
+            Packing::Zip => Some(Self { command: "unzip", package: "unzip" }),
+            Packing::TarGz | Packing::Tar | Packing::Gz | Packing::Bare => None,
+        }
+    }
 }
 
 /// A stage that copies from others.
@@ -285,7 +234,7 @@ fn gather(mut stages: Vec<String>) -> (Vec<Gather>, Vec<String>) {
 
 fn unpacker(locked: &LockedBinary) -> Option<Unpacker> {
     let formats = locked.builds.values().map(|build| Packing::of(build.url.file_name()));
-    let needs: BTreeSet<_> = formats.filter_map(Packing::need).collect();
+    let needs: BTreeSet<_> = formats.filter_map(Need::of).collect();
     (!needs.is_empty()).then(|| Unpacker::new(needs))
 }
 
@@ -314,16 +263,7 @@ fn host_packages(spec: &Spec) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FAN_IN, Packing, gather};
-
-    #[test]
-    fn packing_goes_by_the_ending() {
-        assert_eq!(Packing::of("a_1.2.tar.gz"), Packing::TarGz);
-        assert_eq!(Packing::of("A.TGZ"), Packing::TarGz);
-        assert_eq!(Packing::of("a.gz"), Packing::Gz);
-        assert_eq!(Packing::of("a.tar"), Packing::Tar);
-        assert_eq!(Packing::of("a-linux-x64"), Packing::Bare);
-    }
+    use super::{FAN_IN, gather};
 
     #[test]
     fn no_stage_copies_from_more_than_the_fan_in() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bake::diagnostics::Code;
 
 /// Each part of the program with the parts that it may use. What is not named here is not there.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("diagnostics", &[]),
     ("digest", &[]),
     ("yaml", &["diagnostics"]),
@@ -17,8 +17,33 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("gcloud", &["plan", "project"]),
     ("render", &["diagnostics", "digest", "gcloud", "plan", "project"]),
     ("write", &[]),
+    ("net", &[]),
+    ("fetch", &["digest", "net"]),
+    ("archive", &["digest", "project"]),
+    ("oci", &["digest", "project"]),
+    ("github", &["digest", "lock", "net", "project"]),
+    ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project"]),
     ("cli", &[]),
-    ("commands", &["cli", "diagnostics", "digest", "lock", "plan", "project", "render", "write", "yaml"]),
+    (
+        "commands",
+        &[
+            "archive",
+            "audit",
+            "cli",
+            "diagnostics",
+            "digest",
+            "fetch",
+            "github",
+            "lock",
+            "net",
+            "oci",
+            "plan",
+            "project",
+            "render",
+            "write",
+            "yaml",
+        ],
+    ),
     ("lib", &[]),
     ("main", &[]),
 ];

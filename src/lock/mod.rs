@@ -109,6 +109,8 @@ pub enum Evidence {
     ApiDigest,
     /// It was computed from a download.
     Computed,
+    /// A signature by the key that the manifest names covers it.
+    Minisign,
 }
 
 fn as_oci<S: Serializer>(digest: &Sha256, serializer: S) -> Result<S::Ok, S::Error> {

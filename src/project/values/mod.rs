@@ -1,6 +1,7 @@
 //! Values with a meaning beyond their text: sizes, image references, URLs, time zones, choices.
 
 mod image_ref;
+mod packing;
 mod size;
 mod web_url;
 
@@ -15,6 +16,7 @@ use crate::diagnostics::{did_you_mean, quoted};
 use crate::digest::Sha256;
 
 pub use image_ref::ImageRef;
+pub use packing::Packing;
 pub use size::Size;
 pub use web_url::WebUrl;
 

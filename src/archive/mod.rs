@@ -1,0 +1,1 @@
+//! Archives that strangers made: one member is read out, nothing is unpacked.

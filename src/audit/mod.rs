@@ -1,0 +1,1 @@
+//! Holds upstream, lock, cache, bundle and image against each other.

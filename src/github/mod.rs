@@ -1,0 +1,1 @@
+//! Releases, as GitHub's REST API tells of them.

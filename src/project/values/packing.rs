@@ -1,0 +1,71 @@
+//! How downloads are packed.
+
+use serde::Serialize;
+
+/// How a download is packed, by its file name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Packing {
+    /// A tar archive, gzip.
+    #[serde(rename = "tar.gz")]
+    TarGz,
+    /// A tar archive, xz.
+    #[serde(rename = "tar.xz")]
+    TarXz,
+    /// A tar archive, bzip2.
+    #[serde(rename = "tar.bz2")]
+    TarBz2,
+    /// A tar archive, Zstandard.
+    #[serde(rename = "tar.zst")]
+    TarZst,
+    /// A tar archive, not compressed.
+    #[serde(rename = "tar")]
+    Tar,
+    /// A zip archive.
+    #[serde(rename = "zip")]
+    Zip,
+    /// One file, gzip.
+    #[serde(rename = "gz")]
+    Gz,
+    /// The executable itself.
+    #[serde(rename = "bare")]
+    Bare,
+}
+
+impl Packing {
+    const BY_ENDING: [(&'static str, Self); 13] = [
+        (".tar.gz", Self::TarGz),
+        (".tgz", Self::TarGz),
+        (".tar.xz", Self::TarXz),
+        (".txz", Self::TarXz),
+        (".tar.bz2", Self::TarBz2),
+        (".tbz2", Self::TarBz2),
+        (".tbz", Self::TarBz2),
+        (".tar.zst", Self::TarZst),
+        (".tzst", Self::TarZst),
+        (".tar", Self::Tar),
+        (".zip", Self::Zip),
+        (".gz", Self::Gz),
+        ("", Self::Bare),
+    ];
+
+    /// What a file of this name is.
+    pub fn of(file_name: &str) -> Self {
+        let name = file_name.to_ascii_lowercase();
+        let found = Self::BY_ENDING.iter().find(|(ending, _)| name.ends_with(ending));
+        found.map_or(Self::Bare, |(_, packing)| *packing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Packing;
+
+    #[test]
+    fn packing_goes_by_the_ending() {
+        assert_eq!(Packing::of("a_1.2.tar.gz"), Packing::TarGz);
+        assert_eq!(Packing::of("A.TGZ"), Packing::TarGz);
+        assert_eq!(Packing::of("a.gz"), Packing::Gz);
+        assert_eq!(Packing::of("a.tar"), Packing::Tar);
+        assert_eq!(Packing::of("a-linux-x64"), Packing::Bare);
+    }
+}
