@@ -40,12 +40,12 @@ pub enum Wanted {
 pub struct Release {
     /// Where it was found: another repository than asked for, where that one moved.
     pub repo: RepoSlug,
-    /// Its tag.
-    pub tag: String,
-    /// The version that the tag names.
+    /// The version that its tag names.
     pub version: Version,
     /// Its page, for people.
     pub page: String,
+    /// A newer release that is too young to be taken.
+    pub passed_over: Option<Version>,
     /// Its files.
     pub assets: Vec<Asset>,
 }

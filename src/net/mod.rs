@@ -108,16 +108,25 @@ impl Client {
     /// As [`get`](Self::get); [`Error::TooLarge`] beyond `limit` bytes; [`Error::Malformed`] where
     /// it is not UTF-8.
     pub fn text(&self, request: &Request, limit: u64) -> Result<String, Error> {
+        self.document(request, limit).map(|(_, text)| text)
+    }
+
+    /// As [`text`](Self::text), with the answer's head.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub fn document(&self, request: &Request, limit: u64) -> Result<(Response, String), Error> {
         let mut pauses = self.pauses();
         loop {
-            let response = self.get_within(request, &mut pauses)?;
+            let mut response = self.get_within(request, &mut pauses)?;
             let address = response.address().clone();
             let mut body = Vec::new();
-            match response.take(limit.saturating_add(1)).read_to_end(&mut body) {
+            match response.by_ref().take(limit.saturating_add(1)).read_to_end(&mut body) {
                 Ok(_) if body.len() as u64 > limit => return Err(Error::TooLarge { url: address, limit }),
                 Ok(_) => {
-                    let why = "it is not UTF-8";
-                    return String::from_utf8(body).map_err(|_| Error::malformed(address, why));
+                    let text = String::from_utf8(body);
+                    let text = text.map_err(|_| Error::malformed(address, "it is not UTF-8"))?;
+                    return Ok((response, text));
                 }
                 Err(error) => pauses.wait_after(Error::of_body(error, &address))?,
             }

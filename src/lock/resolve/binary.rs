@@ -84,6 +84,9 @@ fn ask(
     {
         asking.notes.push(format!("the repository {asked} moved to {}: name that one", release.repo));
     }
+    if let Some(younger) = release.as_ref().and_then(|release| release.passed_over.as_ref()) {
+        asking.notes.push(format!("{younger} is there, and younger than the minimum age"));
+    }
     let mut problems = Problems::default();
     let mut builds = BTreeMap::new();
     for arch in arches(wanted) {
