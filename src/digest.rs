@@ -34,6 +34,22 @@ impl Sha256 {
     }
 }
 
+/// A digest in the making, for what comes piece by piece.
+#[derive(Clone, Default)]
+pub struct Digester(Hasher);
+
+impl Digester {
+    /// Takes the next bytes in.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything that was taken in.
+    pub fn finish(self) -> Sha256 {
+        Sha256(self.0.finalize().into())
+    }
+}
+
 impl FromStr for Sha256 {
     type Err = NotADigest;
 
@@ -79,7 +95,7 @@ impl Serialize for Sha256 {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotADigest, Sha256};
+    use super::{Digester, NotADigest, Sha256};
 
     #[test]
     fn a_known_digest_is_written_as_sha256sum_writes_it() {
@@ -87,6 +103,14 @@ mod tests {
         assert_eq!(Sha256::of("").to_string(), empty);
         assert_eq!(empty.parse(), Ok(Sha256::of("")));
         assert_eq!(Sha256::of("").oci().parse(), Ok(Sha256::of("")));
+    }
+
+    #[test]
+    fn pieces_have_the_digest_of_the_whole() {
+        let mut digester = Digester::default();
+        digester.update(b"a who");
+        digester.update(b"le");
+        assert_eq!(digester.finish(), Sha256::of("a whole"));
     }
 
     #[test]
