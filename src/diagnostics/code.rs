@@ -30,6 +30,7 @@ codes! {
     BadValue = "bad-value", "A value that is not of the form asked for.";
     BundleTooLarge = "bundle-too-large", "The user-data does not fit into Compute Engine's metadata.";
     BundleNearLimit = "bundle-near-limit", "The user-data comes near to the limit of one metadata value.";
+    CannotEdit = "cannot-edit", "A manifest that is written in a way in which it is not edited.";
     Contradiction = "contradiction", "Two settings that cannot both hold.";
     Duplicate = "duplicate", "The same key or name twice.";
     FreeTier = "free-tier", "The free tier's machine type, outside the free tier's limits.";
@@ -40,6 +41,7 @@ codes! {
     MissingKey = "missing-key", "A key that must be there.";
     NoBuildForArch = "no-build-for-arch", "A tool without a build for the chosen architecture.";
     NoInternet = "no-internet", "A VM without a public address, and so without the internet unless there is Cloud NAT.";
+    NotInManifest = "not-in-manifest", "A binary that the manifest does not have.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
     ReservedName = "reserved-name", "A name that the rendered files use themselves.";
