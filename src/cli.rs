@@ -128,7 +128,7 @@ pub struct Add {
     /// The release's file, with {version} and {arch}, where its name does not say enough
     #[arg(long, value_name = "PATTERN")]
     pub asset: Option<AssetPattern>,
-    /// How the publisher spells an architecture, as in amd64=x86_64; one that is left out has no build
+    /// How the publisher spells an architecture, as in `amd64=x86_64`; one that is left out has no build
     #[arg(long, value_name = "ARCH=WORD", value_parser = spelling)]
     pub arch: Vec<(Arch, ArchSpelling)>,
     /// The executable's path in the archive, where it is not the only one

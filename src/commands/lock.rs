@@ -196,7 +196,7 @@ fn keep(
     if !json && !changes.is_empty() {
         console.note(changes::described(&changes).trim_end());
     }
-    let changed = store(dir, old, &made.lock)?;
+    let written = store(dir, old, &made.lock)?;
     if json {
         let tools = made.lock.binaries.iter().map(|(name, locked)| Tool {
             name,
@@ -206,14 +206,14 @@ fn keep(
         });
         console.json(&Document {
             version: 1,
-            changed,
+            changed: written,
             lock: Some(Sha256::of(made.lock.to_text())),
             tools: tools.collect(),
             changes: &changes,
         })?;
     } else {
         console.result(&made.table(None))?;
-        console.result(if changed { "bake.lock written\n" } else { "bake.lock is up to date\n" })?;
+        console.result(if written { "bake.lock written\n" } else { "bake.lock is up to date\n" })?;
     }
     Ok(Done::Clean)
 }
