@@ -63,7 +63,7 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
         return keep(dir, old.as_ref(), &made, options.json, console);
     }
     let wishes = wishes(options, &project)?;
-    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console)?;
+    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
     let edited = unpinned(&project, &wishes, &publishers, &manifest, console)?;
     let project = edited.as_deref().map_or(Ok(project), |text| edited_project(dir, text))?;
     let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
