@@ -33,9 +33,12 @@ pub fn binary(
             let unreachable = problems.iter().find(|problem| is_unreachable(problem));
             let known = old.filter(|old| differences(wanted, old).is_empty());
             let known = known.cloned().or_else(|| seed::from_catalog(wanted));
-            // Only where nobody could be asked; what was answered counts.
+            // Only where nobody could be asked: what was answered counts, and who looks for a newer
+            // version wants an answer.
             match (unreachable, known) {
-                (Some(why), Some(locked)) if problems.iter().all(is_unreachable) => {
+                (Some(why), Some(locked))
+                    if *which != Wanted::Newest && problems.iter().all(is_unreachable) =>
+                {
                     Ok(Resolved { unreachable: Some(why.clone()), ..Resolved::plain(locked) })
                 }
                 _ => Err(problems.each(|problem| problem.or_at(place.clone()))),
