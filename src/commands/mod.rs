@@ -1,6 +1,8 @@
 //! One file a command: load, call, print, exit code. The only place that prints, and the only one
 //! where the pure half of the program meets files.
 
+#[expect(dead_code, reason = "for the commands that download")]
+mod cache;
 mod catalog;
 mod check;
 mod completions;
@@ -9,6 +11,8 @@ mod init;
 mod load;
 mod lock;
 mod man;
+#[expect(dead_code, reason = "for the commands that download")]
+mod progress;
 mod render;
 mod schema;
 
