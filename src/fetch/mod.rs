@@ -70,11 +70,7 @@ pub fn fetch(
     if let Some(fetched) = cached()? {
         return Ok(fetched);
     }
-    let name = match &download.expected {
-        Some(expected) => expected.to_string(),
-        None => format!("url-{}", Sha256::of(download.url.as_str())),
-    };
-    let mut partial = cache.partial(&name)?;
+    let mut partial = cache.partial(download.url, download.expected.as_ref())?;
     // Somebody else may have brought it while this one waited.
     if let Some(fetched) = cached()? {
         partial.discard();
