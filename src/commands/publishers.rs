@@ -8,11 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use super::console::Console;
-use super::{Failure, cache, progress};
+use super::progress::Bars;
+use super::{Failure, cache};
 use crate::archive;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
-use crate::fetch::{self, Cache, Download, Fetched, Progress};
+use crate::fetch::{self, Cache, Download, Fetched};
 use crate::github::{self, Api};
 use crate::lock::upstream::{Archive, Image, Order, Release, Upstream, Wanted};
 use crate::net::{Client, Error as NetError, Patience, Request, Token};
@@ -77,18 +78,18 @@ pub(super) struct Publishers {
     setup: Setup,
     client: OnceLock<Client>,
     cache: OnceLock<Cache>,
-    progress: Box<dyn Progress>,
+    progress: Bars,
 }
 
 impl Publishers {
     /// Asks nobody yet.
     pub(super) fn new(setup: Setup, console: &Console) -> Self {
-        Self { setup, client: OnceLock::new(), cache: OnceLock::new(), progress: progress::shown(console) }
+        Self { setup, client: OnceLock::new(), cache: OnceLock::new(), progress: Bars::new(console.is_quiet()) }
     }
 
     /// An archive, from the cache or over the network. `stated_by` says where its checksum is from.
     pub(super) fn fetch(&self, download: &Download<'_>, stated_by: &str) -> Result<Fetched, Diagnostic> {
-        let fetched = fetch::fetch(self.client()?, self.cache()?, download, &*self.progress);
+        let fetched = fetch::fetch(self.client()?, self.cache()?, download, &self.progress);
         fetched.map_err(|error| of_fetch(&error, stated_by))
     }
 
@@ -175,7 +176,7 @@ impl Upstream for Publishers {
             limit: LARGEST_ARCHIVE,
             label: url.file_name(),
         };
-        let fetched = fetch::fetch(self.client()?, &cache, &download, &*self.progress);
+        let fetched = fetch::fetch(self.client()?, &cache, &download, &self.progress);
         fetched.map(|fetched| (fetched.sha256, fetched.size)).map_err(|error| of_fetch(&error, "nobody"))
     }
 
