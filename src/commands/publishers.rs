@@ -84,7 +84,12 @@ pub(super) struct Publishers {
 impl Publishers {
     /// Asks nobody yet.
     pub(super) fn new(setup: Setup, console: &Console) -> Self {
-        Self { setup, client: OnceLock::new(), cache: OnceLock::new(), progress: Bars::new(console.is_quiet()) }
+        Self {
+            setup,
+            client: OnceLock::new(),
+            cache: OnceLock::new(),
+            progress: Bars::new(console.is_quiet()),
+        }
     }
 
     /// An archive, from the cache or over the network. `stated_by` says where its checksum is from.

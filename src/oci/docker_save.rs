@@ -19,7 +19,7 @@ use super::layout::{Files, document, unreadable};
 use super::manifest::{arch_of_config, digest_of, listed, parse};
 use super::tarball::Tarball;
 use super::verified::Verified;
-use crate::digest::{Digester, Sha256};
+use crate::digest::{Hasher, Sha256};
 use crate::project::values::Arch;
 
 /// One image of `manifest.json`.
@@ -102,7 +102,7 @@ fn stored(tarball: &Tarball, path: &str, diff_id: Sha256) -> io::Result<(Descrip
     let digest = match compression {
         Compression::None => diff_id,
         Compression::Gzip | Compression::Zstd => {
-            let mut digester = Digester::default();
+            let mut digester = Hasher::default();
             let mut buffer = vec![0; 64 << 10];
             loop {
                 match section.read(&mut buffer)? {

@@ -15,7 +15,7 @@ use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, EntryType};
 
 use super::verified::Verified;
-use crate::digest::{Digester, Sha256};
+use crate::digest::{Hasher, Sha256};
 
 /// No image is larger, all its layers uncompressed and added up: 32 GiB.
 const MOST_BYTES: u64 = 32 << 30;
@@ -257,7 +257,7 @@ fn entries(
 /// reading is what takes the time.
 fn file(entry: &mut tar::Entry<'_, impl Read>, meter: &Meter, buffer: &mut [u8]) -> Result<File, Failure> {
     meter.content(entry.size())?;
-    let mut digester = Digester::default();
+    let mut digester = Hasher::default();
     let mut size = 0;
     loop {
         let count = entry.read(buffer)?;
