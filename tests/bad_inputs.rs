@@ -28,13 +28,25 @@ const ABSENT: &str = ".absent";
 /// Problems of one run that are told on a terminal; the others are counted.
 const TOLD: usize = 50;
 
+/// Why no fixture has a code that `bake audit` alone gives.
+const AUDIT: &str = "about what the project is held against, and the project is right";
+
 /// Codes that no stored fixture meets, and why.
-const MET_ELSEWHERE: [(Code, &str); 5] = [
+const MET_ELSEWHERE: [(Code, &str); 14] = [
+    (Code::BundleDiffers, AUDIT),
     (Code::BundleNearLimit, "a warning about a bundle that is rendered all the same"),
     (Code::BundleTooLarge, "takes thousands of binaries, and spec, manifest and lock are right"),
     (Code::CannotEdit, "about an edit, and the manifest is right"),
+    (Code::ChecksumMismatch, AUDIT),
+    (Code::CouldNotCheck, AUDIT),
     (Code::InputTooLarge, "takes megabytes; made below"),
+    (Code::NewerVersion, AUDIT),
+    (Code::NotInImage, AUDIT),
+    (Code::NotInLock, AUDIT),
     (Code::NotInManifest, "about an edit, and the manifest is right"),
+    (Code::Republished, AUDIT),
+    (Code::TagMoved, AUDIT),
+    (Code::UpstreamGone, AUDIT),
 ];
 
 fn fixtures() -> Vec<PathBuf> {

@@ -15,6 +15,11 @@ macro_rules! codes {
             /// Every code there is.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
+            /// What it means, in one sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning),* }
+            }
+
             /// The code as users see it and as `docs/errors.md` lists it.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }
@@ -28,10 +33,13 @@ codes! {
     ArchMismatch = "arch-mismatch", "Machine type and architecture do not fit.";
     BadPlaceholder = "bad-placeholder", "A `{…}` that is not known where it stands.";
     BadValue = "bad-value", "A value that is not of the form asked for.";
+    BundleDiffers = "bundle-differs", "A file of the bundle is not the one that is rendered.";
     BundleTooLarge = "bundle-too-large", "The user-data does not fit into Compute Engine's metadata.";
     BundleNearLimit = "bundle-near-limit", "The user-data comes near to the limit of one metadata value.";
     CannotEdit = "cannot-edit", "A manifest that is written in a way in which it is not edited.";
+    ChecksumMismatch = "checksum-mismatch", "Bytes that are not the ones that are locked.";
     Contradiction = "contradiction", "Two settings that cannot both hold.";
+    CouldNotCheck = "could-not-check", "Something that an audit could not look at.";
     Duplicate = "duplicate", "The same key or name twice.";
     FreeTier = "free-tier", "The free tier's machine type, outside the free tier's limits.";
     InputTooLarge = "input-too-large", "A file beyond the size that is read.";
@@ -39,22 +47,52 @@ codes! {
     MachineTooSmall = "machine-too-small", "Not enough memory for the chosen strategy.";
     MissingFile = "missing-file", "A file of the project that is not there.";
     MissingKey = "missing-key", "A key that must be there.";
+    NewerVersion = "newer-version", "A tool of which there is a newer version than the locked one.";
     NoBuildForArch = "no-build-for-arch", "A tool without a build for the chosen architecture.";
     NoInternet = "no-internet", "A VM without a public address, and so without the internet unless there is Cloud NAT.";
+    NotInImage = "not-in-image", "A locked tool that the image does not have.";
+    NotInLock = "not-in-lock", "A program of the image that is not locked.";
     NotInManifest = "not-in-manifest", "A binary that the manifest does not have.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
+    Republished = "republished", "Other bytes under a version that is locked already.";
     ReservedName = "reserved-name", "A name that the rendered files use themselves.";
     StaleLock = "stale-lock", "The lock does not fit spec and manifest.";
+    TagMoved = "tag-moved", "A tag that now names another image than the locked one.";
     UnknownKey = "unknown-key", "A key that does not exist.";
     UnknownMachine = "unknown-machine", "A machine type whose memory is not known here.";
     UnknownTool = "unknown-tool", "A tool that the catalog does not have.";
     UnsupportedVersion = "unsupported-version", "A file format version that this release does not read.";
+    UpstreamGone = "upstream-gone", "A locked archive or image that is not there any more.";
     WrongType = "wrong-type", "A value of another type than asked for.";
+}
+
+/// What `bake` explains each code with, to be taken along where a report is read by itself.
+const EXPLANATIONS: &str = include_str!("../../docs/errors.md");
+
+impl Code {
+    /// What `docs/errors.md` says about it, in Markdown.
+    pub fn explanation(self) -> &'static str {
+        let mut parts = EXPLANATIONS.split("\n## ").skip(1).filter_map(|part| part.split_once('\n'));
+        parts.find(|(code, _)| *code == self.as_str()).map_or(self.meaning(), |(_, text)| text.trim())
+    }
 }
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn every_code_is_explained_by_more_than_its_meaning() {
+        for code in Code::ALL {
+            let text = code.explanation();
+            assert!(text != code.meaning() && !text.contains("## ") && text.ends_with('.'), "{code}: {text}");
+        }
     }
 }
