@@ -1,1 +1,5 @@
 //! Holds upstream, lock, cache, bundle and image against each other.
+
+pub mod bundle;
+pub mod report;
+pub mod sarif;

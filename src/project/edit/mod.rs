@@ -638,6 +638,8 @@ mod tests {
             "? binaries\n: - gog\n  - wacli\nversion: 1\n",
             // Another entry stands for it.
             "version: 1\nbinaries:\n- {name: &n gog, skills: [a]}\n- {name: wacli, skills: [*n]}\n",
+            // Its name would still be read, and mean another entry's.
+            "version: 1\nbinaries:\n- &n goplaces\n- &n gog\n- {name: wacli, skills: [*n]}\n",
             "version: 1\nbinaries: [gog # mail\n  , wacli]\n",
         ] {
             let refused = remove(&source(text), &name("gog"))
