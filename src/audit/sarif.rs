@@ -31,14 +31,17 @@ struct Rule {
 }
 
 /// Bytes that were replaced are critical; what can have an honest reason, less so.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 12] = [
+    rule(Code::BadArchive, "error", Some("8.0"), &["security", "supply-chain"]),
     rule(Code::BundleDiffers, "error", Some("7.0"), &["security", "supply-chain"]),
     rule(Code::ChecksumMismatch, "error", Some("9.5"), &["security", "supply-chain"]),
     rule(Code::CouldNotCheck, "warning", None, &["supply-chain"]),
     rule(Code::NewerVersion, "note", None, &["maintenance"]),
+    rule(Code::NoBuildForArch, "error", None, &["supply-chain"]),
     rule(Code::NotInImage, "error", None, &["supply-chain"]),
     rule(Code::NotInLock, "error", Some("8.0"), &["security", "supply-chain"]),
     rule(Code::Republished, "error", Some("9.5"), &["security", "supply-chain"]),
+    rule(Code::StaleLock, "error", None, &["supply-chain"]),
     rule(Code::TagMoved, "warning", Some("4.0"), &["security", "supply-chain"]),
     rule(Code::UpstreamGone, "error", None, &["supply-chain"]),
 ];

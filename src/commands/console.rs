@@ -58,6 +58,11 @@ impl Console {
         self.quiet
     }
 
+    /// Whether the user wants to know more.
+    pub(super) const fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// A sentence for those who want to know more.
     pub(super) fn detail(&mut self, text: &str) {
         if self.verbose {

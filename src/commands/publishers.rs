@@ -98,6 +98,12 @@ impl Publishers {
         fetched.map_err(|error| of_fetch(&error, stated_by))
     }
 
+    /// Who the user is to the registry of `reference`, as Docker's configuration has it.
+    pub(super) fn credentials(&self, reference: &ImageRef) -> Result<Credentials, oci::Error> {
+        let folder = self.setup.docker.as_deref();
+        folder.map_or(Ok(Credentials::Anonymous), |folder| Credentials::of_docker(folder, reference))
+    }
+
     fn client(&self) -> Result<&Client, Diagnostic> {
         if let Some(client) = self.client.get() {
             return Ok(client);
@@ -186,11 +192,7 @@ impl Upstream for Publishers {
     }
 
     fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic> {
-        let credentials = self
-            .setup
-            .docker
-            .as_deref()
-            .map_or(Ok(Credentials::Anonymous), |folder| Credentials::of_docker(folder, reference));
+        let credentials = self.credentials(reference);
         let resolved = credentials.and_then(|credentials| oci::registry::resolve(reference, &credentials));
         let resolved = resolved.map_err(|error| of_image(&error))?;
         Ok(Image { digest: resolved.digest, platforms: resolved.platforms })
