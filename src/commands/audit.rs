@@ -52,8 +52,9 @@ pub(super) fn run(dir: &Path, options: &cli::Audit, console: &mut Console) -> Re
         let lock = locked.place.source.name();
         console.json(&sarif::document(&report, sarif::Paths { folder: &below_repository(), lock }))?;
     } else {
-        console.problems(&report.problems());
-        let verbose = console.is_verbose();
+        // The table tells what could not be checked; its places help nobody.
+        let (problems, verbose) = (report.problems(), console.is_verbose());
+        console.problems(&if verbose { problems } else { problems.errors() });
         console.result(&report.table(verbose))?;
     }
     Ok(if clean { Done::Clean } else { Done::Finding })
