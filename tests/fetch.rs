@@ -124,7 +124,7 @@ fn client() -> Client {
     let patience = Patience {
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(2),
-        stall: Duration::from_secs(5),
+        stall: Duration::from_secs(30),
         ..Patience::default()
     };
     Client::new(patience).expect("a client")
@@ -273,7 +273,7 @@ fn what_was_compressed_for_the_transfer_is_begun_anew() {
 fn a_stall_is_gone_on_from() {
     let site = Site::new();
     site.serve(site.document().after(1, site.document().stall_at(100_000)));
-    let patience = Patience { stall: Duration::from_millis(200), ..Patience::default() };
+    let patience = Patience { stall: Duration::from_secs(2), ..Patience::default() };
     let (url, client) = (site.url(), Client::new(patience).expect("a client"));
     let download =
         Download { url: &url, expected: Some(site.digest()), size: None, limit: LIMIT, label: "x" };
