@@ -111,16 +111,20 @@ struct Left {
 
 impl Default for Meter {
     fn default() -> Self {
-        Self(Rc::new(Left {
-            bytes: Cell::new(MOST_BYTES),
-            content: Cell::new(MOST_BYTES),
-            entries: Cell::new(MOST_ENTRIES),
-            header: Cell::new(u64::MAX),
-        }))
+        Self::of(MOST_BYTES, MOST_ENTRIES)
     }
 }
 
 impl Meter {
+    fn of(bytes: u64, entries: u64) -> Self {
+        Self(Rc::new(Left {
+            bytes: Cell::new(bytes),
+            content: Cell::new(bytes),
+            entries: Cell::new(entries),
+            header: Cell::new(u64::MAX),
+        }))
+    }
+
     /// Counts what is read from `inner`.
     pub(super) fn on<R>(&self, inner: R) -> Metered<R> {
         Metered { inner, left: Rc::clone(&self.0) }
@@ -181,7 +185,21 @@ pub(super) fn read(
     meter: &Meter,
     mut each: impl FnMut(Entry) -> Result<(), String>,
 ) -> Result<(), Failure> {
-    let (compression, packed) = Compression::sniff(&mut stored)?;
+    let result = uncompressed(&mut stored, diff_id, meter, &mut each);
+    if let Ok(()) | Err(Failure::Read(_)) = result {
+        // That the stored bytes are not the right ones says more than what came of reading them.
+        io::copy(&mut stored, &mut io::sink())?;
+    }
+    result
+}
+
+fn uncompressed(
+    stored: impl Read,
+    diff_id: Sha256,
+    meter: &Meter,
+    each: &mut impl FnMut(Entry) -> Result<(), String>,
+) -> Result<(), Failure> {
+    let (compression, packed) = Compression::sniff(stored)?;
     let packed = BufReader::with_capacity(128 << 10, packed);
     let unpacked: Box<dyn Read> = match compression {
         Compression::None => Box::new(packed),
@@ -191,12 +209,10 @@ pub(super) fn read(
     };
     let verified = Verified::new(unpacked, "the uncompressed layer".to_owned(), diff_id, None);
     let mut metered = BufReader::with_capacity(128 << 10, meter.on(verified));
-    entries(&mut metered, meter, &mut each)?;
+    entries(&mut metered, meter, each)?;
     // Behind the end of an archive nothing counts but for the digest.
     meter.0.header.set(u64::MAX);
     io::copy(&mut metered, &mut io::sink())?;
-    drop(metered);
-    io::copy(&mut stored, &mut io::sink())?;
     Ok(())
 }
 
@@ -240,6 +256,7 @@ fn entries(
 /// Reads a file for its digest. Which files count is only known when the last layer was read, and
 /// reading is what takes the time.
 fn file(entry: &mut tar::Entry<'_, impl Read>, meter: &Meter, buffer: &mut [u8]) -> Result<File, Failure> {
+    meter.content(entry.size())?;
     let mut digester = Digester::default();
     let mut size = 0;
     loop {
@@ -247,7 +264,6 @@ fn file(entry: &mut tar::Entry<'_, impl Read>, meter: &Meter, buffer: &mut [u8])
         if count == 0 {
             break;
         }
-        meter.content(count as u64)?;
         size += count as u64;
         digester.update(&buffer[..count]);
     }
@@ -297,4 +313,49 @@ pub(super) fn clean(path: &[u8]) -> Result<Vec<u8>, String> {
         parts.push(part);
     }
     Ok(parts.join(&b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::{Failure, Meter, read};
+    use crate::digest::Sha256;
+
+    /// How reading `layer` ends where little is allowed.
+    fn end_of(layer: &[u8], bytes: u64, entries: u64) -> Result<(), Failure> {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(layer).expect("memory");
+        let packed = packed.finish().expect("memory");
+        read(packed.as_slice(), Sha256::of(layer), &Meter::of(bytes, entries), |_| Ok(()))
+    }
+
+    fn folders(count: usize) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for _ in 0..count {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_size(0);
+            builder.append_data(&mut header, "folder", std::io::empty()).expect("memory");
+        }
+        builder.into_inner().expect("memory")
+    }
+
+    #[test]
+    fn what_is_behind_the_end_of_an_archive_counts_as_well() {
+        let bomb = vec![0; 10 << 20];
+        assert!(end_of(&bomb, 10 << 20, 1).is_ok());
+        let end = end_of(&bomb, (10 << 20) - 1, 1).expect_err("too large").to_string();
+        assert!(end.contains("the image has more than"), "{end}");
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_number_of_files() {
+        assert!(end_of(&folders(3), 1 << 20, 3).is_ok());
+        let end = end_of(&folders(4), 1 << 20, 3).expect_err("too many").to_string();
+        assert!(end.contains("files"), "{end}");
+    }
 }

@@ -183,6 +183,9 @@ impl Tree {
             if steps > MOST_STEPS || !matches!(inode, Inode::Directory) {
                 return None;
             }
+            if part == b"." {
+                continue;
+            }
             if part == b".." {
                 here = split(&here).0.to_vec();
                 continue;
@@ -191,7 +194,7 @@ impl Tree {
             match &self.nodes.get(&next)?.inode {
                 Inode::Symlink(target) => {
                     links += 1;
-                    if links > MOST_LINKS {
+                    if links > MOST_LINKS || target.is_empty() {
                         return None;
                     }
                     if target.starts_with(b"/") {
@@ -209,9 +212,13 @@ impl Tree {
     }
 }
 
-/// Puts the parts of a path onto a stack, the first one on top.
+/// Puts the parts of a path onto a stack, the first one on top. A slash at its end is like `/.`: what
+/// stands before it must be a folder.
 fn push(ahead: &mut Vec<Vec<u8>>, path: &[u8]) {
-    let parts = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
+    if path.ends_with(b"/") {
+        ahead.push(b".".to_vec());
+    }
+    let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     ahead.extend(parts.rev().map(<[u8]>::to_vec));
 }
 

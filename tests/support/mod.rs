@@ -4,6 +4,8 @@
 #![allow(dead_code, unreachable_pub, reason = "a module of each test file, which uses its own part")]
 
 pub mod archives;
+pub mod images;
+pub mod registry;
 pub mod server;
 pub mod testbed;
 
