@@ -60,13 +60,13 @@ impl Tar {
 
     /// A record of POSIX pax, for the next entry.
     pub fn pax(self, records: &[(&str, &str)]) -> Self {
-        let mut content = String::new();
-        for (key, value) in records {
+        let record = |(key, value): &(&str, &str)| {
             let rest = format!(" {key}={value}\n");
             // The length counts its own digits.
-            let length = (rest.len()..).find(|length| length.to_string().len() + rest.len() == *length);
-            content += &format!("{}{rest}", length.expect("a length"));
-        }
+            let digits = (1..=8).find(|digits| (rest.len() + digits).to_string().len() == *digits);
+            format!("{}{rest}", rest.len() + digits.expect("a length"))
+        };
+        let content: String = records.iter().map(record).collect();
         self.entry(EntryType::XHeader, "pax", "", content.as_bytes())
     }
 
