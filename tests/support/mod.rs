@@ -1,11 +1,19 @@
 //! What the end-to-end tests share: projects in temporary folders, the program itself, and the
 //! real tools of the testbed.
 
-#![allow(dead_code, unreachable_pub, reason = "a module of each test file, which uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "a module of each test file, which uses its own part"
+)]
 
 pub mod archives;
+pub mod elf;
+pub mod github;
 pub mod server;
 pub mod testbed;
+pub mod world;
 
 use std::collections::BTreeMap;
 use std::fs;
