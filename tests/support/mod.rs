@@ -12,6 +12,7 @@ pub mod archives;
 pub mod elf;
 pub mod github;
 pub mod server;
+pub mod shapes;
 pub mod testbed;
 pub mod world;
 
