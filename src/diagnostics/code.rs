@@ -24,13 +24,18 @@ macro_rules! codes {
 }
 
 codes! {
+    AmbiguousAsset = "ambiguous-asset", "Several files of a release could be the build that is meant.";
     AmbiguousSource = "ambiguous-source", "A binary names two sources, or a key that its source does not have.";
     ArchMismatch = "arch-mismatch", "Machine type and architecture do not fit.";
+    BadArchive = "bad-archive", "An archive that cannot be trusted, or does not hold the executable.";
     BadPlaceholder = "bad-placeholder", "A `{…}` that is not known where it stands.";
+    BadSignature = "bad-signature", "A signature that the manifest asks for is missing or does not hold.";
     BadValue = "bad-value", "A value that is not of the form asked for.";
-    BundleTooLarge = "bundle-too-large", "The user-data does not fit into Compute Engine's metadata.";
     BundleNearLimit = "bundle-near-limit", "The user-data comes near to the limit of one metadata value.";
+    BundleTooLarge = "bundle-too-large", "The user-data does not fit into Compute Engine's metadata.";
+    ChecksumMismatch = "checksum-mismatch", "Bytes are not what somebody states them to be, or two statements disagree.";
     Contradiction = "contradiction", "Two settings that cannot both hold.";
+    Downgrade = "downgrade", "The newest release is older than the locked one.";
     Duplicate = "duplicate", "The same key or name twice.";
     FreeTier = "free-tier", "The free tier's machine type, outside the free tier's limits.";
     InputTooLarge = "input-too-large", "A file beyond the size that is read.";
@@ -42,12 +47,17 @@ codes! {
     NoInternet = "no-internet", "A VM without a public address, and so without the internet unless there is Cloud NAT.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
+    Republished = "republished", "Another archive under a version that was locked.";
     ReservedName = "reserved-name", "A name that the rendered files use themselves.";
     StaleLock = "stale-lock", "The lock does not fit spec and manifest.";
+    TagMoved = "tag-moved", "A tag of an image names another digest than before.";
     UnknownKey = "unknown-key", "A key that does not exist.";
     UnknownMachine = "unknown-machine", "A machine type whose memory is not known here.";
     UnknownTool = "unknown-tool", "A tool that the catalog does not have.";
     UnsupportedVersion = "unsupported-version", "A file format version that this release does not read.";
+    UpstreamFailed = "upstream-failed", "A publisher answered with an error.";
+    UpstreamGone = "upstream-gone", "What was published is not there any more.";
+    UpstreamUnreachable = "upstream-unreachable", "A publisher could not be asked.";
     WrongType = "wrong-type", "A value of another type than asked for.";
 }
 

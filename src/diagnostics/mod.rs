@@ -65,6 +65,15 @@ impl Diagnostic {
         self
     }
 
+    /// Says where it is, unless that was said already.
+    #[must_use]
+    pub fn or_at(mut self, place: impl Into<Option<Place>>) -> Self {
+        if self.place.is_none() {
+            self.place = place.into();
+        }
+        self
+    }
+
     /// Points at a second place, and says why.
     #[must_use]
     pub fn related(mut self, place: Option<Place>, why: impl Into<String>) -> Self {
@@ -101,6 +110,13 @@ impl Problems {
         } else {
             self.left_out += 1;
         }
+    }
+
+    /// Each of them, changed.
+    #[must_use]
+    pub fn each(mut self, change: impl Fn(Diagnostic) -> Diagnostic) -> Self {
+        self.kept = self.kept.into_iter().map(change).collect();
+        self
     }
 
     /// Adds all of `other`.

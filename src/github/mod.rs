@@ -1,1 +1,209 @@
-//! Releases, as GitHub's REST API tells of them.
+//! Releases, as GitHub's REST API tells of them (docs.github.com, "REST API endpoints for releases").
+
+mod answer;
+
+use jiff::Timestamp;
+use url::Url;
+
+use crate::lock::upstream::{Release, Wanted};
+use crate::lock::versions;
+use crate::net::{Client, Error as NetError, Request, Token};
+use crate::project::names::{RepoSlug, Version};
+
+/// Where the API is unless the environment says otherwise.
+pub const API: &str = "https://api.github.com";
+
+/// The version of the API that the shapes of answers are from.
+const API_VERSION: &str = "2022-11-28";
+
+/// What one answer may have, in bytes: a hundred releases with some hundred files each.
+const LONGEST_ANSWER: u64 = 64 << 20;
+
+/// Pages of a hundred releases that are looked through; GitHub itself ends at ten thousand releases.
+const MOST_PAGES: usize = 100;
+
+/// Asks GitHub, or a server that speaks as it does.
+pub struct Api<'a> {
+    client: &'a Client,
+    base: Url,
+    token: Option<Token>,
+    /// Releases published after this are too young to be the newest.
+    youngest: Option<Timestamp>,
+}
+
+/// Why there is no release.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API could not be asked, or refuses.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The repository has none of that version.
+    #[error("{repo} has no release {version}: {url}")]
+    NoSuchVersion {
+        /// The repository.
+        repo: RepoSlug,
+        /// What was asked for.
+        version: Version,
+        /// Where it was looked for.
+        url: Url,
+    },
+    /// The repository has none at all, or none but drafts, pre-releases and young ones.
+    #[error("{repo} has no release{}: {url}", if *young { " that is old enough" } else { " but drafts and pre-releases" })]
+    None {
+        /// The repository.
+        repo: RepoSlug,
+        /// Where it was looked for.
+        url: Url,
+        /// Whether there are some that are too young.
+        young: bool,
+    },
+    /// The repository is not there, or hidden from who asks.
+    #[error("there is no repository {repo}, or it is private: {url}")]
+    NoRepository {
+        /// The repository.
+        repo: RepoSlug,
+        /// Where it was looked for.
+        url: Url,
+    },
+    /// The answer is not what the API's documentation says.
+    #[error("{url}: not an answer of GitHub's API: {why}")]
+    Malformed {
+        /// What was asked for.
+        url: Url,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl<'a> Api<'a> {
+    /// The API at `base`. `token` is sent to that origin alone. Releases after `youngest` are
+    /// passed over where the newest is wanted.
+    ///
+    /// # Errors
+    /// Where `base` is no URL that paths can be added to.
+    pub fn new(
+        client: &'a Client,
+        base: &str,
+        token: Option<Token>,
+        youngest: Option<Timestamp>,
+    ) -> Result<Self, url::ParseError> {
+        let base = Url::parse(base)?;
+        if base.cannot_be_a_base() {
+            return Err(url::ParseError::RelativeUrlWithCannotBeABaseBase);
+        }
+        Ok(Self { client, base, token, youngest })
+    }
+
+    /// The release of `repo` that is wanted.
+    ///
+    /// # Errors
+    /// Where there is none, or the API could not be asked.
+    pub fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Error> {
+        match wanted {
+            Wanted::Newest => self.newest(repo),
+            Wanted::Version(version) => self.of_version(repo, version),
+        }
+    }
+
+    /// The highest version on the first page that has one: releases come newest first, but a
+    /// release of an older line may come after one of a newer.
+    fn newest(&self, repo: &RepoSlug) -> Result<Release, Error> {
+        let mut next = Some(self.releases(repo));
+        let mut young: Option<Version> = None;
+        for _ in 0..MOST_PAGES {
+            let Some(url) = next.take() else { break };
+            let (page, following) = self.page(repo, &url)?;
+            let stable = page.into_iter().filter(|release| !release.draft && !release.prerelease);
+            let mut best: Option<(Version, answer::Release)> = None;
+            for release in stable {
+                let Some(version) =
+                    versions::of_tag(&release.tag_name).filter(|v| !versions::is_prerelease(v))
+                else {
+                    continue;
+                };
+                if self.youngest.is_some_and(|youngest| release.published_at.is_none_or(|at| at > youngest)) {
+                    if young.as_ref().is_none_or(|known| versions::compare(&version, known).is_gt()) {
+                        young = Some(version);
+                    }
+                } else if best.as_ref().is_none_or(|(known, _)| versions::compare(&version, known).is_gt()) {
+                    best = Some((version, release));
+                }
+            }
+            if let Some((version, release)) = best {
+                let passed_over = young.filter(|young| versions::compare(young, &version).is_gt());
+                return Ok(release.complete(repo, version, passed_over));
+            }
+            next = following;
+        }
+        Err(Error::None { repo: repo.clone(), url: self.releases(repo), young: young.is_some() })
+    }
+
+    fn of_version(&self, repo: &RepoSlug, version: &Version) -> Result<Release, Error> {
+        for tag in [format!("v{version}"), version.to_string()] {
+            let url = self.url(repo, &["releases", "tags", &tag]);
+            match self.answer::<answer::Release>(&url) {
+                Ok((release, _)) => return Ok(release.complete(repo, version.clone(), None)),
+                Err(Error::Net(NetError::NotFound { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut next = Some(self.releases(repo));
+        for _ in 0..MOST_PAGES {
+            let Some(url) = next.take() else { break };
+            let (page, following) = self.page(repo, &url)?;
+            let mut page = page.into_iter().filter(|release| !release.draft);
+            if let Some(release) =
+                page.find(|release| versions::of_tag(&release.tag_name).as_ref() == Some(version))
+            {
+                return Ok(release.complete(repo, version.clone(), None));
+            }
+            next = following;
+        }
+        Err(Error::NoSuchVersion { repo: repo.clone(), version: version.clone(), url: self.releases(repo) })
+    }
+
+    fn page(&self, repo: &RepoSlug, url: &Url) -> Result<(Vec<answer::Release>, Option<Url>), Error> {
+        self.answer(url).map_err(|error| match error {
+            Error::Net(NetError::NotFound { .. }) => {
+                Error::NoRepository { repo: repo.clone(), url: url.clone() }
+            }
+            error => error,
+        })
+    }
+
+    /// An answer, and the URL of the page after it.
+    fn answer<T: serde::de::DeserializeOwned>(&self, url: &Url) -> Result<(T, Option<Url>), Error> {
+        let request = Request::new(url.clone())
+            .accept("application/vnd.github+json")
+            .header("x-github-api-version", API_VERSION)
+            .token(self.token.as_ref());
+        let (head, text) = self.client.document(&request, LONGEST_ANSWER)?;
+        let malformed = |why: String| Error::Malformed { url: url.clone(), why };
+        let answer = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        let next = head.header("link").and_then(answer::next).map(|next| url.join(next)).transpose();
+        let next = next.map_err(|error| malformed(format!("its next page is no URL: {error}")))?;
+        // The token goes along, and must not go anywhere else.
+        match next {
+            Some(next) if next.origin() != self.base.origin() => Err(malformed(format!(
+                "its next page is elsewhere, at {}",
+                next.origin().ascii_serialization()
+            ))),
+            next => Ok((answer, next)),
+        }
+    }
+
+    fn releases(&self, repo: &RepoSlug) -> Url {
+        let mut url = self.url(repo, &["releases"]);
+        url.query_pairs_mut().append_pair("per_page", "100");
+        url
+    }
+
+    fn url(&self, repo: &RepoSlug, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        // Cannot fail: `new` refused the URLs for which it does.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("repos").extend(repo.as_str().split('/')).extend(path);
+        }
+        url
+    }
+}

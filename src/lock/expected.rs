@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Build, LockedBinary};
+use super::{Build, Evidence, LockedBinary};
 use crate::project::catalog::Tool;
 use crate::project::manifest::{Binary, Origin};
 use crate::project::names::{ArchSpelling, Version};
@@ -23,6 +23,13 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
         let has =
             locked.version.as_ref().map_or("no version".to_owned(), |locked| format!("version {locked}"));
         return vec![format!("{has}, and {} is asked for", version.value)];
+    }
+    let repo = match &wanted.origin {
+        Origin::Release { repo, .. } => Some(repo),
+        Origin::Catalog(_) | Origin::Url { .. } => None,
+    };
+    if repo != locked.repo.as_ref() {
+        return vec!["another source than the manifest".to_owned()];
     }
     match &wanted.origin {
         Origin::Catalog(tool) => from_catalog(tool, locked, &mut found),
@@ -51,7 +58,10 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
         }
     }
     for (arch, build) in &locked.builds {
-        if path(wanted, locked, *arch).is_some_and(|path| build.binary.as_str() != path) {
+        if wanted.minisign.is_some() && !build.evidence.contains(&Evidence::Minisign) {
+            found.push(format!("no signature for {arch} that was checked"));
+        }
+        if path(wanted, locked.version.as_ref(), *arch).is_some_and(|path| build.binary.as_str() != path) {
             found.push(format!("another path in the archive for {arch} than asked for"));
         }
     }
@@ -59,7 +69,7 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
 }
 
 /// The executable's path in the archive, where manifest or catalog say it.
-pub(super) fn path(wanted: &Binary, locked: &LockedBinary, arch: Arch) -> Option<String> {
+pub(super) fn path(wanted: &Binary, version: Option<&Version>, arch: Arch) -> Option<String> {
     let (pattern, spelling) = match (&wanted.binary, &wanted.origin) {
         (Some(path), Origin::Url { arch: words, .. } | Origin::Release { arch: words, .. }) => {
             (path.as_str(), spelled(words.as_ref(), arch))
@@ -68,10 +78,11 @@ pub(super) fn path(wanted: &Binary, locked: &LockedBinary, arch: Arch) -> Option
         (None, Origin::Catalog(tool)) => (tool.binary.as_str(), arch.as_str()),
         (None, Origin::Url { .. } | Origin::Release { .. }) => return None,
     };
-    Some(filled(pattern, locked.version.as_ref(), spelling))
+    Some(filled(pattern, version, spelling))
 }
 
-fn spelled(words: Option<&BTreeMap<Arch, ArchSpelling>>, arch: Arch) -> &str {
+/// The publisher's word for an architecture; ours where the manifest says none.
+pub(super) fn spelled(words: Option<&BTreeMap<Arch, ArchSpelling>>, arch: Arch) -> &str {
     words.and_then(|words| words.get(&arch)).map_or(arch.as_str(), ArchSpelling::as_str)
 }
 

@@ -1,12 +1,20 @@
 //! The lock, `bake.lock`: what exactly spec and manifest mean, for each architecture.
 //!
-//! Written by `bake` only. [`seed()`] makes one out of what the catalog knows; resolving over the
-//! network belongs beside it and makes the same [`Lock`].
+//! Written by `bake` only. [`resolve`] makes one out of what publishers say, given an
+//! [`upstream::Upstream`] that can ask them; [`seed()`] makes one out of what the catalog knows.
 
+pub mod assets;
+pub mod changes;
+pub mod checksums;
 mod expected;
 mod fit;
 mod read;
+pub mod resolve;
 mod seed;
+pub mod signature;
+pub mod trust;
+pub mod upstream;
+pub mod versions;
 pub mod wanted;
 
 use std::collections::BTreeMap;
@@ -14,7 +22,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use crate::digest::Sha256;
-use crate::project::names::{AptPackage, ToolName, Version};
+use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 use crate::yaml;
 
@@ -64,6 +72,9 @@ pub struct LockedBinary {
     /// Its version; none for a URL without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
+    /// The repository that the manifest names; none for a tool of the catalog or a URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repo: Option<RepoSlug>,
     /// Whether the archive's other files are installed beside the executable.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub beside: bool,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{Build, Evidence, Lock, LockedBinary, LockedImage};
 use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source};
 use crate::digest::Sha256;
-use crate::project::names::{AptPackage, ToolName, Version};
+use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 use crate::yaml;
 use crate::yaml::decode::{Entries, Field, decode};
@@ -60,6 +60,8 @@ struct RawPlatforms {
 struct RawBinary {
     /// Its version.
     version: Field<Version>,
+    /// The repository that the manifest names.
+    repo: Field<RepoSlug>,
     /// Whether the archive's other files are installed beside the executable.
     beside: Field<bool>,
     /// Debian packages without which it does not run.
@@ -171,6 +173,7 @@ impl Reader<'_> {
         });
         Some(LockedBinary {
             version: raw.version.get(),
+            repo: raw.repo.get(),
             beside: raw.beside.get().unwrap_or(false),
             apt: list(raw.apt),
             builds: builds.collect(),

@@ -17,7 +17,17 @@ use crate::project::manifest::{Binary, Origin};
 /// tool, a tool with a source of its own.
 pub fn seed(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<Lock, Problems> {
     let mut problems = Problems::default();
-    let image = image(project, old, catalog, &mut problems);
+    let image = image(project, old.map(|old| &old.image), catalog);
+    if image.is_none() {
+        let reference = &project.spec.gateway.image;
+        problems.push(
+            Diagnostic::error(Code::UnknownTool, format!("no digest is known for `{}`", reference.value))
+                .at(reference.place.clone())
+                .help(
+                    "let `bake lock` ask its registry, without `--offline`; or add it: `IMAGE:TAG@sha256:…`",
+                ),
+        );
+    }
     let mut binaries = BTreeMap::new();
     for wanted in &project.manifest.binaries {
         let kept = old
@@ -46,41 +56,30 @@ pub fn seed(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<
     }
 }
 
-fn image(
-    project: &Project,
-    old: Option<&Lock>,
-    catalog: &Catalog,
-    problems: &mut Problems,
-) -> Option<LockedImage> {
-    let reference = &project.spec.gateway.image;
-    if let Some(old) =
-        old.filter(|old| old.image.reference == reference.value && is_as_seeded(&old.image, catalog))
-    {
-        return Some(old.image.clone());
+/// The base image by a digest that spec, catalog or lock state.
+pub(super) fn image(project: &Project, old: Option<&LockedImage>, catalog: &Catalog) -> Option<LockedImage> {
+    let reference = &project.spec.gateway.image.value;
+    if let Some(old) = old.filter(|old| old.reference == *reference && is_as_seeded(old, catalog)) {
+        return Some(old.clone());
     }
     let (digest, evidence) = match (reference.digest(), catalog.base_image(reference)) {
         (Some(digest), _) => (digest, Evidence::Spec),
         (None, Some(digest)) => (digest, Evidence::Seed),
-        (None, None) => {
-            problems.push(
-                Diagnostic::error(Code::UnknownTool, format!("no digest is known for `{}`", reference.value))
-                    .at(reference.place.clone())
-                    .help("add it: `IMAGE:TAG@sha256:…`; this release of bake asks no registry for it"),
-            );
-            return None;
-        }
+        (None, None) => return None,
     };
     let platforms = BTreeMap::new();
-    Some(LockedImage { reference: reference.value.clone(), digest, platforms, evidence: vec![evidence] })
+    Some(LockedImage { reference: reference.clone(), digest, platforms, evidence: vec![evidence] })
 }
 
-fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
+/// What the catalog states of `wanted`, where it is the version that it knows.
+pub(super) fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
     let Origin::Catalog(tool) = wanted.origin else { return None };
     if wanted.version.as_ref().is_some_and(|version| version.value != tool.version) {
         return None;
     }
     let mut locked = LockedBinary {
         version: Some(tool.version.clone()),
+        repo: None,
         beside: tool.beside,
         apt: tool.apt.clone(),
         builds: BTreeMap::new(),
@@ -90,7 +89,7 @@ fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
             url: tool.url(asset, &tool.version).ok()?,
             sha256: asset.sha256,
             size: None,
-            binary: path(wanted, &locked, *arch)?.parse().ok()?,
+            binary: path(wanted, locked.version.as_ref(), *arch)?.parse().ok()?,
             binary_sha256: None,
             evidence: vec![Evidence::Seed],
         };
@@ -102,12 +101,11 @@ fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
 fn unknown(wanted: &Binary) -> String {
     match &wanted.origin {
         Origin::Catalog(tool) => format!(
-            "the catalog of this release knows version {}; it fetches nothing to learn of others",
+            "the catalog of this release knows version {}; without `--offline`, `bake lock` asks its publisher",
             tool.version
         ),
         Origin::Release { .. } | Origin::Url { .. } => {
-            "this release of bake locks the catalog's tools only, and fetches nothing to learn of others"
-                .to_owned()
+            "without `--offline`, `bake lock` asks its publisher".to_owned()
         }
     }
 }

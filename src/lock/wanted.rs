@@ -43,6 +43,9 @@ fn binary(binary: &Binary) -> String {
     if let Some(path) = &binary.binary {
         let _ = write!(line, " binary={}", path.value);
     }
+    if let Some(key) = &binary.minisign {
+        let _ = write!(line, " minisign={key}");
+    }
     line.push('\n');
     line
 }

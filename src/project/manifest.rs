@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::catalog::{Catalog, Tool};
-use super::names::{ArchSpelling, AssetPattern, RepoSlug, SkillName, ToolName, Version};
+use super::names::{ArchSpelling, AssetPattern, MinisignKey, RepoSlug, SkillName, ToolName, Version};
 use super::values::{Arch, InnerPath, WebUrl};
 use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, did_you_mean, quoted};
 use crate::yaml::decode::{Field, decode};
@@ -77,6 +77,8 @@ struct RawBinary {
     arch: Field<RawSpellings>,
     /// The executable's path in the archive, with `{version}` and `{arch}`.
     binary: Field<InnerPath>,
+    /// The publisher's public key; a signature by it must then cover the archive.
+    minisign: Field<MinisignKey>,
     /// The OpenClaw skills it serves.
     skills: Field<Vec<Field<SkillName>>>,
 }
@@ -108,6 +110,8 @@ pub struct Binary {
     pub origin: Origin,
     /// The executable's path in the archive, where the manifest says it.
     pub binary: Option<At<InnerPath>>,
+    /// The publisher's public key, where the manifest holds one.
+    pub minisign: Option<MinisignKey>,
     /// The skills it serves.
     pub skills: Vec<SkillName>,
 }
@@ -304,7 +308,7 @@ impl Reader<'_> {
                 tool.skills.iter().filter(|skill| !skills.contains(skill)).cloned().collect::<Vec<_>>(),
             );
         }
-        Some(Binary { name, version, origin, binary, skills })
+        Some(Binary { name, version, origin, binary, minisign: raw.minisign.get(), skills })
     }
 
     /// What is installed under such a name would stand before a program that the image needs.

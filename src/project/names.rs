@@ -127,6 +127,9 @@ names! {
     /// A choice of OpenClaw's `onboard --auth-choice`.
     AuthChoice = r"[A-Za-z][A-Za-z0-9-]{0,63}",
         "an auth choice such as `skip` or `openai-api-key`";
+    /// A public key of minisign: the second line of its `.pub` file.
+    MinisignKey = r"RW[A-Za-z0-9+/]{54}",
+        "a minisign public key: the 56 characters of its second line, `RW…`";
     /// A channel of OpenClaw.
     Channel = r"[a-z][a-z0-9-]{0,31}",
         "a channel such as `telegram`";

@@ -50,9 +50,16 @@ impl Packing {
 
     /// What a file of this name is.
     pub fn of(file_name: &str) -> Self {
+        Self::split(file_name).1
+    }
+
+    /// A file name without the ending that says how it is packed, and what that says.
+    pub fn split(file_name: &str) -> (&str, Self) {
         let name = file_name.to_ascii_lowercase();
         let found = Self::BY_ENDING.iter().find(|(ending, _)| name.ends_with(ending));
-        found.map_or(Self::Bare, |(_, packing)| *packing)
+        found.map_or((file_name, Self::Bare), |(ending, packing)| {
+            (&file_name[..file_name.len() - ending.len()], *packing)
+        })
     }
 }
 

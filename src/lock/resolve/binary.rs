@@ -1,0 +1,410 @@
+//! One binary: its release, its archives, what is said of them, what they are.
+
+use std::collections::BTreeMap;
+
+use super::statements::{ChecksumFiles, Statements};
+use super::{Allowed, Resolved, is_unreachable};
+use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
+use crate::lock::assets::{self, Undecided};
+use crate::lock::expected::{differences, filled, path, spelled};
+use crate::lock::seed;
+use crate::lock::upstream::{Asset, Order, Release, Upstream, Wanted};
+use crate::lock::versions;
+use crate::lock::{Build, Evidence, LockedBinary, signature};
+use crate::project::manifest::{Binary, Origin};
+use crate::project::names::{ArchSpelling, Version};
+use crate::project::values::{Arch, InnerPath, WebUrl};
+
+/// Asks for `wanted`, the release `which` of it. `old` is what the lock holds of it.
+///
+/// # Errors
+/// Everything that stands against it, for each architecture, with the place in the manifest.
+pub fn binary(
+    wanted: &Binary,
+    which: &Wanted,
+    old: Option<&LockedBinary>,
+    allowed: Allowed,
+    upstream: &dyn Upstream,
+) -> Result<Resolved<LockedBinary>, Problems> {
+    let place = wanted.version.as_ref().map_or(&wanted.name.place, |version| &version.place);
+    match ask(wanted, which, old, allowed, upstream) {
+        Ok(resolved) => Ok(resolved),
+        Err(problems) => {
+            let unreachable = problems.iter().find(|problem| is_unreachable(problem));
+            let known = old.filter(|old| differences(wanted, old).is_empty());
+            let known = known.cloned().or_else(|| seed::from_catalog(wanted));
+            // Only where nobody could be asked; what was answered counts.
+            match (unreachable, known) {
+                (Some(why), Some(locked)) if problems.iter().all(is_unreachable) => {
+                    Ok(Resolved { unreachable: Some(why.clone()), ..Resolved::plain(locked) })
+                }
+                _ => Err(problems.each(|problem| problem.or_at(place.clone()))),
+            }
+        }
+    }
+}
+
+fn ask(
+    wanted: &Binary,
+    which: &Wanted,
+    old: Option<&LockedBinary>,
+    allowed: Allowed,
+    upstream: &dyn Upstream,
+) -> Result<Resolved<LockedBinary>, Problems> {
+    let repo = match &wanted.origin {
+        Origin::Catalog(tool) => Some(&tool.repo),
+        Origin::Release { repo, .. } => Some(repo),
+        Origin::Url { .. } => None,
+    };
+    let release = repo.map(|repo| upstream.release(repo, which)).transpose()?;
+    let version = match (&release, which) {
+        (Some(release), _) => Some(match which {
+            // As it was asked for, whatever the tag looks like.
+            Wanted::Version(version) => version.clone(),
+            Wanted::Newest => release.version.clone(),
+        }),
+        (None, Wanted::Version(version)) => Some(version.clone()),
+        (None, Wanted::Newest) => None,
+    };
+    if !allowed.downgrade {
+        forwards(wanted, old, version.as_ref())?;
+    }
+    let mut asking = Asking {
+        wanted,
+        version: version.as_ref(),
+        release: release.as_ref(),
+        old: old.filter(|old| old.version == version),
+        allowed,
+        upstream,
+        files: ChecksumFiles::new(upstream),
+        notes: Vec::new(),
+    };
+    if let (Some(asked), Some(release)) = (repo, &release)
+        && !asked.as_str().eq_ignore_ascii_case(release.repo.as_str())
+    {
+        asking.notes.push(format!("the repository {asked} moved to {}: name that one", release.repo));
+    }
+    if let Some(younger) = release.as_ref().and_then(|release| release.passed_over.as_ref()) {
+        asking.notes.push(format!("{younger} is there, and younger than the minimum age"));
+    }
+    let mut problems = Problems::default();
+    let mut builds = BTreeMap::new();
+    for arch in arches(wanted) {
+        match asking.build(arch) {
+            Ok(build) => {
+                builds.insert(arch, build);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let mut notes = asking.notes;
+    notes.sort_unstable();
+    notes.dedup();
+    let (tool, own) = match &wanted.origin {
+        Origin::Catalog(tool) => (Some(tool), None),
+        Origin::Release { repo, .. } => (None, Some(repo.clone())),
+        Origin::Url { .. } => (None, None),
+    };
+    let locked = LockedBinary {
+        version: version.clone(),
+        repo: own,
+        beside: tool.is_some_and(|tool| tool.beside),
+        apt: tool.map(|tool| tool.apt.clone()).unwrap_or_default(),
+        builds,
+    };
+    let (locked, _) = problems.unless_errors(locked)?;
+    Ok(Resolved { locked, notes, unreachable: None })
+}
+
+/// The architectures that there should be a build for.
+fn arches(wanted: &Binary) -> Vec<Arch> {
+    match &wanted.origin {
+        Origin::Catalog(tool) => tool.builds.iter().map(|(arch, _)| *arch).collect(),
+        Origin::Release { arch, .. } | Origin::Url { arch, .. } => {
+            arch.as_ref().map_or(Arch::ALL.to_vec(), |arch| arch.keys().copied().collect())
+        }
+    }
+}
+
+/// Refuses a version below the locked one, where the manifest does not ask for it.
+fn forwards(
+    wanted: &Binary,
+    old: Option<&LockedBinary>,
+    version: Option<&Version>,
+) -> Result<(), Diagnostic> {
+    let (Some(locked), Some(version)) = (old.and_then(|old| old.version.as_ref()), version) else {
+        return Ok(());
+    };
+    if wanted.version.is_some() || versions::compare(version, locked).is_ge() {
+        return Ok(());
+    }
+    let name = &wanted.name.value;
+    Err(Diagnostic::error(
+        Code::Downgrade,
+        format!("the newest release of `{name}` is {version}, and {locked} is locked"),
+    )
+    .help(format!(
+        "a release may have been withdrawn; ask its publisher why. `--allow-downgrade {name}` goes back to {version}"
+    )))
+}
+
+struct Asking<'a> {
+    wanted: &'a Binary,
+    version: Option<&'a Version>,
+    release: Option<&'a Release>,
+    /// What the lock holds of this very version.
+    old: Option<&'a LockedBinary>,
+    allowed: Allowed,
+    upstream: &'a dyn Upstream,
+    files: ChecksumFiles<'a>,
+    notes: Vec<String>,
+}
+
+/// Where a build's archive is, and what its publisher's API says of it.
+struct Found {
+    url: WebUrl,
+    asset: Option<Asset>,
+}
+
+impl Asking<'_> {
+    fn build(&mut self, arch: Arch) -> Result<Build, Diagnostic> {
+        let found = self.find(arch)?;
+        let archive = format!("{} ({arch}), {}", self.title(), found.url);
+        let mut statements = self.statements(arch, &found)?;
+        let stated = statements.agreed(&archive)?.cloned();
+        let old = self.old.and_then(|old| old.builds.get(&arch)).filter(|_| !self.allowed.republished);
+        if let (Some(old), Some(stated)) = (old, &stated)
+            && old.sha256 != stated.digest
+        {
+            return Err(self.republished(
+                &archive,
+                old,
+                &format!("{} now states {}", stated.by, stated.digest),
+            ));
+        }
+        let binary = path(self.wanted, self.version, arch)
+            .map(|path| path.parse::<InnerPath>())
+            .transpose()
+            .map_err(|error| Diagnostic::error(Code::BadValue, error))?;
+        let order = Order {
+            tool: &self.wanted.name.value,
+            version: self.version,
+            arch,
+            url: &found.url,
+            sha256: stated.as_ref().map(|stated| stated.digest).or(old.map(|old| old.sha256)),
+            stated_by: stated.as_ref().map_or("bake.lock", |stated| stated.by.as_str()),
+            size: found.asset.as_ref().map(|asset| asset.size),
+            binary: binary.as_ref(),
+        };
+        let mut got = self.upstream.archive(&order).map_err(|problem| match old {
+            // Nobody but the lock said what it should be.
+            Some(old) if stated.is_none() && problem.code == Code::ChecksumMismatch => {
+                self.republished(&archive, old, &problem.message)
+            }
+            _ => problem,
+        })?;
+        if let Some(other) = statements.of_another.take().filter(|other| other.digest != got.sha256) {
+            statements.add("the download", Evidence::Computed, got.sha256);
+            statements.all.push(other);
+            statements.agreed(&archive)?;
+        }
+        let signed = self.signed(&found, &archive, &mut got.content)?;
+        self.notes.append(&mut statements.notes);
+        let mut evidence: Vec<_> = statements.evidence().chain([Evidence::Computed]).chain(signed).collect();
+        evidence.sort_unstable();
+        evidence.dedup();
+        Ok(Build {
+            url: found.url,
+            sha256: got.sha256,
+            size: Some(got.size),
+            binary: got.binary,
+            binary_sha256: Some(got.binary_sha256),
+            evidence,
+        })
+    }
+
+    /// The tool and its version, for messages.
+    fn title(&self) -> String {
+        let version = self.version.map(|version| format!(" {version}")).unwrap_or_default();
+        format!("`{}`{version}", self.wanted.name.value)
+    }
+
+    fn republished(&self, archive: &str, old: &Build, what: &str) -> Diagnostic {
+        let name = &self.wanted.name.value;
+        Diagnostic::error(
+            Code::Republished,
+            format!(
+                "{archive} was published anew under the same version: {} is locked, and {what}",
+                old.sha256
+            ),
+        )
+        .help(format!(
+            "do not use it before its publisher told why; `--allow-republished {name}` takes the new one"
+        ))
+    }
+
+    fn find(&self, arch: Arch) -> Result<Found, Diagnostic> {
+        let spelling =
+            |arches: &Option<BTreeMap<Arch, ArchSpelling>>| spelled(arches.as_ref(), arch).to_owned();
+        match (&self.wanted.origin, self.release) {
+            (Origin::Url { url, arch: words }, _) => {
+                let url = filled(url.as_str(), self.version, &spelling(words)).parse();
+                let url = url.map_err(|error: String| Diagnostic::error(Code::BadValue, error))?;
+                Ok(Found { url, asset: None })
+            }
+            (Origin::Catalog(tool), Some(release)) => {
+                let known = tool.builds.iter().find(|(of, _)| *of == arch).map(|(_, asset)| asset);
+                let Some(known) = known else { return Err(self.no_build(arch, release)) };
+                let asset = self.named(&filled(known.name.as_str(), self.version, ""), arch, release)?;
+                // What the catalog knows stays as it knows it, also where the repository moved.
+                let own = self.version.filter(|version| **version == tool.version);
+                let url = own
+                    .and_then(|version| tool.url(known, version).ok())
+                    .unwrap_or_else(|| asset.url.clone());
+                Ok(Found { url, asset: Some(asset) })
+            }
+            (Origin::Release { asset: Some(pattern), arch: words, .. }, Some(release)) => {
+                let asset =
+                    self.named(&filled(pattern.as_str(), self.version, &spelling(words)), arch, release)?;
+                Ok(Found { url: asset.url.clone(), asset: Some(asset) })
+            }
+            (Origin::Release { asset: None, arch: words, .. }, Some(release)) => {
+                let word = words.as_ref().and_then(|words| words.get(&arch)).map(ArchSpelling::as_str);
+                match assets::choose(&release.assets, arch, word) {
+                    Ok(asset) => Ok(Found { url: asset.url.clone(), asset: Some(asset.clone()) }),
+                    Err(Undecided::None) => Err(self.no_build(arch, release)),
+                    Err(Undecided::Several(names)) => Err(Diagnostic::error(
+                        Code::AmbiguousAsset,
+                        format!(
+                            "{} of {} files of {} could be the build for {arch}: {}: {}",
+                            names.len(),
+                            release.assets.len(),
+                            self.title(),
+                            listed(names.iter().map(String::as_str)),
+                            release.page
+                        ),
+                    )
+                    .help("say which: `asset:` with its name, `{version}` and `{arch}` in it")),
+                }
+            }
+            (Origin::Catalog(_) | Origin::Release { .. }, None) => {
+                Err(Diagnostic::error(Code::UpstreamGone, format!("there is no release of {}", self.title())))
+            }
+        }
+    }
+
+    fn named(&self, name: &str, arch: Arch, release: &Release) -> Result<Asset, Diagnostic> {
+        release.assets.iter().find(|asset| asset.name == name).cloned().ok_or_else(|| {
+            Diagnostic::error(
+                Code::NoBuildForArch,
+                format!(
+                    "{} has no file {} for {arch}; it has {}: {}",
+                    self.title(),
+                    quoted(name),
+                    listed(release.assets.iter().map(|asset| asset.name.as_str())),
+                    release.page
+                ),
+            )
+            .help("it may have been renamed or withdrawn; choose another version, or correct `asset:` and `arch:`")
+        })
+    }
+
+    fn no_build(&self, arch: Arch, release: &Release) -> Diagnostic {
+        let words = match arch {
+            Arch::Amd64 => "{amd64: amd64}",
+            Arch::Arm64 => "{arm64: arm64}",
+        };
+        let other = Arch::ALL.into_iter().find(|other| *other != arch).unwrap_or(arch);
+        Diagnostic::error(
+            Code::NoBuildForArch,
+            format!(
+                "{} has no build for {arch} that is known by its name; it has {}: {}",
+                self.title(),
+                listed(release.assets.iter().map(|asset| asset.name.as_str())),
+                release.page
+            ),
+        )
+        .help(format!(
+            "name the file with `asset:` and `arch:`; to do without {arch}, write `arch:` with {other} alone, as in `arch: {}`",
+            words.replace(arch.as_str(), other.as_str())
+        ))
+    }
+
+    fn statements(&mut self, arch: Arch, found: &Found) -> Result<Statements, Diagnostic> {
+        let mut statements = Statements::default();
+        if let Origin::Catalog(tool) = &self.wanted.origin
+            && self.version == Some(&tool.version)
+        {
+            for (_, asset) in tool.builds.iter().filter(|(of, _)| *of == arch) {
+                statements.add("the catalog", Evidence::Seed, asset.sha256);
+            }
+        }
+        if let Some(digest) = found.asset.as_ref().and_then(|asset| asset.digest) {
+            statements.add("the release API", Evidence::ApiDigest, digest);
+        }
+        match (self.release, &found.asset) {
+            (Some(release), Some(asset)) => {
+                self.files.of_release(&release.assets, &asset.name, &mut statements)?
+            }
+            _ => self.files.of_url(&found.url, &mut statements)?,
+        }
+        Ok(statements)
+    }
+
+    /// Holds the archive against a signature, where the manifest has the key; tells of signatures
+    /// that nobody looked at.
+    fn signed(
+        &mut self,
+        found: &Found,
+        archive: &str,
+        content: &mut dyn std::io::Read,
+    ) -> Result<Option<Evidence>, Diagnostic> {
+        let name = found.url.file_name().to_owned();
+        let there: Vec<Asset> = match (self.release, &found.asset) {
+            (Some(release), Some(asset)) => {
+                assets::signatures(&release.assets, &asset.name).into_iter().cloned().collect()
+            }
+            _ => Vec::new(),
+        };
+        let Some(key) = &self.wanted.minisign else {
+            for asset in there {
+                let how = if asset.name.ends_with(".minisig") {
+                    " (`minisign:` with the publisher's key checks it)"
+                } else {
+                    ""
+                };
+                self.notes.push(format!("a signature exists and was not checked: {}{how}", asset.name));
+            }
+            return Ok(None);
+        };
+        let own = format!("{name}.minisig");
+        let url = match self.release {
+            Some(_) => there.iter().find(|asset| asset.name == own).map(|asset| asset.url.clone()),
+            None => format!("{}.minisig", found.url).parse().ok(),
+        };
+        let unsigned = |what: String| {
+            Diagnostic::error(Code::BadSignature, format!("{archive}: {what}"))
+                .help("the manifest's `minisign:` asks for a signature of the archive itself, NAME.minisig; do not use what has none")
+        };
+        let text = url.as_ref().map(|url| self.files.text(url)).transpose()?.flatten();
+        let Some(text) = text else {
+            return Err(unsigned(format!("there is no signature {}", quoted(&own))));
+        };
+        signature::verify(key, text, content)
+            .map_err(|error| unsigned(format!("the signature {}: {error}", quoted(&own))))?;
+        Ok(Some(Evidence::Minisign))
+    }
+}
+
+/// Names for a message; not all of them, where there are many.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 12;
+    let names: Vec<_> = names.collect();
+    let mut text = names.iter().take(MOST).map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => text.push_str("no files"),
+        more if more > MOST => text.push_str(&format!(" and {} more", more - MOST)),
+        _ => {}
+    }
+    text
+}

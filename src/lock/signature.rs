@@ -1,0 +1,55 @@
+//! Minisign signatures (<https://jedisct1.github.io/minisign/>, "Signature format").
+//!
+//! A key is worth something only where it does not come along with what it signs: it stands in the
+//! manifest.
+
+use std::io::{self, Read};
+
+use minisign_verify::{Error as Verdict, PublicKey, Signature};
+
+use crate::project::names::MinisignKey;
+
+/// Why a signature does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The key in the manifest is none.
+    #[error("the manifest's minisign key is not one")]
+    Key,
+    /// The signature file is none.
+    #[error("it is no minisign signature")]
+    Form,
+    /// It was made by another key.
+    #[error("it was made with another key than the manifest's")]
+    AnotherKey,
+    /// An old form, in which the whole content has to be in memory.
+    #[error("it is of minisign's legacy form (made with `-l`), which is not read")]
+    Legacy,
+    /// The content is not what was signed.
+    #[error("it does not fit: the file is not what was signed")]
+    Broken,
+    /// The content could not be read.
+    #[error("what it covers could not be read: {0}")]
+    Unreadable(#[from] io::Error),
+}
+
+/// Holds `content`, read to its end, against a signature by `key`.
+///
+/// # Errors
+/// Where it does not hold, or could not be read.
+pub fn verify(key: &MinisignKey, signature: &str, content: &mut dyn Read) -> Result<(), Error> {
+    let key = PublicKey::from_base64(key.as_str()).map_err(|_| Error::Key)?;
+    let signature = Signature::decode(signature).map_err(|_| Error::Form)?;
+    let mut verifier = key.verify_stream(&signature).map_err(|verdict| match verdict {
+        Verdict::UnexpectedKeyId => Error::AnotherKey,
+        Verdict::UnsupportedLegacyMode => Error::Legacy,
+        _ => Error::Form,
+    })?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match content.read(&mut buffer)? {
+            0 => break,
+            length => verifier.update(&buffer[..length]),
+        }
+    }
+    verifier.finalize().map_err(|_| Error::Broken)
+}

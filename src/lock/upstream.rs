@@ -1,0 +1,108 @@
+//! What resolving needs of the world outside, said by those who can ask for it.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use crate::diagnostics::Diagnostic;
+use crate::digest::Sha256;
+use crate::project::names::{RepoSlug, ToolName, Version};
+use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
+
+/// The publishers of releases and images, as far as a lock is made of what they say.
+///
+/// Whatever fails comes back as a diagnostic with one of the codes of upstream failures, and with
+/// the URL in its message. `upstream-unreachable` means that nobody was asked.
+pub trait Upstream: Sync {
+    /// The release of `repo` that is wanted.
+    fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Diagnostic>;
+
+    /// A small document; none where there is none at that URL.
+    fn document(&self, url: &WebUrl) -> Result<Option<String>, Diagnostic>;
+
+    /// An archive, in the cache, and the executable in it.
+    fn archive(&self, order: &Order<'_>) -> Result<Archive, Diagnostic>;
+
+    /// What the registry says of an image.
+    fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic>;
+}
+
+/// Which release is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The newest that is neither a draft nor a pre-release.
+    Newest,
+    /// This version, of whatever form its tag is.
+    Version(Version),
+}
+
+/// A release and its files.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// Where it was found: another repository than asked for, where that one moved.
+    pub repo: RepoSlug,
+    /// The version that its tag names.
+    pub version: Version,
+    /// Its page, for people.
+    pub page: String,
+    /// A newer release that is too young to be taken.
+    pub passed_over: Option<Version>,
+    /// Its files.
+    pub assets: Vec<Asset>,
+}
+
+/// One file of a release.
+#[derive(Clone, Debug)]
+pub struct Asset {
+    /// Its file name.
+    pub name: String,
+    /// Where it is fetched.
+    pub url: WebUrl,
+    /// Its size in bytes, as the API says it.
+    pub size: u64,
+    /// Its digest, as the API says it.
+    pub digest: Option<Sha256>,
+}
+
+/// An archive to be fetched and looked into.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// The command it is for.
+    pub tool: &'a ToolName,
+    /// Its version, for messages.
+    pub version: Option<&'a Version>,
+    /// The architecture that the executable must be for.
+    pub arch: Arch,
+    /// Where it is.
+    pub url: &'a WebUrl,
+    /// What its publisher says that it is.
+    pub sha256: Option<Sha256>,
+    /// Who says that, in words.
+    pub stated_by: &'a str,
+    /// How large its publisher says that it is, in bytes.
+    pub size: Option<u64>,
+    /// The executable's path in it; none where it must be found.
+    pub binary: Option<&'a InnerPath>,
+}
+
+/// An archive that was fetched.
+pub struct Archive {
+    /// What was computed from its bytes.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The executable's path in it.
+    pub binary: InnerPath,
+    /// The executable's SHA-256.
+    pub binary_sha256: Sha256,
+    /// Its bytes, once more from the start.
+    pub content: Box<dyn Read>,
+}
+
+/// What a registry says of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The digest of its index, or of its manifest where it has but one architecture.
+    pub digest: Sha256,
+    /// The manifest of each architecture.
+    pub platforms: BTreeMap<Arch, Sha256>,
+}

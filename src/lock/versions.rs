@@ -1,0 +1,120 @@
+//! Versions and the tags of releases: which belongs to which, and which is newer.
+
+use std::cmp::Ordering;
+
+use semver::{BuildMetadata, Prerelease};
+
+use crate::project::names::Version;
+
+/// The version that a release's tag names: `1.2.3` of `v1.2.3`, `1.2.3`, `tool-v1.2.3`, `cli/1.2.3`.
+pub fn of_tag(tag: &str) -> Option<Version> {
+    let starts = std::iter::once(0).chain(tag.match_indices(['-', '_', '/', '@']).map(|(at, _)| at + 1));
+    let digits = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    let found = starts.map(|at| &tag[at..]).find_map(|rest| {
+        let bare = rest.strip_prefix(['v', 'V']).unwrap_or(rest);
+        digits(bare).then_some(bare)
+    });
+    found?.parse().ok()
+}
+
+/// Whether it is of the kind that comes before a release: `1.2.3-rc.1`.
+pub fn is_prerelease(version: &Version) -> bool {
+    parsed(version).is_some_and(|version| !version.pre.is_empty())
+}
+
+/// Which of the two is newer, by Semantic Versioning 2.0.0, read leniently: `1.2` is `1.2.0`, `2024.09.1`
+/// is `2024.9.1`, and what stands after a fourth number or in build metadata counts last.
+///
+/// Where one of them is no such version, numbers in them are compared as numbers and the rest as text.
+pub fn compare(a: &Version, b: &Version) -> Ordering {
+    match (parsed(a), parsed(b)) {
+        (Some(one), Some(other)) => one.cmp(&other),
+        _ => pieces(a.as_str()).cmp(&pieces(b.as_str())),
+    }
+}
+
+fn parsed(version: &Version) -> Option<semver::Version> {
+    let (rest, build) = version.as_str().split_once('+').unwrap_or((version.as_str(), ""));
+    let (core, pre) = rest.split_once(['-', '~']).unwrap_or((rest, ""));
+    let mut numbers = core.split('.').map(|number| number.parse::<u64>().ok());
+    let mut next = || numbers.next().unwrap_or(Some(0));
+    let (major, minor, patch) = (next()?, next()?, next()?);
+    let fourth = numbers.next();
+    if numbers.next().is_some() || fourth.is_some_and(|number| number.is_none()) {
+        return None;
+    }
+    let mut build = build.to_owned();
+    if let Some(Some(number)) = fourth {
+        build.insert_str(0, &format!("{number}{}", if build.is_empty() { "" } else { "." }));
+    }
+    Some(semver::Version {
+        major,
+        minor,
+        patch,
+        pre: Prerelease::new(&pre.replace(['_', '~'], "-")).ok()?,
+        build: BuildMetadata::new(&build.replace(['_', '~'], "-")).ok()?,
+    })
+}
+
+/// Runs of digits as numbers, by their length and then their digits; all else as text.
+fn pieces(text: &str) -> Vec<(bool, usize, &str)> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let is_digit = first.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != is_digit).unwrap_or(rest.len());
+        let piece = if is_digit { rest[..end].trim_start_matches('0') } else { &rest[..end] };
+        found.push((is_digit, if is_digit { piece.len() } else { 0 }, piece));
+        rest = &rest[end..];
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ordering, compare, is_prerelease, of_tag};
+
+    fn order(a: &str, b: &str) -> Ordering {
+        compare(&a.parse().expect("a version"), &b.parse().expect("a version"))
+    }
+
+    #[test]
+    fn tags_name_versions() {
+        for (tag, version) in [
+            ("v1.2.3", "1.2.3"),
+            ("1.2.3", "1.2.3"),
+            ("tool-v1.2.3-rc.1", "1.2.3-rc.1"),
+            ("cli/v2.0", "2.0"),
+            ("pkg@4.5.6", "4.5.6"),
+            ("V3", "3"),
+        ] {
+            assert_eq!(of_tag(tag).expect(tag).as_str(), version, "{tag}");
+        }
+        assert_eq!(of_tag("nightly"), None);
+        assert_eq!(of_tag(""), None);
+    }
+
+    #[test]
+    fn newer_is_newer() {
+        for (older, newer) in [
+            ("1.2.3", "1.10.0"),
+            ("1.2.3-rc.1", "1.2.3"),
+            ("1.2", "1.2.1"),
+            ("2024.09.1", "2024.10.0"),
+            ("1.2.3", "1.2.3.1"),
+            ("1.2.3.9", "1.2.3.10"),
+            ("r9", "r10"),
+            ("7zip-23", "7zip-24"),
+        ] {
+            assert_eq!(order(older, newer), Ordering::Less, "{older} {newer}");
+            assert_eq!(order(newer, older), Ordering::Greater, "{older} {newer}");
+        }
+        assert_eq!(order("1.2", "1.2.0"), Ordering::Equal);
+    }
+
+    #[test]
+    fn what_comes_before_a_release_is_known() {
+        assert!(is_prerelease(&"1.2.3-beta".parse().expect("a version")));
+        assert!(!is_prerelease(&"1.2.3".parse().expect("a version")));
+    }
+}

@@ -1,0 +1,87 @@
+//! How often something is tried, and how long is waited in between.
+
+use std::thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::error::Error;
+
+/// The longest pause that a server may ask for. Who wants more is told to the user, who may have
+/// better things to do.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
+
+/// How long a client waits, and how often it tries.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// How often it tries.
+    pub attempts: u32,
+    /// The pause before the second attempt; it doubles from then on.
+    pub first_pause: Duration,
+    /// What the pauses grow to.
+    pub longest_pause: Duration,
+    /// How long nothing may come of an answer.
+    pub stall: Duration,
+    /// How long a connection may take.
+    pub connect: Duration,
+}
+
+impl Default for Patience {
+    /// That of a person at a terminal.
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(8),
+            stall: Duration::from_secs(30),
+            connect: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Patience {
+    pub(super) fn pauses(&self) -> Pauses {
+        Pauses { left: self.attempts.saturating_sub(1), next: self.first_pause, longest: self.longest_pause }
+    }
+}
+
+/// What is left of a share of patience.
+#[derive(Debug)]
+pub struct Pauses {
+    left: u32,
+    next: Duration,
+    longest: Duration,
+}
+
+impl Pauses {
+    /// Waits before the next attempt.
+    ///
+    /// # Errors
+    /// `error` itself, at once, where no other attempt could go better, where there were enough, or
+    /// where the server wants to be left alone for longer than a minute.
+    pub fn wait_after(&mut self, error: Error) -> Result<(), Error> {
+        if self.is_over() || !error.may_pass() {
+            return Err(error);
+        }
+        let asked = match &error {
+            Error::Status { until: Some(until), .. } => {
+                // A time that has passed asks for nothing.
+                Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default()
+            }
+            _ => Duration::ZERO,
+        };
+        if asked > LONGEST_ASKED {
+            return Err(error);
+        }
+        // Somewhere in the upper half, so that many who failed together do not come back together.
+        let own = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.left -= 1;
+        self.next = (self.next * 2).min(self.longest);
+        thread::sleep(own.max(asked));
+        Ok(())
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        self.left == 0
+    }
+}
