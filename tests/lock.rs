@@ -291,37 +291,44 @@ fn the_trust_in_a_checksum_is_told_and_kept() {
 fn a_signature_is_checked_where_the_manifest_names_the_key() {
     let keys = keys();
     let plain = release("tool", "v1.0.0").checksums("checksums.txt", Style::Gnu);
-    let each = ["tool_1.0.0_linux_amd64.tar.gz", "tool_1.0.0_linux_arm64.tar.gz"];
-    let of_each = each.iter().fold(plain.clone(), |release, asset| release.minisig(asset, &keys));
-    for release in [plain.minisig("checksums.txt", &keys), of_each] {
-        let world = project(&format!(", minisign: {}", keys.pk.to_base64()));
-        world.github.publish("owner/tool", release);
-        let said = world.bake(["lock"]).done();
-        assert!(line(&said, "tool").contains("signed"), "{}", said.out);
-        assert!(world.evidence("tool").contains(&Evidence::Minisign));
-    }
+    let world = project(&format!(", minisign: {}", keys.pk.to_base64()));
+    world.github.publish("owner/tool", signed(plain, &keys));
+    let said = world.bake(["lock"]).done();
+    assert!(line(&said, "tool").contains("signed"), "{}", said.out);
+    assert!(world.evidence("tool").contains(&Evidence::Minisign));
+}
+
+/// The release with a signature of each archive.
+fn signed(release: Release, keys: &KeyPair) -> Release {
+    Arch::ALL
+        .iter()
+        .fold(release, |release, arch| release.minisig(&format!("tool_1.0.0_linux_{arch}.tar.gz"), keys))
 }
 
 #[test]
 fn a_signature_that_is_not_the_keys_is_refused() {
     let (ours, theirs) = (keys(), keys());
-    let plain = || release("tool", "v1.0.0").checksums("checksums.txt", Style::Gnu);
-    let changed = {
-        let mut release = plain().minisig("checksums.txt", &ours);
-        release.find("checksums.txt").bytes.push(b'\n');
-        release
-    };
+    let plain = || release("tool", "v1.0.0");
+    let mut changed = signed(plain(), &ours);
+    changed.find("tool_1.0.0_linux_amd64.tar.gz").bytes.push(0);
+    let mut none = signed(plain(), &ours);
+    none.find("tool_1.0.0_linux_arm64.tar.gz.minisig").bytes = b"none".to_vec();
     for (release, why) in [
-        (plain().minisig("checksums.txt", &theirs), "another's signature"),
-        (changed, "a file that changed after it was signed"),
+        (signed(plain(), &theirs), "another's signature"),
+        (changed, "an archive that changed after it was signed"),
+        (none, "what is no signature"),
         (plain(), "no signature"),
+        (plain().checksums("checksums.txt", Style::Gnu).minisig("checksums.txt", &ours), "another file's"),
     ] {
         let world = project(&format!(", minisign: {}", ours.pk.to_base64()));
         world.github.publish("owner/tool", release);
-        let before = world.files();
+        let before = world.project_files();
         let said = world.bake(["lock"]).ended(1);
-        assert!(said.err.contains("tool") && said.err.contains("1.0.0"), "{why}: {}", said.err);
-        assert!(world.project_files().keys().eq(before.keys()), "{why}");
+        let url = world.github.download("owner/tool", "v1.0.0", "tool_1.0.0_linux_");
+        for part in ["tool", "1.0.0", ".minisig", &url] {
+            assert!(said.err.contains(part), "{why}: {part} is not in:\n{}", said.err);
+        }
+        assert!(world.project_files() == before, "{why}");
     }
 }
 

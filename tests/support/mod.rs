@@ -26,6 +26,7 @@ use bake::diagnostics::{Problems, Source, terminal};
 use bake::digest::Sha256;
 use bake::lock::{Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
 use bake::project::catalog::Catalog;
+use bake::project::manifest::Origin;
 use bake::project::values::Arch;
 use bake::project::{Project, manifest, spec};
 
@@ -172,6 +173,10 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
             name.clone(),
             LockedBinary {
                 version: binary.version.as_ref().map(|version| version.value.clone()),
+                repo: match &binary.origin {
+                    Origin::Release { repo, .. } => Some(repo.clone()),
+                    Origin::Catalog(_) | Origin::Url { .. } => None,
+                },
                 beside: false,
                 apt: Vec::new(),
                 builds: by_name.remove(name.as_str()).unwrap_or_default().into_iter().collect(),
