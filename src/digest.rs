@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
-use sha2::{Digest as _, Sha256 as Hasher};
+use sha2::Digest as _;
 
 /// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,7 +18,7 @@ pub struct NotADigest;
 impl Sha256 {
     /// The digest of `bytes`.
     pub fn of(bytes: impl AsRef<[u8]>) -> Self {
-        Self(Hasher::digest(bytes).into())
+        Self(sha2::Sha256::digest(bytes).into())
     }
 
     /// The first `digits` hexadecimal digits, for labels and tags that cannot hold all 64.
@@ -31,6 +31,22 @@ impl Sha256 {
     /// As OCI writes it: `sha256:` and the hexadecimal digits (image-spec, "Digests").
     pub fn oci(&self) -> String {
         format!("sha256:{self}")
+    }
+}
+
+/// A digest in the making, of bytes that come piece by piece.
+#[derive(Clone, Default)]
+pub struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes so far.
+    pub fn finish(self) -> Sha256 {
+        Sha256(self.0.finalize().into())
     }
 }
 
@@ -79,7 +95,7 @@ impl Serialize for Sha256 {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotADigest, Sha256};
+    use super::{Hasher, NotADigest, Sha256};
 
     #[test]
     fn a_known_digest_is_written_as_sha256sum_writes_it() {
@@ -87,6 +103,15 @@ mod tests {
         assert_eq!(Sha256::of("").to_string(), empty);
         assert_eq!(empty.parse(), Ok(Sha256::of("")));
         assert_eq!(Sha256::of("").oci().parse(), Ok(Sha256::of("")));
+    }
+
+    #[test]
+    fn pieces_have_the_digest_of_the_whole() {
+        let mut hasher = Hasher::default();
+        hasher.update(b"a whole ");
+        hasher.update(b"");
+        hasher.update(b"thing");
+        assert_eq!(hasher.finish(), Sha256::of("a whole thing"));
     }
 
     #[test]

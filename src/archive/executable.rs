@@ -1,0 +1,182 @@
+//! Whether a file is an executable that Linux runs on an architecture.
+//!
+//! Only the header is read: 64 bytes of the ELF specification ("ELF Header", gABI chapter 4).
+
+use std::fmt;
+
+use super::looks::Looks;
+use crate::project::values::Arch;
+
+/// How long the header of a 64-bit file is.
+const HEADER: usize = 64;
+
+/// Why a file is not an executable for an architecture. Displayed as `a macOS file`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is not ELF.
+    Other(Looks),
+    /// It ends within its header.
+    Cut,
+    /// It is for a processor of 32 bits.
+    Bits32,
+    /// Its numbers are big-endian.
+    BigEndian,
+    /// It is for another processor.
+    Machine(u16),
+    /// It is for another operating system (`EI_OSABI`).
+    System(u8),
+    /// It is an object file or a core dump: its `e_type`.
+    Type(u16),
+    /// It has no entry point.
+    Library,
+    /// A field that has one right value has another.
+    Header,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Other(looks) => looks.fmt(f),
+            Self::Cut => f.write_str("an ELF file that ends within its header"),
+            Self::Bits32 => f.write_str("a 32-bit ELF file"),
+            Self::BigEndian => f.write_str("a big-endian ELF file"),
+            Self::Machine(machine) => {
+                let known = Arch::ALL.into_iter().find(|arch| machine_of(*arch) == *machine);
+                match known {
+                    Some(arch) => write!(f, "an ELF file for {arch}"),
+                    None => write!(f, "an ELF file for another processor (e_machine {machine})"),
+                }
+            }
+            Self::System(system) => {
+                write!(f, "an ELF file for another operating system (EI_OSABI {system})")
+            }
+            Self::Type(1) => f.write_str("an object file"),
+            Self::Type(4) => f.write_str("a core dump"),
+            Self::Type(other) => write!(f, "an ELF file of unknown type ({other})"),
+            Self::Library => f.write_str("a shared library (it has no entry point)"),
+            Self::Header => f.write_str("an ELF file with a wrong header"),
+        }
+    }
+}
+
+/// `e_machine` (gABI, "Machine").
+const fn machine_of(arch: Arch) -> u16 {
+    match arch {
+        Arch::Amd64 => 62,
+        Arch::Arm64 => 183,
+    }
+}
+
+/// Holds the first bytes of a file (64, or all of a shorter one) to be those of an executable that
+/// Linux runs on `arch`.
+///
+/// A position-independent executable and a shared library are of the same type; what has an entry
+/// point counts as the former.
+///
+/// # Errors
+/// What it is instead.
+pub fn check_executable(head: &[u8], arch: Arch) -> Result<(), Unfit> {
+    const CLASS_64: u8 = 2;
+    const LITTLE_ENDIAN: u8 = 1;
+    const VERSION: u8 = 1;
+    // System V, which nearly all say, and GNU/Linux.
+    const SYSTEMS: [u8; 2] = [0, 3];
+    const EXECUTABLE: u16 = 2;
+    const SHARED: u16 = 3;
+    if !head.starts_with(b"\x7fELF") {
+        return Err(Unfit::Other(Looks::at(head)));
+    }
+    let Some(&header) = head.first_chunk::<HEADER>() else { return Err(Unfit::Cut) };
+    let [_, _, _, _, class, data, version, system, ..] = header;
+    let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+    let (kind, machine, program_headers) = (half(16), half(18), half(56));
+    if data == 2 {
+        return Err(Unfit::BigEndian);
+    }
+    if class == 1 {
+        return Err(Unfit::Bits32);
+    }
+    if (class, data, version) != (CLASS_64, LITTLE_ENDIAN, VERSION) {
+        return Err(Unfit::Header);
+    }
+    if machine != machine_of(arch) {
+        return Err(Unfit::Machine(machine));
+    }
+    if !SYSTEMS.contains(&system) {
+        return Err(Unfit::System(system));
+    }
+    if kind != EXECUTABLE && kind != SHARED {
+        return Err(Unfit::Type(kind));
+    }
+    if header[24..32] == [0; 8] {
+        return Err(Unfit::Library);
+    }
+    if header[20..24] != [1, 0, 0, 0] || program_headers == 0 {
+        return Err(Unfit::Header);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Looks, Unfit, check_executable};
+    use crate::project::values::Arch;
+
+    /// A position-independent executable for amd64.
+    fn header() -> [u8; 64] {
+        let mut header = [0; 64];
+        header[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\0");
+        (header[16], header[18], header[20], header[24], header[56]) = (3, 62, 1, 0x40, 1);
+        header
+    }
+
+    #[test]
+    fn each_field_of_the_header_counts() {
+        assert_eq!(check_executable(&header(), Arch::Amd64), Ok(()));
+        let cases: [(usize, u8, Result<(), Unfit>); 14] = [
+            (4, 1, Err(Unfit::Bits32)),
+            (4, 3, Err(Unfit::Header)),
+            (5, 2, Err(Unfit::BigEndian)),
+            (6, 0, Err(Unfit::Header)),
+            (7, 3, Ok(())),
+            (7, 9, Err(Unfit::System(9))),
+            (16, 2, Ok(())),
+            (16, 1, Err(Unfit::Type(1))),
+            (16, 4, Err(Unfit::Type(4))),
+            (18, 183, Err(Unfit::Machine(183))),
+            (18, 243, Err(Unfit::Machine(243))),
+            (20, 0, Err(Unfit::Header)),
+            (24, 0, Err(Unfit::Library)),
+            (56, 0, Err(Unfit::Header)),
+        ];
+        for (at, byte, expected) in cases {
+            let mut changed = header();
+            changed[at] = byte;
+            assert_eq!(check_executable(&changed, Arch::Amd64), expected, "{byte} at {at}");
+        }
+        assert_eq!(check_executable(&header()[..63], Arch::Amd64), Err(Unfit::Cut));
+        assert_eq!(check_executable(&header(), Arch::Arm64), Err(Unfit::Machine(62)));
+    }
+
+    #[test]
+    fn what_is_no_elf_is_named() {
+        for (head, looks) in [
+            (&b"\xcf\xfa\xed\xfe\x0c\0\0\x01"[..], Looks::MacOs),
+            (b"\xca\xfe\xba\xbe\0\0\0\x02", Looks::MacOs),
+            (b"MZ\x90\0", Looks::Windows),
+            (b"#!/bin/sh\n", Looks::Script),
+            (b"", Looks::Empty),
+        ] {
+            assert_eq!(check_executable(head, Arch::Amd64), Err(Unfit::Other(looks)));
+        }
+    }
+
+    #[test]
+    fn this_test_is_an_executable() {
+        let own = std::env::current_exe().and_then(std::fs::read).expect("this program");
+        let arch = if cfg!(target_arch = "aarch64") { Arch::Arm64 } else { Arch::Amd64 };
+        if cfg!(target_os = "linux") {
+            assert_eq!(check_executable(&own, arch), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Paths of members, and where links lead.
+
+use super::error::Error;
+use crate::project::values::InnerPath;
+
+/// A member's path that stays inside the archive.
+#[derive(Debug)]
+pub(super) struct MemberPath {
+    /// As the archive has it.
+    spelt: Vec<u8>,
+    /// Without `.`, doubled slashes and a slash at the end; empty for the archive's root.
+    plain: Vec<u8>,
+}
+
+impl MemberPath {
+    /// Reads what the archive has.
+    pub(super) fn new(spelt: &[u8]) -> Result<Self, Error> {
+        let bad = |why| Err(Error::BadName { name: lossy(spelt), why });
+        if spelt.is_empty() {
+            return bad("is empty");
+        }
+        // Readers in C end there, others do not.
+        if spelt.contains(&0) {
+            return bad("holds a NUL");
+        }
+        if spelt[0] == b'/' || parts(spelt).any(|part| part == b"..") {
+            return Err(Error::Outside { path: lossy(spelt) });
+        }
+        let plain = parts(spelt).collect::<Vec<_>>().join(&b'/');
+        Ok(Self { spelt: spelt.to_vec(), plain })
+    }
+
+    /// The path by which a member is known, however it is spelt.
+    pub(super) fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+
+    /// For a message.
+    pub(super) fn to_text(&self) -> String {
+        lossy(&self.plain)
+    }
+
+    /// As the archive has it, for a message.
+    pub(super) fn spelt(&self) -> String {
+        lossy(&self.spelt)
+    }
+
+    /// Whether the build finds it by its plain path: it asks tar for the path and for the path
+    /// with `./` before it, and unzip for the path alone.
+    pub(super) fn is_found_plain(&self, in_tar: bool) -> bool {
+        let spelt = &self.spelt[..];
+        spelt == self.plain || in_tar && spelt.strip_prefix(b"./") == Some(&self.plain)
+    }
+
+    /// As a value of the manifest, if it can be one.
+    pub(super) fn to_inner(&self) -> Option<InnerPath> {
+        std::str::from_utf8(&self.plain).ok()?.parse().ok()
+    }
+
+    /// The folders above it, the nearest first, without the root.
+    pub(super) fn folders(&self) -> impl Iterator<Item = &[u8]> {
+        let slashes = self.plain.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/');
+        slashes.map(|(at, _)| &self.plain[..at])
+    }
+
+    /// Where a symbolic link at this path leads in the archive.
+    ///
+    /// `..` may only stand at the start of `target`: behind a name it would go up from wherever
+    /// that name leads, which may be another link.
+    pub(super) fn follow_symlink(&self, target: &[u8]) -> Result<String, Error> {
+        let outside = || Error::LinkOutside { path: self.to_text(), target: lossy(target) };
+        if target.is_empty() || target[0] == b'/' || target.contains(&0) {
+            return Err(outside());
+        }
+        let mut place: Vec<&[u8]> = parts(&self.plain).collect();
+        place.pop();
+        let mut went_down = false;
+        for part in parts(target) {
+            if part != b".." {
+                went_down = true;
+                place.push(part);
+            } else if went_down || place.pop().is_none() {
+                return Err(outside());
+            }
+        }
+        Ok(lossy(&place.join(&b'/')))
+    }
+
+    /// Where a hard link at this path leads: its target is a path from the archive's root.
+    pub(super) fn follow_hard_link(&self, target: &[u8]) -> Result<String, Error> {
+        let outside = |_| Error::LinkOutside { path: self.to_text(), target: lossy(target) };
+        Self::new(target).map(|target| target.to_text()).map_err(outside)
+    }
+}
+
+/// The last part of a path.
+pub(super) fn file_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+pub(super) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, MemberPath};
+
+    fn path(spelt: &str) -> MemberPath {
+        MemberPath::new(spelt.as_bytes()).expect("a path inside")
+    }
+
+    #[test]
+    fn spellings_of_one_path_are_told_to_be_one() {
+        for (spelt, in_tar, in_zip) in [
+            ("a/b", true, true),
+            ("./a/b", true, false),
+            ("././a/b", false, false),
+            ("a//b", false, false),
+            ("a/./b", false, false),
+            ("a/b/", false, false),
+        ] {
+            let path = path(spelt);
+            assert_eq!(path.plain(), b"a/b", "{spelt}");
+            assert_eq!((path.is_found_plain(true), path.is_found_plain(false)), (in_tar, in_zip), "{spelt}");
+        }
+        assert_eq!(path("./").plain(), b"");
+        assert_eq!(path("a/b/c").folders().collect::<Vec<_>>(), [&b"a/b"[..], b"a"]);
+    }
+
+    #[test]
+    fn paths_stay_inside() {
+        for outside in ["/a", "..", "../a", "a/../b", "a/..", "./../a"] {
+            let refused = MemberPath::new(outside.as_bytes());
+            assert!(matches!(refused, Err(Error::Outside { .. })), "{outside}");
+        }
+        for bad in ["", "a\0b"] {
+            assert!(matches!(MemberPath::new(bad.as_bytes()), Err(Error::BadName { .. })), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        let link = path("./a/b/link");
+        for (target, leads_to) in
+            [("x", "a/b/x"), ("../x", "a/x"), ("../../x", "x"), ("./x/", "a/b/x"), ("../..", "")]
+        {
+            assert_eq!(link.follow_symlink(target.as_bytes()).ok().as_deref(), Some(leads_to), "{target}");
+        }
+        for outside in ["", "/x", "../../../x", "x/../y", "../x/..", "a\0b"] {
+            let refused = link.follow_symlink(outside.as_bytes());
+            assert!(matches!(refused, Err(Error::LinkOutside { .. })), "{outside:?}");
+        }
+        assert_eq!(link.follow_hard_link(b"./x").ok().as_deref(), Some("x"));
+        for outside in ["", "/x", "../x", "x/../y"] {
+            let refused = link.follow_hard_link(outside.as_bytes());
+            assert!(matches!(refused, Err(Error::LinkOutside { .. })), "{outside:?}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Which member is the wanted one: told of every member as it passes, it reads the few that could
+//! be, and decides at the end.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::{ErrorKind, Read, Write};
+
+use super::error::{Error, Listed, shown};
+use super::executable::{Unfit, check_executable};
+use super::looks::{HEAD, Looks};
+use super::path::{MemberPath, file_name};
+use super::{Executable, Limits, Wanted};
+use crate::digest::{Hasher, Sha256};
+use crate::project::values::InnerPath;
+
+/// How much is read at once: more is not faster, for it leaves the processor's cache.
+const PIECE: usize = 64 << 10;
+
+/// What a member is, as far as it matters here.
+#[derive(Clone, Copy)]
+pub(super) enum Kind<'a> {
+    File,
+    Folder,
+    /// With its target.
+    Symlink(&'a [u8]),
+    /// With its target.
+    HardLink(&'a [u8]),
+}
+
+/// What is known of a path so far.
+struct Seen {
+    folder: bool,
+    repeated: bool,
+}
+
+/// An executable that was read.
+struct Candidate {
+    path: MemberPath,
+    size: u64,
+    sha256: Sha256,
+}
+
+/// The search for one executable.
+pub(super) struct Search<'a> {
+    wanted: Wanted<'a>,
+    limits: Limits,
+    sink: &'a mut dyn Write,
+    members: usize,
+    /// By the digest of the path: a hundred thousand long paths are too much to keep.
+    seen: HashMap<Sha256, Seen>,
+    found: Vec<Candidate>,
+    /// Files that may be what was meant, for a message.
+    alike: Listed,
+    /// All other files.
+    others: Listed,
+    piece: Vec<u8>,
+}
+
+impl<'a> Search<'a> {
+    /// The bytes of every candidate go to `sink` as well, so that it makes sense for a wanted path
+    /// alone.
+    pub(super) fn new(wanted: Wanted<'a>, limits: Limits, sink: &'a mut dyn Write) -> Self {
+        Self {
+            wanted,
+            limits,
+            sink,
+            members: 0,
+            seen: HashMap::new(),
+            found: Vec::new(),
+            alike: Listed::default(),
+            others: Listed::default(),
+            piece: vec![0; PIECE],
+        }
+    }
+
+    pub(super) const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Takes note of a member. Returns its path where [`Search::file`] is to be given its bytes.
+    pub(super) fn enter(
+        &mut self,
+        spelt: &[u8],
+        kind: Kind<'_>,
+        in_tar: bool,
+    ) -> Result<Option<MemberPath>, Error> {
+        self.members += 1;
+        if self.members > self.limits.members {
+            return Err(Error::TooManyMembers { limit: self.limits.members });
+        }
+        let path = MemberPath::new(spelt)?;
+        let target = match kind {
+            Kind::File | Kind::Folder => None,
+            Kind::Symlink(target) => Some(path.follow_symlink(target)?),
+            Kind::HardLink(target) => Some(path.follow_hard_link(target)?),
+        };
+        let is_wanted = self.wanted.path.is_some_and(|wanted| wanted.as_str().as_bytes() == path.plain());
+        self.place(&path, matches!(kind, Kind::Folder), is_wanted)?;
+        if matches!(kind, Kind::Folder) {
+            return Ok(None);
+        }
+        if !is_wanted && self.wanted.path.is_some() {
+            self.note(&path);
+            return Ok(None);
+        }
+        if let Some(target) = target {
+            if is_wanted {
+                return Err(Error::WantedLink { path: path.to_text(), target });
+            }
+            return Ok(None);
+        }
+        if is_wanted && !path.is_found_plain(in_tar) {
+            return Err(Error::OddlySpelt { path: path.to_text(), spelt: path.spelt() });
+        }
+        Ok(path.is_found_plain(in_tar).then_some(path))
+    }
+
+    /// Holds a path against all that came before it.
+    fn place(&mut self, path: &MemberPath, folder: bool, is_wanted: bool) -> Result<(), Error> {
+        for above in path.folders() {
+            match self.seen.entry(Sha256::of(above)) {
+                Entry::Vacant(free) => {
+                    free.insert(Seen { folder: true, repeated: false });
+                }
+                // The folders above a known folder are known.
+                Entry::Occupied(known) if known.get().folder => break,
+                Entry::Occupied(_) => {
+                    return Err(Error::FolderAndFile { path: String::from_utf8_lossy(above).into_owned() });
+                }
+            }
+        }
+        if path.plain().is_empty() {
+            let why = "is that of the archive itself";
+            return if folder { Ok(()) } else { Err(Error::BadName { name: path.spelt(), why }) };
+        }
+        match self.seen.entry(Sha256::of(path.plain())) {
+            Entry::Vacant(free) => {
+                free.insert(Seen { folder, repeated: false });
+            }
+            Entry::Occupied(known) if known.get().folder != folder => {
+                return Err(Error::FolderAndFile { path: path.to_text() });
+            }
+            Entry::Occupied(_) if is_wanted && !folder => {
+                return Err(Error::Duplicate { path: path.to_text() });
+            }
+            Entry::Occupied(mut known) => known.get_mut().repeated = true,
+        }
+        if self.seen.len() > self.limits.members {
+            return Err(Error::TooManyMembers { limit: self.limits.members });
+        }
+        Ok(())
+    }
+
+    /// Remembers a file that is not the wanted one, for a message.
+    fn note(&mut self, path: &MemberPath) {
+        let wanted = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
+        let alike = file_name(path.plain()) == file_name(wanted.as_bytes());
+        let list = if alike { &mut self.alike } else { &mut self.others };
+        list.push(|| shown(&path.to_text()));
+    }
+
+    /// Looks at a member's bytes, and reads all of them where it is an executable that could be
+    /// the wanted one.
+    pub(super) fn file(&mut self, path: MemberPath, data: &mut dyn Read) -> Result<(), Error> {
+        let head = read_head(data)?;
+        match check_executable(&head, self.wanted.arch) {
+            Ok(()) => self.take(path, &head, data),
+            Err(unfit) if self.wanted.path.is_some() => Err(self.refuse(&path, unfit)),
+            Err(unfit) => {
+                let program = !matches!(
+                    unfit,
+                    Unfit::Other(looks) if !matches!(looks, Looks::MacOs | Looks::Windows | Looks::Script)
+                );
+                if program {
+                    self.alike.push(|| format!("{} is {unfit}", shown(&path.to_text())));
+                } else {
+                    self.others.push(|| shown(&path.to_text()));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads a file that is no archive. It is the wanted one, whatever its name.
+    pub(super) fn lone_file(&mut self, data: &mut dyn Read) -> Result<(), Error> {
+        let name = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
+        let path = MemberPath::new(name.as_bytes())?;
+        let head = read_head(data)?;
+        match check_executable(&head, self.wanted.arch) {
+            Ok(()) => self.take(path, &head, data),
+            Err(unfit) => Err(self.refuse(&path, unfit)),
+        }
+    }
+
+    fn refuse(&self, path: &MemberPath, unfit: Unfit) -> Error {
+        Error::NotExecutable { path: path.to_text(), unfit, arch: self.wanted.arch }
+    }
+
+    /// Hashes a candidate to its end.
+    fn take(&mut self, path: MemberPath, head: &[u8], data: &mut dyn Read) -> Result<(), Error> {
+        let mut hasher = Hasher::default();
+        let mut size = head.len() as u64;
+        hasher.update(head);
+        self.sink.write_all(head).map_err(Error::Write)?;
+        loop {
+            let count = match data.read(&mut self.piece) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::from_reader(error)),
+            };
+            size += count as u64;
+            if size > self.limits.member_bytes {
+                return Err(Error::MemberTooLarge { path: path.to_text(), limit: self.limits.member_bytes });
+            }
+            let piece = &self.piece[..count];
+            hasher.update(piece);
+            self.sink.write_all(piece).map_err(Error::Write)?;
+        }
+        self.found.push(Candidate { path, size, sha256: hasher.finish() });
+        Ok(())
+    }
+
+    /// Decides, once the archive has been read to its end.
+    pub(super) fn finish(mut self) -> Result<Executable, Error> {
+        let chosen = self.choose()?;
+        let again = self.seen.get(&Sha256::of(chosen.path.plain())).is_some_and(|seen| seen.repeated);
+        if again {
+            return Err(Error::Duplicate { path: chosen.path.to_text() });
+        }
+        let unusable = || Error::BadName {
+            name: chosen.path.to_text(),
+            why: "cannot be a path of the manifest: it holds a backslash or a control character, is not UTF-8, or is longer than 255 bytes",
+        };
+        let path = chosen.path.to_inner().ok_or_else(unusable)?;
+        Ok(Executable { path, size: chosen.size, sha256: chosen.sha256 })
+    }
+
+    fn choose(&mut self) -> Result<Candidate, Error> {
+        let mut there = std::mem::take(&mut self.alike);
+        there.append(std::mem::take(&mut self.others));
+        let Some(last) = self.found.pop() else {
+            return Err(match self.wanted.path {
+                Some(path) if self.seen.contains_key(&Sha256::of(path.as_str())) => {
+                    Error::WantedFolder { path: path.to_string() }
+                }
+                Some(path) => Error::Missing { path: path.to_string(), there },
+                None => Error::NoExecutable { arch: self.wanted.arch, there },
+            });
+        };
+        if self.found.iter().all(|other| other.path.plain() == last.path.plain()) {
+            return Ok(last);
+        }
+        self.found.push(last);
+        let name = self.wanted.name.as_bytes();
+        let named = |candidate: &Candidate| file_name(candidate.path.plain()) == name;
+        let mut same_name = self.found.iter().filter(|candidate| named(candidate));
+        let only_one = same_name.next().is_some() && same_name.next().is_none();
+        if only_one && let Some(index) = self.found.iter().position(named) {
+            return Ok(self.found.swap_remove(index));
+        }
+        let mut candidates = Listed::default();
+        self.found.iter().for_each(|candidate| candidates.push(|| shown(&candidate.path.to_text())));
+        Err(Error::Ambiguous { candidates })
+    }
+}
+
+/// As many of the first bytes as are needed to tell what a file is.
+pub(super) fn read_head(data: &mut (impl Read + ?Sized)) -> Result<Vec<u8>, Error> {
+    let mut head = Vec::with_capacity(HEAD);
+    data.take(HEAD as u64).read_to_end(&mut head).map_err(Error::from_reader)?;
+    Ok(head)
+}

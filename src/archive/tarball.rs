@@ -1,0 +1,213 @@
+//! Tar: one walk over the members, and what GNU tar would make of them.
+//!
+//! The crate reads header after header and knows where the next one stands. What a header means is
+//! decided here, for readers disagree about it: extended headers, links with content, members
+//! behind the end. POSIX.1-2024 (pax, "ustar Interchange Format") and GNU tar's manual ("Basic Tar
+//! Format") say what is right; the rest is refused.
+
+use std::io::{self, Read};
+
+use tar::{Archive, Entry, EntryType, Header};
+
+use super::error::Error;
+use super::looks::Looks;
+use super::path::lossy;
+use super::pax::{self, Extended};
+use super::search::{Kind, Search, read_head};
+use super::stream::Stream;
+
+/// Tar is made of blocks of this size.
+const BLOCK: u64 = 512;
+
+/// A long name or an extended header is kept in memory; no real one is as long as this.
+const LONGEST_EXTENSION: u64 = 1 << 20;
+
+/// What the headers before a member's own say of it.
+#[derive(Default)]
+struct Ahead {
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    extended: Option<Extended>,
+}
+
+impl Ahead {
+    fn is_empty(&self) -> bool {
+        self.long_name.is_none() && self.long_link.is_none() && self.extended.is_none()
+    }
+}
+
+/// Tells `search` of every member of the tar archive that comes out of `stream`.
+pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<(), Error> {
+    let head = read_head(&mut stream)?;
+    let found = Looks::at(&head);
+    if !matches!(found, Looks::Tar | Looks::Zeros) {
+        return Err(Error::OtherKind { expected: "a tar archive", found });
+    }
+    let mut archive = Archive::new(Blocks { taken: 0, inner: io::Cursor::new(head).chain(stream) });
+    let outcome = members(&mut archive, search);
+    let mut rest = archive.into_inner();
+    match outcome {
+        Ok(end) => end_of_archive(&mut rest, end),
+        // The crate reports an early end as it reports any other fault.
+        Err(Error::Damaged(_)) if rest.inner.get_ref().1.ended() => Err(Error::CutShort),
+        Err(error) => Err(error),
+    }
+}
+
+/// Counts what was taken out of a reader.
+struct Blocks<R> {
+    taken: u64,
+    inner: R,
+}
+
+impl<R: Read> Read for Blocks<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        self.taken += count as u64;
+        Ok(count)
+    }
+}
+
+/// Goes through the members. Returns where the last one ends.
+fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result<u64, Error> {
+    let mut ahead = Ahead::default();
+    let mut end = 0;
+    for entry in archive.entries().map_err(Error::from_reader)?.raw(true) {
+        let mut entry = entry.map_err(Error::from_reader)?;
+        let size = size(entry.header())?;
+        end = entry.raw_file_position() + size.next_multiple_of(BLOCK);
+        match entry.header().entry_type() {
+            EntryType::GNULongName => set(&mut ahead.long_name, long_name(&mut entry, size)?)?,
+            EntryType::GNULongLink => set(&mut ahead.long_link, long_name(&mut entry, size)?)?,
+            EntryType::XHeader => set(&mut ahead.extended, pax::read(&extension(&mut entry, size)?)?)?,
+            EntryType::XGlobalHeader => {
+                // A commit's id, in practice. What would change every member is refused.
+                if pax::read(&extension(&mut entry, size)?)? != Extended::default() {
+                    return Err(Error::Unsupported("a global header that changes members"));
+                }
+            }
+            _ => member(&mut entry, std::mem::take(&mut ahead), size, search)?,
+        }
+    }
+    if ahead.is_empty() { Ok(end) } else { Err(Error::CutShort) }
+}
+
+/// Tells of one member, `size` bytes long by its own header.
+fn member(
+    entry: &mut Entry<'_, impl Read>,
+    ahead: Ahead,
+    size: u64,
+    search: &mut Search<'_>,
+) -> Result<(), Error> {
+    let extended = ahead.extended.unwrap_or_default();
+    let name = one_of(ahead.long_name, extended.path)?.unwrap_or_else(|| name(entry.header()));
+    let link_name = one_of(ahead.long_link, extended.link_path)?;
+    let target = link_name.unwrap_or_else(|| until_nul(&entry.header().as_old().linkname).to_vec());
+    if extended.size.is_some_and(|other| other != size) {
+        return Err(Error::Damaged("two headers of a member in tar disagree about its size".to_owned()));
+    }
+    let special = |kind| Err(Error::Special { path: lossy(&name), kind });
+    let kind = match entry.header().entry_type() {
+        // Before there was a type for folders.
+        EntryType::Regular if name.ends_with(b"/") => Kind::Folder,
+        EntryType::Regular => Kind::File,
+        EntryType::Directory => Kind::Folder,
+        EntryType::Symlink => Kind::Symlink(&target),
+        EntryType::Link => Kind::HardLink(&target),
+        EntryType::Char | EntryType::Block => return special("a device"),
+        EntryType::Fifo => return special("a named pipe"),
+        EntryType::GNUSparse => return Err(Error::Unsupported("sparse files")),
+        _ => return special("of a kind that not every tar knows"),
+    };
+    // Some readers skip the content that others take for the next header.
+    if size > 0 && !matches!(kind, Kind::File) {
+        return Err(Error::Damaged("a folder or a link in tar has content".to_owned()));
+    }
+    match search.enter(&name, kind, true)? {
+        Some(path) => search.file(path, entry),
+        None => Ok(()),
+    }
+}
+
+/// Holds the rest, behind the last member at `end`, to be what a tar archive ends with: two blocks
+/// of zeros, and more where the writer fills up a tape's record.
+fn end_of_archive(rest: &mut Blocks<impl Read>, end: u64) -> Result<(), Error> {
+    let mut zeros = rest.taken - end;
+    let mut piece = [0; 16 << 10];
+    loop {
+        let count = rest.read(&mut piece).map_err(Error::from_reader)?;
+        if count == 0 {
+            break;
+        }
+        if piece[..count].iter().any(|byte| *byte != 0) {
+            return Err(Error::TrailingBytes);
+        }
+        zeros += count as u64;
+    }
+    if zeros < 2 * BLOCK || !zeros.is_multiple_of(BLOCK) { Err(Error::CutShort) } else { Ok(()) }
+}
+
+/// The size in a header: octal digits, with blanks around them. Sizes that need more than that are
+/// beyond 8 GiB.
+fn size(header: &Header) -> Result<u64, Error> {
+    if header.as_ustar().is_none() && header.as_gnu().is_none() {
+        return Err(Error::Damaged("a header of tar is neither of POSIX nor of GNU".to_owned()));
+    }
+    let field = &header.as_old().size;
+    let text = until_nul(field).trim_ascii();
+    let rest = &field[until_nul(field).len()..];
+    let digits = std::str::from_utf8(text).ok().filter(|_| text.iter().all(u8::is_ascii_digit));
+    let size = digits.and_then(|digits| u64::from_str_radix(digits, 8).ok());
+    size.filter(|_| rest.iter().all(|byte| matches!(byte, 0 | b' ')))
+        .ok_or_else(|| Error::Damaged("a size in tar is no octal number".to_owned()))
+}
+
+/// The name in a member's own header.
+fn name(header: &Header) -> Vec<u8> {
+    let name = until_nul(&header.as_old().name);
+    match header.as_ustar().map(|ustar| until_nul(&ustar.prefix)) {
+        None | Some([]) => name.to_vec(),
+        Some(prefix) => [prefix, b"/", name].concat(),
+    }
+}
+
+/// The whole content of a header that has one.
+fn extension(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, Error> {
+    if size > LONGEST_EXTENSION {
+        return Err(Error::Unsupported("a header of more than 1 MiB"));
+    }
+    let mut content = Vec::new();
+    entry.read_to_end(&mut content).map_err(Error::from_reader)?;
+    if content.len() as u64 == size { Ok(content) } else { Err(Error::CutShort) }
+}
+
+/// A name that is longer than its field. It ends with a NUL, or with the content.
+fn long_name(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, Error> {
+    let mut name = extension(entry, size)?;
+    let length = until_nul(&name).len();
+    if name[length..].iter().any(|byte| *byte != 0) {
+        return Err(Error::Damaged("a long name in tar goes on behind its end".to_owned()));
+    }
+    name.truncate(length);
+    Ok(name)
+}
+
+fn until_nul(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or(field)
+}
+
+/// Readers disagree about which of two counts.
+fn one_of(gnu: Option<Vec<u8>>, pax: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Error> {
+    match (gnu, pax) {
+        (Some(_), Some(_)) => Err(twice()),
+        (gnu, pax) => Ok(gnu.or(pax)),
+    }
+}
+
+fn set<T>(field: &mut Option<T>, value: T) -> Result<(), Error> {
+    if field.replace(value).is_some() { Err(twice()) } else { Ok(()) }
+}
+
+fn twice() -> Error {
+    Error::Damaged("two headers of a member in tar say the same thing".to_owned())
+}

@@ -1,0 +1,187 @@
+//! Zip: members by the central directory, as unzip takes them.
+//!
+//! PKWARE's APPNOTE 6.3.10 is the format. A zip can be read from its start, by the headers before
+//! each member, or from its end, by the directory: where the two disagree, readers do. The crate
+//! holds them against each other and finds members that overlap. What it forgives is asked for
+//! here: bytes before the archive and after it, a directory that is not where it should be.
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+
+use zip::read::{ArchiveOffset, Config};
+use zip::result::ZipError;
+use zip::{CompressionMethod, ExtraField, System, ZipArchive, ZipReadOptions};
+
+use super::error::Error;
+use super::path::lossy;
+use super::search::{Kind, Search};
+use super::stream::{Meter, Metered, expect_magic};
+use crate::project::values::Packing;
+
+/// The directory is kept in memory, a few times over. A member takes some hundred bytes of it.
+const LARGEST_DIRECTORY: u64 = 32 << 20;
+
+/// The flag of a name in UTF-8 (APPNOTE 4.4.4, bit 11).
+const UTF8: u16 = 1 << 11;
+
+/// No path can be longer on Linux, and so no useful target of a link.
+const LONGEST_TARGET: u64 = 4096;
+
+/// Tells `search` of every member of a zip archive.
+pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Result<(), Error> {
+    expect_magic(file, Packing::Zip)?;
+    let members = check_end(file)?;
+    if members > search.limits().members {
+        return Err(Error::TooManyMembers { limit: search.limits().members });
+    }
+    let packed = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
+    let mut meter = Meter::new(packed, search.limits());
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    let mut archive = ZipArchive::with_config(config, BufReader::new(file)).map_err(from_zip)?;
+    if archive.has_duplicate_names() || archive.len() != members {
+        return Err(Error::Damaged("the directory of the zip holds a name twice".to_owned()));
+    }
+    if archive.has_overlapping_entries().map_err(from_zip)? {
+        return Err(Error::Damaged("members of the zip overlap".to_owned()));
+    }
+    for index in 0..archive.len() {
+        member(&mut archive, index, &mut meter, search)?;
+    }
+    Ok(())
+}
+
+fn member<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    index: usize,
+    meter: &mut Meter,
+    search: &mut Search<'_>,
+) -> Result<(), Error> {
+    let entry = archive.by_index_data(index).map_err(from_zip)?;
+    let name = entry.name_raw().to_vec();
+    check_name(&name, entry.flags().as_u16() & UTF8 != 0 || entry.system() == System::Unix)?;
+    let (encrypted, method, size) = (entry.encrypted(), entry.compression(), entry.size());
+    let mut target = Vec::new();
+    let kind = match (file_type(entry.external_attributes()), name.ends_with(b"/")) {
+        (FileType::Folder | FileType::Unknown, true) => Kind::Folder,
+        (FileType::Regular | FileType::Unknown, false) => Kind::File,
+        (FileType::Symlink, false) => {
+            let options = ZipReadOptions::new().enforce_header_consistency(true);
+            let link = archive.by_index_with_options(index, options).map_err(from_zip)?;
+            link.take(LONGEST_TARGET).read_to_end(&mut target).map_err(Error::from_reader)?;
+            Kind::Symlink(&target)
+        }
+        _ => {
+            let kind = "neither a file, nor a folder, nor a link";
+            return Err(Error::Special { path: lossy(&name), kind });
+        }
+    };
+    let Some(path) = search.enter(&name, kind, false)? else { return Ok(()) };
+    if encrypted {
+        return Err(Error::Encrypted { path: path.to_text() });
+    }
+    if method != CompressionMethod::Stored && method != CompressionMethod::Deflated {
+        let method = method.to_string();
+        return Err(Error::Method { path: path.to_text(), method });
+    }
+    let options = ZipReadOptions::new().enforce_header_consistency(true);
+    let file = archive.by_index_with_options(index, options).map_err(from_zip)?;
+    if file.extra_data_fields().any(|field| matches!(field, ExtraField::UnicodePath(_))) {
+        return Err(Error::Unsupported("a second name for a member of the zip"));
+    }
+    let mut data = AsTold { left: size, inner: Metered { inner: file, meter } };
+    search.file(path, &mut data)
+}
+
+/// Holds what comes out against the size that the directory tells.
+struct AsTold<R> {
+    left: u64,
+    inner: R,
+}
+
+impl<R: Read> Read for AsTold<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        let left = self.left.checked_sub(count as u64).filter(|left| count > 0 || *left == 0);
+        let wrong = || Error::Damaged("a member of the zip has not the size that is told".to_owned());
+        self.left = if into.is_empty() { self.left } else { left.ok_or_else(wrong)? };
+        Ok(count)
+    }
+}
+
+/// What the upper half of the attributes says, by the values of `st_mode` (APPNOTE 4.4.15; unzip
+/// trusts them whatever system the archive is from).
+enum FileType {
+    Unknown,
+    Regular,
+    Folder,
+    Symlink,
+    Other,
+}
+
+fn file_type(attributes: u32) -> FileType {
+    match (attributes >> 16) & 0o170_000 {
+        0 => FileType::Unknown,
+        0o100_000 => FileType::Regular,
+        0o040_000 => FileType::Folder,
+        0o120_000 => FileType::Symlink,
+        _ => FileType::Other,
+    }
+}
+
+/// Names are UTF-8: by the flag, or since Unix says nothing else today. unzip translates others.
+fn check_name(name: &[u8], is_utf8: bool) -> Result<(), Error> {
+    let bad = |why| Err(Error::BadName { name: lossy(name), why });
+    if std::str::from_utf8(name).is_err() {
+        return bad("is not UTF-8");
+    }
+    if !name.is_ascii() && !is_utf8 {
+        return bad("is not marked as UTF-8");
+    }
+    if name.contains(&b'\\') {
+        return bad("holds a backslash, which some readers take for a slash");
+    }
+    Ok(())
+}
+
+/// Finds the record that ends every zip, and holds it to be the last thing in the file, right
+/// behind the directory that it tells of. Returns the number of members.
+///
+/// This leaves out zip64, which begins at 65 535 members or 4 GiB.
+fn check_end(file: &mut (impl Read + Seek)) -> Result<usize, Error> {
+    const RECORD: usize = 22;
+    const SIGNATURE: &[u8; 4] = b"PK\x05\x06";
+    let length = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
+    let start = length.saturating_sub((RECORD + usize::from(u16::MAX)) as u64);
+    file.seek(SeekFrom::Start(start)).map_err(Error::Read)?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail).map_err(Error::Read)?;
+    let at = tail.windows(SIGNATURE.len()).rposition(|four| four == SIGNATURE).ok_or(Error::CutShort)?;
+    let record = tail[at..].first_chunk::<RECORD>().ok_or(Error::CutShort)?;
+    let half = |at: usize| u16::from_le_bytes([record[at], record[at + 1]]);
+    let word = |at: usize| u32::from(half(at)) | u32::from(half(at + 2)) << 16;
+    let (members, size, offset, comment) = (half(10), word(12), word(16), half(20));
+    if members == u16::MAX || size == u32::MAX || offset == u32::MAX {
+        return Err(Error::Unsupported("zip64"));
+    }
+    match tail.len().cmp(&(at + RECORD + usize::from(comment))) {
+        std::cmp::Ordering::Less => return Err(Error::CutShort),
+        std::cmp::Ordering::Equal => {}
+        std::cmp::Ordering::Greater => return Err(Error::TrailingBytes),
+    }
+    if (half(4), half(6), half(8)) != (0, 0, members) {
+        return Err(Error::Unsupported("several volumes"));
+    }
+    if u64::from(offset) + u64::from(size) != start + at as u64 {
+        return Err(Error::Damaged("the directory of the zip is not where it should be".to_owned()));
+    }
+    if u64::from(size) > LARGEST_DIRECTORY {
+        return Err(Error::Unsupported("a zip directory of more than 32 MiB"));
+    }
+    Ok(usize::from(members))
+}
+
+fn from_zip(error: ZipError) -> Error {
+    match error {
+        ZipError::Io(error) => Error::from_reader(error),
+        other => Error::Damaged(other.to_string()),
+    }
+}

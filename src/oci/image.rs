@@ -1,0 +1,207 @@
+//! An image as its documents describe it, wherever they are kept.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest};
+
+use super::Error;
+use super::error::told;
+use super::manifest::{
+    Entry, LONGEST_DOCUMENT, Manifest, arch_of_config, digest_of, is_layer, listed, parse,
+};
+use super::verified::Verified;
+use crate::digest::Sha256;
+use crate::project::values::Arch;
+
+/// An image for one architecture.
+#[derive(Debug)]
+pub struct Image {
+    /// What it runs on.
+    pub arch: Arch,
+    /// How it is run, and what its layers are uncompressed.
+    pub config: ImageConfiguration,
+    /// Its layers, the lowest first.
+    pub layers: Vec<Layer>,
+}
+
+/// One layer of an image.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// What is stored: media type, digest, size in bytes.
+    pub descriptor: Descriptor,
+    /// The SHA-256 of the uncompressed layer.
+    pub diff_id: Sha256,
+}
+
+/// Something that images can be read from.
+pub trait Images {
+    /// As the user named it.
+    fn name(&self) -> &str;
+
+    /// The image for `arch`.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be read or believed.
+    fn image(&self, arch: Arch) -> Result<Image, Error>;
+
+    /// The stored bytes of a layer. Its end is an error where they have another digest or length
+    /// than the layer's descriptor says.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, Error>;
+}
+
+/// Where blobs lie under their digests: all but the oldest tarballs.
+pub(super) trait Blobs {
+    /// As the user named it.
+    fn name(&self) -> &str;
+
+    /// An index or a manifest; the bytes are not verified yet.
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error>;
+
+    /// Any other blob; the bytes are not verified yet.
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error>;
+
+    /// How a failure to read what [`Self::blob`] gave is told.
+    fn failed(&self, error: std::io::Error) -> Error;
+}
+
+/// The builds of an index, by architecture, with the nested ones; the first one counts, as for
+/// container runtimes.
+pub(super) fn builds(blobs: &dyn Blobs, index: &ImageIndex) -> Result<BTreeMap<Arch, Descriptor>, Error> {
+    /// More than anybody publishes; each may cost a request.
+    const MOST: usize = 256;
+    let mut found = BTreeMap::new();
+    let mut open: Vec<Descriptor> = index.manifests().iter().rev().cloned().collect();
+    let mut seen = 0;
+    while let Some(descriptor) = open.pop() {
+        seen += 1;
+        if seen > MOST {
+            return Err(not_an_image(blobs, format!("an index of more than {MOST} images")));
+        }
+        match Entry::of(&descriptor) {
+            Entry::Other => {}
+            Entry::Build(arch) => {
+                found.entry(arch).or_insert(descriptor);
+            }
+            Entry::Nested => match read_manifest(blobs, &descriptor)? {
+                Manifest::Index(nested) => open.extend(nested.manifests().iter().rev().cloned()),
+                Manifest::Image(_) => {
+                    return Err(not_an_image(blobs, "an index that calls a manifest an index".to_owned()));
+                }
+            },
+            Entry::Unmarked => {
+                // An artifact without a platform is no image, and no reason to refuse the others.
+                let bytes = read_whole(blobs, &descriptor, true)?;
+                if let Ok((Manifest::Image(manifest), _)) = Manifest::read(&bytes)
+                    && let Some(arch) = arch_of_config(&config(blobs, &manifest)?)
+                {
+                    found.entry(arch).or_insert(descriptor);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The image for `arch` among the builds of an index.
+pub(super) fn build(
+    blobs: &dyn Blobs,
+    arch: Arch,
+    builds: &BTreeMap<Arch, Descriptor>,
+) -> Result<Image, Error> {
+    let Some(descriptor) = builds.get(&arch) else {
+        return Err(Error::NoBuild { image: blobs.name().to_owned(), arch, there: listed(builds) });
+    };
+    match read_manifest(blobs, descriptor)? {
+        Manifest::Image(manifest) => image(blobs, arch, &manifest),
+        Manifest::Index(_) => Err(not_an_image(blobs, "an index that calls an index a manifest".to_owned())),
+    }
+}
+
+/// The stored bytes of a layer, verified.
+pub(super) fn layer<'a>(blobs: &'a dyn Blobs, layer: &Layer) -> Result<Box<dyn Read + 'a>, Error> {
+    Ok(Box::new(verified(blobs, blobs.blob(&layer.descriptor)?, &layer.descriptor)?))
+}
+
+/// The image of a manifest, which must be for `arch`.
+pub(super) fn image(blobs: &dyn Blobs, arch: Arch, manifest: &ImageManifest) -> Result<Image, Error> {
+    let config = config(blobs, manifest)?;
+    let there = arch_of_config(&config);
+    if there != Some(arch) {
+        let there = listed(&there.map(|arch| (arch, ())).into_iter().collect());
+        return Err(Error::NoBuild { image: blobs.name().to_owned(), arch, there });
+    }
+    let layers = layers(&config, manifest.layers()).map_err(|why| not_an_image(blobs, why))?;
+    Ok(Image { arch, config, layers })
+}
+
+/// Brings the layers of a manifest together with what the config says they are uncompressed.
+fn layers(config: &ImageConfiguration, stored: &[Descriptor]) -> Result<Vec<Layer>, String> {
+    let diff_ids = diff_ids(config)?;
+    if diff_ids.len() != stored.len() {
+        return Err(format!("its config knows {} layers, its manifest {}", diff_ids.len(), stored.len()));
+    }
+    let mut layers = Vec::new();
+    for (descriptor, diff_id) in stored.iter().zip(diff_ids) {
+        if !is_layer(descriptor.media_type()) {
+            return Err(format!("it has a layer of the kind {}", told(descriptor.media_type().as_ref())));
+        }
+        digest_of(descriptor)?;
+        layers.push(Layer { descriptor: descriptor.clone(), diff_id });
+    }
+    Ok(layers)
+}
+
+/// The digests of the uncompressed layers (image-spec, "rootfs").
+pub(super) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, String> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| format!("its config names a layer by {}, not by a SHA-256", told(text)))
+    };
+    config.rootfs().diff_ids().iter().map(parse).collect()
+}
+
+/// The config of a manifest.
+pub(super) fn config(blobs: &dyn Blobs, manifest: &ImageManifest) -> Result<ImageConfiguration, Error> {
+    let bytes = read_whole(blobs, manifest.config(), false)?;
+    parse(&bytes).map_err(|why| not_an_image(blobs, format!("its config cannot be read: {why}")))
+}
+
+/// An index or a manifest, verified.
+pub(super) fn read_manifest(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<Manifest, Error> {
+    let bytes = read_whole(blobs, descriptor, true)?;
+    Manifest::read(&bytes).map(|(manifest, _)| manifest).map_err(|why| not_an_image(blobs, why))
+}
+
+/// A whole document, verified.
+fn read_whole(blobs: &dyn Blobs, descriptor: &Descriptor, manifest: bool) -> Result<Vec<u8>, Error> {
+    if descriptor.size() > LONGEST_DOCUMENT {
+        let why = format!("{} is longer than {} MiB", descriptor.digest(), LONGEST_DOCUMENT >> 20);
+        return Err(not_an_image(blobs, why));
+    }
+    let stored = if manifest { blobs.manifest(descriptor)? } else { blobs.blob(descriptor)? };
+    let mut bytes = Vec::new();
+    verified(blobs, stored, descriptor)?.read_to_end(&mut bytes).map_err(|error| failure(blobs, error))?;
+    Ok(bytes)
+}
+
+/// Holds a stream against its descriptor.
+pub(super) fn verified<'a>(
+    blobs: &dyn Blobs,
+    stored: Box<dyn Read + 'a>,
+    descriptor: &Descriptor,
+) -> Result<Verified<Box<dyn Read + 'a>>, Error> {
+    let digest = digest_of(descriptor).map_err(|why| not_an_image(blobs, why))?;
+    Ok(Verified::new(stored, format!("the blob {}", digest.oci()), digest, Some(descriptor.size())))
+}
+
+/// What a verified stream complains about, or the place that it comes from.
+fn failure(blobs: &dyn Blobs, error: std::io::Error) -> Error {
+    Error::of_mismatch(blobs.name(), &error).unwrap_or_else(|| blobs.failed(error))
+}
+
+fn not_an_image(blobs: &dyn Blobs, why: String) -> Error {
+    Error::NotAnImage { image: blobs.name().to_owned(), why }
+}
