@@ -520,14 +520,10 @@ fn an_update_says_what_changes() {
     world.github.publish("owner/tool", new.clone());
     world.bake(["lock"]).done();
     assert_eq!(world.version("tool"), "1.2.3", "only --update looks for newer ones");
-    let before = world.files();
-    let said = world.bake(["lock", "--update", "--check"]).ended(1);
-    assert!(said.out.contains("tool 1.2.3 -> 1.3.0"), "{}", said.out);
-    assert_eq!(world.folder.read("bake.lock").as_bytes(), before[&world.folder.join("bake.lock")]);
     let said = world.bake(["lock", "--update"]).done();
     let [old, new] = [&old, &new].map(|release| Sha256::of(release.bytes(amd64(release))).to_string());
     for part in ["tool 1.2.3 -> 1.3.0", &old[..8], &new[..8]] {
-        assert!(said.out.contains(part), "{part} is not in:\n{}", said.out);
+        assert!(said.err.contains(part), "{part} is not in:\n{}", said.err);
     }
     assert_eq!(world.version("tool"), "1.3.0");
     let said = world.bake(["lock", "--update"]).done();

@@ -254,7 +254,7 @@ fn a_file_of_checksums_that_is_gzipped_on_its_way() {
 fn an_archive_that_is_another_one() {
     let world = world();
     let other = archive("shaky", "2.3.4, but not as it was published", Arch::Amd64);
-    world.github.fault(Host::Objects, "shaky_2.3.4_linux_amd64", Fault::Body(other.clone()));
+    world.github.fault(Host::Objects, ARCHIVES, Fault::Body(other.clone()));
     let said = refused(&world, &archives_url(&world));
     assert!(said.err.contains(&Sha256::of(&other).to_string()), "{}", said.err);
 }
