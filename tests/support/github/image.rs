@@ -16,7 +16,7 @@ pub fn answer(path: &str) -> Answer {
     if path.trim_end_matches('/') == "/v2" {
         return Answer::new(200, "{}").header("content-type", "application/json");
     }
-    let reference = path.strip_prefix("/v2/openclaw/manifests/").unwrap_or_default();
+    let reference = path.split_once("openclaw/manifests/").map_or("", |(_, reference)| reference);
     let manifests = [("amd64", "linux"), ("arm64", "linux"), ("unknown", "unknown")].map(manifest);
     let index = index(&manifests);
     if reference == TAG || reference == Sha256::of(&index).oci() {

@@ -7,6 +7,7 @@
 
 mod image;
 pub mod release;
+pub mod tls;
 pub mod wire;
 
 use std::io::Write;
