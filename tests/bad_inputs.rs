@@ -29,10 +29,12 @@ const ABSENT: &str = ".absent";
 const TOLD: usize = 50;
 
 /// Codes that no stored fixture meets, and why.
-const MET_ELSEWHERE: [(Code, &str); 3] = [
+const MET_ELSEWHERE: [(Code, &str); 5] = [
     (Code::BundleNearLimit, "a warning about a bundle that is rendered all the same"),
     (Code::BundleTooLarge, "takes thousands of binaries, and spec, manifest and lock are right"),
+    (Code::CannotEdit, "about an edit, and the manifest is right"),
     (Code::InputTooLarge, "takes megabytes; made below"),
+    (Code::NotInManifest, "about an edit, and the manifest is right"),
 ];
 
 fn fixtures() -> Vec<PathBuf> {

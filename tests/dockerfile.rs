@@ -527,7 +527,7 @@ fn a_server_that_recovers_is_no_failure() {
     let archive = sample.tools[0].archive("1", Arch::Amd64);
     sample.server.answer("/1/amd64/flat.tar.gz", Answer::of(archive).after_failures(2));
     shop.build(&sample.dockerfile()).done();
-    assert_eq!(sample.server.requests().len(), 3);
+    assert_eq!(sample.server.paths().len(), 3);
     assert_eq!(shop.run(&shop.tag, &[], ["flat"]), "flat 1 amd64\n");
 }
 
@@ -538,24 +538,24 @@ fn downloads_what_changed(builder: Builder) {
         return;
     };
     shop.build(&sample.dockerfile()).done();
-    let mut first = sample.server.requests();
+    let mut first = sample.server.paths();
     first.sort_unstable();
     assert_eq!(first, ["/1/amd64/first", "/1/amd64/second", "/1/amd64/third"]);
 
     sample.publish(|tool| if tool.name == "second" { "2" } else { "1" });
     shop.build(&sample.dockerfile()).done();
-    assert_eq!(sample.server.requests(), ["/2/amd64/second"]);
+    assert_eq!(sample.server.paths(), ["/2/amd64/second"]);
     let all = "first; second; third";
     assert_eq!(shop.run(&shop.tag, &[], ["sh", "-c", all]), "first 1 amd64\nsecond 2 amd64\nthird 1 amd64\n");
 
     shop.build(&sample.dockerfile()).done();
-    assert!(sample.server.requests().is_empty());
+    assert!(sample.server.paths().is_empty());
 
     // The first tool that is unpacked by another program.
     sample.tools.push(tool("zipped", "zipped.zip", "zipped", archives::zip));
     sample.publish(|tool| if tool.name == "second" { "2" } else { "1" });
     shop.build(&sample.dockerfile()).done();
-    assert_eq!(sample.server.requests(), ["/1/amd64/zipped.zip"]);
+    assert_eq!(sample.server.paths(), ["/1/amd64/zipped.zip"]);
 }
 
 #[test]

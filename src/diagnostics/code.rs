@@ -33,6 +33,7 @@ codes! {
     BadValue = "bad-value", "A value that is not of the form asked for.";
     BundleNearLimit = "bundle-near-limit", "The user-data comes near to the limit of one metadata value.";
     BundleTooLarge = "bundle-too-large", "The user-data does not fit into Compute Engine's metadata.";
+    CannotEdit = "cannot-edit", "A manifest that is written in a way in which it is not edited.";
     ChecksumMismatch = "checksum-mismatch", "Bytes are not what somebody states them to be, or two statements disagree.";
     Contradiction = "contradiction", "Two settings that cannot both hold.";
     Downgrade = "downgrade", "The newest release is older than the locked one.";
@@ -45,6 +46,7 @@ codes! {
     MissingKey = "missing-key", "A key that must be there.";
     NoBuildForArch = "no-build-for-arch", "A tool without a build for the chosen architecture.";
     NoInternet = "no-internet", "A VM without a public address, and so without the internet unless there is Cloud NAT.";
+    NotInManifest = "not-in-manifest", "A binary that the manifest does not have.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
     Republished = "republished", "Another archive under a version that was locked.";

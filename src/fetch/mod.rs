@@ -1,1 +1,109 @@
 //! Downloads and the cache: every byte is hashed while it arrives, and again before it is used.
+//!
+//! A download goes into a file of its own in the cache, named by what is wanted and locked while
+//! it is written, and is renamed to its digest once it is whole. Whenever the program is killed,
+//! what is left is such a part; a later run goes on from it where it knows the digest, and starts
+//! anew where it does not. Two runs that want the same take turns, and the second finds it there.
+
+mod cache;
+mod error;
+mod parallel;
+mod partial;
+mod progress;
+mod transfer;
+
+use std::fs::File;
+
+use url::Url;
+
+pub use cache::{Cache, Kept};
+pub use error::Error;
+pub use parallel::in_parallel;
+pub use progress::{Meter, Progress, Silent};
+
+use crate::digest::Sha256;
+use crate::net::{self, Address, Client};
+
+/// What to download.
+#[derive(Clone, Copy, Debug)]
+pub struct Download<'a> {
+    /// From where.
+    pub url: &'a Url,
+    /// Its digest, where that is known before.
+    pub expected: Option<Sha256>,
+    /// Its length in bytes, where that is known before.
+    pub size: Option<u64>,
+    /// The most bytes to accept.
+    pub limit: u64,
+    /// What progress is shown as.
+    pub label: &'a str,
+}
+
+/// A download, whole and in the cache.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its content, to be read from the beginning.
+    pub file: File,
+    /// Whether it was there before.
+    pub from_cache: bool,
+}
+
+/// Brings a download into the cache, unless it is there.
+///
+/// # Errors
+/// Where it cannot be had, is not what was expected, or cannot be kept. Nothing that does not match
+/// stays in the cache.
+pub fn fetch(
+    client: &Client,
+    cache: &Cache,
+    download: &Download<'_>,
+    progress: &dyn Progress,
+) -> Result<Fetched, Error> {
+    let cached = || match &download.expected {
+        Some(expected) => find(cache, expected, download),
+        None => Ok(None),
+    };
+    if let Some(fetched) = cached()? {
+        return Ok(fetched);
+    }
+    let name = match &download.expected {
+        Some(expected) => expected.to_string(),
+        None => format!("url-{}", Sha256::of(download.url.as_str())),
+    };
+    let mut partial = cache.partial(&name)?;
+    // Somebody else may have brought it while this one waited.
+    if let Some(fetched) = cached()? {
+        partial.discard();
+        return Ok(fetched);
+    }
+    match transfer::run(client, download, &mut partial, progress) {
+        Ok(sha256) => {
+            let size = partial.length();
+            let file = cache.keep(partial, &sha256)?;
+            Ok(Fetched { sha256, size, file, from_cache: false })
+        }
+        Err(error) => {
+            // A later run can go on from bytes that it can check, unless they were wrong.
+            let wrong =
+                !matches!(error, Error::Net(ref error) if !matches!(error, net::Error::TooLarge { .. }));
+            if wrong || download.expected.is_none() || partial.length() == 0 {
+                partial.discard();
+            }
+            Err(error)
+        }
+    }
+}
+
+fn find(cache: &Cache, expected: &Sha256, download: &Download<'_>) -> Result<Option<Fetched>, Error> {
+    let Some(file) = cache.get(expected)? else { return Ok(None) };
+    let size = file.metadata().map_err(|error| Error::cache(&cache.path(expected), "read", error))?.len();
+    if let Some(told) = download.size.filter(|told| *told != size) {
+        let url = Address::new(download.url, None);
+        return Err(Error::WrongSize { url, expected: told, found: size });
+    }
+    Ok(Some(Fetched { sha256: *expected, size, file, from_cache: true }))
+}

@@ -48,7 +48,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Timestamp> {
 }
 
 /// A date in any of the three forms of RFC 9110, 5.6.7.
-fn http_date(text: &str) -> Option<Timestamp> {
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     if let Ok(date) = rfc2822::DateTimeParser::new().parse_timestamp(text) {
         return Some(date);
     }

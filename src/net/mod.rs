@@ -24,7 +24,7 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue};
 pub use error::{Address, Error};
 pub use patience::{Patience, Pauses};
 pub use request::{NotAToken, Request, Token};
-pub use response::{ContentRange, Response};
+pub use response::{ContentRange, Response, Validator};
 
 use redirect::{Hops, is_loopback};
 
@@ -147,7 +147,7 @@ impl Client {
                     return Response::new(answer, hops, self.patience.stall);
                 }
                 _ => {
-                    let had_token = request.the_token().is_some() && hops.at_home();
+                    let had_token = request.sent_token().is_some() && hops.at_home();
                     return Err(limits::refusal(&answer, hops.address(), had_token));
                 }
             }
@@ -158,7 +158,7 @@ impl Client {
     fn ask(&self, request: &Request, hops: &Hops) -> Result<blocking::Response, Error> {
         let client = if is_loopback(hops.url()) { self.loopback()? } else { &self.web };
         let mut asking = client.get(hops.url().clone()).headers(request.headers());
-        if let Some(token) = request.the_token().filter(|_| hops.at_home()) {
+        if let Some(token) = request.sent_token().filter(|_| hops.at_home()) {
             asking = asking.header(AUTHORIZATION, token.bearer());
         }
         asking.send().map_err(|error| Error::of_request(&error, hops.address(), self.patience.stall))

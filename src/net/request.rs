@@ -6,6 +6,8 @@ use std::str::FromStr;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE};
 use url::Url;
 
+use super::response::Validator;
+
 /// A request for a document.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -44,12 +46,12 @@ impl Request {
     }
 
     /// Asks for the bytes from `start` on (RFC 9110, 14.2), and for all of them where the document
-    /// is no longer the one that `validator` names, an entity tag or a date (RFC 9110, 13.1.5).
+    /// is no longer the one that `validator` names (RFC 9110, 13.1.5).
     #[must_use]
-    pub fn from_byte(mut self, start: u64, validator: Option<&HeaderValue>) -> Self {
+    pub fn from_byte(mut self, start: u64, validator: Option<&Validator>) -> Self {
         self.headers.insert(RANGE, range(start));
         if let Some(validator) = validator {
-            self.headers.insert(IF_RANGE, validator.clone());
+            self.headers.insert(IF_RANGE, validator.header().clone());
         }
         self.start = Some(start);
         self
@@ -67,7 +69,7 @@ impl Request {
         self.headers.clone()
     }
 
-    pub(super) fn the_token(&self) -> Option<&Token> {
+    pub(super) fn sent_token(&self) -> Option<&Token> {
         self.token.as_ref()
     }
 }

@@ -4,16 +4,21 @@ use std::io::{self, Cursor, Read};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
+use jiff::SignedDuration;
 use reqwest::StatusCode;
 use reqwest::blocking;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 use url::Url;
 
 use super::error::{Address, Error, innermost};
+use super::limits::http_date;
 use super::redirect::Hops;
 
 /// How much is looked at to tell what a compressed body is.
 const HEAD: u64 = 64 * 1024;
+
+/// How old a change must be for its date to name one state of a document.
+const SETTLED: SignedDuration = SignedDuration::from_mins(1);
 
 /// What a gzip file begins with (RFC 1952, 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -29,6 +34,16 @@ pub struct Response {
     length: Option<u64>,
     encoded: bool,
     body: Box<dyn Read + Send>,
+}
+
+/// What names one state of a document to its server.
+#[derive(Clone, Debug)]
+pub struct Validator(HeaderValue);
+
+impl Validator {
+    pub(super) const fn header(&self) -> &HeaderValue {
+        &self.0
+    }
 }
 
 /// Which bytes an answer holds (RFC 9110, 14.4).
@@ -107,14 +122,9 @@ impl Response {
         &self.address
     }
 
-    /// A header of the answer.
-    pub fn header(&self, name: impl TryInto<HeaderName>) -> Option<&str> {
-        self.raw_header(name)?.to_str().ok()
-    }
-
-    /// A header of the answer, to be sent back as it came.
-    pub fn raw_header(&self, name: impl TryInto<HeaderName>) -> Option<&HeaderValue> {
-        self.headers.get(name.try_into().ok()?)
+    /// A header of the answer; the name's case does not count.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
     /// How many bytes the body has, where that is known before it was read.
@@ -125,6 +135,20 @@ impl Response {
     /// Whether the body was compressed for the transfer: then no part of it can be asked for.
     pub const fn was_encoded(&self) -> bool {
         self.encoded
+    }
+
+    /// What names exactly this document to its server, for [`Request::from_byte`]: a strong entity
+    /// tag, or the date of a change that was over when the answer was made (RFC 9110, 8.8.2.2). A
+    /// weak tag may stand for other bytes.
+    ///
+    /// [`Request::from_byte`]: super::Request::from_byte
+    pub fn validator(&self) -> Option<Validator> {
+        if let Some(tag) = self.headers.get(ETAG) {
+            return (!tag.as_bytes().starts_with(b"W/")).then(|| Validator(tag.clone()));
+        }
+        let date = |name| http_date(self.headers.get(name)?.to_str().ok()?);
+        let settled = date(DATE)?.duration_since(date(LAST_MODIFIED)?) >= SETTLED;
+        self.headers.get(LAST_MODIFIED).filter(|_| settled).cloned().map(Validator)
     }
 
     /// Whether it holds a part of the document, and which, as far as its header makes sense.

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod defaults;
+pub mod edit;
 pub mod machine;
 pub mod manifest;
 pub mod names;

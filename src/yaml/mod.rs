@@ -4,6 +4,7 @@
 //! tree into types and notes every error on the way.
 
 pub mod decode;
+pub mod layout;
 
 use std::sync::Arc;
 
@@ -12,6 +13,9 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Location, Options, Spanned};
+
+/// A map and a list that are written in brackets, on one line.
+pub use serde_saphyr::{FlowMap, FlowSeq};
 
 use crate::diagnostics::{Code, Diagnostic, Place, Source, Span};
 

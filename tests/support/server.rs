@@ -1,126 +1,445 @@
-//! An HTTP server on loopback that counts what it is asked for, and fails as it is told to.
+//! An HTTP server on loopback that keeps what it is asked, and fails as it is told to.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
-/// What the server says to a path; to any other it says 404.
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// What the server says to a path.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    body: Vec<u8>,
-    /// The length that the header tells.
-    told: usize,
-    /// How many times it fails with 500 before.
-    failures: u32,
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Arc<[u8]>,
+    /// The length that the header tells; the body's own where none is given.
+    told: Option<usize>,
+    framing: Framing,
+    trouble: Option<(usize, Trouble)>,
+    ranges: Ranges,
+    /// What is said first, and how many times.
+    before: Vec<(u32, Answer)>,
+}
+
+/// How a body says where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    Length,
+    Chunks,
+    /// By the end of the connection.
+    Close,
+}
+
+/// What happens in the middle of a body.
+#[derive(Clone, Debug)]
+enum Trouble {
+    Cut,
+    /// Nothing more, for as long as the client bears it.
+    Stall,
+    Wait(Gate),
+}
+
+/// What becomes of a request for a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ranges {
+    /// The whole is sent, as 200.
+    Ignored,
+    /// The part is sent.
+    Served,
+    /// 206 with the right bytes, and a `Content-Range` that names others.
+    WrongRange,
+    /// 206 without a `Content-Range`.
+    NoRange,
+    /// 206 and a header that says so, with bytes from elsewhere in the document.
+    WrongBytes,
+    /// 416.
+    Refused,
+}
+
+/// Holds answers back until it is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub fn open(&self) {
+        *locked(&self.0.0) = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let open = self.0.1.wait_while(locked(&self.0.0), |open| !*open);
+        drop(open.unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 impl Answer {
+    /// 200 and this body.
     pub fn of(body: impl Into<Vec<u8>>) -> Self {
-        let body = body.into();
-        Self { told: body.len(), body, failures: 0 }
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: body.into().into(),
+            told: None,
+            framing: Framing::Length,
+            trouble: None,
+            ranges: Ranges::Ignored,
+            before: Vec::new(),
+        }
     }
 
-    /// Ends after `length` bytes; the header still tells the whole.
+    /// This status and an empty body.
+    pub fn status(status: u16) -> Self {
+        Self { status, ..Self::of([]) }
+    }
+
+    /// A redirect with this status.
+    pub fn redirect(status: u16, location: impl Into<String>) -> Self {
+        Self::status(status).header("Location", location)
+    }
+
+    /// 200 and a body compressed for the transfer, and said to be.
+    pub fn gzip(body: &[u8]) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(body).expect("memory");
+        Self::of(encoder.finish().expect("memory")).header("Content-Encoding", "gzip")
+    }
+
+    /// Another status.
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// One more header.
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The connection ends after `length` bytes of the body; the header still tells the whole.
     pub fn cut_at(mut self, length: usize) -> Self {
-        self.body.truncate(length);
+        self.trouble = Some((length, Trouble::Cut));
         self
     }
 
-    pub fn after_failures(mut self, failures: u32) -> Self {
-        self.failures = failures;
+    /// Nothing more comes after `length` bytes of the body.
+    pub fn stall_at(mut self, length: usize) -> Self {
+        self.trouble = Some((length, Trouble::Stall));
         self
     }
+
+    /// Waits after `length` bytes of the body until the gate is opened.
+    pub fn wait_at(mut self, length: usize, gate: &Gate) -> Self {
+        self.trouble = Some((length, Trouble::Wait(gate.clone())));
+        self
+    }
+
+    /// The `Content-Length` to tell, right or wrong.
+    pub fn told(mut self, length: usize) -> Self {
+        self.told = Some(length);
+        self
+    }
+
+    /// In chunks, without a `Content-Length`.
+    pub fn chunked(mut self) -> Self {
+        self.framing = Framing::Chunks;
+        self
+    }
+
+    /// Without a length: the end of the connection ends the body.
+    pub fn until_close(mut self) -> Self {
+        self.framing = Framing::Close;
+        self
+    }
+
+    /// With an entity tag, and parts as `ranges` says. Where `If-Range` names another tag, the
+    /// whole is sent.
+    pub fn ranges(mut self, etag: &str, ranges: Ranges) -> Self {
+        self.ranges = ranges;
+        self.header("ETag", etag)
+    }
+
+    /// First says `answer`, `times` times. Said again, it comes after what was said before.
+    pub fn after(mut self, times: u32, answer: Self) -> Self {
+        self.before.push((times, answer));
+        self
+    }
+
+    /// Fails with 500 that many times before.
+    pub fn after_failures(self, failures: u32) -> Self {
+        self.after(failures, Self::status(500))
+    }
+
+    /// What is said now; counts down what comes before.
+    fn next(&mut self) -> Self {
+        match self.before.iter_mut().find(|(left, _)| *left > 0) {
+            Some((left, answer)) => {
+                *left -= 1;
+                answer.clone()
+            }
+            None => self.clone(),
+        }
+    }
+
+    fn own_header(&self, name: &str) -> Option<&str> {
+        find(&self.headers, name)
+    }
+}
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub method: String,
+    /// Path and query, as it was given to [`Server::url`].
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Asked {
+    /// A header's value; the name's case does not count.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        find(&self.headers, name)
+    }
+
+    /// The path without the query.
+    pub fn bare_path(&self) -> &str {
+        self.path.split('?').next().unwrap_or_default()
+    }
+
+    /// A parameter of the query, as it stands there.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let (_, query) = self.path.split_once('?')?;
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|pair| pair.0 == name)
+            .map(|pair| pair.1)
+    }
+
+    /// The first byte of the part that is asked for.
+    fn start(&self) -> Option<usize> {
+        self.header("Range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+    }
+}
+
+fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}
+
+type Handler = dyn Fn(&Asked) -> Option<Answer> + Send + Sync;
+
+struct Shared {
+    /// First part of every path: a builder's cache must not know a URL from an earlier run, in
+    /// which another server had the same port.
+    prefix: String,
+    handler: Box<Handler>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     answers: BTreeMap<String, Answer>,
-    requests: Vec<String>,
+    requests: Vec<Asked>,
     closing: bool,
 }
 
-/// The server, until it is dropped.
+/// The server, until it is dropped. A path that it has no answer for is 404.
 pub struct Server {
     address: SocketAddr,
-    /// First part of every path: a builder's cache must not know a URL from an earlier run, in
-    /// which another server had the same port.
-    prefix: String,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
 }
 
 impl Server {
     pub fn start() -> Self {
+        Self::with(|_| None)
+    }
+
+    /// One that asks `handler` for what it was given no [`answer`](Self::answer).
+    pub fn with(handler: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let now = SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970");
-        let server = Self { address, prefix: format!("/{}", now.as_nanos()), state: Arc::default() };
-        let (state, prefix) = (Arc::clone(&server.state), server.prefix.clone());
+        let prefix = format!("/{}", now.as_nanos());
+        let shared = Arc::new(Shared { prefix, handler: Box::new(handler), state: Mutex::default() });
+        let server = Self { address, shared: Arc::clone(&shared) };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                if locked(&state).closing {
+                if locked(&shared.state).closing {
                     break;
                 }
-                let (state, prefix) = (Arc::clone(&state), prefix.clone());
+                let shared = Arc::clone(&shared);
                 // A client that hangs up early is no failure of the server's.
-                thread::spawn(move || serve(&stream, &state, &prefix).unwrap_or_default());
+                thread::spawn(move || serve(&stream, &shared).unwrap_or_default());
             }
         });
         server
     }
 
+    /// The URL of a path, by the address.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{}{path}", self.address, self.prefix)
+        format!("http://{}{}{path}", self.address, self.shared.prefix)
+    }
+
+    /// The same under the machine's name: another origin.
+    pub fn named_url(&self, path: &str) -> String {
+        format!("http://localhost:{}{}{path}", self.address.port(), self.shared.prefix)
     }
 
     pub fn answer(&self, path: &str, answer: Answer) {
-        locked(&self.state).answers.insert(path.to_owned(), answer);
+        locked(&self.shared.state).answers.insert(path.to_owned(), answer);
     }
 
     pub fn remove(&self, path: &str) {
-        locked(&self.state).answers.remove(path).expect("a path that is served");
+        locked(&self.shared.state).answers.remove(path).expect("a path that is served");
     }
 
-    /// The paths that were asked for since the last call, in order.
-    pub fn requests(&self) -> Vec<String> {
-        std::mem::take(&mut locked(&self.state).requests)
+    /// What was asked since the last call, in order.
+    pub fn requests(&self) -> Vec<Asked> {
+        std::mem::take(&mut locked(&self.shared.state).requests)
+    }
+
+    /// The paths of the same.
+    pub fn paths(&self) -> Vec<String> {
+        self.requests().into_iter().map(|asked| asked.path).collect()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        locked(&self.state).closing = true;
+        locked(&self.shared.state).closing = true;
         // Wakes the listener, which then sees that it is over.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(mut stream: &TcpStream, state: &Mutex<State>, prefix: &str) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
-    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-    let path = request.split(' ').nth(1).unwrap_or_default();
-    let path = path.strip_prefix(prefix).unwrap_or(path);
-    let answer = {
-        let mut state = locked(state);
-        state.requests.push(path.to_owned());
-        state.answers.get_mut(path).map(|answer| {
-            let now = answer.clone();
-            answer.failures = answer.failures.saturating_sub(1);
-            now
-        })
+/// Answers one request after another until the connection ends.
+fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::new(stream);
+    while let Some(asked) = read_request(&mut reader, &shared.prefix)? {
+        let answer = {
+            let mut state = locked(&shared.state);
+            if state.closing {
+                return Ok(());
+            }
+            state.requests.push(asked.clone());
+            state.answers.get_mut(&asked.path).map(Answer::next)
+        };
+        let answer = answer.or_else(|| (shared.handler)(&asked)).unwrap_or_else(|| Answer::status(404));
+        if !send(stream, &asked, &answer)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn read_request(reader: &mut impl BufRead, prefix: &str) -> io::Result<Option<Asked>> {
+    let mut lines = reader.lines();
+    let Some(line) = lines.next().transpose()? else { return Ok(None) };
+    let mut words = line.split(' ');
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut headers = Vec::new();
+    for line in lines {
+        let line = line?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.push((name.to_owned(), value.trim().to_owned()));
+    }
+    let path = path.strip_prefix(prefix).unwrap_or(path).to_owned();
+    Ok(Some(Asked { method: method.to_owned(), path, headers }))
+}
+
+/// Sends an answer; whether the connection can be used on.
+fn send(mut stream: &TcpStream, asked: &Asked, answer: &Answer) -> io::Result<bool> {
+    let Part { status, headers, body } = part(asked, answer);
+    let told = answer.told.unwrap_or(body.len());
+    let closing = told != body.len()
+        || answer.framing == Framing::Close
+        || matches!(answer.trouble, Some((_, Trouble::Cut | Trouble::Stall)))
+        || asked.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    let mut head = Vec::new();
+    write!(head, "HTTP/1.1 {status} Status\r\n")?;
+    for (name, value) in answer.headers.iter().chain(&headers) {
+        write!(head, "{name}: {value}\r\n")?;
+    }
+    match answer.framing {
+        Framing::Length => write!(head, "Content-Length: {told}\r\n")?,
+        Framing::Chunks => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::Close => {}
+    }
+    if closing {
+        head.extend_from_slice(b"Connection: close\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    stream.write_all(&head)?;
+    if asked.method == "HEAD" {
+        return Ok(!closing);
+    }
+    let chunks = answer.framing == Framing::Chunks;
+    let piece = |bytes: &[u8]| match (chunks, bytes.is_empty()) {
+        (_, true) => Ok(()),
+        (false, _) => { stream }.write_all(bytes),
+        (true, _) => {
+            write!({ stream }, "{:x}\r\n", bytes.len())?;
+            { stream }.write_all(bytes)?;
+            { stream }.write_all(b"\r\n")
+        }
     };
-    let (status, told, body) = match answer {
-        None => ("404 Not Found", 0, Vec::new()),
-        Some(Answer { failures: 1.., .. }) => ("500 Internal Server Error", 0, Vec::new()),
-        Some(Answer { body, told, .. }) => ("200 OK", told, body),
+    match &answer.trouble {
+        None => piece(body)?,
+        Some((at, trouble)) => {
+            let (first, rest) = body.split_at((*at).min(body.len()));
+            piece(first)?;
+            match trouble {
+                Trouble::Cut => return Ok(false),
+                // Ends when the client hangs up.
+                Trouble::Stall => return stream.read_to_end(&mut Vec::new()).map(|_| false),
+                Trouble::Wait(gate) => {
+                    gate.wait();
+                    piece(rest)?;
+                }
+            }
+        }
+    }
+    if chunks {
+        stream.write_all(b"0\r\n\r\n")?;
+    }
+    Ok(!closing)
+}
+
+/// What is sent of an answer's body, and what is said of it.
+struct Part<'a> {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: &'a [u8],
+}
+
+fn part<'a>(asked: &Asked, answer: &'a Answer) -> Part<'a> {
+    let body = &*answer.body;
+    let whole = Part { status: answer.status, headers: Vec::new(), body };
+    let same = asked.header("If-Range").is_none_or(|tag| answer.own_header("ETag") == Some(tag));
+    let (Some(start), true) = (asked.start(), same && answer.ranges != Ranges::Ignored) else {
+        return whole;
     };
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {told}\r\nConnection: close\r\n\r\n")?;
-    stream.write_all(&body)
+    if start >= body.len() || answer.ranges == Ranges::Refused {
+        let headers = vec![("Content-Range".to_owned(), format!("bytes */{}", body.len()))];
+        return Part { status: 416, headers, body: &[] };
+    }
+    let range = |first: usize| {
+        let (last, total) = (body.len() - 1, body.len());
+        vec![("Content-Range".to_owned(), format!("bytes {first}-{last}/{total}"))]
+    };
+    match answer.ranges {
+        Ranges::WrongRange => Part { status: 206, headers: range(start - 1), body: &body[start..] },
+        Ranges::NoRange => Part { status: 206, headers: Vec::new(), body: &body[start..] },
+        Ranges::WrongBytes => Part { status: 206, headers: range(start), body: &body[..body.len() - start] },
+        _ => Part { status: 206, headers: range(start), body: &body[start..] },
+    }
 }

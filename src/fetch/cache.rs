@@ -1,0 +1,156 @@
+//! The cache: files by their digest.
+//!
+//! ```text
+//! sha256/ab/ab12…   whole files, none of them trusted: each is hashed whenever it is asked for
+//! partial/…         downloads on their way
+//! ```
+//!
+//! Files have the permissions that the user's umask gives to any new file, less those to write: a
+//! download carries no token, so that what is here is public, and users of one machine may want to
+//! share it. A run trusts none of the others, since it hashes what it is handed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::error::Error;
+use super::partial::{self, BUFFER, Partial};
+use crate::digest::{Hasher, Sha256};
+
+/// How long a part of a download is kept that nobody goes on with.
+const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A folder of files by their digest, which several programs may use at once.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+/// What the cache has under a digest.
+#[derive(Debug)]
+pub enum Kept {
+    /// Nothing.
+    Nothing,
+    /// The right file, to be read from the beginning.
+    Sound(File),
+    /// Something else: a torn or altered file, or no file at all.
+    Altered,
+}
+
+impl Cache {
+    /// The cache in `folder`, which is made where it is missing. Downloads that were given up
+    /// a week ago go.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made, or is none.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let this = Self { folder: folder.to_owned() };
+        for folder in [this.blobs(), this.partials()] {
+            fs::create_dir_all(&folder).map_err(|error| Error::cache(&folder, "make a folder", error))?;
+        }
+        this.sweep();
+        Ok(this)
+    }
+
+    /// The file with this digest, if it is there. What is there and does not match is removed.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or cannot be removed.
+    pub fn get(&self, digest: &Sha256) -> Result<Option<File>, Error> {
+        match self.look(digest)? {
+            Kept::Nothing => Ok(None),
+            Kept::Sound(file) => Ok(Some(file)),
+            Kept::Altered => {
+                let path = self.path(digest);
+                partial::remove(&path).map_err(|error| Error::cache(&path, "remove a wrong file", error))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// What is there under a digest, hashed and left alone.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn look(&self, digest: &Sha256) -> Result<Kept, Error> {
+        let path = self.path(digest);
+        let failed = |error| Error::cache(&path, "read", error);
+        // Neither through a link nor waiting for the other end of a pipe.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::Nothing),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::LOOP | Errno::NXIO) => return Ok(Kept::Altered),
+                _ => return Err(failed(error)),
+            },
+        };
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Ok(Kept::Altered);
+        }
+        let found = hash(&mut file).map_err(failed)?;
+        Ok(if found == *digest { Kept::Sound(file) } else { Kept::Altered })
+    }
+
+    /// Whether something is there under a digest; what it is, only [`look`](Self::look) tells.
+    pub fn has(&self, digest: &Sha256) -> bool {
+        fs::symlink_metadata(self.path(digest)).is_ok()
+    }
+
+    /// Where the file with this digest is, or would be.
+    pub fn path(&self, digest: &Sha256) -> PathBuf {
+        self.blobs().join(digest.short(2)).join(digest.to_string())
+    }
+
+    /// A download on its way under this name; waits while another run has it.
+    pub(super) fn partial(&self, name: &str) -> Result<Partial, Error> {
+        Partial::open(&self.partials().join(name))
+    }
+
+    /// Takes a finished download in.
+    pub(super) fn keep(&self, partial: Partial, digest: &Sha256) -> Result<File, Error> {
+        let path = self.path(digest);
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder).map_err(|error| Error::cache(folder, "make a folder", error))?;
+        partial.rename(&path)
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.folder.join("sha256")
+    }
+
+    fn partials(&self) -> PathBuf {
+        self.folder.join("partial")
+    }
+
+    /// Where that is not possible, it only costs room.
+    fn sweep(&self) {
+        let old = SystemTime::now() - PARTIAL_AGE;
+        for entry in fs::read_dir(self.partials()).into_iter().flatten().flatten() {
+            if entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|modified| modified < old)
+            {
+                partial::remove_if_idle(&entry.path());
+            }
+        }
+    }
+}
+
+/// The digest of a file, which is rewound.
+fn hash(file: &mut File) -> io::Result<Sha256> {
+    let (mut hasher, mut buffer) = (Hasher::default(), vec![0; BUFFER]);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    file.rewind()?;
+    Ok(hasher.finish())
+}

@@ -1,0 +1,33 @@
+//! How far downloads are, for whoever wants to show it.
+
+/// Shows downloads.
+pub trait Progress: Sync {
+    /// A download begins; `total` is its length in bytes, where the server tells it.
+    fn started(&self, label: &str, total: Option<u64>) -> Box<dyn Meter>;
+}
+
+/// Shows one download, until it is dropped.
+pub trait Meter {
+    /// That many bytes have come.
+    fn advance(&mut self, bytes: u64);
+
+    /// It goes on from that byte: forward with what an earlier run left, or back where it must
+    /// begin anew.
+    fn restart_at(&mut self, byte: u64);
+}
+
+/// Shows nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn started(&self, _: &str, _: Option<u64>) -> Box<dyn Meter> {
+        Box::new(Self)
+    }
+}
+
+impl Meter for Silent {
+    fn advance(&mut self, _: u64) {}
+
+    fn restart_at(&mut self, _: u64) {}
+}

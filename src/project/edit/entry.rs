@@ -1,0 +1,122 @@
+//! What is added to a manifest, and the ways to write it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::project::names::{ArchSpelling, AssetPattern, RepoSlug, SkillName, ToolName, Version};
+use crate::project::values::{Arch, InnerPath, WebUrl};
+use crate::yaml::{self, FlowMap, FlowSeq};
+
+/// One entry of the manifest, to be written.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The binary's command.
+    pub name: ToolName,
+    /// Its version; none where any locked one will do.
+    pub version: Option<Version>,
+    /// Where it comes from; none for a tool of the catalog.
+    pub source: Option<EntrySource>,
+    /// The executable's path in the archive, where it is not the name.
+    pub binary: Option<InnerPath>,
+    /// The OpenClaw skills it serves.
+    pub skills: Vec<SkillName>,
+}
+
+/// Where a tool that the catalog does not know comes from.
+#[derive(Clone, Debug)]
+pub enum EntrySource {
+    /// Releases of a GitHub repository.
+    Repo {
+        /// The repository.
+        repo: RepoSlug,
+        /// The release asset's name, where more than one could be meant.
+        asset: Option<AssetPattern>,
+        /// How the publisher spells each architecture, where it has to be said.
+        arch: Option<BTreeMap<Arch, ArchSpelling>>,
+    },
+    /// A file at a URL.
+    Url {
+        /// The URL, with `{version}` and `{arch}`.
+        url: WebUrl,
+        /// How the publisher spells each architecture, where it has to be said.
+        arch: Option<BTreeMap<Arch, ArchSpelling>>,
+    },
+}
+
+/// The long form, in the order in which people write it.
+#[derive(Serialize)]
+struct Long<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repo: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asset: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arch: Option<FlowMap<&'a BTreeMap<Arch, ArchSpelling>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binary: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skills: Option<FlowSeq<&'a [SkillName]>>,
+}
+
+impl Entry {
+    fn long(&self) -> Long<'_> {
+        let (repo, url, asset, arch) = match &self.source {
+            None => (None, None, None, None),
+            Some(EntrySource::Repo { repo, asset, arch }) => {
+                (Some(repo), None, asset.as_ref(), arch.as_ref())
+            }
+            Some(EntrySource::Url { url, arch }) => (None, Some(url), None, arch.as_ref()),
+        };
+        Long {
+            name: self.name.as_str(),
+            repo: repo.map(RepoSlug::as_str),
+            url: url.map(WebUrl::as_str),
+            version: self.version.as_ref().map(Version::as_str),
+            asset: asset.map(AssetPattern::as_str),
+            arch: arch.map(FlowMap),
+            binary: self.binary.as_ref().map(InnerPath::as_str),
+            skills: (!self.skills.is_empty()).then_some(FlowSeq(&self.skills)),
+        }
+    }
+
+    /// Whether the name alone says everything.
+    fn is_short(&self) -> bool {
+        self.version.is_none() && self.needs_no_lines()
+    }
+
+    /// Whether it fits on a line.
+    fn needs_no_lines(&self) -> bool {
+        self.source.is_none() && self.binary.is_none() && self.skills.is_empty()
+    }
+
+    /// Its lines in a list without brackets, with the dash and without indentation.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let text = if self.needs_no_lines() { self.in_brackets(false) } else { written(&self.long()) };
+        let lines = text.lines().enumerate();
+        lines.map(|(index, line)| format!("{}{line}", if index == 0 { "- " } else { "  " })).collect()
+    }
+
+    /// It as it stands in a list in brackets, on one line; with every text in double quotes where
+    /// the document is `json`.
+    pub(super) fn in_brackets(&self, json: bool) -> String {
+        match (json, self.is_short()) {
+            (true, true) => serde_json::Value::from(self.name.as_str()).to_string(),
+            (true, false) => serde_json::to_string(&self.long()).unwrap_or_default(),
+            (false, true) => written(&self.name.as_str()),
+            (false, false) => written(&FlowMap(self.long())),
+        }
+    }
+}
+
+/// `value` in YAML, without a line break at its end.
+pub(super) fn written<T: Serialize>(value: &T) -> String {
+    // Texts and structs of texts can all be written; were one not, the edit would not be what was
+    // asked for, and be refused.
+    yaml::to_string(value).unwrap_or_default().trim_end().to_owned()
+}
