@@ -80,7 +80,13 @@ fn what_the_catalog_states_is_held_against_the_release() {
     }
     let before = folder.read("bake.lock");
     let refused = said(command(&folder, &upstream).arg("lock")).ended(1);
-    for part in ["gog", "0.37.0", "the catalog", "API", "https://github.com/openclaw/gogcli/releases/download/v0.37.0/"] {
+    for part in [
+        "gog",
+        "0.37.0",
+        "the catalog",
+        "API",
+        "https://github.com/openclaw/gogcli/releases/download/v0.37.0/",
+    ] {
         assert!(refused.err.contains(part), "{part} is not in:\n{}", refused.err);
     }
     assert_eq!(folder.read("bake.lock"), before);
@@ -93,7 +99,8 @@ fn a_certificate_of_nobody_known_is_refused() {
     publish(&upstream, "99.0.0");
     let other = Proxied::start().expect("as above").authority();
     let before = folder.read("bake.lock");
-    let refused = said(command(&folder, &upstream).env("SSL_CERT_FILE", other).args(["lock", "--update"])).ended(1);
+    let refused =
+        said(command(&folder, &upstream).env("SSL_CERT_FILE", other).args(["lock", "--update"])).ended(1);
     assert!(refused.err.contains("certificate"), "{}", refused.err);
     assert!(upstream.github.requests().is_empty());
     assert_eq!(folder.read("bake.lock"), before);
