@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::project::names::{ArchSpelling, AssetPattern, MinisignKey, SkillName, ToolName, Version};
+use crate::project::values::{Arch, InnerPath, WebUrl};
+
 /// Bakes an OpenClaw Gateway for Google Compute Engine: locked binaries, reproducible user-data,
 /// no SSH set-up.
 #[derive(Debug, Parser)]
@@ -61,8 +64,18 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Lock what spec and manifest ask for, as far as the catalog states its checksums
+    /// Add binaries to the manifest, and lock them
+    Add(Add),
+    /// Remove binaries from manifest and lock
+    Remove {
+        /// Their names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<ToolName>,
+    },
+    /// Lock what spec and manifest ask for: every version, URL and checksum
     Lock(Lock),
+    /// Fill the cache with every locked archive, verified
+    Fetch,
     /// Write the bundle: user-data, Dockerfile, compose file, checksums and gcloud commands
     Render(Render),
     /// Print the JSON Schema of a file, for editors
@@ -86,17 +99,79 @@ impl Command {
             Self::Check { json } | Self::Catalog { json } => *json,
             Self::Lock(options) => options.json,
             Self::Render(options) => options.json,
-            Self::Init { .. } | Self::Schema { .. } | Self::Completions { .. } | Self::Man => false,
+            Self::Init { .. }
+            | Self::Add(_)
+            | Self::Remove { .. }
+            | Self::Fetch
+            | Self::Schema { .. }
+            | Self::Completions { .. }
+            | Self::Man => false,
         }
     }
+}
+
+/// Options of `add`.
+#[derive(Args, Debug)]
+pub struct Add {
+    /// A tool of the catalog, or a GitHub repository: NAME, NAME@VERSION, OWNER/REPO, OWNER/REPO@VERSION
+    #[arg(value_name = "NAME|OWNER/REPO", required_unless_present = "url")]
+    pub tools: Vec<String>,
+    /// Add a binary by the URL of its archive, which may hold {version} and {arch}
+    #[arg(long, conflicts_with = "tools")]
+    pub url: Option<WebUrl>,
+    /// The command to install it as
+    #[arg(long)]
+    pub name: Option<ToolName>,
+    /// The version that stands for {version}, with --url
+    #[arg(long, value_name = "VERSION", requires = "url")]
+    pub tool_version: Option<Version>,
+    /// The release's file, with {version} and {arch}, where its name does not say enough
+    #[arg(long, value_name = "PATTERN")]
+    pub asset: Option<AssetPattern>,
+    /// How the publisher spells an architecture, as in amd64=x86_64; one that is left out has no build
+    #[arg(long, value_name = "ARCH=WORD", value_parser = spelling)]
+    pub arch: Vec<(Arch, ArchSpelling)>,
+    /// The executable's path in the archive, where it is not the only one
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<InnerPath>,
+    /// The publisher's minisign key; a signature by it must then cover the archive
+    #[arg(long, value_name = "KEY")]
+    pub minisign: Option<MinisignKey>,
+    /// An OpenClaw skill that it serves
+    #[arg(long = "skill", value_name = "SKILL")]
+    pub skills: Vec<SkillName>,
+    /// Take releases only that are at least so many days old
+    #[arg(long, value_name = "DAYS", default_value_t = 0)]
+    pub min_age: u16,
+}
+
+fn spelling(text: &str) -> Result<(Arch, ArchSpelling), String> {
+    let (arch, word) = text.split_once('=').ok_or("write ARCH=WORD, as in amd64=x86_64")?;
+    let known = Arch::ALL.into_iter().find(|known| known.as_str() == arch);
+    Ok((known.ok_or("the architectures are amd64 and arm64")?, word.parse()?))
 }
 
 /// Options of `lock`.
 #[derive(Args, Debug)]
 pub struct Lock {
-    /// Change nothing; exit with 1 where the lock is stale
+    /// Look for newer versions, of these tools or of all; `image` is the base image
+    #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "check")]
+    pub update: Option<Vec<String>>,
+    /// Change nothing and ask nobody; exit with 1 where the lock is stale
     #[arg(long)]
     pub check: bool,
+    /// Ask nobody: lock what the catalog states
+    #[arg(long, conflicts_with_all = ["update", "check"])]
+    pub offline: bool,
+    /// Take releases only that are at least so many days old
+    #[arg(long, value_name = "DAYS", default_value_t = 0)]
+    pub min_age: u16,
+    /// Let this tool go back to an older version
+    #[arg(long, value_name = "NAME")]
+    pub allow_downgrade: Vec<String>,
+    /// Take another archive of this tool under the locked version; `image` is the base image
+    #[arg(long, value_name = "NAME")]
+    pub allow_republished: Vec<String>,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,

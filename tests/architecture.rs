@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("oci", &["digest", "project"]),
     ("github", &["digest", "lock", "net", "project"]),
     ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project"]),
-    ("cli", &[]),
+    ("cli", &["project"]),
     (
         "commands",
         &[

@@ -211,8 +211,8 @@ fn source(text: &str) -> Source {
     Source::new("binaries.yaml", text)
 }
 
-fn done(result: Result<String, Box<Diagnostic>>, text: &str) -> String {
-    result.unwrap_or_else(|diagnostic| panic!("{text}\n{}", terminal::render(&(*diagnostic).into(), false)))
+fn done(result: Result<String, Diagnostic>, text: &str) -> String {
+    result.unwrap_or_else(|diagnostic| panic!("{text}\n{}", terminal::render(&diagnostic.into(), false)))
 }
 
 /// What a manifest says, one entry a row, without places.
@@ -256,6 +256,7 @@ fn entry(name: &str, kind: usize, version: &str) -> Entry {
         version: Some(parsed(version)),
         source: Some(source),
         binary: (kind > 2).then(|| parsed("bin/x, y: [z] # ö")),
+        minisign: (kind > 3).then(|| parsed(&format!("RW{}", "+/".repeat(27)))),
         skills: if kind.is_multiple_of(2) { vec![parsed("yes"), parsed("a")] } else { Vec::new() },
     }
 }

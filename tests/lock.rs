@@ -16,6 +16,9 @@ use support::github::{Host, Release, Style, TOKEN};
 use support::shapes::{self, Tool};
 use support::world::{World, archive, release};
 
+/// Where nothing listens (RFC 863's port, which nobody serves any more).
+const NOBODY: &str = "http://127.0.0.1:9";
+
 /// A project with one tool, `tool` from `owner/tool`, and what else its entry says.
 fn project(rest: &str) -> World {
     World::new(&format!("  - {{name: tool, repo: owner/tool{rest}}}\n"))
@@ -646,7 +649,7 @@ fn offline_nothing_is_asked() {
 
 #[test]
 fn what_the_catalog_states_is_kept_where_nothing_answers() {
-    let world = World::new("  - gog\n");
+    let world = World::new("  - gog\n").with("GITHUB_API_URL", NOBODY);
     let said = world.bake(["lock"]).done();
     assert!(line(&said, "gog").contains("catalog checksum"), "{}", said.out);
     assert!(said.err.contains("gog"), "a warning names what could not be completed:\n{}", said.err);
@@ -660,6 +663,7 @@ fn the_default_project_is_locked_without_a_network() {
     fs::remove_file(world.folder.join("bake.yaml")).expect("a file");
     fs::remove_dir_all(world.folder.join("images")).expect("a folder");
     world.bake(["init"]).done();
+    let world = world.with("GITHUB_API_URL", NOBODY);
     let before = world.folder.read("bake.lock");
     world.bake(["lock"]).done();
     assert_eq!(world.folder.read("bake.lock"), before);

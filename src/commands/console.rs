@@ -1,6 +1,6 @@
 //! Standard output and standard error, with or without colours.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
@@ -51,6 +51,11 @@ impl Console {
         if !self.quiet {
             self.message(text);
         }
+    }
+
+    /// Whether somebody looks who wants to see how far things are.
+    pub(super) fn shows_progress(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
     }
 
     /// A sentence for those who want to know more.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source};
@@ -30,7 +30,24 @@ pub(super) struct Loaded {
     pub(super) lock: Result<LoadedLock, Problems>,
     /// Whether the folder has no project, and the built-in one stands in.
     pub(super) builtin: bool,
+    /// The manifest as it is written.
+    pub(super) manifest: ManifestFile,
     pub(super) problems: Problems,
+}
+
+/// The manifest's text, to be edited.
+pub(super) struct ManifestFile {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    name: String,
+    text: String,
+}
+
+impl ManifestFile {
+    /// Its text, or `text` in its place, under its name.
+    pub(super) fn source(&self, text: Option<&str>) -> Source {
+        Source::new(self.name.clone(), text.unwrap_or(&self.text))
+    }
 }
 
 pub(super) struct LoadedLock {
@@ -64,6 +81,20 @@ impl Loaded {
 /// # Errors
 /// Where spec or manifest could not be read at all; else problems come with what was read.
 pub(super) fn load(dir: &Path) -> Result<Loaded, Failure> {
+    load_from(dir, None)
+}
+
+/// As [`load`], with `manifest` in place of the manifest's text.
+pub(super) fn with_manifest(dir: &Path, manifest: &str) -> Result<Loaded, Failure> {
+    load_from(dir, Some(manifest))
+}
+
+/// Why a command that writes the project's files does not do so in a folder without one.
+pub(super) fn no_project(dir: &Path) -> Failure {
+    Failure::Argument(format!("{}: there is no bake.yaml to lock; `bake init` writes one", dir.display()))
+}
+
+fn load_from(dir: &Path, edited: Option<&str>) -> Result<Loaded, Failure> {
     if !dir.is_dir() {
         return Err(Failure::Argument(format!("{}: there is no such folder", dir.display())));
     }
@@ -75,38 +106,40 @@ pub(super) fn load(dir: &Path) -> Result<Loaded, Failure> {
     } else {
         file(dir, SPEC, &mut problems).and_then(|source| spec::read(source, &mut problems))
     };
-    let manifest = manifest(dir, spec.as_ref(), builtin, &mut problems);
+    let file = manifest_file(dir, spec.as_ref(), builtin, &mut problems);
+    let manifest =
+        file.as_ref().and_then(|file| manifest::read(file.source(edited), Catalog::builtin(), &mut problems));
     let lock = locked(dir, builtin);
-    let (Some(spec), Some(manifest)) = (spec, manifest) else {
+    let (Some(spec), Some(file), Some(manifest)) = (spec, file, manifest) else {
         problems.extend(lock.err().unwrap_or_default());
         return Err(problems.into());
     };
     let project = Project::new(spec, manifest, &mut problems);
-    Ok(Loaded { project, lock, builtin, problems })
+    Ok(Loaded { project, lock, builtin, manifest: file, problems })
 }
 
-fn manifest(
+fn manifest_file(
     dir: &Path,
     spec: Option<&Spec>,
     builtin: bool,
     problems: &mut Problems,
-) -> Option<manifest::Manifest> {
+) -> Option<ManifestFile> {
     let named = spec.map(|spec| &spec.image.binaries);
-    let name = named.map_or(MANIFEST, |path| path.as_str());
-    let source = if builtin {
-        Source::new(name, defaults::MANIFEST)
-    } else {
-        if is_absent(&dir.join(name)) {
-            problems.push(
-                missing(dir, name)
-                    .at(named.and_then(|named| named.place.clone()))
-                    .help("write it, `version: 1` and `binaries: []` at the least; `bake init` shows one"),
-            );
-            return None;
-        }
-        file(dir, name, problems)?
-    };
-    manifest::read(source, Catalog::builtin(), problems)
+    let inside = named.map_or(MANIFEST, |path| path.as_str());
+    let path = dir.join(inside);
+    if builtin {
+        return Some(ManifestFile { path, name: inside.to_owned(), text: defaults::MANIFEST.to_owned() });
+    }
+    if is_absent(&path) {
+        problems.push(
+            missing(dir, inside)
+                .at(named.and_then(|named| named.place.clone()))
+                .help("write it, `version: 1` and `binaries: []` at the least; `bake init` shows one"),
+        );
+        return None;
+    }
+    let source = file(dir, inside, problems)?;
+    Some(ManifestFile { path, name: source.name().to_owned(), text: source.text().to_owned() })
 }
 
 fn locked(dir: &Path, builtin: bool) -> Result<LoadedLock, Problems> {

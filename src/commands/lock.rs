@@ -1,61 +1,229 @@
-//! `bake lock`: makes the lock, from what the catalog states and what the old lock holds.
+//! `bake lock`: makes the lock, keeps it, or moves it on.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::console::Console;
-use super::load::{self, LOCK, Loaded};
+use super::load::{self, LOCK, Loaded, LoadedLock};
+use super::locking::{self, IMAGE, Made, Wishes};
+use super::publishers::{Publishers, Setup};
 use super::{Done, Failure};
 use crate::cli;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Problems};
 use crate::digest::Sha256;
-use crate::lock;
+use crate::lock::changes::{self, Change};
+use crate::lock::resolve::Extent;
+use crate::lock::trust::Trust;
+use crate::lock::upstream::{Upstream, Wanted};
+use crate::lock::{self, Lock, versions};
 use crate::project::catalog::Catalog;
+use crate::project::manifest::{Binary, Origin};
+use crate::project::names::{ToolName, Version};
+use crate::project::{Project, edit};
 use crate::write;
 
 #[derive(Serialize)]
-struct Document {
+struct Document<'a> {
     version: u32,
     changed: bool,
-    lock: Sha256,
+    /// The digest of the lock; none where there is no lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock: Option<Sha256>,
+    tools: Vec<Tool<'a>>,
+    changes: &'a [Change],
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    name: &'a ToolName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a Version>,
+    trust: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'a [String],
 }
 
 pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Result<Done, Failure> {
-    let Loaded { project, lock: old, builtin, problems, .. } = load::load(dir)?;
-    if problems.has_errors() {
-        return Err(problems.into());
+    let loaded = load::load(dir)?;
+    if options.check {
+        return check(loaded, options.json, console);
     }
+    if loaded.builtin {
+        return Err(load::no_project(dir));
+    }
+    let Loaded { project, lock: old, manifest, problems, .. } = loaded;
+    let ((), problems) = problems.unless_errors(())?;
     console.problems(&problems);
-    if builtin && !options.check {
-        return Err(Failure::Argument(format!(
-            "{}: there is no bake.yaml to lock; `bake init` writes one",
-            dir.display()
-        )));
+    let old = usable(old)?;
+    if options.offline {
+        let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
+        let made = Made { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
+        return keep(dir, old.as_ref(), &made, options.json, console);
     }
-    let old = match old {
-        // A newer release of bake wrote it, and knows more than this one.
-        Err(problems) if problems.iter().any(|problem| problem.code == Code::UnsupportedVersion) => {
-            return Err(problems.into());
+    let wishes = wishes(options, &project)?;
+    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console)?;
+    let edited = unpinned(&project, &wishes, &publishers, &manifest, console)?;
+    let project = edited.as_deref().map_or(Ok(project), |text| edited_project(dir, text))?;
+    let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
+    made.tell(console);
+    if let Some(text) = edited {
+        write::file(&manifest.path, text.as_bytes())?;
+    }
+    keep(dir, old.as_ref(), &made, options.json, console)
+}
+
+/// Whether the lock fits, without asking anybody.
+fn check(loaded: Loaded, json: bool, console: &mut Console) -> Result<Done, Failure> {
+    let ((), _) = loaded.problems.clone().unless_errors(())?;
+    let digest = loaded.lock.as_ref().ok().map(|locked| locked.digest);
+    let fits = loaded.fitting();
+    if json {
+        let document =
+            Document { version: 1, changed: fits.is_err(), lock: digest, tools: Vec::new(), changes: &[] };
+        console.json(&document)?;
+    } else {
+        if let Err(problems) = &fits {
+            console.problems(problems);
         }
-        // A lock that cannot be read is made anew.
-        old => old.ok(),
+        console.result(if fits.is_ok() { "bake.lock is up to date\n" } else { "bake.lock is stale\n" })?;
+    }
+    Ok(if fits.is_ok() { Done::Clean } else { Done::Finding })
+}
+
+/// The lock that is there; a lock that cannot be read is made anew.
+///
+/// # Errors
+/// Where a newer release of bake wrote it, and knows more than this one.
+pub(super) fn usable(old: Result<LoadedLock, Problems>) -> Result<Option<LoadedLock>, Failure> {
+    match old {
+        Err(problems) if problems.iter().any(|problem| problem.code == Code::UnsupportedVersion) => {
+            Err(problems.into())
+        }
+        old => Ok(old.ok()),
+    }
+}
+
+fn wishes(options: &cli::Lock, project: &Project) -> Result<Wishes, Failure> {
+    let known: BTreeSet<&str> =
+        project.manifest.binaries.iter().map(|binary| binary.name.as_str()).chain([IMAGE]).collect();
+    let named = options.update.iter().flatten();
+    for name in named.chain(&options.allow_downgrade).chain(&options.allow_republished) {
+        if !known.contains(name.as_str()) {
+            return Err(Failure::Argument(format!("there is no `{name}` in the manifest")));
+        }
+    }
+    let owned = |names: &[String]| names.iter().cloned().collect();
+    Ok(Wishes {
+        extent: match options.update.as_deref() {
+            None => Extent::Complete,
+            Some([]) => Extent::Newest,
+            Some(_) => Extent::Missing,
+        },
+        update: owned(options.update.as_deref().unwrap_or_default()),
+        downgrade: owned(&options.allow_downgrade),
+        republished: owned(&options.allow_republished),
+    })
+}
+
+/// The manifest with newer versions of what is named and has its version there; nothing where
+/// that is nothing. What is not named stays, and is told.
+fn unpinned(
+    project: &Project,
+    wishes: &Wishes,
+    upstream: &dyn Upstream,
+    manifest: &load::ManifestFile,
+    console: &mut Console,
+) -> Result<Option<String>, Failure> {
+    let mut text = None;
+    for binary in &project.manifest.binaries {
+        let Some(pinned) = &binary.version else { continue };
+        let name = &binary.name.value;
+        if !wishes.update.contains(name.as_str()) {
+            if wishes.extent == Extent::Newest {
+                console.note(&format!(
+                    "note: {name}: the manifest asks for {}; `--update {name}` looks for a newer one",
+                    pinned.value
+                ));
+            }
+            continue;
+        }
+        let newest = newest(binary, upstream)?;
+        let order = versions::compare(&newest, &pinned.value);
+        if order.is_gt() || (order.is_lt() && wishes.downgrade.contains(name.as_str())) {
+            let source = manifest.source(text.as_deref());
+            text = Some(edit::set_version(&source, name, &newest).map_err(Problems::from)?);
+        }
+    }
+    Ok(text)
+}
+
+fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> {
+    let repo = match &binary.origin {
+        Origin::Catalog(tool) => &tool.repo,
+        Origin::Release { repo, .. } => repo,
+        Origin::Url { .. } => {
+            return Err(Failure::Argument(format!(
+                "`{}` comes from a URL, which does not tell of newer versions: write its version into the manifest",
+                binary.name.value
+            )));
+        }
     };
-    let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
+    let release = upstream.release(repo, &Wanted::Newest);
+    release.map(|release| release.version).map_err(|problem| {
+        let place = binary.version.as_ref().and_then(|version| version.place.clone());
+        Failure::Upstream(problem.or_at(place).into())
+    })
+}
+
+/// The project with `manifest` in place of its file.
+pub(super) fn edited_project(dir: &Path, manifest: &str) -> Result<Project, Failure> {
+    let loaded = load::with_manifest(dir, manifest)?;
+    let (project, _) = loaded.problems.unless_errors(loaded.project)?;
+    Ok(project)
+}
+
+/// Shows what changes, and writes it.
+fn keep(
+    dir: &Path,
+    old: Option<&LoadedLock>,
+    made: &Made,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
+    let changes = changes::changes(old.map(|old| &old.lock), &made.lock);
+    if !json && !changes.is_empty() {
+        console.note(changes::described(&changes).trim_end());
+    }
+    let changed = store(dir, old, &made.lock)?;
+    if json {
+        let tools = made.lock.binaries.iter().map(|(name, locked)| Tool {
+            name,
+            version: locked.version.as_ref(),
+            trust: Trust::in_binary(locked).as_str(),
+            notes: made.notes.get(name).map_or(&[], Vec::as_slice),
+        });
+        console.json(&Document {
+            version: 1,
+            changed,
+            lock: Some(Sha256::of(made.lock.to_text())),
+            tools: tools.collect(),
+            changes: &changes,
+        })?;
+    } else {
+        console.result(&made.table(None))?;
+        console.result(if changed { "bake.lock written\n" } else { "bake.lock is up to date\n" })?;
+    }
+    Ok(Done::Clean)
+}
+
+/// Writes a lock, unless those bytes stand there already. Returns whether it did.
+pub(super) fn store(dir: &Path, old: Option<&LoadedLock>, lock: &Lock) -> Result<bool, Failure> {
     let text = lock.to_text();
-    let digest = Sha256::of(&text);
-    let changed = old.is_none_or(|old| old.digest != digest);
-    if changed && !options.check {
+    let changed = old.is_none_or(|old| old.digest != Sha256::of(&text));
+    if changed {
         write::file(&dir.join(LOCK), text.as_bytes())?;
     }
-    if options.json {
-        console.json(&Document { version: 1, changed, lock: digest })?;
-    } else {
-        console.result(match (changed, options.check) {
-            (false, _) => "bake.lock is up to date\n",
-            (true, true) => "bake.lock is stale\n",
-            (true, false) => "bake.lock written\n",
-        })?;
-    }
-    Ok(if changed && options.check { Done::Finding } else { Done::Clean })
+    Ok(changed)
 }

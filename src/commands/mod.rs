@@ -1,14 +1,21 @@
 //! One file a command: load, call, print, exit code. The only place that prints, and the only one
 //! where the pure half of the program meets files.
 
+mod add;
+mod cache;
 mod catalog;
 mod check;
 mod completions;
 mod console;
+mod fetch;
 mod init;
 mod load;
 mod lock;
+mod locking;
 mod man;
+mod progress;
+mod publishers;
+mod remove;
 mod render;
 mod schema;
 
@@ -36,6 +43,8 @@ enum Done {
 enum Failure {
     /// The input is wrong.
     Input(Problems),
+    /// Somebody else's files or answers are.
+    Upstream(Problems),
     /// An argument is wrong.
     Argument(String),
     /// Something else stands in the way.
@@ -88,15 +97,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(&cli, &mut console) {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::Finding) => ExitCode::from(1),
-        Err(Failure::Input(problems)) => {
-            if cli.command.wants_json() {
-                let (records, left_out) = (json::records(&problems), problems.left_out());
-                let _ = console.json(&Refusal { version: 1, ok: false, problems: records, left_out });
-            } else {
-                console.problems(&problems);
-            }
-            ExitCode::from(2)
-        }
+        Err(Failure::Input(problems)) => refuse(&cli, &problems, 2, &mut console),
+        Err(Failure::Upstream(problems)) => refuse(&cli, &problems, 1, &mut console),
         Err(Failure::Argument(message)) => {
             console.error(&message);
             ExitCode::from(2)
@@ -108,6 +110,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+fn refuse(cli: &Cli, problems: &Problems, code: u8, console: &mut Console) -> ExitCode {
+    if cli.command.wants_json() {
+        let (records, left_out) = (json::records(problems), problems.left_out());
+        let _ = console.json(&Refusal { version: 1, ok: false, problems: records, left_out });
+    } else {
+        console.problems(problems);
+    }
+    ExitCode::from(code)
+}
+
 fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
     let dir = &cli.directory;
     match &cli.command {
@@ -116,7 +128,10 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         }
         Command::Check { json } => check::run(dir, *json, console),
         Command::Catalog { json } => catalog::run(*json, console),
+        Command::Add(options) => add::run(dir, options, console),
+        Command::Remove { names } => remove::run(dir, names, console),
         Command::Lock(options) => lock::run(dir, options, console),
+        Command::Fetch => fetch::run(dir, console),
         Command::Render(options) => render::run(dir, options, console),
         Command::Schema { file } => schema::run(*file, console),
         Command::Completions { shell } => completions::run(*shell, console),

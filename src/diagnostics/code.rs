@@ -33,6 +33,7 @@ codes! {
     BadValue = "bad-value", "A value that is not of the form asked for.";
     BundleNearLimit = "bundle-near-limit", "The user-data comes near to the limit of one metadata value.";
     BundleTooLarge = "bundle-too-large", "The user-data does not fit into Compute Engine's metadata.";
+    CannotCache = "cannot-cache", "The cache of archives cannot be read or written.";
     CannotEdit = "cannot-edit", "A manifest that is written in a way in which it is not edited.";
     ChecksumMismatch = "checksum-mismatch", "Bytes are not what somebody states them to be, or two statements disagree.";
     Contradiction = "contradiction", "Two settings that cannot both hold.";

@@ -45,7 +45,7 @@ fn record(diagnostic: &Diagnostic) -> Record<'_> {
         },
         message: &diagnostic.message,
         place: diagnostic.place.as_ref().map(location),
-        related: diagnostic.related.as_ref().map(|(place, why)| Related { place: location(place), why }),
+        related: diagnostic.related.as_deref().map(|(place, why)| Related { place: location(place), why }),
         help: diagnostic.help.as_deref(),
     }
 }

@@ -35,7 +35,7 @@ pub struct Diagnostic {
     /// Where in the input, if it is about one place.
     pub place: Option<Place>,
     /// A second place that explains the first, with a few words on why.
-    pub related: Option<(Place, String)>,
+    pub related: Option<Box<(Place, String)>>,
     /// What to do.
     pub help: Option<String>,
 }
@@ -77,7 +77,7 @@ impl Diagnostic {
     /// Points at a second place, and says why.
     #[must_use]
     pub fn related(mut self, place: Option<Place>, why: impl Into<String>) -> Self {
-        self.related = place.map(|place| (place, why.into()));
+        self.related = place.map(|place| Box::new((place, why.into())));
         self
     }
 

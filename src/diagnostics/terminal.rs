@@ -40,7 +40,7 @@ fn one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         Some(place) => with_snippet(Group::with_title(title), place, AnnotationKind::Primary, None),
         None => Group::with_title(title),
     };
-    if let Some((place, why)) = &diagnostic.related {
+    if let Some((place, why)) = diagnostic.related.as_deref() {
         group = with_snippet(group, place, AnnotationKind::Context, Some(why));
     }
     if let Some(help) = &diagnostic.help {

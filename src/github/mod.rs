@@ -25,8 +25,8 @@ const MOST_PAGES: usize = 100;
 /// Asks GitHub, or a server that speaks as it does.
 pub struct Api<'a> {
     client: &'a Client,
-    base: Url,
-    token: Option<Token>,
+    base: &'a Url,
+    token: Option<&'a Token>,
     /// Releases published after this are too young to be the newest.
     youngest: Option<Timestamp>,
 }
@@ -76,22 +76,15 @@ pub enum Error {
 }
 
 impl<'a> Api<'a> {
-    /// The API at `base`. `token` is sent to that origin alone. Releases after `youngest` are
-    /// passed over where the newest is wanted.
-    ///
-    /// # Errors
-    /// Where `base` is no URL that paths can be added to.
-    pub fn new(
+    /// The API at `base`, a URL that paths can be added to. `token` is sent to that origin alone.
+    /// Releases after `youngest` are passed over where the newest is wanted.
+    pub const fn new(
         client: &'a Client,
-        base: &str,
-        token: Option<Token>,
+        base: &'a Url,
+        token: Option<&'a Token>,
         youngest: Option<Timestamp>,
-    ) -> Result<Self, url::ParseError> {
-        let base = Url::parse(base)?;
-        if base.cannot_be_a_base() {
-            return Err(url::ParseError::RelativeUrlWithCannotBeABaseBase);
-        }
-        Ok(Self { client, base, token, youngest })
+    ) -> Self {
+        Self { client, base, token, youngest }
     }
 
     /// The release of `repo` that is wanted.
@@ -176,7 +169,7 @@ impl<'a> Api<'a> {
         let request = Request::new(url.clone())
             .accept("application/vnd.github+json")
             .header("x-github-api-version", API_VERSION)
-            .token(self.token.as_ref());
+            .token(self.token);
         let (head, text) = self.client.document(&request, LONGEST_ANSWER)?;
         let malformed = |why: String| Error::Malformed { url: url.clone(), why };
         let answer = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
@@ -200,7 +193,7 @@ impl<'a> Api<'a> {
 
     fn url(&self, repo: &RepoSlug, path: &[&str]) -> Url {
         let mut url = self.base.clone();
-        // Cannot fail: `new` refused the URLs for which it does.
+        // `new` asks for a URL for which this does not fail.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("repos").extend(repo.as_str().split('/')).extend(path);
         }

@@ -11,7 +11,8 @@ use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 /// The publishers of releases and images, as far as a lock is made of what they say.
 ///
 /// Whatever fails comes back as a diagnostic with one of the codes of upstream failures, and with
-/// the URL in its message. `upstream-unreachable` means that nobody was asked.
+/// the URL in its message; whose asset it is, the caller adds. `upstream-unreachable` means that
+/// nobody was asked.
 pub trait Upstream: Sync {
     /// The release of `repo` that is wanted.
     fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Diagnostic>;
@@ -21,6 +22,9 @@ pub trait Upstream: Sync {
 
     /// An archive, in the cache, and the executable in it.
     fn archive(&self, order: &Order<'_>) -> Result<Archive, Diagnostic>;
+
+    /// The SHA-256 and the size in bytes of what is at a URL today, whatever the cache holds.
+    fn published(&self, url: &WebUrl) -> Result<(Sha256, u64), Diagnostic>;
 
     /// What the registry says of an image.
     fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic>;

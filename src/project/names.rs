@@ -155,6 +155,11 @@ impl Zone {
 }
 
 impl RepoSlug {
+    /// The repository's own name, without its owner's.
+    pub fn name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
+    }
+
     /// Where people find it.
     pub fn url(&self) -> String {
         format!("https://github.com/{self}")

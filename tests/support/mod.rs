@@ -169,14 +169,15 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
     let mut binaries = BTreeMap::new();
     for binary in &project.manifest.binaries {
         let name = binary.name.value.clone();
+        let repo = match &binary.origin {
+            manifest::Origin::Release { repo, .. } => Some(repo.clone()),
+            manifest::Origin::Catalog(_) | manifest::Origin::Url { .. } => None,
+        };
         binaries.insert(
             name.clone(),
             LockedBinary {
                 version: binary.version.as_ref().map(|version| version.value.clone()),
-                repo: match &binary.origin {
-                    Origin::Release { repo, .. } => Some(repo.clone()),
-                    Origin::Catalog(_) | Origin::Url { .. } => None,
-                },
+                repo,
                 beside: false,
                 apt: Vec::new(),
                 builds: by_name.remove(name.as_str()).unwrap_or_default().into_iter().collect(),

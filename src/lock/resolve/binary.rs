@@ -56,7 +56,14 @@ fn ask(
         Origin::Release { repo, .. } => Some(repo),
         Origin::Url { .. } => None,
     };
-    let release = repo.map(|repo| upstream.release(repo, which)).transpose()?;
+    let release = repo.map(|repo| upstream.release(repo, which)).transpose();
+    let release = release.map_err(|problem| {
+        let title = match which {
+            Wanted::Version(version) => format!("`{}` {version}", wanted.name.value),
+            Wanted::Newest => format!("`{}`", wanted.name.value),
+        };
+        about(&title, problem)
+    })?;
     let version = match (&release, which) {
         (Some(release), _) => Some(match which {
             // As it was asked for, whatever the tag looks like.
@@ -148,6 +155,11 @@ fn forwards(
     )))
 }
 
+/// Says which tool a problem is about.
+fn about(title: &str, problem: Diagnostic) -> Diagnostic {
+    Diagnostic { message: format!("{title}: {}", problem.message), ..problem }
+}
+
 struct Asking<'a> {
     wanted: &'a Binary,
     version: Option<&'a Version>,
@@ -169,8 +181,9 @@ struct Found {
 impl Asking<'_> {
     fn build(&mut self, arch: Arch) -> Result<Build, Diagnostic> {
         let found = self.find(arch)?;
-        let archive = format!("{} ({arch}), {}", self.title(), found.url);
-        let mut statements = self.statements(arch, &found)?;
+        let title = format!("{} ({arch})", self.title());
+        let archive = format!("{title}, {}", found.url);
+        let mut statements = self.statements(arch, &found).map_err(|problem| about(&title, problem))?;
         let stated = statements.agreed(&archive)?.cloned();
         let old = self.old.and_then(|old| old.builds.get(&arch)).filter(|_| !self.allowed.republished);
         if let (Some(old), Some(stated)) = (old, &stated)
@@ -201,7 +214,7 @@ impl Asking<'_> {
             Some(old) if stated.is_none() && problem.code == Code::ChecksumMismatch => {
                 self.republished(&archive, old, &problem.message)
             }
-            _ => problem,
+            _ => about(&title, problem),
         })?;
         if let Some(other) = statements.of_another.take().filter(|other| other.digest != got.sha256) {
             statements.add("the download", Evidence::Computed, got.sha256);
@@ -386,7 +399,8 @@ impl Asking<'_> {
             Diagnostic::error(Code::BadSignature, format!("{archive}: {what}"))
                 .help("the manifest's `minisign:` asks for a signature of the archive itself, NAME.minisig; do not use what has none")
         };
-        let text = url.as_ref().map(|url| self.files.text(url)).transpose()?.flatten();
+        let text = url.as_ref().map(|url| self.files.text(url)).transpose();
+        let text = text.map_err(|problem| about(archive, problem))?.flatten();
         let Some(text) = text else {
             return Err(unsigned(format!("there is no signature {}", quoted(&own))));
         };

@@ -1,6 +1,6 @@
 //! The base image: a tag, and what its registry says it is.
 
-use super::{Allowed, Resolved, is_unreachable};
+use super::{Allowed, Extent, Resolved, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic};
 use crate::lock::fit::is_as_seeded;
 use crate::lock::upstream::Upstream;
@@ -8,13 +8,14 @@ use crate::lock::{Evidence, LockedImage, seed};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 
-/// Whether `old` is what `project` asks for, as a registry told it.
-pub fn keeps(project: &Project, old: Option<&LockedImage>, catalog: &Catalog) -> bool {
-    old.is_some_and(|old| {
-        old.reference == project.spec.gateway.image.value
-            && is_as_seeded(old, catalog)
-            && old.evidence.contains(&Evidence::ApiDigest)
-    })
+/// Whether `old` is what `project` asks for, and no registry need be asked.
+pub fn keeps(project: &Project, old: &LockedImage, extent: Extent, catalog: &Catalog) -> bool {
+    let fits = old.reference == project.spec.gateway.image.value && is_as_seeded(old, catalog);
+    match extent {
+        Extent::Missing => fits,
+        Extent::Complete => fits && old.evidence.contains(&Evidence::ApiDigest),
+        Extent::Newest => false,
+    }
 }
 
 /// Asks the registry for the base image of `project`. `old` is what the lock holds.

@@ -5,6 +5,7 @@
 
 mod binary;
 mod image;
+pub mod recheck;
 mod statements;
 
 use super::expected::differences;
@@ -37,32 +38,51 @@ pub struct Resolved<T> {
 }
 
 impl<T> Resolved<T> {
-    const fn plain(locked: T) -> Self {
+    /// Something about which there is nothing to know.
+    pub const fn plain(locked: T) -> Self {
         Self { locked, notes: Vec::new(), unreachable: None }
     }
 }
 
 /// What is to be done for one binary.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// What the lock holds is what is asked for, and all is known of it.
-    Keep,
+pub enum Task<'a> {
+    /// What the lock holds is what is asked for, and enough is known of it.
+    Keep(&'a LockedBinary),
     /// Its publisher must be asked for this release; a URL has none but the manifest's version.
     Ask(Wanted),
 }
 
-/// Decides what is to be done for `wanted`, of which the lock holds `old`. With `update`, newer
-/// versions are looked for.
-pub fn task(wanted: &Binary, old: Option<&LockedBinary>, update: bool) -> Task {
+/// How much is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What the lock does not hold.
+    Missing,
+    /// And what it holds on the catalog's word alone.
+    Complete,
+    /// And whether there is a newer version.
+    Newest,
+}
+
+/// Decides what is to be done for `wanted`, of which the lock holds `old`.
+pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: Extent) -> Task<'a> {
     let same_source = old.filter(|old| match &wanted.origin {
         Origin::Catalog(_) => old.repo.is_none(),
         Origin::Release { repo, .. } => old.repo.as_ref() == Some(repo),
         Origin::Url { .. } => false,
     });
     let pinned = wanted.version.as_ref().map(|version| &version.value);
-    let looks_for_newer = update && pinned.is_none() && !matches!(wanted.origin, Origin::Url { .. });
-    if !update && old.is_some_and(|old| differences(wanted, old).is_empty() && is_complete(old)) {
-        return Task::Keep;
+    let looks_for_newer =
+        extent == Extent::Newest && pinned.is_none() && !matches!(wanted.origin, Origin::Url { .. });
+    let fits = old.filter(|old| differences(wanted, old).is_empty());
+    let kept = fits.filter(|old| match extent {
+        Extent::Missing => true,
+        Extent::Complete => is_complete(old),
+        // It may have been published anew.
+        Extent::Newest => false,
+    });
+    if let Some(kept) = kept {
+        return Task::Keep(kept);
     }
     let version = match &wanted.origin {
         _ if looks_for_newer => None,

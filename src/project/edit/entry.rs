@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::project::names::{ArchSpelling, AssetPattern, RepoSlug, SkillName, ToolName, Version};
+use crate::project::names::{
+    ArchSpelling, AssetPattern, MinisignKey, RepoSlug, SkillName, ToolName, Version,
+};
 use crate::project::values::{Arch, InnerPath, WebUrl};
 use crate::yaml::{self, FlowMap, FlowSeq};
 
@@ -19,6 +21,8 @@ pub struct Entry {
     pub source: Option<EntrySource>,
     /// The executable's path in the archive, where it is not the name.
     pub binary: Option<InnerPath>,
+    /// The publisher's public key, where a signature is asked for.
+    pub minisign: Option<MinisignKey>,
     /// The OpenClaw skills it serves.
     pub skills: Vec<SkillName>,
 }
@@ -61,6 +65,8 @@ struct Long<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     binary: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    minisign: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     skills: Option<FlowSeq<&'a [SkillName]>>,
 }
 
@@ -81,6 +87,7 @@ impl Entry {
             asset: asset.map(AssetPattern::as_str),
             arch: arch.map(FlowMap),
             binary: self.binary.as_ref().map(InnerPath::as_str),
+            minisign: self.minisign.as_ref().map(MinisignKey::as_str),
             skills: (!self.skills.is_empty()).then_some(FlowSeq(&self.skills)),
         }
     }
@@ -92,7 +99,7 @@ impl Entry {
 
     /// Whether it fits on a line.
     fn needs_no_lines(&self) -> bool {
-        self.source.is_none() && self.binary.is_none() && self.skills.is_empty()
+        self.source.is_none() && self.binary.is_none() && self.minisign.is_none() && self.skills.is_empty()
     }
 
     /// Its lines in a list without brackets, with the dash and without indentation.

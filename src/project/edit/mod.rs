@@ -51,7 +51,7 @@ type Refused = &'static str;
 /// # Errors
 /// Where the text is no manifest, has a binary of that name, or is written in a way that is not
 /// edited here; and where the entry would be wrong in it, such as an unknown tool without a source.
-pub fn add(source: &Source, entry: &Entry) -> Result<String, Box<Diagnostic>> {
+pub fn add(source: &Source, entry: &Entry) -> Result<String, Diagnostic> {
     let text = Manuscript::read(source)?;
     if let Some(index) = text.index(&entry.name) {
         let twice =
@@ -74,7 +74,7 @@ pub fn add(source: &Source, entry: &Entry) -> Result<String, Box<Diagnostic>> {
 /// # Errors
 /// Where the text is no manifest, has no binary of that name, or is written in a way that is not
 /// edited here.
-pub fn remove(source: &Source, name: &ToolName) -> Result<String, Box<Diagnostic>> {
+pub fn remove(source: &Source, name: &ToolName) -> Result<String, Diagnostic> {
     let text = Manuscript::read(source)?;
     let index = text.existing(name)?;
     let by_hand = format!("take the entry of `{name}` out by hand");
@@ -89,7 +89,7 @@ pub fn remove(source: &Source, name: &ToolName) -> Result<String, Box<Diagnostic
 /// # Errors
 /// Where the text is no manifest, has no binary of that name, or is written in a way that is not
 /// edited here.
-pub fn set_version(source: &Source, name: &ToolName, version: &Version) -> Result<String, Box<Diagnostic>> {
+pub fn set_version(source: &Source, name: &ToolName, version: &Version) -> Result<String, Diagnostic> {
     let text = Manuscript::read(source)?;
     let index = text.existing(name)?;
     let by_hand =
@@ -122,7 +122,7 @@ struct List<'a> {
 }
 
 impl Manuscript {
-    fn read(source: &Source) -> Result<Self, Box<Diagnostic>> {
+    fn read(source: &Source) -> Result<Self, Diagnostic> {
         let source = Arc::new(Source::new(source.name(), source.text()));
         let node = yaml::parse(&source).map_err(|unreadable| unreadable.at(Arc::clone(&source)))?;
         // No manifest yet, but one as soon as an entry is added; the result is read in any case.
@@ -137,7 +137,7 @@ impl Manuscript {
         self.manifest.binaries.iter().position(|binary| binary.name.value == *name)
     }
 
-    fn existing(&self, name: &ToolName) -> Result<usize, Box<Diagnostic>> {
+    fn existing(&self, name: &ToolName) -> Result<usize, Diagnostic> {
         self.index(name).ok_or_else(|| {
             let names: Vec<_> = self.manifest.binaries.iter().map(|binary| binary.name.as_str()).collect();
             let help = match names[..] {
@@ -230,7 +230,7 @@ impl Manuscript {
         mut changes: Vec<Change>,
         wanted: Vec<Node>,
         by_hand: &str,
-    ) -> Result<String, Box<Diagnostic>> {
+    ) -> Result<String, Diagnostic> {
         // From the end to the beginning; what is put where something is taken out comes after that.
         changes.sort_by_key(|change| std::cmp::Reverse((change.span.start, change.span.end)));
         let mut text = self.source.text().to_owned();
@@ -263,7 +263,7 @@ impl Manuscript {
 }
 
 /// The manifest, or the first thing that is wrong with it.
-fn read_manifest(name: &str, text: &str) -> Result<Manifest, Box<Diagnostic>> {
+fn read_manifest(name: &str, text: &str) -> Result<Manifest, Diagnostic> {
     let mut problems = Problems::default();
     let manifest = manifest::read(Source::new(name, text), Catalog::builtin(), &mut problems);
     match (manifest, problems.errors().first()) {
@@ -324,10 +324,17 @@ mod tests {
     }
 
     fn tool(text: &str) -> Entry {
-        Entry { name: name(text), version: None, source: None, binary: None, skills: Vec::new() }
+        Entry {
+            name: name(text),
+            version: None,
+            source: None,
+            binary: None,
+            minisign: None,
+            skills: Vec::new(),
+        }
     }
 
-    fn done(result: Result<String, Box<Diagnostic>>) -> String {
+    fn done(result: Result<String, Diagnostic>) -> String {
         result.unwrap_or_else(|diagnostic| panic!("{}", told(&diagnostic)))
     }
 

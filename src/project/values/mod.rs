@@ -132,6 +132,11 @@ impl InnerPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its last part.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
 }
 
 impl FromStr for InnerPath {

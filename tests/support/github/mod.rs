@@ -145,8 +145,8 @@ impl GitHub {
     /// Publishes a release; makes the repository, where it is not there.
     pub fn publish(&self, repo: &str, mut release: Release) {
         let mut state = locked(&self.shared.state);
-        state.ids += 1 + release.assets.len() as u64;
         let ids = state.ids;
+        state.ids += 1 + release.assets.len() as u64;
         for (asset, id) in release.assets.iter_mut().zip(ids..) {
             asset.id = id * 1000;
         }

@@ -1,0 +1,169 @@
+//! `bake add`: new binaries in the manifest and in the lock, or in neither.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::console::Console;
+use super::load::{self, Loaded};
+use super::lock::{edited_project, store, usable};
+use super::locking::{self, Made, Wishes};
+use super::publishers::{Publishers, Setup};
+use super::{Done, Failure};
+use crate::cli;
+use crate::diagnostics::Problems;
+use crate::lock::Lock;
+use crate::project::catalog::Catalog;
+use crate::project::edit::{self, Entry, EntrySource};
+use crate::project::names::{RepoSlug, ToolName, Version};
+use crate::project::values::{Packing, WebUrl};
+use crate::write;
+
+/// A binary to be added.
+struct New {
+    entry: Entry,
+    /// Whether nobody chose its name, so that the executable's own is better.
+    unnamed: bool,
+}
+
+pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Result<Done, Failure> {
+    let Loaded { lock: old, builtin, manifest, problems, .. } = load::load(dir)?;
+    if builtin {
+        return Err(load::no_project(dir));
+    }
+    let ((), _) = problems.unless_errors(())?;
+    let old = usable(old)?;
+    let mut new = wanted(options, console)?;
+    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console)?;
+
+    let (mut text, mut made) = locked(dir, &new, &manifest, old.as_ref().map(|old| &old.lock), &publishers)?;
+    if name_after_executables(&mut new, &mut made.lock) {
+        // All is known by now: only the names are others.
+        let notes = std::mem::take(&mut made.notes);
+        (text, made) = locked(dir, &new, &manifest, Some(&made.lock), &publishers)?;
+        made.notes.extend(notes);
+    }
+    made.tell(console);
+    write::file(&manifest.path, text.as_bytes())?;
+    store(dir, old.as_ref(), &made.lock)?;
+    let names: BTreeSet<_> = new.into_iter().map(|new| new.entry.name).collect();
+    console.result(&made.table(Some(&names)))?;
+    Ok(Done::Clean)
+}
+
+/// The manifest with the new entries, and its lock.
+fn locked(
+    dir: &Path,
+    new: &[New],
+    manifest: &load::ManifestFile,
+    old: Option<&Lock>,
+    publishers: &Publishers,
+) -> Result<(String, Made), Failure> {
+    let mut text = None;
+    for New { entry, .. } in new {
+        let source = manifest.source(text.as_deref());
+        text = Some(edit::add(&source, entry).map_err(Problems::from)?);
+    }
+    let text = text.unwrap_or_default();
+    let project = edited_project(dir, &text)?;
+    let made = locking::make(&project, old, &Wishes::missing(), publishers)?;
+    Ok((text, made))
+}
+
+/// What the arguments ask for.
+fn wanted(options: &cli::Add, console: &mut Console) -> Result<Vec<New>, Failure> {
+    if let Some(url) = &options.url {
+        let source = EntrySource::Url { url: url.clone(), arch: spellings(options) };
+        let name = options.name.clone().map_or_else(|| name_of(url), Ok)?;
+        return Ok(vec![new(options, name, options.tool_version.clone(), Some(source))]);
+    }
+    let own = options.name.is_some() || options.asset.is_some() || options.binary.is_some();
+    let own = own || options.minisign.is_some() || !options.arch.is_empty() || !options.skills.is_empty();
+    if own && options.tools.len() > 1 {
+        return Err(Failure::Argument(
+            "what describes one binary cannot stand beside several: add them one by one".to_owned(),
+        ));
+    }
+    options.tools.iter().map(|tool| of_argument(tool, own, options, console)).collect()
+}
+
+/// `NAME`, `OWNER/REPO`, each with `@VERSION` or without.
+fn of_argument(argument: &str, own: bool, options: &cli::Add, console: &mut Console) -> Result<New, Failure> {
+    let (what, version) = match argument.split_once('@') {
+        Some((what, version)) => (what, Some(version.parse::<Version>().map_err(Failure::Argument)?)),
+        None => (argument, None),
+    };
+    if !what.contains('/') {
+        let name = what.parse().map_err(Failure::Argument)?;
+        if options.name.is_some() || options.asset.is_some() || !options.arch.is_empty() {
+            return Err(Failure::Argument(format!(
+                "`{name}` is taken from the catalog, which knows its files; to choose them, name its repository, OWNER/REPO"
+            )));
+        }
+        return Ok(new(options, name, version, None));
+    }
+    let repo: RepoSlug = what.parse().map_err(Failure::Argument)?;
+    let known =
+        Catalog::builtin().tools().iter().find(|tool| tool.repo.as_str().eq_ignore_ascii_case(repo.as_str()));
+    if let Some(tool) = known.filter(|_| !own) {
+        console.note(&format!("note: the catalog knows {repo} as `{}`", tool.name));
+        return Ok(new(options, tool.name.clone(), version, None));
+    }
+    let name = match &options.name {
+        Some(name) => name.clone(),
+        None => repo.name().to_ascii_lowercase().parse().map_err(|_| no_name(repo.as_str()))?,
+    };
+    let source = EntrySource::Repo { repo, asset: options.asset.clone(), arch: spellings(options) };
+    Ok(new(options, name, version, Some(source)))
+}
+
+fn new(options: &cli::Add, name: ToolName, version: Option<Version>, source: Option<EntrySource>) -> New {
+    New {
+        unnamed: options.name.is_none() && source.is_some(),
+        entry: Entry {
+            name,
+            version,
+            source,
+            binary: options.binary.clone(),
+            minisign: options.minisign.clone(),
+            skills: options.skills.clone(),
+        },
+    }
+}
+
+fn spellings(
+    options: &cli::Add,
+) -> Option<BTreeMap<crate::project::values::Arch, crate::project::names::ArchSpelling>> {
+    (!options.arch.is_empty()).then(|| options.arch.iter().cloned().collect())
+}
+
+/// A name for what is at a URL: the first word of the file's name.
+fn name_of(url: &WebUrl) -> Result<ToolName, Failure> {
+    let (stem, _) = Packing::split(url.file_name());
+    let word = stem.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    word.to_ascii_lowercase().parse().map_err(|_| no_name(url.as_str()))
+}
+
+fn no_name(source: &str) -> Failure {
+    Failure::Argument(format!("{source} gives no name for the command: say one with `--name`"))
+}
+
+/// Gives each binary that nobody named the name that its archive has for the executable; the lock
+/// follows. Returns whether any name changed.
+fn name_after_executables(new: &mut [New], lock: &mut Lock) -> bool {
+    let mut changed = false;
+    for New { entry, .. } in new.iter_mut().filter(|new| new.unnamed) {
+        let Some(locked) = lock.binaries.get(&entry.name) else { continue };
+        let named: BTreeSet<_> = locked.builds.values().map(|build| build.binary.file_name()).collect();
+        // Where the architectures differ, the file's name holds one of them.
+        let own = named.first().filter(|_| named.len() == 1).and_then(|name| name.parse::<ToolName>().ok());
+        let Some(own) = own.filter(|own| *own != entry.name && !lock.binaries.contains_key(own)) else {
+            continue;
+        };
+        if let Some(locked) = lock.binaries.remove(&entry.name) {
+            lock.binaries.insert(own.clone(), locked);
+            entry.name = own;
+            changed = true;
+        }
+    }
+    changed
+}

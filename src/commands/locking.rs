@@ -1,0 +1,180 @@
+//! Making a lock: what `lock`, `add` and `remove` share.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Failure;
+use super::console::Console;
+use crate::diagnostics::{Diagnostic, Problems, Severity};
+use crate::fetch;
+use crate::lock::resolve::{self, Allowed, Extent, Resolved, Task};
+use crate::lock::trust::Trust;
+use crate::lock::upstream::Upstream;
+use crate::lock::{Lock, LockedBinary, LockedImage, wanted};
+use crate::project::Project;
+use crate::project::catalog::Catalog;
+use crate::project::manifest::Binary;
+use crate::project::names::ToolName;
+
+/// How the base image is named where tools are.
+pub(super) const IMAGE: &str = "image";
+
+/// Tools that are asked for at once: what takes time is waiting for others.
+const AT_ONCE: usize = 8;
+
+/// What a user wants of a new lock.
+pub(super) struct Wishes {
+    /// How much is asked for, of what is not named.
+    pub(super) extent: Extent,
+    /// What newer versions are looked for of.
+    pub(super) update: BTreeSet<String>,
+    /// What may go back to an older version.
+    pub(super) downgrade: BTreeSet<String>,
+    /// What may have another checksum under the same version.
+    pub(super) republished: BTreeSet<String>,
+}
+
+impl Wishes {
+    /// Asks for what is missing, and allows nothing.
+    pub(super) const fn missing() -> Self {
+        Self {
+            extent: Extent::Missing,
+            update: BTreeSet::new(),
+            downgrade: BTreeSet::new(),
+            republished: BTreeSet::new(),
+        }
+    }
+
+    fn extent_of(&self, name: &str) -> Extent {
+        if self.update.contains(name) { Extent::Newest } else { self.extent }
+    }
+
+    fn allowed(&self, name: &str) -> Allowed {
+        Allowed { downgrade: self.downgrade.contains(name), republished: self.republished.contains(name) }
+    }
+}
+
+/// A new lock, and what a person should know about it.
+pub(super) struct Made {
+    pub(super) lock: Lock,
+    /// Sentences about tools, by name.
+    pub(super) notes: BTreeMap<ToolName, Vec<String>>,
+    /// Publishers that could not be asked; the catalog's word stands.
+    pub(super) unreachable: Vec<Diagnostic>,
+}
+
+/// Makes the lock of `project`, keeping what `old` has and `wishes` do not ask for.
+///
+/// # Errors
+/// Everything that stands against it, of all tools.
+pub(super) fn make(
+    project: &Project,
+    old: Option<&Lock>,
+    wishes: &Wishes,
+    upstream: &dyn Upstream,
+) -> Result<Made, Failure> {
+    let catalog = Catalog::builtin();
+    // The image is one more thing that takes time.
+    let jobs: Vec<Option<&Binary>> =
+        std::iter::once(None).chain(project.manifest.binaries.iter().map(Some)).collect();
+    let done = fetch::in_parallel(&jobs, AT_ONCE, |job| match job {
+        None => image(project, old.map(|old| &old.image), wishes, catalog, upstream).map(Entry::Image),
+        Some(wanted) => {
+            let held = old.and_then(|old| old.binaries.get(&wanted.name.value));
+            binary(wanted, held, wishes, upstream)
+                .map(|resolved| Entry::Binary(wanted.name.value.clone(), resolved))
+        }
+    });
+    let (mut problems, mut unreachable, mut notes) = (Problems::default(), Vec::new(), BTreeMap::new());
+    let (mut image, mut binaries) = (None, BTreeMap::new());
+    for entry in done {
+        match entry {
+            Err(found) => problems.extend(found),
+            Ok(Entry::Image(resolved)) => {
+                unreachable.extend(resolved.unreachable);
+                image = Some(resolved.locked);
+            }
+            Ok(Entry::Binary(name, resolved)) => {
+                unreachable.extend(resolved.unreachable);
+                notes.insert(name.clone(), resolved.notes);
+                binaries.insert(name, resolved.locked);
+            }
+        }
+    }
+    match image {
+        Some(image) if problems.is_empty() => {
+            let lock = Lock { version: 1, inputs: wanted::digest(project), image, binaries };
+            Ok(Made { lock, notes, unreachable })
+        }
+        _ => Err(Failure::Upstream(problems)),
+    }
+}
+
+enum Entry {
+    Image(Resolved<LockedImage>),
+    Binary(ToolName, Resolved<LockedBinary>),
+}
+
+fn image(
+    project: &Project,
+    old: Option<&LockedImage>,
+    wishes: &Wishes,
+    catalog: &Catalog,
+    upstream: &dyn Upstream,
+) -> Result<Resolved<LockedImage>, Problems> {
+    match old.filter(|old| resolve::keeps_image(project, old, wishes.extent_of(IMAGE), catalog)) {
+        Some(old) => Ok(Resolved::plain(old.clone())),
+        None => Ok(resolve::image(project, old, wishes.allowed(IMAGE), catalog, upstream)?),
+    }
+}
+
+fn binary(
+    wanted: &Binary,
+    old: Option<&LockedBinary>,
+    wishes: &Wishes,
+    upstream: &dyn Upstream,
+) -> Result<Resolved<LockedBinary>, Problems> {
+    let name = wanted.name.as_str();
+    match resolve::task(wanted, old, wishes.extent_of(name)) {
+        Task::Keep(old) => Ok(Resolved::plain(old.clone())),
+        Task::Ask(which) => resolve::binary(wanted, &which, old, wishes.allowed(name), upstream),
+    }
+}
+
+impl Made {
+    /// Tells what could not be asked, and what else there is to know.
+    pub(super) fn tell(&self, console: &mut Console) {
+        let mut told = BTreeSet::new();
+        let mut problems = Problems::default();
+        for why in &self.unreachable {
+            let warning = Diagnostic { severity: Severity::Warning, ..why.clone() }.help(
+                "the catalog's checksums stand as they are; run `bake lock` again where there is a network",
+            );
+            if told.insert(warning.message.clone()) {
+                problems.push(warning);
+            }
+        }
+        console.problems(&problems);
+        for (name, notes) in &self.notes {
+            for note in notes {
+                console.note(&format!("note: {name}: {note}"));
+            }
+        }
+    }
+
+    /// One line for each tool: its version, and how much stands behind its checksums.
+    pub(super) fn table(&self, only: Option<&BTreeSet<ToolName>>) -> String {
+        let rows: Vec<_> = self
+            .lock
+            .binaries
+            .iter()
+            .filter(|(name, _)| only.is_none_or(|only| only.contains(*name)))
+            .map(|(name, locked)| {
+                let version = locked.version.as_ref().map_or("-", |version| version.as_str());
+                (name.as_str(), version, Trust::in_binary(locked))
+            })
+            .collect();
+        let width = |of: fn(&(&str, &str, Trust)) -> usize| rows.iter().map(of).max().unwrap_or(0);
+        let (name, version) = (width(|row| row.0.len()), width(|row| row.1.len()));
+        rows.iter().map(|row| format!("{:name$}  {:version$}  {}\n", row.0, row.1, row.2)).collect()
+    }
+}

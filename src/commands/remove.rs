@@ -1,0 +1,45 @@
+//! `bake remove`: binaries out of the manifest and out of the lock. Nobody is asked for that.
+
+use std::path::Path;
+
+use super::console::Console;
+use super::load::{self, Loaded};
+use super::lock::{edited_project, store, usable};
+use super::{Done, Failure};
+use crate::diagnostics::Problems;
+use crate::lock::wanted;
+use crate::project::edit;
+use crate::project::names::ToolName;
+use crate::write;
+
+pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Result<Done, Failure> {
+    // What is wrong with a binary may be the reason to remove it.
+    let Loaded { project, lock: old, builtin, manifest, .. } = load::load(dir)?;
+    if builtin {
+        return Err(load::no_project(dir));
+    }
+    let old = usable(old)?;
+    let asked_before = wanted::digest(&project);
+    let mut text = None;
+    for name in names {
+        let source = manifest.source(text.as_deref());
+        text = Some(edit::remove(&source, name).map_err(Problems::from)?);
+    }
+    let text = text.unwrap_or_default();
+    let project = edited_project(dir, &text)?;
+    write::file(&manifest.path, text.as_bytes())?;
+    for name in names {
+        console.result(&format!("{name} removed\n"))?;
+    }
+    let Some(old) = old else { return Ok(Done::Clean) };
+    let mut lock = old.lock.clone();
+    lock.binaries.retain(|name, _| !names.contains(name));
+    // A lock that was stale before stays so.
+    if lock.inputs == asked_before {
+        lock.inputs = wanted::digest(&project);
+    } else {
+        console.note("note: bake.lock was stale before, and still is: run `bake lock`");
+    }
+    store(dir, Some(&old), &lock)?;
+    Ok(Done::Clean)
+}

@@ -1,0 +1,150 @@
+//! What publishers say today of what is locked.
+
+use super::statements::{ChecksumFiles, Statements};
+use crate::diagnostics::{Code, Diagnostic, quoted};
+use crate::lock::upstream::{Release, Upstream, Wanted};
+use crate::lock::versions;
+use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
+use crate::project::manifest::{Binary, Origin};
+use crate::project::names::{RepoSlug, Version};
+use crate::project::values::Arch;
+
+/// What stands against a binary as it is locked.
+#[derive(Debug)]
+pub struct Today {
+    /// For each architecture, what is not as it was, or could not be asked.
+    pub builds: Vec<(Arch, Vec<Diagnostic>)>,
+    /// A newer release, where there is one.
+    pub newer: Result<Option<Version>, Diagnostic>,
+}
+
+/// Asks whether `locked` is still published, as it was. `wanted` says where it comes from.
+pub fn binary(wanted: &Binary, locked: &LockedBinary, upstream: &dyn Upstream) -> Today {
+    let repo = match &wanted.origin {
+        Origin::Catalog(tool) => Some(&tool.repo),
+        Origin::Release { repo, .. } => Some(repo),
+        Origin::Url { .. } => None,
+    };
+    let release = match (repo, &locked.version) {
+        (Some(repo), Some(version)) => match upstream.release(repo, &Wanted::Version(version.clone())) {
+            Ok(release) => Some(release),
+            Err(problem) => {
+                let builds = locked.builds.keys().map(|arch| (*arch, vec![problem.clone()])).collect();
+                return Today { builds, newer: Ok(None) };
+            }
+        },
+        _ => None,
+    };
+    let mut files = ChecksumFiles::new(upstream);
+    let builds = locked.builds.iter().map(|(arch, build)| {
+        let mut found = Vec::new();
+        if let Err(problem) = self::build(build, release.as_ref(), &mut files, upstream, &mut found) {
+            found.push(problem);
+        }
+        (*arch, found)
+    });
+    let builds = builds.collect();
+    Today { builds, newer: newer(repo, locked.version.as_ref(), upstream) }
+}
+
+/// Asks whether the tag of the base image still names what is locked.
+///
+/// # Errors
+/// What the registry could not be asked.
+pub fn image(locked: &LockedImage, upstream: &dyn Upstream) -> Result<Vec<Diagnostic>, Diagnostic> {
+    let said = upstream.image(&locked.reference)?;
+    let mut found = Vec::new();
+    if said.digest != locked.digest {
+        found.push(
+            Diagnostic::error(
+                Code::TagMoved,
+                format!(
+                    "the tag of `{}` moved: {} is locked, and its registry now says {}",
+                    locked.reference,
+                    locked.digest.oci(),
+                    said.digest.oci()
+                ),
+            )
+            .help("the VM goes on with what is locked; `bake lock --update image` moves on, once its publisher told why"),
+        );
+    }
+    for (arch, digest) in locked.platforms.iter().filter(|_| said.digest == locked.digest) {
+        if said.platforms.get(arch) != Some(digest) {
+            found.push(Diagnostic::error(
+                Code::ChecksumMismatch,
+                format!(
+                    "`{}` has another manifest for {arch} than the lock: {}",
+                    locked.reference,
+                    digest.oci()
+                ),
+            ));
+        }
+    }
+    Ok(found)
+}
+
+fn build(
+    build: &Build,
+    release: Option<&Release>,
+    files: &mut ChecksumFiles<'_>,
+    upstream: &dyn Upstream,
+    found: &mut Vec<Diagnostic>,
+) -> Result<(), Diagnostic> {
+    let mut statements = Statements::default();
+    let mut size = None;
+    if let Some(release) = release {
+        let name = build.url.file_name();
+        let Some(asset) = release.assets.iter().find(|asset| asset.name == name) else {
+            return Err(Diagnostic::error(
+                Code::UpstreamGone,
+                format!("the release has no file {} any more: {}", quoted(name), release.page),
+            )
+            .help("the VM cannot be built anew from it; choose another version"));
+        };
+        size = Some(asset.size);
+        if let Some(digest) = asset.digest {
+            statements.add("the release API", Evidence::ApiDigest, digest);
+        }
+        files.of_release(&release.assets, name, &mut statements)?;
+    } else {
+        files.of_url(&build.url, &mut statements)?;
+    }
+    // What the API computed is as good as the bytes; what a publisher wrote down once is not.
+    if !statements.evidence().any(|evidence| evidence == Evidence::ApiDigest) {
+        let published = upstream.published(&build.url)?;
+        size = Some(published.1);
+        statements.add("what is published", Evidence::Computed, published.0);
+    }
+    for statement in statements.all.iter().filter(|statement| statement.digest != build.sha256) {
+        found.push(
+            Diagnostic::error(
+                Code::Republished,
+                format!(
+                    "{} is locked, and {} is {}: {}",
+                    build.sha256, statement.by, statement.digest, build.url
+                ),
+            )
+            .help("builds refuse it; ask its publisher why it changed under the same version"),
+        );
+    }
+    if let (Some(locked), Some(size)) = (build.size, size)
+        && locked != size
+        && found.is_empty()
+    {
+        found.push(Diagnostic::error(
+            Code::Republished,
+            format!("{locked} bytes are locked, and {size} are published: {}", build.url),
+        ));
+    }
+    Ok(())
+}
+
+fn newer(
+    repo: Option<&RepoSlug>,
+    locked: Option<&Version>,
+    upstream: &dyn Upstream,
+) -> Result<Option<Version>, Diagnostic> {
+    let (Some(repo), Some(locked)) = (repo, locked) else { return Ok(None) };
+    let newest = upstream.release(repo, &Wanted::Newest)?.version;
+    Ok(versions::compare(&newest, locked).is_gt().then_some(newest))
+}
