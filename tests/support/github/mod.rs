@@ -139,7 +139,7 @@ impl GitHub {
 
     /// Where a release's asset can be downloaded.
     pub fn download(&self, repo: &str, tag: &str, asset: &str) -> String {
-        format!("{}/{repo}/releases/download/{tag}/{asset}", self.shared.origin(Host::Web))
+        release::download(self.shared.origin(Host::Web), repo, tag, asset)
     }
 
     /// Publishes a release; makes the repository, where it is not there.
@@ -171,6 +171,13 @@ impl GitHub {
         change(
             state.repo(repo).releases.iter_mut().find(|release| release.tag == tag).expect("that release"),
         );
+    }
+
+    /// A release as it stands.
+    pub fn release(&self, repo: &str, tag: &str) -> Release {
+        let mut found = None;
+        self.change(repo, tag, |release| found = Some(release.clone()));
+        found.expect("`change` finds it")
     }
 
     /// Puts other bytes under the name of an asset; the API tells of them rightly.
@@ -346,8 +353,8 @@ impl Shared {
     }
 
     fn api(&self, state: &State, request: &Request) -> Answer {
-        let path = request.path().replace("%2B", "+");
-        let parts: Vec<_> = path.trim_matches('/').split('/').collect();
+        let parts = request.parts();
+        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
         let (repo, rest) = match parts.as_slice() {
             ["repositories", id, rest @ ..] => {
                 (state.repos.iter().find(|repo| repo.id.to_string() == *id), rest)
@@ -445,8 +452,8 @@ impl Shared {
     }
 
     fn web(&self, state: &State, request: &Request) -> Answer {
-        let path = request.path().replace("%2B", "+");
-        let parts: Vec<_> = path.trim_matches('/').split('/').collect();
+        let parts = request.parts();
+        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
         let [owner, name, rest @ ..] = parts.as_slice() else { return refusal(Host::Web, 404) };
         let called = format!("{owner}/{name}");
         let now = state.repos.iter().find(|repo| repo.called(&called));

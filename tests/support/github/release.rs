@@ -194,7 +194,7 @@ impl Release {
                     "download_count": 42,
                     "created_at": published,
                     "updated_at": published,
-                    "browser_download_url": format!("{web}/{repo}/releases/download/{tag}/{}", asset.name),
+                    "browser_download_url": download(web, repo, tag, &asset.name),
                 })
             })
             .collect();
@@ -221,6 +221,11 @@ impl Release {
             "body": "What's Changed",
         })
     }
+}
+
+/// Where an asset is downloaded; a tag stays one part of the path, whatever is in it.
+pub fn download(web: &str, repo: &str, tag: &str, asset: &str) -> String {
+    format!("{web}/{repo}/releases/download/{}/{asset}", tag.replace('/', "%2F").replace('+', "%2B"))
 }
 
 fn content_type(name: &str) -> &'static str {

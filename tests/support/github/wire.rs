@@ -69,6 +69,12 @@ impl Request {
         self.target.split('?').next().unwrap_or_default()
     }
 
+    /// The parts of its path, decoded as far as tags need it.
+    pub fn parts(&self) -> Vec<String> {
+        let parts = self.path().trim_matches('/').split('/');
+        parts.map(|part| part.replace("%2F", "/").replace("%2B", "+")).collect()
+    }
+
     /// The value of a key in its query.
     pub fn query(&self, key: &str) -> Option<&str> {
         let (_, query) = self.target.split_once('?')?;
