@@ -158,7 +158,7 @@ fn a_url_is_added() {
 
 #[test]
 fn a_tool_of_the_catalog_is_one_line() {
-    let world = world();
+    let world = world().with("GITHUB_API_URL", "http://127.0.0.1:9");
     world.bake(["add", "gog"]).done();
     assert_eq!(manifest(&world), with("  - gog\n"));
     world.bake(["check"]).done();
@@ -214,17 +214,21 @@ fn a_removed_entry_takes_its_own_comments_along() {
 fn the_default_manifest_keeps_its_comments() {
     let world = World::new("");
     let project = support::Folder::project();
-    world.folder.write("images/binaries.yaml", project.read("images/binaries.yaml"));
-    world.bake(["lock"]).done();
+    for name in ["bake.yaml", "bake.lock", "images/binaries.yaml"] {
+        world.folder.write(name, project.read(name));
+    }
     let before = manifest(&world);
     world.github.publish("owner/mytool", release("mytool", "v1.0.0"));
     world.bake(["add", "owner/mytool"]).done();
     let goplaces = "  - goplaces                              # Google Places\n";
     let expected = before.replace(goplaces, &format!("{goplaces}  - name: mytool\n    repo: owner/mytool\n"));
     assert_eq!(manifest(&world), expected);
+    // The others were locked, and are none of its business.
+    assert!(world.github.requests().iter().all(|request| request.target.contains("mytool")));
     world.bake(["remove", "gog"]).done();
     let gog = "  - gog                                   # Gmail, Calendar, Drive\n";
     assert_eq!(manifest(&world), expected.replace(gog, ""));
+    world.bake(["check"]).done();
 }
 
 #[test]
@@ -241,10 +245,10 @@ fn the_first_one_needs_a_list() {
 #[test]
 fn nothing_is_written_where_one_of_them_fails() {
     let world = world();
-    refused(&world, &["add", "owner/extra", "owner/nothing"], 1, &["owner/nothing"]);
     world.github.fault(Host::Objects, "extra_1.0.0", Fault::Status(404));
     refused(&world, &["add", "owner/extra"], 1, &["extra", "1.0.0"]);
     world.github.heal();
+    refused(&world, &["add", "owner/extra", "owner/nothing"], 1, &["owner/nothing"]);
     refused(&world, &["add", "owner/extra@9.9.9"], 1, &["extra", "9.9.9"]);
     refused(&world, &["remove", "alarm", "nothing"], 2, &["nothing"]);
 }
