@@ -1,13 +1,22 @@
 //! What the end-to-end tests share: projects in temporary folders, the program itself, and the
 //! real tools of the testbed.
 
-#![allow(dead_code, unreachable_pub, reason = "a module of each test file, which uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "a module of each test file, which uses its own part"
+)]
 
 pub mod archives;
+pub mod elf;
+pub mod github;
 pub mod images;
 pub mod registry;
 pub mod server;
+pub mod shapes;
 pub mod testbed;
+pub mod world;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,6 +28,7 @@ use bake::diagnostics::{Problems, Source, terminal};
 use bake::digest::Sha256;
 use bake::lock::{Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
 use bake::project::catalog::Catalog;
+use bake::project::manifest::Origin;
 use bake::project::values::Arch;
 use bake::project::{Project, manifest, spec};
 
