@@ -123,10 +123,12 @@ fn nothing_is_imported_by_a_star() {
 }
 
 #[test]
-fn only_one_file_names_the_yaml_crate() {
-    let naming: Vec<_> = sources().into_iter().filter(|(.., text)| text.contains("serde_saphyr")).collect();
-    assert_eq!(naming.len(), 1);
-    assert!(naming[0].1.ends_with("src/yaml/mod.rs"));
+fn only_one_file_names_a_crate_that_could_be_exchanged() {
+    for (name, file) in [("serde_saphyr", "src/yaml/mod.rs"), ("oci_client", "src/oci/registry.rs")] {
+        let naming: Vec<_> = sources().into_iter().filter(|(.., text)| text.contains(name)).collect();
+        assert_eq!(naming.len(), 1, "{name}");
+        assert!(naming[0].1.ends_with(file), "{name}");
+    }
 }
 
 /// A template or a script that nothing takes in would be dead, and easily taken for living.
