@@ -295,17 +295,17 @@ fn platform(arch: &str, variant: Option<&str>) -> Value {
     json!({"os": "linux", "architecture": arch, "variant": variant})
 }
 
-/// amd64 and arm64, a newer amd64 first, an attestation, and one that does not say what it is for.
+/// amd64 and arm64, with another system and a newer amd64 first, an attestation, and one that does not say what it is for.
 fn many() -> Parts {
     let of = |arch, content| image(arch, &[gzipped(gog(content))]);
     let attestation = json!({"os": "unknown", "architecture": "unknown"});
     index(vec![
+        (json!({"os": "windows", "architecture": "arm64"}), of("arm64", "windows")),
         (platform("amd64", Some("v3")), of("amd64", "newer")),
         (platform("amd64", None), of("amd64", "amd")),
         (platform("amd64", None), of("amd64", "amd, but second")),
         (attestation, of("unknown", "attestation")),
         (Value::Null, of("arm64", "arm")),
-        (json!({"os": "windows", "architecture": "arm64"}), of("arm64", "windows")),
     ])
 }
 
