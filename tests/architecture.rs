@@ -123,8 +123,13 @@ fn nothing_is_imported_by_a_star() {
 }
 
 #[test]
-fn only_one_file_names_the_yaml_crate_and_one_the_parser_under_it() {
-    for (name, file) in [("serde_saphyr", "src/yaml/mod.rs"), ("granit_parser", "src/yaml/layout.rs")] {
+fn only_one_file_names_a_crate_that_could_be_exchanged() {
+    let exchangeable = [
+        ("serde_saphyr", "src/yaml/mod.rs"),
+        ("granit_parser", "src/yaml/layout.rs"),
+        ("oci_client", "src/oci/registry.rs"),
+    ];
+    for (name, file) in exchangeable {
         let naming: Vec<_> = sources().into_iter().filter(|(.., text)| text.contains(name)).collect();
         assert_eq!(naming.len(), 1, "{name}");
         assert!(naming[0].1.ends_with(file), "{name}");

@@ -167,6 +167,9 @@ fn nobody_at_home_is_told_as_such() {
     let gone = Registry::with(&one_image()).reference();
     let error = registry::resolve(&reference(&gone), &Credentials::Anonymous).expect_err("nobody");
     assert!(matches!(&error, Error::Unreachable { why, .. } if why.contains("refused")), "{error:?}");
+    // No name server knows it (RFC 6761), and it would be spoken to in TLS.
+    let error = registry::resolve(&reference("registry.invalid/image:1"), &Credentials::Anonymous);
+    assert!(matches!(&error, Err(Error::Unreachable { .. })), "{error:?}");
 }
 
 #[test]
@@ -242,6 +245,17 @@ fn a_layer_that_breaks_off_is_taken_up_where_it_broke() {
 }
 
 #[test]
+fn a_layer_that_breaks_off_at_one_place_for_ever_is_given_up() {
+    let (parts, _) = long_image();
+    let (path, bytes) = long_blob(&parts);
+    let at = Registry::with(&parts);
+    at.reply(&path, &[Reply::of(bytes).cut_at(2 << 20)]);
+    let error = in_registry(&at).expect_err("half a layer");
+    assert!(matches!(&error, Error::Unreachable { .. }), "{error:?}");
+    assert_eq!(at.asked().iter().filter(|asked| asked.path == path).count(), 6);
+}
+
+#[test]
 fn a_layer_with_a_flipped_bit_is_refused() {
     let (parts, _) = long_image();
     let (path, mut bytes) = long_blob(&parts);
@@ -281,17 +295,17 @@ fn platform(arch: &str, variant: Option<&str>) -> Value {
     json!({"os": "linux", "architecture": arch, "variant": variant})
 }
 
-/// amd64 and arm64, a newer amd64 first, an attestation, and one that does not say what it is for.
+/// amd64 and arm64, with another system and a newer amd64 first, an attestation, and one that does not say what it is for.
 fn many() -> Parts {
     let of = |arch, content| image(arch, &[gzipped(gog(content))]);
     let attestation = json!({"os": "unknown", "architecture": "unknown"});
     index(vec![
+        (json!({"os": "windows", "architecture": "arm64"}), of("arm64", "windows")),
         (platform("amd64", Some("v3")), of("amd64", "newer")),
         (platform("amd64", None), of("amd64", "amd")),
         (platform("amd64", None), of("amd64", "amd, but second")),
         (attestation, of("unknown", "attestation")),
         (Value::Null, of("arm64", "arm")),
-        (json!({"os": "windows", "architecture": "arm64"}), of("arm64", "windows")),
     ])
 }
 
@@ -360,6 +374,33 @@ fn every_part_of_a_layout_is_held_against_its_digest() {
     layer.diff_id = Sha256::of("something else");
     let error = in_layers(&[layer]).expect_err("another layer").to_string();
     assert!(error.contains("the uncompressed layer has the digest"), "{error}");
+}
+
+#[test]
+fn documents_have_an_end() {
+    let mut long = one_image();
+    let (digest, config) =
+        long.blobs.iter().find(|(_, bytes)| bytes.starts_with(b"{\"arch")).expect("a config");
+    let (digest, mut config) = (*digest, config.clone());
+    config.resize(5 << 20, b' ');
+    let manifest = String::from_utf8(long.blobs[&long.digest()].clone()).expect("JSON");
+    let mut manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    manifest["config"]["digest"] = Sha256::of(&config).oci().into();
+    manifest["config"]["size"] = config.len().into();
+    let manifest = manifest.to_string().into_bytes();
+    long.root["digest"] = Sha256::of(&manifest).oci().into();
+    long.root["size"] = manifest.len().into();
+    long.blobs.remove(&digest);
+    long.blobs.insert(Sha256::of(&config), config);
+    long.blobs.insert(Sha256::of(&manifest), manifest);
+    let error = in_layout(&long).expect_err("too long").to_string();
+    assert!(error.contains("is longer than 4 MiB"), "{error}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    one_image().layout(folder.path(), "1");
+    fs::write(folder.path().join("index.json"), " ".repeat(5 << 20)).expect("a file");
+    let error = found(&Source::Layout(folder.path().to_owned()), Arch::Amd64).expect_err("too long");
+    assert!(error.to_string().contains("`index.json` is longer than 4 MiB"), "{error}");
 }
 
 #[test]

@@ -162,7 +162,7 @@ pub enum Error {
 impl Error {
     /// The error of a stream with the wrong bytes, where `error` is one.
     pub(super) fn of_mismatch(image: &str, error: &io::Error) -> Option<Self> {
-        let wrong = error.get_ref()?.downcast_ref::<WrongDigest>()?;
+        let wrong = WrongDigest::of(error)?;
         Some(Self::Mismatch {
             image: image.to_owned(),
             what: wrong.what.clone(),

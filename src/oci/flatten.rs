@@ -33,7 +33,7 @@ pub enum Found {
     Directory,
     /// A symbolic link that leads nowhere, or in a circle.
     Link {
-        /// What it says.
+        /// What it says, escaped and cut for a message.
         target: String,
     },
     /// A device or a pipe.

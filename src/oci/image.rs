@@ -53,11 +53,8 @@ pub trait Images {
     fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, Error>;
 }
 
-/// Where blobs lie under their digests: all but the oldest tarballs.
-pub(super) trait Blobs {
-    /// As the user named it.
-    fn name(&self) -> &str;
-
+/// Where blobs lie under their digests: everything but the oldest tarballs.
+pub(super) trait Blobs: Images {
     /// An index or a manifest; the bytes are not verified yet.
     fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error>;
 

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, EntryType};
 
-use super::verified::Verified;
+use super::verified::{Verified, WrongDigest};
 use crate::digest::{Hasher, Sha256};
 
 /// No image is larger, all its layers uncompressed and added up: 32 GiB.
@@ -186,11 +186,16 @@ pub(super) fn read(
     mut each: impl FnMut(Entry) -> Result<(), String>,
 ) -> Result<(), Failure> {
     let result = uncompressed(&mut stored, diff_id, meter, &mut each);
-    if let Ok(()) | Err(Failure::Read(_)) = result {
-        // That the stored bytes are not the right ones says more than what came of reading them.
-        io::copy(&mut stored, &mut io::sink())?;
+    let rest = match result {
+        Err(Failure::Refused(_)) => return result,
+        Ok(()) | Err(Failure::Read(_)) => io::copy(&mut stored, &mut io::sink()),
+    };
+    match (result, rest) {
+        (Ok(()), rest) => rest.map(drop).map_err(Failure::Read),
+        // That these are not the right bytes says more than what came of reading them.
+        (Err(_), Err(wrong)) if WrongDigest::of(&wrong).is_some() => Err(Failure::Read(wrong)),
+        (result, _) => result,
     }
-    result
 }
 
 fn uncompressed(

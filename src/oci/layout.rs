@@ -97,10 +97,6 @@ impl Layout {
 }
 
 impl Blobs for Layout {
-    fn name(&self) -> &str {
-        self.files.name()
-    }
-
     fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
         self.blob(descriptor)
     }

@@ -109,7 +109,7 @@ impl Registry {
             Credentials::Password { user, password } => RegistryAuth::Basic(user.clone(), password.clone()),
         };
         let registry = Self { name, host, reference, auth, client, runtime };
-        registry.patiently("tag", || {
+        registry.patiently("registry", || {
             registry.client.auth(&registry.reference, &registry.auth, RegistryOperation::Pull)
         })?;
         Ok(registry)
@@ -148,7 +148,8 @@ impl Registry {
     }
 
     /// A manifest as the registry has it. The client holds its bytes against the digest of the
-    /// reference and that of the header `Docker-Content-Digest`, where there are such.
+    /// reference and that of the header `Docker-Content-Digest`, where there are such. It takes them
+    /// in whole, however many a registry sends.
     fn document(&self, reference: &Reference) -> Result<Vec<u8>, Error> {
         let what = match (reference.digest(), reference.tag()) {
             (Some(digest), _) => format!("manifest {digest}"),
@@ -271,10 +272,6 @@ fn is_passing(status: u16) -> bool {
 }
 
 impl Blobs for Registry {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
         let reference = self.reference.clone_with_digest(descriptor.digest().to_string());
         Ok(Box::new(Cursor::new(self.document(&reference)?)))
@@ -322,21 +319,25 @@ struct Blob<'a> {
     /// How many bytes of the stream were handed out before it broke.
     skip: u64,
     pauses: std::slice::Iter<'static, Duration>,
+    /// Nothing more will come.
+    broken: bool,
 }
 
 impl<'a> Blob<'a> {
     fn open(registry: &'a Registry, digest: String) -> Result<Self, Error> {
         let (BlobResponse::Full(stream) | BlobResponse::Partial(stream)) = registry.stream(&digest, 0)?;
         let chunk = Cursor::default();
-        Ok(Self { registry, digest, stream, chunk, read: 0, skip: 0, pauses: PAUSES.iter() })
+        Ok(Self { registry, digest, stream, chunk, read: 0, skip: 0, pauses: PAUSES.iter(), broken: false })
     }
 
-    fn resume(&mut self) -> io::Result<()> {
-        (self.stream, self.skip) =
-            match self.registry.stream(&self.digest, self.read).map_err(io::Error::other)? {
-                BlobResponse::Partial(stream) => (stream, 0),
-                BlobResponse::Full(stream) => (stream, self.read),
-            };
+    /// Goes on after the connection broke with `error`, where there is patience left.
+    fn resume(&mut self, error: io::Error) -> Result<(), Error> {
+        let Some(pause) = self.pauses.next() else { return Err(self.registry.failed(error)) };
+        std::thread::sleep(*pause);
+        (self.stream, self.skip) = match self.registry.stream(&self.digest, self.read)? {
+            BlobResponse::Partial(stream) => (stream, 0),
+            BlobResponse::Full(stream) => (stream, self.read),
+        };
         Ok(())
     }
 }
@@ -348,6 +349,9 @@ impl Read for Blob<'_> {
             if count > 0 || buffer.is_empty() {
                 self.read += count as u64;
                 return Ok(count);
+            }
+            if self.broken {
+                return Err(io::ErrorKind::BrokenPipe.into());
             }
             match self.registry.runtime.block_on(self.stream.next()) {
                 None => return Ok(0),
@@ -365,13 +369,11 @@ impl Read for Blob<'_> {
                 {
                     return Ok(0);
                 }
-                Some(Err(error)) => match self.pauses.next() {
-                    Some(pause) => {
-                        std::thread::sleep(*pause);
-                        self.resume()?;
-                    }
-                    None => return Err(error),
-                },
+                Some(Err(error)) => {
+                    self.broken = true;
+                    self.resume(error).map_err(io::Error::other)?;
+                    self.broken = false;
+                }
             }
         }
     }

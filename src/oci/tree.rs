@@ -14,9 +14,6 @@ const WHITEOUT: &[u8] = b".wh.";
 /// Hides everything in its folder that is from the layers below.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// Bookkeeping of aufs, which early Dockers wrote into layers.
-const AUFS: &[u8] = b".wh..wh.";
-
 /// As many symbolic links as the kernel follows on one path (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
@@ -72,9 +69,6 @@ impl Tree {
         self.make_parents(&path)?;
         if name == OPAQUE {
             self.hide(parent.to_vec(), false);
-            return Ok(());
-        }
-        if name.starts_with(AUFS) {
             return Ok(());
         }
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {

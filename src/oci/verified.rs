@@ -26,6 +26,13 @@ pub(super) struct WrongDigest {
     pub(super) found: Sha256,
 }
 
+impl WrongDigest {
+    /// The one that `error` is about, if any.
+    pub(super) fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
 impl<R: Read> Verified<R> {
     /// Holds `inner` against a digest and, where it is known, a length in bytes.
     pub(super) fn new(inner: R, what: String, expected: Sha256, size: Option<u64>) -> Self {

@@ -104,7 +104,8 @@ impl Entry {
 
     /// Its lines in a list without brackets, with the dash and without indentation.
     pub(super) fn lines(&self) -> Vec<String> {
-        let text = if self.needs_no_lines() { self.in_brackets(false) } else { written(&self.long()) };
+        let text =
+            if self.needs_no_lines() { self.in_brackets(false) } else { self.plainly(written(&self.long())) };
         let lines = text.lines().enumerate();
         lines.map(|(index, line)| format!("{}{line}", if index == 0 { "- " } else { "  " })).collect()
     }
@@ -116,8 +117,33 @@ impl Entry {
             (true, true) => serde_json::Value::from(self.name.as_str()).to_string(),
             (true, false) => serde_json::to_string(&self.long()).unwrap_or_default(),
             (false, true) => written(&self.name.as_str()),
-            (false, false) => written(&FlowMap(self.long())),
+            (false, false) => self.plainly(written(&FlowMap(self.long()))),
         }
+    }
+
+    fn plainly(&self, text: String) -> String {
+        match &self.version {
+            Some(version) => with_plain_version(&text, version),
+            None => text,
+        }
+    }
+}
+
+/// `text`, an entry as the YAML writer has it, with its version as people write it.
+pub(super) fn with_plain_version(text: &str, version: &Version) -> String {
+    let key = |value: &str| format!("version: {value}");
+    text.replacen(&key(&written(&version.as_str())), &key(&plain(version)), 1)
+}
+
+/// A version in YAML. The writer quotes whatever begins with a digit; three numbers between dots are
+/// text to every reader (YAML 1.1 and 1.2, "Tag Resolution"), and nobody quotes them.
+pub(super) fn plain(version: &Version) -> String {
+    let text = version.as_str();
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if text.split('.').count() > 2 && text.split('.').all(is_number) {
+        text.to_owned()
+    } else {
+        written(&text)
     }
 }
 

@@ -92,8 +92,7 @@ pub fn remove(source: &Source, name: &ToolName) -> Result<String, Diagnostic> {
 pub fn set_version(source: &Source, name: &ToolName, version: &Version) -> Result<String, Diagnostic> {
     let text = Manuscript::read(source)?;
     let index = text.existing(name)?;
-    let by_hand =
-        format!("give `{name}` its version by hand:\nversion: {}", entry::written(&version.as_str()));
+    let by_hand = format!("give `{name}` its version by hand:\nversion: {}", entry::plain(version));
     let changes = text.set_version(index, name, version).map_err(|why| text.refused(why, &by_hand))?;
     let mut wanted = text.entries();
     wanted[index] = with_version(&wanted[index], version);

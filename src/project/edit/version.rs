@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::entry::written;
+use super::entry::{plain, with_plain_version, written};
 use super::lines::Lines;
 use super::{Change, Refused};
 use crate::diagnostics::Span;
@@ -46,12 +46,12 @@ pub(super) fn set(
                 let (key, value) = if json {
                     ("\"version\"", format!("\"{version}\""))
                 } else {
-                    ("version", written(&version.as_str()))
+                    ("version", plain(version))
                 };
                 return Ok(vec![Change { span: end..end, text: format!(", {key}: {value}") }]);
             }
             let indentation = " ".repeat(lines.column(key.span.start));
-            let line = format!("{indentation}version: {}", written(&version.as_str()));
+            let line = format!("{indentation}version: {}", plain(version));
             Ok(vec![super::block::put_lines(lines, lines.next(end), &[line])])
         }
         Form::Scalar if lines.text[item.span.clone()].contains('\n') => {
@@ -62,7 +62,7 @@ pub(super) fn set(
             let text = if json {
                 serde_json::to_string(&pinned).unwrap_or_default()
             } else {
-                written(&FlowMap(pinned))
+                with_plain_version(&written(&FlowMap(pinned)), version)
             };
             Ok(vec![Change { span: item.span.clone(), text }])
         }
@@ -74,7 +74,7 @@ pub(super) fn set(
 fn over(lines: Lines<'_>, old: &Span, version: &Version) -> Change {
     let text = match lines.text[old.clone()].chars().next() {
         Some(quote @ ('"' | '\'')) => format!("{quote}{version}{quote}"),
-        _ => written(&version.as_str()),
+        _ => plain(version),
     };
     Change { span: old.clone(), text }
 }
