@@ -76,6 +76,8 @@ pub enum Command {
     Lock(Lock),
     /// Fill the cache with every locked archive, verified
     Fetch,
+    /// Hold upstream, lock, cache, bundle and image against each other
+    Audit(Audit),
     /// Write the bundle: user-data, Dockerfile, compose file, checksums and gcloud commands
     Render(Render),
     /// Print the JSON Schema of a file, for editors
@@ -99,6 +101,7 @@ impl Command {
             Self::Check { json } | Self::Catalog { json } => *json,
             Self::Lock(options) => options.json,
             Self::Render(options) => options.json,
+            Self::Audit(options) => options.json,
             Self::Init { .. }
             | Self::Add(_)
             | Self::Remove { .. }
@@ -128,7 +131,7 @@ pub struct Add {
     /// The release's file, with {version} and {arch}, where its name does not say enough
     #[arg(long, value_name = "PATTERN")]
     pub asset: Option<AssetPattern>,
-    /// How the publisher spells an architecture, as in amd64=x86_64; one that is left out has no build
+    /// How the publisher spells an architecture, as in `amd64=x86_64`; one that is left out has no build
     #[arg(long, value_name = "ARCH=WORD", value_parser = spelling)]
     pub arch: Vec<(Arch, ArchSpelling)>,
     /// The executable's path in the archive, where it is not the only one
@@ -175,6 +178,42 @@ pub struct Lock {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `audit`.
+#[derive(Args, Debug)]
+pub struct Audit {
+    /// What to hold against the lock; without it lock and upstream, and cache, bundle and image
+    /// where they are there
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
+    pub against: Vec<Against>,
+    /// The image: a reference in a registry, an OCI image layout, or a tarball of `docker save`
+    #[arg(long, value_name = "REF|PATH")]
+    pub image: Option<String>,
+    /// The folder of the bundle, relative to the project folder
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// Print one JSON document
+    #[arg(long, conflicts_with = "sarif")]
+    pub json: bool,
+    /// Print one SARIF 2.1.0 document, for code scanning
+    #[arg(long)]
+    pub sarif: bool,
+}
+
+/// What an audit holds against the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Against {
+    /// Spec, manifest and catalog
+    Lock,
+    /// Publishers and registries, as they answer today
+    Upstream,
+    /// The archives that were fetched before
+    Cache,
+    /// The rendered files as they stand
+    Bundle,
+    /// An image
+    Image,
 }
 
 /// Options of `render`.

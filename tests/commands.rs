@@ -115,7 +115,7 @@ fn every_tool_of_the_catalog_renders() {
         folder.edit("bake.yaml", "arch: amd64", &format!("arch: {arch}"));
         folder.edit("bake.yaml", "machine_type: e2-small", &format!("machine_type: {machine}"));
         folder.bake(["render"]).ended(2);
-        folder.bake(["lock"]).done();
+        folder.bake(["lock", "--offline"]).done();
         folder.bake(["render"]).done();
         let dockerfile = folder.read("out/Dockerfile");
         assert!(dockerfile.contains("RUN fetch-binary --beside codexbar"), "its bundle lies beside it");
@@ -127,13 +127,13 @@ fn every_tool_of_the_catalog_renders() {
 #[test]
 fn lock_takes_what_the_catalog_states_and_keeps_the_rest() {
     let folder = Folder::project();
-    assert!(folder.bake(["lock"]).done().out.contains("up to date"));
+    assert!(folder.bake(["lock", "--offline"]).done().out.contains("up to date"));
     folder.edit("images/binaries.yaml", "  - wacli ", "  - sag\n  - wacli ");
     assert!(folder.bake(["lock", "--check"]).ended(1).out.contains("stale"));
     let stale = folder.bake(["check"]).ended(2);
     assert!(stale.err.contains("`sag` is in the manifest and not in the lock"), "{}", stale.err);
     assert!(stale.err.contains("bake lock"), "{}", stale.err);
-    folder.bake(["lock"]).done();
+    folder.bake(["lock", "--offline"]).done();
     folder.bake(["check"]).done();
     assert!(
         folder.read("bake.lock").contains("104bbbc6a54fea6d0405d458ebba24f7f14fc4c90c7871f207d7589eba6411d2")
@@ -141,7 +141,7 @@ fn lock_takes_what_the_catalog_states_and_keeps_the_rest() {
 
     let before = folder.read("bake.lock");
     folder.edit("images/binaries.yaml", "  - sag\n", "  - {name: sag, version: 9.9.9}\n");
-    let unknown = folder.bake(["lock"]).ended(2);
+    let unknown = folder.bake(["lock", "--offline"]).ended(2);
     assert!(unknown.err.contains("no checksum is known for `sag` 9.9.9"), "{}", unknown.err);
     assert_eq!(folder.read("bake.lock"), before);
 }
@@ -159,7 +159,7 @@ fn a_lock_is_stale_for_a_reason_only() {
         "images/binaries.yaml",
         "binaries: [wacli, gog, {name: goplaces, version: 0.4.4}] # in another order\n",
     );
-    folder.bake(["lock"]).done();
+    folder.bake(["lock", "--offline"]).done();
     folder.bake(["check"]).done();
     folder.edit("images/binaries.yaml", "gog,", "{name: gog, binary: other/gog},");
     assert!(folder.bake(["check"]).ended(2).err.contains("stale-lock"));
@@ -248,7 +248,7 @@ fn a_lock_that_was_tampered_with_is_stale() {
         assert!(!folder.bake(["check"]).ended(2).err.is_empty(), "{to}");
         folder.bake(["render"]).ended(2);
         folder.bake(["lock", "--check"]).ended(1);
-        folder.bake(["lock"]).done();
+        folder.bake(["lock", "--offline"]).done();
         folder.bake(["check"]).done();
     }
 }
@@ -264,23 +264,23 @@ fn lock_keeps_what_fits_from_a_url() {
     folder.lock(&[("tool", bake::project::values::Arch::Amd64, build)]);
     folder.bake(["check"]).done();
     let before = folder.read("bake.lock");
-    folder.bake(["lock"]).done();
+    folder.bake(["lock", "--offline"]).done();
     assert_eq!(folder.read("bake.lock"), before);
     folder.write("images/binaries.yaml", format!("binaries:\n  - {entry}\n  - sag\n"));
-    folder.bake(["lock"]).done();
+    folder.bake(["lock", "--offline"]).done();
     folder.bake(["check"]).done();
     folder.edit("images/binaries.yaml", "example.org", "example.com");
     assert!(
         folder.bake(["check"]).ended(2).err.contains("`tool` has another URL for amd64 than the manifest")
     );
-    folder.bake(["lock"]).ended(2);
+    folder.bake(["lock", "--offline"]).ended(2);
 }
 
 #[test]
 fn a_lock_of_a_newer_release_is_not_overwritten() {
     let folder = Folder::project();
     folder.edit("bake.lock", "version: 1", "version: 2");
-    folder.bake(["lock"]).ended(2);
+    folder.bake(["lock", "--offline"]).ended(2);
     assert!(folder.read("bake.lock").contains("version: 2"));
 }
 
@@ -288,11 +288,11 @@ fn a_lock_of_a_newer_release_is_not_overwritten() {
 fn placeholders_of_a_path_are_filled_in() {
     let folder = Folder::project();
     folder.write("images/binaries.yaml", "binaries: [{name: gog, binary: \"gogcli_{version}/gog\"}]\n");
-    folder.bake(["lock"]).done();
+    folder.bake(["lock", "--offline"]).done();
     folder.bake(["render"]).done();
     assert!(folder.read("out/Dockerfile").contains(" gogcli_0.37.0/gog "));
     folder.edit("images/binaries.yaml", "{version}", "{arch}");
-    assert!(folder.bake(["lock"]).ended(2).err.contains("bad-placeholder"));
+    assert!(folder.bake(["lock", "--offline"]).ended(2).err.contains("bad-placeholder"));
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn rendered(fixture: &Path) -> Rendered {
     let (Some(spec), Some(manifest)) = (spec, manifest) else { panic!("{name}: {problems:?}") };
     if !fixture.join(FILES[2]).exists() {
         if manifest.binaries.iter().all(|binary| matches!(binary.origin, Origin::Catalog(_))) {
-            folder.bake(["lock"]).done();
+            folder.bake(["lock", "--offline"]).done();
         } else {
             let builds: Vec<_> = manifest.binaries.iter().flat_map(builds).collect();
             let builds: Vec<_> =

@@ -62,7 +62,7 @@ fn near_the_limit_it_says_so_and_above_it_sends_less() {
 
     // Smaller again: what is no longer meant is gone.
     folder.write("images/binaries.yaml", "binaries: []\n");
-    folder.bake(["lock"]).done();
+    folder.bake(["lock", "--offline"]).done();
     folder.bake(["render"]).done();
     assert!(!folder.join("out/user-data.yaml.gz.b64").exists());
 }

@@ -36,6 +36,9 @@ pub enum Error {
     /// It goes on after its end.
     #[error("something follows the end of the archive")]
     TrailingBytes,
+    /// All members are there, and what the compression holds behind them is not whole.
+    #[error("the archive is cut short, or something follows its end")]
+    RaggedEnd,
     /// It uses what no release needs and readers disagree about.
     #[error("the archive uses {0}, which is not supported")]
     Unsupported(&'static str),
@@ -72,7 +75,7 @@ pub enum Error {
         limit: u64,
     },
     /// A member's path is absolute or holds `..`.
-    #[error("the path of {} leads out of the archive", shown(.path))]
+    #[error("the path {} in the archive is absolute or holds `..`", shown(.path))]
     Outside {
         /// The member.
         path: String,
@@ -80,6 +83,14 @@ pub enum Error {
     /// A link leads out of the archive.
     #[error("{} in the archive is a link to {}, which is outside", shown(.path), shown(.target))]
     LinkOutside {
+        /// The link.
+        path: String,
+        /// Where it leads.
+        target: String,
+    },
+    /// A hard link leads to no member before it.
+    #[error("{} in the archive is a hard link to {}, and no file before it is that", shown(.path), shown(.target))]
+    LinkToNothing {
         /// The link.
         path: String,
         /// Where it leads.
@@ -100,6 +111,14 @@ pub enum Error {
         name: String,
         /// What is wrong with it, as a predicate.
         why: &'static str,
+    },
+    /// The directory of a zip and a member's own header differ.
+    #[error("the directory of the archive and the header of {} disagree: {how}", shown(.path))]
+    HeadersDisagree {
+        /// The member.
+        path: String,
+        /// In what, by the reader's words.
+        how: String,
     },
     /// The wanted member is there more than once.
     #[error("{} is more than once in the archive", shown(.path))]

@@ -51,7 +51,7 @@ pub struct Limits {
     /// The most bytes that may come out of the decompressor: 4 GiB.
     pub total_bytes: u64,
     /// The most bytes that may come out for one that went in: 200. Executables reach 10; the
-    /// first 64 MiB are free, for small archives of mostly zeros are harmless.
+    /// first 16 MiB are free, for small archives of mostly zeros are harmless.
     pub ratio: u64,
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 
 use super::error::{Error, Listed, shown};
 use super::executable::{Unfit, check_executable};
@@ -94,6 +94,12 @@ impl<'a> Search<'a> {
             Kind::Symlink(target) => Some(path.follow_symlink(target)?),
             Kind::HardLink(target) => Some(path.follow_hard_link(target)?),
         };
+        // tar makes the link where it stands, and fails without its target.
+        if let (Kind::HardLink(_), Some(target)) = (kind, &target)
+            && self.seen.get(&Sha256::of(target)).is_none_or(|seen| seen.folder)
+        {
+            return Err(Error::LinkToNothing { path: path.to_text(), target: target.clone() });
+        }
         let is_wanted = self.wanted.path.is_some_and(|wanted| wanted.as_str().as_bytes() == path.plain());
         self.place(&path, matches!(kind, Kind::Folder), is_wanted)?;
         if matches!(kind, Kind::Folder) {
@@ -109,10 +115,14 @@ impl<'a> Search<'a> {
             }
             return Ok(None);
         }
-        if is_wanted && !path.is_found_plain(in_tar) {
+        if path.is_found_plain(in_tar) {
+            return Ok(Some(path));
+        }
+        if is_wanted {
             return Err(Error::OddlySpelt { path: path.to_text(), spelt: path.spelt() });
         }
-        Ok(path.is_found_plain(in_tar).then_some(path))
+        self.others.push(|| format!("{} (spelt {})", shown(&path.to_text()), shown(&path.spelt())));
+        Ok(None)
     }
 
     /// Holds a path against all that came before it.
@@ -198,24 +208,22 @@ impl<'a> Search<'a> {
 
     /// Hashes a candidate to its end.
     fn take(&mut self, path: MemberPath, head: &[u8], data: &mut dyn Read) -> Result<(), Error> {
-        let mut hasher = Hasher::default();
-        let mut size = head.len() as u64;
-        hasher.update(head);
-        self.sink.write_all(head).map_err(Error::Write)?;
+        let limit = self.limits.member_bytes;
+        let (mut hasher, mut size) = (Hasher::default(), 0_u64);
+        let mut whole = io::Cursor::new(head).chain(data);
         loop {
-            let count = match data.read(&mut self.piece) {
+            let count = match whole.read(&mut self.piece) {
                 Ok(0) => break,
                 Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::from_reader(error)),
             };
             size += count as u64;
-            if size > self.limits.member_bytes {
-                return Err(Error::MemberTooLarge { path: path.to_text(), limit: self.limits.member_bytes });
+            if size > limit {
+                return Err(Error::MemberTooLarge { path: path.to_text(), limit });
             }
-            let piece = &self.piece[..count];
-            hasher.update(piece);
-            self.sink.write_all(piece).map_err(Error::Write)?;
+            hasher.update(&self.piece[..count]);
+            self.sink.write_all(&self.piece[..count]).map_err(Error::Write)?;
         }
         self.found.push(Candidate { path, size, sha256: hasher.finish() });
         Ok(())

@@ -21,7 +21,7 @@ const WINDOW_LOG: u32 = 27;
 const MEMORY: u64 = 1 << WINDOW_LOG;
 
 /// As many bytes may come out of however few.
-const FREE: u64 = 64 << 20;
+const FREE: u64 = 16 << 20;
 
 /// Counts what comes out of a compression, and ends it at the limits.
 pub(super) struct Meter {

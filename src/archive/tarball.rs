@@ -135,10 +135,12 @@ fn end_of_archive(rest: &mut Blocks<impl Read>, end: u64) -> Result<(), Error> {
     let mut zeros = rest.taken - end;
     let mut piece = [0; 16 << 10];
     loop {
-        let count = rest.read(&mut piece).map_err(Error::from_reader)?;
-        if count == 0 {
-            break;
-        }
+        let count = match rest.read(&mut piece).map_err(Error::from_reader) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(Error::CutShort) if zeros >= 2 * BLOCK => return Err(Error::RaggedEnd),
+            Err(error) => return Err(error),
+        };
         if piece[..count].iter().any(|byte| *byte != 0) {
             return Err(Error::TrailingBytes);
         }
@@ -147,19 +149,40 @@ fn end_of_archive(rest: &mut Blocks<impl Read>, end: u64) -> Result<(), Error> {
     if zeros < 2 * BLOCK || !zeros.is_multiple_of(BLOCK) { Err(Error::CutShort) } else { Ok(()) }
 }
 
-/// The size in a header: octal digits, with blanks around them. Sizes that need more than that are
-/// beyond 8 GiB.
+/// The size that a header tells, after its other numbers were looked at: GNU tar stops at one that
+/// it cannot read.
 fn size(header: &Header) -> Result<u64, Error> {
+    // Beyond what octal digits can say: a bit, and the number in two's complement (GNU tar).
+    const BINARY: u8 = 0x80;
+    const LARGEST: u64 = i32::MAX as u64;
     if header.as_ustar().is_none() && header.as_gnu().is_none() {
         return Err(Error::Damaged("a header of tar is neither of POSIX nor of GNU".to_owned()));
     }
-    let field = &header.as_old().size;
-    let text = until_nul(field).trim_ascii();
-    let rest = &field[until_nul(field).len()..];
-    let digits = std::str::from_utf8(text).ok().filter(|_| text.iter().all(u8::is_ascii_digit));
-    let size = digits.and_then(|digits| u64::from_str_radix(digits, 8).ok());
-    size.filter(|_| rest.iter().all(|byte| matches!(byte, 0 | b' ')))
-        .ok_or_else(|| Error::Damaged("a size in tar is no octal number".to_owned()))
+    let old = header.as_old();
+    let binary = |field: &[u8]| {
+        let (first, rest) = field.split_first()?;
+        let value =
+            rest.iter().try_fold(0_u64, |sum, byte| sum.checked_mul(256)?.checked_add((*byte).into()));
+        value.filter(|value| *first == BINARY && *value <= LARGEST)
+    };
+    for (field, what) in [(&old.uid[..], "owner"), (&old.gid, "group"), (&old.mtime, "time")] {
+        octal(field).or_else(|| binary(field)).ok_or_else(|| not_octal(what))?;
+    }
+    octal(&old.mode).ok_or_else(|| not_octal("mode"))?;
+    octal(&old.size).ok_or_else(|| not_octal("size"))
+}
+
+fn not_octal(what: &str) -> Error {
+    Error::Damaged(format!("the {what} of a member of tar is no octal number"))
+}
+
+/// Octal digits, with blanks before them and blanks or NULs behind.
+fn octal(field: &[u8]) -> Option<u64> {
+    let text = until_nul(field);
+    let digits = text.trim_ascii();
+    let clean = digits.iter().all(u8::is_ascii_digit) && field[text.len()..].iter().all(|byte| *byte == 0);
+    let digits = std::str::from_utf8(digits).ok().filter(|_| clean)?;
+    u64::from_str_radix(digits, 8).ok()
 }
 
 /// The name in a member's own header.

@@ -7,7 +7,7 @@
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-use zip::read::{ArchiveOffset, Config};
+use zip::read::{ArchiveOffset, Config, ZipFile};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ExtraField, System, ZipArchive, ZipReadOptions};
 
@@ -23,27 +23,41 @@ const LARGEST_DIRECTORY: u64 = 32 << 20;
 /// The flag of a name in UTF-8 (APPNOTE 4.4.4, bit 11).
 const UTF8: u16 = 1 << 11;
 
+/// Where a member's entry in the directory tells the version that is needed to unpack it, and the
+/// newest that unzip takes. It skips the others (APPNOTE 4.4.3).
+const VERSION_NEEDED: usize = 6;
+const NEWEST: u8 = 46;
+
 /// No path can be longer on Linux, and so no useful target of a link.
 const LONGEST_TARGET: u64 = 4096;
 
 /// Tells `search` of every member of a zip archive.
 pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Result<(), Error> {
     expect_magic(file, Packing::Zip)?;
-    let members = check_end(file)?;
-    if members > search.limits().members {
+    let end = check_end(file)?;
+    if end.members > search.limits().members {
         return Err(Error::TooManyMembers { limit: search.limits().members });
     }
+    file.seek(SeekFrom::Start(end.offset)).map_err(Error::Read)?;
+    let mut directory = Vec::new();
+    file.take(end.size).read_to_end(&mut directory).map_err(Error::Read)?;
     let packed = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
     let mut meter = Meter::new(packed, search.limits());
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     let mut archive = ZipArchive::with_config(config, BufReader::new(file)).map_err(from_zip)?;
-    if archive.has_duplicate_names() || archive.len() != members {
+    if archive.has_duplicate_names() || archive.len() != end.members {
         return Err(Error::Damaged("the directory of the zip holds a name twice".to_owned()));
     }
     if archive.has_overlapping_entries().map_err(from_zip)? {
         return Err(Error::Damaged("members of the zip overlap".to_owned()));
     }
     for index in 0..archive.len() {
+        let entry = archive.by_index_data(index).map_err(from_zip)?;
+        let at = entry.central_header_start().checked_sub(end.offset).and_then(|at| usize::try_from(at).ok());
+        let version = at.and_then(|at| directory.get(at + VERSION_NEEDED..at + VERSION_NEEDED + 2));
+        if version.is_none_or(|version| version[1] != 0 || version[0] > NEWEST) {
+            return Err(Error::Unsupported("a newer version of the format"));
+        }
         member(&mut archive, index, &mut meter, search)?;
     }
     Ok(())
@@ -64,9 +78,10 @@ fn member<R: Read + Seek>(
         (FileType::Folder | FileType::Unknown, true) => Kind::Folder,
         (FileType::Regular | FileType::Unknown, false) => Kind::File,
         (FileType::Symlink, false) => {
-            let options = ZipReadOptions::new().enforce_header_consistency(true);
-            let link = archive.by_index_with_options(index, options).map_err(from_zip)?;
-            link.take(LONGEST_TARGET).read_to_end(&mut target).map_err(Error::from_reader)?;
+            open(archive, index, &name)?
+                .take(LONGEST_TARGET)
+                .read_to_end(&mut target)
+                .map_err(Error::from_reader)?;
             Kind::Symlink(&target)
         }
         _ => {
@@ -82,13 +97,28 @@ fn member<R: Read + Seek>(
         let method = method.to_string();
         return Err(Error::Method { path: path.to_text(), method });
     }
-    let options = ZipReadOptions::new().enforce_header_consistency(true);
-    let file = archive.by_index_with_options(index, options).map_err(from_zip)?;
+    let file = open(archive, index, &name)?;
     if file.extra_data_fields().any(|field| matches!(field, ExtraField::UnicodePath(_))) {
         return Err(Error::Unsupported("a second name for a member of the zip"));
     }
     let mut data = AsTold { left: size, inner: Metered { inner: file, meter } };
     search.file(path, &mut data)
+}
+
+/// A member's content, its own header held against the directory.
+fn open<'a, R: Read + Seek>(
+    archive: &'a mut ZipArchive<R>,
+    index: usize,
+    name: &[u8],
+) -> Result<ZipFile<'a, R>, Error> {
+    const DISAGREE: &str = "header inconsistency detected: ";
+    let options = ZipReadOptions::new().enforce_header_consistency(true);
+    archive.by_index_with_options(index, options).map_err(|error| match error {
+        ZipError::InvalidArchive(told) if told.starts_with(DISAGREE) => {
+            Error::HeadersDisagree { path: lossy(name), how: told[DISAGREE.len()..].to_owned() }
+        }
+        error => from_zip(error),
+    })
 }
 
 /// Holds what comes out against the size that the directory tells.
@@ -142,11 +172,20 @@ fn check_name(name: &[u8], is_utf8: bool) -> Result<(), Error> {
     Ok(())
 }
 
+/// What the record at the end tells.
+struct End {
+    members: usize,
+    /// Of the directory, in bytes.
+    size: u64,
+    /// Where the directory begins.
+    offset: u64,
+}
+
 /// Finds the record that ends every zip, and holds it to be the last thing in the file, right
-/// behind the directory that it tells of. Returns the number of members.
+/// behind the directory that it tells of.
 ///
 /// This leaves out zip64, which begins at 65 535 members or 4 GiB.
-fn check_end(file: &mut (impl Read + Seek)) -> Result<usize, Error> {
+fn check_end(file: &mut (impl Read + Seek)) -> Result<End, Error> {
     const RECORD: usize = 22;
     const SIGNATURE: &[u8; 4] = b"PK\x05\x06";
     let length = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
@@ -176,12 +215,13 @@ fn check_end(file: &mut (impl Read + Seek)) -> Result<usize, Error> {
     if u64::from(size) > LARGEST_DIRECTORY {
         return Err(Error::Unsupported("a zip directory of more than 32 MiB"));
     }
-    Ok(usize::from(members))
+    Ok(End { members: usize::from(members), size: size.into(), offset: offset.into() })
 }
 
 fn from_zip(error: ZipError) -> Error {
     match error {
         ZipError::Io(error) => Error::from_reader(error),
+        ZipError::InvalidArchive(told) => Error::Damaged(told.into_owned()),
         other => Error::Damaged(other.to_string()),
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Resu
     let ((), _) = problems.unless_errors(())?;
     let old = usable(old)?;
     let mut new = wanted(options, console)?;
-    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console)?;
+    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
 
     let (mut text, mut made) = locked(dir, &new, &manifest, old.as_ref().map(|old| &old.lock), &publishers)?;
     if name_after_executables(&mut new, &mut made.lock) {

@@ -1,23 +1,43 @@
-//! Where the cache of archives is.
+//! Where the cache is.
 
 use std::env;
 use std::path::PathBuf;
 
-use super::Failure;
+/// The folder of the cache, as the environment names it: `BAKE_CACHE_DIR`, or `bake` in the user's
+/// folder for caches (XDG Base Directory Specification), which is `~/.cache` unless `XDG_CACHE_HOME`
+/// says otherwise.
+pub(super) fn folder() -> Option<PathBuf> {
+    chosen(|name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+}
 
-/// `BAKE_CACHE_DIR`, else where the XDG Base Directory Specification puts caches.
-///
-/// # Errors
-/// Where neither that nor a home folder is known.
-pub(super) fn folder() -> Result<PathBuf, Failure> {
-    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(own) = variable("BAKE_CACHE_DIR") {
-        return Ok(own);
+fn chosen(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    // The specification has a relative path ignored.
+    let absolute = |name| variable(name).filter(|path| path.is_absolute());
+    variable("BAKE_CACHE_DIR")
+        .or_else(|| absolute("XDG_CACHE_HOME").map(|path| path.join("bake")))
+        .or_else(|| absolute("HOME").map(|path| path.join(".cache/bake")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::chosen;
+
+    fn found(variables: &[(&str, &str)]) -> Option<PathBuf> {
+        let value =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        chosen(value)
     }
-    // A relative path there is to be ignored, the specification says.
-    let caches = variable("XDG_CACHE_HOME").filter(|folder| folder.is_absolute());
-    let caches = caches.or_else(|| Some(variable("HOME")?.join(".cache")));
-    caches.map(|caches| caches.join("bake")).ok_or_else(|| {
-        Failure::Argument("neither BAKE_CACHE_DIR nor HOME says where archives are kept".to_owned())
-    })
+
+    #[test]
+    fn the_nearest_setting_counts() {
+        let all = [("BAKE_CACHE_DIR", "own"), ("XDG_CACHE_HOME", "/xdg"), ("HOME", "/home/a")];
+        assert_eq!(found(&all).as_deref(), Some(Path::new("own")));
+        assert_eq!(found(&all[1..]).as_deref(), Some(Path::new("/xdg/bake")));
+        assert_eq!(found(&all[2..]).as_deref(), Some(Path::new("/home/a/.cache/bake")));
+        let relative = [("XDG_CACHE_HOME", "xdg"), ("HOME", "/home/a")];
+        assert_eq!(found(&relative).as_deref(), Some(Path::new("/home/a/.cache/bake")));
+        assert_eq!(found(&[]), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! Standard output and standard error, with or without colours.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
@@ -53,9 +53,14 @@ impl Console {
         }
     }
 
-    /// Whether somebody looks who wants to see how far things are.
-    pub(super) fn shows_progress(&self) -> bool {
-        !self.quiet && io::stderr().is_terminal()
+    /// Whether the user wants nothing but results and errors.
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether the user wants to know more.
+    pub(super) const fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     /// A sentence for those who want to know more.

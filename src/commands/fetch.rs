@@ -20,7 +20,7 @@ pub(super) fn run(dir: &Path, console: &mut Console) -> Result<Done, Failure> {
     }
     let (_, load::LoadedLock { lock, .. }, warnings) = loaded.fitting()?;
     console.problems(&warnings);
-    let publishers = Publishers::new(Setup::from_environment(0)?, console)?;
+    let publishers = Publishers::new(Setup::from_environment(0)?, console);
     let mut builds: Vec<(String, &Build)> = Vec::new();
     for (name, locked) in &lock.binaries {
         let version = locked.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
@@ -57,6 +57,6 @@ fn fetch(publishers: &Publishers, label: &str, build: &Build) -> Result<fetch::F
         limit: publishers::LARGEST_ARCHIVE,
         label,
     };
-    let fetched = publishers.fetch(&download);
-    Ok(fetched.map_err(|error| publishers::about(label, publishers::of_fetch(&error, "bake.lock")))?)
+    let fetched = publishers.fetch(&download, "bake.lock");
+    Ok(fetched.map_err(|problem| publishers::about(label, problem))?)
 }

@@ -63,7 +63,7 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
         return keep(dir, old.as_ref(), &made, options.json, console);
     }
     let wishes = wishes(options, &project)?;
-    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console)?;
+    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
     let edited = unpinned(&project, &wishes, &publishers, &manifest, console)?;
     let project = edited.as_deref().map_or(Ok(project), |text| edited_project(dir, text))?;
     let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
@@ -196,7 +196,7 @@ fn keep(
     if !json && !changes.is_empty() {
         console.note(changes::described(&changes).trim_end());
     }
-    let changed = store(dir, old, &made.lock)?;
+    let written = store(dir, old, &made.lock)?;
     if json {
         let tools = made.lock.binaries.iter().map(|(name, locked)| Tool {
             name,
@@ -206,14 +206,14 @@ fn keep(
         });
         console.json(&Document {
             version: 1,
-            changed,
+            changed: written,
             lock: Some(Sha256::of(made.lock.to_text())),
             tools: tools.collect(),
             changes: &changes,
         })?;
     } else {
         console.result(&made.table(None))?;
-        console.result(if changed { "bake.lock written\n" } else { "bake.lock is up to date\n" })?;
+        console.result(if written { "bake.lock written\n" } else { "bake.lock is up to date\n" })?;
     }
     Ok(Done::Clean)
 }

@@ -121,9 +121,10 @@ fn image(
     catalog: &Catalog,
     upstream: &dyn Upstream,
 ) -> Result<Resolved<LockedImage>, Problems> {
-    match old.filter(|old| resolve::keeps_image(project, old, wishes.extent_of(IMAGE), catalog)) {
+    let extent = wishes.extent_of(IMAGE);
+    match old.filter(|old| resolve::keeps_image(project, old, extent, catalog)) {
         Some(old) => Ok(Resolved::plain(old.clone())),
-        None => Ok(resolve::image(project, old, wishes.allowed(IMAGE), catalog, upstream)?),
+        None => Ok(resolve::image(project, old, extent, wishes.allowed(IMAGE), catalog, upstream)?),
     }
 }
 

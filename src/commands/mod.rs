@@ -2,6 +2,7 @@
 //! where the pure half of the program meets files.
 
 mod add;
+mod audit;
 mod cache;
 mod catalog;
 mod check;
@@ -132,6 +133,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         Command::Remove { names } => remove::run(dir, names, console),
         Command::Lock(options) => lock::run(dir, options, console),
         Command::Fetch => fetch::run(dir, console),
+        Command::Audit(options) => audit::run(dir, options, console),
         Command::Render(options) => render::run(dir, options, console),
         Command::Schema { file } => schema::run(*file, console),
         Command::Completions { shell } => completions::run(*shell, console),

@@ -2,16 +2,18 @@
 
 use std::io::Seek;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use super::console::Console;
-use super::{Failure, cache, progress};
+use super::progress::Bars;
+use super::{Failure, cache};
 use crate::archive;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
-use crate::fetch::{self, Cache, Download, Fetched, Progress};
+use crate::fetch::{self, Cache, Download, Fetched};
 use crate::github::{self, Api};
 use crate::lock::upstream::{Archive, Image, Order, Release, Upstream, Wanted};
 use crate::net::{Client, Error as NetError, Patience, Request, Token};
@@ -27,10 +29,10 @@ pub(super) const LARGEST_ARCHIVE: u64 = 2 << 30;
 
 /// What the environment says of the world outside.
 pub(super) struct Setup {
-    api: String,
+    api: Url,
     token: Option<Token>,
     patience: Patience,
-    cache: PathBuf,
+    cache: Option<PathBuf>,
     docker: Option<PathBuf>,
     youngest: Option<Timestamp>,
 }
@@ -46,6 +48,9 @@ impl Setup {
         let token = token.map_err(|error| Failure::Argument(format!("GITHUB_TOKEN: {error}")))?;
         let youngest =
             (min_age > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(min_age)));
+        let api = variable("GITHUB_API_URL").unwrap_or_else(|| github::API.to_owned());
+        let api = Url::parse(&api).ok().filter(|url| !url.cannot_be_a_base());
+        let api = api.ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
         let mut patience = Patience::default();
         if let Some(seconds) = variable("BAKE_STALL_SECONDS") {
             let seconds = seconds.parse().ok().filter(|seconds| (1..=600).contains(seconds));
@@ -55,10 +60,10 @@ impl Setup {
             patience.stall = std::time::Duration::from_secs(seconds);
         }
         Ok(Self {
-            api: variable("GITHUB_API_URL").unwrap_or_else(|| github::API.to_owned()),
+            api,
             token,
             patience,
-            cache: cache::folder()?,
+            cache: cache::folder(),
             docker: variable("DOCKER_CONFIG")
                 .map(PathBuf::from)
                 .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".docker"))),
@@ -67,52 +72,69 @@ impl Setup {
     }
 }
 
-/// Those who publish what is locked, and the cache between.
+/// Those who publish what is locked, and the cache between. Nothing is opened before somebody is
+/// asked: a lock that is whole needs neither.
 pub(super) struct Publishers {
-    client: Client,
-    api: Url,
-    token: Option<Token>,
-    youngest: Option<Timestamp>,
-    cache: Cache,
-    docker: Option<PathBuf>,
-    progress: Box<dyn Progress>,
+    setup: Setup,
+    client: OnceLock<Client>,
+    cache: OnceLock<Cache>,
+    progress: Bars,
 }
 
 impl Publishers {
-    /// Opens the cache. Nobody is asked yet.
-    ///
-    /// # Errors
-    /// Where the cache cannot be opened, or the environment asks for something impossible.
-    pub(super) fn new(setup: Setup, console: &Console) -> Result<Self, Failure> {
-        let client = Client::new(setup.patience).map_err(|error| Failure::Other(error.to_string()))?;
-        let api = Url::parse(&setup.api).ok().filter(|url| !url.cannot_be_a_base());
-        let api = api.ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
-        let cache = Cache::open(&setup.cache).map_err(|error| Failure::Other(error.to_string()))?;
-        Ok(Self {
-            client,
-            api,
-            token: setup.token,
-            youngest: setup.youngest,
-            cache,
-            docker: setup.docker,
-            progress: progress::shown(console),
-        })
+    /// Asks nobody yet.
+    pub(super) fn new(setup: Setup, console: &Console) -> Self {
+        Self {
+            setup,
+            client: OnceLock::new(),
+            cache: OnceLock::new(),
+            progress: Bars::new(console.is_quiet()),
+        }
     }
 
-    /// An archive, from the cache or over the network.
-    pub(super) fn fetch(&self, download: &Download<'_>) -> Result<Fetched, fetch::Error> {
-        fetch::fetch(&self.client, &self.cache, download, &*self.progress)
+    /// An archive, from the cache or over the network. `stated_by` says where its checksum is from.
+    pub(super) fn fetch(&self, download: &Download<'_>, stated_by: &str) -> Result<Fetched, Diagnostic> {
+        let fetched = fetch::fetch(self.client()?, self.cache()?, download, &self.progress);
+        fetched.map_err(|error| of_fetch(&error, stated_by))
+    }
+
+    /// Who the user is to the registry of `reference`, as Docker's configuration has it.
+    pub(super) fn credentials(&self, reference: &ImageRef) -> Result<Credentials, oci::Error> {
+        let folder = self.setup.docker.as_deref();
+        folder.map_or(Ok(Credentials::Anonymous), |folder| Credentials::of_docker(folder, reference))
+    }
+
+    fn client(&self) -> Result<&Client, Diagnostic> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = Client::new(self.setup.patience.clone()).map_err(|error| of_net(&error))?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The cache of archives.
+    pub(super) fn cache(&self) -> Result<&Cache, Diagnostic> {
+        if let Some(cache) = self.cache.get() {
+            return Ok(cache);
+        }
+        let Some(folder) = &self.setup.cache else {
+            let message = "nothing says where archives are kept";
+            return Err(Diagnostic::error(Code::CannotCache, message).help("set BAKE_CACHE_DIR or HOME"));
+        };
+        let cache = Cache::open(folder).map_err(|error| cannot_cache(&error))?;
+        Ok(self.cache.get_or_init(|| cache))
     }
 }
 
 impl Upstream for Publishers {
     fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Diagnostic> {
-        let api = Api::new(&self.client, &self.api, self.token.as_ref(), self.youngest);
+        let Setup { api, token, youngest, .. } = &self.setup;
+        let api = Api::new(self.client()?, api, token.as_ref(), *youngest);
         api.release(repo, wanted).map_err(|error| of_api(&error))
     }
 
     fn document(&self, url: &WebUrl) -> Result<Option<String>, Diagnostic> {
-        match self.client.text(&Request::new(parsed(url)?), LARGEST_DOCUMENT) {
+        match self.client()?.text(&Request::new(parsed(url)?), LARGEST_DOCUMENT) {
             Ok(text) => Ok(Some(text)),
             // Not text, or far too long: nothing that states a checksum.
             Err(NetError::NotFound { .. } | NetError::Malformed { .. } | NetError::TooLarge { .. }) => {
@@ -132,7 +154,7 @@ impl Upstream for Publishers {
             limit: LARGEST_ARCHIVE,
             label: &format!("{}{version} {}", order.tool, order.arch),
         };
-        let mut fetched = self.fetch(&download).map_err(|error| of_fetch(&error, order.stated_by))?;
+        let mut fetched = self.fetch(&download, order.stated_by)?;
         let wanted = archive::Wanted { path: order.binary, name: order.tool.as_str(), arch: order.arch };
         let packing = Packing::of(order.url.file_name());
         let found = archive::find(&mut fetched.file, packing, &wanted, &archive::Limits::default());
@@ -155,11 +177,9 @@ impl Upstream for Publishers {
     }
 
     fn published(&self, url: &WebUrl) -> Result<(Sha256, u64), Diagnostic> {
-        let unusable =
-            |error: &dyn std::fmt::Display| Diagnostic::error(Code::CannotCache, error.to_string());
         // A cache of its own knows nothing yet, and goes at the end.
-        let folder = tempfile::tempdir().map_err(|error| unusable(&error))?;
-        let cache = Cache::open(folder.path()).map_err(|error| unusable(&error))?;
+        let folder = tempfile::tempdir().map_err(|error| cannot_cache(&error))?;
+        let cache = Cache::open(folder.path()).map_err(|error| cannot_cache(&error))?;
         let download = Download {
             url: &parsed(url)?,
             expected: None,
@@ -167,15 +187,12 @@ impl Upstream for Publishers {
             limit: LARGEST_ARCHIVE,
             label: url.file_name(),
         };
-        let fetched = fetch::fetch(&self.client, &cache, &download, &*self.progress);
+        let fetched = fetch::fetch(self.client()?, &cache, &download, &self.progress);
         fetched.map(|fetched| (fetched.sha256, fetched.size)).map_err(|error| of_fetch(&error, "nobody"))
     }
 
     fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic> {
-        let credentials = self
-            .docker
-            .as_deref()
-            .map_or(Ok(Credentials::Anonymous), |folder| Credentials::of_docker(folder, reference));
+        let credentials = self.credentials(reference);
         let resolved = credentials.and_then(|credentials| oci::registry::resolve(reference, &credentials));
         let resolved = resolved.map_err(|error| of_image(&error))?;
         Ok(Image { digest: resolved.digest, platforms: resolved.platforms })
@@ -193,15 +210,19 @@ pub(super) fn about(title: &str, problem: Diagnostic) -> Diagnostic {
 }
 
 /// `stated_by` says where an expected checksum comes from.
-pub(super) fn of_fetch(error: &fetch::Error, stated_by: &str) -> Diagnostic {
+fn of_fetch(error: &fetch::Error, stated_by: &str) -> Diagnostic {
     match error {
         fetch::Error::Net(error) => of_net(error),
         fetch::Error::Mismatch { .. } | fetch::Error::WrongSize { .. } => {
             Diagnostic::error(Code::ChecksumMismatch, format!("{error}, as {stated_by} says"))
                 .help("it was thrown away; do not use it before its publisher told why")
         }
-        fetch::Error::Cache { .. } => Diagnostic::error(Code::CannotCache, error.to_string()),
+        fetch::Error::Cache { .. } => cannot_cache(error),
     }
+}
+
+fn cannot_cache(error: &dyn std::fmt::Display) -> Diagnostic {
+    Diagnostic::error(Code::CannotCache, error.to_string())
 }
 
 fn of_net(error: &NetError) -> Diagnostic {

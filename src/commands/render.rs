@@ -1,5 +1,6 @@
 //! `bake render`: the bundle, on disk or held against what stands there.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -136,6 +137,11 @@ fn there(path: &Path) -> Option<Vec<u8>> {
     let mut content = Vec::new();
     fs::File::open(path).ok()?.take(LARGEST_FILE).read_to_end(&mut content).ok()?;
     Some(content)
+}
+
+/// The files of a bundle as they stand in `out`, by name.
+pub(super) fn standing(out: &Path) -> BTreeMap<&'static str, Vec<u8>> {
+    FILE_NAMES.into_iter().filter_map(|name| Some((name, there(&out.join(name))?))).collect()
 }
 
 fn compare(out: &Path, bundle: &Bundle, files: &[NewFile<'_>]) -> Vec<Row> {

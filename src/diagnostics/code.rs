@@ -15,6 +15,11 @@ macro_rules! codes {
             /// Every code there is.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
+            /// What it means, in one sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning),* }
+            }
+
             /// The code as users see it and as `docs/errors.md` lists it.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }
@@ -31,12 +36,14 @@ codes! {
     BadPlaceholder = "bad-placeholder", "A `{…}` that is not known where it stands.";
     BadSignature = "bad-signature", "A signature that the manifest asks for is missing or does not hold.";
     BadValue = "bad-value", "A value that is not of the form asked for.";
+    BundleDiffers = "bundle-differs", "A file of the bundle is not the one that is rendered.";
     BundleNearLimit = "bundle-near-limit", "The user-data comes near to the limit of one metadata value.";
     BundleTooLarge = "bundle-too-large", "The user-data does not fit into Compute Engine's metadata.";
     CannotCache = "cannot-cache", "The cache of archives cannot be read or written.";
     CannotEdit = "cannot-edit", "A manifest that is written in a way in which it is not edited.";
     ChecksumMismatch = "checksum-mismatch", "Bytes are not what somebody states them to be, or two statements disagree.";
     Contradiction = "contradiction", "Two settings that cannot both hold.";
+    CouldNotCheck = "could-not-check", "Something that an audit could not look at.";
     Downgrade = "downgrade", "The newest release is older than the locked one.";
     Duplicate = "duplicate", "The same key or name twice.";
     FreeTier = "free-tier", "The free tier's machine type, outside the free tier's limits.";
@@ -45,8 +52,11 @@ codes! {
     MachineTooSmall = "machine-too-small", "Not enough memory for the chosen strategy.";
     MissingFile = "missing-file", "A file of the project that is not there.";
     MissingKey = "missing-key", "A key that must be there.";
+    NewerVersion = "newer-version", "A tool of which there is a newer version than the locked one.";
     NoBuildForArch = "no-build-for-arch", "A tool without a build for the chosen architecture.";
     NoInternet = "no-internet", "A VM without a public address, and so without the internet unless there is Cloud NAT.";
+    NotInImage = "not-in-image", "A locked tool that the image does not have.";
+    NotInLock = "not-in-lock", "A program of the image that is not locked.";
     NotInManifest = "not-in-manifest", "A binary that the manifest does not have.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
@@ -64,8 +74,32 @@ codes! {
     WrongType = "wrong-type", "A value of another type than asked for.";
 }
 
+/// What `bake` explains each code with, to be taken along where a report is read by itself.
+const EXPLANATIONS: &str = include_str!("../../docs/errors.md");
+
+impl Code {
+    /// What `docs/errors.md` says about it, in Markdown.
+    pub fn explanation(self) -> &'static str {
+        let mut parts = EXPLANATIONS.split("\n## ").skip(1).filter_map(|part| part.split_once('\n'));
+        parts.find(|(code, _)| *code == self.as_str()).map_or(self.meaning(), |(_, text)| text.trim())
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn every_code_is_explained_by_more_than_its_meaning() {
+        for code in Code::ALL {
+            let text = code.explanation();
+            assert!(text != code.meaning() && !text.contains("## ") && text.ends_with('.'), "{code}: {text}");
+        }
     }
 }

@@ -18,8 +18,9 @@ pub struct Record<'a> {
     help: Option<&'a str>,
 }
 
+/// A place as `--json` prints it.
 #[derive(Serialize)]
-struct Location<'a> {
+pub struct Location<'a> {
     file: &'a str,
     line: usize,
     column: usize,
@@ -50,7 +51,8 @@ fn record(diagnostic: &Diagnostic) -> Record<'_> {
     }
 }
 
-fn location(place: &Place) -> Location<'_> {
+/// The place of something that is no diagnostic.
+pub fn location(place: &Place) -> Location<'_> {
     let (line, column) = place.line_column();
     Location { file: place.source.name(), line, column }
 }

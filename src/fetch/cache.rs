@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use url::Url;
 
 use super::error::Error;
 use super::partial::{self, BUFFER, Partial};
@@ -24,6 +25,10 @@ use crate::digest::{Hasher, Sha256};
 
 /// How long a part of a download is kept that nobody goes on with.
 const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How the name of a part begins whose digest is not known: what a killed run leaves of it is of
+/// no use.
+const UNKNOWN: &str = "url-";
 
 /// A folder of files by their digest, which several programs may use at once.
 #[derive(Debug)]
@@ -43,8 +48,8 @@ pub enum Kept {
 }
 
 impl Cache {
-    /// The cache in `folder`, which is made where it is missing. Downloads that were given up
-    /// a week ago go.
+    /// The cache in `folder`, which is made where it is missing. Parts of downloads go that were
+    /// given up a week ago, or that nobody can go on from.
     ///
     /// # Errors
     /// Where the folder cannot be made, or is none.
@@ -107,8 +112,12 @@ impl Cache {
         self.blobs().join(digest.short(2)).join(digest.to_string())
     }
 
-    /// A download on its way under this name; waits while another run has it.
-    pub(super) fn partial(&self, name: &str) -> Result<Partial, Error> {
+    /// A download on its way, by its digest or else by its URL; waits while another run has it.
+    pub(super) fn partial(&self, url: &Url, expected: Option<&Sha256>) -> Result<Partial, Error> {
+        let name = match expected {
+            Some(expected) => expected.to_string(),
+            None => format!("{UNKNOWN}{}", Sha256::of(url.as_str())),
+        };
         Partial::open(&self.partials().join(name))
     }
 
@@ -128,12 +137,13 @@ impl Cache {
         self.folder.join("partial")
     }
 
-    /// Where that is not possible, it only costs room.
+    /// Removes what no run goes on from. Where that is not possible, it only costs room.
     fn sweep(&self) {
         let old = SystemTime::now() - PARTIAL_AGE;
         for entry in fs::read_dir(self.partials()).into_iter().flatten().flatten() {
-            if entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|modified| modified < old)
-            {
+            let useless = entry.file_name().as_encoded_bytes().starts_with(UNKNOWN.as_bytes());
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            if useless || modified.is_ok_and(|modified| modified < old) {
                 partial::remove_if_idle(&entry.path());
             }
         }

@@ -70,11 +70,7 @@ pub fn fetch(
     if let Some(fetched) = cached()? {
         return Ok(fetched);
     }
-    let name = match &download.expected {
-        Some(expected) => expected.to_string(),
-        None => format!("url-{}", Sha256::of(download.url.as_str())),
-    };
-    let mut partial = cache.partial(&name)?;
+    let mut partial = cache.partial(download.url, download.expected.as_ref())?;
     // Somebody else may have brought it while this one waited.
     if let Some(fetched) = cached()? {
         partial.discard();
@@ -87,15 +83,18 @@ pub fn fetch(
             Ok(Fetched { sha256, size, file, from_cache: false })
         }
         Err(error) => {
-            // A later run can go on from bytes that it can check, unless they were wrong.
-            let wrong =
-                !matches!(error, Error::Net(ref error) if !matches!(error, net::Error::TooLarge { .. }));
-            if wrong || download.expected.is_none() || partial.length() == 0 {
+            if download.expected.is_none() || partial.length() == 0 || !leaves_a_beginning(&error) {
                 partial.discard();
             }
             Err(error)
         }
     }
+}
+
+/// Whether a later run may go on from what had come before this error.
+fn leaves_a_beginning(error: &Error) -> bool {
+    // What was wrong is of no use, and where the disk was full it would be in the way.
+    matches!(error, Error::Net(error) if !matches!(error, net::Error::TooLarge { .. }))
 }
 
 fn find(cache: &Cache, expected: &Sha256, download: &Download<'_>) -> Result<Option<Fetched>, Error> {

@@ -1,6 +1,6 @@
 //! From the server into a partial file: what is gone on from, what is begun anew, what is refused.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use super::Download;
 use super::error::Error;
@@ -156,7 +156,6 @@ impl Transfer<'_> {
             let count = match response.read(&mut self.buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     let error = net::Error::of_body(error, &address);
                     return if error.may_pass() { Ok(Some(error)) } else { Err(error.into()) };

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::lock::upstream::{Release, Wanted};
 use crate::lock::versions;
-use crate::net::{Client, Error as NetError, Request, Token};
+use crate::net::{Address, Client, Error as NetError, Request, Token};
 use crate::project::names::{RepoSlug, Version};
 
 /// Where the API is unless the environment says otherwise.
@@ -45,7 +45,7 @@ pub enum Error {
         /// What was asked for.
         version: Version,
         /// Where it was looked for.
-        url: Url,
+        url: Address,
     },
     /// The repository has none at all, or none but drafts, pre-releases and young ones.
     #[error("{repo} has no release{}: {url}", if *young { " that is old enough" } else { " but drafts and pre-releases" })]
@@ -53,7 +53,7 @@ pub enum Error {
         /// The repository.
         repo: RepoSlug,
         /// Where it was looked for.
-        url: Url,
+        url: Address,
         /// Whether there are some that are too young.
         young: bool,
     },
@@ -63,13 +63,13 @@ pub enum Error {
         /// The repository.
         repo: RepoSlug,
         /// Where it was looked for.
-        url: Url,
+        url: Address,
     },
     /// The answer is not what the API's documentation says.
     #[error("{url}: not an answer of GitHub's API: {why}")]
     Malformed {
         /// What was asked for.
-        url: Url,
+        url: Address,
         /// What is wrong with it.
         why: String,
     },
@@ -128,7 +128,11 @@ impl<'a> Api<'a> {
             }
             next = following;
         }
-        Err(Error::None { repo: repo.clone(), url: self.releases(repo), young: young.is_some() })
+        Err(Error::None {
+            repo: repo.clone(),
+            url: Address::new(&self.releases(repo), None),
+            young: young.is_some(),
+        })
     }
 
     fn of_version(&self, repo: &RepoSlug, version: &Version) -> Result<Release, Error> {
@@ -152,13 +156,17 @@ impl<'a> Api<'a> {
             }
             next = following;
         }
-        Err(Error::NoSuchVersion { repo: repo.clone(), version: version.clone(), url: self.releases(repo) })
+        Err(Error::NoSuchVersion {
+            repo: repo.clone(),
+            version: version.clone(),
+            url: Address::new(&self.releases(repo), None),
+        })
     }
 
     fn page(&self, repo: &RepoSlug, url: &Url) -> Result<(Vec<answer::Release>, Option<Url>), Error> {
         self.answer(url).map_err(|error| match error {
             Error::Net(NetError::NotFound { .. }) => {
-                Error::NoRepository { repo: repo.clone(), url: url.clone() }
+                Error::NoRepository { repo: repo.clone(), url: Address::new(url, None) }
             }
             error => error,
         })
@@ -171,7 +179,7 @@ impl<'a> Api<'a> {
             .header("x-github-api-version", API_VERSION)
             .token(self.token);
         let (head, text) = self.client.document(&request, LONGEST_ANSWER)?;
-        let malformed = |why: String| Error::Malformed { url: url.clone(), why };
+        let malformed = |why: String| Error::Malformed { url: Address::new(url, None), why };
         let answer = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
         let next = head.header("link").and_then(answer::next).map(|next| url.join(next)).transpose();
         let next = next.map_err(|error| malformed(format!("its next page is no URL: {error}")))?;

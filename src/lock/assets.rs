@@ -403,11 +403,14 @@ mod tests {
     fn nothing_is_guessed() {
         let several = ["t-linux-amd64.tar.gz", "t-full-linux-amd64.tar.gz", "t-full-linux-musl-amd64.tar.gz"];
         let all = several.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(choose(&assets(&several), Arch::Amd64, None).unwrap_err(), Undecided::Several(all));
-        assert_eq!(choose(&assets(&several), Arch::Arm64, None).unwrap_err(), Undecided::None);
+        assert_eq!(
+            choose(&assets(&several), Arch::Amd64, None).expect_err("undecided"),
+            Undecided::Several(all)
+        );
+        assert_eq!(choose(&assets(&several), Arch::Arm64, None).expect_err("undecided"), Undecided::None);
         let unclear = assets(&["t-linux.tar.gz", "t.tar.gz", "t-linux-arm.tar.gz"]);
-        assert_eq!(choose(&unclear, Arch::Amd64, None).unwrap_err(), Undecided::None);
-        assert_eq!(choose(&unclear, Arch::Arm64, None).unwrap_err(), Undecided::None);
+        assert_eq!(choose(&unclear, Arch::Amd64, None).expect_err("undecided"), Undecided::None);
+        assert_eq!(choose(&unclear, Arch::Arm64, None).expect_err("undecided"), Undecided::None);
         let word = assets(&["t-intel.tar.gz", "t-other.tar.gz"]);
         assert_eq!(choose(&word, Arch::Amd64, Some("intel")).expect("one").name, "t-intel.tar.gz");
     }

@@ -60,11 +60,12 @@ pub struct ContentRange {
 impl Response {
     pub(super) fn new(answer: blocking::Response, hops: &Hops, stall: Duration) -> Result<Self, Error> {
         let address = hops.address();
-        let gzip = match answer.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-            None | Some(b"" | b"identity") => false,
-            Some(b"gzip" | b"x-gzip") => true,
-            Some(other) => {
-                let why = format!("it is encoded as {}, which nobody asked for", other.escape_ascii());
+        let encoding = answer.headers().get(CONTENT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
+        let gzip = match encoding.to_ascii_lowercase().as_slice() {
+            b"" | b"identity" => false,
+            b"gzip" | b"x-gzip" => true,
+            _ => {
+                let why = format!("it is encoded as {}, which nobody asked for", encoding.escape_ascii());
                 return Err(Error::malformed(address, why));
             }
         };
@@ -86,10 +87,9 @@ impl Response {
     /// Some servers name the compression of the file itself where they should name that of the
     /// transfer, and `x.tar.gz` would lose a layer that is part of it. What is called so, and is no
     /// gzip once it was decoded, is left as it came.
-    fn decode(&mut self, raw: Raw) -> Result<(), Error> {
+    fn decode(&mut self, mut raw: Raw) -> Result<(), Error> {
         let address = self.address.clone();
         let mut head = Vec::new();
-        let mut raw = raw;
         raw.by_ref().take(HEAD).read_to_end(&mut head).map_err(|error| Error::of_body(error, &address))?;
         let suffix = self.url.path().rsplit('.').next().unwrap_or_default();
         let named_so = ["gz", "tgz"].iter().any(|gzip| suffix.eq_ignore_ascii_case(gzip));

@@ -109,6 +109,14 @@ pub enum Error {
         /// The digest of the bytes.
         found: String,
     },
+    /// A part of it is missing.
+    #[error("{image}: {what} is missing in it; save or copy the image again")]
+    Incomplete {
+        /// The path.
+        image: String,
+        /// The part.
+        what: String,
+    },
     /// It is something else: a chart, an encrypted image, a manifest from before 2017.
     #[error("{image}: not an image that `bake` can read: {why}")]
     NotAnImage {

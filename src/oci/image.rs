@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest};
+use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest};
 
 use super::Error;
 use super::error::told;
@@ -15,7 +15,7 @@ use crate::digest::Sha256;
 use crate::project::values::Arch;
 
 /// An image for one architecture.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Image {
     /// What it runs on.
     pub arch: Arch,
@@ -68,13 +68,13 @@ pub(super) trait Blobs {
     fn failed(&self, error: std::io::Error) -> Error;
 }
 
-/// The builds of an index, by architecture, with the nested ones; the first one counts, as for
-/// container runtimes.
-pub(super) fn builds(blobs: &dyn Blobs, index: &ImageIndex) -> Result<BTreeMap<Arch, Descriptor>, Error> {
+/// The builds that an index lists, by architecture, with those of nested indexes; the first one
+/// counts, as for container runtimes.
+pub(super) fn builds(blobs: &dyn Blobs, entries: &[Descriptor]) -> Result<BTreeMap<Arch, Descriptor>, Error> {
     /// More than anybody publishes; each may cost a request.
     const MOST: usize = 256;
     let mut found = BTreeMap::new();
-    let mut open: Vec<Descriptor> = index.manifests().iter().rev().cloned().collect();
+    let mut open: Vec<Descriptor> = entries.iter().rev().cloned().collect();
     let mut seen = 0;
     while let Some(descriptor) = open.pop() {
         seen += 1;
@@ -119,6 +119,23 @@ pub(super) fn build(
         Manifest::Image(manifest) => image(blobs, arch, &manifest),
         Manifest::Index(_) => Err(not_an_image(blobs, "an index that calls an index a manifest".to_owned())),
     }
+}
+
+/// The image for `arch` of a layout, in which each entry is an image of its own.
+pub(super) fn only(blobs: &dyn Blobs, arch: Arch, entries: &[Descriptor]) -> Result<Image, Error> {
+    let (mut fitting, mut others) = (BTreeMap::new(), BTreeMap::new());
+    for entry in entries {
+        let mut found = builds(blobs, std::slice::from_ref(entry))?;
+        // The same image can be there under several names.
+        fitting.extend(found.remove(&arch).map(|build| (build.digest().to_string(), build)));
+        others.extend(found);
+    }
+    if fitting.len() > 1 {
+        let there = fitting.into_keys().collect::<Vec<_>>().join(", ");
+        return Err(Error::Several { image: blobs.name().to_owned(), arch, there });
+    }
+    others.extend(fitting.into_values().map(|build| (arch, build)));
+    build(blobs, arch, &others)
 }
 
 /// The stored bytes of a layer, verified.

@@ -1,19 +1,31 @@
 //! Images: in a registry, in a layout, in a tarball; what is in their file systems.
 //!
-//! [`registry::resolve`] says what a reference stands for today. [`registry::Registry`] is one
-//! source of images; as [`Images`] it hands out an [`Image`] for an architecture, and its layers as
-//! streams.
+//! [`registry::resolve`] says what a reference stands for today. A [`Source`] is anything that an
+//! image can be read from; opened, it is an [`Images`], which hands out an [`Image`] for an
+//! architecture, and its layers as streams. [`files_under`] lays those over each other and says
+//! what a container of that image would find in a folder.
 //!
 //! Nothing is believed: every document and every layer is held against the digest that names it
-//! (image-spec, "Descriptors").
+//! (image-spec, "Descriptors"), every layer also against the digest of its uncompressed form
+//! (image-spec, "Layer `DiffID`"). Nothing is ever unpacked onto a disk, and no layer is held in
+//! memory.
 
 mod credentials;
+mod docker_save;
 mod error;
+mod flatten;
 mod image;
+mod layer;
+mod layout;
 mod manifest;
 pub mod registry;
+mod source;
+mod tarball;
+mod tree;
 mod verified;
 
 pub use credentials::Credentials;
 pub use error::Error;
+pub use flatten::{Found, files_under};
 pub use image::{Image, Images, Layer};
+pub use source::Source;

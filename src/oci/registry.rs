@@ -124,7 +124,7 @@ impl Registry {
         let platforms = match &manifest {
             Manifest::Index(index) => {
                 let mut platforms = BTreeMap::new();
-                for (arch, descriptor) in builds(self, index)? {
+                for (arch, descriptor) in builds(self, index.manifests())? {
                     platforms.insert(arch, digest_of(&descriptor).map_err(|why| self.not_an_image(why))?);
                 }
                 platforms
@@ -302,7 +302,7 @@ impl Images for Registry {
         let (_, manifest, _) = self.root()?;
         match manifest {
             Manifest::Image(manifest) => image::image(self, arch, &manifest),
-            Manifest::Index(index) => image::build(self, arch, &builds(self, &index)?),
+            Manifest::Index(index) => image::build(self, arch, &builds(self, index.manifests())?),
         }
     }
 

@@ -11,6 +11,8 @@
 pub mod archives;
 pub mod elf;
 pub mod github;
+pub mod images;
+pub mod registry;
 pub mod server;
 pub mod shapes;
 pub mod testbed;

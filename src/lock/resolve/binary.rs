@@ -33,9 +33,12 @@ pub fn binary(
             let unreachable = problems.iter().find(|problem| is_unreachable(problem));
             let known = old.filter(|old| differences(wanted, old).is_empty());
             let known = known.cloned().or_else(|| seed::from_catalog(wanted));
-            // Only where nobody could be asked; what was answered counts.
+            // Only where nobody could be asked: what was answered counts, and who looks for a newer
+            // version wants an answer.
             match (unreachable, known) {
-                (Some(why), Some(locked)) if problems.iter().all(is_unreachable) => {
+                (Some(why), Some(locked))
+                    if *which != Wanted::Newest && problems.iter().all(is_unreachable) =>
+                {
                     Ok(Resolved { unreachable: Some(why.clone()), ..Resolved::plain(locked) })
                 }
                 _ => Err(problems.each(|problem| problem.or_at(place.clone()))),
@@ -357,7 +360,7 @@ impl Asking<'_> {
         }
         match (self.release, &found.asset) {
             (Some(release), Some(asset)) => {
-                self.files.of_release(&release.assets, &asset.name, &mut statements)?
+                self.files.of_release(&release.assets, &asset.name, &mut statements)?;
             }
             _ => self.files.of_url(&found.url, &mut statements)?,
         }
@@ -413,12 +416,10 @@ impl Asking<'_> {
 /// Names for a message; not all of them, where there are many.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const MOST: usize = 12;
-    let names: Vec<_> = names.collect();
-    let mut text = names.iter().take(MOST).map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+    let names: Vec<_> = names.map(quoted).collect();
     match names.len() {
-        0 => text.push_str("no files"),
-        more if more > MOST => text.push_str(&format!(" and {} more", more - MOST)),
-        _ => {}
+        0 => "no files".to_owned(),
+        all if all > MOST => format!("{} and {} more", names[..MOST].join(", "), all - MOST),
+        _ => names.join(", "),
     }
-    text
 }

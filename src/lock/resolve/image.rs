@@ -25,6 +25,7 @@ pub fn keeps(project: &Project, old: &LockedImage, extent: Extent, catalog: &Cat
 pub fn image(
     project: &Project,
     old: Option<&LockedImage>,
+    extent: Extent,
     allowed: Allowed,
     catalog: &Catalog,
     upstream: &dyn Upstream,
@@ -34,7 +35,7 @@ pub fn image(
         Ok(said) => said,
         Err(problem) => {
             return match seed::image(project, old, catalog) {
-                Some(known) if is_unreachable(&problem) => {
+                Some(known) if extent != Extent::Newest && is_unreachable(&problem) => {
                     Ok(Resolved { unreachable: Some(problem), ..Resolved::plain(known) })
                 }
                 _ => Err(problem.or_at(reference.place.clone())),

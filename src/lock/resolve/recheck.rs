@@ -65,7 +65,7 @@ pub fn image(locked: &LockedImage, upstream: &dyn Upstream) -> Result<Vec<Diagno
                     said.digest.oci()
                 ),
             )
-            .help("the VM goes on with what is locked; `bake lock --update image` moves on, once its publisher told why"),
+            .help("the VM goes on with what is locked; `bake lock --update image --allow-republished image` moves on, once its publisher told why"),
         );
     }
     for (arch, digest) in locked.platforms.iter().filter(|_| said.digest == locked.digest) {

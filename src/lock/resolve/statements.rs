@@ -137,7 +137,7 @@ impl<'a> ChecksumFiles<'a> {
                 let by = format!("{} (under the name {})", quoted(file), quoted(&other));
                 into.of_another = Some(Statement { by, evidence: Evidence::ChecksumFile, digest });
             }
-            said => take(said, file, url, into)?,
+            said => take(&said, file, url, into)?,
         }
         Ok(())
     }
@@ -152,7 +152,7 @@ impl<'a> ChecksumFiles<'a> {
     ) -> Result<bool, Diagnostic> {
         let said = self.text(url)?.map_or(Said::Nothing, |text| checksums::of_list(text, asset));
         let speaks = said != Said::Nothing;
-        take(said, file, url, into)?;
+        take(&said, file, url, into)?;
         Ok(speaks)
     }
 }
@@ -162,9 +162,9 @@ fn is_own(asset: &Asset, assets: &[Asset]) -> bool {
     assets.iter().any(|other| checksums::own_names(&other.name).contains(&asset.name))
 }
 
-fn take(said: Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
+fn take(said: &Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
     match said {
-        Said::States(digest) => into.add(quoted(file), Evidence::ChecksumFile, digest),
+        Said::States(digest) => into.add(quoted(file), Evidence::ChecksumFile, *digest),
         Said::Contradicts(one, other) => {
             return Err(Diagnostic::error(
                 Code::ChecksumMismatch,

@@ -57,7 +57,7 @@ pub fn add(source: &Source, entry: &Entry) -> Result<String, Diagnostic> {
         let twice =
             Diagnostic::error(Code::Duplicate, format!("the manifest has a binary `{}` already", entry.name));
         let place = text.manifest.binaries[index].name.place.clone();
-        return Err(twice.at(place).help("remove it first, or edit it by hand").into());
+        return Err(twice.at(place).help("remove it first, or edit it by hand"));
     }
     let index = text.place_for(&entry.name);
     let lines = entry.lines();
@@ -149,7 +149,6 @@ impl Manuscript {
                 format!("the manifest, {}, has no binary `{name}`", self.source.name()),
             )
             .help(help)
-            .into()
         })
     }
 
@@ -243,7 +242,7 @@ impl Manuscript {
         }
         match yaml::parse(&Source::new(self.source.name(), text.as_str())) {
             Ok(found) if same(&expected, &found) => {}
-            _ => return Err(self.refused("it is written in an unusual way", by_hand).into()),
+            _ => return Err(self.refused("it is written in an unusual way", by_hand)),
         }
         read_manifest(self.source.name(), &text)?;
         Ok(text)
@@ -268,8 +267,8 @@ fn read_manifest(name: &str, text: &str) -> Result<Manifest, Diagnostic> {
     let manifest = manifest::read(Source::new(name, text), Catalog::builtin(), &mut problems);
     match (manifest, problems.errors().first()) {
         (Some(manifest), None) => Ok(manifest),
-        (_, Some(problem)) => Err(problem.clone().into()),
-        (None, None) => Err(Diagnostic::error(Code::NotYaml, format!("{name} is no manifest")).into()),
+        (_, Some(problem)) => Err(problem.clone()),
+        (None, None) => Err(Diagnostic::error(Code::NotYaml, format!("{name} is no manifest"))),
     }
 }
 
@@ -639,6 +638,8 @@ mod tests {
             "? binaries\n: - gog\n  - wacli\nversion: 1\n",
             // Another entry stands for it.
             "version: 1\nbinaries:\n- {name: &n gog, skills: [a]}\n- {name: wacli, skills: [*n]}\n",
+            // Its name would still be read, and mean another entry's.
+            "version: 1\nbinaries:\n- &n goplaces\n- &n gog\n- {name: wacli, skills: [*n]}\n",
             "version: 1\nbinaries: [gog # mail\n  , wacli]\n",
         ] {
             let refused = remove(&source(text), &name("gog"))

@@ -1,0 +1,79 @@
+//! Holds the cached archives, and the executables in them, against the lock.
+//!
+//! The cache itself removes what does not match as soon as somebody asks for it. Here it is only
+//! looked at.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+
+use super::lock::place_of;
+use super::report::{Against, Check};
+use super::upstream::builds;
+use crate::archive;
+use crate::diagnostics::{Code, Place};
+use crate::digest::{Hasher, Sha256};
+use crate::fetch::{self, Cache};
+use crate::lock::{Build, Lock};
+use crate::project::names::ToolName;
+use crate::project::values::{Arch, Packing};
+
+/// Archives that are read at once.
+const AT_ONCE: usize = 2;
+
+/// Holds every locked archive that is in `cache` against `lock`, which stands at `place`.
+pub fn check(lock: &Lock, cache: &Cache, place: &Place) -> Vec<Check> {
+    let builds: Vec<_> = builds(lock).collect();
+    fetch::in_parallel(&builds, AT_ONCE, |(subject, name, arch, build)| {
+        held(subject, name, *arch, build, cache).at(place_of(&build.sha256, place))
+    })
+}
+
+fn held(subject: &str, name: &ToolName, arch: Arch, build: &Build, cache: &Cache) -> Check {
+    let unchecked = |why: String| Check::unchecked(Against::Cache, subject, why);
+    let mut file = match File::open(cache.path(&build.sha256)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return unchecked("the archive is not in the cache".to_owned()).help("`bake fetch` brings it");
+        }
+        Err(error) => return unchecked(format!("the archive cannot be read: {error}")),
+    };
+    let found = match digest(&mut file) {
+        Ok(found) => found,
+        Err(error) => return unchecked(format!("the archive cannot be read: {error}")),
+    };
+    if found != build.sha256 {
+        let message = "the cached archive is not what is locked";
+        return Check::finding(Against::Cache, subject, Code::ChecksumMismatch, message)
+            .difference(&build.sha256, &found)
+            .help("the disk may be failing; `bake fetch` throws it away and fetches it anew");
+    }
+    let Some(locked) = build.binary_sha256 else {
+        return unchecked("the lock does not know the executable in the archive".to_owned())
+            .help("`bake lock` learns it");
+    };
+    let wanted = archive::Wanted { path: Some(&build.binary), name: name.as_str(), arch };
+    match archive::find(&mut file, Packing::of(build.url.file_name()), &wanted, &archive::Limits::default()) {
+        Ok(executable) if executable.sha256 == locked => Check::clean(Against::Cache, subject),
+        Ok(executable) => {
+            let message = "the executable in the archive is not what is locked";
+            Check::finding(Against::Cache, subject, Code::ChecksumMismatch, message)
+                .difference(&locked, &executable.sha256)
+                .help("the lock was edited: restore it, or make it anew with `bake lock`")
+        }
+        Err(error) => Check::finding(Against::Cache, subject, Code::BadArchive, error.to_string()),
+    }
+}
+
+/// The digest of a whole file, which is then at its beginning again.
+fn digest(file: &mut File) -> io::Result<Sha256> {
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            length => hasher.update(&buffer[..length]),
+        }
+    }
+    file.rewind()?;
+    Ok(hasher.finish())
+}

@@ -1,0 +1,29 @@
+//! Holds the lock against spec, manifest and catalog, and finds places in it.
+
+use super::report::{Against, Check};
+use crate::diagnostics::{Place, Problems, Severity};
+use crate::digest::Sha256;
+
+/// What [`crate::lock::fit`] found, as checks.
+pub fn check(problems: &Problems, place: &Place) -> Vec<Check> {
+    let errors: Vec<_> = problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .map(|problem| {
+            let check = Check::finding(Against::Lock, "bake.lock", problem.code, problem.message.clone());
+            let check = check.at(problem.place.clone().unwrap_or_else(|| place.clone()));
+            match &problem.help {
+                Some(help) => check.help(help.clone()),
+                None => check,
+            }
+        })
+        .collect();
+    if errors.is_empty() { vec![Check::clean(Against::Lock, "bake.lock")] } else { errors }
+}
+
+/// Where a digest stands in the lock; the lock's beginning where it does not.
+pub(super) fn place_of(digest: &Sha256, lock: &Place) -> Place {
+    let digits = digest.to_string();
+    let found = lock.source.text().find(&digits);
+    Place { span: found.map_or(0..0, |start| start..start + digits.len()), ..lock.clone() }
+}

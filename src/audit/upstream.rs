@@ -1,0 +1,78 @@
+//! Holds publishers and registries, as they answer today, against the lock.
+
+use super::lock::place_of;
+use super::report::{Against, Check};
+use crate::diagnostics::{Code, Diagnostic, Place};
+use crate::lock::LockedBinary;
+use crate::lock::resolve::recheck::Today;
+use crate::lock::{Lock, LockedImage};
+use crate::project::names::ToolName;
+
+/// What was asked about one binary, as checks.
+pub fn binary(name: &ToolName, locked: &LockedBinary, today: Today, lock: &Place) -> Vec<Check> {
+    let title = title(name, locked);
+    let mut checks = Vec::new();
+    for (arch, problems) in today.builds {
+        let subject = format!("{title} {arch}");
+        if problems.is_empty() {
+            checks.push(Check::clean(Against::Upstream, subject.clone()));
+        }
+        for problem in problems {
+            let mut check = of_problem(&subject, problem);
+            if let Some(build) = locked.builds.get(&arch) {
+                check = check.at(place_of(&build.sha256, lock)).url(&build.url);
+            }
+            checks.push(check);
+        }
+    }
+    match today.newer {
+        Ok(None) => {}
+        Ok(Some(newer)) => checks.push(
+            Check::note(Against::Upstream, title, Code::NewerVersion, format!("{newer} is published"))
+                .help(format!("`bake lock --update {name}` moves on")),
+        ),
+        Err(problem) => checks.push(of_problem(&format!("{title}, newer versions"), problem)),
+    }
+    checks
+}
+
+/// What was asked about the base image, as checks.
+pub fn image(locked: &LockedImage, today: Result<Vec<Diagnostic>, Diagnostic>, lock: &Place) -> Vec<Check> {
+    let problems = today.unwrap_or_else(|problem| vec![problem]);
+    if problems.is_empty() {
+        return vec![Check::clean(Against::Upstream, BASE_IMAGE)];
+    }
+    let place = place_of(&locked.digest, lock);
+    problems.into_iter().map(|problem| of_problem(BASE_IMAGE, problem).at(place.clone())).collect()
+}
+
+const BASE_IMAGE: &str = "base image";
+
+/// A tool and its version, as subjects name it.
+pub(super) fn title(name: &ToolName, locked: &LockedBinary) -> String {
+    locked.version.as_ref().map_or_else(|| name.to_string(), |version| format!("{name} {version}"))
+}
+
+/// Every build of the lock, with the subject that it is known by.
+pub(super) fn builds(
+    lock: &Lock,
+) -> impl Iterator<Item = (String, &ToolName, crate::project::values::Arch, &crate::lock::Build)> {
+    lock.binaries.iter().flat_map(|(name, locked)| {
+        let title = title(name, locked);
+        locked.builds.iter().map(move |(arch, build)| (format!("{title} {arch}"), name, *arch, build))
+    })
+}
+
+/// Who did not answer was not found to be wrong.
+fn of_problem(subject: &str, problem: Diagnostic) -> Check {
+    let check = match problem.code {
+        Code::UpstreamUnreachable | Code::UpstreamFailed | Code::CannotCache => {
+            Check::unchecked(Against::Upstream, subject, problem.message)
+        }
+        code => Check::finding(Against::Upstream, subject, code, problem.message),
+    };
+    match problem.help {
+        Some(help) => check.help(help),
+        None => check,
+    }
+}

@@ -1,0 +1,236 @@
+//! `bake audit`: holds upstream, lock, cache, bundle and image against each other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::console::Console;
+use super::load::{self, Loaded, LoadedLock};
+use super::publishers::{Publishers, Setup};
+use super::render::standing;
+use super::{Done, Failure};
+use crate::audit::report::{Against, Check, Report};
+use crate::audit::{self, sarif};
+use crate::cli;
+use crate::diagnostics::Problems;
+use crate::fetch;
+use crate::lock;
+use crate::lock::resolve::recheck;
+use crate::lock::trust::Trust;
+use crate::oci;
+use crate::plan::Plan;
+use crate::project::Project;
+use crate::project::spec::Origin;
+use crate::project::values::{Arch, ImageRef};
+use crate::render;
+
+/// Tools that are asked for at once.
+const AT_ONCE: usize = 8;
+
+pub(super) fn run(dir: &Path, options: &cli::Audit, console: &mut Console) -> Result<Done, Failure> {
+    let Loaded { project, lock, builtin, problems, .. } = load::load(dir)?;
+    if builtin {
+        console.note(load::NO_PROJECT);
+    }
+    let ((), _) = problems.unless_errors(())?;
+    let locked = lock?;
+    let publishers = Publishers::new(Setup::from_environment(0)?, console);
+    let auditor = Auditor { dir, options, project: &project, locked: &locked, publishers: &publishers };
+    let mut report = Report::default();
+    for against in auditor.asked(console)? {
+        report.checks.extend(auditor.checks(against)?);
+    }
+    let trust = locked
+        .lock
+        .binaries
+        .iter()
+        .map(|(name, binary)| (name.clone(), Trust::in_binary(binary).to_string()));
+    report.trust = trust.collect();
+    let clean = report.is_clean();
+    if options.json {
+        console.json(&report.json())?;
+    } else if options.sarif {
+        let lock = locked.place.source.name();
+        console.json(&sarif::document(&report, sarif::Paths { folder: &below_repository(), lock }))?;
+    } else {
+        // The table tells what could not be checked; its places help nobody.
+        let (problems, verbose) = (report.problems(), console.is_verbose());
+        console.problems(&if verbose { problems } else { problems.errors() });
+        console.result(&report.table(verbose))?;
+    }
+    Ok(if clean { Done::Clean } else { Done::Finding })
+}
+
+struct Auditor<'a> {
+    dir: &'a Path,
+    options: &'a cli::Audit,
+    project: &'a Project,
+    locked: &'a LoadedLock,
+    publishers: &'a Publishers,
+}
+
+impl Auditor<'_> {
+    /// What is to be held against the lock. Unless the user said it, a cache and a bundle that are
+    /// not there yet are left out, and that is told.
+    fn asked(&self, console: &mut Console) -> Result<Vec<Against>, Failure> {
+        let mut asked: Vec<Against> = self.options.against.iter().map(|named| (*named).into()).collect();
+        if asked.is_empty() {
+            asked = vec![Against::Lock, Against::Upstream];
+            let out = self.dir.join(&self.options.out);
+            let cached = || self.locked.lock.binaries.values().flat_map(|binary| binary.builds.values());
+            let has_cache = self
+                .publishers
+                .cache()
+                .is_ok_and(|cache| cached().any(|build| cache.path(&build.sha256).exists()));
+            for (against, there, what) in [
+                (
+                    Against::Cache,
+                    has_cache,
+                    "the cache holds none of the locked archives; `bake fetch` brings them",
+                ),
+                (Against::Bundle, out.exists(), "there is no bundle; `bake render` writes one"),
+            ] {
+                if there {
+                    asked.push(against);
+                } else {
+                    console.note(&format!("note: {} is not audited: {what}", against.as_str()));
+                }
+            }
+            if self.options.image.is_some() {
+                asked.push(Against::Image);
+            }
+        }
+        asked.sort_unstable();
+        asked.dedup();
+        if asked.contains(&Against::Image) && self.options.image.is_none() {
+            return Err(Failure::Argument(
+                "which image? name it with `--image REF` or `--image PATH`".to_owned(),
+            ));
+        }
+        Ok(asked)
+    }
+
+    fn checks(&self, against: Against) -> Result<Vec<Check>, Failure> {
+        let LoadedLock { lock, place, .. } = self.locked;
+        Ok(match against {
+            Against::Lock => audit::lock::check(&self.misfits(), place),
+            Against::Upstream => self.upstream(),
+            Against::Cache => match self.publishers.cache() {
+                Ok(cache) => audit::cache::check(lock, cache, place),
+                Err(problem) => vec![Check::unchecked(Against::Cache, "cache", problem.message)],
+            },
+            Against::Bundle => self.bundle(),
+            Against::Image => self.image()?,
+        })
+    }
+
+    fn misfits(&self) -> Problems {
+        let mut problems = Problems::default();
+        lock::fit(&self.locked.lock, self.project, &self.locked.place, &mut problems);
+        problems
+    }
+
+    fn upstream(&self) -> Vec<Check> {
+        let LoadedLock { lock, place, .. } = self.locked;
+        let image = recheck::image(&lock.image, self.publishers);
+        let mut checks = audit::upstream::image(&lock.image, image, place);
+        let binaries: Vec<_> = self
+            .project
+            .manifest
+            .binaries
+            .iter()
+            .filter_map(|wanted| Some((wanted, lock.binaries.get(&wanted.name.value)?)))
+            .collect();
+        let asked = fetch::in_parallel(&binaries, AT_ONCE, |(wanted, locked)| {
+            recheck::binary(wanted, locked, self.publishers)
+        });
+        for ((wanted, locked), today) in binaries.into_iter().zip(asked) {
+            checks.extend(audit::upstream::binary(&wanted.name.value, locked, today, place));
+        }
+        checks
+    }
+
+    fn bundle(&self) -> Vec<Check> {
+        let unchecked = |why: &str| vec![Check::unchecked(Against::Bundle, "bundle", why)];
+        let LoadedLock { lock, digest, .. } = self.locked;
+        if self.misfits().has_errors() {
+            return unchecked("the lock does not fit the project, so nothing can be rendered from it");
+        }
+        let out = self.dir.join(&self.options.out);
+        if !out.is_dir() {
+            return unchecked("there is none; `bake render` writes it");
+        }
+        let plan = Plan::new(self.project, lock, *digest);
+        let Ok((bundle, _)) = render::render(&plan) else {
+            return unchecked("it cannot be rendered; `bake render` says why");
+        };
+        let rendered = bundle.iter().map(|(name, file)| (*name, file.text.as_bytes())).collect();
+        let there: BTreeMap<_, _> = standing(&out);
+        let there = there.iter().map(|(name, content)| (*name, content.as_slice())).collect();
+        let shown = out.strip_prefix(".").unwrap_or(&out).display().to_string();
+        audit::bundle::check(&shown, &rendered, &there)
+    }
+
+    /// The image for each architecture that it has, and for the host's in any case.
+    fn image(&self) -> Result<Vec<Check>, Failure> {
+        let LoadedLock { lock, place, .. } = self.locked;
+        let named = self.options.image.as_deref().unwrap_or_default();
+        let source = oci::Source::find(named).map_err(|error| Failure::Argument(error.to_string()))?;
+        let unchecked = |error: &oci::Error| vec![Check::unchecked(Against::Image, named, error.to_string())];
+        let credentials = match &source {
+            oci::Source::Registry(reference) => self.publishers.credentials(reference),
+            oci::Source::Layout(_) | oci::Source::Tarball(_) => Ok(oci::Credentials::Anonymous),
+        };
+        let images = match credentials.and_then(|credentials| source.open(&credentials)) {
+            Ok(images) => images,
+            Err(error) => return Ok(unchecked(&error)),
+        };
+        let host = self.project.spec.host.arch.value;
+        let has =
+            |arch: &Arch| *arch == host || !matches!(images.image(*arch), Err(oci::Error::NoBuild { .. }));
+        let mut checks = Vec::new();
+        for arch in Arch::ALL.into_iter().filter(has) {
+            let base = self.base_layers(arch);
+            let base = base.as_deref().map_err(String::as_str);
+            checks.extend(audit::image::check(lock, arch, &*images, base, place));
+        }
+        Ok(checks)
+    }
+
+    /// The uncompressed digests of the base image's layers, as its registry has them.
+    fn base_layers(&self, arch: Arch) -> Result<Vec<crate::digest::Sha256>, String> {
+        if matches!(self.project.spec.image.origin, Origin::Source { .. }) {
+            return Err("it is built from source".to_owned());
+        }
+        let locked = &self.locked.lock.image;
+        let reference: ImageRef = locked.reference.pinned(locked.digest).parse()?;
+        let layers = || {
+            let credentials = self.publishers.credentials(&reference)?;
+            let registry = oci::registry::Registry::connect(&reference, &credentials)?;
+            oci::Images::image(&registry, arch)
+        };
+        let image = layers().map_err(|error: oci::Error| error.to_string())?;
+        Ok(image.layers.iter().map(|layer| layer.diff_id).collect())
+    }
+}
+
+impl From<cli::Against> for Against {
+    fn from(named: cli::Against) -> Self {
+        match named {
+            cli::Against::Lock => Self::Lock,
+            cli::Against::Upstream => Self::Upstream,
+            cli::Against::Cache => Self::Cache,
+            cli::Against::Bundle => Self::Bundle,
+            cli::Against::Image => Self::Image,
+        }
+    }
+}
+
+/// From the root of the git repository to where the user stands: names of files count from there,
+/// and code scanning counts from the root.
+fn below_repository() -> String {
+    let Ok(here) = std::env::current_dir() else { return String::new() };
+    let root: Option<PathBuf> =
+        here.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_owned);
+    let below = root.as_deref().and_then(|root| here.strip_prefix(root).ok());
+    below.map_or_else(String::new, |below| below.display().to_string())
+}

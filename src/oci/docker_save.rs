@@ -1,0 +1,152 @@
+//! What `docker save` wrote before Docker 25: `manifest.json`, a config under its own digest, and
+//! layers under names that say nothing.
+//!
+//! The format is Docker's image-spec v1.2, "Combined Image JSON + Filesystem Changeset Format". No
+//! digest of a stored layer is in it; those of the uncompressed ones, in the config, must do.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::Path;
+
+use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
+use serde::Deserialize;
+
+use super::Error;
+use super::error::told;
+use super::image::{Image, Images, Layer, diff_ids};
+use super::layer::Compression;
+use super::layout::{Files, document, unreadable};
+use super::manifest::{arch_of_config, digest_of, listed, parse};
+use super::tarball::Tarball;
+use super::verified::Verified;
+use crate::digest::{Hasher, Sha256};
+use crate::project::values::Arch;
+
+/// One image of `manifest.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    layers: Vec<String>,
+}
+
+/// A tarball in that format.
+pub(super) struct DockerSave {
+    tarball: Tarball,
+    /// By the digest of their config: one image can have several names.
+    images: BTreeMap<Sha256, Image>,
+    /// Where a stored layer is, by its digest.
+    paths: BTreeMap<Sha256, String>,
+}
+
+impl DockerSave {
+    /// Reads what is in it; no layer yet but those that are stored compressed.
+    pub(super) fn open(tarball: Tarball) -> Result<Self, Error> {
+        let saved: Vec<Saved> = parse(&document(&tarball, "manifest.json")?)
+            .map_err(|why| not_an_image(&tarball, format!("`manifest.json` cannot be read: {why}")))?;
+        let (mut images, mut paths) = (BTreeMap::new(), BTreeMap::new());
+        for image in saved {
+            let (digest, config) = config(&tarball, &image.config)?;
+            let Some(arch) = arch_of_config(&config) else { continue };
+            let diff_ids = diff_ids(&config).map_err(|why| not_an_image(&tarball, why))?;
+            if diff_ids.len() != image.layers.len() {
+                let (known, stored) = (diff_ids.len(), image.layers.len());
+                let why = format!("its config knows {known} layers, `manifest.json` {stored}");
+                return Err(not_an_image(&tarball, why));
+            }
+            let mut layers = Vec::new();
+            for (path, diff_id) in image.layers.into_iter().zip(diff_ids) {
+                let (descriptor, stored) =
+                    stored(&tarball, &path, diff_id).map_err(|error| unreadable(&tarball, &path, error))?;
+                layers.push(Layer { descriptor, diff_id });
+                paths.insert(stored, path);
+            }
+            images.insert(digest, Image { arch, config, layers });
+        }
+        Ok(Self { tarball, images, paths })
+    }
+}
+
+/// A config, whose file name is its digest, with or without a suffix.
+fn config(tarball: &Tarball, path: &str) -> Result<(Sha256, ImageConfiguration), Error> {
+    let stem = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let named: Sha256 = stem.strip_suffix(".json").unwrap_or(stem).parse().map_err(|_| {
+        not_an_image(tarball, format!("its config {} is not named by its SHA-256", told(path)))
+    })?;
+    let bytes = document(tarball, path)?;
+    let found = Sha256::of(&bytes);
+    if found != named {
+        return Err(Error::Mismatch {
+            image: tarball.name().to_owned(),
+            what: "the config".to_owned(),
+            expected: named.oci(),
+            found: found.oci(),
+        });
+    }
+    let config =
+        parse(&bytes).map_err(|why| not_an_image(tarball, format!("its config cannot be read: {why}")))?;
+    Ok((named, config))
+}
+
+/// What is stored for a layer. Docker stores it as it is; some other programs compress it, and then
+/// only reading it tells its digest.
+fn stored(tarball: &Tarball, path: &str, diff_id: Sha256) -> io::Result<(Descriptor, Sha256)> {
+    let section = tarball.section(path)?;
+    let size = section.left();
+    let (compression, mut section) = Compression::sniff(section)?;
+    let media_type = match compression {
+        Compression::None => MediaType::ImageLayer,
+        Compression::Gzip => MediaType::ImageLayerGzip,
+        Compression::Zstd => MediaType::ImageLayerZstd,
+    };
+    let digest = match compression {
+        Compression::None => diff_id,
+        Compression::Gzip | Compression::Zstd => {
+            let mut digester = Hasher::default();
+            let mut buffer = vec![0; 64 << 10];
+            loop {
+                match section.read(&mut buffer)? {
+                    0 => break digester.finish(),
+                    count => digester.update(&buffer[..count]),
+                }
+            }
+        }
+    };
+    let named: Digest = digest.oci().parse().map_err(io::Error::other)?;
+    Ok((Descriptor::new(media_type, size, named), digest))
+}
+
+fn not_an_image(tarball: &Tarball, why: String) -> Error {
+    Error::NotAnImage { image: tarball.name().to_owned(), why }
+}
+
+impl Images for DockerSave {
+    fn name(&self) -> &str {
+        self.tarball.name()
+    }
+
+    fn image(&self, arch: Arch) -> Result<Image, Error> {
+        let image = self.tarball.name().to_owned();
+        let fitting: Vec<_> = self.images.iter().filter(|(_, image)| image.arch == arch).collect();
+        match fitting.as_slice() {
+            [(_, image)] => Ok((*image).clone()),
+            [] => {
+                let there = self.images.values().map(|image| (image.arch, ())).collect();
+                Err(Error::NoBuild { image, arch, there: listed(&there) })
+            }
+            several => {
+                let there = several.iter().map(|(digest, _)| digest.oci()).collect::<Vec<_>>().join(", ");
+                Err(Error::Several { image, arch, there })
+            }
+        }
+    }
+
+    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, Error> {
+        let digest = digest_of(&layer.descriptor).map_err(|why| not_an_image(&self.tarball, why))?;
+        let missing = || Error::Incomplete { image: self.tarball.name().to_owned(), what: digest.oci() };
+        let path = self.paths.get(&digest).ok_or_else(missing)?;
+        let section = self.tarball.section(path).map_err(|error| unreadable(&self.tarball, path, error))?;
+        let what = format!("the layer {}", told(path));
+        Ok(Box::new(Verified::new(section, what, digest, Some(layer.descriptor.size()))))
+    }
+}

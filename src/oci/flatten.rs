@@ -1,0 +1,110 @@
+//! What a container would find in a folder of its image.
+
+use std::collections::BTreeMap;
+
+use super::error::{innermost, told};
+use super::layer::{self, Failure, File, Meter};
+use super::tree::{Inode, Tree};
+use super::{Error, Image, Images};
+use crate::digest::Sha256;
+
+/// More names than any folder of programs has.
+const MOST_NAMES: usize = 10_000;
+
+/// What stands under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A regular file, here or at the end of symbolic links.
+    File {
+        /// The digest of its content.
+        sha256: Sha256,
+        /// Its length in bytes.
+        size: u64,
+        /// Its permissions: the lowest twelve bits.
+        mode: u32,
+        /// Its owner.
+        uid: u64,
+        /// Its group.
+        gid: u64,
+        /// The layer that wrote it, an index into [`Image::layers`].
+        layer: usize,
+    },
+    /// A folder, here or at the end of symbolic links.
+    Directory,
+    /// A symbolic link that leads nowhere, or in a circle.
+    Link {
+        /// What it says.
+        target: String,
+    },
+    /// A device or a pipe.
+    Other,
+}
+
+impl Found {
+    fn of(inode: &Inode) -> Self {
+        match inode {
+            Inode::File(File { sha256, size, mode, uid, gid }, layer) => {
+                Self::File { sha256: *sha256, size: *size, mode: *mode, uid: *uid, gid: *gid, layer: *layer }
+            }
+            Inode::Directory => Self::Directory,
+            Inode::Symlink(target) => Self::Link { target: told(&String::from_utf8_lossy(target)) },
+            Inode::Other => Self::Other,
+        }
+    }
+}
+
+/// What stands in `folder`, such as `usr/local/bin`, when all layers of `image` lie over each
+/// other, by file name. Nothing where the folder is not there, or is none.
+///
+/// Every layer is read once, from its beginning to its end, and verified. In memory are the names
+/// of the files of the image, and one digest for each.
+///
+/// # Errors
+/// Where a layer cannot be read, is not the one that the image names, or is refused as hostile: see
+/// the limits in `layer.rs`. Also where a name in the folder is not UTF-8.
+pub fn files_under(
+    images: &dyn Images,
+    image: &Image,
+    folder: &str,
+) -> Result<BTreeMap<String, Found>, Error> {
+    let mut tree = Tree::default();
+    let meter = Meter::default();
+    for (index, layer) in image.layers.iter().enumerate() {
+        tree.begin(index);
+        layer::read(images.layer(layer)?, layer.diff_id, &meter, |entry| tree.apply(entry)).map_err(
+            |failure| {
+                let name = images.name().to_owned();
+                let refused =
+                    |why| Error::Layer { image: name, number: index + 1, diff_id: layer.diff_id, why };
+                match failure {
+                    Failure::Refused(why) => refused(why),
+                    Failure::Read(error) => match Error::of_mismatch(images.name(), &error) {
+                        Some(mismatch) => mismatch,
+                        None => error.downcast().unwrap_or_else(|error| refused(innermost(&error))),
+                    },
+                }
+            },
+        )?;
+    }
+    let Some((path, Inode::Directory)) = tree.resolve(folder.as_bytes()) else { return Ok(BTreeMap::new()) };
+    let mut found = BTreeMap::new();
+    for (name, inode) in tree.children(&path) {
+        let Ok(text) = str::from_utf8(name) else {
+            let why = format!("`{folder}` holds a name that is not UTF-8: {}", name.escape_ascii());
+            return Err(Error::NotAnImage { image: images.name().to_owned(), why });
+        };
+        if found.len() == MOST_NAMES {
+            let why = format!("`{folder}` holds more than {MOST_NAMES} names");
+            return Err(Error::NotAnImage { image: images.name().to_owned(), why });
+        }
+        let what = match inode {
+            Inode::Symlink(_) => {
+                let end = tree.resolve(&[path.as_slice(), name].join(&b'/'));
+                end.map_or_else(|| Found::of(inode), |(_, inode)| Found::of(&inode))
+            }
+            _ => Found::of(inode),
+        };
+        found.insert(text.to_owned(), what);
+    }
+    Ok(found)
+}

@@ -1,0 +1,361 @@
+//! One layer: decompressed, verified, and read entry by entry (image-spec, "Image Layer Filesystem
+//! Changeset").
+//!
+//! A layer is as hostile as any archive. What is refused here is what programs are known to read
+//! differently, so that an audit could look at one file and a container run another: names with
+//! `..`, records that say the same thing twice, links with content, sparse files of a kind that not
+//! everybody knows. The digest of the uncompressed layer shows what was cut off or appended.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
+use tar::{Archive, EntryType};
+
+use super::verified::Verified;
+use crate::digest::{Hasher, Sha256};
+
+/// No image is larger, all its layers uncompressed and added up: 32 GiB.
+const MOST_BYTES: u64 = 32 << 30;
+
+/// No image has more files, all its layers added up.
+const MOST_ENTRIES: u64 = 2_000_000;
+
+/// The headers of one entry, with its long names and attributes: 1 MiB.
+const LONGEST_HEADER: u64 = 1 << 20;
+
+/// The kernel's `PATH_MAX` and `NAME_MAX`.
+const LONGEST_PATH: usize = 4096;
+const LONGEST_NAME: usize = 255;
+
+/// One entry of a layer.
+pub(super) struct Entry {
+    /// Below the root, without a slash at either end; the root itself is empty.
+    pub(super) path: Vec<u8>,
+    pub(super) kind: Kind,
+}
+
+/// What an entry is.
+pub(super) enum Kind {
+    Directory,
+    File(File),
+    Symlink(Vec<u8>),
+    /// To a path like that of an entry.
+    HardLink(Vec<u8>),
+    /// A device, or a pipe.
+    Other,
+}
+
+/// A regular file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct File {
+    pub(super) sha256: Sha256,
+    pub(super) size: u64,
+    pub(super) mode: u32,
+    pub(super) uid: u64,
+    pub(super) gid: u64,
+}
+
+/// Why a layer cannot be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Its stream failed, or is not the one that was promised.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// It is hostile, or too large.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
+/// How a layer is stored; its media type is not asked, and runtimes do not ask it either.
+pub(super) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// Looks at the first bytes, and gives them back with the rest.
+    pub(super) fn sniff<R: Read>(mut stored: R) -> io::Result<(Self, impl Read)> {
+        const LENGTH: u64 = 4;
+        let mut magic = Vec::new();
+        (&mut stored).take(LENGTH).read_to_end(&mut magic)?;
+        let compression = match magic.as_slice() {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Self::Zstd,
+            _ => Self::None,
+        };
+        Ok((compression, Cursor::new(magic).chain(stored)))
+    }
+}
+
+/// How much may still be read, of one image.
+#[derive(Clone)]
+pub(super) struct Meter(Rc<Left>);
+
+struct Left {
+    bytes: Cell<u64>,
+    /// Of what sparse files are filled with, which is stored nowhere.
+    content: Cell<u64>,
+    entries: Cell<u64>,
+    header: Cell<u64>,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self::of(MOST_BYTES, MOST_ENTRIES)
+    }
+}
+
+impl Meter {
+    fn of(bytes: u64, entries: u64) -> Self {
+        Self(Rc::new(Left {
+            bytes: Cell::new(bytes),
+            content: Cell::new(bytes),
+            entries: Cell::new(entries),
+            header: Cell::new(u64::MAX),
+        }))
+    }
+
+    /// Counts what is read from `inner`.
+    pub(super) fn on<R>(&self, inner: R) -> Metered<R> {
+        Metered { inner, left: Rc::clone(&self.0) }
+    }
+
+    /// From here to the next entry come headers only, which the archive's reader keeps in memory.
+    pub(super) fn begin_header(&self) {
+        self.0.header.set(LONGEST_HEADER);
+    }
+
+    fn begin_content(&self) -> Result<(), String> {
+        self.0.header.set(u64::MAX);
+        take(&self.0.entries, 1, || format!("the image has more than {MOST_ENTRIES} files"))
+    }
+
+    fn content(&self, count: u64) -> Result<(), String> {
+        take(&self.0.content, count, too_large)
+    }
+}
+
+fn too_large() -> String {
+    format!("the image has more than {} GiB", MOST_BYTES >> 30)
+}
+
+fn take(left: &Cell<u64>, count: u64, why: impl Fn() -> String) -> Result<(), String> {
+    left.set(left.get().checked_sub(count).ok_or_else(why)?);
+    Ok(())
+}
+
+/// A reader that stops where a [`Meter`] is used up.
+pub(super) struct Metered<R> {
+    inner: R,
+    left: Rc<Left>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let long = || format!("an entry has more than {} MiB of names and attributes", LONGEST_HEADER >> 20);
+        take(&self.left.bytes, count as u64, too_large)
+            .and_then(|()| take(&self.left.header, count as u64, long))
+            .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+        Ok(count)
+    }
+}
+
+impl<R: Seek> Seek for Metered<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}
+
+/// Hands each entry of a layer to `each`, in order, and holds the uncompressed layer against
+/// `diff_id`. `stored` is read to its end, so that it can tell whether it was the right one.
+pub(super) fn read(
+    mut stored: impl Read,
+    diff_id: Sha256,
+    meter: &Meter,
+    mut each: impl FnMut(Entry) -> Result<(), String>,
+) -> Result<(), Failure> {
+    let result = uncompressed(&mut stored, diff_id, meter, &mut each);
+    if let Ok(()) | Err(Failure::Read(_)) = result {
+        // That the stored bytes are not the right ones says more than what came of reading them.
+        io::copy(&mut stored, &mut io::sink())?;
+    }
+    result
+}
+
+fn uncompressed(
+    stored: impl Read,
+    diff_id: Sha256,
+    meter: &Meter,
+    each: &mut impl FnMut(Entry) -> Result<(), String>,
+) -> Result<(), Failure> {
+    let (compression, packed) = Compression::sniff(stored)?;
+    let packed = BufReader::with_capacity(128 << 10, packed);
+    let unpacked: Box<dyn Read> = match compression {
+        Compression::None => Box::new(packed),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(packed)),
+        // Of a window it keeps 128 MiB at most, zstd's own limit for those who are not asked.
+        Compression::Zstd => Box::new(zstd::Decoder::with_buffer(packed)?),
+    };
+    let verified = Verified::new(unpacked, "the uncompressed layer".to_owned(), diff_id, None);
+    let mut metered = BufReader::with_capacity(128 << 10, meter.on(verified));
+    entries(&mut metered, meter, each)?;
+    // Behind the end of an archive nothing counts but for the digest.
+    meter.0.header.set(u64::MAX);
+    io::copy(&mut metered, &mut io::sink())?;
+    Ok(())
+}
+
+fn entries(
+    layer: impl Read,
+    meter: &Meter,
+    each: &mut impl FnMut(Entry) -> Result<(), String>,
+) -> Result<(), Failure> {
+    let mut archive = Archive::new(layer);
+    let mut entries = archive.entries()?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        meter.begin_header();
+        let Some(entry) = entries.next() else { return Ok(()) };
+        let mut entry = entry?;
+        meter.begin_content()?;
+        let kind = entry.header().entry_type();
+        if kind == EntryType::XGlobalHeader {
+            continue;
+        }
+        let name = entry.path_bytes().into_owned();
+        let path = clean(&name)?;
+        let shown = path.escape_ascii().to_string();
+        extensions(&mut entry).map_err(|why| format!("`{shown}` {why}"))?;
+        let link = || entry.link_name_bytes().unwrap_or_default().into_owned();
+        let kind = match kind {
+            EntryType::Regular | EntryType::GNUSparse if !name.ends_with(b"/") => {
+                Kind::File(file(&mut entry, meter, &mut buffer)?)
+            }
+            _ if entry.size() > 0 => return Err(format!("`{shown}` is no file, but has content").into()),
+            EntryType::Directory => Kind::Directory,
+            EntryType::Symlink => Kind::Symlink(link()),
+            EntryType::Link => Kind::HardLink(clean(&link())?),
+            EntryType::Char | EntryType::Block | EntryType::Fifo => Kind::Other,
+            _ => return Err(format!("`{shown}` is of an unknown kind").into()),
+        };
+        each(Entry { path, kind })?;
+    }
+}
+
+/// Reads a file for its digest. Which files count is only known when the last layer was read, and
+/// reading is what takes the time.
+fn file(entry: &mut tar::Entry<'_, impl Read>, meter: &Meter, buffer: &mut [u8]) -> Result<File, Failure> {
+    meter.content(entry.size())?;
+    let mut digester = Hasher::default();
+    let mut size = 0;
+    loop {
+        let count = entry.read(buffer)?;
+        if count == 0 {
+            break;
+        }
+        size += count as u64;
+        digester.update(&buffer[..count]);
+    }
+    if size != entry.size() {
+        return Err(format!("it ends within `{}`", entry.path_bytes().escape_ascii()).into());
+    }
+    let header = entry.header();
+    let (mode, uid, gid) = (header.mode()? & 0o7777, header.uid()?, header.gid()?);
+    Ok(File { sha256: digester.finish(), size, mode, uid, gid })
+}
+
+/// Looks at the records before an entry (POSIX pax) for what programs would read differently.
+fn extensions(entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
+    let Some(records) = entry.pax_extensions().map_err(|error| error.to_string())? else { return Ok(()) };
+    let mut keys = BTreeSet::new();
+    for record in records {
+        let record = record.map_err(|error| format!("has attributes that cannot be read: {error}"))?;
+        let (key, value) = (record.key_bytes(), record.value_bytes());
+        let shown = key.escape_ascii();
+        if matches!(key, b"size" | b"uid" | b"gid") && !value.iter().all(u8::is_ascii_digit) {
+            return Err(format!("has the attribute `{shown}` without a number"));
+        }
+        // As directories in it they would mean something to the kernel's overlay.
+        let overlay = ["SCHILY.xattr.trusted.overlay.", "SCHILY.xattr.user.overlay."];
+        if key.starts_with(b"GNU.sparse.") || overlay.iter().any(|prefix| key.starts_with(prefix.as_bytes()))
+        {
+            return Err(format!("has the attribute `{shown}`, which not every runtime understands alike"));
+        }
+        if !keys.insert(key.to_vec()) {
+            return Err(format!("has the attribute `{shown}` twice"));
+        }
+    }
+    Ok(())
+}
+
+/// A path below the root: runtimes take the slash off an absolute one; `..` would lead out.
+pub(super) fn clean(path: &[u8]) -> Result<Vec<u8>, String> {
+    let shown = || path[..path.len().min(LONGEST_NAME)].escape_ascii();
+    if path.len() > LONGEST_PATH {
+        return Err(format!("a path longer than {LONGEST_PATH} bytes: `{}…`", shown()));
+    }
+    let mut parts = Vec::new();
+    for part in path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")) {
+        if part == b".." || part.len() > LONGEST_NAME || part.contains(&0) {
+            return Err(format!("a path that no builder writes: `{}`", shown()));
+        }
+        parts.push(part);
+    }
+    Ok(parts.join(&b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::{Failure, Meter, read};
+    use crate::digest::Sha256;
+
+    /// How reading `layer` ends where little is allowed.
+    fn end_of(layer: &[u8], bytes: u64, entries: u64) -> Result<(), Failure> {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(layer).expect("memory");
+        let packed = packed.finish().expect("memory");
+        read(packed.as_slice(), Sha256::of(layer), &Meter::of(bytes, entries), |_| Ok(()))
+    }
+
+    fn folders(count: usize) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for _ in 0..count {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_size(0);
+            builder.append_data(&mut header, "folder", std::io::empty()).expect("memory");
+        }
+        builder.into_inner().expect("memory")
+    }
+
+    #[test]
+    fn what_is_behind_the_end_of_an_archive_counts_as_well() {
+        let bomb = vec![0; 10 << 20];
+        assert!(end_of(&bomb, 10 << 20, 1).is_ok());
+        let end = end_of(&bomb, (10 << 20) - 1, 1).expect_err("too large").to_string();
+        assert!(end.contains("the image has more than"), "{end}");
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_number_of_files() {
+        assert!(end_of(&folders(3), 1 << 20, 3).is_ok());
+        let end = end_of(&folders(4), 1 << 20, 3).expect_err("too many").to_string();
+        assert!(end.contains("files"), "{end}");
+    }
+}

@@ -1,0 +1,132 @@
+//! OCI image layouts (image-spec, "OCI Image Layout Specification"): a folder, or a tarball of one.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use oci_spec::image::{Descriptor, OciLayout};
+
+use super::Error;
+use super::error::told;
+use super::image::{self, Blobs, Image, Images, Layer};
+use super::manifest::{LONGEST_DOCUMENT, Manifest, digest_of, parse};
+use crate::project::values::Arch;
+
+/// Files by their paths: a folder, or a tarball that is not unpacked.
+pub(super) trait Files {
+    /// As the user named it.
+    fn name(&self) -> &str;
+
+    /// The file at `path`; an error of the kind `NotFound` where there is none.
+    fn open(&self, path: &str) -> io::Result<Box<dyn Read + '_>>;
+}
+
+/// A document that must be there, whole, unverified: nothing names its digest.
+pub(super) fn document(files: &dyn Files, path: &str) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    files
+        .open(path)
+        .and_then(|file| file.take(LONGEST_DOCUMENT + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(files, path, error))?;
+    if bytes.len() as u64 > LONGEST_DOCUMENT {
+        let why = format!("`{path}` is longer than {} MiB", LONGEST_DOCUMENT >> 20);
+        return Err(Error::NotAnImage { image: files.name().to_owned(), why });
+    }
+    Ok(bytes)
+}
+
+/// What is told where `path` cannot be read.
+pub(super) fn unreadable(files: &dyn Files, path: &str, source: io::Error) -> Error {
+    let image = files.name().to_owned();
+    if source.kind() == io::ErrorKind::NotFound {
+        return Error::Incomplete { image, what: told(path) };
+    }
+    Error::Io { image, source }
+}
+
+/// A folder on the disk.
+pub(super) struct Folder {
+    name: String,
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { name: path.display().to_string(), path: path.to_owned() }
+    }
+}
+
+impl Files for Folder {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn Read + '_>> {
+        let path = self.path.join(path);
+        // A pipe would be waited for without an end.
+        if !path.metadata()?.is_file() {
+            return Err(io::Error::other(format!("{} is not a file", path.display())));
+        }
+        Ok(Box::new(File::open(path)?))
+    }
+}
+
+/// An image layout.
+pub(super) struct Layout {
+    files: Box<dyn Files>,
+    /// What `index.json` lists.
+    listed: Vec<Descriptor>,
+}
+
+impl Layout {
+    pub(super) fn open(files: Box<dyn Files>) -> Result<Self, Error> {
+        let not_an_image = |why| Error::NotAnImage { image: files.name().to_owned(), why };
+        let marker: OciLayout = parse(&document(&*files, "oci-layout")?)
+            .map_err(|why| not_an_image(format!("`oci-layout` cannot be read: {why}")))?;
+        let version = marker.image_layout_version();
+        if !version.starts_with("1.") {
+            return Err(not_an_image(format!("an image layout of version {}", told(version))));
+        }
+        let (manifest, _) = Manifest::read(&document(&*files, "index.json")?)
+            .map_err(|why| not_an_image(format!("`index.json`: {why}")))?;
+        let Manifest::Index(index) = manifest else {
+            return Err(not_an_image("`index.json` is not an index".to_owned()));
+        };
+        Ok(Self { listed: index.manifests().clone(), files })
+    }
+}
+
+impl Blobs for Layout {
+    fn name(&self) -> &str {
+        self.files.name()
+    }
+
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+        self.blob(descriptor)
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+        let digest = digest_of(descriptor)
+            .map_err(|why| Error::NotAnImage { image: self.files.name().to_owned(), why })?;
+        let path = format!("blobs/sha256/{digest}");
+        self.files.open(&path).map_err(|error| unreadable(&*self.files, &path, error))
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Io { image: self.files.name().to_owned(), source }
+    }
+}
+
+impl Images for Layout {
+    fn name(&self) -> &str {
+        self.files.name()
+    }
+
+    fn image(&self, arch: Arch) -> Result<Image, Error> {
+        image::only(self, arch, &self.listed)
+    }
+
+    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, Error> {
+        image::layer(self, layer)
+    }
+}

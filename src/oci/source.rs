@@ -1,0 +1,69 @@
+//! What `--image` may be: a folder, a file, or a reference.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::docker_save::DockerSave;
+use super::error::told;
+use super::layout::{Folder, Layout};
+use super::registry::Registry;
+use super::tarball::Tarball;
+use super::{Credentials, Error, Images};
+use crate::project::values::ImageRef;
+
+/// Where an image is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A folder with an OCI image layout.
+    Layout(PathBuf),
+    /// A file, as `docker save` writes it.
+    Tarball(PathBuf),
+    /// A registry.
+    Registry(ImageRef),
+}
+
+impl Source {
+    /// What `text` names. What is on the disk comes first: a reference can always be written with
+    /// its tag, which no folder has by chance.
+    ///
+    /// # Errors
+    /// Where there is no such path, and it is no reference; or a folder that is no layout.
+    pub fn find(text: &str) -> Result<Self, Error> {
+        let path = Path::new(text);
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => Ok(Self::Tarball(path.to_owned())),
+            Ok(metadata) if metadata.is_dir() && path.join("oci-layout").is_file() => {
+                Ok(Self::Layout(path.to_owned()))
+            }
+            Ok(metadata) => {
+                let why = if metadata.is_dir() { "a folder without `oci-layout`" } else { "not a file" };
+                Err(Error::NotASource { image: told(text), why: why.to_owned() })
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                text.parse().map(Self::Registry).map_err(|_| Error::NoSource { text: told(text) })
+            }
+            Err(source) => Err(Error::Io { image: told(text), source }),
+        }
+    }
+
+    /// Opens it; a registry is spoken to with `credentials`.
+    ///
+    /// # Errors
+    /// Where it cannot be read or reached, or is something else.
+    pub fn open(&self, credentials: &Credentials) -> Result<Box<dyn Images>, Error> {
+        Ok(match self {
+            Self::Registry(image) => Box::new(Registry::connect(image, credentials)?),
+            Self::Layout(path) => Box::new(Layout::open(Box::new(Folder::new(path)))?),
+            Self::Tarball(path) => {
+                let tarball = Tarball::open(path)?;
+                // Newer Dockers write both forms into one file, and the layout says more.
+                if tarball.has("oci-layout") {
+                    Box::new(Layout::open(Box::new(tarball))?)
+                } else {
+                    Box::new(DockerSave::open(tarball)?)
+                }
+            }
+        })
+    }
+}

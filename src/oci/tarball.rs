@@ -1,0 +1,174 @@
+//! A tarball on the disk, read by its members without being unpacked.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use tar::{Archive, EntryType};
+
+use super::Error;
+use super::layer::{Meter, clean};
+use super::layout::Files;
+
+/// No image has more files than this in its tarball: three for each of its 127 layers, and a few.
+const MOST_MEMBERS: usize = 100_000;
+
+/// How far links may lead on to each other.
+const MOST_LINKS: usize = 8;
+
+/// A tarball and where its members are.
+pub(super) struct Tarball {
+    name: String,
+    file: File,
+    members: BTreeMap<Vec<u8>, Member>,
+}
+
+enum Member {
+    /// Bytes of the tarball.
+    File { offset: u64, size: u64 },
+    /// The path of another member.
+    Link(Vec<u8>),
+}
+
+impl Tarball {
+    /// Reads where its members are.
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let io = |source| Error::Io { image: name.clone(), source };
+        let not_a_source = |why: String| Error::NotASource { image: name.clone(), why };
+        let file = File::open(path).map_err(io)?;
+        let mut magic = [0; 4];
+        let length = file.read_at(&mut magic, 0).map_err(io)?;
+        if let Some(tool) = unpacked_by(&magic[..length]) {
+            let why = format!("a compressed file; unpack it with `{tool}` first");
+            return Err(Error::NotASource { image: name, why });
+        }
+        let members = members(&file).map_err(not_a_source)?;
+        if !["oci-layout", "manifest.json"].iter().any(|form| members.contains_key(form.as_bytes())) {
+            return Err(not_a_source("a tarball without `oci-layout` or `manifest.json`".to_owned()));
+        }
+        Ok(Self { name, file, members })
+    }
+
+    /// Whether it has such a member.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.members.contains_key(path.as_bytes())
+    }
+
+    /// The bytes of a member, links followed.
+    pub(super) fn section(&self, path: &str) -> io::Result<Section<'_>> {
+        let mut path = path.as_bytes();
+        for _ in 0..=MOST_LINKS {
+            match self.members.get(path) {
+                None => return Err(io::ErrorKind::NotFound.into()),
+                Some(Member::File { offset, size }) => {
+                    return Ok(Section { file: &self.file, offset: *offset, left: *size });
+                }
+                Some(Member::Link(target)) => path = target,
+            }
+        }
+        Err(io::Error::other(format!("{} is a loop of links", path.escape_ascii())))
+    }
+}
+
+impl Files for Tarball {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(self.section(path)?))
+    }
+}
+
+/// A member's bytes.
+pub(super) struct Section<'a> {
+    file: &'a File,
+    offset: u64,
+    left: u64,
+}
+
+impl Section<'_> {
+    /// How many bytes are left to read.
+    pub(super) const fn left(&self) -> u64 {
+        self.left
+    }
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.file.read_at(&mut buffer[..most], self.offset)?;
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// The program that undoes a compression.
+fn unpacked_by(magic: &[u8]) -> Option<&'static str> {
+    match magic {
+        [0x1f, 0x8b, ..] => Some("gunzip"),
+        [0x28, 0xb5, 0x2f, 0xfd] => Some("unzstd"),
+        [0xfd, b'7', b'z', b'X'] => Some("unxz"),
+        [b'B', b'Z', b'h', _] => Some("bunzip2"),
+        _ => None,
+    }
+}
+
+fn members(file: &File) -> Result<BTreeMap<Vec<u8>, Member>, String> {
+    let length = file.metadata().map_err(|error| error.to_string())?.len();
+    let meter = Meter::default();
+    let mut archive = Archive::new(meter.on(file));
+    let mut entries = archive.entries_with_seek().map_err(|error| error.to_string())?;
+    let mut members = BTreeMap::new();
+    loop {
+        meter.begin_header();
+        let Some(entry) = entries.next() else { return Ok(members) };
+        let entry = entry.map_err(|error| format!("not a tarball: {error}"))?;
+        let path = clean(&entry.path_bytes())?;
+        let member = match entry.header().entry_type() {
+            EntryType::Directory | EntryType::XGlobalHeader => continue,
+            EntryType::Regular => {
+                let (offset, size) = (entry.raw_file_position(), entry.size());
+                if offset.checked_add(size).is_none_or(|end| end > length) {
+                    return Err(format!("a tarball that was cut off in {}", path.escape_ascii()));
+                }
+                Member::File { offset, size }
+            }
+            kind @ (EntryType::Symlink | EntryType::Link) => {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                Member::Link(if kind.is_symlink() { beside(&path, &target)? } else { clean(&target)? })
+            }
+            _ => return Err(format!("a tarball with the odd member {}", path.escape_ascii())),
+        };
+        if members.len() == MOST_MEMBERS {
+            return Err(format!("a tarball of more than {MOST_MEMBERS} members"));
+        }
+        let name = path.escape_ascii().to_string();
+        if members.insert(path, member).is_some() {
+            return Err(format!("a tarball with two members {name}"));
+        }
+    }
+}
+
+/// Where a symbolic link leads, which must be inside: Docker 20.10 writes `../ID/layer.tar` for a
+/// layer that an image has twice.
+fn beside(link: &[u8], target: &[u8]) -> Result<Vec<u8>, String> {
+    let outside = || format!("a tarball with a link that leads out of it: {}", link.escape_ascii());
+    let mut parts: Vec<_> = link.split(|byte| *byte == b'/').collect();
+    parts.pop();
+    if target.starts_with(b"/") {
+        return Err(outside());
+    }
+    for part in target.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop().ok_or_else(outside)?),
+            part => parts.push(part),
+        }
+    }
+    clean(&parts.join(&b'/'))
+}
