@@ -96,7 +96,8 @@ fn damage(path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
 
 #[test]
 fn a_damaged_cache_heals_itself() {
-    let tears: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Tear = fn(&mut Vec<u8>);
+    let tears: [(&str, Tear); 4] = [
         ("a flipped bit", |content| content[100] ^= 1),
         ("a torn write", |content| content.truncate(content.len() / 2)),
         ("an empty file", Vec::clear),
