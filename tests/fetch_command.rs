@@ -5,11 +5,13 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use bake::digest::Sha256;
 use bake::project::values::Arch;
-use support::github::{Fault, Host, TOKEN};
+use support::github::{Fault, Host, Release, TOKEN};
 use support::world::{World, archive, release};
+use support::{archives, elf};
 
 /// A project with a few tools that are locked, and an empty cache.
 fn world() -> World {
@@ -94,7 +96,8 @@ fn damage(path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
 
 #[test]
 fn a_damaged_cache_heals_itself() {
-    let tears: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Tear = fn(&mut Vec<u8>);
+    let tears: [(&str, Tear); 4] = [
         ("a flipped bit", |content| content[100] ^= 1),
         ("a torn write", |content| content.truncate(content.len() / 2)),
         ("an empty file", Vec::clear),
@@ -192,7 +195,7 @@ fn two_at_once_share_one_download() {
     for _ in 0..5 {
         let world = world();
         // Long enough that the second comes while the first is at it.
-        world.github.fault(Host::Objects, "", Fault::Slow(64, std::time::Duration::from_millis(20)));
+        world.github.fault(Host::Objects, "", Fault::Slow(64, Duration::from_millis(20)));
         let start = || {
             let mut command = world.command();
             command.arg("fetch").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("bake")
@@ -207,6 +210,26 @@ fn two_at_once_share_one_download() {
             cached(&world, digest);
         }
     }
+}
+
+#[test]
+fn two_tools_of_one_archive_share_one_download() {
+    let world = World::new(
+        "  - {name: one, repo: owner/both, binary: one}\n  - {name: two, repo: owner/both, binary: two}\n",
+    );
+    let published = Arch::ALL.into_iter().fold(Release::new("v1.0.0"), |release, arch| {
+        let [one, two] = ["one", "two"].map(|name| elf::executable(arch, name));
+        let bytes = archives::tar_gz(&[("one", &one), ("two", &two)]);
+        release.asset(&format!("both_1.0.0_linux_{arch}.tar.gz"), bytes)
+    });
+    world.github.publish("owner/both", published);
+    // Long enough that the second is wanted while the first comes.
+    world.github.fault(Host::Objects, "", Fault::Slow(64, Duration::from_millis(50)));
+    world.bake(["lock"]).done();
+    assert_eq!(downloads(&world), [1; 2]);
+    fs::remove_dir_all(world.cache()).expect("a cache");
+    world.bake(["fetch"]).done();
+    assert_eq!(downloads(&world), [1; 2]);
 }
 
 #[test]

@@ -202,7 +202,7 @@ pub fn tool(number: usize) -> Tool {
         release = release.asset(&fill(asset), "not what is wanted");
     }
     release = match shape.checksums {
-        Some(file) => release.checksums(&fill(file), shape.style),
+        Some(list) => release.checksums(&fill(list), shape.style),
         None => release.sidecars(shape.style),
     };
     let (repo, says) = (format!("owner/{name}"), fill(shape.says));
