@@ -244,6 +244,15 @@ fn a_server_that_cannot_do_parts_is_asked_for_the_whole() {
 }
 
 #[test]
+fn a_server_that_cannot_do_parts_is_not_asked_for_another() {
+    let site = Site::new();
+    let answer = Answer::of(site.body.clone()).ranges(TAG, Ranges::Refused);
+    site.serve(answer.clone().after(3, answer.cut_at(100_000)));
+    site.right();
+    assert_eq!(site.ranges(), ["-", "bytes=100000-", "-", "-"]);
+}
+
+#[test]
 fn a_server_that_lies_about_parts_is_found_out() {
     let site = Site::new();
     let answer = Answer::of(site.body.clone()).ranges(TAG, Ranges::WrongBytes);
@@ -364,8 +373,12 @@ fn what_is_in_the_way_of_a_download_goes() {
     let outside = tempfile::NamedTempFile::new().expect("a file");
     fs::write(outside.path(), "not ours").expect("a file");
     let site = Site::new();
+    // The right bytes, as long as somebody else leaves them there.
+    let right = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(right.path(), &site.body).expect("a file");
     for path in [site.partial(), site.blob()] {
-        let in_the_way: [&dyn Fn(); 4] = [
+        let in_the_way: [&dyn Fn(); 5] = [
+            &|| symlink(right.path(), &path).expect("a link"),
             &|| symlink(outside.path(), &path).expect("a link"),
             &|| symlink("/nowhere/at/all", &path).expect("a link"),
             &|| {
