@@ -98,6 +98,8 @@ impl Partial {
             .and_then(|()| self.file.sync_all())
             .and_then(|()| fs::rename(&self.path, target))
             .and_then(|()| self.file.rewind())
+            // Whoever keeps many of these files open would keep others waiting for them.
+            .and_then(|()| Ok(flock(&self.file, FlockOperation::Unlock)?))
             .map_err(failed)?;
         Ok(self.file)
     }
