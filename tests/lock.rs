@@ -407,18 +407,18 @@ fn statements_that_disagree_are_both_named() {
 fn musl_comes_before_glibc_and_archives_before_anything_else() {
     let world = project("");
     let release = Arch::ALL.into_iter().fold(Release::new("v1.0.0"), |release, arch| {
-        let word = if arch == Arch::Amd64 { "x86_64" } else { "aarch64" };
+        let spelling = if arch == Arch::Amd64 { "x86_64" } else { "aarch64" };
         let bytes = archive("tool", "1.0.0", arch);
         let bare = support::elf::executable(arch, "bare");
         release
-            .asset(&format!("tool-{word}-unknown-linux-gnu.tar.gz"), "glibc's")
-            .asset(&format!("tool-{word}-unknown-linux-musl.tar.gz"), bytes)
-            .asset(&format!("tool-{word}-unknown-linux-musl"), bare)
+            .asset(&format!("tool-{spelling}-unknown-linux-gnu.tar.gz"), "glibc's")
+            .asset(&format!("tool-{spelling}-unknown-linux-musl.tar.gz"), bytes)
+            .asset(&format!("tool-{spelling}-unknown-linux-musl"), bare)
             .asset(&format!("tool_1.0.0_{arch}.deb"), "a package")
-            .asset(&format!("tool-1.0.0.{word}.rpm"), "a package")
-            .asset(&format!("tool-{word}-unknown-linux-musl.apk"), "a package")
-            .asset(&format!("tool-{word}-apple-darwin.tar.gz"), "another system's")
-            .asset(&format!("tool-{word}-pc-windows-msvc.zip"), "another system's")
+            .asset(&format!("tool-1.0.0.{spelling}.rpm"), "a package")
+            .asset(&format!("tool-{spelling}-unknown-linux-musl.apk"), "a package")
+            .asset(&format!("tool-{spelling}-apple-darwin.tar.gz"), "another system's")
+            .asset(&format!("tool-{spelling}-pc-windows-msvc.zip"), "another system's")
     });
     world.github.publish("owner/tool", release);
     world.bake(["lock"]).done();
