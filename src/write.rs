@@ -175,14 +175,36 @@ pub fn file(path: &Path, content: &[u8]) -> Result<(), Error> {
     // Through a symbolic link, which stays one.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let staged =
-        new_file(folder, &NewFile { name: "", content, executable: false }).context("write", &path)?;
-    if let Ok(old) = fs::metadata(&path) {
-        fs::set_permissions(staged.path(), old.permissions()).context("write", &path)?;
-    }
-    staged.persist(&path).map_err(|error| error.error).context("replace", &path)?;
+    let _guard = exclusive(folder)?;
+    // Always the same name: what a killed run left is in nobody's way for longer than until now.
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".bake-new");
+    let staged = Leftover(folder.join(name));
+    let _ = fs::remove_file(&staged.0);
+    let permissions = fs::metadata(&path).ok().map(|old| old.permissions());
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&staged.0)
+        .and_then(|mut file| {
+            file.write_all(content)?;
+            permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions))?;
+            file.sync_all()
+        })
+        .context("write", &path)?;
+    fs::rename(&staged.0, &path).context("replace", &path)?;
     sync(folder);
     Ok(())
+}
+
+/// A file that goes where it was not renamed.
+struct Leftover(PathBuf);
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 /// A temporary file in `folder`, on the disk, with the permissions of any other new file.

@@ -16,7 +16,7 @@ use crate::digest::Sha256;
 use crate::fetch::{self, Cache, Download, Fetched};
 use crate::github::{self, Api};
 use crate::lock::upstream::{Archive, Image, Order, Release, Upstream, Wanted};
-use crate::net::{Client, Error as NetError, Patience, Request, Token};
+use crate::net::{self, Client, Error as NetError, Patience, Request, Token};
 use crate::oci::{self, Credentials};
 use crate::project::names::RepoSlug;
 use crate::project::values::{ImageRef, Packing, WebUrl};
@@ -49,8 +49,10 @@ impl Setup {
         let youngest =
             (min_age > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(min_age)));
         let api = variable("GITHUB_API_URL").unwrap_or_else(|| github::API.to_owned());
-        let api = Url::parse(&api).ok().filter(|url| !url.cannot_be_a_base());
-        let api = api.ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
+        let api = Url::parse(&api)
+            .map_err(|error| format!("not a URL: {error}"))
+            .and_then(|url| net::objection(&url).map_or(Ok(url), |why| Err(why.to_owned())));
+        let api = api.map_err(|why| Failure::Argument(format!("GITHUB_API_URL: {why}")))?;
         let mut patience = Patience::default();
         if let Some(seconds) = variable("BAKE_STALL_SECONDS") {
             let seconds = seconds.parse().ok().filter(|seconds| (1..=600).contains(seconds));
@@ -130,16 +132,25 @@ impl Upstream for Publishers {
     fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Diagnostic> {
         let Setup { api, token, youngest, .. } = &self.setup;
         let api = Api::new(self.client()?, api, token.as_ref(), *youngest);
-        api.release(repo, wanted).map_err(|error| of_api(&error))
+        api.release(repo, wanted).map_err(|error| of_api(&error, token.is_some()))
     }
 
-    fn document(&self, url: &WebUrl) -> Result<Option<String>, Diagnostic> {
+    fn document(&self, url: &WebUrl) -> Result<String, Diagnostic> {
+        let text = self.client()?.text(&Request::new(parsed(url)?), LARGEST_DOCUMENT);
+        text.map_err(|error| of_net(&error))
+    }
+
+    fn beside(&self, url: &WebUrl) -> Result<Option<String>, Diagnostic> {
         match self.client()?.text(&Request::new(parsed(url)?), LARGEST_DOCUMENT) {
             Ok(text) => Ok(Some(text)),
-            // Not text, or far too long: nothing that states a checksum.
-            Err(NetError::NotFound { .. } | NetError::Malformed { .. } | NetError::TooLarge { .. }) => {
-                Ok(None)
-            }
+            // Nothing is there; some stores of files say 403 to that. Or it is no text, or far too
+            // long: nothing that states a checksum.
+            Err(
+                NetError::NotFound { .. }
+                | NetError::Status { status: 401 | 403, .. }
+                | NetError::Malformed { .. }
+                | NetError::TooLarge { .. },
+            ) => Ok(None),
             Err(error) => Err(of_net(&error)),
         }
     }
@@ -241,8 +252,12 @@ fn of_net(error: &NetError) -> Diagnostic {
     Diagnostic::error(code, error.to_string()).help(help)
 }
 
-fn of_api(error: &github::Error) -> Diagnostic {
+fn of_api(error: &github::Error, had_token: bool) -> Diagnostic {
     match error {
+        github::Error::Net(NetError::Status { status: 401 | 403, .. }) if had_token => {
+            Diagnostic::error(Code::UpstreamFailed, error.to_string())
+                .help("GITHUB_TOKEN is not accepted: renew it, or unset it")
+        }
         github::Error::Net(error) => of_net(error),
         github::Error::NoSuchVersion { .. } | github::Error::None { .. } => {
             Diagnostic::error(Code::UpstreamGone, error.to_string())

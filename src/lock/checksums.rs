@@ -14,7 +14,7 @@ pub fn is_list(name: &str) -> bool {
     if other.iter().any(|word| name.contains(word)) {
         return false;
     }
-    ["checksum", "sha256sum", "shasum", "sha256.txt", "sha256sums"].iter().any(|word| name.contains(word))
+    ["checksum", "sha256sum", "shasum", "sha256.txt", "sha256.sum"].iter().any(|word| name.contains(word))
 }
 
 /// The names that a file with the checksum of `asset` alone may have.
@@ -141,9 +141,14 @@ mod tests {
 
     #[test]
     fn lists_are_known_by_their_names() {
-        for name in
-            ["checksums.txt", "tool_1.2.3_checksums.txt", "SHA256SUMS", "SHASUMS256.txt", "sha256.txt"]
-        {
+        for name in [
+            "checksums.txt",
+            "tool_1.2.3_checksums.txt",
+            "SHA256SUMS",
+            "SHASUMS256.txt",
+            "sha256.txt",
+            "sha256.sum",
+        ] {
             assert!(is_list(name), "{name}");
         }
         for name in

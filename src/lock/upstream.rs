@@ -17,8 +17,11 @@ pub trait Upstream: Sync {
     /// The release of `repo` that is wanted.
     fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Diagnostic>;
 
-    /// A small document; none where there is none at that URL.
-    fn document(&self, url: &WebUrl) -> Result<Option<String>, Diagnostic>;
+    /// A small document that its publisher says is there.
+    fn document(&self, url: &WebUrl) -> Result<String, Diagnostic>;
+
+    /// A small document that may be there, and of which nobody said so.
+    fn beside(&self, url: &WebUrl) -> Result<Option<String>, Diagnostic>;
 
     /// An archive, in the cache, and the executable in it.
     fn archive(&self, order: &Order<'_>) -> Result<Archive, Diagnostic>;

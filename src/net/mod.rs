@@ -23,6 +23,7 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue};
 
 pub use error::{Address, Error};
 pub use patience::{Patience, Pauses};
+pub use redirect::objection;
 pub use request::{NotAToken, Request, Token};
 pub use response::{ContentRange, Response, Validator};
 

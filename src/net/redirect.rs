@@ -95,7 +95,7 @@ impl Hops {
 }
 
 /// Why `url` may not be asked, if so.
-fn objection(url: &Url) -> Option<&'static str> {
+pub fn objection(url: &Url) -> Option<&'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Some("it has a user name or a password in it");
     }

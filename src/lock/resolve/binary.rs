@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::statements::{ChecksumFiles, Statements};
+use super::statements::{ChecksumFiles, Document, Statement, Statements};
 use super::{Allowed, Resolved, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::lock::assets::{self, Undecided};
@@ -99,8 +99,18 @@ fn ask(
     }
     let mut problems = Problems::default();
     let mut builds = BTreeMap::new();
+    // Every architecture's archive is known, and what is said of it, before one is fetched.
+    let mut planned = Vec::new();
     for arch in arches(wanted) {
-        match asking.build(arch) {
+        match asking.plan(arch) {
+            Ok(plan) => planned.push(plan),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let planned = if problems.is_empty() { planned } else { Vec::new() };
+    for plan in planned {
+        let arch = plan.arch;
+        match asking.build(plan) {
             Ok(build) => {
                 builds.insert(arch, build);
             }
@@ -181,15 +191,32 @@ struct Found {
     asset: Option<Asset>,
 }
 
+/// An archive that is to be fetched.
+struct Plan {
+    arch: Arch,
+    found: Found,
+    statements: Statements,
+    /// What all statements agree on, and who makes it.
+    stated: Option<Statement>,
+    /// The tool, its version and the architecture, for messages.
+    title: String,
+}
+
+impl Plan {
+    /// The title and the URL.
+    fn archive(&self) -> String {
+        format!("{}, {}", self.title, self.found.url)
+    }
+}
+
 impl Asking<'_> {
-    fn build(&mut self, arch: Arch) -> Result<Build, Diagnostic> {
+    fn plan(&mut self, arch: Arch) -> Result<Plan, Diagnostic> {
         let found = self.find(arch)?;
         let title = format!("{} ({arch})", self.title());
         let archive = format!("{title}, {}", found.url);
-        let mut statements = self.statements(arch, &found).map_err(|problem| about(&title, problem))?;
+        let statements = self.statements(arch, &found).map_err(|problem| about(&title, problem))?;
         let stated = statements.agreed(&archive)?.cloned();
-        let old = self.old.and_then(|old| old.builds.get(&arch)).filter(|_| !self.allowed.republished);
-        if let (Some(old), Some(stated)) = (old, &stated)
+        if let (Some(old), Some(stated)) = (self.held(arch), &stated)
             && old.sha256 != stated.digest
         {
             return Err(self.republished(
@@ -198,6 +225,18 @@ impl Asking<'_> {
                 &format!("{} now states {}", stated.by, stated.digest),
             ));
         }
+        Ok(Plan { arch, found, statements, stated, title })
+    }
+
+    /// What the lock holds of this version, where it still counts.
+    fn held(&self, arch: Arch) -> Option<&Build> {
+        self.old.and_then(|old| old.builds.get(&arch)).filter(|_| !self.allowed.republished)
+    }
+
+    fn build(&mut self, plan: Plan) -> Result<Build, Diagnostic> {
+        let archive = plan.archive();
+        let Plan { arch, found, mut statements, stated, title } = plan;
+        let old = self.held(arch);
         let binary = path(self.wanted, self.version, arch)
             .map(|path| path.parse::<InnerPath>())
             .transpose()
@@ -389,7 +428,8 @@ impl Asking<'_> {
                 } else {
                     ""
                 };
-                self.notes.push(format!("a signature exists and was not checked: {}{how}", asset.name));
+                self.notes
+                    .push(format!("a signature exists and was not checked: {}{how}", quoted(&asset.name)));
             }
             return Ok(None);
         };
@@ -398,11 +438,13 @@ impl Asking<'_> {
             Some(_) => there.iter().find(|asset| asset.name == own).map(|asset| asset.url.clone()),
             None => format!("{}.minisig", found.url).parse().ok(),
         };
+        let is_listed = self.release.is_some();
         let unsigned = |what: String| {
             Diagnostic::error(Code::BadSignature, format!("{archive}: {what}"))
                 .help("the manifest's `minisign:` asks for a signature of the archive itself, NAME.minisig; do not use what has none")
         };
-        let text = url.as_ref().map(|url| self.files.text(url)).transpose();
+        let text =
+            url.as_ref().map(|url| self.files.text(&Document { url, name: &own, is_listed })).transpose();
         let text = text.map_err(|problem| about(archive, problem))?.flatten();
         let Some(text) = text else {
             return Err(unsigned(format!("there is no signature {}", quoted(&own))));

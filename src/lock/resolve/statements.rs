@@ -58,6 +58,21 @@ impl Statements {
     }
 }
 
+/// A checksum file or a signature.
+pub(super) struct Document<'a> {
+    pub(super) url: &'a WebUrl,
+    pub(super) name: &'a str,
+    /// Whether its publisher says that it is there.
+    pub(super) is_listed: bool,
+}
+
+impl<'a> Document<'a> {
+    /// A file of a release.
+    pub(super) fn listed(asset: &'a Asset) -> Self {
+        Self { url: &asset.url, name: &asset.name, is_listed: true }
+    }
+}
+
 /// Reads each checksum file once, for both architectures.
 pub(super) struct ChecksumFiles<'a> {
     upstream: &'a dyn Upstream,
@@ -78,13 +93,13 @@ impl<'a> ChecksumFiles<'a> {
     ) -> Result<(), Diagnostic> {
         let own = checksums::own_names(name);
         for asset in assets.iter().filter(|asset| own.contains(&asset.name)) {
-            self.own(&asset.url, &asset.name, name, into)?;
+            self.own(&Document::listed(asset), name, into)?;
         }
         let lists: Vec<_> =
             assets.iter().filter(|asset| checksums::is_list(&asset.name) && !is_own(asset, assets)).collect();
         let mut silent = None;
         for list in lists.iter().take(MOST_LISTS) {
-            if self.list(&list.url, &list.name, name, into)? {
+            if self.list(&Document::listed(list), name, into)? {
                 return Ok(());
             }
             silent = Some(&list.name);
@@ -103,41 +118,38 @@ impl<'a> ChecksumFiles<'a> {
             return Ok(());
         }
         if let Ok(own) = format!("{url}.sha256").parse() {
-            self.own(&own, &format!("{name}.sha256"), &name, into)?;
+            self.own(&Document { url: &own, name: own.file_name(), is_listed: false }, &name, into)?;
         }
         let folder = url.as_str().strip_suffix(name.as_str()).unwrap_or_default();
         for list in ["SHA256SUMS", "checksums.txt"] {
             if let Ok(url) = format!("{folder}{list}").parse() {
-                self.list(&url, list, &name, into)?;
+                self.list(&Document { url: &url, name: list, is_listed: false }, &name, into)?;
             }
         }
         Ok(())
     }
 
-    /// The text of a document, once it was found.
-    pub(super) fn text(&mut self, url: &WebUrl) -> Result<Option<&str>, Diagnostic> {
+    /// The text of a document; nothing where there is none and nobody said that there is.
+    pub(super) fn text(&mut self, document: &Document<'_>) -> Result<Option<&str>, Diagnostic> {
+        let Document { url, is_listed, .. } = *document;
         if !self.read.contains_key(url.as_str()) {
-            let text = self.upstream.document(url)?;
+            let text =
+                if is_listed { Some(self.upstream.document(url)?) } else { self.upstream.beside(url)? };
             self.read.insert(url.to_string(), text);
         }
         Ok(self.read.get(url.as_str()).and_then(Option::as_deref))
     }
 
-    fn own(
-        &mut self,
-        url: &WebUrl,
-        file: &str,
-        asset: &str,
-        into: &mut Statements,
-    ) -> Result<(), Diagnostic> {
-        let Some(text) = self.text(url)? else { return Ok(()) };
+    fn own(&mut self, document: &Document<'_>, asset: &str, into: &mut Statements) -> Result<(), Diagnostic> {
+        let Some(text) = self.text(document)? else { return Ok(()) };
+        let name = quoted(document.name);
         match checksums::of_own(text, asset) {
             Said::OfAnother(digest, other) => {
-                into.notes.push(format!("{} names {} and does not count", quoted(file), quoted(&other)));
-                let by = format!("{} (under the name {})", quoted(file), quoted(&other));
+                into.notes.push(format!("{name} names {} and does not count", quoted(&other)));
+                let by = format!("{name} (under the name {})", quoted(&other));
                 into.of_another = Some(Statement { by, evidence: Evidence::ChecksumFile, digest });
             }
-            said => take(&said, file, url, into)?,
+            said => take(&said, document, into)?,
         }
         Ok(())
     }
@@ -145,15 +157,13 @@ impl<'a> ChecksumFiles<'a> {
     /// Whether the list says anything of `asset`.
     fn list(
         &mut self,
-        url: &WebUrl,
-        file: &str,
+        document: &Document<'_>,
         asset: &str,
         into: &mut Statements,
     ) -> Result<bool, Diagnostic> {
-        let said = self.text(url)?.map_or(Said::Nothing, |text| checksums::of_list(text, asset));
-        let speaks = said != Said::Nothing;
-        take(&said, file, url, into)?;
-        Ok(speaks)
+        let said = self.text(document)?.map_or(Said::Nothing, |text| checksums::of_list(text, asset));
+        take(&said, document, into)?;
+        Ok(said != Said::Nothing)
     }
 }
 
@@ -162,13 +172,14 @@ fn is_own(asset: &Asset, assets: &[Asset]) -> bool {
     assets.iter().any(|other| checksums::own_names(&other.name).contains(&asset.name))
 }
 
-fn take(said: &Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
+fn take(said: &Said, document: &Document<'_>, into: &mut Statements) -> Result<(), Diagnostic> {
+    let name = quoted(document.name);
     match said {
-        Said::States(digest) => into.add(quoted(file), Evidence::ChecksumFile, *digest),
+        Said::States(digest) => into.add(name, Evidence::ChecksumFile, *digest),
         Said::Contradicts(one, other) => {
             return Err(Diagnostic::error(
                 Code::ChecksumMismatch,
-                format!("{} contradicts itself: it states {one} and {other}: {url}", quoted(file)),
+                format!("{name} contradicts itself: it states {one} and {other}: {}", document.url),
             )
             .help("ask its publisher which of the two is right"));
         }
