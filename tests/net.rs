@@ -360,6 +360,9 @@ fn a_large_document_and_one_that_is_no_text_are_refused() {
     assert!(client().text(&request(&server.url("/x")), 100).is_ok());
     let message = wrong(client().text(&request(&server.url("/x")), 99));
     assert!(message.ends_with("/x: larger than the limit of 99 bytes"), "{message}");
+    // One without an end is left in the middle.
+    server.answer("/x", Answer::of("x".repeat(1000)).stall_at(500));
+    assert!(matches!(client().text(&request(&server.url("/x")), 99), Err(Error::TooLarge { .. })));
     // Nor is more than the limit taken from one that is small only on the way.
     server.answer("/x", Answer::gzip(&vec![b'x'; 1_000_000]));
     assert!(matches!(client().text(&request(&server.url("/x")), 99), Err(Error::TooLarge { .. })));

@@ -50,6 +50,8 @@ pub enum Ranges {
     Ignored,
     /// The part is sent.
     Served,
+    /// Less than the part is sent, and said to be: 100 000 bytes at most.
+    Short,
     /// 206 with the right bytes, and a `Content-Range` that names others.
     WrongRange,
     /// 206 without a `Content-Range`.
@@ -432,14 +434,15 @@ fn part<'a>(asked: &Asked, answer: &'a Answer) -> Part<'a> {
         let headers = vec![("Content-Range".to_owned(), format!("bytes */{}", body.len()))];
         return Part { status: 416, headers, body: &[] };
     }
+    let end = if answer.ranges == Ranges::Short { body.len().min(start + 100_000) } else { body.len() };
     let range = |first: usize| {
-        let (last, total) = (body.len() - 1, body.len());
+        let (last, total) = (end - 1, body.len());
         vec![("Content-Range".to_owned(), format!("bytes {first}-{last}/{total}"))]
     };
     match answer.ranges {
         Ranges::WrongRange => Part { status: 206, headers: range(start - 1), body: &body[start..] },
         Ranges::NoRange => Part { status: 206, headers: Vec::new(), body: &body[start..] },
         Ranges::WrongBytes => Part { status: 206, headers: range(start), body: &body[..body.len() - start] },
-        _ => Part { status: 206, headers: range(start), body: &body[start..] },
+        _ => Part { status: 206, headers: range(start), body: &body[start..end] },
     }
 }
