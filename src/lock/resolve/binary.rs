@@ -1,9 +1,10 @@
 //! One binary: its release, its archives, what is said of them, what they are.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 
 use super::statements::{ChecksumFiles, Document, Statement, Statements};
-use super::{Allowed, Resolved, is_unreachable};
+use super::{Allowed, Resolved, is_known, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::lock::assets::{self, Undecided};
 use crate::lock::expected::{differences, filled, path, spelled};
@@ -209,7 +210,7 @@ impl Plan {
     }
 }
 
-impl Asking<'_> {
+impl<'a> Asking<'a> {
     fn plan(&mut self, arch: Arch) -> Result<Plan, Diagnostic> {
         let found = self.find(arch)?;
         let title = format!("{} ({arch})", self.title());
@@ -229,7 +230,7 @@ impl Asking<'_> {
     }
 
     /// What the lock holds of this version, where it still counts.
-    fn held(&self, arch: Arch) -> Option<&Build> {
+    fn held(&self, arch: Arch) -> Option<&'a Build> {
         self.old.and_then(|old| old.builds.get(&arch)).filter(|_| !self.allowed.republished)
     }
 
@@ -237,6 +238,18 @@ impl Asking<'_> {
         let archive = plan.archive();
         let Plan { arch, found, mut statements, stated, title } = plan;
         let old = self.held(arch);
+        if let (Some(old), Some(stated)) = (old, &stated)
+            && is_known(old)
+            && (&old.url, old.sha256) == (&found.url, stated.digest)
+            && self.wanted.minisign.is_none()
+            && statements.of_another.is_none()
+        {
+            // It is what it was: there is nothing to fetch.
+            self.signed(&found, &archive, &mut io::empty())?;
+            self.notes.append(&mut statements.notes);
+            let evidence = sorted(statements.evidence().chain([Evidence::Computed]));
+            return Ok(Build { evidence, ..old.clone() });
+        }
         let binary = path(self.wanted, self.version, arch)
             .map(|path| path.parse::<InnerPath>())
             .transpose()
@@ -265,9 +278,7 @@ impl Asking<'_> {
         }
         let signed = self.signed(&found, &archive, &mut got.content)?;
         self.notes.append(&mut statements.notes);
-        let mut evidence: Vec<_> = statements.evidence().chain([Evidence::Computed]).chain(signed).collect();
-        evidence.sort_unstable();
-        evidence.dedup();
+        let evidence = sorted(statements.evidence().chain([Evidence::Computed]).chain(signed));
         Ok(Build {
             url: found.url,
             sha256: got.sha256,
@@ -412,7 +423,7 @@ impl Asking<'_> {
         &mut self,
         found: &Found,
         archive: &str,
-        content: &mut dyn std::io::Read,
+        content: &mut dyn Read,
     ) -> Result<Option<Evidence>, Diagnostic> {
         let name = found.url.file_name().to_owned();
         let there: Vec<Asset> = match (self.release, &found.asset) {
@@ -453,6 +464,13 @@ impl Asking<'_> {
             .map_err(|error| unsigned(format!("the signature {}: {error}", quoted(&own))))?;
         Ok(Some(Evidence::Minisign))
     }
+}
+
+fn sorted(evidence: impl Iterator<Item = Evidence>) -> Vec<Evidence> {
+    let mut evidence: Vec<_> = evidence.collect();
+    evidence.sort_unstable();
+    evidence.dedup();
+    evidence
 }
 
 /// Names for a message; not all of them, where there are many.

@@ -10,7 +10,7 @@ mod statements;
 
 use super::expected::differences;
 use super::upstream::Wanted;
-use super::{Evidence, LockedBinary};
+use super::{Build, Evidence, LockedBinary};
 use crate::diagnostics::{Code, Diagnostic};
 use crate::project::manifest::{Binary, Origin};
 
@@ -98,9 +98,12 @@ pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: Extent) 
 
 /// Whether nothing about it is left to be learned.
 fn is_complete(locked: &LockedBinary) -> bool {
-    locked.builds.values().all(|build| {
-        build.size.is_some() && build.binary_sha256.is_some() && build.evidence.contains(&Evidence::Computed)
-    })
+    locked.builds.values().all(is_known)
+}
+
+/// Whether its archive was looked into.
+fn is_known(build: &Build) -> bool {
+    build.size.is_some() && build.binary_sha256.is_some() && build.evidence.contains(&Evidence::Computed)
 }
 
 fn is_unreachable(diagnostic: &Diagnostic) -> bool {
