@@ -534,6 +534,22 @@ fn an_update_says_what_changes() {
 }
 
 #[test]
+fn an_update_fetches_no_archive_that_is_as_it_was() {
+    let world = project("");
+    let release = release("tool", "v1.2.3");
+    let archive = format!("/{}", amd64(&release));
+    world.github.publish("owner/tool", release);
+    world.bake(["lock"]).done();
+    fs::remove_dir_all(world.cache()).expect("the cache");
+    world.github.requests();
+    let said = world.bake(["lock", "--update"]).done();
+    assert!(said.out.contains("up to date"), "{}", said.out);
+    let asked = world.github.requests();
+    assert!(asked.iter().any(|request| request.target.contains("owner/tool/releases")), "{asked:?}");
+    assert!(!asked.iter().any(|request| request.target.ends_with(&archive)), "{asked:?}");
+}
+
+#[test]
 fn a_pinned_version_moves_only_where_it_is_named() {
     let world = World::new(
         "  # kept back for a reason\n  - {name: tool, repo: owner/tool, version: 1.0.0}  # see above\n  - {name: more, repo: owner/more}\n",
