@@ -14,7 +14,7 @@ pub fn is_list(name: &str) -> bool {
     if other.iter().any(|word| name.contains(word)) {
         return false;
     }
-    ["checksum", "sha256sum", "shasum", "sha256.txt", "sha256sums"].iter().any(|word| name.contains(word))
+    ["checksum", "sha256sum", "shasum", "sha256.sum", "sha256.txt"].iter().any(|word| name.contains(word))
 }
 
 /// The names that a file with the checksum of `asset` alone may have.
@@ -75,12 +75,13 @@ fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
         .filter_map(|line| gnu(line.trim()).or_else(|| bsd(line.trim())))
 }
 
-/// `HEX  NAME`, `HEX *NAME`, `HEX` (coreutils, "md5sum invocation").
+/// `HEX  NAME`, `HEX *NAME`, `HEX` (coreutils, "md5sum invocation"); `HEX  -`, where it was read from
+/// standard input and has no name.
 fn gnu(line: &str) -> Option<Line<'_>> {
     let (hex, rest) = line.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((line, ""));
     let name = rest.trim_start();
     let name = name.strip_prefix('*').unwrap_or(name);
-    Some(Line { digest: digest(hex)?, name: (!name.is_empty()).then_some(name) })
+    Some(Line { digest: digest(hex)?, name: (!matches!(name, "" | "-")).then_some(name) })
 }
 
 /// `SHA256 (NAME) = HEX`.
@@ -134,6 +135,7 @@ mod tests {
         let right = hex("right");
         assert_eq!(of_own(&format!("{right}\n"), "a"), Said::States(Sha256::of("right")));
         assert_eq!(of_own(&format!("{right}  dist/a\n"), "a"), Said::States(Sha256::of("right")));
+        assert_eq!(of_own(&format!("{right}  -\n"), "a"), Said::States(Sha256::of("right")));
         let another = Said::OfAnother(Sha256::of("right"), "b".to_owned());
         assert_eq!(of_own(&format!("{right}  b\n"), "a"), another);
         assert_eq!(of_own("", "a"), Said::Nothing);
@@ -141,9 +143,14 @@ mod tests {
 
     #[test]
     fn lists_are_known_by_their_names() {
-        for name in
-            ["checksums.txt", "tool_1.2.3_checksums.txt", "SHA256SUMS", "SHASUMS256.txt", "sha256.txt"]
-        {
+        for name in [
+            "checksums.txt",
+            "tool_1.2.3_checksums.txt",
+            "SHA256SUMS",
+            "SHASUMS256.txt",
+            "sha256.txt",
+            "sha256.sum",
+        ] {
             assert!(is_list(name), "{name}");
         }
         for name in
