@@ -15,7 +15,7 @@ use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
 use crate::fetch::{self, Cache, Download, Fetched};
 use crate::github::{self, Api};
-use crate::lock::upstream::{Archive, Image, Order, Release, Upstream, Wanted};
+use crate::lock::upstream::{Archive, Document, Image, Order, Release, Upstream, Wanted};
 use crate::net::{Client, Error as NetError, Patience, Request, Token};
 use crate::oci::{self, Credentials};
 use crate::project::names::RepoSlug;
@@ -72,6 +72,22 @@ impl Setup {
     }
 }
 
+/// Who says what a download should be, in words.
+#[derive(Clone, Copy)]
+pub(super) struct Stated<'a> {
+    /// Who says its SHA-256.
+    sha256: &'a str,
+    /// Who says its size.
+    size: &'a str,
+}
+
+impl<'a> Stated<'a> {
+    /// One that says both.
+    pub(super) const fn by(who: &'a str) -> Self {
+        Self { sha256: who, size: who }
+    }
+}
+
 /// Those who publish what is locked, and the cache between. Nothing is opened before somebody is
 /// asked: a lock that is whole needs neither.
 pub(super) struct Publishers {
@@ -92,10 +108,10 @@ impl Publishers {
         }
     }
 
-    /// An archive, from the cache or over the network. `stated_by` says where its checksum is from.
-    pub(super) fn fetch(&self, download: &Download<'_>, stated_by: &str) -> Result<Fetched, Diagnostic> {
+    /// An archive, from the cache or over the network. `stated` says what is held against it.
+    pub(super) fn fetch(&self, download: &Download<'_>, stated: Stated<'_>) -> Result<Fetched, Diagnostic> {
         let fetched = fetch::fetch(self.client()?, self.cache()?, download, &self.progress);
-        fetched.map_err(|error| of_fetch(&error, stated_by))
+        fetched.map_err(|error| of_fetch(&error, stated))
     }
 
     /// Who the user is to the registry of `reference`, as Docker's configuration has it.
@@ -133,12 +149,12 @@ impl Upstream for Publishers {
         api.release(repo, wanted).map_err(|error| of_api(&error))
     }
 
-    fn document(&self, url: &WebUrl) -> Result<Option<String>, Diagnostic> {
+    fn document(&self, url: &WebUrl) -> Result<Document, Diagnostic> {
         match self.client()?.text(&Request::new(parsed(url)?), LARGEST_DOCUMENT) {
-            Ok(text) => Ok(Some(text)),
-            // Not text, or far too long: nothing that states a checksum.
-            Err(NetError::NotFound { .. } | NetError::Malformed { .. } | NetError::TooLarge { .. }) => {
-                Ok(None)
+            Ok(text) => Ok(Document::Text(text)),
+            Err(NetError::Malformed { .. } | NetError::TooLarge { .. }) => Ok(Document::NoText),
+            Err(error @ (NetError::NotFound { .. } | NetError::Status { status: 401 | 403, .. })) => {
+                Ok(Document::Absent(of_net(&error)))
             }
             Err(error) => Err(of_net(&error)),
         }
@@ -154,7 +170,8 @@ impl Upstream for Publishers {
             limit: LARGEST_ARCHIVE,
             label: &format!("{}{version} {}", order.tool, order.arch),
         };
-        let mut fetched = self.fetch(&download, order.stated_by)?;
+        let stated = Stated { sha256: order.stated_by, size: "the release API" };
+        let mut fetched = self.fetch(&download, stated)?;
         let wanted = archive::Wanted { path: order.binary, name: order.tool.as_str(), arch: order.arch };
         let packing = Packing::of(order.url.file_name());
         let found = archive::find(&mut fetched.file, packing, &wanted, &archive::Limits::default());
@@ -188,7 +205,9 @@ impl Upstream for Publishers {
             label: url.file_name(),
         };
         let fetched = fetch::fetch(self.client()?, &cache, &download, &self.progress);
-        fetched.map(|fetched| (fetched.sha256, fetched.size)).map_err(|error| of_fetch(&error, "nobody"))
+        fetched
+            .map(|fetched| (fetched.sha256, fetched.size))
+            .map_err(|error| of_fetch(&error, Stated::by("nobody")))
     }
 
     fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic> {
@@ -209,16 +228,15 @@ pub(super) fn about(title: &str, problem: Diagnostic) -> Diagnostic {
     Diagnostic { message: format!("{title}: {}", problem.message), ..problem }
 }
 
-/// `stated_by` says where an expected checksum comes from.
-fn of_fetch(error: &fetch::Error, stated_by: &str) -> Diagnostic {
-    match error {
-        fetch::Error::Net(error) => of_net(error),
-        fetch::Error::Mismatch { .. } | fetch::Error::WrongSize { .. } => {
-            Diagnostic::error(Code::ChecksumMismatch, format!("{error}, as {stated_by} says"))
-                .help("it was thrown away; do not use it before its publisher told why")
-        }
-        fetch::Error::Cache { .. } => cannot_cache(error),
-    }
+fn of_fetch(error: &fetch::Error, stated: Stated<'_>) -> Diagnostic {
+    let stated_by = match error {
+        fetch::Error::Net(error) => return of_net(error),
+        fetch::Error::Cache { .. } => return cannot_cache(error),
+        fetch::Error::Mismatch { .. } => stated.sha256,
+        fetch::Error::WrongSize { .. } => stated.size,
+    };
+    Diagnostic::error(Code::ChecksumMismatch, format!("{error}, as {stated_by} says"))
+        .help("it was thrown away; do not use it before its publisher told why")
 }
 
 fn cannot_cache(error: &dyn std::fmt::Display) -> Diagnostic {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::statements::{ChecksumFiles, Statements};
-use super::{Allowed, Resolved, is_unreachable};
+use super::statements::{ChecksumFiles, Statement, Statements};
+use super::{Allowed, Resolved, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::lock::assets::{self, Undecided};
 use crate::lock::expected::{differences, filled, path, spelled};
@@ -97,10 +97,18 @@ fn ask(
     if let Some(younger) = release.as_ref().and_then(|release| release.passed_over.as_ref()) {
         asking.notes.push(format!("{younger} is there, and younger than the minimum age"));
     }
-    let mut problems = Problems::default();
-    let mut builds = BTreeMap::new();
+    let (mut problems, mut announced) = (Problems::default(), Vec::new());
     for arch in arches(wanted) {
-        match asking.build(arch) {
+        match asking.announced(arch) {
+            Ok(build) => announced.push((arch, build)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    // Where one of them cannot be had, none is fetched.
+    let (announced, mut problems) = problems.unless_errors(announced)?;
+    let mut builds = BTreeMap::new();
+    for (arch, build) in announced {
+        match asking.fetched(arch, build) {
             Ok(build) => {
                 builds.insert(arch, build);
             }
@@ -142,6 +150,7 @@ fn forwards(
     old: Option<&LockedBinary>,
     version: Option<&Version>,
 ) -> Result<(), Diagnostic> {
+    let old = old.filter(|old| is_of_same_source(wanted, old));
     let (Some(locked), Some(version)) = (old.and_then(|old| old.version.as_ref()), version) else {
         return Ok(());
     };
@@ -181,15 +190,23 @@ struct Found {
     asset: Option<Asset>,
 }
 
-impl Asking<'_> {
-    fn build(&mut self, arch: Arch) -> Result<Build, Diagnostic> {
+/// A build before its archive is fetched.
+struct Announced {
+    found: Found,
+    statements: Statements,
+    /// What they all say, where there are any.
+    stated: Option<Statement>,
+}
+
+impl<'a> Asking<'a> {
+    /// Finds a build, and hears everybody on it.
+    fn announced(&mut self, arch: Arch) -> Result<Announced, Diagnostic> {
         let found = self.find(arch)?;
-        let title = format!("{} ({arch})", self.title());
+        let title = self.title_of(arch);
         let archive = format!("{title}, {}", found.url);
-        let mut statements = self.statements(arch, &found).map_err(|problem| about(&title, problem))?;
+        let statements = self.statements(arch, &found).map_err(|problem| about(&title, problem))?;
         let stated = statements.agreed(&archive)?.cloned();
-        let old = self.old.and_then(|old| old.builds.get(&arch)).filter(|_| !self.allowed.republished);
-        if let (Some(old), Some(stated)) = (old, &stated)
+        if let (Some(old), Some(stated)) = (self.old(arch, &found.url), &stated)
             && old.sha256 != stated.digest
         {
             return Err(self.republished(
@@ -197,6 +214,22 @@ impl Asking<'_> {
                 old,
                 &format!("{} now states {}", stated.by, stated.digest),
             ));
+        }
+        Ok(Announced { found, statements, stated })
+    }
+
+    /// Fetches a build, and holds it against what was said of it.
+    fn fetched(&mut self, arch: Arch, build: Announced) -> Result<Build, Diagnostic> {
+        let Announced { found, mut statements, stated } = build;
+        let title = self.title_of(arch);
+        let archive = format!("{title}, {}", found.url);
+        let old = self.old(arch, &found.url);
+        // Where nobody states anything, the cache would only say once more what is locked.
+        if let (Some(old), None) = (old, &stated) {
+            let (now, _) = self.upstream.published(&found.url).map_err(|problem| about(&title, problem))?;
+            if now != old.sha256 {
+                return Err(self.republished(&archive, old, &format!("{now} is published")));
+            }
         }
         let binary = path(self.wanted, self.version, arch)
             .map(|path| path.parse::<InnerPath>())
@@ -212,13 +245,7 @@ impl Asking<'_> {
             size: found.asset.as_ref().map(|asset| asset.size),
             binary: binary.as_ref(),
         };
-        let mut got = self.upstream.archive(&order).map_err(|problem| match old {
-            // Nobody but the lock said what it should be.
-            Some(old) if stated.is_none() && problem.code == Code::ChecksumMismatch => {
-                self.republished(&archive, old, &problem.message)
-            }
-            _ => about(&title, problem),
-        })?;
+        let mut got = self.upstream.archive(&order).map_err(|problem| about(&title, problem))?;
         if let Some(other) = statements.of_another.take().filter(|other| other.digest != got.sha256) {
             statements.add("the download", Evidence::Computed, got.sha256);
             statements.all.push(other);
@@ -237,6 +264,17 @@ impl Asking<'_> {
             binary_sha256: Some(got.binary_sha256),
             evidence,
         })
+    }
+
+    /// What the lock holds of this very archive, unless another one is allowed.
+    fn old(&self, arch: Arch, url: &WebUrl) -> Option<&'a Build> {
+        let old = self.old.filter(|_| !self.allowed.republished)?;
+        let build = old.builds.get(&arch)?;
+        (is_of_same_source(self.wanted, old) || build.url == *url).then_some(build)
+    }
+
+    fn title_of(&self, arch: Arch) -> String {
+        format!("{} ({arch})", self.title())
     }
 
     /// The tool and its version, for messages.
@@ -389,7 +427,8 @@ impl Asking<'_> {
                 } else {
                     ""
                 };
-                self.notes.push(format!("a signature exists and was not checked: {}{how}", asset.name));
+                self.notes
+                    .push(format!("a signature exists and was not checked: {}{how}", quoted(&asset.name)));
             }
             return Ok(None);
         };

@@ -1,12 +1,13 @@
 //! What publishers say of an archive before it is fetched, and whether they agree.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::Sha256;
 use crate::lock::Evidence;
 use crate::lock::checksums::{self, Said};
-use crate::lock::upstream::{Asset, Upstream};
+use crate::lock::upstream::{Asset, Document, Upstream};
 use crate::project::values::WebUrl;
 
 /// Checksum lists that are looked into for one release, at most.
@@ -61,7 +62,7 @@ impl Statements {
 /// Reads each checksum file once, for both architectures.
 pub(super) struct ChecksumFiles<'a> {
     upstream: &'a dyn Upstream,
-    read: BTreeMap<String, Option<String>>,
+    read: BTreeMap<String, Document>,
 }
 
 impl<'a> ChecksumFiles<'a> {
@@ -70,6 +71,9 @@ impl<'a> ChecksumFiles<'a> {
     }
 
     /// What the checksum files among the assets of a release say of the asset `name`.
+    ///
+    /// # Errors
+    /// Where one of them contradicts itself, or cannot be had: the release has it.
     pub(super) fn of_release(
         &mut self,
         assets: &[Asset],
@@ -78,24 +82,33 @@ impl<'a> ChecksumFiles<'a> {
     ) -> Result<(), Diagnostic> {
         let own = checksums::own_names(name);
         for asset in assets.iter().filter(|asset| own.contains(&asset.name)) {
+            self.listed(asset)?;
             self.own(&asset.url, &asset.name, name, into)?;
         }
         let lists: Vec<_> =
             assets.iter().filter(|asset| checksums::is_list(&asset.name) && !is_own(asset, assets)).collect();
-        let mut silent = None;
+        let (mut speaks, mut silent) = (false, None);
         for list in lists.iter().take(MOST_LISTS) {
+            self.listed(list)?;
             if self.list(&list.url, &list.name, name, into)? {
-                return Ok(());
+                speaks = true;
+            } else {
+                silent = Some(&list.name);
             }
-            silent = Some(&list.name);
         }
-        if let Some(list) = silent {
+        if let Some(list) = silent.filter(|_| !speaks) {
             into.notes.push(format!("{} says nothing of {}", quoted(list), quoted(name)));
+        }
+        if lists.len() > MOST_LISTS {
+            into.notes.push(format!("of {} lists of checksums {MOST_LISTS} were read", lists.len()));
         }
         Ok(())
     }
 
-    /// What stands beside a plain URL.
+    /// What stands beside a plain URL, where there is anything.
+    ///
+    /// # Errors
+    /// Where it contradicts itself, or nobody could be asked.
     pub(super) fn of_url(&mut self, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
         let name = url.file_name().to_owned();
         // A query belongs to the file, not to what stands beside it.
@@ -114,13 +127,27 @@ impl<'a> ChecksumFiles<'a> {
         Ok(())
     }
 
-    /// The text of a document, once it was found.
+    /// The text of a document, where there is one.
     pub(super) fn text(&mut self, url: &WebUrl) -> Result<Option<&str>, Diagnostic> {
-        if !self.read.contains_key(url.as_str()) {
-            let text = self.upstream.document(url)?;
-            self.read.insert(url.to_string(), text);
+        Ok(match self.document(url)? {
+            Document::Text(text) => Some(text),
+            Document::NoText | Document::Absent(_) => None,
+        })
+    }
+
+    fn document(&mut self, url: &WebUrl) -> Result<&Document, Diagnostic> {
+        match self.read.entry(url.to_string()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(self.upstream.document(url)?)),
         }
-        Ok(self.read.get(url.as_str()).and_then(Option::as_deref))
+    }
+
+    /// Holds a file that the release lists to be there.
+    fn listed(&mut self, asset: &Asset) -> Result<(), Diagnostic> {
+        match self.document(&asset.url)? {
+            Document::Absent(why) => Err(why.clone()),
+            Document::Text(_) | Document::NoText => Ok(()),
+        }
     }
 
     fn own(
@@ -130,13 +157,18 @@ impl<'a> ChecksumFiles<'a> {
         asset: &str,
         into: &mut Statements,
     ) -> Result<(), Diagnostic> {
-        let Some(text) = self.text(url)? else { return Ok(()) };
-        match checksums::of_own(text, asset) {
+        let said = match self.document(url)? {
+            Document::Text(text) => checksums::of_own(text, asset),
+            Document::NoText => Said::Nothing,
+            Document::Absent(_) => return Ok(()),
+        };
+        match said {
             Said::OfAnother(digest, other) => {
                 into.notes.push(format!("{} names {} and does not count", quoted(file), quoted(&other)));
                 let by = format!("{} (under the name {})", quoted(file), quoted(&other));
                 into.of_another = Some(Statement { by, evidence: Evidence::ChecksumFile, digest });
             }
+            Said::Nothing => into.notes.push(format!("{} states no SHA-256", quoted(file))),
             said => take(&said, file, url, into)?,
         }
         Ok(())

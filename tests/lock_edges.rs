@@ -1,0 +1,127 @@
+//! `bake lock` and `bake add` at the edges: what nobody states, what two people do at once, what is
+//! in the way.
+
+mod support;
+
+use bake::digest::Sha256;
+use bake::lock::Evidence;
+use bake::project::values::Arch;
+use support::github::{Fault, Host, Release, Style};
+use support::world::{World, archive, release};
+
+const AMD64: &str = "tool_1.0.0_linux_amd64.tar.gz";
+
+/// A project with one tool, `tool` from `owner/tool`, whose release is this one.
+fn project(release: Release) -> World {
+    let world = World::new("  - {name: tool, repo: owner/tool}\n");
+    world.github.publish("owner/tool", release);
+    world
+}
+
+/// A project with one tool, `tool` from the URL of that version's archives.
+fn project_of_url(version: &str) -> World {
+    let world = World::new("");
+    world.github.publish("owner/tool", release("tool", "v1.0.0"));
+    world.github.publish("owner/tool", release("tool", "v2.0.0"));
+    name_url(&world, version);
+    world
+}
+
+fn name_url(world: &World, version: &str) {
+    let file = format!("tool_{version}_linux_{{arch}}.tar.gz");
+    let url = world.github.download("owner/tool", &format!("v{version}"), &file);
+    let manifest = format!("version: 1\nbinaries:\n  - {{name: tool, url: '{url}'}}\n");
+    world.folder.write("images/binaries.yaml", manifest);
+}
+
+#[test]
+fn another_url_is_fetched_and_not_taken_for_the_locked_one() {
+    let world = project_of_url("1.0.0");
+    world.bake(["lock"]).done();
+    name_url(&world, "2.0.0");
+    world.bake(["lock"]).done();
+    for arch in Arch::ALL {
+        let build = world.build("tool", arch);
+        assert!(build.url.as_str().contains("v2.0.0"), "{}", build.url);
+        assert_eq!(build.sha256, Sha256::of(archive("tool", "2.0.0", arch)), "{arch}");
+    }
+}
+
+#[test]
+fn an_archive_of_which_nobody_states_anything_is_looked_at_again() {
+    let world = project(release("tool", "v1.0.0").without_digests());
+    world.bake(["lock"]).done();
+    let old = world.build("tool", Arch::Amd64).sha256;
+    let other = archive("tool", "other bytes", Arch::Amd64);
+    world.github.replace("owner/tool", "v1.0.0", AMD64, other.clone());
+    let before = world.files();
+    let said = world.bake(["lock", "--update"]).ended(1);
+    let url = world.github.download("owner/tool", "v1.0.0", AMD64);
+    for part in ["republished", "`tool` 1.0.0", &url, &old.to_string(), &Sha256::of(&other).to_string()] {
+        assert!(said.err.contains(part), "{part} is not in:\n{}", said.err);
+    }
+    assert!(world.files() == before);
+    world.bake(["lock", "--update", "--allow-republished", "tool"]).done();
+    assert_eq!(world.build("tool", Arch::Amd64).sha256, Sha256::of(&other));
+}
+
+#[test]
+fn every_list_of_checksums_is_read() {
+    let lists = release("tool", "v1.0.0").checksums("checksums.txt", Style::Gnu);
+    let world = project(lists.checksums("SHA256SUMS", Style::Wrong));
+    let said = world.bake(["lock"]).ended(1);
+    assert!(said.err.contains("SHA256SUMS") && said.err.contains("disagree"), "{}", said.err);
+}
+
+#[test]
+fn a_checksum_file_that_says_nothing_is_told() {
+    let of_one = format!("{AMD64}.sha256");
+    let utf16: Vec<u8> = "\u{feff}a checksum".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (name, content) in [
+        (of_one.as_str(), b"<html>Not found</html>".to_vec()),
+        (&of_one, utf16.clone()),
+        ("SHA256SUMS", utf16),
+    ] {
+        let world = project(release("tool", "v1.0.0").asset(name, content));
+        let said = world.bake(["lock"]).done();
+        assert!(said.err.contains(&format!("note: tool: `{name}` s")), "{name}:\n{}", said.err);
+        assert!(!world.evidence("tool").contains(&Evidence::ChecksumFile));
+    }
+}
+
+#[test]
+fn a_store_that_forbids_what_it_does_not_have_has_no_checksums() {
+    let world = project_of_url("1.0.0");
+    for guess in [".sha256", "SHA256SUMS", "checksums.txt"] {
+        world.github.fault(Host::Web, guess, Fault::Status(403));
+    }
+    world.bake(["lock"]).done();
+    assert_eq!(world.evidence("tool"), [Evidence::Computed]);
+}
+
+#[test]
+fn another_repository_is_no_later_state_of_the_first() {
+    let world = project(release("tool", "v1.0.0"));
+    let fork = |tag: &str| {
+        Arch::ALL.into_iter().fold(Release::new(tag), |release, arch| {
+            release.asset(&format!("tool-linux-{arch}.tar.gz"), archive("tool", "of a fork", arch))
+        })
+    };
+    world.github.publish("fork/same", fork("v1.0.0"));
+    world.github.publish("fork/older", fork("v0.5.0"));
+    world.bake(["lock"]).done();
+    for (repo, version) in [("fork/same", "1.0.0"), ("fork/older", "0.5.0")] {
+        let manifest = format!("version: 1\nbinaries:\n  - {{name: tool, repo: {repo}}}\n");
+        world.folder.write("images/binaries.yaml", manifest);
+        world.bake(["lock"]).done();
+        assert_eq!(world.version("tool"), version);
+    }
+}
+
+#[test]
+fn who_says_another_size_is_named() {
+    let world = project(release("tool", "v1.0.0").without_digests());
+    world.github.fault(Host::Objects, AMD64, Fault::Body(b"<html>Sorry!</html>".to_vec()));
+    let said = world.bake(["lock"]).ended(1);
+    assert!(said.err.contains("as the release API says"), "{}", said.err);
+}
