@@ -16,7 +16,7 @@ use crate::digest::Sha256;
 use crate::fetch::{self, Cache, Download, Fetched};
 use crate::github::{self, Api};
 use crate::lock::upstream::{Archive, Document, Image, Order, Release, Upstream, Wanted};
-use crate::net::{Client, Error as NetError, Patience, Request, Token};
+use crate::net::{self, Client, Error as NetError, Patience, Request, Token};
 use crate::oci::{self, Credentials};
 use crate::project::names::RepoSlug;
 use crate::project::values::{ImageRef, Packing, WebUrl};
@@ -51,6 +51,9 @@ impl Setup {
         let api = variable("GITHUB_API_URL").unwrap_or_else(|| github::API.to_owned());
         let api = Url::parse(&api).ok().filter(|url| !url.cannot_be_a_base());
         let api = api.ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
+        if let Some(why) = net::objection(&api) {
+            return Err(Failure::Argument(format!("GITHUB_API_URL cannot be used: {why}")));
+        }
         let mut patience = Patience::default();
         if let Some(seconds) = variable("BAKE_STALL_SECONDS") {
             let seconds = seconds.parse().ok().filter(|seconds| (1..=600).contains(seconds));
@@ -261,6 +264,9 @@ fn of_net(error: &NetError) -> Diagnostic {
 
 fn of_api(error: &github::Error) -> Diagnostic {
     match error {
+        github::Error::Net(error @ NetError::Status { status: 401, .. }) => {
+            of_net(error).help("GITHUB_TOKEN is not accepted there: renew it, or unset it")
+        }
         github::Error::Net(error) => of_net(error),
         github::Error::NoSuchVersion { .. } | github::Error::None { .. } => {
             Diagnostic::error(Code::UpstreamGone, error.to_string())

@@ -26,6 +26,7 @@ pub use patience::{Patience, Pauses};
 pub use request::{NotAToken, Request, Token};
 pub use response::{ContentRange, Response, Validator};
 
+pub use redirect::objection;
 use redirect::{Hops, is_loopback};
 
 /// What the program calls itself.
