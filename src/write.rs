@@ -167,21 +167,52 @@ impl Drop for Made {
     }
 }
 
-/// Replaces the content of one file in one step, or leaves it as it was.
+/// A file that is replaced because of what it held.
+pub struct Revision<'a> {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it held when it was read; none where that does not matter.
+    pub from: Option<&'a str>,
+    /// What it is to hold.
+    pub to: &'a str,
+}
+
+/// Replaces the content of each of these files, which belong to the project in `folder`, in one
+/// step. All new ones are on the disk before the first takes its place, so that what stops one of
+/// them, such as a full disk, stops all.
 ///
 /// # Errors
-/// Where it could not be written.
-pub fn file(path: &Path, content: &[u8]) -> Result<(), Error> {
-    // Through a symbolic link, which stays one.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let staged =
-        new_file(folder, &NewFile { name: "", content, executable: false }).context("write", &path)?;
-    if let Ok(old) = fs::metadata(&path) {
-        fs::set_permissions(staged.path(), old.permissions()).context("write", &path)?;
+/// Where one could not be written, or holds something else by now: somebody edited it, or another
+/// run was quicker. All are then as they were, unless the file system fails between two renames.
+pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
+    let _guard = exclusive(folder)?;
+    let mut staged = Vec::new();
+    for Revision { path, from, to } in files {
+        // Through a symbolic link, which stays one.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let old = fs::metadata(&path).ok();
+        if old.as_ref().is_some_and(fs::Metadata::is_dir) {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory)).context("be replaced", &path);
+        }
+        if let Some(from) = from
+            && fs::read(&path).context("read", &path)? != from.as_bytes()
+        {
+            return Err(io::Error::other("it changed while this ran; run it again"))
+                .context("be replaced", &path);
+        }
+        let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(folder);
+        let content = to.as_bytes();
+        let new =
+            new_file(parent, &NewFile { name: "", content, executable: false }).context("write", &path)?;
+        if let Some(old) = old {
+            fs::set_permissions(new.path(), old.permissions()).context("write", &path)?;
+        }
+        staged.push((new, path));
     }
-    staged.persist(&path).map_err(|error| error.error).context("replace", &path)?;
-    sync(folder);
+    for (new, path) in staged {
+        new.persist(&path).map_err(|error| error.error).context("replace", &path)?;
+        sync(path.parent().unwrap_or(folder));
+    }
     Ok(())
 }
 

@@ -16,7 +16,6 @@ use crate::project::catalog::Catalog;
 use crate::project::edit::{self, Entry, EntrySource};
 use crate::project::names::{RepoSlug, ToolName, Version};
 use crate::project::values::{Packing, WebUrl};
-use crate::write;
 
 /// A binary to be added.
 struct New {
@@ -43,8 +42,7 @@ pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Resu
         made.notes.extend(notes);
     }
     made.tell(console);
-    write::file(&manifest.path, text.as_bytes())?;
-    store(dir, old.as_ref(), &made.lock)?;
+    store(dir, Some(manifest.revision(&text)), old.as_ref(), &made.lock)?;
     let names: BTreeSet<_> = new.into_iter().map(|new| new.entry.name).collect();
     console.result(&made.table(Some(&names)))?;
     Ok(Done::Clean)

@@ -22,7 +22,7 @@ use crate::project::catalog::Catalog;
 use crate::project::manifest::{Binary, Origin};
 use crate::project::names::{ToolName, Version};
 use crate::project::{Project, edit};
-use crate::write;
+use crate::write::{self, Revision};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -60,7 +60,7 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     if options.offline {
         let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
         let made = Made { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
-        return keep(dir, old.as_ref(), &made, options.json, console);
+        return keep(dir, old.as_ref(), &made, None, options.json, console);
     }
     let wishes = wishes(options, &project)?;
     let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
@@ -68,10 +68,8 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     let project = edited.as_deref().map_or(Ok(project), |text| edited_project(dir, text))?;
     let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
     made.tell(console);
-    if let Some(text) = edited {
-        write::file(&manifest.path, text.as_bytes())?;
-    }
-    keep(dir, old.as_ref(), &made, options.json, console)
+    let edit = edited.as_deref().map(|text| manifest.revision(text));
+    keep(dir, old.as_ref(), &made, edit, options.json, console)
 }
 
 /// Whether the lock fits, without asking anybody.
@@ -184,11 +182,12 @@ pub(super) fn edited_project(dir: &Path, manifest: &str) -> Result<Project, Fail
     Ok(project)
 }
 
-/// Shows what changes, and writes it.
+/// Shows what changes, and writes it, the manifest's `edit` along with it.
 fn keep(
     dir: &Path,
     old: Option<&LoadedLock>,
     made: &Made,
+    edit: Option<Revision<'_>>,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {
@@ -196,7 +195,7 @@ fn keep(
     if !json && !changes.is_empty() {
         console.note(changes::described(&changes).trim_end());
     }
-    let written = store(dir, old, &made.lock)?;
+    let written = store(dir, edit, old, &made.lock)?;
     if json {
         let tools = made.lock.binaries.iter().map(|(name, locked)| Tool {
             name,
@@ -218,12 +217,21 @@ fn keep(
     Ok(Done::Clean)
 }
 
-/// Writes a lock, unless those bytes stand there already. Returns whether it did.
-pub(super) fn store(dir: &Path, old: Option<&LoadedLock>, lock: &Lock) -> Result<bool, Failure> {
+/// Writes a lock, unless those bytes stand there already, and the manifest's `edit` with it: both or
+/// none. Returns whether the lock changed.
+pub(super) fn store(
+    dir: &Path,
+    edit: Option<Revision<'_>>,
+    old: Option<&LoadedLock>,
+    lock: &Lock,
+) -> Result<bool, Failure> {
     let text = lock.to_text();
-    let changed = old.is_none_or(|old| old.digest != Sha256::of(&text));
-    if changed {
-        write::file(&dir.join(LOCK), text.as_bytes())?;
+    let from = old.map(|old| old.place.source.text());
+    let changed = from != Some(text.as_str());
+    let lock = changed.then(|| Revision { path: dir.join(LOCK), from, to: &text });
+    let files: Vec<_> = edit.into_iter().chain(lock).collect();
+    if !files.is_empty() {
+        write::revise(dir, &files)?;
     }
     Ok(changed)
 }

@@ -265,7 +265,7 @@ fn of_net(error: &NetError) -> Diagnostic {
 fn of_api(error: &github::Error) -> Diagnostic {
     match error {
         github::Error::Net(error @ NetError::Status { status: 401, .. }) => {
-            of_net(error).help("GITHUB_TOKEN is not accepted there: renew it, or unset it")
+            of_net(error).help("let GITHUB_TOKEN hold a token that is accepted there, or unset it")
         }
         github::Error::Net(error) => of_net(error),
         github::Error::NoSuchVersion { .. } | github::Error::None { .. } => {
