@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::fs;
+use std::thread;
+
 use bake::digest::Sha256;
 use bake::lock::Evidence;
 use bake::project::values::Arch;
@@ -124,4 +127,71 @@ fn who_says_another_size_is_named() {
     world.github.fault(Host::Objects, AMD64, Fault::Body(b"<html>Sorry!</html>".to_vec()));
     let said = world.bake(["lock"]).ended(1);
     assert!(said.err.contains("as the release API says"), "{}", said.err);
+}
+
+/// Adds this tool in the time in which another run is at work.
+fn add_meanwhile(world: &World, repo: &str) {
+    world.bake(["add", repo]).done();
+}
+
+#[test]
+fn two_that_add_at_once_lose_nothing() {
+    let world = project(release("tool", "v1.0.0"));
+    world.bake(["lock"]).done();
+    world.github.publish("owner/slow", release("slow", "v1.0.0"));
+    world.github.publish("owner/quick", release("quick", "v1.0.0"));
+    world.github.fault_times(1, Host::Api, "owner/slow", Fault::TooMany(2));
+    let said = thread::scope(|scope| {
+        let slow = scope.spawn(|| world.bake(["add", "owner/slow"]));
+        // By now it has read both files.
+        world.github.wait_for(Host::Api, "owner/slow");
+        add_meanwhile(&world, "owner/quick");
+        slow.join().expect("a run")
+    });
+    let said = said.ended(1);
+    assert!(said.err.contains("binaries.yaml") && said.err.contains("run it again"), "{}", said.err);
+    world.bake(["lock", "--check"]).done();
+    world.bake(["add", "owner/slow"]).done();
+    assert_eq!(world.lock().binaries.len(), 3);
+}
+
+#[test]
+fn a_lock_that_was_made_meanwhile_is_not_undone() {
+    let world = project(release("tool", "v1.0.0"));
+    world.bake(["lock"]).done();
+    world.github.publish("owner/tool", release("tool", "v2.0.0"));
+    world.github.publish("owner/quick", release("quick", "v1.0.0"));
+    world.github.fault_times(1, Host::Api, "owner/tool", Fault::TooMany(2));
+    let said = thread::scope(|scope| {
+        let slow = scope.spawn(|| world.bake(["lock", "--update"]));
+        world.github.wait_for(Host::Api, "owner/tool");
+        add_meanwhile(&world, "owner/quick");
+        slow.join().expect("a run")
+    });
+    let said = said.ended(1);
+    assert!(said.err.contains("bake.lock") && said.err.contains("run it again"), "{}", said.err);
+    world.bake(["lock", "--check"]).done();
+}
+
+#[test]
+fn where_the_lock_cannot_be_written_the_manifest_stays() {
+    let world = project(release("tool", "v1.0.0"));
+    world.github.publish("owner/other", release("other", "v1.0.0"));
+    fs::create_dir(world.folder.join("bake.lock")).expect("a folder");
+    let before = world.project_files();
+    let said = world.bake(["add", "owner/other"]).ended(1);
+    assert!(said.err.contains("bake.lock"), "{}", said.err);
+    assert!(world.project_files() == before);
+}
+
+#[test]
+fn a_lock_that_cannot_be_read_is_not_passed_over_in_silence() {
+    let world = project(release("tool", "v1.0.0"));
+    world.bake(["lock"]).done();
+    let conflict = format!("<<<<<<< HEAD\n{}", world.folder.read("bake.lock"));
+    for command in [&["lock"][..], &["remove", "tool"]] {
+        world.folder.write("bake.lock", &conflict);
+        let said = world.bake(command.iter().copied()).done();
+        assert!(said.err.contains("warning") && said.err.contains("bake.lock"), "{command:?}\n{}", said.err);
+    }
 }

@@ -99,6 +99,11 @@ pub(super) fn no_project(dir: &Path) -> Failure {
     Failure::Argument(format!("{}: there is no bake.yaml to lock; `bake init` writes one", dir.display()))
 }
 
+/// Whether the folder has a lock, be it readable or not.
+pub(super) fn has_lock(dir: &Path) -> bool {
+    !is_absent(&dir.join(LOCK))
+}
+
 fn load_from(dir: &Path, edited: Option<&str>) -> Result<Loaded, Failure> {
     if !dir.is_dir() {
         return Err(Failure::Argument(format!("{}: there is no such folder", dir.display())));

@@ -11,7 +11,7 @@ use super::locking::{self, IMAGE, Made, Wishes};
 use super::publishers::{Publishers, Setup};
 use super::{Done, Failure};
 use crate::cli;
-use crate::diagnostics::{Code, Problems};
+use crate::diagnostics::{Code, Diagnostic, Problems, Severity};
 use crate::digest::Sha256;
 use crate::lock::changes::{self, Change};
 use crate::lock::resolve::Extent;
@@ -56,7 +56,7 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     let Loaded { project, lock: old, manifest, problems, .. } = loaded;
     let ((), problems) = problems.unless_errors(())?;
     console.problems(&problems);
-    let old = usable(old)?;
+    let old = usable(dir, old, console)?;
     if options.offline {
         let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
         let made = Made { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
@@ -90,16 +90,31 @@ fn check(loaded: Loaded, json: bool, console: &mut Console) -> Result<Done, Fail
     Ok(if fits.is_ok() { Done::Clean } else { Done::Finding })
 }
 
-/// The lock that is there; a lock that cannot be read is made anew.
+/// The lock of the project in `dir`; one that cannot be read is made anew, and that is told, for
+/// with it goes what new archives are held against.
 ///
 /// # Errors
 /// Where a newer release of bake wrote it, and knows more than this one.
-pub(super) fn usable(old: Result<LoadedLock, Problems>) -> Result<Option<LoadedLock>, Failure> {
+pub(super) fn usable(
+    dir: &Path,
+    old: Result<LoadedLock, Problems>,
+    console: &mut Console,
+) -> Result<Option<LoadedLock>, Failure> {
     match old {
+        Ok(old) => Ok(Some(old)),
         Err(problems) if problems.iter().any(|problem| problem.code == Code::UnsupportedVersion) => {
             Err(problems.into())
         }
-        old => Ok(old.ok()),
+        Err(problems) => {
+            if load::has_lock(dir) {
+                console.problems(&problems.each(|problem| {
+                    Diagnostic { severity: Severity::Warning, ..problem }.help(
+                        "what it held does not count: older versions and other archives under the same version go unnoticed; restore it first, where you can",
+                    )
+                }));
+            }
+            Ok(None)
+        }
     }
 }
 
