@@ -9,6 +9,7 @@ use std::thread;
 use bake::digest::Sha256;
 use bake::lock::Evidence;
 use bake::project::values::Arch;
+use serde_json::Value;
 use support::github::{Fault, Host, Release, Style};
 use support::world::{World, archive, release};
 
@@ -193,5 +194,45 @@ fn a_lock_that_cannot_be_read_is_not_passed_over_in_silence() {
         world.folder.write("bake.lock", &conflict);
         let said = world.bake(command.iter().copied()).done();
         assert!(said.err.contains("warning") && said.err.contains("bake.lock"), "{command:?}\n{}", said.err);
+    }
+}
+
+#[test]
+fn of_two_tags_of_one_version_the_same_one_always_counts() {
+    let of_tag = |tag: &str| {
+        Arch::ALL.into_iter().fold(Release::new(tag), |release, arch| {
+            release.asset(&format!("tool-linux-{arch}.tar.gz"), archive("tool", tag, arch))
+        })
+    };
+    for tags in [["v1.2.3", "1.2.3"], ["1.2.3", "v1.2.3"], ["v1.2.3", "tool-v1.2.3"]] {
+        let world = World::new("  - {name: tool, repo: owner/tool}\n");
+        for tag in tags {
+            world.github.publish("owner/tool", of_tag(tag));
+        }
+        world.bake(["lock"]).done();
+        let right = Sha256::of(archive("tool", "v1.2.3", Arch::Amd64));
+        assert_eq!(world.build("tool", Arch::Amd64).sha256, right, "{tags:?}");
+        let before = world.files();
+        world.bake(["lock", "--update"]).done();
+        world.folder.edit("images/binaries.yaml", "owner/tool", "owner/tool, version: 1.2.3");
+        world.bake(["lock", "--update"]).done();
+        assert_eq!(world.build("tool", Arch::Amd64).sha256, right, "{tags:?}");
+        assert!(world.files().keys().eq(before.keys()));
+    }
+}
+
+#[test]
+fn every_failure_is_a_document_where_one_is_wanted() {
+    let world = project(release("tool", "v1.0.0"));
+    for arguments in [
+        &["lock", "--json", "--update", "no-such-tool"][..],
+        &["lock", "--json", "-C", "no-such-folder"],
+        &["lock", "--json", "--check"],
+    ] {
+        let said = world.bake(arguments.iter().copied());
+        assert!(said.code > 0);
+        let document: Value = serde_json::from_str(&said.out).expect(&said.out);
+        let why = [&document["error"], &document["problems"][0]["message"]];
+        assert!(why.iter().any(|why| why.is_string()), "{arguments:?}: {document}");
     }
 }
