@@ -11,7 +11,7 @@ use super::locking::{self, IMAGE, Made, Wishes};
 use super::publishers::{Publishers, Setup};
 use super::{Done, Failure};
 use crate::cli;
-use crate::diagnostics::{Code, Diagnostic, Problems, Severity};
+use crate::diagnostics::{Code, Diagnostic, Problems, Severity, json};
 use crate::digest::Sha256;
 use crate::lock::changes::{self, Change};
 use crate::lock::resolve::Extent;
@@ -33,6 +33,9 @@ struct Document<'a> {
     lock: Option<Sha256>,
     tools: Vec<Tool<'a>>,
     changes: &'a [Change],
+    /// Why it is stale, with `--check`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<json::Record<'a>>,
 }
 
 #[derive(Serialize)]
@@ -73,14 +76,19 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
 }
 
 /// Whether the lock fits, without asking anybody.
-fn check(loaded: Loaded, json: bool, console: &mut Console) -> Result<Done, Failure> {
+fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, Failure> {
     let ((), _) = loaded.problems.clone().unless_errors(())?;
     let digest = loaded.lock.as_ref().ok().map(|locked| locked.digest);
     let fits = loaded.fitting();
-    if json {
-        let document =
-            Document { version: 1, changed: fits.is_err(), lock: digest, tools: Vec::new(), changes: &[] };
-        console.json(&document)?;
+    if as_json {
+        console.json(&Document {
+            version: 1,
+            changed: fits.is_err(),
+            lock: digest,
+            tools: Vec::new(),
+            changes: &[],
+            problems: fits.as_ref().err().map(json::records).unwrap_or_default(),
+        })?;
     } else {
         if let Err(problems) = &fits {
             console.problems(problems);
@@ -224,6 +232,7 @@ fn keep(
             lock: Some(Sha256::of(made.lock.to_text())),
             tools: tools.collect(),
             changes: &changes,
+            problems: Vec::new(),
         })?;
     } else {
         console.result(&made.table(None))?;
