@@ -236,3 +236,27 @@ fn every_failure_is_a_document_where_one_is_wanted() {
         assert!(why.iter().any(|why| why.is_string()), "{arguments:?}: {document}");
     }
 }
+
+#[test]
+fn no_answer_fills_the_terminal() {
+    let world = project(release("tool", "v1.0.0"));
+    let long = "long".repeat(100_000);
+    let told = |tag: &str, page: &str, assets: &str| {
+        format!(
+            r#"[{{"tag_name":"{tag}","html_url":"{page}","published_at":"2026-01-01T00:00:00Z","assets":[{assets}]}}]"#
+        )
+    };
+    let page = "https://example.org/owner/tool";
+    let asset = format!(r#"{{"name":"a","size":"\u001b[2J{long}","browser_download_url":"{page}"}}"#);
+    for answer in [
+        told(&format!("v1.{}", "1".repeat(100_000)), page, ""),
+        told("v1.0.0", &format!("{page}/{long}"), ""),
+        told("v1.0.0", page, &asset),
+    ] {
+        world.github.heal();
+        world.github.fault(Host::Api, "owner/tool", Fault::Body(answer.into_bytes()));
+        let said = world.bake(["lock"]).ended(1);
+        assert!(said.err.len() < 4096, "{} bytes", said.err.len());
+        assert!(!said.err.contains('\u{1b}'), "{}", said.err);
+    }
+}

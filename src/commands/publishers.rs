@@ -268,9 +268,15 @@ fn of_api(error: &github::Error) -> Diagnostic {
             of_net(error).help("let GITHUB_TOKEN hold a token that is accepted there, or unset it")
         }
         github::Error::Net(error) => of_net(error),
-        github::Error::NoSuchVersion { .. } | github::Error::None { .. } => {
-            Diagnostic::error(Code::UpstreamGone, error.to_string())
-                .help("it may have been withdrawn; choose another version with `version:`")
+        github::Error::NoSuchVersion { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
+            .help("it may have been withdrawn; choose another version with `version:`"),
+        github::Error::None { young, .. } => {
+            let help = if *young {
+                "wait, lower `--min-age`, or name a version with `version:`"
+            } else {
+                "to take a pre-release, name it with `version:`"
+            };
+            Diagnostic::error(Code::UpstreamGone, error.to_string()).help(help)
         }
         github::Error::NoRepository { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("correct its name; only what everybody can read can be baked in"),

@@ -2,6 +2,9 @@
 
 use crate::digest::Sha256;
 
+/// Endings of a file with the checksum of one other file, after that one's name.
+const OWN: [&str; 3] = [".sha256", ".sha256sum", ".sha256.txt"];
+
 /// Whether a file of this name holds SHA-256 checksums of several files: `checksums.txt`,
 /// `tool_1.2.3_checksums.txt`, `SHA256SUMS`.
 pub fn is_list(name: &str) -> bool {
@@ -17,9 +20,9 @@ pub fn is_list(name: &str) -> bool {
     ["checksum", "sha256sum", "shasum", "sha256.sum", "sha256.txt"].iter().any(|word| name.contains(word))
 }
 
-/// The names that a file with the checksum of `asset` alone may have.
-pub fn own_names(asset: &str) -> [String; 3] {
-    [".sha256", ".sha256sum", ".sha256.txt"].map(|ending| format!("{asset}{ending}"))
+/// The asset whose checksum alone a file of this name would have.
+pub fn owner_of(name: &str) -> Option<&str> {
+    OWN.iter().find_map(|ending| name.strip_suffix(ending))
 }
 
 /// What a checksum file says of one file.

@@ -80,8 +80,7 @@ impl<'a> ChecksumFiles<'a> {
         name: &str,
         into: &mut Statements,
     ) -> Result<(), Diagnostic> {
-        let own = checksums::own_names(name);
-        for asset in assets.iter().filter(|asset| own.contains(&asset.name)) {
+        for asset in assets.iter().filter(|asset| checksums::owner_of(&asset.name) == Some(name)) {
             self.listed(asset)?;
             self.own(&asset.url, &asset.name, name, into)?;
         }
@@ -191,7 +190,7 @@ impl<'a> ChecksumFiles<'a> {
 
 /// Whether it is the checksum file of one asset alone.
 fn is_own(asset: &Asset, assets: &[Asset]) -> bool {
-    assets.iter().any(|other| checksums::own_names(&other.name).contains(&asset.name))
+    checksums::owner_of(&asset.name).is_some_and(|owner| assets.iter().any(|other| other.name == owner))
 }
 
 fn take(said: &Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
