@@ -14,8 +14,8 @@ use crate::diagnostics::Problems;
 use crate::lock::Lock;
 use crate::project::catalog::Catalog;
 use crate::project::edit::{self, Entry, EntrySource};
-use crate::project::names::{RepoSlug, ToolName, Version};
-use crate::project::values::{Packing, WebUrl};
+use crate::project::names::{ArchSpelling, RepoSlug, ToolName, Version};
+use crate::project::values::{Arch, Packing, WebUrl};
 
 /// A binary to be added.
 struct New {
@@ -128,9 +128,7 @@ fn new(options: &cli::Add, name: ToolName, version: Option<Version>, source: Opt
     }
 }
 
-fn spellings(
-    options: &cli::Add,
-) -> Option<BTreeMap<crate::project::values::Arch, crate::project::names::ArchSpelling>> {
+fn spellings(options: &cli::Add) -> Option<BTreeMap<Arch, ArchSpelling>> {
     (!options.arch.is_empty()).then(|| options.arch.iter().cloned().collect())
 }
 

@@ -58,5 +58,5 @@ fn fetch(publishers: &Publishers, label: &str, build: &Build) -> Result<fetch::F
         label,
     };
     let fetched = publishers.fetch(&download, Stated::by("bake.lock"));
-    Ok(fetched.map_err(|problem| publishers::about(label, problem))?)
+    Ok(fetched.map_err(|problem| problem.about(label))?)
 }

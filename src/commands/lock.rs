@@ -19,7 +19,7 @@ use crate::lock::trust::Trust;
 use crate::lock::upstream::{Upstream, Wanted};
 use crate::lock::{self, Lock, versions};
 use crate::project::catalog::Catalog;
-use crate::project::manifest::{Binary, Origin};
+use crate::project::manifest::Binary;
 use crate::project::names::{ToolName, Version};
 use crate::project::{Project, edit};
 use crate::write::{self, Revision};
@@ -181,16 +181,12 @@ fn unpinned(
 }
 
 fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> {
-    let repo = match &binary.origin {
-        Origin::Catalog(tool) => &tool.repo,
-        Origin::Release { repo, .. } => repo,
-        Origin::Url { .. } => {
-            return Err(Failure::Argument(format!(
-                "`{}` comes from a URL, which does not tell of newer versions: write its version into the manifest",
-                binary.name.value
-            )));
-        }
-    };
+    let repo = binary.origin.repo().ok_or_else(|| {
+        Failure::Argument(format!(
+            "`{}` comes from a URL, which does not tell of newer versions: write its version into the manifest",
+            binary.name.value
+        ))
+    })?;
     let release = upstream.release(repo, &Wanted::Newest);
     release.map(|release| release.version).map_err(|problem| {
         let place = binary.version.as_ref().and_then(|version| version.place.clone());

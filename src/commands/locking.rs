@@ -148,7 +148,7 @@ impl Made {
         let mut problems = Problems::default();
         for why in &self.unreachable {
             let warning = Diagnostic { severity: Severity::Warning, ..why.clone() }.help(
-                "the catalog's checksums stand as they are; run `bake lock` again where there is a network",
+                "what the lock or the catalog has stands as it is; run `bake lock` again where there is a network",
             );
             if told.insert(warning.message.clone()) {
                 problems.push(warning);

@@ -1,8 +1,10 @@
 //! The world outside, as resolving asks for it: GitHub, plain URLs, registries, the cache.
 
+use std::fmt;
 use std::io::Seek;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
@@ -60,7 +62,7 @@ impl Setup {
             let Some(seconds) = seconds else {
                 return Err(Failure::Argument("BAKE_STALL_SECONDS is not a number from 1 to 600".to_owned()));
             };
-            patience.stall = std::time::Duration::from_secs(seconds);
+            patience.stall = Duration::from_secs(seconds);
         }
         Ok(Self {
             api,
@@ -226,11 +228,6 @@ pub(super) fn parsed(url: &WebUrl) -> Result<Url, Diagnostic> {
     Url::parse(url.as_str()).map_err(|error| Diagnostic::error(Code::BadValue, format!("{url}: {error}")))
 }
 
-/// Says what a problem is about.
-pub(super) fn about(title: &str, problem: Diagnostic) -> Diagnostic {
-    Diagnostic { message: format!("{title}: {}", problem.message), ..problem }
-}
-
 fn of_fetch(error: &fetch::Error, stated: Stated<'_>) -> Diagnostic {
     let stated_by = match error {
         fetch::Error::Net(error) => return of_net(error),
@@ -242,7 +239,7 @@ fn of_fetch(error: &fetch::Error, stated: Stated<'_>) -> Diagnostic {
         .help("it was thrown away; do not use it before its publisher told why")
 }
 
-fn cannot_cache(error: &dyn std::fmt::Display) -> Diagnostic {
+fn cannot_cache(error: &dyn fmt::Display) -> Diagnostic {
     Diagnostic::error(Code::CannotCache, error.to_string())
 }
 

@@ -1,6 +1,7 @@
 //! One binary: its release, its archives, what is said of them, what they are.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 
 use super::statements::{ChecksumFiles, Statement, Statements};
 use super::{Allowed, Resolved, is_of_same_source, is_unreachable};
@@ -54,18 +55,14 @@ fn ask(
     allowed: Allowed,
     upstream: &dyn Upstream,
 ) -> Result<Resolved<LockedBinary>, Problems> {
-    let repo = match &wanted.origin {
-        Origin::Catalog(tool) => Some(&tool.repo),
-        Origin::Release { repo, .. } => Some(repo),
-        Origin::Url { .. } => None,
-    };
+    let repo = wanted.origin.repo();
     let release = repo.map(|repo| upstream.release(repo, which)).transpose();
     let release = release.map_err(|problem| {
         let title = match which {
             Wanted::Version(version) => format!("`{}` {version}", wanted.name.value),
             Wanted::Newest => format!("`{}`", wanted.name.value),
         };
-        about(&title, problem)
+        problem.about(&title)
     })?;
     let version = match (&release, which) {
         (Some(release), _) => Some(match which {
@@ -167,11 +164,6 @@ fn forwards(
     )))
 }
 
-/// Says which tool a problem is about.
-fn about(title: &str, problem: Diagnostic) -> Diagnostic {
-    Diagnostic { message: format!("{title}: {}", problem.message), ..problem }
-}
-
 struct Asking<'a> {
     wanted: &'a Binary,
     version: Option<&'a Version>,
@@ -204,7 +196,7 @@ impl<'a> Asking<'a> {
         let found = self.find(arch)?;
         let title = self.title_of(arch);
         let archive = format!("{title}, {}", found.url);
-        let statements = self.statements(arch, &found).map_err(|problem| about(&title, problem))?;
+        let statements = self.statements(arch, &found).map_err(|problem| problem.about(&title))?;
         let stated = statements.agreed(&archive)?.cloned();
         if let (Some(old), Some(stated)) = (self.old(arch, &found.url), &stated)
             && old.sha256 != stated.digest
@@ -226,7 +218,7 @@ impl<'a> Asking<'a> {
         let old = self.old(arch, &found.url);
         // Where nobody states anything, the cache would only say once more what is locked.
         if let (Some(old), None) = (old, &stated) {
-            let (now, _) = self.upstream.published(&found.url).map_err(|problem| about(&title, problem))?;
+            let (now, _) = self.upstream.published(&found.url).map_err(|problem| problem.about(&title))?;
             if now != old.sha256 {
                 return Err(self.republished(&archive, old, &format!("{now} is published")));
             }
@@ -245,7 +237,7 @@ impl<'a> Asking<'a> {
             size: found.asset.as_ref().map(|asset| asset.size),
             binary: binary.as_ref(),
         };
-        let mut got = self.upstream.archive(&order).map_err(|problem| about(&title, problem))?;
+        let mut got = self.upstream.archive(&order).map_err(|problem| problem.about(&title))?;
         if let Some(other) = statements.of_another.take().filter(|other| other.digest != got.sha256) {
             statements.add("the download", Evidence::Computed, got.sha256);
             statements.all.push(other);
@@ -411,7 +403,7 @@ impl<'a> Asking<'a> {
         &mut self,
         found: &Found,
         archive: &str,
-        content: &mut dyn std::io::Read,
+        content: &mut dyn Read,
     ) -> Result<Option<Evidence>, Diagnostic> {
         let name = found.url.file_name().to_owned();
         let there: Vec<Asset> = match (self.release, &found.asset) {
@@ -442,7 +434,7 @@ impl<'a> Asking<'a> {
                 .help("the manifest's `minisign:` asks for a signature of the archive itself, NAME.minisig; do not use what has none")
         };
         let text = url.as_ref().map(|url| self.files.text(url)).transpose();
-        let text = text.map_err(|problem| about(archive, problem))?.flatten();
+        let text = text.map_err(|problem| problem.about(archive))?.flatten();
         let Some(text) = text else {
             return Err(unsigned(format!("there is no signature {}", quoted(&own))));
         };
