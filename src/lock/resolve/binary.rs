@@ -438,7 +438,7 @@ impl<'a> Asking<'a> {
         let Some(text) = text else {
             return Err(unsigned(format!("there is no signature {}", quoted(&own))));
         };
-        signature::verify(key, text, content)
+        signature::verify(key, text, &name, content)
             .map_err(|error| unsigned(format!("the signature {}: {error}", quoted(&own))))?;
         Ok(Some(Evidence::Minisign))
     }
