@@ -4,11 +4,13 @@
 mod support;
 
 use std::fs;
+use std::io::Cursor;
 use std::thread;
 
 use bake::digest::Sha256;
 use bake::lock::Evidence;
 use bake::project::values::Arch;
+use minisign::KeyPair;
 use serde_json::Value;
 use support::github::{Fault, Host, Release, Style};
 use support::world::{World, archive, release};
@@ -47,7 +49,9 @@ fn another_url_is_fetched_and_not_taken_for_the_locked_one() {
     for arch in Arch::ALL {
         let build = world.build("tool", arch);
         assert!(build.url.as_str().contains("v2.0.0"), "{}", build.url);
-        assert_eq!(build.sha256, Sha256::of(archive("tool", "2.0.0", arch)), "{arch}");
+        let published = world.github.release("owner/tool", "v2.0.0");
+        let bytes = published.bytes(&format!("tool_2.0.0_linux_{arch}.tar.gz"));
+        assert_eq!(build.sha256, Sha256::of(bytes), "{arch}");
     }
 }
 
@@ -210,7 +214,7 @@ fn of_two_tags_of_one_version_the_same_one_always_counts() {
             world.github.publish("owner/tool", of_tag(tag));
         }
         world.bake(["lock"]).done();
-        let right = Sha256::of(archive("tool", "v1.2.3", Arch::Amd64));
+        let right = Sha256::of(world.github.release("owner/tool", "v1.2.3").bytes("tool-linux-amd64.tar.gz"));
         assert_eq!(world.build("tool", Arch::Amd64).sha256, right, "{tags:?}");
         let before = world.files();
         world.bake(["lock", "--update"]).done();
@@ -259,4 +263,62 @@ fn no_answer_fills_the_terminal() {
         assert!(said.err.len() < 4096, "{} bytes", said.err.len());
         assert!(!said.err.contains('\u{1b}'), "{}", said.err);
     }
+}
+
+#[test]
+fn a_signature_of_another_file_is_no_signature_of_this_one() {
+    let keys = KeyPair::generate_unencrypted_keypair().expect("keys");
+    let world =
+        World::new(&format!("  - {{name: tool, repo: owner/tool, minisign: {}}}\n", keys.pk.to_base64()));
+    let signed = |tag: &str, named: &str| {
+        let version = tag.trim_start_matches('v');
+        Arch::ALL.into_iter().fold(Release::new(tag), |release, arch| {
+            let (old, file) = (archive("tool", "1.0.0", arch), format!("tool_{version}_linux_{arch}.tar.gz"));
+            let comment = format!("timestamp:1\tfile:tool_{named}_linux_{arch}.tar.gz\thashed");
+            let signature = minisign::sign(None, &keys.sk, Cursor::new(&old), Some(&comment), None);
+            let signature = signature.expect("a signature").to_string();
+            release.asset(&file, old).asset(&format!("{file}.minisig"), signature)
+        })
+    };
+    world.github.publish("owner/tool", signed("v1.0.0", "1.0.0"));
+    world.bake(["lock"]).done();
+    assert!(world.evidence("tool").contains(&Evidence::Minisign));
+    // The old archive as a new version, with the old archive's signature.
+    world.github.publish("owner/tool", signed("v2.0.0", "1.0.0"));
+    let said = world.bake(["lock", "--update"]).ended(1);
+    assert!(said.err.contains("bad-signature") && said.err.contains(AMD64), "{}", said.err);
+    assert_eq!(world.version("tool"), "1.0.0");
+}
+
+#[test]
+fn the_catalogs_word_is_no_signature() {
+    let keys = KeyPair::generate_unencrypted_keypair().expect("keys");
+    let world = World::new(&format!("  - {{name: gog, minisign: {}}}\n", keys.pk.to_base64()))
+        .with("GITHUB_API_URL", "http://127.0.0.1:9");
+    world.bake(["lock", "--offline"]).ended(2);
+    let said = world.bake(["lock"]).ended(1);
+    assert!(said.err.contains("upstream-unreachable"), "{}", said.err);
+    assert!(!world.folder.join("bake.lock").exists());
+}
+
+#[test]
+fn what_is_allowed_is_asked_for() {
+    let world = project(release("tool", "v1.0.0"));
+    world.bake(["lock"]).done();
+    let other = archive("tool", "other bytes", Arch::Amd64);
+    world.github.replace("owner/tool", "v1.0.0", AMD64, other.clone());
+    world.github.publish("owner/tool", release("tool", "v2.0.0"));
+    world.bake(["lock", "--allow-republished", "tool"]).done();
+    assert_eq!(world.version("tool"), "1.0.0");
+    assert_eq!(world.build("tool", Arch::Amd64).sha256, Sha256::of(other));
+}
+
+#[test]
+fn an_older_newest_release_of_what_is_pinned_is_told() {
+    let world = World::new("  - {name: tool, repo: owner/tool, version: 2.0.0}\n");
+    world.github.publish("owner/tool", release("tool", "v1.0.0"));
+    world.github.publish("owner/tool", release("tool", "v2.0.0").prerelease());
+    let said = world.bake(["lock", "--update", "tool"]).done();
+    assert!(said.err.contains("--allow-downgrade tool"), "{}", said.err);
+    assert_eq!(world.version("tool"), "2.0.0");
 }

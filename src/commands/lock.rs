@@ -175,6 +175,11 @@ fn unpinned(
         if order.is_gt() || (order.is_lt() && wishes.downgrade.contains(name.as_str())) {
             let source = manifest.source(text.as_deref());
             text = Some(edit::set_version(&source, name, &newest).map_err(Problems::from)?);
+        } else if order.is_lt() {
+            console.note(&format!(
+                "note: {name}: the manifest asks for {}, and the newest release is {newest}; `--allow-downgrade {name}` goes back to it",
+                pinned.value
+            ));
         }
     }
     Ok(text)

@@ -45,7 +45,14 @@ impl Wishes {
     }
 
     fn extent_of(&self, name: &str) -> Extent {
-        if self.update.contains(name) { Extent::Newest } else { self.extent }
+        if self.update.contains(name) {
+            Extent::Newest
+        } else if self.extent != Extent::Newest && self.republished.contains(name) {
+            // To take what is published now, somebody has to be asked.
+            Extent::Again
+        } else {
+            self.extent
+        }
     }
 
     fn allowed(&self, name: &str) -> Allowed {

@@ -14,7 +14,7 @@ pub fn keeps(project: &Project, old: &LockedImage, extent: Extent, catalog: &Cat
     match extent {
         Extent::Missing => fits,
         Extent::Complete => fits && old.evidence.contains(&Evidence::ApiDigest),
-        Extent::Newest => false,
+        Extent::Again | Extent::Newest => false,
     }
 }
 

@@ -60,6 +60,8 @@ pub enum Extent {
     Missing,
     /// And what it holds on the catalog's word alone.
     Complete,
+    /// And what it holds already, once more, in the locked version.
+    Again,
     /// And whether there is a newer version.
     Newest,
 }
@@ -75,7 +77,7 @@ pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: Extent) 
         Extent::Missing => true,
         Extent::Complete => is_complete(old),
         // It may have been published anew.
-        Extent::Newest => false,
+        Extent::Again | Extent::Newest => false,
     });
     if let Some(kept) = kept {
         return Task::Keep(kept);
