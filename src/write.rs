@@ -167,42 +167,75 @@ impl Drop for Made {
     }
 }
 
-/// Replaces the content of one file in one step, or leaves it as it was.
+/// A file that is replaced because of what it held.
+pub struct Revision<'a> {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it held when it was read; none where that does not matter.
+    pub from: Option<&'a str>,
+    /// What it is to hold.
+    pub to: &'a str,
+}
+
+/// Replaces the content of each of these files, which belong to the project in `folder`, in one
+/// step. All new ones are on the disk before the first takes its place, so that what stops one of
+/// them, such as a full disk, stops all.
 ///
 /// # Errors
-/// Where it could not be written.
-pub fn file(path: &Path, content: &[u8]) -> Result<(), Error> {
-    // Through a symbolic link, which stays one.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+/// Where one could not be written, or holds something else by now: somebody edited it, or another
+/// run was quicker. All are then as they were, unless the file system fails between two renames.
+pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
     let _guard = exclusive(folder)?;
-    // Always the same name: what a killed run left is in nobody's way for longer than until now.
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".bake-new");
-    let staged = Leftover(folder.join(name));
-    let _ = fs::remove_file(&staged.0);
-    let permissions = fs::metadata(&path).ok().map(|old| old.permissions());
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&staged.0)
-        .and_then(|mut file| {
-            file.write_all(content)?;
-            permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions))?;
-            file.sync_all()
-        })
-        .context("write", &path)?;
-    fs::rename(&staged.0, &path).context("replace", &path)?;
-    sync(folder);
+    let mut staged = Vec::new();
+    for Revision { path, from, to } in files {
+        // Through a symbolic link, which stays one.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let old = fs::metadata(&path).ok();
+        if old.as_ref().is_some_and(fs::Metadata::is_dir) {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory)).context("be replaced", &path);
+        }
+        if let Some(from) = from
+            && fs::read(&path).context("read", &path)? != from.as_bytes()
+        {
+            return Err(io::Error::other("it changed while this ran; run it again"))
+                .context("be replaced", &path);
+        }
+        let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(folder);
+        let new = Beside::new(parent, path.file_name().unwrap_or_default());
+        new.write(to.as_bytes(), old.map(|old| old.permissions())).context("write", &path)?;
+        staged.push((new, path));
+    }
+    for (new, path) in staged {
+        fs::rename(&new.0, &path).context("replace", &path)?;
+        sync(path.parent().unwrap_or(folder));
+    }
     Ok(())
 }
 
-/// A file that goes where it was not renamed.
-struct Leftover(PathBuf);
+/// A new file that waits beside the old one, and goes where it does not take its place. It always
+/// has the same name, so that a later run replaces what a killed one left.
+struct Beside(PathBuf);
 
-impl Drop for Leftover {
+impl Beside {
+    fn new(folder: &Path, name: &OsStr) -> Self {
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(".bake-new");
+        Self(folder.join(hidden))
+    }
+
+    fn write(&self, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+        let _ = fs::remove_file(&self.0);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&self.0)?;
+        file.write_all(content)?;
+        permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions))?;
+        file.sync_all()
+    }
+}
+
+impl Drop for Beside {
     fn drop(&mut self) {
+        // Nothing is there any more where it was renamed.
         let _ = fs::remove_file(&self.0);
     }
 }

@@ -14,9 +14,8 @@ use crate::diagnostics::Problems;
 use crate::lock::Lock;
 use crate::project::catalog::Catalog;
 use crate::project::edit::{self, Entry, EntrySource};
-use crate::project::names::{RepoSlug, ToolName, Version};
-use crate::project::values::{Packing, WebUrl};
-use crate::write;
+use crate::project::names::{ArchSpelling, RepoSlug, ToolName, Version};
+use crate::project::values::{Arch, Packing, WebUrl};
 
 /// A binary to be added.
 struct New {
@@ -31,7 +30,7 @@ pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Resu
         return Err(load::no_project(dir));
     }
     let ((), _) = problems.unless_errors(())?;
-    let old = usable(old)?;
+    let old = usable(dir, old, console)?;
     let mut new = wanted(options, console)?;
     let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
 
@@ -43,8 +42,7 @@ pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Resu
         made.notes.extend(notes);
     }
     made.tell(console);
-    write::file(&manifest.path, text.as_bytes())?;
-    store(dir, old.as_ref(), &made.lock)?;
+    store(dir, Some(manifest.revision(&text)), old.as_ref(), &made.lock)?;
     let names: BTreeSet<_> = new.into_iter().map(|new| new.entry.name).collect();
     console.result(&made.table(Some(&names)))?;
     Ok(Done::Clean)
@@ -130,9 +128,7 @@ fn new(options: &cli::Add, name: ToolName, version: Option<Version>, source: Opt
     }
 }
 
-fn spellings(
-    options: &cli::Add,
-) -> Option<BTreeMap<crate::project::values::Arch, crate::project::names::ArchSpelling>> {
+fn spellings(options: &cli::Add) -> Option<BTreeMap<Arch, ArchSpelling>> {
     (!options.arch.is_empty()).then(|| options.arch.iter().cloned().collect())
 }
 

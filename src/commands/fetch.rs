@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::console::Console;
 use super::load;
-use super::publishers::{self, Publishers, Setup};
+use super::publishers::{self, Publishers, Setup, Stated};
 use super::{Done, Failure};
 use crate::diagnostics::Problems;
 use crate::fetch::{self, Download};
@@ -57,6 +57,6 @@ fn fetch(publishers: &Publishers, label: &str, build: &Build) -> Result<fetch::F
         limit: publishers::LARGEST_ARCHIVE,
         label,
     };
-    let fetched = publishers.fetch(&download, "bake.lock");
-    Ok(fetched.map_err(|problem| publishers::about(label, problem))?)
+    let fetched = publishers.fetch(&download, Stated::by("bake.lock"));
+    Ok(fetched.map_err(|problem| problem.about(label))?)
 }

@@ -11,6 +11,7 @@ use crate::lock::{self, Lock, MENDED_BY};
 use crate::project::catalog::Catalog;
 use crate::project::spec::Spec;
 use crate::project::{Project, defaults, manifest, spec};
+use crate::write::Revision;
 use crate::yaml;
 
 use super::Failure;
@@ -37,13 +38,17 @@ pub(super) struct Loaded {
 
 /// The manifest's text, to be edited.
 pub(super) struct ManifestFile {
-    /// Where it is.
-    pub(super) path: PathBuf,
+    path: PathBuf,
     name: String,
     text: String,
 }
 
 impl ManifestFile {
+    /// Its replacement by `text`.
+    pub(super) fn revision<'a>(&'a self, text: &'a str) -> Revision<'a> {
+        Revision { path: self.path.clone(), from: Some(&self.text), to: text }
+    }
+
     /// Its text, or `text` in its place, under its name.
     pub(super) fn source(&self, text: Option<&str>) -> Source {
         Source::new(self.name.clone(), text.unwrap_or(&self.text))
@@ -92,6 +97,11 @@ pub(super) fn with_manifest(dir: &Path, manifest: &str) -> Result<Loaded, Failur
 /// Why a command that writes the project's files does not do so in a folder without one.
 pub(super) fn no_project(dir: &Path) -> Failure {
     Failure::Argument(format!("{}: there is no bake.yaml to lock; `bake init` writes one", dir.display()))
+}
+
+/// Whether the folder has a lock, be it readable or not.
+pub(super) fn has_lock(dir: &Path) -> bool {
+    !is_absent(&dir.join(LOCK))
 }
 
 fn load_from(dir: &Path, edited: Option<&str>) -> Result<Loaded, Failure> {

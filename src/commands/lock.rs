@@ -11,7 +11,7 @@ use super::locking::{self, IMAGE, Made, Wishes};
 use super::publishers::{Publishers, Setup};
 use super::{Done, Failure};
 use crate::cli;
-use crate::diagnostics::{Code, Problems};
+use crate::diagnostics::{Code, Diagnostic, Problems, Severity, json};
 use crate::digest::Sha256;
 use crate::lock::changes::{self, Change};
 use crate::lock::resolve::Extent;
@@ -19,10 +19,10 @@ use crate::lock::trust::Trust;
 use crate::lock::upstream::{Upstream, Wanted};
 use crate::lock::{self, Lock, versions};
 use crate::project::catalog::Catalog;
-use crate::project::manifest::{Binary, Origin};
+use crate::project::manifest::Binary;
 use crate::project::names::{ToolName, Version};
 use crate::project::{Project, edit};
-use crate::write;
+use crate::write::{self, Revision};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -33,6 +33,9 @@ struct Document<'a> {
     lock: Option<Sha256>,
     tools: Vec<Tool<'a>>,
     changes: &'a [Change],
+    /// Why it is stale, with `--check`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<json::Record<'a>>,
 }
 
 #[derive(Serialize)]
@@ -56,11 +59,11 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     let Loaded { project, lock: old, manifest, problems, .. } = loaded;
     let ((), problems) = problems.unless_errors(())?;
     console.problems(&problems);
-    let old = usable(old)?;
+    let old = usable(dir, old, console)?;
     if options.offline {
         let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
         let made = Made { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
-        return keep(dir, old.as_ref(), &made, options.json, console);
+        return keep(dir, old.as_ref(), &made, None, options.json, console);
     }
     let wishes = wishes(options, &project)?;
     let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
@@ -68,21 +71,24 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     let project = edited.as_deref().map_or(Ok(project), |text| edited_project(dir, text))?;
     let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
     made.tell(console);
-    if let Some(text) = edited {
-        write::file(&manifest.path, text.as_bytes())?;
-    }
-    keep(dir, old.as_ref(), &made, options.json, console)
+    let edit = edited.as_deref().map(|text| manifest.revision(text));
+    keep(dir, old.as_ref(), &made, edit, options.json, console)
 }
 
 /// Whether the lock fits, without asking anybody.
-fn check(loaded: Loaded, json: bool, console: &mut Console) -> Result<Done, Failure> {
+fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, Failure> {
     let ((), _) = loaded.problems.clone().unless_errors(())?;
     let digest = loaded.lock.as_ref().ok().map(|locked| locked.digest);
     let fits = loaded.fitting();
-    if json {
-        let document =
-            Document { version: 1, changed: fits.is_err(), lock: digest, tools: Vec::new(), changes: &[] };
-        console.json(&document)?;
+    if as_json {
+        console.json(&Document {
+            version: 1,
+            changed: fits.is_err(),
+            lock: digest,
+            tools: Vec::new(),
+            changes: &[],
+            problems: fits.as_ref().err().map(json::records).unwrap_or_default(),
+        })?;
     } else {
         if let Err(problems) = &fits {
             console.problems(problems);
@@ -92,16 +98,31 @@ fn check(loaded: Loaded, json: bool, console: &mut Console) -> Result<Done, Fail
     Ok(if fits.is_ok() { Done::Clean } else { Done::Finding })
 }
 
-/// The lock that is there; a lock that cannot be read is made anew.
+/// The lock of the project in `dir`; one that cannot be read is made anew, and that is told, for
+/// with it goes what new archives are held against.
 ///
 /// # Errors
 /// Where a newer release of bake wrote it, and knows more than this one.
-pub(super) fn usable(old: Result<LoadedLock, Problems>) -> Result<Option<LoadedLock>, Failure> {
+pub(super) fn usable(
+    dir: &Path,
+    old: Result<LoadedLock, Problems>,
+    console: &mut Console,
+) -> Result<Option<LoadedLock>, Failure> {
     match old {
+        Ok(old) => Ok(Some(old)),
         Err(problems) if problems.iter().any(|problem| problem.code == Code::UnsupportedVersion) => {
             Err(problems.into())
         }
-        old => Ok(old.ok()),
+        Err(problems) => {
+            if load::has_lock(dir) {
+                console.problems(&problems.each(|problem| {
+                    Diagnostic { severity: Severity::Warning, ..problem }.help(
+                        "what it held does not count: older versions and other archives under the same version go unnoticed; restore it first, where you can",
+                    )
+                }));
+            }
+            Ok(None)
+        }
     }
 }
 
@@ -154,22 +175,23 @@ fn unpinned(
         if order.is_gt() || (order.is_lt() && wishes.downgrade.contains(name.as_str())) {
             let source = manifest.source(text.as_deref());
             text = Some(edit::set_version(&source, name, &newest).map_err(Problems::from)?);
+        } else if order.is_lt() {
+            console.note(&format!(
+                "note: {name}: the manifest asks for {}, and the newest release is {newest}; `--allow-downgrade {name}` goes back to it",
+                pinned.value
+            ));
         }
     }
     Ok(text)
 }
 
 fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> {
-    let repo = match &binary.origin {
-        Origin::Catalog(tool) => &tool.repo,
-        Origin::Release { repo, .. } => repo,
-        Origin::Url { .. } => {
-            return Err(Failure::Argument(format!(
-                "`{}` comes from a URL, which does not tell of newer versions: write its version into the manifest",
-                binary.name.value
-            )));
-        }
-    };
+    let repo = binary.origin.repo().ok_or_else(|| {
+        Failure::Argument(format!(
+            "`{}` comes from a URL, which does not tell of newer versions: write its version into the manifest",
+            binary.name.value
+        ))
+    })?;
     let release = upstream.release(repo, &Wanted::Newest);
     release.map(|release| release.version).map_err(|problem| {
         let place = binary.version.as_ref().and_then(|version| version.place.clone());
@@ -184,11 +206,12 @@ pub(super) fn edited_project(dir: &Path, manifest: &str) -> Result<Project, Fail
     Ok(project)
 }
 
-/// Shows what changes, and writes it.
+/// Shows what changes, and writes it, the manifest's `edit` along with it.
 fn keep(
     dir: &Path,
     old: Option<&LoadedLock>,
     made: &Made,
+    edit: Option<Revision<'_>>,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {
@@ -196,7 +219,7 @@ fn keep(
     if !json && !changes.is_empty() {
         console.note(changes::described(&changes).trim_end());
     }
-    let written = store(dir, old, &made.lock)?;
+    let written = store(dir, edit, old, &made.lock)?;
     if json {
         let tools = made.lock.binaries.iter().map(|(name, locked)| Tool {
             name,
@@ -210,6 +233,7 @@ fn keep(
             lock: Some(Sha256::of(made.lock.to_text())),
             tools: tools.collect(),
             changes: &changes,
+            problems: Vec::new(),
         })?;
     } else {
         console.result(&made.table(None))?;
@@ -218,12 +242,21 @@ fn keep(
     Ok(Done::Clean)
 }
 
-/// Writes a lock, unless those bytes stand there already. Returns whether it did.
-pub(super) fn store(dir: &Path, old: Option<&LoadedLock>, lock: &Lock) -> Result<bool, Failure> {
+/// Writes a lock, unless those bytes stand there already, and the manifest's `edit` with it: both or
+/// none. Returns whether the lock changed.
+pub(super) fn store(
+    dir: &Path,
+    edit: Option<Revision<'_>>,
+    old: Option<&LoadedLock>,
+    lock: &Lock,
+) -> Result<bool, Failure> {
     let text = lock.to_text();
-    let changed = old.is_none_or(|old| old.digest != Sha256::of(&text));
-    if changed {
-        write::file(&dir.join(LOCK), text.as_bytes())?;
+    let from = old.map(|old| old.place.source.text());
+    let changed = from != Some(text.as_str());
+    let lock = changed.then(|| Revision { path: dir.join(LOCK), from, to: &text });
+    let files: Vec<_> = edit.into_iter().chain(lock).collect();
+    if !files.is_empty() {
+        write::revise(dir, &files)?;
     }
     Ok(changed)
 }

@@ -45,7 +45,14 @@ impl Wishes {
     }
 
     fn extent_of(&self, name: &str) -> Extent {
-        if self.update.contains(name) { Extent::Newest } else { self.extent }
+        if self.update.contains(name) {
+            Extent::Newest
+        } else if self.extent != Extent::Newest && self.republished.contains(name) {
+            // To take what is published now, somebody has to be asked.
+            Extent::Again
+        } else {
+            self.extent
+        }
     }
 
     fn allowed(&self, name: &str) -> Allowed {
@@ -148,7 +155,7 @@ impl Made {
         let mut problems = Problems::default();
         for why in &self.unreachable {
             let warning = Diagnostic { severity: Severity::Warning, ..why.clone() }.help(
-                "the catalog's checksums stand as they are; run `bake lock` again where there is a network",
+                "what the lock or the catalog has stands as it is; run `bake lock` again where there is a network",
             );
             if told.insert(warning.message.clone()) {
                 problems.push(warning);

@@ -70,11 +70,14 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// What `--json` prints where the input is wrong.
+/// What `--json` prints where a command could not do its work.
 #[derive(Serialize)]
 struct Refusal<'a> {
     version: u32,
     ok: bool,
+    /// What stands in the way, where that is not the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
     problems: Vec<json::Record<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     left_out: usize,
@@ -100,21 +103,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Done::Finding) => ExitCode::from(1),
         Err(Failure::Input(problems)) => refuse(&cli, &problems, 2, &mut console),
         Err(Failure::Upstream(problems)) => refuse(&cli, &problems, 1, &mut console),
-        Err(Failure::Argument(message)) => {
-            console.error(&message);
-            ExitCode::from(2)
-        }
-        Err(Failure::Other(message)) => {
-            console.error(&message);
-            ExitCode::from(1)
-        }
+        Err(Failure::Argument(message)) => give_up(&cli, &message, 2, &mut console),
+        Err(Failure::Other(message)) => give_up(&cli, &message, 1, &mut console),
     }
+}
+
+fn give_up(cli: &Cli, message: &str, code: u8, console: &mut Console) -> ExitCode {
+    if cli.command.wants_json() {
+        let refusal =
+            Refusal { version: 1, ok: false, error: Some(message), problems: Vec::new(), left_out: 0 };
+        let _ = console.json(&refusal);
+    }
+    console.error(message);
+    ExitCode::from(code)
 }
 
 fn refuse(cli: &Cli, problems: &Problems, code: u8, console: &mut Console) -> ExitCode {
     if cli.command.wants_json() {
         let (records, left_out) = (json::records(problems), problems.left_out());
-        let _ = console.json(&Refusal { version: 1, ok: false, problems: records, left_out });
+        let _ = console.json(&Refusal { version: 1, ok: false, error: None, problems: records, left_out });
     } else {
         console.problems(problems);
     }

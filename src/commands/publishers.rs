@@ -1,8 +1,10 @@
 //! The world outside, as resolving asks for it: GitHub, plain URLs, registries, the cache.
 
+use std::fmt;
 use std::io::Seek;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
@@ -15,7 +17,7 @@ use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
 use crate::fetch::{self, Cache, Download, Fetched};
 use crate::github::{self, Api};
-use crate::lock::upstream::{Archive, Image, Order, Release, Upstream, Wanted};
+use crate::lock::upstream::{Archive, Document, Image, Order, Release, Upstream, Wanted};
 use crate::net::{self, Client, Error as NetError, Patience, Request, Token};
 use crate::oci::{self, Credentials};
 use crate::project::names::RepoSlug;
@@ -49,17 +51,18 @@ impl Setup {
         let youngest =
             (min_age > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(min_age)));
         let api = variable("GITHUB_API_URL").unwrap_or_else(|| github::API.to_owned());
-        let api = Url::parse(&api)
-            .map_err(|error| format!("not a URL: {error}"))
-            .and_then(|url| net::objection(&url).map_or(Ok(url), |why| Err(why.to_owned())));
-        let api = api.map_err(|why| Failure::Argument(format!("GITHUB_API_URL: {why}")))?;
+        let api = Url::parse(&api).ok().filter(|url| !url.cannot_be_a_base());
+        let api = api.ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
+        if let Some(why) = net::objection(&api) {
+            return Err(Failure::Argument(format!("GITHUB_API_URL cannot be used: {why}")));
+        }
         let mut patience = Patience::default();
         if let Some(seconds) = variable("BAKE_STALL_SECONDS") {
             let seconds = seconds.parse().ok().filter(|seconds| (1..=600).contains(seconds));
             let Some(seconds) = seconds else {
                 return Err(Failure::Argument("BAKE_STALL_SECONDS is not a number from 1 to 600".to_owned()));
             };
-            patience.stall = std::time::Duration::from_secs(seconds);
+            patience.stall = Duration::from_secs(seconds);
         }
         Ok(Self {
             api,
@@ -71,6 +74,22 @@ impl Setup {
                 .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".docker"))),
             youngest,
         })
+    }
+}
+
+/// Who says what a download should be, in words.
+#[derive(Clone, Copy)]
+pub(super) struct Stated<'a> {
+    /// Who says its SHA-256.
+    sha256: &'a str,
+    /// Who says its size.
+    size: &'a str,
+}
+
+impl<'a> Stated<'a> {
+    /// One that says both.
+    pub(super) const fn by(who: &'a str) -> Self {
+        Self { sha256: who, size: who }
     }
 }
 
@@ -94,10 +113,10 @@ impl Publishers {
         }
     }
 
-    /// An archive, from the cache or over the network. `stated_by` says where its checksum is from.
-    pub(super) fn fetch(&self, download: &Download<'_>, stated_by: &str) -> Result<Fetched, Diagnostic> {
+    /// An archive, from the cache or over the network. `stated` says what is held against it.
+    pub(super) fn fetch(&self, download: &Download<'_>, stated: Stated<'_>) -> Result<Fetched, Diagnostic> {
         let fetched = fetch::fetch(self.client()?, self.cache()?, download, &self.progress);
-        fetched.map_err(|error| of_fetch(&error, stated_by))
+        fetched.map_err(|error| of_fetch(&error, stated))
     }
 
     /// Who the user is to the registry of `reference`, as Docker's configuration has it.
@@ -132,25 +151,16 @@ impl Upstream for Publishers {
     fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Diagnostic> {
         let Setup { api, token, youngest, .. } = &self.setup;
         let api = Api::new(self.client()?, api, token.as_ref(), *youngest);
-        api.release(repo, wanted).map_err(|error| of_api(&error, token.is_some()))
+        api.release(repo, wanted).map_err(|error| of_api(&error))
     }
 
-    fn document(&self, url: &WebUrl) -> Result<String, Diagnostic> {
-        let text = self.client()?.text(&Request::new(parsed(url)?), LARGEST_DOCUMENT);
-        text.map_err(|error| of_net(&error))
-    }
-
-    fn beside(&self, url: &WebUrl) -> Result<Option<String>, Diagnostic> {
+    fn document(&self, url: &WebUrl) -> Result<Document, Diagnostic> {
         match self.client()?.text(&Request::new(parsed(url)?), LARGEST_DOCUMENT) {
-            Ok(text) => Ok(Some(text)),
-            // Nothing is there; some stores of files say 403 to that. Or it is no text, or far too
-            // long: nothing that states a checksum.
-            Err(
-                NetError::NotFound { .. }
-                | NetError::Status { status: 401 | 403, .. }
-                | NetError::Malformed { .. }
-                | NetError::TooLarge { .. },
-            ) => Ok(None),
+            Ok(text) => Ok(Document::Text(text)),
+            Err(NetError::Malformed { .. } | NetError::TooLarge { .. }) => Ok(Document::NoText),
+            Err(error @ (NetError::NotFound { .. } | NetError::Status { status: 401 | 403, .. })) => {
+                Ok(Document::Absent(of_net(&error)))
+            }
             Err(error) => Err(of_net(&error)),
         }
     }
@@ -165,7 +175,8 @@ impl Upstream for Publishers {
             limit: LARGEST_ARCHIVE,
             label: &format!("{}{version} {}", order.tool, order.arch),
         };
-        let mut fetched = self.fetch(&download, order.stated_by)?;
+        let stated = Stated { sha256: order.stated_by, size: "the release API" };
+        let mut fetched = self.fetch(&download, stated)?;
         let wanted = archive::Wanted { path: order.binary, name: order.tool.as_str(), arch: order.arch };
         let packing = Packing::of(order.url.file_name());
         let found = archive::find(&mut fetched.file, packing, &wanted, &archive::Limits::default());
@@ -199,7 +210,9 @@ impl Upstream for Publishers {
             label: url.file_name(),
         };
         let fetched = fetch::fetch(self.client()?, &cache, &download, &self.progress);
-        fetched.map(|fetched| (fetched.sha256, fetched.size)).map_err(|error| of_fetch(&error, "nobody"))
+        fetched
+            .map(|fetched| (fetched.sha256, fetched.size))
+            .map_err(|error| of_fetch(&error, Stated::by("nobody")))
     }
 
     fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic> {
@@ -215,24 +228,18 @@ pub(super) fn parsed(url: &WebUrl) -> Result<Url, Diagnostic> {
     Url::parse(url.as_str()).map_err(|error| Diagnostic::error(Code::BadValue, format!("{url}: {error}")))
 }
 
-/// Says what a problem is about.
-pub(super) fn about(title: &str, problem: Diagnostic) -> Diagnostic {
-    Diagnostic { message: format!("{title}: {}", problem.message), ..problem }
+fn of_fetch(error: &fetch::Error, stated: Stated<'_>) -> Diagnostic {
+    let stated_by = match error {
+        fetch::Error::Net(error) => return of_net(error),
+        fetch::Error::Cache { .. } => return cannot_cache(error),
+        fetch::Error::Mismatch { .. } => stated.sha256,
+        fetch::Error::WrongSize { .. } => stated.size,
+    };
+    Diagnostic::error(Code::ChecksumMismatch, format!("{error}, as {stated_by} says"))
+        .help("it was thrown away; do not use it before its publisher told why")
 }
 
-/// `stated_by` says where an expected checksum comes from.
-fn of_fetch(error: &fetch::Error, stated_by: &str) -> Diagnostic {
-    match error {
-        fetch::Error::Net(error) => of_net(error),
-        fetch::Error::Mismatch { .. } | fetch::Error::WrongSize { .. } => {
-            Diagnostic::error(Code::ChecksumMismatch, format!("{error}, as {stated_by} says"))
-                .help("it was thrown away; do not use it before its publisher told why")
-        }
-        fetch::Error::Cache { .. } => cannot_cache(error),
-    }
-}
-
-fn cannot_cache(error: &dyn std::fmt::Display) -> Diagnostic {
+fn cannot_cache(error: &dyn fmt::Display) -> Diagnostic {
     Diagnostic::error(Code::CannotCache, error.to_string())
 }
 
@@ -252,16 +259,21 @@ fn of_net(error: &NetError) -> Diagnostic {
     Diagnostic::error(code, error.to_string()).help(help)
 }
 
-fn of_api(error: &github::Error, had_token: bool) -> Diagnostic {
+fn of_api(error: &github::Error) -> Diagnostic {
     match error {
-        github::Error::Net(NetError::Status { status: 401 | 403, .. }) if had_token => {
-            Diagnostic::error(Code::UpstreamFailed, error.to_string())
-                .help("GITHUB_TOKEN is not accepted: renew it, or unset it")
+        github::Error::Net(error @ NetError::Status { status: 401, .. }) => {
+            of_net(error).help("let GITHUB_TOKEN hold a token that is accepted there, or unset it")
         }
         github::Error::Net(error) => of_net(error),
-        github::Error::NoSuchVersion { .. } | github::Error::None { .. } => {
-            Diagnostic::error(Code::UpstreamGone, error.to_string())
-                .help("it may have been withdrawn; choose another version with `version:`")
+        github::Error::NoSuchVersion { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
+            .help("it may have been withdrawn; choose another version with `version:`"),
+        github::Error::None { young, .. } => {
+            let help = if *young {
+                "wait, lower `--min-age`, or name a version with `version:`"
+            } else {
+                "to take a pre-release, name it with `version:`"
+            };
+            Diagnostic::error(Code::UpstreamGone, error.to_string()).help(help)
         }
         github::Error::NoRepository { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("correct its name; only what everybody can read can be baked in"),

@@ -18,7 +18,7 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
     if builtin {
         return Err(load::no_project(dir));
     }
-    let old = usable(old)?;
+    let old = usable(dir, old, console)?;
     let asked_before = wanted::digest(&project);
     let mut text = None;
     for name in names {
@@ -27,19 +27,23 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
     }
     let text = text.unwrap_or_default();
     let project = edited_project(dir, &text)?;
-    write::file(&manifest.path, text.as_bytes())?;
+    let edit = manifest.revision(&text);
+    if let Some(old) = &old {
+        let mut lock = old.lock.clone();
+        lock.binaries.retain(|name, _| !names.contains(name));
+        // A lock that was stale before stays so.
+        if lock.inputs == asked_before {
+            lock.inputs = wanted::digest(&project);
+        } else {
+            console.note("note: bake.lock was stale before, and still is: run `bake lock`");
+        }
+        store(dir, Some(edit), Some(old), &lock)?;
+    } else {
+        console.note("note: there is no bake.lock that could be read: run `bake lock`");
+        write::revise(dir, &[edit])?;
+    }
     for name in names {
         console.result(&format!("{name} removed\n"))?;
     }
-    let Some(old) = old else { return Ok(Done::Clean) };
-    let mut lock = old.lock.clone();
-    lock.binaries.retain(|name, _| !names.contains(name));
-    // A lock that was stale before stays so.
-    if lock.inputs == asked_before {
-        lock.inputs = wanted::digest(&project);
-    } else {
-        console.note("note: bake.lock was stale before, and still is: run `bake lock`");
-    }
-    store(dir, Some(&old), &lock)?;
     Ok(Done::Clean)
 }

@@ -81,6 +81,12 @@ impl Diagnostic {
         self
     }
 
+    /// Says first what it is about.
+    #[must_use]
+    pub fn about(self, title: &str) -> Self {
+        Self { message: format!("{title}: {}", self.message), ..self }
+    }
+
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

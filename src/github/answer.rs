@@ -44,7 +44,7 @@ impl Release {
         upstream::Release {
             repo: repository(&self.html_url).unwrap_or_else(|| asked.clone()),
             version,
-            page: self.html_url.into(),
+            page: page(self.html_url, asked),
             passed_over,
             assets: self.assets.into_iter().filter_map(Asset::complete).collect(),
         }
@@ -59,6 +59,12 @@ impl Asset {
         let digest = self.digest.and_then(|digest| digest.strip_prefix("sha256:")?.parse().ok());
         Some(upstream::Asset { name: self.name, url, size: self.size, digest })
     }
+}
+
+/// The URL of a release's page, or of its repository where no person could read that one.
+fn page(url: Url, asked: &RepoSlug) -> String {
+    const LONGEST: usize = 1024;
+    if url.as_str().len() > LONGEST { asked.url() } else { url.into() }
 }
 
 /// The repository of a release's page.

@@ -108,6 +108,12 @@ impl<'a> Api<'a> {
             let (page, following) = self.page(repo, &url)?;
             let stable = page.into_iter().filter(|release| !release.draft && !release.prerelease);
             let mut best: Option<(Version, answer::Release)> = None;
+            let before = |best: &Option<(Version, answer::Release)>, version: &Version, tag: &str| {
+                best.as_ref().is_none_or(|(known, release)| {
+                    let newer = versions::compare(version, known);
+                    newer.then(rank(&release.tag_name, known).cmp(&rank(tag, version))).is_gt()
+                })
+            };
             for release in stable {
                 let Some(version) =
                     versions::of_tag(&release.tag_name).filter(|v| !versions::is_prerelease(v))
@@ -118,7 +124,7 @@ impl<'a> Api<'a> {
                     if young.as_ref().is_none_or(|known| versions::compare(&version, known).is_gt()) {
                         young = Some(version);
                     }
-                } else if best.as_ref().is_none_or(|(known, _)| versions::compare(&version, known).is_gt()) {
+                } else if before(&best, &version, &release.tag_name) {
                     best = Some((version, release));
                 }
             }
@@ -136,7 +142,7 @@ impl<'a> Api<'a> {
     }
 
     fn of_version(&self, repo: &RepoSlug, version: &Version) -> Result<Release, Error> {
-        for tag in [format!("v{version}"), version.to_string()] {
+        for tag in tags(version) {
             let url = self.url(repo, &["releases", "tags", &tag]);
             match self.answer::<answer::Release>(&url) {
                 Ok((release, _)) => return Ok(release.complete(repo, version.clone(), None)),
@@ -180,7 +186,7 @@ impl<'a> Api<'a> {
             .token(self.token);
         let (head, text) = self.client.document(&request, LONGEST_ANSWER)?;
         let malformed = |why: String| Error::Malformed { url: Address::new(url, None), why };
-        let answer = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        let answer = serde_json::from_str(&text).map_err(|error| malformed(shortened(&error.to_string())))?;
         let next = head.header("link").and_then(answer::next).map(|next| url.join(next)).transpose();
         let next = next.map_err(|error| malformed(format!("its next page is no URL: {error}")))?;
         // The token goes along, and must not go anywhere else.
@@ -207,4 +213,23 @@ impl<'a> Api<'a> {
         }
         url
     }
+}
+
+/// The reason without most of a value that it repeats, which may have megabytes.
+fn shortened(why: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut chars = why.chars();
+    let start: String = chars.by_ref().take(LONGEST).collect();
+    if chars.next().is_some() { format!("{start}…") } else { start }
+}
+
+/// The tags that a version is looked for under, the likeliest first.
+fn tags(version: &Version) -> [String; 2] {
+    [format!("v{version}"), version.to_string()]
+}
+
+/// Which of several tags of one version counts, the least first: that which is found again where
+/// that version is asked for.
+fn rank(tag: &str, version: &Version) -> usize {
+    tags(version).iter().position(|known| known == tag).unwrap_or(usize::MAX)
 }

@@ -180,9 +180,7 @@ pub fn choose<'a>(assets: &'a [Asset], arch: Arch, spelled: Option<&str>) -> Res
 pub fn signatures<'a>(assets: &'a [Asset], asset: &str) -> Vec<&'a Asset> {
     let about = |name: &str| {
         let of = SIGNATURES.iter().find_map(|ending| name.strip_suffix(ending));
-        of.is_some_and(|of| {
-            of == asset || checksums::is_list(of) || checksums::own_names(asset).iter().any(|own| own == of)
-        })
+        of.is_some_and(|of| of == asset || checksums::is_list(of) || checksums::owner_of(of) == Some(asset))
     };
     assets.iter().filter(|candidate| about(&candidate.name)).collect()
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Build, Lock, LockedBinary};
+use super::{Build, Lock, LockedBinary, LockedImage};
 use crate::digest::Sha256;
 use crate::project::names::{ToolName, Version};
 use crate::project::values::Arch;
@@ -50,7 +50,7 @@ pub fn changes(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
     let mut found = Vec::new();
     let image = old.map(|old| &old.image);
     if image != Some(&new.image) {
-        let named = |image: &super::LockedImage| format!("{} {}", image.reference, image.digest.oci());
+        let named = |image: &LockedImage| format!("{} {}", image.reference, image.digest.oci());
         let (from, to) = (image.map(named), Some(named(&new.image)));
         found.push(Change { name: "image".to_owned(), from, to, archives: Vec::new() });
     }

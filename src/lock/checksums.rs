@@ -2,6 +2,9 @@
 
 use crate::digest::Sha256;
 
+/// Endings of a file with the checksum of one other file, after that one's name.
+const OWN: [&str; 3] = [".sha256", ".sha256sum", ".sha256.txt"];
+
 /// Whether a file of this name holds SHA-256 checksums of several files: `checksums.txt`,
 /// `tool_1.2.3_checksums.txt`, `SHA256SUMS`.
 pub fn is_list(name: &str) -> bool {
@@ -14,12 +17,12 @@ pub fn is_list(name: &str) -> bool {
     if other.iter().any(|word| name.contains(word)) {
         return false;
     }
-    ["checksum", "sha256sum", "shasum", "sha256.txt", "sha256.sum"].iter().any(|word| name.contains(word))
+    ["checksum", "sha256sum", "shasum", "sha256.sum", "sha256.txt"].iter().any(|word| name.contains(word))
 }
 
-/// The names that a file with the checksum of `asset` alone may have.
-pub fn own_names(asset: &str) -> [String; 3] {
-    [".sha256", ".sha256sum", ".sha256.txt"].map(|ending| format!("{asset}{ending}"))
+/// The asset whose checksum alone a file of this name would have.
+pub fn owner_of(name: &str) -> Option<&str> {
+    OWN.iter().find_map(|ending| name.strip_suffix(ending))
 }
 
 /// What a checksum file says of one file.
@@ -75,12 +78,13 @@ fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
         .filter_map(|line| gnu(line.trim()).or_else(|| bsd(line.trim())))
 }
 
-/// `HEX  NAME`, `HEX *NAME`, `HEX` (coreutils, "md5sum invocation").
+/// `HEX  NAME`, `HEX *NAME`, `HEX` (coreutils, "md5sum invocation"); `HEX  -`, where it was read from
+/// standard input and has no name.
 fn gnu(line: &str) -> Option<Line<'_>> {
     let (hex, rest) = line.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((line, ""));
     let name = rest.trim_start();
     let name = name.strip_prefix('*').unwrap_or(name);
-    Some(Line { digest: digest(hex)?, name: (!name.is_empty()).then_some(name) })
+    Some(Line { digest: digest(hex)?, name: (!matches!(name, "" | "-")).then_some(name) })
 }
 
 /// `SHA256 (NAME) = HEX`.
@@ -134,6 +138,7 @@ mod tests {
         let right = hex("right");
         assert_eq!(of_own(&format!("{right}\n"), "a"), Said::States(Sha256::of("right")));
         assert_eq!(of_own(&format!("{right}  dist/a\n"), "a"), Said::States(Sha256::of("right")));
+        assert_eq!(of_own(&format!("{right}  -\n"), "a"), Said::States(Sha256::of("right")));
         let another = Said::OfAnother(Sha256::of("right"), "b".to_owned());
         assert_eq!(of_own(&format!("{right}  b\n"), "a"), another);
         assert_eq!(of_own("", "a"), Said::Nothing);

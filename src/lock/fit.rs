@@ -1,7 +1,9 @@
 //! Whether a lock fits a project; if not, what differs.
 
+use std::collections::BTreeSet;
+
 use super::expected::differences;
-use super::{Evidence, Lock, LockedImage, MENDED_BY, wanted};
+use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, wanted};
 use crate::diagnostics::{Code, Diagnostic, Place, Problems, Severity};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
@@ -57,8 +59,7 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
         }
         missing_build(project.spec.host.arch.value, name.as_str(), locked, at, problems);
     }
-    let wanted_names: std::collections::BTreeSet<_> =
-        binaries.iter().map(|binary| &binary.name.value).collect();
+    let wanted_names: BTreeSet<_> = binaries.iter().map(|binary| &binary.name.value).collect();
     for name in lock.binaries.keys().filter(|name| !wanted_names.contains(name)) {
         problems.push(stale(format!("`{name}` is in the lock and not in the manifest")).at(place.clone()));
     }
@@ -73,13 +74,7 @@ pub(super) fn is_as_seeded(image: &LockedImage, catalog: &Catalog) -> bool {
     image.evidence != [Evidence::Seed] || catalog.base_image(&image.reference) == Some(image.digest)
 }
 
-fn missing_build(
-    arch: Arch,
-    name: &str,
-    locked: &super::LockedBinary,
-    at: Option<Place>,
-    problems: &mut Problems,
-) {
+fn missing_build(arch: Arch, name: &str, locked: &LockedBinary, at: Option<Place>, problems: &mut Problems) {
     if locked.builds.contains_key(&arch) {
         return;
     }

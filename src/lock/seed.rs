@@ -71,10 +71,12 @@ pub(super) fn image(project: &Project, old: Option<&LockedImage>, catalog: &Cata
     Some(LockedImage { reference: reference.clone(), digest, platforms, evidence: vec![evidence] })
 }
 
-/// What the catalog states of `wanted`, where it is the version that it knows.
+/// What the catalog states of `wanted`, where it is the version that it knows and nobody asks for a
+/// signature, which only a download can be held against.
 pub(super) fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
     let Origin::Catalog(tool) = wanted.origin else { return None };
-    if wanted.version.as_ref().is_some_and(|version| version.value != tool.version) {
+    let other = wanted.version.as_ref().is_some_and(|version| version.value != tool.version);
+    if other || wanted.minisign.is_some() {
         return None;
     }
     let mut locked = LockedBinary {
@@ -100,6 +102,9 @@ pub(super) fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
 
 fn unknown(wanted: &Binary) -> String {
     match &wanted.origin {
+        _ if wanted.minisign.is_some() => {
+            "a signature is asked for: without `--offline`, `bake lock` fetches it and checks it".to_owned()
+        }
         Origin::Catalog(tool) => format!(
             "the catalog of this release knows version {}; without `--offline`, `bake lock` asks its publisher",
             tool.version

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 
 use minisign_verify::{Error as Verdict, PublicKey, Signature};
 
+use crate::diagnostics::quoted;
 use crate::project::names::MinisignKey;
 
 /// Why a signature does not hold.
@@ -27,16 +28,20 @@ pub enum Error {
     /// The content is not what was signed.
     #[error("it does not fit: the file is not what was signed")]
     Broken,
+    /// It was made for a file of another name, as an older one would be under a newer version's.
+    #[error("it was made for another file, {}", quoted(.0))]
+    AnotherFile(String),
     /// The content could not be read.
     #[error("what it covers could not be read: {0}")]
     Unreadable(#[from] io::Error),
 }
 
-/// Holds `content`, read to its end, against a signature by `key`.
+/// Holds `content`, read to its end, against a signature by `key`. Where the signer's program wrote
+/// the file's name into the comment that is signed too, as minisign does by itself, it must be `name`.
 ///
 /// # Errors
 /// Where it does not hold, or could not be read.
-pub fn verify(key: &MinisignKey, signature: &str, content: &mut dyn Read) -> Result<(), Error> {
+pub fn verify(key: &MinisignKey, signature: &str, name: &str, content: &mut dyn Read) -> Result<(), Error> {
     let key = PublicKey::from_base64(key.as_str()).map_err(|_| Error::Key)?;
     let signature = Signature::decode(signature).map_err(|_| Error::Form)?;
     let mut verifier = key.verify_stream(&signature).map_err(|verdict| match verdict {
@@ -51,5 +56,10 @@ pub fn verify(key: &MinisignKey, signature: &str, content: &mut dyn Read) -> Res
             length => verifier.update(&buffer[..length]),
         }
     }
-    verifier.finalize().map_err(|_| Error::Broken)
+    verifier.finalize().map_err(|_| Error::Broken)?;
+    let mut fields = signature.trusted_comment().split('\t');
+    match fields.find_map(|field| field.strip_prefix("file:")).filter(|signed| *signed != name) {
+        Some(other) => Err(Error::AnotherFile(other.to_owned())),
+        None => Ok(()),
+    }
 }

@@ -17,11 +17,8 @@ pub trait Upstream: Sync {
     /// The release of `repo` that is wanted.
     fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Diagnostic>;
 
-    /// A small document that its publisher says is there.
-    fn document(&self, url: &WebUrl) -> Result<String, Diagnostic>;
-
-    /// A small document that may be there, and of which nobody said so.
-    fn beside(&self, url: &WebUrl) -> Result<Option<String>, Diagnostic>;
+    /// A small document.
+    fn document(&self, url: &WebUrl) -> Result<Document, Diagnostic>;
 
     /// An archive, in the cache, and the executable in it.
     fn archive(&self, order: &Order<'_>) -> Result<Archive, Diagnostic>;
@@ -31,6 +28,17 @@ pub trait Upstream: Sync {
 
     /// What the registry says of an image.
     fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic>;
+}
+
+/// What is at the URL of a checksum file or a signature.
+#[derive(Clone, Debug)]
+pub enum Document {
+    /// This text.
+    Text(String),
+    /// Something that is no text, or far longer than any such file.
+    NoText,
+    /// Nothing that may be read, and why: many stores say "forbidden" of what they do not have.
+    Absent(Diagnostic),
 }
 
 /// Which release is wanted.
@@ -85,7 +93,7 @@ pub struct Order<'a> {
     pub sha256: Option<Sha256>,
     /// Who says that, in words.
     pub stated_by: &'a str,
-    /// How large its publisher says that it is, in bytes.
+    /// How large the release API says that it is, in bytes.
     pub size: Option<u64>,
     /// The executable's path in it; none where it must be found.
     pub binary: Option<&'a InnerPath>,

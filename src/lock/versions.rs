@@ -6,8 +6,14 @@ use semver::{BuildMetadata, Prerelease};
 
 use crate::project::names::Version;
 
+/// The longest tag that is taken for one, in bytes: git makes a file of each.
+const LONGEST_TAG: usize = 255;
+
 /// The version that a release's tag names: `1.2.3` of `v1.2.3`, `1.2.3`, `tool-v1.2.3`, `cli/1.2.3`.
 pub fn of_tag(tag: &str) -> Option<Version> {
+    if tag.len() > LONGEST_TAG {
+        return None;
+    }
     let starts = std::iter::once(0).chain(tag.match_indices(['-', '_', '/', '@']).map(|(at, _)| at + 1));
     let digits = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
     let found = starts.map(|at| &tag[at..]).find_map(|rest| {
@@ -92,6 +98,7 @@ mod tests {
         }
         assert_eq!(of_tag("nightly"), None);
         assert_eq!(of_tag(""), None);
+        assert_eq!(of_tag(&format!("v1.{}", "1".repeat(255))), None);
     }
 
     #[test]

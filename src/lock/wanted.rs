@@ -40,11 +40,11 @@ fn binary(binary: &Binary) -> String {
             let _ = write!(line, " url={url}{}", spellings(arch.as_ref()));
         }
     }
-    if let Some(path) = &binary.binary {
-        let _ = write!(line, " binary={}", path.value);
-    }
     if let Some(key) = &binary.minisign {
         let _ = write!(line, " minisign={key}");
+    }
+    if let Some(path) = &binary.binary {
+        let _ = write!(line, " binary={}", path.value);
     }
     line.push('\n');
     line
@@ -52,4 +52,27 @@ fn binary(binary: &Binary) -> String {
 
 fn spellings(arch: Option<&BTreeMap<Arch, ArchSpelling>>) -> String {
     arch.into_iter().flatten().map(|(arch, spelling)| format!(" {arch}={}", spelling.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::binary;
+    use crate::diagnostics::{Problems, Source};
+    use crate::project::catalog::Catalog;
+    use crate::project::manifest;
+
+    fn line(entry: &str) -> String {
+        let text = format!("version: 1\nbinaries:\n  - {{name: tool, repo: owner/tool, {entry}}}\n");
+        let mut problems = Problems::default();
+        let manifest = manifest::read(Source::new("binaries.yaml", text), Catalog::builtin(), &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        binary(&manifest.expect("a manifest").binaries[0])
+    }
+
+    #[test]
+    fn no_path_can_say_what_another_key_says() {
+        let key = format!("RW{}", "Q".repeat(54));
+        let both = line(&format!("binary: tool, minisign: {key}"));
+        assert_ne!(line(&format!("binary: 'tool minisign={key}'")), both);
+    }
 }

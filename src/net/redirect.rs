@@ -94,7 +94,7 @@ impl Hops {
     }
 }
 
-/// Why `url` may not be asked, if so.
+/// Why `url` may not be asked, if so: nothing goes out unencrypted but to this very machine.
 pub fn objection(url: &Url) -> Option<&'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Some("it has a user name or a password in it");

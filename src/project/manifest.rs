@@ -139,6 +139,17 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// The repository whose releases it is taken from; none for a URL.
+    pub const fn repo(&self) -> Option<&RepoSlug> {
+        match self {
+            Self::Catalog(tool) => Some(&tool.repo),
+            Self::Release { repo, .. } => Some(repo),
+            Self::Url { .. } => None,
+        }
+    }
+}
+
 /// Reads a manifest; everything that stands against it goes to `problems`.
 ///
 /// Returns nothing where the text could not be read at all.

@@ -1,10 +1,10 @@
 //! One binary: its release, its archives, what is said of them, what they are.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::Read;
 
-use super::statements::{ChecksumFiles, Document, Statement, Statements};
-use super::{Allowed, Resolved, is_known, is_unreachable};
+use super::statements::{ChecksumFiles, Statement, Statements};
+use super::{Allowed, Resolved, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::lock::assets::{self, Undecided};
 use crate::lock::expected::{differences, filled, path, spelled};
@@ -55,18 +55,14 @@ fn ask(
     allowed: Allowed,
     upstream: &dyn Upstream,
 ) -> Result<Resolved<LockedBinary>, Problems> {
-    let repo = match &wanted.origin {
-        Origin::Catalog(tool) => Some(&tool.repo),
-        Origin::Release { repo, .. } => Some(repo),
-        Origin::Url { .. } => None,
-    };
+    let repo = wanted.origin.repo();
     let release = repo.map(|repo| upstream.release(repo, which)).transpose();
     let release = release.map_err(|problem| {
         let title = match which {
             Wanted::Version(version) => format!("`{}` {version}", wanted.name.value),
             Wanted::Newest => format!("`{}`", wanted.name.value),
         };
-        about(&title, problem)
+        problem.about(&title)
     })?;
     let version = match (&release, which) {
         (Some(release), _) => Some(match which {
@@ -98,20 +94,18 @@ fn ask(
     if let Some(younger) = release.as_ref().and_then(|release| release.passed_over.as_ref()) {
         asking.notes.push(format!("{younger} is there, and younger than the minimum age"));
     }
-    let mut problems = Problems::default();
-    let mut builds = BTreeMap::new();
-    // Every architecture's archive is known, and what is said of it, before one is fetched.
-    let mut planned = Vec::new();
+    let (mut problems, mut announced) = (Problems::default(), Vec::new());
     for arch in arches(wanted) {
-        match asking.plan(arch) {
-            Ok(plan) => planned.push(plan),
+        match asking.announced(arch) {
+            Ok(build) => announced.push((arch, build)),
             Err(problem) => problems.push(problem),
         }
     }
-    let planned = if problems.is_empty() { planned } else { Vec::new() };
-    for plan in planned {
-        let arch = plan.arch;
-        match asking.build(plan) {
+    // Where one of them cannot be had, none is fetched.
+    let (announced, mut problems) = problems.unless_errors(announced)?;
+    let mut builds = BTreeMap::new();
+    for (arch, build) in announced {
+        match asking.fetched(arch, build) {
             Ok(build) => {
                 builds.insert(arch, build);
             }
@@ -153,6 +147,7 @@ fn forwards(
     old: Option<&LockedBinary>,
     version: Option<&Version>,
 ) -> Result<(), Diagnostic> {
+    let old = old.filter(|old| is_of_same_source(wanted, old));
     let (Some(locked), Some(version)) = (old.and_then(|old| old.version.as_ref()), version) else {
         return Ok(());
     };
@@ -167,11 +162,6 @@ fn forwards(
     .help(format!(
         "a release may have been withdrawn; ask its publisher why. `--allow-downgrade {name}` goes back to {version}"
     )))
-}
-
-/// Says which tool a problem is about.
-fn about(title: &str, problem: Diagnostic) -> Diagnostic {
-    Diagnostic { message: format!("{title}: {}", problem.message), ..problem }
 }
 
 struct Asking<'a> {
@@ -192,32 +182,23 @@ struct Found {
     asset: Option<Asset>,
 }
 
-/// An archive that is to be fetched.
-struct Plan {
-    arch: Arch,
+/// A build before its archive is fetched.
+struct Announced {
     found: Found,
     statements: Statements,
-    /// What all statements agree on, and who makes it.
+    /// What they all say, where there are any.
     stated: Option<Statement>,
-    /// The tool, its version and the architecture, for messages.
-    title: String,
-}
-
-impl Plan {
-    /// The title and the URL.
-    fn archive(&self) -> String {
-        format!("{}, {}", self.title, self.found.url)
-    }
 }
 
 impl<'a> Asking<'a> {
-    fn plan(&mut self, arch: Arch) -> Result<Plan, Diagnostic> {
+    /// Finds a build, and hears everybody on it.
+    fn announced(&mut self, arch: Arch) -> Result<Announced, Diagnostic> {
         let found = self.find(arch)?;
-        let title = format!("{} ({arch})", self.title());
+        let title = self.title_of(arch);
         let archive = format!("{title}, {}", found.url);
-        let statements = self.statements(arch, &found).map_err(|problem| about(&title, problem))?;
+        let statements = self.statements(arch, &found).map_err(|problem| problem.about(&title))?;
         let stated = statements.agreed(&archive)?.cloned();
-        if let (Some(old), Some(stated)) = (self.held(arch), &stated)
+        if let (Some(old), Some(stated)) = (self.old(arch, &found.url), &stated)
             && old.sha256 != stated.digest
         {
             return Err(self.republished(
@@ -226,29 +207,21 @@ impl<'a> Asking<'a> {
                 &format!("{} now states {}", stated.by, stated.digest),
             ));
         }
-        Ok(Plan { arch, found, statements, stated, title })
+        Ok(Announced { found, statements, stated })
     }
 
-    /// What the lock holds of this version, where it still counts.
-    fn held(&self, arch: Arch) -> Option<&'a Build> {
-        self.old.and_then(|old| old.builds.get(&arch)).filter(|_| !self.allowed.republished)
-    }
-
-    fn build(&mut self, plan: Plan) -> Result<Build, Diagnostic> {
-        let archive = plan.archive();
-        let Plan { arch, found, mut statements, stated, title } = plan;
-        let old = self.held(arch);
-        if let (Some(old), Some(stated)) = (old, &stated)
-            && is_known(old)
-            && (&old.url, old.sha256) == (&found.url, stated.digest)
-            && self.wanted.minisign.is_none()
-            && statements.of_another.is_none()
-        {
-            // It is what it was: there is nothing to fetch.
-            self.signed(&found, &archive, &mut io::empty())?;
-            self.notes.append(&mut statements.notes);
-            let evidence = sorted(statements.evidence().chain([Evidence::Computed]));
-            return Ok(Build { evidence, ..old.clone() });
+    /// Fetches a build, and holds it against what was said of it.
+    fn fetched(&mut self, arch: Arch, build: Announced) -> Result<Build, Diagnostic> {
+        let Announced { found, mut statements, stated } = build;
+        let title = self.title_of(arch);
+        let archive = format!("{title}, {}", found.url);
+        let old = self.old(arch, &found.url);
+        // Where nobody states anything, the cache would only say once more what is locked.
+        if let (Some(old), None) = (old, &stated) {
+            let (now, _) = self.upstream.published(&found.url).map_err(|problem| problem.about(&title))?;
+            if now != old.sha256 {
+                return Err(self.republished(&archive, old, &format!("{now} is published")));
+            }
         }
         let binary = path(self.wanted, self.version, arch)
             .map(|path| path.parse::<InnerPath>())
@@ -264,13 +237,7 @@ impl<'a> Asking<'a> {
             size: found.asset.as_ref().map(|asset| asset.size),
             binary: binary.as_ref(),
         };
-        let mut got = self.upstream.archive(&order).map_err(|problem| match old {
-            // Nobody but the lock said what it should be.
-            Some(old) if stated.is_none() && problem.code == Code::ChecksumMismatch => {
-                self.republished(&archive, old, &problem.message)
-            }
-            _ => about(&title, problem),
-        })?;
+        let mut got = self.upstream.archive(&order).map_err(|problem| problem.about(&title))?;
         if let Some(other) = statements.of_another.take().filter(|other| other.digest != got.sha256) {
             statements.add("the download", Evidence::Computed, got.sha256);
             statements.all.push(other);
@@ -278,7 +245,9 @@ impl<'a> Asking<'a> {
         }
         let signed = self.signed(&found, &archive, &mut got.content)?;
         self.notes.append(&mut statements.notes);
-        let evidence = sorted(statements.evidence().chain([Evidence::Computed]).chain(signed));
+        let mut evidence: Vec<_> = statements.evidence().chain([Evidence::Computed]).chain(signed).collect();
+        evidence.sort_unstable();
+        evidence.dedup();
         Ok(Build {
             url: found.url,
             sha256: got.sha256,
@@ -287,6 +256,17 @@ impl<'a> Asking<'a> {
             binary_sha256: Some(got.binary_sha256),
             evidence,
         })
+    }
+
+    /// What the lock holds of this very archive, unless another one is allowed.
+    fn old(&self, arch: Arch, url: &WebUrl) -> Option<&'a Build> {
+        let old = self.old.filter(|_| !self.allowed.republished)?;
+        let build = old.builds.get(&arch)?;
+        (is_of_same_source(self.wanted, old) || build.url == *url).then_some(build)
+    }
+
+    fn title_of(&self, arch: Arch) -> String {
+        format!("{} ({arch})", self.title())
     }
 
     /// The tool and its version, for messages.
@@ -449,28 +429,19 @@ impl<'a> Asking<'a> {
             Some(_) => there.iter().find(|asset| asset.name == own).map(|asset| asset.url.clone()),
             None => format!("{}.minisig", found.url).parse().ok(),
         };
-        let is_listed = self.release.is_some();
         let unsigned = |what: String| {
             Diagnostic::error(Code::BadSignature, format!("{archive}: {what}"))
                 .help("the manifest's `minisign:` asks for a signature of the archive itself, NAME.minisig; do not use what has none")
         };
-        let text =
-            url.as_ref().map(|url| self.files.text(&Document { url, name: &own, is_listed })).transpose();
-        let text = text.map_err(|problem| about(archive, problem))?.flatten();
+        let text = url.as_ref().map(|url| self.files.text(url)).transpose();
+        let text = text.map_err(|problem| problem.about(archive))?.flatten();
         let Some(text) = text else {
             return Err(unsigned(format!("there is no signature {}", quoted(&own))));
         };
-        signature::verify(key, text, content)
+        signature::verify(key, text, &name, content)
             .map_err(|error| unsigned(format!("the signature {}: {error}", quoted(&own))))?;
         Ok(Some(Evidence::Minisign))
     }
-}
-
-fn sorted(evidence: impl Iterator<Item = Evidence>) -> Vec<Evidence> {
-    let mut evidence: Vec<_> = evidence.collect();
-    evidence.sort_unstable();
-    evidence.dedup();
-    evidence
 }
 
 /// Names for a message; not all of them, where there are many.

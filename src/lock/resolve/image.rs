@@ -14,7 +14,7 @@ pub fn keeps(project: &Project, old: &LockedImage, extent: Extent, catalog: &Cat
     match extent {
         Extent::Missing => fits,
         Extent::Complete => fits && old.evidence.contains(&Evidence::ApiDigest),
-        Extent::Newest => false,
+        Extent::Again | Extent::Newest => false,
     }
 }
 
@@ -77,7 +77,7 @@ pub fn image(
     }
     let mut evidence = vec![Evidence::ApiDigest];
     evidence.extend((catalogs == Some(said.digest)).then_some(Evidence::Seed));
-    evidence.extend(reference.digest().is_some().then_some(Evidence::Spec));
+    evidence.extend((reference.digest() == Some(said.digest)).then_some(Evidence::Spec));
     evidence.sort_unstable();
     Ok(Resolved::plain(LockedImage {
         reference: reference.value.clone(),

@@ -60,17 +60,15 @@ pub enum Extent {
     Missing,
     /// And what it holds on the catalog's word alone.
     Complete,
+    /// And what it holds already, once more, in the locked version.
+    Again,
     /// And whether there is a newer version.
     Newest,
 }
 
 /// Decides what is to be done for `wanted`, of which the lock holds `old`.
 pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: Extent) -> Task<'a> {
-    let same_source = old.filter(|old| match &wanted.origin {
-        Origin::Catalog(_) => old.repo.is_none(),
-        Origin::Release { repo, .. } => old.repo.as_ref() == Some(repo),
-        Origin::Url { .. } => false,
-    });
+    let same_source = old.filter(|old| is_of_same_source(wanted, old));
     let pinned = wanted.version.as_ref().map(|version| &version.value);
     let looks_for_newer =
         extent == Extent::Newest && pinned.is_none() && !matches!(wanted.origin, Origin::Url { .. });
@@ -79,7 +77,7 @@ pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: Extent) 
         Extent::Missing => true,
         Extent::Complete => is_complete(old),
         // It may have been published anew.
-        Extent::Newest => false,
+        Extent::Again | Extent::Newest => false,
     });
     if let Some(kept) = kept {
         return Task::Keep(kept);
@@ -94,6 +92,17 @@ pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: Extent) 
         }
     };
     Task::Ask(version.map_or(Wanted::Newest, |version| Wanted::Version(version.clone())))
+}
+
+/// Whether the lock has it from where the manifest says that it comes from: only then do its
+/// versions follow each other, and only then is another archive of one version a new one. Of a URL
+/// nothing but the URL itself says so.
+fn is_of_same_source(wanted: &Binary, old: &LockedBinary) -> bool {
+    match &wanted.origin {
+        Origin::Catalog(_) => old.repo.is_none(),
+        Origin::Release { repo, .. } => old.repo.as_ref() == Some(repo),
+        Origin::Url { .. } => false,
+    }
 }
 
 /// Whether nothing about it is left to be learned.

@@ -5,7 +5,7 @@ use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::lock::upstream::{Release, Upstream, Wanted};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
-use crate::project::manifest::{Binary, Origin};
+use crate::project::manifest::Binary;
 use crate::project::names::{RepoSlug, Version};
 use crate::project::values::Arch;
 
@@ -20,11 +20,7 @@ pub struct Today {
 
 /// Asks whether `locked` is still published, as it was. `wanted` says where it comes from.
 pub fn binary(wanted: &Binary, locked: &LockedBinary, upstream: &dyn Upstream) -> Today {
-    let repo = match &wanted.origin {
-        Origin::Catalog(tool) => Some(&tool.repo),
-        Origin::Release { repo, .. } => Some(repo),
-        Origin::Url { .. } => None,
-    };
+    let repo = wanted.origin.repo();
     let release = match (repo, &locked.version) {
         (Some(repo), Some(version)) => match upstream.release(repo, &Wanted::Version(version.clone())) {
             Ok(release) => Some(release),

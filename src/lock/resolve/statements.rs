@@ -1,12 +1,13 @@
 //! What publishers say of an archive before it is fetched, and whether they agree.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::Sha256;
 use crate::lock::Evidence;
 use crate::lock::checksums::{self, Said};
-use crate::lock::upstream::{Asset, Upstream};
+use crate::lock::upstream::{Asset, Document, Upstream};
 use crate::project::values::WebUrl;
 
 /// Checksum lists that are looked into for one release, at most.
@@ -58,25 +59,10 @@ impl Statements {
     }
 }
 
-/// A checksum file or a signature.
-pub(super) struct Document<'a> {
-    pub(super) url: &'a WebUrl,
-    pub(super) name: &'a str,
-    /// Whether its publisher says that it is there.
-    pub(super) is_listed: bool,
-}
-
-impl<'a> Document<'a> {
-    /// A file of a release.
-    pub(super) fn listed(asset: &'a Asset) -> Self {
-        Self { url: &asset.url, name: &asset.name, is_listed: true }
-    }
-}
-
 /// Reads each checksum file once, for both architectures.
 pub(super) struct ChecksumFiles<'a> {
     upstream: &'a dyn Upstream,
-    read: BTreeMap<String, Option<String>>,
+    read: BTreeMap<String, Document>,
 }
 
 impl<'a> ChecksumFiles<'a> {
@@ -85,32 +71,43 @@ impl<'a> ChecksumFiles<'a> {
     }
 
     /// What the checksum files among the assets of a release say of the asset `name`.
+    ///
+    /// # Errors
+    /// Where one of them contradicts itself, or cannot be had: the release has it.
     pub(super) fn of_release(
         &mut self,
         assets: &[Asset],
         name: &str,
         into: &mut Statements,
     ) -> Result<(), Diagnostic> {
-        let own = checksums::own_names(name);
-        for asset in assets.iter().filter(|asset| own.contains(&asset.name)) {
-            self.own(&Document::listed(asset), name, into)?;
+        for asset in assets.iter().filter(|asset| checksums::owner_of(&asset.name) == Some(name)) {
+            self.listed(asset)?;
+            self.own(&asset.url, &asset.name, name, into)?;
         }
         let lists: Vec<_> =
             assets.iter().filter(|asset| checksums::is_list(&asset.name) && !is_own(asset, assets)).collect();
-        let mut silent = None;
+        let (mut speaks, mut silent) = (false, None);
         for list in lists.iter().take(MOST_LISTS) {
-            if self.list(&Document::listed(list), name, into)? {
-                return Ok(());
+            self.listed(list)?;
+            if self.list(&list.url, &list.name, name, into)? {
+                speaks = true;
+            } else {
+                silent = Some(&list.name);
             }
-            silent = Some(&list.name);
         }
-        if let Some(list) = silent {
+        if let Some(list) = silent.filter(|_| !speaks) {
             into.notes.push(format!("{} says nothing of {}", quoted(list), quoted(name)));
+        }
+        if lists.len() > MOST_LISTS {
+            into.notes.push(format!("of {} lists of checksums {MOST_LISTS} were read", lists.len()));
         }
         Ok(())
     }
 
-    /// What stands beside a plain URL.
+    /// What stands beside a plain URL, where there is anything.
+    ///
+    /// # Errors
+    /// Where it contradicts itself, or nobody could be asked.
     pub(super) fn of_url(&mut self, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
         let name = url.file_name().to_owned();
         // A query belongs to the file, not to what stands beside it.
@@ -118,38 +115,60 @@ impl<'a> ChecksumFiles<'a> {
             return Ok(());
         }
         if let Ok(own) = format!("{url}.sha256").parse() {
-            self.own(&Document { url: &own, name: own.file_name(), is_listed: false }, &name, into)?;
+            self.own(&own, &format!("{name}.sha256"), &name, into)?;
         }
         let folder = url.as_str().strip_suffix(name.as_str()).unwrap_or_default();
         for list in ["SHA256SUMS", "checksums.txt"] {
             if let Ok(url) = format!("{folder}{list}").parse() {
-                self.list(&Document { url: &url, name: list, is_listed: false }, &name, into)?;
+                self.list(&url, list, &name, into)?;
             }
         }
         Ok(())
     }
 
-    /// The text of a document; nothing where there is none and nobody said that there is.
-    pub(super) fn text(&mut self, document: &Document<'_>) -> Result<Option<&str>, Diagnostic> {
-        let Document { url, is_listed, .. } = *document;
-        if !self.read.contains_key(url.as_str()) {
-            let text =
-                if is_listed { Some(self.upstream.document(url)?) } else { self.upstream.beside(url)? };
-            self.read.insert(url.to_string(), text);
-        }
-        Ok(self.read.get(url.as_str()).and_then(Option::as_deref))
+    /// The text of a document, where there is one.
+    pub(super) fn text(&mut self, url: &WebUrl) -> Result<Option<&str>, Diagnostic> {
+        Ok(match self.document(url)? {
+            Document::Text(text) => Some(text),
+            Document::NoText | Document::Absent(_) => None,
+        })
     }
 
-    fn own(&mut self, document: &Document<'_>, asset: &str, into: &mut Statements) -> Result<(), Diagnostic> {
-        let Some(text) = self.text(document)? else { return Ok(()) };
-        let name = quoted(document.name);
-        match checksums::of_own(text, asset) {
+    fn document(&mut self, url: &WebUrl) -> Result<&Document, Diagnostic> {
+        match self.read.entry(url.to_string()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(self.upstream.document(url)?)),
+        }
+    }
+
+    /// Holds a file that the release lists to be there.
+    fn listed(&mut self, asset: &Asset) -> Result<(), Diagnostic> {
+        match self.document(&asset.url)? {
+            Document::Absent(why) => Err(why.clone()),
+            Document::Text(_) | Document::NoText => Ok(()),
+        }
+    }
+
+    fn own(
+        &mut self,
+        url: &WebUrl,
+        file: &str,
+        asset: &str,
+        into: &mut Statements,
+    ) -> Result<(), Diagnostic> {
+        let said = match self.document(url)? {
+            Document::Text(text) => checksums::of_own(text, asset),
+            Document::NoText => Said::Nothing,
+            Document::Absent(_) => return Ok(()),
+        };
+        match said {
             Said::OfAnother(digest, other) => {
-                into.notes.push(format!("{name} names {} and does not count", quoted(&other)));
-                let by = format!("{name} (under the name {})", quoted(&other));
+                into.notes.push(format!("{} names {} and does not count", quoted(file), quoted(&other)));
+                let by = format!("{} (under the name {})", quoted(file), quoted(&other));
                 into.of_another = Some(Statement { by, evidence: Evidence::ChecksumFile, digest });
             }
-            said => take(&said, document, into)?,
+            Said::Nothing => into.notes.push(format!("{} states no SHA-256", quoted(file))),
+            said => take(&said, file, url, into)?,
         }
         Ok(())
     }
@@ -157,29 +176,30 @@ impl<'a> ChecksumFiles<'a> {
     /// Whether the list says anything of `asset`.
     fn list(
         &mut self,
-        document: &Document<'_>,
+        url: &WebUrl,
+        file: &str,
         asset: &str,
         into: &mut Statements,
     ) -> Result<bool, Diagnostic> {
-        let said = self.text(document)?.map_or(Said::Nothing, |text| checksums::of_list(text, asset));
-        take(&said, document, into)?;
-        Ok(said != Said::Nothing)
+        let said = self.text(url)?.map_or(Said::Nothing, |text| checksums::of_list(text, asset));
+        let speaks = said != Said::Nothing;
+        take(&said, file, url, into)?;
+        Ok(speaks)
     }
 }
 
 /// Whether it is the checksum file of one asset alone.
 fn is_own(asset: &Asset, assets: &[Asset]) -> bool {
-    assets.iter().any(|other| checksums::own_names(&other.name).contains(&asset.name))
+    checksums::owner_of(&asset.name).is_some_and(|owner| assets.iter().any(|other| other.name == owner))
 }
 
-fn take(said: &Said, document: &Document<'_>, into: &mut Statements) -> Result<(), Diagnostic> {
-    let name = quoted(document.name);
+fn take(said: &Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
     match said {
-        Said::States(digest) => into.add(name, Evidence::ChecksumFile, *digest),
+        Said::States(digest) => into.add(quoted(file), Evidence::ChecksumFile, *digest),
         Said::Contradicts(one, other) => {
             return Err(Diagnostic::error(
                 Code::ChecksumMismatch,
-                format!("{name} contradicts itself: it states {one} and {other}: {}", document.url),
+                format!("{} contradicts itself: it states {one} and {other}: {url}", quoted(file)),
             )
             .help("ask its publisher which of the two is right"));
         }
