@@ -1,10 +1,10 @@
 //! One binary: its release, its archives, what is said of them, what they are.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 
 use super::statements::{ChecksumFiles, Statement, Statements};
-use super::{Allowed, Resolved, is_of_same_source, is_unreachable};
+use super::{Allowed, Resolved, is_known, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::lock::assets::{self, Undecided};
 use crate::lock::expected::{differences, filled, path, spelled};
@@ -216,6 +216,18 @@ impl<'a> Asking<'a> {
         let title = self.title_of(arch);
         let archive = format!("{title}, {}", found.url);
         let old = self.old(arch, &found.url);
+        if let (Some(old), Some(stated)) = (old, &stated)
+            && is_known(old)
+            && (&old.url, old.sha256) == (&found.url, stated.digest)
+            && self.wanted.minisign.is_none()
+            && statements.of_another.is_none()
+        {
+            // It is what it was: there is nothing to fetch.
+            self.signed(&found, &archive, &mut io::empty())?;
+            self.notes.append(&mut statements.notes);
+            let evidence = sorted(statements.evidence().chain([Evidence::Computed]));
+            return Ok(Build { evidence, ..old.clone() });
+        }
         // Where nobody states anything, the cache would only say once more what is locked.
         if let (Some(old), None) = (old, &stated) {
             let (now, _) = self.upstream.published(&found.url).map_err(|problem| problem.about(&title))?;
@@ -245,9 +257,7 @@ impl<'a> Asking<'a> {
         }
         let signed = self.signed(&found, &archive, &mut got.content)?;
         self.notes.append(&mut statements.notes);
-        let mut evidence: Vec<_> = statements.evidence().chain([Evidence::Computed]).chain(signed).collect();
-        evidence.sort_unstable();
-        evidence.dedup();
+        let evidence = sorted(statements.evidence().chain([Evidence::Computed]).chain(signed));
         Ok(Build {
             url: found.url,
             sha256: got.sha256,
@@ -442,6 +452,13 @@ impl<'a> Asking<'a> {
             .map_err(|error| unsigned(format!("the signature {}: {error}", quoted(&own))))?;
         Ok(Some(Evidence::Minisign))
     }
+}
+
+fn sorted(evidence: impl Iterator<Item = Evidence>) -> Vec<Evidence> {
+    let mut evidence: Vec<_> = evidence.collect();
+    evidence.sort_unstable();
+    evidence.dedup();
+    evidence
 }
 
 /// Names for a message; not all of them, where there are many.
