@@ -11,7 +11,7 @@ use bake::oci::{Credentials, Found, Source, files_under, registry};
 use bake::project::values::{Arch, ImageRef};
 use serde_json::{Value, json};
 use support::images::{Parts, Tar, gzipped, image, index};
-use support::testbed;
+use support::testbed::{self, Pushed};
 
 const BIN: &str = "usr/local/bin";
 
@@ -22,12 +22,6 @@ fn reference(text: &str) -> ImageRef {
 /// A name for an image that no other test, and no other run, has.
 fn own(name: &str) -> String {
     format!("bake-oci-{name}-{}", std::process::id())
-}
-
-/// The testbed's registry.
-fn host() -> Option<String> {
-    let image = testbed::base_image()?;
-    image.split_once('/').map(|(host, _)| host.to_owned())
 }
 
 /// What `curl` says of a manifest.
@@ -41,19 +35,6 @@ fn digest_header(image: &ImageRef) -> String {
     let said = support::said(&mut curl).done().out;
     let line = said.lines().find_map(|line| line.strip_prefix("Docker-Content-Digest: "));
     line.expect("a digest").trim().to_owned()
-}
-
-/// A tag in a repository of its own in the testbed's registry, which goes at the end.
-struct Pushed(String);
-
-impl Drop for Pushed {
-    fn drop(&mut self) {
-        let image = reference(&self.0);
-        let (_, name) = image.repository().split_once('/').expect("a repository");
-        // The registry itself forgets manifests, and never a name.
-        let repositories = testbed::folder().join("registry/data/docker/registry/v2/repositories");
-        let _ = fs::remove_dir_all(repositories.join(name));
-    }
 }
 
 #[test]
@@ -88,7 +69,7 @@ fn what_the_registry_does_not_have_is_named() {
 
 #[test]
 fn an_index_has_a_manifest_for_each_architecture_and_a_moved_tag_is_seen() {
-    let (Some(host), Some(_)) = (host(), testbed::program("skopeo")) else { return };
+    let (Some(host), Some(_)) = (testbed::registry(), testbed::program("skopeo")) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let pushed = Pushed(format!("{host}/{}:1", own("index")));
     let push = |parts: &Parts| {
@@ -225,7 +206,7 @@ impl Drop for Built<'_> {
 fn ready(builder: &str) -> Option<String> {
     testbed::tool(builder)?;
     testbed::program("busybox")?;
-    host()
+    testbed::registry()
 }
 
 /// Builds, saves and pushes with Docker, and holds what `bake` sees against what a container does.

@@ -3,16 +3,12 @@
 //! The cache itself removes what does not match as soon as somebody asks for it. Here it is only
 //! looked at.
 
-use std::fs::File;
-use std::io::{self, Read, Seek};
-
 use super::lock::place_of;
 use super::report::{Against, Check};
 use super::upstream::builds;
 use crate::archive;
 use crate::diagnostics::{Code, Place};
-use crate::digest::{Hasher, Sha256};
-use crate::fetch::{self, Cache};
+use crate::fetch::{self, Cache, Kept};
 use crate::lock::{Build, Lock};
 use crate::project::names::ToolName;
 use crate::project::values::{Arch, Packing};
@@ -30,23 +26,25 @@ pub fn check(lock: &Lock, cache: &Cache, place: &Place) -> Vec<Check> {
 
 fn held(subject: &str, name: &ToolName, arch: Arch, build: &Build, cache: &Cache) -> Check {
     let unchecked = |why: String| Check::unchecked(Against::Cache, subject, why);
-    let mut file = match File::open(cache.path(&build.sha256)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    let mut file = match cache.look(&build.sha256) {
+        Ok(Kept::Sound(file)) => file,
+        Ok(Kept::Nothing) => {
             return unchecked("the archive is not in the cache".to_owned()).help("`bake fetch` brings it");
         }
-        Err(error) => return unchecked(format!("the archive cannot be read: {error}")),
+        Ok(Kept::Altered(found)) => {
+            let message = match found {
+                Some(_) => "the cached archive is not what is locked",
+                None => "what the cache has in place of the archive is no file",
+            };
+            let check = Check::finding(Against::Cache, subject, Code::ChecksumMismatch, message)
+                .help("the disk may be failing; `bake fetch` throws it away and fetches it anew");
+            return match found {
+                Some(found) => check.difference(&build.sha256, &found),
+                None => check,
+            };
+        }
+        Err(error) => return unchecked(error.to_string()),
     };
-    let found = match digest(&mut file) {
-        Ok(found) => found,
-        Err(error) => return unchecked(format!("the archive cannot be read: {error}")),
-    };
-    if found != build.sha256 {
-        let message = "the cached archive is not what is locked";
-        return Check::finding(Against::Cache, subject, Code::ChecksumMismatch, message)
-            .difference(&build.sha256, &found)
-            .help("the disk may be failing; `bake fetch` throws it away and fetches it anew");
-    }
     let Some(locked) = build.binary_sha256 else {
         return unchecked("the lock does not know the executable in the archive".to_owned())
             .help("`bake lock` learns it");
@@ -62,18 +60,4 @@ fn held(subject: &str, name: &ToolName, arch: Arch, build: &Build, cache: &Cache
         }
         Err(error) => Check::finding(Against::Cache, subject, Code::BadArchive, error.to_string()),
     }
-}
-
-/// The digest of a whole file, which is then at its beginning again.
-fn digest(file: &mut File) -> io::Result<Sha256> {
-    let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            length => hasher.update(&buffer[..length]),
-        }
-    }
-    file.rewind()?;
-    Ok(hasher.finish())
 }

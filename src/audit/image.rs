@@ -6,7 +6,7 @@ use super::upstream::title;
 use crate::diagnostics::{Code, Place};
 use crate::digest::Sha256;
 use crate::lock::Lock;
-use crate::oci::{Error, Found, Image, Images, files_under};
+use crate::oci::{Error, Files, Found, Images, files_over};
 use crate::project::values::Arch;
 
 /// Where binaries are installed.
@@ -29,8 +29,8 @@ pub fn check(
         Ok(image) => image,
         Err(error) => return vec![failed(name, arch, &error).at(place.clone())],
     };
-    let found = match files_under(images, &image, FOLDER) {
-        Ok(found) => found,
+    let (own, found) = match files_over(images, &image, base.map_or(0, <[_]>::len), FOLDER) {
+        Ok(read) => read,
         Err(error) => return vec![failed(name, arch, &error).at(place.clone())],
     };
     let mut checks = Vec::new();
@@ -70,61 +70,96 @@ pub fn check(
         };
         checks.push(check.at(at));
     }
-    checks.extend(others(lock, arch, images, &image, &found, base, place));
+    let built_on = base.map(|base| {
+        let layers = image.layers.iter().map(|layer| &layer.diff_id);
+        base.len() <= image.layers.len() && layers.zip(base).all(|(layer, base)| layer == base)
+    });
+    let subject = format!("other programs {arch} in {name}");
+    match built_on {
+        Err(why) => {
+            let why = format!("which of them are the base image's is not known: {why}");
+            checks.push(Check::unchecked(Against::Image, subject, why).at(place.clone()));
+        }
+        Ok(false) => {
+            let message = format!("it is not built on the locked base image {}", lock.image.digest.oci());
+            checks.push(
+                Check::finding(Against::Image, subject, Code::NotInLock, message)
+                    .help("build it anew from the rendered Dockerfile")
+                    .at(super::lock::place_of(&lock.image.digest, place)),
+            );
+        }
+        Ok(true) => {
+            let locked = |program: &str| {
+                let tool = lock.binaries.iter().find(|(tool, _)| tool.as_str() == program);
+                tool.is_some_and(|(_, locked)| locked.builds.contains_key(&arch))
+            };
+            let others = others(&own, &found, locked, image.layers.len());
+            if others.is_empty() {
+                checks.push(Check::clean(Against::Image, subject));
+            }
+            checks.extend(others.into_iter().map(|other| {
+                let Other { program, code, message } = other;
+                let subject = format!("{program} {arch} in {name}");
+                Check::finding(Against::Image, subject, code, message)
+                    .help("do not run it; find out who built it")
+                    .at(place.clone())
+            }));
+        }
+    }
     checks
 }
 
-/// What stands beside the locked binaries, and is not the base image's.
-fn others(
-    lock: &Lock,
-    arch: Arch,
-    images: &dyn Images,
-    image: &Image,
-    found: &std::collections::BTreeMap<String, Found>,
-    base: Result<&[Sha256], &str>,
-    place: &Place,
-) -> Vec<Check> {
-    let subject = format!("other programs {arch} in {}", images.name());
-    let unchecked =
-        |why: String| vec![Check::unchecked(Against::Image, subject.clone(), why).at(place.clone())];
-    let base = match base {
-        Ok(base) => base,
-        Err(why) => return unchecked(format!("which of them are the base image's is not known: {why}")),
-    };
-    let layers: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
-    if !layers.starts_with(base) {
-        let message = format!("it is not built on the locked base image {}", lock.image.digest.oci());
-        return vec![
-            Check::finding(Against::Image, subject, Code::NotInLock, message)
-                .help("build it anew from the rendered Dockerfile")
-                .at(super::lock::place_of(&lock.image.digest, place)),
-        ];
-    }
-    // What the same folder holds with the base image's layers alone.
-    let own = Image { layers: image.layers[..base.len()].to_vec(), ..image.clone() };
-    let own = match files_under(images, &own, FOLDER) {
-        Ok(own) => own,
-        Err(error) => return unchecked(error.to_string()),
-    };
-    let strangers: Vec<_> = found
-        .iter()
-        .filter(|(name, file)| {
-            lock.binaries.keys().all(|tool| tool.as_str() != *name) && own.get(*name) != Some(file)
-        })
-        .map(|(name, _)| {
-            let message =
-                format!("/{FOLDER}/{name} is in the image, and neither in the lock nor in the base image");
-            Check::finding(
-                Against::Image,
-                format!("{name} {arch} in {}", images.name()),
+/// A program that is not `locked`, and not as the base image has it.
+struct Other<'a> {
+    program: &'a str,
+    code: Code,
+    message: String,
+}
+
+/// Holds what stands beside the locked binaries against `own`, which the base image has there.
+fn others<'a>(
+    own: &'a Files,
+    found: &'a Files,
+    locked: impl Fn(&str) -> bool,
+    layers: usize,
+) -> Vec<Other<'a>> {
+    let mut others = Vec::new();
+    for (program, file) in found.iter().filter(|(program, _)| !locked(program)) {
+        let path = format!("/{FOLDER}/{program}");
+        let (code, message) = match own.get(program) {
+            Some(own) if is_same(own, file) => continue,
+            Some(_) => {
+                let from = match file {
+                    Found::File { layer, .. } => format!(", from layer {} of {layers},", layer + 1),
+                    _ => String::new(),
+                };
+                (Code::ChecksumMismatch, format!("{path}{from} is not as in the base image"))
+            }
+            None => (
                 Code::NotInLock,
-                message,
-            )
-            .help("do not run it; find out who built it")
-            .at(place.clone())
-        })
-        .collect();
-    if strangers.is_empty() { vec![Check::clean(Against::Image, subject)] } else { strangers }
+                format!("{path} is in the image, and neither in the lock nor in the base image"),
+            ),
+        };
+        others.push(Other { program, code, message });
+    }
+    let gone = own.keys().filter(|program| !found.contains_key(*program) && !locked(program));
+    others.extend(gone.map(|program| Other {
+        program,
+        code: Code::NotInImage,
+        message: format!("/{FOLDER}/{program} is in the base image, and not there any more"),
+    }));
+    others
+}
+
+/// Whether a container would find the same there, whichever layer wrote it.
+fn is_same(own: &Found, found: &Found) -> bool {
+    let by_anybody = |found: &Found| match *found {
+        Found::File { sha256, size, mode, uid, gid, .. } => {
+            Found::File { sha256, size, mode, uid, gid, layer: 0 }
+        }
+        ref other => other.clone(),
+    };
+    by_anybody(own) == by_anybody(found)
 }
 
 /// An image that is not what its own digests say was looked at; one that could not be had was not.

@@ -5,7 +5,7 @@ use super::report::{Against, Check};
 use crate::diagnostics::{Code, Diagnostic, Place};
 use crate::lock::LockedBinary;
 use crate::lock::resolve::recheck::Today;
-use crate::lock::{Lock, LockedImage};
+use crate::lock::{Lock, LockedImage, MENDED_BY};
 use crate::project::names::ToolName;
 
 /// What was asked about one binary, as checks.
@@ -34,6 +34,16 @@ pub fn binary(name: &ToolName, locked: &LockedBinary, today: Today, lock: &Place
         Err(problem) => checks.push(of_problem(&format!("{title}, newer versions"), problem)),
     }
     checks
+}
+
+/// A binary that is either in the manifest or in `lock`, so that nobody could be asked about it:
+/// the one says where a binary is from, the other which it is.
+pub fn unknown(name: &ToolName, lock: &Lock, place: &Place) -> Check {
+    let (subject, why) = match lock.binaries.get(name) {
+        Some(locked) => (title(name, locked), "it is not in the manifest, which says where it is published"),
+        None => (name.to_string(), "it is in the manifest and not in the lock"),
+    };
+    Check::unchecked(Against::Upstream, subject, why).help(MENDED_BY).at(place.clone())
 }
 
 /// What was asked about the base image, as checks.

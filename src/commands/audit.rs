@@ -1,6 +1,6 @@
 //! `bake audit`: holds upstream, lock, cache, bundle and image against each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::console::Console;
@@ -77,10 +77,8 @@ impl Auditor<'_> {
             asked = vec![Against::Lock, Against::Upstream];
             let out = self.dir.join(&self.options.out);
             let cached = || self.locked.lock.binaries.values().flat_map(|binary| binary.builds.values());
-            let has_cache = self
-                .publishers
-                .cache()
-                .is_ok_and(|cache| cached().any(|build| cache.path(&build.sha256).exists()));
+            let has_cache =
+                self.publishers.cache().is_ok_and(|cache| cached().any(|build| cache.has(&build.sha256)));
             for (against, there, what) in [
                 (
                     Against::Cache,
@@ -95,9 +93,10 @@ impl Auditor<'_> {
                     console.note(&format!("note: {} is not audited: {what}", against.as_str()));
                 }
             }
-            if self.options.image.is_some() {
-                asked.push(Against::Image);
-            }
+        }
+        // Who names an image wants it to be looked at, whatever else is asked for.
+        if self.options.image.is_some() {
+            asked.push(Against::Image);
         }
         asked.sort_unstable();
         asked.dedup();
@@ -143,9 +142,13 @@ impl Auditor<'_> {
         let asked = fetch::in_parallel(&binaries, AT_ONCE, |(wanted, locked)| {
             recheck::binary(wanted, locked, self.publishers)
         });
-        for ((wanted, locked), today) in binaries.into_iter().zip(asked) {
+        for ((wanted, locked), today) in binaries.iter().zip(asked) {
             checks.extend(audit::upstream::binary(&wanted.name.value, locked, today, place));
         }
+        let asked: BTreeSet<_> = binaries.iter().map(|(wanted, _)| &wanted.name.value).collect();
+        let wanted = self.project.manifest.binaries.iter().map(|wanted| &wanted.name.value);
+        let left = wanted.chain(lock.binaries.keys()).filter(|name| !asked.contains(name));
+        checks.extend(left.map(|name| audit::upstream::unknown(name, lock, place)));
         checks
     }
 
@@ -182,6 +185,7 @@ impl Auditor<'_> {
         };
         let images = match credentials.and_then(|credentials| source.open(&credentials)) {
             Ok(images) => images,
+            Err(error @ oci::Error::NotASource { .. }) => return Err(Failure::Argument(error.to_string())),
             Err(error) => return Ok(unchecked(&error)),
         };
         let host = self.project.spec.host.arch.value;

@@ -43,8 +43,8 @@ pub enum Kept {
     Nothing,
     /// The right file, to be read from the beginning.
     Sound(File),
-    /// Something else: a torn or altered file, or no file at all.
-    Altered,
+    /// Something else: a torn or altered file, with its digest, or no file at all.
+    Altered(Option<Sha256>),
 }
 
 impl Cache {
@@ -70,7 +70,7 @@ impl Cache {
         match self.look(digest)? {
             Kept::Nothing => Ok(None),
             Kept::Sound(file) => Ok(Some(file)),
-            Kept::Altered => {
+            Kept::Altered(_) => {
                 let path = self.path(digest);
                 partial::remove(&path).map_err(|error| Error::cache(&path, "remove a wrong file", error))?;
                 Ok(None)
@@ -91,15 +91,15 @@ impl Cache {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::Nothing),
             Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::LOOP | Errno::NXIO) => return Ok(Kept::Altered),
+                Some(Errno::LOOP | Errno::NXIO) => return Ok(Kept::Altered(None)),
                 _ => return Err(failed(error)),
             },
         };
         if !file.metadata().map_err(failed)?.is_file() {
-            return Ok(Kept::Altered);
+            return Ok(Kept::Altered(None));
         }
         let found = hash(&mut file).map_err(failed)?;
-        Ok(if found == *digest { Kept::Sound(file) } else { Kept::Altered })
+        Ok(if found == *digest { Kept::Sound(file) } else { Kept::Altered(Some(found)) })
     }
 
     /// Whether something is there under a digest; what it is, only [`look`](Self::look) tells.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::{innermost, told};
 use super::layer::{self, Failure, File, Meter};
 use super::tree::{Inode, Tree};
-use super::{Error, Image, Images};
+use super::{Error, Image, Images, Layer};
 use crate::digest::Sha256;
 
 /// More names than any folder of programs has.
@@ -53,6 +53,9 @@ impl Found {
     }
 }
 
+/// The files of a folder, by name.
+pub type Files = BTreeMap<String, Found>;
+
 /// What stands in `folder`, such as `usr/local/bin`, when all layers of `image` lie over each
 /// other, by file name. Nothing where the folder is not there, or is none.
 ///
@@ -62,40 +65,60 @@ impl Found {
 /// # Errors
 /// Where a layer cannot be read, is not the one that the image names, or is refused as hostile: see
 /// the limits in `layer.rs`. Also where a name in the folder is not UTF-8.
-pub fn files_under(
+pub fn files_under(images: &dyn Images, image: &Image, folder: &str) -> Result<Files, Error> {
+    files_over(images, image, 0, folder).map(|(_, all)| all)
+}
+
+/// As [`files_under`], in the same single reading: first what stands in `folder` while only the
+/// lowest `base` layers lie there, then what stands in it in the end.
+///
+/// # Errors
+/// As there.
+pub fn files_over(
     images: &dyn Images,
     image: &Image,
+    base: usize,
     folder: &str,
-) -> Result<BTreeMap<String, Found>, Error> {
+) -> Result<(Files, Files), Error> {
     let mut tree = Tree::default();
     let meter = Meter::default();
+    let mut below = Files::new();
     for (index, layer) in image.layers.iter().enumerate() {
         tree.begin(index);
-        layer::read(images.layer(layer)?, layer.diff_id, &meter, |entry| tree.apply(entry)).map_err(
-            |failure| {
-                let name = images.name().to_owned();
-                let refused =
-                    |why| Error::Layer { image: name, number: index + 1, diff_id: layer.diff_id, why };
-                match failure {
-                    Failure::Refused(why) => refused(why),
-                    Failure::Read(error) => match Error::of_mismatch(images.name(), &error) {
-                        Some(mismatch) => mismatch,
-                        None => error.downcast().unwrap_or_else(|error| refused(innermost(&error))),
-                    },
-                }
-            },
-        )?;
+        layer::read(images.layer(layer)?, layer.diff_id, &meter, |entry| tree.apply(entry))
+            .map_err(|failure| refused(images.name(), index, layer, failure))?;
+        if index + 1 == base {
+            below = listed(images.name(), &tree, folder)?;
+        }
     }
-    let Some((path, Inode::Directory)) = tree.resolve(folder.as_bytes()) else { return Ok(BTreeMap::new()) };
-    let mut found = BTreeMap::new();
+    Ok((below, listed(images.name(), &tree, folder)?))
+}
+
+/// Why the layer with this index is not read.
+fn refused(image: &str, index: usize, layer: &Layer, failure: Failure) -> Error {
+    let refused =
+        |why| Error::Layer { image: image.to_owned(), number: index + 1, diff_id: layer.diff_id, why };
+    match failure {
+        Failure::Refused(why) => refused(why),
+        Failure::Read(error) => match Error::of_mismatch(image, &error) {
+            Some(mismatch) => mismatch,
+            None => error.downcast().unwrap_or_else(|error| refused(innermost(&error))),
+        },
+    }
+}
+
+/// What a process would find in `folder`.
+fn listed(image: &str, tree: &Tree, folder: &str) -> Result<Files, Error> {
+    let not_an_image = |why| Error::NotAnImage { image: image.to_owned(), why };
+    let Some((path, Inode::Directory)) = tree.resolve(folder.as_bytes()) else { return Ok(Files::new()) };
+    let mut found = Files::new();
     for (name, inode) in tree.children(&path) {
         let Ok(text) = str::from_utf8(name) else {
-            let why = format!("`{folder}` holds a name that is not UTF-8: {}", name.escape_ascii());
-            return Err(Error::NotAnImage { image: images.name().to_owned(), why });
+            let name = name.escape_ascii();
+            return Err(not_an_image(format!("`{folder}` holds a name that is not UTF-8: {name}")));
         };
         if found.len() == MOST_NAMES {
-            let why = format!("`{folder}` holds more than {MOST_NAMES} names");
-            return Err(Error::NotAnImage { image: images.name().to_owned(), why });
+            return Err(not_an_image(format!("`{folder}` holds more than {MOST_NAMES} names")));
         }
         let what = match inode {
             Inode::Symlink(_) => {

@@ -26,6 +26,6 @@ mod verified;
 
 pub use credentials::Credentials;
 pub use error::Error;
-pub use flatten::{Found, files_under};
+pub use flatten::{Files, Found, files_over, files_under};
 pub use image::{Image, Images, Layer};
 pub use source::Source;

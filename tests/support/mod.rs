@@ -9,6 +9,7 @@
 )]
 
 pub mod archives;
+pub mod audit;
 pub mod elf;
 pub mod github;
 pub mod images;

@@ -44,6 +44,26 @@ pub fn base_image() -> Option<String> {
     }
 }
 
+/// The host of the registry on loopback.
+pub fn registry() -> Option<String> {
+    let image = base_image()?;
+    image.split_once('/').map(|(host, _)| host.to_owned())
+}
+
+/// A tag in a repository of its own in that registry, which goes at the end.
+pub struct Pushed(pub String);
+
+impl Drop for Pushed {
+    fn drop(&mut self) {
+        let name = self.0.split_once('/').and_then(|(_, name)| name.rsplit_once(':'));
+        // The registry itself forgets manifests, and never a name.
+        let repositories = folder().join("registry/data/docker/registry/v2/repositories");
+        if let Some((name, _)) = name.filter(|(name, _)| !name.is_empty()) {
+            let _ = std::fs::remove_dir_all(repositories.join(name));
+        }
+    }
+}
+
 /// Says what this machine lacks.
 ///
 /// # Panics

@@ -32,13 +32,9 @@ pub fn binary(wanted: &Binary, locked: &LockedBinary, upstream: &dyn Upstream) -
         _ => None,
     };
     let mut files = ChecksumFiles::new(upstream);
-    let builds = locked.builds.iter().map(|(arch, build)| {
-        let mut found = Vec::new();
-        if let Err(problem) = self::build(build, release.as_ref(), &mut files, upstream, &mut found) {
-            found.push(problem);
-        }
-        (*arch, found)
-    });
+    let builds = locked.builds.iter();
+    let builds =
+        builds.map(|(arch, build)| (*arch, self::build(build, release.as_ref(), &mut files, upstream)));
     let builds = builds.collect();
     Today { builds, newer: newer(repo, locked.version.as_ref(), upstream) }
 }
@@ -79,39 +75,48 @@ pub fn image(locked: &LockedImage, upstream: &dyn Upstream) -> Result<Vec<Diagno
     Ok(found)
 }
 
+/// What stands against one build. Who does not answer hides nothing that another one says.
 fn build(
     build: &Build,
     release: Option<&Release>,
     files: &mut ChecksumFiles<'_>,
     upstream: &dyn Upstream,
-    found: &mut Vec<Diagnostic>,
-) -> Result<(), Diagnostic> {
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
     let mut statements = Statements::default();
     let mut size = None;
     if let Some(release) = release {
         let name = build.url.file_name();
         let Some(asset) = release.assets.iter().find(|asset| asset.name == name) else {
-            return Err(Diagnostic::error(
-                Code::UpstreamGone,
-                format!("the release has no file {} any more: {}", quoted(name), release.page),
-            )
-            .help("the VM cannot be built anew from it; choose another version"));
+            let message = format!("the release has no file {} any more: {}", quoted(name), release.page);
+            return vec![
+                Diagnostic::error(Code::UpstreamGone, message)
+                    .help("the VM cannot be built anew from it; choose another version"),
+            ];
         };
         size = Some(asset.size);
         if let Some(digest) = asset.digest {
             statements.add("the release API", Evidence::ApiDigest, digest);
         }
-        files.of_release(&release.assets, name, &mut statements)?;
+        files
+            .of_release(&release.assets, name, &mut statements)
+            .unwrap_or_else(|problem| found.push(problem));
     } else {
-        files.of_url(&build.url, &mut statements)?;
+        files.of_url(&build.url, &mut statements).unwrap_or_else(|problem| found.push(problem));
     }
     // What the API computed is as good as the bytes; what a publisher wrote down once is not.
     if !statements.evidence().any(|evidence| evidence == Evidence::ApiDigest) {
-        let published = upstream.published(&build.url)?;
-        size = Some(published.1);
-        statements.add("what is published", Evidence::Computed, published.0);
+        match upstream.published(&build.url) {
+            Ok((sha256, published)) => {
+                size = Some(published);
+                statements.add("what is published", Evidence::Computed, sha256);
+            }
+            Err(problem) => found.push(problem),
+        }
     }
+    let mut republished = false;
     for statement in statements.all.iter().filter(|statement| statement.digest != build.sha256) {
+        republished = true;
         found.push(
             Diagnostic::error(
                 Code::Republished,
@@ -125,14 +130,14 @@ fn build(
     }
     if let (Some(locked), Some(size)) = (build.size, size)
         && locked != size
-        && found.is_empty()
+        && !republished
     {
         found.push(Diagnostic::error(
             Code::Republished,
             format!("{locked} bytes are locked, and {size} are published: {}", build.url),
         ));
     }
-    Ok(())
+    found
 }
 
 fn newer(
