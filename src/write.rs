@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 /// How long a run waits for another one, which takes milliseconds: half a minute.
 const LOCK_TRIES: u32 = 600;
@@ -188,8 +188,7 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
     let _guard = exclusive(folder)?;
     let mut staged = Vec::new();
     for Revision { path, from, to } in files {
-        // Through a symbolic link, which stays one.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let path = behind_links(path);
         let old = fs::metadata(&path).ok();
         if old.as_ref().is_some_and(fs::Metadata::is_dir) {
             return Err(io::Error::from(io::ErrorKind::IsADirectory)).context("be replaced", &path);
@@ -200,10 +199,7 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
             return Err(io::Error::other("it changed while this ran; run it again"))
                 .context("be replaced", &path);
         }
-        let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(folder);
-        let content = to.as_bytes();
-        let new =
-            new_file(parent, &NewFile { name: "", content, executable: false }).context("write", &path)?;
+        let new = successor(&path, to.as_bytes()).context("write", &path)?;
         if let Some(old) = old {
             fs::set_permissions(new.path(), old.permissions()).context("write", &path)?;
         }
@@ -214,6 +210,49 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
         sync(path.parent().unwrap_or(folder));
     }
     Ok(())
+}
+
+/// Removes what killed runs of [`revise`] left beside these files of the project in `folder`.
+///
+/// # Errors
+/// Where another run is at work for too long.
+pub fn tidy(folder: &Path, paths: &[&Path]) -> Result<(), Error> {
+    let names = paths.iter().map(|path| successor_name(&behind_links(path)));
+    let left: Vec<_> = names.filter(|path| fs::symlink_metadata(path).is_ok()).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    // What a run at work has there is none of it.
+    let _guard = exclusive(folder)?;
+    for path in left {
+        let _ = fs::remove_file(path);
+    }
+    Ok(())
+}
+
+/// The file itself where `path` is a symbolic link, which stays one.
+fn behind_links(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Where the new content of a file waits for its place: always under the same name, so that the
+/// next run finds what a killed one left.
+fn successor_name(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".bake-new");
+    path.with_file_name(name)
+}
+
+/// The new content of the file at `path`, on the disk. Nobody else is at work, for the lock is held.
+fn successor(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
+    let name = successor_name(path);
+    let _ = fs::remove_file(&name);
+    let file = OpenOptions::new().write(true).create_new(true).open(&name)?;
+    let mut new = NamedTempFile::from_parts(file, TempPath::try_from_path(name)?);
+    new.write_all(content)?;
+    new.as_file().sync_all()?;
+    Ok(new)
 }
 
 /// A temporary file in `folder`, on the disk, with the permissions of any other new file.
