@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 /// How long a run waits for another one, which takes milliseconds: half a minute.
 const LOCK_TRIES: u32 = 600;
@@ -188,8 +188,7 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
     let _guard = exclusive(folder)?;
     let mut staged = Vec::new();
     for Revision { path, from, to } in files {
-        // Through a symbolic link, which stays one.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let path = behind_links(path);
         let old = fs::metadata(&path).ok();
         if old.as_ref().is_some_and(fs::Metadata::is_dir) {
             return Err(io::Error::from(io::ErrorKind::IsADirectory)).context("be replaced", &path);
@@ -200,44 +199,60 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
             return Err(io::Error::other("it changed while this ran; run it again"))
                 .context("be replaced", &path);
         }
-        let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(folder);
-        let new = Beside::new(parent, path.file_name().unwrap_or_default());
-        new.write(to.as_bytes(), old.map(|old| old.permissions())).context("write", &path)?;
+        let new = successor(&path, to.as_bytes()).context("write", &path)?;
+        if let Some(old) = old {
+            fs::set_permissions(new.path(), old.permissions()).context("write", &path)?;
+        }
         staged.push((new, path));
     }
     for (new, path) in staged {
-        fs::rename(&new.0, &path).context("replace", &path)?;
+        new.persist(&path).map_err(|error| error.error).context("replace", &path)?;
         sync(path.parent().unwrap_or(folder));
     }
     Ok(())
 }
 
-/// A new file that waits beside the old one, and goes where it does not take its place. It always
-/// has the same name, so that a later run replaces what a killed one left.
-struct Beside(PathBuf);
-
-impl Beside {
-    fn new(folder: &Path, name: &OsStr) -> Self {
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(".bake-new");
-        Self(folder.join(hidden))
+/// Removes what killed runs of [`revise`] left beside these files of the project in `folder`.
+///
+/// # Errors
+/// Where another run is at work for too long.
+pub fn tidy(folder: &Path, paths: &[&Path]) -> Result<(), Error> {
+    let names = paths.iter().map(|path| successor_name(&behind_links(path)));
+    let left: Vec<_> = names.filter(|path| fs::symlink_metadata(path).is_ok()).collect();
+    if left.is_empty() {
+        return Ok(());
     }
-
-    fn write(&self, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
-        let _ = fs::remove_file(&self.0);
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&self.0)?;
-        file.write_all(content)?;
-        permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions))?;
-        file.sync_all()
+    // What a run at work has there is none of it.
+    let _guard = exclusive(folder)?;
+    for path in left {
+        let _ = fs::remove_file(path);
     }
+    Ok(())
 }
 
-impl Drop for Beside {
-    fn drop(&mut self) {
-        // Nothing is there any more where it was renamed.
-        let _ = fs::remove_file(&self.0);
-    }
+/// The file itself where `path` is a symbolic link, which stays one.
+fn behind_links(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Where the new content of a file waits for its place: always under the same name, so that the
+/// next run finds what a killed one left.
+fn successor_name(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".bake-new");
+    path.with_file_name(name)
+}
+
+/// The new content of the file at `path`, on the disk. Nobody else is at work, for the lock is held.
+fn successor(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
+    let name = successor_name(path);
+    let _ = fs::remove_file(&name);
+    let file = OpenOptions::new().write(true).create_new(true).open(&name)?;
+    let mut new = NamedTempFile::from_parts(file, TempPath::try_from_path(name)?);
+    new.write_all(content)?;
+    new.as_file().sync_all()?;
+    Ok(new)
 }
 
 /// A temporary file in `folder`, on the disk, with the permissions of any other new file.

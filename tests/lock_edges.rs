@@ -322,3 +322,15 @@ fn an_older_newest_release_of_what_is_pinned_is_told() {
     assert!(said.err.contains("--allow-downgrade tool"), "{}", said.err);
     assert_eq!(world.version("tool"), "2.0.0");
 }
+
+#[test]
+fn what_a_killed_run_left_goes() {
+    let world = project(release("tool", "v1.0.0"));
+    world.bake(["lock"]).done();
+    let before = world.project_files();
+    for name in [".bake.lock.bake-new", "images/.binaries.yaml.bake-new"] {
+        world.folder.write(name, "half a");
+    }
+    world.bake(["lock"]).done();
+    assert!(world.project_files() == before);
+}

@@ -30,6 +30,7 @@ pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Resu
         return Err(load::no_project(dir));
     }
     let ((), _) = problems.unless_errors(())?;
+    manifest.tidy(dir)?;
     let old = usable(dir, old, console)?;
     let mut new = wanted(options, console)?;
     let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);

@@ -11,7 +11,7 @@ use crate::lock::{self, Lock, MENDED_BY};
 use crate::project::catalog::Catalog;
 use crate::project::spec::Spec;
 use crate::project::{Project, defaults, manifest, spec};
-use crate::write::Revision;
+use crate::write::{self, Revision};
 use crate::yaml;
 
 use super::Failure;
@@ -44,6 +44,11 @@ pub(super) struct ManifestFile {
 }
 
 impl ManifestFile {
+    /// Removes what killed runs left beside it and beside the lock in `dir`.
+    pub(super) fn tidy(&self, dir: &Path) -> Result<(), Failure> {
+        Ok(write::tidy(dir, &[&self.path, &dir.join(LOCK)])?)
+    }
+
     /// Its replacement by `text`.
     pub(super) fn revision<'a>(&'a self, text: &'a str) -> Revision<'a> {
         Revision { path: self.path.clone(), from: Some(&self.text), to: text }

@@ -59,6 +59,7 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     let Loaded { project, lock: old, manifest, problems, .. } = loaded;
     let ((), problems) = problems.unless_errors(())?;
     console.problems(&problems);
+    manifest.tidy(dir)?;
     let old = usable(dir, old, console)?;
     if options.offline {
         let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;

@@ -18,6 +18,7 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
     if builtin {
         return Err(load::no_project(dir));
     }
+    manifest.tidy(dir)?;
     let old = usable(dir, old, console)?;
     let asked_before = wanted::digest(&project);
     let mut text = None;
