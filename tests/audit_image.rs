@@ -389,11 +389,9 @@ fn a_tool_that_is_locked_for_another_architecture_is_a_stranger() {
 fn what_cannot_be_told_of_other_programs_is_said() {
     let Some(sample) = Sample::new("unknown") else { return };
     let layout = sample.built(vec![]);
-    // The registry has the tag no more.
-    let base = reference_folder(&sample.base.0);
-    fs::rename(&base, base.with_extension("away")).expect("a repository");
+    // The registry does not have it any more.
+    fs::remove_dir_all(reference_folder(&sample.base.0)).expect("a repository");
     let audit = sample.audited(&layout, Some(1));
-    fs::rename(base.with_extension("away"), &base).expect("a repository");
     let others = format!("other programs amd64 in {layout}");
     assert_eq!(audit.told, [format!("image unchecked could-not-check {others}")]);
     assert!(audit.message(&others, "image").contains(&sample.base.0), "{}", audit.message(&others, "image"));
@@ -454,6 +452,30 @@ fn an_image_that_is_not_what_it_says_is_never_clean() {
         let unchecked = format!("image unchecked could-not-check {image}");
         assert!(audit.told.iter().all(|line| line.starts_with(&unchecked)), "{:?}", audit.told);
     }
+}
+
+#[test]
+fn a_base_image_whose_tag_moved_or_went_is_found() {
+    let Some(sample) = Sample::new("moved") else { return };
+    let told = || audited(&sample.world, &[], 1);
+    let locked = sample.world.lock().image.digest.oci();
+    let other = of(Arch::Amd64, &[uncompressed(Tar::new().file("etc/motd", "newer"))]);
+    other.layout(&sample.scratch.join("other"), "1");
+    push(&sample.scratch, "other", &sample.base.0);
+    let audit = told();
+    assert_eq!(audit.told, ["upstream finding tag-moved base image"]);
+    let message = audit.message("base image", "upstream");
+    for part in [&sample.base.0, &locked, &other.digest().oci()] {
+        assert!(message.contains(part.as_str()), "{part} is not in: {message}");
+    }
+    // An image on what is locked is clean all the same.
+    assert_eq!(sample.told(&sample.built(vec![])), [""; 0]);
+
+    let repository = reference_folder(&sample.base.0);
+    fs::remove_dir_all(repository.join("_manifests/tags/1")).expect("a tag");
+    let audit = told();
+    assert_eq!(audit.told, ["upstream finding upstream-gone base image"]);
+    assert!(audit.message("base image", "upstream").contains(&sample.base.0));
 }
 
 /// Every code that an audit has a rule for, told by the program itself.
