@@ -21,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("fetch", &["digest", "net"]),
     ("archive", &["digest", "project"]),
     ("oci", &["digest", "project"]),
-    ("github", &["digest", "lock", "net", "project"]),
+    ("github", &["diagnostics", "digest", "lock", "net", "project"]),
     ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project"]),
     ("cli", &["project"]),
     (

@@ -334,3 +334,23 @@ fn what_a_killed_run_left_goes() {
     world.bake(["lock"]).done();
     assert!(world.project_files() == before);
 }
+
+#[test]
+fn of_several_things_in_one_repository_none_is_guessed() {
+    let world = project(release("tool", "tool-v1.0.0"));
+    world.bake(["lock"]).done();
+    assert_eq!(world.version("tool"), "1.0.0");
+    world.github.publish("owner/tool", release("lib", "lib-v9.9.9"));
+    world.bake(["lock", "--update"]).done();
+    assert_eq!(world.version("tool"), "1.0.0", "the word is the repository's name");
+    let world = World::new("  - {name: tool, repo: owner/tools}\n");
+    world.github.publish("owner/tools", release("tool", "tool-v1.0.0"));
+    world.github.publish("owner/tools", release("lib", "lib-v9.9.9"));
+    let said = world.bake(["lock"]).ended(1);
+    for part in ["ambiguous-asset", "`tool`", "owner/tools", "`lib, tool`", "url:"] {
+        assert!(said.err.contains(part), "{part} is not in:\n{}", said.err);
+    }
+    world.github.publish("owner/tools", release("tool", "v2.0.0"));
+    world.bake(["lock"]).done();
+    assert_eq!(world.version("tool"), "2.0.0", "no word is its own");
+}

@@ -275,6 +275,8 @@ fn of_api(error: &github::Error) -> Diagnostic {
             };
             Diagnostic::error(Code::UpstreamGone, error.to_string()).help(help)
         }
+        github::Error::SeveralThings { .. } => Diagnostic::error(Code::AmbiguousAsset, error.to_string())
+            .help("name the archive by its URL, with `url:` in place of `repo:`"),
         github::Error::NoRepository { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("correct its name; only what everybody can read can be baked in"),
         github::Error::Malformed { .. } => Diagnostic::error(Code::UpstreamFailed, error.to_string())

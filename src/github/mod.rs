@@ -2,9 +2,12 @@
 
 mod answer;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use url::Url;
 
+use crate::diagnostics::quoted;
 use crate::lock::upstream::{Release, Wanted};
 use crate::lock::versions;
 use crate::net::{Address, Client, Error as NetError, Request, Token};
@@ -21,6 +24,9 @@ const LONGEST_ANSWER: u64 = 64 << 20;
 
 /// Pages of a hundred releases that are looked through; GitHub itself ends at ten thousand releases.
 const MOST_PAGES: usize = 100;
+
+/// Words before versions that a message names.
+const MOST_WORDS: usize = 6;
 
 /// Asks GitHub, or a server that speaks as it does.
 pub struct Api<'a> {
@@ -56,6 +62,19 @@ pub enum Error {
         url: Address,
         /// Whether there are some that are too young.
         young: bool,
+    },
+    /// The repository publishes several things, and nothing says which one is wanted.
+    #[error(
+        "{repo} has releases of several things, and which is meant is not known: {}: {url}",
+        quoted(words)
+    )]
+    SeveralThings {
+        /// The repository.
+        repo: RepoSlug,
+        /// The words before the versions in its tags.
+        words: String,
+        /// Where it was looked for.
+        url: Address,
     },
     /// The repository is not there, or hidden from who asks.
     #[error("there is no repository {repo}, or it is private: {url}")]
@@ -107,6 +126,8 @@ impl<'a> Api<'a> {
             let Some(url) = next.take() else { break };
             let (page, following) = self.page(repo, &url)?;
             let stable = page.into_iter().filter(|release| !release.draft && !release.prerelease);
+            let stable = stable.filter_map(|release| Some((versions::of_tag(&release.tag_name)?, release)));
+            let stable = stable.filter(|(version, _)| !versions::is_prerelease(version)).collect();
             let mut best: Option<(Version, answer::Release)> = None;
             let before = |best: &Option<(Version, answer::Release)>, version: &Version, tag: &str| {
                 best.as_ref().is_none_or(|(known, release)| {
@@ -114,12 +135,7 @@ impl<'a> Api<'a> {
                     newer.then(rank(&release.tag_name, known).cmp(&rank(tag, version))).is_gt()
                 })
             };
-            for release in stable {
-                let Some(version) =
-                    versions::of_tag(&release.tag_name).filter(|v| !versions::is_prerelease(v))
-                else {
-                    continue;
-                };
+            for (version, release) in self.of_one_thing(repo, stable)? {
                 if self.youngest.is_some_and(|youngest| release.published_at.is_none_or(|at| at > youngest)) {
                     if young.as_ref().is_none_or(|known| versions::compare(&version, known).is_gt()) {
                         young = Some(version);
@@ -154,11 +170,11 @@ impl<'a> Api<'a> {
         for _ in 0..MOST_PAGES {
             let Some(url) = next.take() else { break };
             let (page, following) = self.page(repo, &url)?;
-            let mut page = page.into_iter().filter(|release| !release.draft);
-            if let Some(release) =
-                page.find(|release| versions::of_tag(&release.tag_name).as_ref() == Some(version))
-            {
-                return Ok(release.complete(repo, version.clone(), None));
+            let page = page.into_iter().filter(|release| !release.draft);
+            let found = page.filter(|release| versions::of_tag(&release.tag_name).as_ref() == Some(version));
+            let found = found.map(|release| (version.clone(), release)).collect();
+            if let Some((version, release)) = self.of_one_thing(repo, found)?.into_iter().next() {
+                return Ok(release.complete(repo, version, None));
             }
             next = following;
         }
@@ -167,6 +183,29 @@ impl<'a> Api<'a> {
             version: version.clone(),
             url: Address::new(&self.releases(repo), None),
         })
+    }
+
+    /// Those of `releases` that are of the same thing, where a repository publishes several: those
+    /// without a word before the version, or with the repository's name there.
+    fn of_one_thing(
+        &self,
+        repo: &RepoSlug,
+        releases: Vec<(Version, answer::Release)>,
+    ) -> Result<Vec<(Version, answer::Release)>, Error> {
+        let word = |(version, release): &(Version, answer::Release)| {
+            versions::word_of_tag(&release.tag_name, version).to_owned()
+        };
+        let words: BTreeSet<String> = releases.iter().map(word).collect();
+        let own = ["", repo.name()].into_iter().find(|own| words.contains(*own));
+        match own {
+            Some(own) => Ok(releases.into_iter().filter(|release| word(release) == own).collect()),
+            None if words.len() < 2 => Ok(releases),
+            None => Err(Error::SeveralThings {
+                repo: repo.clone(),
+                words: words.into_iter().take(MOST_WORDS).collect::<Vec<_>>().join(", "),
+                url: Address::new(&self.releases(repo), None),
+            }),
+        }
     }
 
     fn page(&self, repo: &RepoSlug, url: &Url) -> Result<(Vec<answer::Release>, Option<Url>), Error> {

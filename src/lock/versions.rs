@@ -23,6 +23,14 @@ pub fn of_tag(tag: &str) -> Option<Version> {
     found?.parse().ok()
 }
 
+/// The word before the version in a tag: `tool` of `tool-v1.2.3`, nothing of `v1.2.3`. Where a
+/// repository publishes several things, it says which one.
+pub fn word_of_tag<'a>(tag: &'a str, version: &Version) -> &'a str {
+    let before = tag.strip_suffix(version.as_str()).unwrap_or(tag);
+    let before = before.strip_suffix(['v', 'V']).unwrap_or(before);
+    before.trim_end_matches(['-', '_', '/', '@'])
+}
+
 /// Whether it is of the kind that comes before a release: `1.2.3-rc.1`.
 pub fn is_prerelease(version: &Version) -> bool {
     parsed(version).is_some_and(|version| !version.pre.is_empty())
@@ -78,7 +86,7 @@ fn pieces(text: &str) -> Vec<(bool, usize, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ordering, compare, is_prerelease, of_tag};
+    use super::{Ordering, compare, is_prerelease, of_tag, word_of_tag};
 
     fn order(a: &str, b: &str) -> Ordering {
         compare(&a.parse().expect("a version"), &b.parse().expect("a version"))
@@ -99,6 +107,15 @@ mod tests {
         assert_eq!(of_tag("nightly"), None);
         assert_eq!(of_tag(""), None);
         assert_eq!(of_tag(&format!("v1.{}", "1".repeat(255))), None);
+    }
+
+    #[test]
+    fn tags_name_things() {
+        for (tag, word) in
+            [("v1.2.3", ""), ("1.2.3", ""), ("tool-v1.2.3", "tool"), ("cli/1.2.3", "cli"), ("a@v1.2.3", "a")]
+        {
+            assert_eq!(word_of_tag(tag, &of_tag(tag).expect(tag)), word, "{tag}");
+        }
     }
 
     #[test]
