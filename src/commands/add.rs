@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::console::Console;
 use super::load::{self, Loaded};
-use super::lock::{edited_project, store, usable};
 use super::locking::{self, Made, Wishes};
 use super::publishers::{Publishers, Setup};
 use super::{Done, Failure};
@@ -31,7 +30,7 @@ pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Resu
     }
     let ((), _) = problems.unless_errors(())?;
     manifest.tidy(dir)?;
-    let old = usable(dir, old, console)?;
+    let old = locking::usable(dir, old, console)?;
     let mut new = wanted(options, console)?;
     let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
 
@@ -43,7 +42,7 @@ pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Resu
         made.notes.extend(notes);
     }
     made.tell(console);
-    store(dir, Some(manifest.revision(&text)), old.as_ref(), &made.lock)?;
+    locking::store(dir, Some(manifest.revision(&text)), old.as_ref(), &made.lock)?;
     let names: BTreeSet<_> = new.into_iter().map(|new| new.entry.name).collect();
     console.result(&made.table(Some(&names)))?;
     Ok(Done::Clean)
@@ -63,7 +62,7 @@ fn locked(
         text = Some(edit::add(&source, entry).map_err(Problems::from)?);
     }
     let text = text.unwrap_or_default();
-    let project = edited_project(dir, &text)?;
+    let project = locking::edited_project(dir, &text)?;
     let made = locking::make(&project, old, &Wishes::missing(), publishers)?;
     Ok((text, made))
 }

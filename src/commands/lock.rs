@@ -6,23 +6,23 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::console::Console;
-use super::load::{self, LOCK, Loaded, LoadedLock};
+use super::load::{self, Loaded, LoadedLock};
 use super::locking::{self, IMAGE, Made, Wishes};
 use super::publishers::{Publishers, Setup};
 use super::{Done, Failure};
 use crate::cli;
-use crate::diagnostics::{Code, Diagnostic, Problems, Severity, json};
+use crate::diagnostics::{Problems, json};
 use crate::digest::Sha256;
 use crate::lock::changes::{self, Change};
 use crate::lock::resolve::Extent;
 use crate::lock::trust::Trust;
 use crate::lock::upstream::{Upstream, Wanted};
-use crate::lock::{self, Lock, versions};
+use crate::lock::{self, versions};
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
 use crate::project::names::{ToolName, Version};
 use crate::project::{Project, edit};
-use crate::write::{self, Revision};
+use crate::write::Revision;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -60,7 +60,7 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     let ((), problems) = problems.unless_errors(())?;
     console.problems(&problems);
     manifest.tidy(dir)?;
-    let old = usable(dir, old, console)?;
+    let old = locking::usable(dir, old, console)?;
     if options.offline {
         let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
         let made = Made { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
@@ -69,7 +69,7 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     let wishes = wishes(options, &project)?;
     let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
     let edited = unpinned(&project, &wishes, &publishers, &manifest, console)?;
-    let project = edited.as_deref().map_or(Ok(project), |text| edited_project(dir, text))?;
+    let project = edited.as_deref().map_or(Ok(project), |text| locking::edited_project(dir, text))?;
     let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
     made.tell(console);
     let edit = edited.as_deref().map(|text| manifest.revision(text));
@@ -97,34 +97,6 @@ fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, F
         console.result(if fits.is_ok() { "bake.lock is up to date\n" } else { "bake.lock is stale\n" })?;
     }
     Ok(if fits.is_ok() { Done::Clean } else { Done::Finding })
-}
-
-/// The lock of the project in `dir`; one that cannot be read is made anew, and that is told, for
-/// with it goes what new archives are held against.
-///
-/// # Errors
-/// Where a newer release of bake wrote it, and knows more than this one.
-pub(super) fn usable(
-    dir: &Path,
-    old: Result<LoadedLock, Problems>,
-    console: &mut Console,
-) -> Result<Option<LoadedLock>, Failure> {
-    match old {
-        Ok(old) => Ok(Some(old)),
-        Err(problems) if problems.iter().any(|problem| problem.code == Code::UnsupportedVersion) => {
-            Err(problems.into())
-        }
-        Err(problems) => {
-            if load::has_lock(dir) {
-                console.problems(&problems.each(|problem| {
-                    Diagnostic { severity: Severity::Warning, ..problem }.help(
-                        "what it held does not count: older versions and other archives under the same version go unnoticed; restore it first, where you can",
-                    )
-                }));
-            }
-            Ok(None)
-        }
-    }
 }
 
 fn wishes(options: &cli::Lock, project: &Project) -> Result<Wishes, Failure> {
@@ -200,13 +172,6 @@ fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> 
     })
 }
 
-/// The project with `manifest` in place of its file.
-pub(super) fn edited_project(dir: &Path, manifest: &str) -> Result<Project, Failure> {
-    let loaded = load::with_manifest(dir, manifest)?;
-    let (project, _) = loaded.problems.unless_errors(loaded.project)?;
-    Ok(project)
-}
-
 /// Shows what changes, and writes it, the manifest's `edit` along with it.
 fn keep(
     dir: &Path,
@@ -220,7 +185,7 @@ fn keep(
     if !json && !changes.is_empty() {
         console.note(changes::described(&changes).trim_end());
     }
-    let written = store(dir, edit, old, &made.lock)?;
+    let written = locking::store(dir, edit, old, &made.lock)?;
     if json {
         let tools = made.lock.binaries.iter().map(|(name, locked)| Tool {
             name,
@@ -241,23 +206,4 @@ fn keep(
         console.result(if written { "bake.lock written\n" } else { "bake.lock is up to date\n" })?;
     }
     Ok(Done::Clean)
-}
-
-/// Writes a lock, unless those bytes stand there already, and the manifest's `edit` with it: both or
-/// none. Returns whether the lock changed.
-pub(super) fn store(
-    dir: &Path,
-    edit: Option<Revision<'_>>,
-    old: Option<&LoadedLock>,
-    lock: &Lock,
-) -> Result<bool, Failure> {
-    let text = lock.to_text();
-    let from = old.map(|old| old.place.source.text());
-    let changed = from != Some(text.as_str());
-    let lock = changed.then(|| Revision { path: dir.join(LOCK), from, to: &text });
-    let files: Vec<_> = edit.into_iter().chain(lock).collect();
-    if !files.is_empty() {
-        write::revise(dir, &files)?;
-    }
-    Ok(changed)
 }

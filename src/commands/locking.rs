@@ -1,10 +1,12 @@
 //! Making a lock: what `lock`, `add` and `remove` share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::Failure;
 use super::console::Console;
-use crate::diagnostics::{Diagnostic, Problems, Severity};
+use super::load::{self, LOCK, LoadedLock};
+use crate::diagnostics::{Code, Diagnostic, Problems, Severity};
 use crate::fetch;
 use crate::lock::resolve::{self, Allowed, Extent, Resolved, Task};
 use crate::lock::trust::Trust;
@@ -14,6 +16,7 @@ use crate::project::Project;
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
 use crate::project::names::ToolName;
+use crate::write::{self, Revision};
 
 /// How the base image is named where tools are.
 pub(super) const IMAGE: &str = "image";
@@ -146,6 +149,60 @@ fn binary(
         Task::Keep(old) => Ok(Resolved::plain(old.clone())),
         Task::Ask(which) => resolve::binary(wanted, &which, old, wishes.allowed(name), upstream),
     }
+}
+
+/// The lock of the project in `dir`; one that cannot be read is made anew, and that is told, for
+/// with it goes what new archives are held against.
+///
+/// # Errors
+/// Where a newer release of bake wrote it, and knows more than this one.
+pub(super) fn usable(
+    dir: &Path,
+    old: Result<LoadedLock, Problems>,
+    console: &mut Console,
+) -> Result<Option<LoadedLock>, Failure> {
+    match old {
+        Ok(old) => Ok(Some(old)),
+        Err(problems) if problems.iter().any(|problem| problem.code == Code::UnsupportedVersion) => {
+            Err(problems.into())
+        }
+        Err(problems) => {
+            if load::has_lock(dir) {
+                console.problems(&problems.each(|problem| {
+                    Diagnostic { severity: Severity::Warning, ..problem }.help(
+                        "what it held does not count: older versions and other archives under the same version go unnoticed; restore it first, where you can",
+                    )
+                }));
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// The project with `manifest` in place of its file.
+pub(super) fn edited_project(dir: &Path, manifest: &str) -> Result<Project, Failure> {
+    let loaded = load::with_manifest(dir, manifest)?;
+    let (project, _) = loaded.problems.unless_errors(loaded.project)?;
+    Ok(project)
+}
+
+/// Writes a lock, unless those bytes stand there already, and the manifest's `edit` with it: both or
+/// none. Returns whether the lock changed.
+pub(super) fn store(
+    dir: &Path,
+    edit: Option<Revision<'_>>,
+    old: Option<&LoadedLock>,
+    lock: &Lock,
+) -> Result<bool, Failure> {
+    let text = lock.to_text();
+    let from = old.map(|old| old.place.source.text());
+    let changed = from != Some(text.as_str());
+    let lock = changed.then(|| Revision { path: dir.join(LOCK), from, to: &text });
+    let files: Vec<_> = edit.into_iter().chain(lock).collect();
+    if !files.is_empty() {
+        write::revise(dir, &files)?;
+    }
+    Ok(changed)
 }
 
 impl Made {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::console::Console;
 use super::load::{self, Loaded};
-use super::lock::{edited_project, store, usable};
+use super::locking;
 use super::{Done, Failure};
 use crate::diagnostics::Problems;
 use crate::lock::wanted;
@@ -19,7 +19,7 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
         return Err(load::no_project(dir));
     }
     manifest.tidy(dir)?;
-    let old = usable(dir, old, console)?;
+    let old = locking::usable(dir, old, console)?;
     let asked_before = wanted::digest(&project);
     let mut text = None;
     for name in names {
@@ -27,7 +27,7 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
         text = Some(edit::remove(&source, name).map_err(Problems::from)?);
     }
     let text = text.unwrap_or_default();
-    let project = edited_project(dir, &text)?;
+    let project = locking::edited_project(dir, &text)?;
     let edit = manifest.revision(&text);
     if let Some(old) = &old {
         let mut lock = old.lock.clone();
@@ -38,7 +38,7 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
         } else {
             console.note("note: bake.lock was stale before, and still is: run `bake lock`");
         }
-        store(dir, Some(edit), Some(old), &lock)?;
+        locking::store(dir, Some(edit), Some(old), &lock)?;
     } else {
         console.note("note: there is no bake.lock that could be read: run `bake lock`");
         write::revise(dir, &[edit])?;

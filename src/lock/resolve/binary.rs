@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use super::find::{Asked, Found};
 use super::statements::{ChecksumFiles, Statement, Statements};
 use super::{Allowed, Resolved, is_known, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
-use crate::lock::assets::{self, Undecided};
-use crate::lock::expected::{differences, filled, path, spelled};
+use crate::lock::assets;
+use crate::lock::expected::{differences, path};
 use crate::lock::seed;
-use crate::lock::upstream::{Asset, Order, Release, Upstream, Wanted};
+use crate::lock::upstream::{Asset, Order, Upstream, Wanted};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, signature};
 use crate::project::manifest::{Binary, Origin};
-use crate::project::names::{ArchSpelling, Version};
+use crate::project::names::Version;
 use crate::project::values::{Arch, InnerPath, WebUrl};
 
 /// Asks for `wanted`, the release `which` of it. `old` is what the lock holds of it.
@@ -77,9 +78,7 @@ fn ask(
         forwards(wanted, old, version.as_ref())?;
     }
     let mut asking = Asking {
-        wanted,
-        version: version.as_ref(),
-        release: release.as_ref(),
+        asked: Asked { wanted, version: version.as_ref(), release: release.as_ref() },
         old: old.filter(|old| old.version == version),
         allowed,
         upstream,
@@ -165,21 +164,13 @@ fn forwards(
 }
 
 struct Asking<'a> {
-    wanted: &'a Binary,
-    version: Option<&'a Version>,
-    release: Option<&'a Release>,
+    asked: Asked<'a>,
     /// What the lock holds of this very version.
     old: Option<&'a LockedBinary>,
     allowed: Allowed,
     upstream: &'a dyn Upstream,
     files: ChecksumFiles<'a>,
     notes: Vec<String>,
-}
-
-/// Where a build's archive is, and what its publisher's API says of it.
-struct Found {
-    url: WebUrl,
-    asset: Option<Asset>,
 }
 
 /// A build before its archive is fetched.
@@ -193,7 +184,7 @@ struct Announced {
 impl<'a> Asking<'a> {
     /// Finds a build, and hears everybody on it.
     fn announced(&mut self, arch: Arch) -> Result<Announced, Diagnostic> {
-        let found = self.find(arch)?;
+        let found = self.asked.find(arch)?;
         let title = self.title_of(arch);
         let archive = format!("{title}, {}", found.url);
         let statements = self.statements(arch, &found).map_err(|problem| problem.about(&title))?;
@@ -219,7 +210,7 @@ impl<'a> Asking<'a> {
         if let (Some(old), Some(stated)) = (old, &stated)
             && is_known(old)
             && (&old.url, old.sha256) == (&found.url, stated.digest)
-            && self.wanted.minisign.is_none()
+            && self.asked.wanted.minisign.is_none()
             && statements.of_another.is_none()
         {
             // It is what it was: there is nothing to fetch.
@@ -235,13 +226,13 @@ impl<'a> Asking<'a> {
                 return Err(self.republished(&archive, old, &format!("{now} is published")));
             }
         }
-        let binary = path(self.wanted, self.version, arch)
+        let binary = path(self.asked.wanted, self.asked.version, arch)
             .map(|path| path.parse::<InnerPath>())
             .transpose()
             .map_err(|error| Diagnostic::error(Code::BadValue, error))?;
         let order = Order {
-            tool: &self.wanted.name.value,
-            version: self.version,
+            tool: &self.asked.wanted.name.value,
+            version: self.asked.version,
             arch,
             url: &found.url,
             sha256: stated.as_ref().map(|stated| stated.digest).or(old.map(|old| old.sha256)),
@@ -272,21 +263,15 @@ impl<'a> Asking<'a> {
     fn old(&self, arch: Arch, url: &WebUrl) -> Option<&'a Build> {
         let old = self.old.filter(|_| !self.allowed.republished)?;
         let build = old.builds.get(&arch)?;
-        (is_of_same_source(self.wanted, old) || build.url == *url).then_some(build)
+        (is_of_same_source(self.asked.wanted, old) || build.url == *url).then_some(build)
     }
 
     fn title_of(&self, arch: Arch) -> String {
-        format!("{} ({arch})", self.title())
-    }
-
-    /// The tool and its version, for messages.
-    fn title(&self) -> String {
-        let version = self.version.map(|version| format!(" {version}")).unwrap_or_default();
-        format!("`{}`{version}", self.wanted.name.value)
+        format!("{} ({arch})", self.asked.title())
     }
 
     fn republished(&self, archive: &str, old: &Build, what: &str) -> Diagnostic {
-        let name = &self.wanted.name.value;
+        let name = &self.asked.wanted.name.value;
         Diagnostic::error(
             Code::Republished,
             format!(
@@ -299,97 +284,10 @@ impl<'a> Asking<'a> {
         ))
     }
 
-    fn find(&self, arch: Arch) -> Result<Found, Diagnostic> {
-        let spelling =
-            |arches: &Option<BTreeMap<Arch, ArchSpelling>>| spelled(arches.as_ref(), arch).to_owned();
-        match (&self.wanted.origin, self.release) {
-            (Origin::Url { url, arch: words }, _) => {
-                let url = filled(url.as_str(), self.version, &spelling(words)).parse();
-                let url = url.map_err(|error: String| Diagnostic::error(Code::BadValue, error))?;
-                Ok(Found { url, asset: None })
-            }
-            (Origin::Catalog(tool), Some(release)) => {
-                let known = tool.builds.iter().find(|(of, _)| *of == arch).map(|(_, asset)| asset);
-                let Some(known) = known else { return Err(self.no_build(arch, release)) };
-                let asset = self.named(&filled(known.name.as_str(), self.version, ""), arch, release)?;
-                // What the catalog knows stays as it knows it, also where the repository moved.
-                let own = self.version.filter(|version| **version == tool.version);
-                let url = own
-                    .and_then(|version| tool.url(known, version).ok())
-                    .unwrap_or_else(|| asset.url.clone());
-                Ok(Found { url, asset: Some(asset) })
-            }
-            (Origin::Release { asset: Some(pattern), arch: words, .. }, Some(release)) => {
-                let asset =
-                    self.named(&filled(pattern.as_str(), self.version, &spelling(words)), arch, release)?;
-                Ok(Found { url: asset.url.clone(), asset: Some(asset) })
-            }
-            (Origin::Release { asset: None, arch: words, .. }, Some(release)) => {
-                let word = words.as_ref().and_then(|words| words.get(&arch)).map(ArchSpelling::as_str);
-                match assets::choose(&release.assets, arch, word) {
-                    Ok(asset) => Ok(Found { url: asset.url.clone(), asset: Some(asset.clone()) }),
-                    Err(Undecided::None) => Err(self.no_build(arch, release)),
-                    Err(Undecided::Several(names)) => Err(Diagnostic::error(
-                        Code::AmbiguousAsset,
-                        format!(
-                            "{} of {} files of {} could be the build for {arch}: {}: {}",
-                            names.len(),
-                            release.assets.len(),
-                            self.title(),
-                            listed(names.iter().map(String::as_str)),
-                            release.page
-                        ),
-                    )
-                    .help("say which: `asset:` with its name, `{version}` and `{arch}` in it")),
-                }
-            }
-            (Origin::Catalog(_) | Origin::Release { .. }, None) => {
-                Err(Diagnostic::error(Code::UpstreamGone, format!("there is no release of {}", self.title())))
-            }
-        }
-    }
-
-    fn named(&self, name: &str, arch: Arch, release: &Release) -> Result<Asset, Diagnostic> {
-        release.assets.iter().find(|asset| asset.name == name).cloned().ok_or_else(|| {
-            Diagnostic::error(
-                Code::NoBuildForArch,
-                format!(
-                    "{} has no file {} for {arch}; it has {}: {}",
-                    self.title(),
-                    quoted(name),
-                    listed(release.assets.iter().map(|asset| asset.name.as_str())),
-                    release.page
-                ),
-            )
-            .help("it may have been renamed or withdrawn; choose another version, or correct `asset:` and `arch:`")
-        })
-    }
-
-    fn no_build(&self, arch: Arch, release: &Release) -> Diagnostic {
-        let words = match arch {
-            Arch::Amd64 => "{amd64: amd64}",
-            Arch::Arm64 => "{arm64: arm64}",
-        };
-        let other = Arch::ALL.into_iter().find(|other| *other != arch).unwrap_or(arch);
-        Diagnostic::error(
-            Code::NoBuildForArch,
-            format!(
-                "{} has no build for {arch} that is known by its name; it has {}: {}",
-                self.title(),
-                listed(release.assets.iter().map(|asset| asset.name.as_str())),
-                release.page
-            ),
-        )
-        .help(format!(
-            "name the file with `asset:` and `arch:`; to do without {arch}, write `arch:` with {other} alone, as in `arch: {}`",
-            words.replace(arch.as_str(), other.as_str())
-        ))
-    }
-
     fn statements(&mut self, arch: Arch, found: &Found) -> Result<Statements, Diagnostic> {
         let mut statements = Statements::default();
-        if let Origin::Catalog(tool) = &self.wanted.origin
-            && self.version == Some(&tool.version)
+        if let Origin::Catalog(tool) = &self.asked.wanted.origin
+            && self.asked.version == Some(&tool.version)
         {
             for (_, asset) in tool.builds.iter().filter(|(of, _)| *of == arch) {
                 statements.add("the catalog", Evidence::Seed, asset.sha256);
@@ -398,7 +296,7 @@ impl<'a> Asking<'a> {
         if let Some(digest) = found.asset.as_ref().and_then(|asset| asset.digest) {
             statements.add("the release API", Evidence::ApiDigest, digest);
         }
-        match (self.release, &found.asset) {
+        match (self.asked.release, &found.asset) {
             (Some(release), Some(asset)) => {
                 self.files.of_release(&release.assets, &asset.name, &mut statements)?;
             }
@@ -416,13 +314,13 @@ impl<'a> Asking<'a> {
         content: &mut dyn Read,
     ) -> Result<Option<Evidence>, Diagnostic> {
         let name = found.url.file_name().to_owned();
-        let there: Vec<Asset> = match (self.release, &found.asset) {
+        let there: Vec<Asset> = match (self.asked.release, &found.asset) {
             (Some(release), Some(asset)) => {
                 assets::signatures(&release.assets, &asset.name).into_iter().cloned().collect()
             }
             _ => Vec::new(),
         };
-        let Some(key) = &self.wanted.minisign else {
+        let Some(key) = &self.asked.wanted.minisign else {
             for asset in there {
                 let how = if asset.name.ends_with(".minisig") {
                     " (`minisign:` with the publisher's key checks it)"
@@ -435,7 +333,7 @@ impl<'a> Asking<'a> {
             return Ok(None);
         };
         let own = format!("{name}.minisig");
-        let url = match self.release {
+        let url = match self.asked.release {
             Some(_) => there.iter().find(|asset| asset.name == own).map(|asset| asset.url.clone()),
             None => format!("{}.minisig", found.url).parse().ok(),
         };
@@ -459,15 +357,4 @@ fn sorted(evidence: impl Iterator<Item = Evidence>) -> Vec<Evidence> {
     evidence.sort_unstable();
     evidence.dedup();
     evidence
-}
-
-/// Names for a message; not all of them, where there are many.
-fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    const MOST: usize = 12;
-    let names: Vec<_> = names.map(quoted).collect();
-    match names.len() {
-        0 => "no files".to_owned(),
-        all if all > MOST => format!("{} and {} more", names[..MOST].join(", "), all - MOST),
-        _ => names.join(", "),
-    }
 }

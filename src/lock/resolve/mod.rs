@@ -4,6 +4,7 @@
 //! binary by binary, so that callers can have several asked for at once.
 
 mod binary;
+mod find;
 mod image;
 pub mod recheck;
 mod statements;
