@@ -13,7 +13,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use bake::digest::Sha256;
-use bake::fetch::{Cache, Download, Error, Fetched, Kept, Meter, Progress, Silent, fetch, in_parallel};
+use bake::fetch::{
+    Cache, Download, Error, Fetched, Kept, Meter, Progress, Silent, fetch, in_parallel, published,
+};
 use bake::net::{self, Client, Patience};
 use support::server::{Answer, Asked, Gate, Ranges, Server};
 use support::{Folder, testbed};
@@ -654,6 +656,20 @@ impl Drop for Note {
     fn drop(&mut self) {
         self.0.lock().expect("notes").push(format!("{} at the end", self.1));
     }
+}
+
+#[test]
+fn what_is_published_is_hashed_and_not_kept() {
+    let site = Site::new();
+    site.serve(site.document().after(2, site.document().cut_at(100_000)));
+    let url = site.url();
+    let download = |limit| Download { url: &url, expected: None, size: None, limit, label: "x" };
+    let found = published(&client(), &download(LIMIT), &Silent).expect("a digest");
+    assert_eq!(found, (site.digest(), site.body.len() as u64));
+    assert_eq!(site.ranges(), ["-", "-", "-"], "each from the beginning");
+    let message = published(&client(), &download(1000), &Silent).expect_err("too large").to_string();
+    assert!(message.contains("1000 bytes"), "{message}");
+    assert_eq!(files(site.folder.path()), Vec::<PathBuf>::new());
 }
 
 #[test]

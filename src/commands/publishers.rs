@@ -199,9 +199,6 @@ impl Upstream for Publishers {
     }
 
     fn published(&self, url: &WebUrl) -> Result<(Sha256, u64), Diagnostic> {
-        // A cache of its own knows nothing yet, and goes at the end.
-        let folder = tempfile::tempdir().map_err(|error| cannot_cache(&error))?;
-        let cache = Cache::open(folder.path()).map_err(|error| cannot_cache(&error))?;
         let download = Download {
             url: &parsed(url)?,
             expected: None,
@@ -209,10 +206,8 @@ impl Upstream for Publishers {
             limit: LARGEST_ARCHIVE,
             label: url.file_name(),
         };
-        let fetched = fetch::fetch(self.client()?, &cache, &download, &self.progress);
-        fetched
-            .map(|fetched| (fetched.sha256, fetched.size))
-            .map_err(|error| of_fetch(&error, Stated::by("nobody")))
+        let published = fetch::published(self.client()?, &download, &self.progress);
+        published.map_err(|error| of_fetch(&error, Stated::by("nobody")))
     }
 
     fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic> {

@@ -10,6 +10,7 @@ mod error;
 mod parallel;
 mod partial;
 mod progress;
+mod published;
 mod transfer;
 
 use std::fs::File;
@@ -20,6 +21,7 @@ pub use cache::{Cache, Kept};
 pub use error::Error;
 pub use parallel::in_parallel;
 pub use progress::{Meter, Progress, Silent};
+pub use published::published;
 
 use crate::digest::Sha256;
 use crate::net::{self, Address, Client};

@@ -1,0 +1,47 @@
+//! What is at a URL now, whatever the cache holds. Nothing is kept of it.
+
+use std::io::Read;
+
+use super::{Download, Error, Progress};
+use crate::digest::{Hasher, Sha256};
+use crate::net::{self, Client, Request};
+
+/// Read at once.
+const BUFFER: usize = 1 << 16;
+
+/// The digest and the length in bytes of what `download.url` has. Nothing is expected of it but
+/// that it stays below the limit. What was cut is asked for from its beginning: two answers need
+/// not be of one document.
+///
+/// # Errors
+/// Where it cannot be had ([`Error::Net`]).
+pub fn published(
+    client: &Client,
+    download: &Download<'_>,
+    progress: &dyn Progress,
+) -> Result<(Sha256, u64), Error> {
+    let request = Request::new(download.url.clone());
+    let mut pauses = client.pauses();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let mut response = client.get_within(&request, &mut pauses)?;
+        let address = response.address().clone();
+        let mut meter = progress.started(download.label, response.length());
+        let (mut hasher, mut length) = (Hasher::default(), 0);
+        let cut = loop {
+            match response.read(&mut buffer) {
+                Ok(0) => return Ok((hasher.finish(), length)),
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                    length += count as u64;
+                    meter.advance(count as u64);
+                }
+                Err(error) => break net::Error::of_body(error, &address),
+            }
+            if length > download.limit {
+                return Err(net::Error::TooLarge { url: address, limit: download.limit }.into());
+            }
+        };
+        pauses.wait_after(cut)?;
+    }
+}
