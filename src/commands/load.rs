@@ -101,7 +101,7 @@ pub(super) fn with_manifest(dir: &Path, manifest: &str) -> Result<Loaded, Failur
 
 /// Why a command that writes the project's files does not do so in a folder without one.
 pub(super) fn no_project(dir: &Path) -> Failure {
-    Failure::Argument(format!("{}: there is no bake.yaml to lock; `bake init` writes one", dir.display()))
+    Failure::Argument(format!("{}: there is no bake.yaml; `bake init` writes one", dir.display()))
 }
 
 /// Whether the folder has a lock, be it readable or not.
