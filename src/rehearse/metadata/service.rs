@@ -139,14 +139,17 @@ impl Service {
         if request.method() == Method::DELETE {
             return if self.set(namespace, key, None) { Answer::done() } else { Answer::not_found() };
         }
-        let body = match Limited::new(request.into_body(), LONGEST_VALUE).collect().await {
+        let too_long = || Answer::line(StatusCode::PAYLOAD_TOO_LARGE, "The value is longer than 256 KiB.");
+        // What is a little too long is read to its end: an answer before that may be lost together
+        // with the connection.
+        let body = match Limited::new(request.into_body(), 4 * LONGEST_VALUE).collect().await {
             Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let text = "The value is longer than 256 KiB.";
-                return Answer::line(StatusCode::PAYLOAD_TOO_LARGE, text);
-            }
+            Err(error) if error.is::<LengthLimitError>() => return too_long(),
             Err(_) => return Answer::line(StatusCode::BAD_REQUEST, "The value did not arrive whole."),
         };
+        if body.len() > LONGEST_VALUE {
+            return too_long();
+        }
         let Ok(value) = String::from_utf8(body.into()) else {
             return Answer::line(StatusCode::BAD_REQUEST, "The value is not UTF-8.");
         };
