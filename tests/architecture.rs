@@ -23,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("oci", &["digest", "project"]),
     ("github", &["diagnostics", "digest", "lock", "net", "project"]),
     ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project"]),
-    ("rehearse", &["digest"]),
+    ("rehearse", &["digest", "project"]),
     ("cli", &["project"]),
     (
         "commands",
@@ -40,6 +40,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "oci",
             "plan",
             "project",
+            "rehearse",
             "render",
             "write",
             "yaml",

@@ -16,6 +16,7 @@ mod locking;
 mod man;
 mod progress;
 mod publishers;
+mod rehearse;
 mod remove;
 mod render;
 mod schema;
@@ -141,6 +142,8 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         Command::Lock(options) => lock::run(dir, options, console),
         Command::Fetch => fetch::run(dir, console),
         Command::Audit(options) => audit::run(dir, options, console),
+        Command::Rehearse(options) => rehearse::run(dir, options, console),
+        Command::Relay { server } => Ok(crate::rehearse::relay(*server).map(|()| Done::Clean)?),
         Command::Render(options) => render::run(dir, options, console),
         Command::Schema { file } => schema::run(*file, console),
         Command::Completions { shell } => completions::run(*shell, console),
