@@ -43,15 +43,7 @@ impl Guest {
 
     /// Runs a shell script in the VM and waits for its end; `alive` holds or panics in between.
     pub fn run(&self, script: &str, alive: impl Fn()) -> Said {
-        let arguments = json!({ "path": "/bin/sh", "arg": ["-c", script], "capture-output": true });
-        let started = loop {
-            match self.ask("guest-exec", &arguments) {
-                Ok(started) => break started,
-                // Not up yet.
-                Err(_) => alive(),
-            }
-            thread::sleep(Duration::from_millis(500));
-        };
+        let started = self.tell(script, &alive);
         loop {
             alive();
             let status = match self.ask("guest-exec-status", &json!({ "pid": started["pid"] })) {
@@ -65,6 +57,19 @@ impl Guest {
                 let code = status["exitcode"].as_i64().and_then(|code| i32::try_from(code).ok());
                 let [out, err] = ["out-data", "err-data"].map(|key| text(&status[key]));
                 return Said { code: code.unwrap_or(-1), out, err };
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// Starts a shell script in the VM, and returns the agent's answer.
+    pub fn tell(&self, script: &str, alive: impl Fn()) -> Value {
+        let arguments = json!({ "path": "/bin/sh", "arg": ["-c", script], "capture-output": true });
+        loop {
+            match self.ask("guest-exec", &arguments) {
+                Ok(started) => return started,
+                // Not up yet.
+                Err(_) => alive(),
             }
             thread::sleep(Duration::from_millis(500));
         }

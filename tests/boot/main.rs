@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod checks;
 mod disks;
 mod faults;
 mod guest;

@@ -56,11 +56,10 @@ impl Namespace {
         self.inside(|| TcpListener::bind((INTERNET, port))).expect("a port of the internet's")
     }
 
-    /// Connects to a listener of [`Self::listen`] and says nothing.
-    pub fn knock(&self, port: u16) {
+    /// Connects to the internet and says nothing; returns whether somebody listens on that port.
+    pub fn knock(&self, port: u16) -> bool {
         let address = SocketAddr::from((INTERNET, port));
-        // The listener may be gone by now.
-        let _ = self.inside(|| TcpStream::connect_timeout(&address, Duration::from_secs(1)));
+        self.inside(|| TcpStream::connect_timeout(&address, Duration::from_secs(1))).is_ok()
     }
 
     fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {

@@ -1,6 +1,5 @@
 //! A project as `bake init` makes it, locked from the world in which its VM will boot.
 
-use std::path::Path;
 use std::process::Command;
 
 use assert_cmd::cargo::cargo_bin_cmd;
@@ -42,10 +41,6 @@ impl Project {
             .env("GITHUB_TOKEN", TOKEN)
             .env("SSL_CERT_FILE", World::authority());
         command
-    }
-
-    pub fn path(&self) -> &Path {
-        self.folder.path()
     }
 
     /// The lock's digest, by which the VM names it.

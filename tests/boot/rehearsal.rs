@@ -177,7 +177,9 @@ impl Rehearsal<'_> {
     /// Waits for that long by the VM's own clock: it counts instructions, not seconds.
     #[track_caller]
     pub fn until_uptime(&self, seconds: f64) {
-        while self.run("cut -d ' ' -f 1 /proc/uptime").done().out.trim().parse::<f64>().expect("seconds") < seconds {
+        while self.run("cut -d ' ' -f 1 /proc/uptime").done().out.trim().parse::<f64>().expect("seconds")
+            < seconds
+        {
             thread::sleep(Duration::from_secs(1));
         }
     }
@@ -242,6 +244,12 @@ impl Rehearsal<'_> {
         self.end();
     }
 
+    /// Shuts the VM down as an administrator would.
+    pub fn power_off(mut self) {
+        self.guest.tell("systemctl --no-block poweroff", || self.alive("power off", &Watch::default()));
+        self.end();
+    }
+
     /// Ctrl-C. Returns the exit code.
     pub fn stop(mut self) -> i32 {
         kill(self.child.id(), Signal::INT);
@@ -283,10 +291,15 @@ impl Rehearsal<'_> {
     pub fn print_times(&self, title: &str) {
         println!("{title}:");
         for report in self.reports() {
-            println!("{:>6} s  {}{}", report.seconds, report.status, match &*report.error {
-                "" => String::new(),
-                error => format!(": {error}"),
-            });
+            println!(
+                "{:>6} s  {}{}",
+                report.seconds,
+                report.status,
+                match &*report.error {
+                    "" => String::new(),
+                    error => format!(": {error}"),
+                }
+            );
         }
         println!("{:>6} s  now", self.begun.elapsed().as_secs());
     }

@@ -29,6 +29,7 @@ pub const VERSION: &str = "99.0.0";
 /// Debian's mirror.
 const MIRROR: &str = "deb.debian.org";
 
+const DNS: u16 = 53;
 const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
 
@@ -69,9 +70,10 @@ impl World {
             asked: Mutex::default(),
         });
         for (tool, repo) in TOOLS {
-            let release = Arch::ALL.into_iter().fold(Release::new(&format!("v{VERSION}")), |release, arch| {
-                release.asset(&asset(repo, arch), archive(tool, VERSION, arch))
-            });
+            let release =
+                Arch::ALL.into_iter().fold(Release::new(&format!("v{VERSION}")), |release, arch| {
+                    release.asset(&asset(repo, arch), archive(tool, VERSION, arch))
+                });
             internet.github.publish(&format!("openclaw/{repo}"), release);
         }
         let namespace = Namespace::new();
@@ -217,7 +219,8 @@ impl Head {
         let mut lines = lines.into_iter();
         let first = lines.next().unwrap_or_default();
         let mut words = first.split(' ').map(str::to_owned);
-        let field = |line: String| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let field =
+            |line: String| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
         Ok(Some(Self {
             method: words.next().unwrap_or_default(),
             target: words.next().unwrap_or_default(),
@@ -260,7 +263,11 @@ fn names(namespace: &Namespace) -> Child {
     for name in tls::NAMES.into_iter().chain([MIRROR]) {
         command.arg(format!("--address=/{name}/{INTERNET}"));
     }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("dnsmasq")
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("dnsmasq");
+    while !namespace.knock(DNS) {
+        assert!(child.try_wait().expect("a process").is_none(), "dnsmasq ended");
+    }
+    child
 }
 
 fn certified() -> Option<Arc<ServerConfig>> {

@@ -14,7 +14,10 @@ fn a_world_has_its_own_internet_and_no_other() {
     let authority = World::authority();
     let curl = |arguments: &[&str]| {
         let mut command = world.namespace.command("curl");
-        command.args(["--silent", "--show-error", "--fail", "--max-time", "5"]).arg("--cacert").arg(&authority);
+        command
+            .args(["--silent", "--show-error", "--fail", "--max-time", "5"])
+            .arg("--cacert")
+            .arg(&authority);
         said(command.args(arguments))
     };
     assert_eq!(curl(&["https://ghcr.io/v2/"]).done().out, "{}");
