@@ -19,7 +19,7 @@ use crate::world::World;
 
 /// After that long without a word of `bake` or on the serial console, nothing will come any more.
 /// The real gateway's start under emulation is the longest silence: six minutes.
-const SILENCE: Duration = Duration::from_mins(25);
+const SILENCE: Duration = Duration::from_secs(25 * 60);
 
 /// The port that `bake` forwards to the gateway.
 pub const PORT: u16 = 18789;

@@ -110,7 +110,7 @@ fn finished() -> Option<(String, Pushed)> {
     for (tool, _) in TOOLS {
         let binary = elf::executable(Arch::Amd64, &format!("{tool} {VERSION}"));
         fs::write(folder.path().join(tool), binary).expect("a file");
-        dockerfile += &format!("COPY --chmod=755 {tool} /usr/local/bin/{tool}\n");
+        dockerfile.extend(["COPY --chmod=755 ", tool, " /usr/local/bin/\n"]);
     }
     fs::write(folder.path().join("Dockerfile"), dockerfile + "USER 1000:1000\n").expect("a file");
     let name = format!("openclaw/finished-{}", std::process::id());

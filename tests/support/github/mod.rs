@@ -473,7 +473,7 @@ impl Shared {
         let parts = request.parts();
         let parts: Vec<_> = parts.iter().map(String::as_str).collect();
         let [owner, name, rest @ ..] = parts.as_slice() else { return refusal(Host::Web, 404) };
-        if name.ends_with(".git") {
+        if name.strip_suffix(".git").is_some() {
             return repository_file(state, &parts);
         }
         let called = format!("{owner}/{name}");
