@@ -38,7 +38,7 @@ const PROJECT_NUMBER: u64 = 100_000_000_000;
 impl From<DiskError> for Failure {
     fn from(error: DiskError) -> Self {
         match error {
-            DiskError::TooLarge { .. } => Self::Argument(error.to_string()),
+            DiskError::Image(..) | DiskError::TooLarge { .. } => Self::Argument(error.to_string()),
             _ => Self::Other(error.to_string()),
         }
     }
@@ -127,9 +127,7 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
         if !log.is_empty() {
             console.note(&format!("The serial console's decisive lines:\n  {}", log.join("\n  ")));
         }
-        if !options.json {
-            console.error(&why);
-        }
+        console.error(&why);
         return Ok(Done::Finding);
     }
     Ok(Done::Clean)
