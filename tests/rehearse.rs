@@ -29,7 +29,7 @@ fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
     let refused = said(folder.command().args(["rehearse", "--disk"]).arg(folder.join("image.raw"))).ended(2);
     assert!(refused.err.contains("is a disk of 21 GB, and `gcp.boot_disk` is 20 GB"), "{}", refused.err);
     let absent = said(folder.command().args(["rehearse", "--disk", "none.qcow2"])).ended(2);
-    assert!(absent.err.contains("none.qcow2: there is no such file"), "{}", absent.err);
+    assert!(absent.err.contains("error: none.qcow2: No such file"), "{}", absent.err);
     let none = said(folder.command().arg("rehearse")).ended(2);
     assert!(none.err.contains("--disk <IMAGE>"), "{}", none.err);
 }
@@ -45,7 +45,7 @@ fn an_image_that_nothing_boots_from_ends_with_the_last_lines_of_the_console() {
     let before = fs::read(&image).expect("the disk");
     let run =
         said(folder.command().args(["rehearse", "--json", "--timeout", "5", "--disk"]).arg(&image)).ended(1);
-    assert!(run.err.contains("the VM has said nothing within 1 minute"), "{}", run.err);
+    assert!(run.err.contains("the VM has said nothing within 1 minutes"), "{}", run.err);
     let document: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
     assert_eq!(document["ready"], false);
     assert!(document["error"].as_str().is_some_and(|error| error.contains("said nothing")), "{document}");

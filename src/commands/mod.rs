@@ -20,6 +20,7 @@ mod rehearse;
 mod remove;
 mod render;
 mod schema;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

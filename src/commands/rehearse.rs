@@ -4,27 +4,23 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde::Serialize;
-use url::Url;
 
 use super::console::Console;
 use super::load::{self, LoadedLock};
+use super::watch::{self, Watch};
 use super::{Done, Failure};
 use crate::cli;
-use crate::net::{Client, Patience, Request};
 use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::spec::{SecretSource, Spec};
 use crate::project::values::Arch;
-use crate::rehearse::metadata::{Change, Instance, Server};
+use crate::rehearse::metadata::{Instance, Server};
 use crate::rehearse::{
-    self, Acceleration, Clock, Disk, DiskError, Folder, QEMU, Report, Running, Timeline, Values, Vm, decisive,
+    self, Acceleration, Clock, Disk, DiskError, Folder, QEMU, Report, Values, Vm, decisive,
 };
 use crate::render;
 
@@ -38,7 +34,7 @@ const PROJECT_NUMBER: u64 = 100_000_000_000;
 impl From<DiskError> for Failure {
     fn from(error: DiskError) -> Self {
         match error {
-            DiskError::TooLarge { .. } => Self::Argument(error.to_string()),
+            DiskError::Image(..) | DiskError::TooLarge { .. } => Self::Argument(error.to_string()),
             _ => Self::Other(error.to_string()),
         }
     }
@@ -78,7 +74,7 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
     let (bundle, warnings) = render::render(&plan)?;
     console.problems(&warnings);
 
-    let interrupted = on_interrupt()?;
+    let interrupted = watch::on_interrupt()?;
     let (folder, _temporary) = folder(options)?;
     let acceleration = Acceleration::best(QEMU, folder.path()).map_err(|error| no_qemu(&error))?;
     let disks = disks(plan.spec, options, &folder)?;
@@ -101,15 +97,8 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
         },
         vm.host_port
     ));
-    let mut watch = Watch {
-        vm: vm.start().map_err(|error| no_qemu(&error))?,
-        begun: Instant::now(),
-        timeline: Timeline::default(),
-        changes,
-        _server: server,
-        interrupted,
-        limit: Duration::from_secs(options.timeout),
-    };
+    let running = vm.start().map_err(|error| no_qemu(&error))?;
+    let mut watch = Watch::begin(running, changes, interrupted, Duration::from_secs(options.timeout));
     let mut outcome = watch.until_settled(console);
     if outcome.is_ok() {
         outcome = watch.confirm(&plan.lock_digest.to_string(), vm.host_port);
@@ -127,21 +116,10 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
         if !log.is_empty() {
             console.note(&format!("The serial console's decisive lines:\n  {}", log.join("\n  ")));
         }
-        if !options.json {
-            console.error(&why);
-        }
+        console.error(&why);
         return Ok(Done::Finding);
     }
     Ok(Done::Clean)
-}
-
-/// Set once somebody wants the program to end.
-fn on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
-        .map_err(|error| Failure::Other(format!("signals cannot be handled: {error}")))?;
-    Ok(interrupted)
 }
 
 fn no_qemu(error: &io::Error) -> Failure {
@@ -241,93 +219,6 @@ fn kept(folder: &Folder, port: u16) -> String {
     )
 }
 
-/// A VM that is looked after.
-struct Watch {
-    vm: Running,
-    begun: Instant,
-    timeline: Timeline,
-    changes: Receiver<Change>,
-    _server: Server,
-    interrupted: Arc<AtomicBool>,
-    limit: Duration,
-}
-
-impl Watch {
-    fn is_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
-    }
-
-    /// Until the VM is ready; else why it is not.
-    fn until_settled(&mut self, console: &mut Console) -> Result<(), String> {
-        loop {
-            self.step(console)?;
-            match self.timeline.status() {
-                Some("ready") => return Ok(()),
-                Some("failed") => return Err(format!("the VM says: {}", self.last_error())),
-                _ if self.is_interrupted() => return Err("interrupted".to_owned()),
-                _ if self.begun.elapsed() > self.limit => return Err(self.too_long()),
-                _ => {}
-            }
-        }
-    }
-
-    /// Until somebody ends it; the outcome is where the VM stands then.
-    fn until_interrupted(&mut self, console: &mut Console) -> Result<(), String> {
-        while !self.is_interrupted() {
-            self.step(console)?;
-        }
-        match self.timeline.status() {
-            Some("ready") => Ok(()),
-            Some(status) => Err(format!("the VM says: {status} {}", self.last_error())),
-            None => Err("the VM has said nothing".to_owned()),
-        }
-    }
-
-    /// A fraction of a second later.
-    fn step(&mut self, console: &mut Console) -> Result<(), String> {
-        thread::sleep(Duration::from_millis(100));
-        while let Ok(change) = self.changes.try_recv() {
-            let Some(report) = self.timeline.take(change, self.begun.elapsed()) else { continue };
-            let error = if report.error.is_empty() { String::new() } else { format!(": {}", report.error) };
-            console.note(&format!("{:>5} s  {}{error}", report.seconds, report.status));
-        }
-        match self.vm.ended() {
-            Ok(None) => Ok(()),
-            Ok(Some((status, said))) => Err(format!("QEMU ended ({status}) {said}")),
-            Err(error) => Err(format!("QEMU cannot be watched: {error}")),
-        }
-    }
-
-    fn last_error(&self) -> &str {
-        self.timeline.reports().last().map_or("", |report| &report.error)
-    }
-
-    fn too_long(&self) -> String {
-        let minutes = self.limit.as_secs().div_ceil(60);
-        match self.timeline.reports().last() {
-            None => format!("the VM has said nothing within {minutes} minutes"),
-            Some(Report { status, error, .. }) => {
-                format!("the VM is not ready within {minutes} minutes; it stands at {status} {error}")
-            }
-        }
-    }
-
-    /// That the VM is ready is its own word. Holds the lock that it names against the bundle's, and asks
-    /// the gateway itself, through the forwarded port.
-    fn confirm(&self, lock: &str, port: u16) -> Result<(), String> {
-        let said = self.timeline.lock();
-        if said != lock {
-            return Err(format!("the VM says that it runs lock {said}, and the bundle's is {lock}"));
-        }
-        let url = Url::parse(&format!("http://127.0.0.1:{port}/startupz"));
-        let request = Request::new(url.map_err(|error| error.to_string())?);
-        match Client::new(Patience::default()).and_then(|client| client.get(&request)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("the VM says that it is ready, and {error}")),
-        }
-    }
-}
-
 fn report(
     options: &cli::Rehearse,
     console: &mut Console,
@@ -336,7 +227,7 @@ fn report(
     vm: &Vm,
     error: Option<&str>,
 ) -> Result<(), Failure> {
-    let stages = watch.timeline.stages().into_iter().map(|(name, seconds)| Stage { name, seconds });
+    let stages = watch.timeline().stages().into_iter().map(|(name, seconds)| Stage { name, seconds });
     let stages: Vec<_> = stages.collect();
     if options.json {
         console.json(&Document {
@@ -346,7 +237,7 @@ fn report(
             lock: plan.lock_digest.to_string(),
             emulated: vm.acceleration == Acceleration::Emulation,
             port: vm.host_port,
-            reports: watch.timeline.reports(),
+            reports: watch.timeline().reports(),
             stages,
         })?;
     } else {

@@ -26,6 +26,9 @@ pub enum DiskError {
     /// A file cannot be read or written.
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
+    /// The OS image cannot be read.
+    #[error("{0}: {1}")]
+    Image(PathBuf, io::Error),
     /// The OS image does not fit the spec's boot disk.
     #[error("{image} is a disk of {has} GB, and `gcp.boot_disk` is {wanted} GB: make that larger")]
     TooLarge {
@@ -92,7 +95,7 @@ impl Folder {
         if disk.exists() {
             return Ok(());
         }
-        let image = fs::canonicalize(image).map_err(|error| DiskError::File(image.to_owned(), error))?;
+        let image = fs::canonicalize(image).map_err(|error| DiskError::Image(image.to_owned(), error))?;
         let info = qemu_img(&["info".into(), "--output=json".into(), image.clone().into()])?;
         let info: ImageInfo =
             serde_json::from_slice(&info).map_err(|error| DiskError::Refused(error.to_string()))?;
