@@ -227,7 +227,14 @@ impl Rehearsal<'_> {
     /// Pulls the plug: SIGKILL to QEMU.
     pub fn pull_the_plug(mut self) {
         let bake = self.child.id();
-        let qemu = wait_for(|| children(bake).into_iter().find(|pid| name(*pid).starts_with("qemu-system")));
+        let watch = Watch::default();
+        let qemu = loop {
+            if let Some(qemu) = children(bake).into_iter().find(|pid| name(*pid).starts_with("qemu-system")) {
+                break qemu;
+            }
+            self.alive("QEMU", &watch);
+            thread::sleep(Duration::from_millis(100));
+        };
         kill(qemu, Signal::KILL);
         self.end();
     }
