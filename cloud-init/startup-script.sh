@@ -60,9 +60,11 @@ apply_user_data() {
     [ -e "$unit" ] && systemctl is-enabled -q "${unit##*/}"
 }
 
-# Whatever the error is, its last line says most; of apt's, the one that it marks as an error.
+# Whatever the error is, its last line says most; of apt's, the one that it marks as an error. But a
+# package that it does not know is one whose list did not come, and why it did not is a mere warning.
 why() {
-    { grep -E '^(E|Err): ?' "$log" || grep . "$log"; } | tail -n 1 | tr -cd '\40-\176' | cut -c 1-200
+    { { grep -q '^E: Unable to locate' "$log" && grep '^W: Failed to fetch' "$log"; } ||
+        grep -E '^(E|Err): ?' "$log" || grep . "$log"; } | tail -n 1 | tr -cd '\40-\176' | cut -c 1-200
 }
 
 pause=5
