@@ -20,7 +20,7 @@ use crate::project::spec::{SecretSource, Spec};
 use crate::project::values::Arch;
 use crate::rehearse::metadata::{Instance, Server};
 use crate::rehearse::{
-    self, Acceleration, Clock, Disk, DiskError, Folder, QEMU, Report, Values, Vm, decisive,
+    self, Acceleration, Clock, Disk, DiskError, Folder, QEMU, Report, Values, Vm, decisive, emulates_well,
 };
 use crate::render;
 
@@ -97,6 +97,9 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
         },
         vm.host_port
     ));
+    if acceleration == Acceleration::Emulation && !emulates_well(QEMU).map_err(|error| no_qemu(&error))? {
+        console.note("This QEMU is older than version 10: emulated VMs were seen to crash with 7.2 that do not with 10.0.");
+    }
     let running = vm.start().map_err(|error| no_qemu(&error))?;
     let mut watch = Watch::begin(running, changes, interrupted, Duration::from_secs(options.timeout));
     let mut outcome = watch.until_settled(console);
