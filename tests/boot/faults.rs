@@ -27,9 +27,9 @@ fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
 
     world.namespace.cut();
     let vm = machine.start();
-    vm.until_serial("the user-data is not applied yet");
+    vm.until_told("starting", &["the user-data is not applied yet"]);
     vm.until_uptime(WHILE);
-    assert_eq!(vm.reports(), []);
+    assert!(!vm.was_ready());
     world.break_registry();
     let (gog, tampered) = (asset("gogcli", Arch::Amd64), archive("gog", "6.6.6", Arch::Amd64));
     let right = world.github().release("openclaw/gogcli", "v99.0.0").bytes(&gog).to_vec();
@@ -52,7 +52,7 @@ fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
     world.github().replace("openclaw/gogcli", "v99.0.0", &gog, right);
 
     vm.until_ready();
-    vm.print_times("first boot in a bad hour");
+    vm.tell_times("first boot in a bad hour");
     assert_eq!(vm.get("/startupz").0, "200");
     assert_eq!(vm.run_inside("printenv OPENAI_API_KEY").done().out.trim_end(), value);
     checks::is_kept(&machine, &vm, value);

@@ -48,7 +48,7 @@ fn a_first_boot_that_is_cut_short_five_times_ends_well() {
 
     let vm = machine.start();
     vm.until_ready();
-    vm.print_times("a first boot after five power cuts");
+    vm.tell_times("a first boot after five power cuts");
     checks::token(&vm);
     let config = checks::read(&vm, "/var/lib/openclaw/config/openclaw.json");
     serde_json::from_str::<Value>(&config).expect("a whole openclaw.json");

@@ -27,7 +27,7 @@ fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
 
     let vm = machine.start();
     vm.until_ready();
-    vm.print_times("first boot, image built on the VM");
+    vm.tell_times("first boot, image built on the VM");
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
     for path in ["/healthz", "/startupz"] {
         assert_eq!(vm.get(path).0, "200", "{path}");
@@ -68,13 +68,13 @@ fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
     world.namespace.cut();
     let vm = machine.start();
     vm.until_ready();
-    vm.print_times("reboot, without an internet");
+    vm.tell_times("reboot, without an internet");
     same(&vm);
     vm.pull_the_plug();
 
     let vm = machine.start();
     vm.until_ready();
-    vm.print_times("after a power cut");
+    vm.tell_times("after a power cut");
     same(&vm);
     world.namespace.mend();
     vm.pull_the_plug();
@@ -82,7 +82,7 @@ fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
     fs::remove_file(machine.file("boot.qcow2")).expect("a boot disk");
     let vm = machine.start();
     vm.until_ready();
-    vm.print_times("new boot disk, old data disk");
+    vm.tell_times("new boot disk, old data disk");
     same(&vm);
     checks::is_kept(&machine, &vm, &token);
 }

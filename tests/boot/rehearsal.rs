@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -45,7 +45,6 @@ pub struct Rehearsal<'a> {
     /// How many lines were looked at.
     seen: Cell<usize>,
     guest: Guest,
-    begun: Instant,
 }
 
 /// What `bake` has said so far.
@@ -126,7 +125,6 @@ impl<'a> Machine<'a> {
             said,
             seen: Cell::new(0),
             guest: Guest::at(socket),
-            begun: Instant::now(),
         }
     }
 }
@@ -162,16 +160,6 @@ impl Rehearsal<'_> {
         self.until(&format!("{status}: …{}…", parts.join("…")), |report| {
             report.status == status && parts.iter().all(|part| report.error.contains(part))
         })
-    }
-
-    /// Waits until the serial console has said `text`, in this run or one before.
-    #[track_caller]
-    pub fn until_serial(&self, text: &str) {
-        let watch = Watch::default();
-        while !serial(&self.folder).contains(text) {
-            self.alive(text, &watch);
-            thread::sleep(Duration::from_secs(1));
-        }
     }
 
     /// Waits for that long by the VM's own clock: it counts instructions, not seconds.
@@ -239,7 +227,14 @@ impl Rehearsal<'_> {
     /// Pulls the plug: SIGKILL to QEMU.
     pub fn pull_the_plug(mut self) {
         let bake = self.child.id();
-        let qemu = wait_for(|| children(bake).into_iter().find(|pid| name(*pid).starts_with("qemu-system")));
+        let watch = Watch::default();
+        let qemu = loop {
+            if let Some(qemu) = children(bake).into_iter().find(|pid| name(*pid).starts_with("qemu-system")) {
+                break qemu;
+            }
+            self.alive("QEMU", &watch);
+            thread::sleep(Duration::from_millis(100));
+        };
         kill(qemu, Signal::KILL);
         self.end();
     }
@@ -273,8 +268,11 @@ impl Rehearsal<'_> {
         if state.rsplit(") ").next().is_none_or(|rest| rest.starts_with('Z')) {
             self.give_up(&format!("bake ended before: {what}"));
         }
-        let length = fs::metadata(self.folder.join("serial.log")).map_or(0, |file| file.len());
-        if !watch.moved((length, self.said.lines().len())) {
+        let serial = serial(&self.folder);
+        if serial.contains("Kernel panic") {
+            self.give_up("the VM's kernel panicked");
+        }
+        if !watch.moved((serial.len(), self.said.lines().len())) {
             self.give_up(&format!("nothing moves any more before: {what}"));
         }
     }
@@ -287,21 +285,14 @@ impl Rehearsal<'_> {
         panic!("{why}\n--- bake:\n{}\n--- serial console:\n{tail}", self.output());
     }
 
-    /// Prints when each stage began, in seconds of this machine's clock.
-    pub fn print_times(&self, title: &str) {
-        println!("{title}:");
-        for report in self.reports() {
-            println!(
-                "{:>6} s  {}{}",
-                report.seconds,
-                report.status,
-                match &*report.error {
-                    "" => String::new(),
-                    error => format!(": {error}"),
-                }
-            );
-        }
-        println!("{:>6} s  now", self.begun.elapsed().as_secs());
+    /// Tells when each stage began, in seconds of this machine's clock.
+    pub fn tell_times(&self, title: &str) {
+        let rows = self.reports().into_iter().map(|Report { seconds, status, error }| {
+            format!("{seconds:>6} s  {status}{}{error}\n", if error.is_empty() { "" } else { ": " })
+        });
+        let table = format!("{title}:\n{}", rows.collect::<String>());
+        // To the log of the whole run, also where the test ends well: so not by a macro.
+        io::stderr().write_all(table.as_bytes()).expect("a standard error");
     }
 }
 
@@ -342,7 +333,7 @@ impl Report {
 }
 
 /// When something last moved, by what there is to see of it.
-struct Watch(Cell<((u64, usize), Instant)>);
+struct Watch(Cell<((usize, usize), Instant)>);
 
 impl Default for Watch {
     fn default() -> Self {
@@ -351,7 +342,7 @@ impl Default for Watch {
 }
 
 impl Watch {
-    fn moved(&self, now: (u64, usize)) -> bool {
+    fn moved(&self, now: (usize, usize)) -> bool {
         let (before, since) = self.0.get();
         if before != now {
             self.0.set((now, Instant::now()));
@@ -368,15 +359,6 @@ fn kill(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).expect("a process");
     // It may have ended in between.
     let _ = kill_process(pid, signal);
-}
-
-fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// The processes that `parent` started and that still run.

@@ -32,7 +32,7 @@ fn openclaw_is_built_from_source_while_somebody_holds_the_lock_of_apt() {
 
     let vm = machine.start();
     vm.until_ready();
-    vm.print_times("first boot, OpenClaw built from source");
+    vm.tell_times("first boot, OpenClaw built from source");
     assert_eq!(vm.run_inside("cat /app/from-source").done().out, "yes\n");
     let waited = vm.run("journalctl --no-pager | grep -c 'Waiting for cache lock'");
     assert!(waited.out.trim() != "0", "nobody waited for the lock");
@@ -51,7 +51,7 @@ fn a_disk_with_cloud_init_needs_no_bridge_and_a_finished_image_no_build() {
     let vm = machine.start();
     world.was_asked("");
     vm.until_ready();
-    vm.print_times("first boot, finished image from a registry, disk with cloud-init");
+    vm.tell_times("first boot, finished image from a registry, disk with cloud-init");
     assert!(!world.was_asked("github.com"), "a release was fetched");
     without_the_bridge(&vm);
 }
@@ -65,7 +65,7 @@ fn debian_12_with_cloud_init_boots_by_user_data_alone() {
     let Some(machine) = Machine::new(&world, &project, "cloud-12.qcow2") else { return };
     let vm = machine.start();
     vm.until_ready();
-    vm.print_times("first boot, Debian 12 with cloud-init");
+    vm.tell_times("first boot, Debian 12 with cloud-init");
     assert!(vm.run("cat /etc/debian_version").done().out.starts_with("12"));
     without_the_bridge(&vm);
 }
