@@ -40,6 +40,7 @@ fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
     checks::never_started(&vm);
     let value = "sk-not-a-real-key-3141592653589793";
     fs::write(secrets.path().join("openai-api-key"), value).expect("a secret");
+    world.namespace.speed_up();
 
     vm.until_told("image", &["ghcr.io", "500"]);
     let now: f64 = vm.run("cut -d ' ' -f 1 /proc/uptime").done().out.trim().parse().expect("seconds");
