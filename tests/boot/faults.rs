@@ -26,6 +26,7 @@ fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
     let machine = machine.with(&["--secrets", secrets.path().to_str().expect("UTF-8")]);
 
     world.namespace.cut();
+    world.namespace.slow_down();
     let vm = machine.start();
     vm.until_told("starting", &["the user-data is not applied yet"]);
     vm.until_uptime(WHILE);
