@@ -50,11 +50,20 @@ format() {
     sync "${formatting%/*}"
 }
 
+# The first name comes from rules of Google's, which not every OS image has; the second from systemd's own.
+find_device() {
+    for device in google- scsi-0Google_PersistentDisk_; do
+        device=/dev/disk/by-id/$device$OPENCLAW_DATA_DISK
+        [ ! -b "$device" ] || return 0
+    done
+    return 1
+}
+
 mount_disk() {
-    device=/dev/disk/by-id/google-$OPENCLAW_DATA_DISK
     waited=0
-    until [ -b "$device" ]; do
-        [ "$waited" -lt 30 ] || help_needed "data disk $OPENCLAW_DATA_DISK is not attached (no $device)"
+    until find_device; do
+        [ "$waited" -lt 30 ] ||
+            help_needed "data disk $OPENCLAW_DATA_DISK is not attached (no /dev/disk/by-id/google-$OPENCLAW_DATA_DISK)"
         waited=$((waited + 1))
         sleep 1
     done

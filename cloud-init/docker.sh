@@ -1,6 +1,6 @@
 #!/bin/sh
-# Docker engine, Compose and buildx, running. Cloud-init installs them first; this repairs what a
-# late network, a held lock or a loss of power left undone.
+# Docker engine, Compose and buildx, installed and running; also what a late network, a held lock or
+# a loss of power left undone.
 set -eu
 # shellcheck source=/dev/null
 . /opt/openclaw/settings.env
@@ -17,8 +17,9 @@ is_installed() {
     docker compose version >/dev/null 2>&1 && docker buildx version >/dev/null 2>&1
 }
 
+# Waits for another's lock for a minute only: then it is told who holds it, and waited on.
 aptget() {
-    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 \
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 -o Acquire::Retries=3 \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
 

@@ -5,6 +5,8 @@ set -u
 
 state=/var/lib/openclaw-boot
 unit=/etc/systemd/system/openclaw-gateway.service
+metadata=${OPENCLAW_METADATA_URL:-http://metadata.google.internal}/computeMetadata/v1
+log=/run/openclaw-bridge.log
 
 [ ! -e "$state/bridge-done" ] || exit 0
 if command -v cloud-init >/dev/null && [ ! -e "$state/bridge-started" ]; then
@@ -28,8 +30,18 @@ END
 sync
 
 aptget() {
-    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 \
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 -o Acquire::Retries=3 \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+# As report.sh does it, which is not there yet; the runner of startup scripts writes this output on
+# the serial console.
+tell() {
+    echo "openclaw: status=starting error=$1"
+    for attribute in error="$1" status=starting; do
+        printf %s "${attribute#*=}" | curl -fsS -o /dev/null --noproxy '*' -m 10 -H 'Metadata-Flavor: Google' -X PUT --data-binary @- \
+            "$metadata/instance/guest-attributes/openclaw/${attribute%%=*}" 2>/dev/null
+    done
 }
 
 install_cloud_init() {
@@ -48,9 +60,15 @@ apply_user_data() {
     [ -e "$unit" ] && systemctl is-enabled -q "${unit##*/}"
 }
 
+# Whatever the error is, its last line says most; of apt's, the one that it marks as an error.
+why() {
+    { grep -E '^(E|Err): ?' "$log" || grep . "$log"; } | tail -n 1 | tr -cd '\40-\176' | cut -c 1-200
+}
+
 pause=5
-until install_cloud_init && apply_user_data; do
-    echo "openclaw: the user-data is not applied yet; next try in $pause s"
+until { install_cloud_init && apply_user_data; } >"$log" 2>&1; do
+    cat "$log"
+    tell "the user-data is not applied yet: $(why)"
     sleep "$pause"
     pause=$((pause * 2 < 300 ? pause * 2 : 300))
 done

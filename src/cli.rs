@@ -1,5 +1,7 @@
 //! The command line: every command, option and help text.
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -80,6 +82,14 @@ pub enum Command {
     Audit(Audit),
     /// Write the bundle: user-data, Dockerfile, compose file, checksums and gcloud commands
     Render(Render),
+    /// Boot the bundle in a VM on this machine, and wait for the gateway
+    Rehearse(Rehearse),
+    /// Carry one connection of a rehearsal's VM
+    #[command(hide = true)]
+    Relay {
+        /// The server
+        server: SocketAddr,
+    },
     /// Print the JSON Schema of a file, for editors
     Schema {
         /// The file
@@ -102,10 +112,12 @@ impl Command {
             Self::Lock(options) => options.json,
             Self::Render(options) => options.json,
             Self::Audit(options) => options.json,
+            Self::Rehearse(options) => options.json,
             Self::Init { .. }
             | Self::Add(_)
             | Self::Remove { .. }
             | Self::Fetch
+            | Self::Relay { .. }
             | Self::Schema { .. }
             | Self::Completions { .. }
             | Self::Man => false,
@@ -231,6 +243,50 @@ pub struct Render {
     /// Print one JSON document
     #[arg(long, conflicts_with = "diff")]
     pub json: bool,
+}
+
+/// Options of `rehearse`.
+#[derive(Args, Debug)]
+pub struct Rehearse {
+    /// The OS image, a cloud image in qcow2 or raw; it is only read
+    #[arg(long, value_name = "IMAGE")]
+    pub disk: PathBuf,
+    /// Keep the VM's disks and its serial log in this folder; what is there boots again
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// What Secret Manager has: a file for each secret, under its name
+    #[arg(long, value_name = "DIR")]
+    pub secrets: Option<PathBuf>,
+    /// Boot without the data disk
+    #[arg(long)]
+    pub no_data_disk: bool,
+    /// The port of 127.0.0.1 that leads to the gateway [default: `gateway.port`]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Let the VM run on until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub timeout: u64,
+    /// What the clock of an emulated VM counts
+    #[arg(long, value_enum, default_value_t = Clock::Instructions)]
+    pub clock: Clock,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Further arguments of QEMU's
+    #[arg(last = true, value_name = "QEMU_ARGS")]
+    pub qemu: Vec<OsString>,
+}
+
+/// What the clock of an emulated VM counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// Its instructions, so that time limits in it mean what they mean on real hardware
+    Instructions,
+    /// The time of this machine, which is quicker for programs that have no such limits
+    Host,
 }
 
 /// The files that have a schema.

@@ -21,6 +21,7 @@ pub mod net;
 pub mod oci;
 pub mod plan;
 pub mod project;
+pub mod rehearse;
 pub mod render;
 pub mod write;
 pub mod yaml;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bake::diagnostics::Code;
 
 /// Each part of the program with the parts that it may use. What is not named here is not there.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("diagnostics", &[]),
     ("digest", &[]),
     ("yaml", &["diagnostics"]),
@@ -23,6 +23,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("oci", &["digest", "project"]),
     ("github", &["diagnostics", "digest", "lock", "net", "project"]),
     ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project"]),
+    ("rehearse", &["digest", "project"]),
     ("cli", &["project"]),
     (
         "commands",
@@ -39,6 +40,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "oci",
             "plan",
             "project",
+            "rehearse",
             "render",
             "write",
             "yaml",

@@ -16,9 +16,11 @@ mod locking;
 mod man;
 mod progress;
 mod publishers;
+mod rehearse;
 mod remove;
 mod render;
 mod schema;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -141,6 +143,8 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         Command::Lock(options) => lock::run(dir, options, console),
         Command::Fetch => fetch::run(dir, console),
         Command::Audit(options) => audit::run(dir, options, console),
+        Command::Rehearse(options) => rehearse::run(dir, options, console),
+        Command::Relay { server } => Ok(crate::rehearse::relay(*server).map(|()| Done::Clean)?),
         Command::Render(options) => render::run(dir, options, console),
         Command::Schema { file } => schema::run(*file, console),
         Command::Completions { shell } => completions::run(*shell, console),

@@ -10,19 +10,54 @@ pub const NAME: &str = "gcloud.sh";
 /// Digits of the lock's digest in a label, which holds 63 characters at most.
 const LABEL_DIGITS: usize = 16;
 
-/// The files that go into the VM's metadata, beside the script.
+/// How the user-data and what runs it go into the VM's metadata.
 pub struct Metadata {
-    /// The user-data.
+    /// The file with the user-data.
     pub user_data: &'static str,
     /// How the user-data is encoded, if it is.
     pub encoding: Option<&'static str>,
-    /// The startup script, where the OS image needs one to run user-data.
+    /// The file with the startup script, where the OS image needs one to run user-data.
     pub startup_script: Option<&'static str>,
 }
 
+/// What a key of the VM's metadata holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// This.
+    Value(&'static str),
+    /// The content of this file of the bundle.
+    File(&'static str),
+}
+
 impl Metadata {
+    /// Every key of the VM's metadata with what it holds ("About VM metadata", Compute Engine).
+    pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        let mut attributes = vec![
+            ("enable-oslogin", Attribute::Value("TRUE")),
+            ("block-project-ssh-keys", Attribute::Value("TRUE")),
+            ("enable-guest-attributes", Attribute::Value("TRUE")),
+            ("serial-port-logging-enable", Attribute::Value("TRUE")),
+        ];
+        attributes.extend(self.encoding.map(|encoding| ("user-data-encoding", Attribute::Value(encoding))));
+        attributes.push(("user-data", Attribute::File(self.user_data)));
+        attributes.extend(self.startup_script.map(|script| ("startup-script", Attribute::File(script))));
+        attributes
+    }
+
     fn files(&self) -> Vec<&'static str> {
         std::iter::once(self.user_data).chain(self.startup_script).collect()
+    }
+
+    /// As gcloud's flags take it: `KEY=VALUE,…` for `--metadata` and `--metadata-from-file`.
+    fn flags(&self) -> (String, String) {
+        let (mut values, mut files) = (Vec::new(), Vec::new());
+        for (key, attribute) in self.attributes() {
+            match attribute {
+                Attribute::Value(value) => values.push(format!("{key}={value}")),
+                Attribute::File(file) => files.push(format!("{key}={file}")),
+            }
+        }
+        (values.join(","), files.join(","))
     }
 }
 
@@ -177,19 +212,10 @@ fn instance(plan: &Plan<'_>, metadata: &Metadata) -> Step {
         // Without auto-delete=no the data would go with the VM.
         run = run.flag("disk", format!("name={disk},device-name={disk},mode=rw,boot=no,auto-delete=no"));
     }
-    let mut values = vec![
-        "enable-oslogin=TRUE",
-        "block-project-ssh-keys=TRUE",
-        "enable-guest-attributes=TRUE",
-        "serial-port-logging-enable=TRUE",
-    ];
-    let encoding = metadata.encoding.map(|encoding| format!("user-data-encoding={encoding}"));
-    values.extend(encoding.as_deref());
-    let mut files = vec![format!("user-data={}", metadata.user_data)];
-    files.extend(metadata.startup_script.map(|script| format!("startup-script={script}")));
+    let (values, files) = metadata.flags();
     run = run
-        .flag("metadata", values.join(","))
-        .flag("metadata-from-file", files.join(","))
+        .flag("metadata", values)
+        .flag("metadata-from-file", files)
         .arg(Word::Shell("--service-account=\"$account\""))
         .flag("scopes", "cloud-platform")
         .args(

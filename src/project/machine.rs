@@ -104,6 +104,17 @@ impl<'a> Machine<'a> {
         (memory > 0).then_some(memory)
     }
 
+    /// How many virtual processors it has, where known.
+    pub fn cpus(&self) -> Option<u32> {
+        if self.shared().is_some() {
+            return Some(if self.name.starts_with("e2-") { 2 } else { 1 });
+        }
+        match self.name.split('-').collect::<Vec<_>>()[..] {
+            [_, "custom", cpus, _] | [_, _, cpus] => cpus.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// The disk type that fits it: standard disks for the free tier, which covers no others.
     pub fn disk_type(&self) -> &'static str {
         match self.family {
@@ -215,6 +226,13 @@ mod tests {
         assert_eq!(memory("n2-highmem-2"), Some(16384));
         assert_eq!(memory("e2-custom-2-6144"), Some(6144));
         assert_eq!(memory("z9-standard-4"), None);
+    }
+
+    #[test]
+    fn processors_of_each_shape() {
+        let cpus = |name: &str| Machine::new(&name.parse().expect("a machine type")).cpus();
+        assert_eq!(["e2-small", "f1-micro", "e2-custom-4-6144"].map(cpus), [Some(2), Some(1), Some(4)]);
+        assert_eq!(["n2-highmem-8", "z9"].map(cpus), [Some(8), None]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use minijinja::value::Serde;
 use crate::diagnostics::Problems;
 use crate::digest::Sha256;
 use crate::gcloud;
+use crate::gcloud::create::Attribute;
 use crate::plan::{Delivery, Plan};
 
 pub use user_data::LARGEST_VALUE;
@@ -68,7 +69,8 @@ pub fn render(plan: &Plan<'_>) -> Result<(Bundle, Problems), Problems> {
     let on_vm = user_data::OnVm { dockerfile: &dockerfile, compose: &compose, sums: &sums, image: &image };
     let (user_data, problems) = user_data::render(plan, &on_vm)?;
 
-    bundle.insert(gcloud::create::NAME, File::script(gcloud::create::script(plan, &user_data.metadata)));
+    let metadata = user_data::metadata(plan, user_data.encoded.is_some());
+    bundle.insert(gcloud::create::NAME, File::script(gcloud::create::script(plan, &metadata)));
     if plan.delivery == Delivery::StartupScript {
         bundle.insert(user_data::STARTUP_SCRIPT, File::script(user_data::startup_script().to_owned()));
     }
@@ -80,6 +82,17 @@ pub fn render(plan: &Plan<'_>) -> Result<(Bundle, Problems), Problems> {
     bundle.insert(compose::NAME, File::plain(compose));
     bundle.insert(sums::NAME, File::plain(sums));
     Ok((bundle, problems))
+}
+
+/// The VM's metadata by key, as `gcloud.sh` sets it from the files of `bundle`, which is the plan's.
+pub fn attributes(plan: &Plan<'_>, bundle: &Bundle) -> BTreeMap<String, String> {
+    let metadata = user_data::metadata(plan, bundle.contains_key(user_data::ENCODED));
+    let content = |attribute| match attribute {
+        Attribute::Value(value) => value.to_owned(),
+        Attribute::File(name) => bundle.get(name).map(|file| file.text.clone()).unwrap_or_default(),
+    };
+    let attributes = metadata.attributes().into_iter();
+    attributes.map(|(key, attribute)| (key.to_owned(), content(attribute))).collect()
 }
 
 /// The reference that the VM runs. A tag that changes with the Dockerfile tells the VM whether it

@@ -65,7 +65,15 @@ pub(super) struct OnVm<'a> {
 pub(super) struct UserData {
     pub(super) text: String,
     pub(super) encoded: Option<String>,
-    pub(super) metadata: Metadata,
+}
+
+/// The keys of the VM's metadata that carry it.
+pub(super) fn metadata(plan: &Plan<'_>, is_encoded: bool) -> Metadata {
+    Metadata {
+        user_data: if is_encoded { ENCODED } else { NAME },
+        encoding: is_encoded.then_some("base64"),
+        startup_script: (plan.delivery == Delivery::StartupScript).then_some(STARTUP_SCRIPT),
+    }
 }
 
 pub(super) const fn startup_script() -> &'static str {
@@ -76,7 +84,6 @@ pub(super) const fn startup_script() -> &'static str {
 struct Context<'a> {
     name: &'a str,
     lock: String,
-    packages: &'a [&'a str],
     files: Vec<VmFile>,
 }
 
@@ -97,7 +104,6 @@ pub(super) fn render(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Result<(UserData, Pro
     let context = Context {
         name: plan.spec.name.as_str(),
         lock: plan.lock_digest.to_string(),
-        packages: &plan.host_packages,
         files: files(plan, on_vm),
     };
     let text = fill(NAME, include_str!("../../cloud-init/user-data.yaml.j2"), &context);
@@ -187,7 +193,6 @@ fn settings(plan: &Plan<'_>, image: &str) -> String {
 /// where even that is too much.
 fn delivered(plan: &Plan<'_>, text: String) -> Result<(UserData, Problems), Problems> {
     let mut problems = Problems::default();
-    let startup_script = plan.delivery == Delivery::StartupScript;
     if text.len() <= LARGEST_VALUE {
         if text.len() >= NEAR {
             problems.push(
@@ -201,12 +206,7 @@ fn delivered(plan: &Plan<'_>, text: String) -> Result<(UserData, Problems), Prob
                 .help("above that it is sent compressed, and can no longer be read in the console"),
             );
         }
-        let metadata = Metadata {
-            user_data: NAME,
-            encoding: None,
-            startup_script: startup_script.then_some(STARTUP_SCRIPT),
-        };
-        return Ok((UserData { text, encoded: None, metadata }, problems));
+        return Ok((UserData { text, encoded: None }, problems));
     }
     let encoded = compressed(&text);
     if encoded.len() > LARGEST_VALUE {
@@ -234,12 +234,7 @@ fn delivered(plan: &Plan<'_>, text: String) -> Result<(UserData, Problems), Prob
         )
         .help(format!("{ENCODED} is what the VM gets; {NAME} is the same to read")),
     );
-    let metadata = Metadata {
-        user_data: ENCODED,
-        encoding: Some("base64"),
-        startup_script: startup_script.then_some(STARTUP_SCRIPT),
-    };
-    Ok((UserData { text, encoded: Some(encoded), metadata }, problems))
+    Ok((UserData { text, encoded: Some(encoded) }, problems))
 }
 
 /// gzip without a name or a time in it, in base64.

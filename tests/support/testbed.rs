@@ -50,6 +50,12 @@ pub fn registry() -> Option<String> {
     image.split_once('/').map(|(host, _)| host.to_owned())
 }
 
+/// A file or folder of what VMs are booted from.
+pub fn boot(name: &str) -> Option<PathBuf> {
+    let path = folder().join("boot").join(name);
+    if path.exists() { Some(path) } else { missing(&format!("boot/{name}")) }
+}
+
 /// A tag in a repository of its own in that registry, which goes at the end.
 pub struct Pushed(pub String);
 

@@ -12,6 +12,7 @@ pub mod wire;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -60,6 +61,8 @@ struct State {
     rules: Vec<Rule>,
     requests: Vec<Request>,
     ids: u64,
+    /// Where bare git repositories lie.
+    repositories: Option<PathBuf>,
     /// Requests of this hour without and with a token.
     used: [u32; 2],
     closing: bool,
@@ -105,6 +108,21 @@ impl GitHub {
         }
         server.addresses = addresses.to_vec();
         server
+    }
+
+    /// One under GitHub's own names, which listens nowhere: connections are brought to [`Self::serve`].
+    pub fn behind_others() -> Self {
+        Self::with_origins(tls::NAMES.map(|name| format!("https://{name}")))
+    }
+
+    /// Answers on a connection to `host` until its client is done.
+    pub fn serve(&self, stream: &mut dyn Stream, host: Host) -> std::io::Result<()> {
+        self.shared.serve(stream, host)
+    }
+
+    /// Serves the bare git repositories `OWNER/NAME.git` below `folder`, as plain files.
+    pub fn host_repositories(&self, folder: &Path) {
+        locked(&self.shared.state).repositories = Some(folder.to_owned());
     }
 
     fn with_origins(origins: [String; 4]) -> Self {
@@ -455,6 +473,9 @@ impl Shared {
         let parts = request.parts();
         let parts: Vec<_> = parts.iter().map(String::as_str).collect();
         let [owner, name, rest @ ..] = parts.as_slice() else { return refusal(Host::Web, 404) };
+        if name.strip_suffix(".git").is_some() {
+            return repository_file(state, &parts);
+        }
         let called = format!("{owner}/{name}");
         let now = state.repos.iter().find(|repo| repo.called(&called));
         if let (None, Some(repo)) = (now, state.repos.iter().find(|repo| repo.former.contains(&called))) {
@@ -479,6 +500,14 @@ impl Shared {
             repo.id,
         )
     }
+}
+
+/// A file of a bare repository: git calls this its dumb protocol ("HTTP transfer protocols").
+fn repository_file(state: &State, parts: &[&str]) -> Answer {
+    let inside = parts.iter().all(|part| !part.starts_with('.'));
+    let folder = state.repositories.as_ref().filter(|_| inside);
+    let content = folder.and_then(|folder| std::fs::read(folder.join(parts.join("/"))).ok());
+    content.map_or_else(|| refusal(Host::Web, 404), |content| Answer::new(200, content))
 }
 
 /// A stored file, or a range of it (RFC 9110, section 14).

@@ -17,7 +17,8 @@ use super::{GitHub, Shared, locked};
 use crate::support::testbed;
 
 /// The names, in the order of [`Host`].
-const NAMES: [&str; 4] = ["api.github.com", "github.com", "release-assets.githubusercontent.com", "ghcr.io"];
+pub const NAMES: [&str; 4] =
+    ["api.github.com", "github.com", "release-assets.githubusercontent.com", "ghcr.io"];
 
 /// The server, and how to get to it.
 pub struct Proxied {

@@ -1,0 +1,276 @@
+//! `bake rehearse`: the bundle in a VM on this machine, until the gateway is ready.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::console::Console;
+use super::load::{self, LoadedLock};
+use super::watch::{self, Watch};
+use super::{Done, Failure};
+use crate::cli;
+use crate::plan::Plan;
+use crate::project::machine::Machine;
+use crate::project::spec::{SecretSource, Spec};
+use crate::project::values::Arch;
+use crate::rehearse::metadata::{Instance, Server};
+use crate::rehearse::{
+    self, Acceleration, Clock, Disk, DiskError, Folder, QEMU, Report, Values, Vm, decisive, emulates_well,
+};
+use crate::render;
+
+/// Of a VM whose machine type is not known here.
+const MEMORY_MIB: u32 = 4096;
+const CPUS: u32 = 2;
+/// The name of a project that the spec leaves to gcloud.
+const PROJECT: &str = "rehearsal";
+const PROJECT_NUMBER: u64 = 100_000_000_000;
+
+impl From<DiskError> for Failure {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Image(..) | DiskError::TooLarge { .. } => Self::Argument(error.to_string()),
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    ready: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    lock: String,
+    emulated: bool,
+    port: u16,
+    reports: &'a [Report],
+    stages: Vec<Stage<'a>>,
+}
+
+#[derive(Serialize)]
+struct Stage<'a> {
+    name: &'a str,
+    seconds: u64,
+}
+
+pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) -> Result<Done, Failure> {
+    let loaded = load::load(dir)?;
+    if loaded.builtin {
+        console.note(load::NO_PROJECT);
+    }
+    let (project, LoadedLock { lock, digest, .. }, warnings) = loaded.fitting()?;
+    console.problems(&warnings);
+    let plan = Plan::new(&project, &lock, digest);
+    if plan.spec.host.arch.value != Arch::Amd64 {
+        return Err(Failure::Argument("only a VM with `host.arch: amd64` can be rehearsed".to_owned()));
+    }
+    let (bundle, warnings) = render::render(&plan)?;
+    console.problems(&warnings);
+
+    let interrupted = watch::on_interrupt()?;
+    let (folder, _temporary) = folder(options)?;
+    let acceleration = Acceleration::best(QEMU, folder.path()).map_err(|error| no_qemu(&error))?;
+    let disks = disks(plan.spec, options, &folder)?;
+    let attributes = render::attributes(&plan, &bundle);
+    let instance = instance(plan.spec, folder.instance_id()?, &disks, attributes);
+    let (sender, changes) = mpsc::channel();
+    let server = Server::start(instance, secrets(plan.spec, options, console)?, sender)
+        .map_err(|error| Failure::Other(format!("the metadata server cannot start: {error}")))?;
+    let vm = vm(plan.spec, options, &folder, acceleration, disks, &server)?;
+
+    let serial_begin = std::fs::metadata(folder.serial_log()).map_or(0, |log| log.len());
+    console.note(&format!(
+        "{}: {} MiB of memory, {}; the gateway will be at http://127.0.0.1:{}/",
+        vm.name,
+        vm.memory_mib,
+        match acceleration {
+            Acceleration::Hardware(name) => format!("{} processors by {name}", vm.cpus),
+            Acceleration::Emulation =>
+                "one emulated processor, some twenty times slower than a real one".to_owned(),
+        },
+        vm.host_port
+    ));
+    if acceleration == Acceleration::Emulation && !emulates_well(QEMU).map_err(|error| no_qemu(&error))? {
+        console.note("This QEMU is older than version 10: emulated VMs were seen to crash with 7.2 that do not with 10.0.");
+    }
+    let running = vm.start().map_err(|error| no_qemu(&error))?;
+    let mut watch = Watch::begin(running, changes, interrupted, Duration::from_secs(options.timeout));
+    let mut outcome = watch.until_settled(console);
+    if outcome.is_ok() {
+        outcome = watch.confirm(&plan.lock_digest.to_string(), vm.host_port);
+    }
+    if options.keep && !watch.is_interrupted() {
+        if let Err(why) = &outcome {
+            console.error(why);
+        }
+        console.note(&kept(&folder, vm.host_port));
+        outcome = watch.until_interrupted(console);
+    }
+    report(options, console, &plan, &watch, &vm, outcome.as_ref().err().map(String::as_str))?;
+    if let Err(why) = outcome {
+        let log = decisive(&folder.serial_from(serial_begin));
+        if !log.is_empty() {
+            console.note(&format!("The serial console's decisive lines:\n  {}", log.join("\n  ")));
+        }
+        console.error(&why);
+        return Ok(Done::Finding);
+    }
+    Ok(Done::Clean)
+}
+
+fn no_qemu(error: &io::Error) -> Failure {
+    Failure::Other(format!(
+        "{QEMU}: {error}; it is in the package qemu-system-x86 (Debian, Ubuntu) or qemu (Homebrew)"
+    ))
+}
+
+/// The rehearsal's folder; a temporary one ends with the program.
+fn folder(options: &cli::Rehearse) -> Result<(Folder, Option<tempfile::TempDir>), Failure> {
+    if let Some(path) = &options.dir {
+        return Ok((Folder::open(path)?, None));
+    }
+    let temporary = tempfile::Builder::new().prefix("bake-rehearse-").tempdir();
+    let temporary = temporary.map_err(|error| Failure::Other(format!("no temporary folder: {error}")))?;
+    Ok((Folder::open(temporary.path())?, Some(temporary)))
+}
+
+fn disks(spec: &Spec, options: &cli::Rehearse, folder: &Folder) -> Result<Vec<Disk>, Failure> {
+    folder.prepare_boot_disk(&options.disk, spec.gcp.boot_disk.value)?;
+    let mut disks = vec![Disk { file: folder.boot_disk(), device_name: "persistent-disk-0".to_owned() }];
+    if !spec.gcp.data_disk.is_zero() && !options.no_data_disk {
+        folder.prepare_data_disk(spec.gcp.data_disk.value)?;
+        disks.push(Disk { file: folder.data_disk(), device_name: spec.name.data_disk() });
+    }
+    Ok(disks)
+}
+
+fn secrets(spec: &Spec, options: &cli::Rehearse, console: &mut Console) -> Result<Values, Failure> {
+    if let Some(folder) = &options.secrets {
+        if !folder.is_dir() {
+            return Err(Failure::Argument(format!("{}: there is no such folder", folder.display())));
+        }
+        return Ok(Values::Folder(folder.clone()));
+    }
+    let named = spec.secrets.iter().filter_map(|(_, source)| match source {
+        SecretSource::SecretManager { id, .. } => Some(id.to_string()),
+        SecretSource::Generated => None,
+    });
+    let named: Vec<_> = named.collect();
+    if !named.is_empty() {
+        console.note(&format!(
+            "Secret Manager is played, with a made-up value for {}; --secrets DIR gives it others.",
+            named.join(", ")
+        ));
+    }
+    Ok(Values::made_up(named))
+}
+
+fn vm(
+    spec: &Spec,
+    options: &cli::Rehearse,
+    folder: &Folder,
+    acceleration: Acceleration,
+    disks: Vec<Disk>,
+    server: &Server,
+) -> Result<Vm, Failure> {
+    let machine = Machine::new(&spec.gcp.machine_type);
+    let relay = std::env::current_exe()
+        .map_err(|error| Failure::Other(format!("bake does not find itself: {error}")))?;
+    Ok(Vm {
+        name: spec.name.to_string(),
+        id: folder.instance_id()?,
+        memory_mib: machine.memory_mib().unwrap_or(MEMORY_MIB),
+        cpus: machine.cpus().unwrap_or(CPUS),
+        acceleration,
+        clock: match options.clock {
+            cli::Clock::Instructions => Clock::Instructions,
+            cli::Clock::Host => Clock::Host,
+        },
+        disks,
+        serial_log: folder.serial_log(),
+        metadata: server.address(),
+        relay,
+        gateway_port: spec.gateway.port.value,
+        host_port: host_port(options.port, spec.gateway.port.value)?,
+        more: options.qemu.clone(),
+    })
+}
+
+/// The port that was asked for, or the gateway's own where it is free, or any.
+fn host_port(asked: Option<u16>, own: u16) -> Result<u16, Failure> {
+    let bound = |port| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
+    let address = match asked {
+        Some(port) => bound(port).map_err(|error| format!("port {port} of 127.0.0.1: {error}")),
+        None => bound(own).or_else(|_| bound(0)).map_err(|error| format!("127.0.0.1: {error}")),
+    };
+    address.map(|address| address.port()).map_err(Failure::Other)
+}
+
+fn kept(folder: &Folder, port: u16) -> String {
+    format!(
+        "It runs on until Ctrl-C. The Control UI: http://127.0.0.1:{port}/ (it asks for OPENCLAW_GATEWAY_TOKEN:\n\
+         one made on the VM stays there, one with `secret_manager` is what --secrets gives). The serial console:\n\
+         {}",
+        folder.serial_log().display()
+    )
+}
+
+fn report(
+    options: &cli::Rehearse,
+    console: &mut Console,
+    plan: &Plan<'_>,
+    watch: &Watch,
+    vm: &Vm,
+    error: Option<&str>,
+) -> Result<(), Failure> {
+    let stages = watch.timeline().stages().into_iter().map(|(name, seconds)| Stage { name, seconds });
+    let stages: Vec<_> = stages.collect();
+    if options.json {
+        console.json(&Document {
+            version: 1,
+            ready: error.is_none(),
+            error,
+            lock: plan.lock_digest.to_string(),
+            emulated: vm.acceleration == Acceleration::Emulation,
+            port: vm.host_port,
+            reports: watch.timeline().reports(),
+            stages,
+        })?;
+    } else {
+        let rows = stages.iter().map(|Stage { name, seconds }| format!("{name:<10} {seconds:>5} s\n"));
+        console.result(&rows.collect::<String>())?;
+    }
+    Ok(())
+}
+
+/// What the metadata server says of the VM.
+fn instance(spec: &Spec, id: u64, disks: &[Disk], attributes: BTreeMap<String, String>) -> Instance {
+    let project_id =
+        spec.gcp.project.as_ref().map_or(PROJECT.to_owned(), |project| project.value.to_string());
+    let (family, image_project) = spec.host.os.image_family(spec.host.arch.value);
+    Instance {
+        id,
+        name: spec.name.to_string(),
+        service_account: Some(format!(
+            "{}@{project_id}.iam.gserviceaccount.com",
+            spec.gcp.service_account.value
+        )),
+        project_id,
+        project_number: PROJECT_NUMBER,
+        zone: spec.gcp.zone.to_string(),
+        machine_type: spec.gcp.machine_type.to_string(),
+        image: format!("projects/{image_project}/global/images/family/{family}"),
+        attributes,
+        project_attributes: BTreeMap::new(),
+        tags: vec![spec.name.to_string()],
+        disks: disks.iter().map(|disk| disk.device_name.clone()).collect(),
+        network: rehearse::network(),
+    }
+}

@@ -1,0 +1,125 @@
+//! Looks after the VM of a rehearsal: tells what it says, and holds that against what it does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+use super::Failure;
+use super::console::Console;
+use crate::net::{Client, Patience, Request};
+use crate::rehearse::metadata::Change;
+use crate::rehearse::{Report, Running, Timeline};
+
+/// Set once somebody wants the program to end.
+pub(super) fn on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
+        .map_err(|error| Failure::Other(format!("signals cannot be handled: {error}")))?;
+    Ok(interrupted)
+}
+
+/// A VM that is looked after.
+pub(super) struct Watch {
+    vm: Running,
+    begun: Instant,
+    timeline: Timeline,
+    changes: Receiver<Change>,
+    interrupted: Arc<AtomicBool>,
+    limit: Duration,
+}
+
+impl Watch {
+    /// From power-on, which is now.
+    pub(super) fn begin(
+        vm: Running,
+        changes: Receiver<Change>,
+        interrupted: Arc<AtomicBool>,
+        limit: Duration,
+    ) -> Self {
+        Self { vm, begun: Instant::now(), timeline: Timeline::default(), changes, interrupted, limit }
+    }
+
+    /// What the VM has said so far.
+    pub(super) const fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Until the VM is ready; else why it is not.
+    pub(super) fn until_settled(&mut self, console: &mut Console) -> Result<(), String> {
+        loop {
+            self.step(console)?;
+            match self.timeline.status() {
+                Some("ready") => return Ok(()),
+                Some("failed") => return Err(format!("the VM says: {}", self.last_error())),
+                _ if self.is_interrupted() => return Err("interrupted".to_owned()),
+                _ if self.begun.elapsed() > self.limit => return Err(self.too_long()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Until somebody ends it; the outcome is where the VM stands then.
+    pub(super) fn until_interrupted(&mut self, console: &mut Console) -> Result<(), String> {
+        while !self.is_interrupted() {
+            self.step(console)?;
+        }
+        match self.timeline.status() {
+            Some("ready") => Ok(()),
+            Some(status) => Err(format!("the VM says: {status} {}", self.last_error())),
+            None => Err("the VM has said nothing".to_owned()),
+        }
+    }
+
+    /// A fraction of a second later.
+    fn step(&mut self, console: &mut Console) -> Result<(), String> {
+        thread::sleep(Duration::from_millis(100));
+        while let Ok(change) = self.changes.try_recv() {
+            let Some(report) = self.timeline.take(change, self.begun.elapsed()) else { continue };
+            let error = if report.error.is_empty() { String::new() } else { format!(": {}", report.error) };
+            console.note(&format!("{:>5} s  {}{error}", report.seconds, report.status));
+        }
+        match self.vm.ended() {
+            Ok(None) => Ok(()),
+            Ok(Some((status, said))) => Err(format!("QEMU ended ({status}) {said}")),
+            Err(error) => Err(format!("QEMU cannot be watched: {error}")),
+        }
+    }
+
+    fn last_error(&self) -> &str {
+        self.timeline.reports().last().map_or("", |report| &report.error)
+    }
+
+    fn too_long(&self) -> String {
+        let minutes = self.limit.as_secs().div_ceil(60);
+        match self.timeline.reports().last() {
+            None => format!("the VM has said nothing within {minutes} minutes"),
+            Some(Report { status, error, .. }) => {
+                format!("the VM is not ready within {minutes} minutes; it stands at {status} {error}")
+            }
+        }
+    }
+
+    /// That the VM is ready is its own word. Holds the lock that it names against the bundle's, and asks
+    /// the gateway itself, through the forwarded port.
+    pub(super) fn confirm(&self, lock: &str, port: u16) -> Result<(), String> {
+        let said = self.timeline.lock();
+        if said != lock {
+            return Err(format!("the VM says that it runs lock {said}, and the bundle's is {lock}"));
+        }
+        let url = Url::parse(&format!("http://127.0.0.1:{port}/startupz"));
+        let request = Request::new(url.map_err(|error| error.to_string())?);
+        match Client::new(Patience::default()).and_then(|client| client.get(&request)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("the VM says that it is ready, and {error}")),
+        }
+    }
+}

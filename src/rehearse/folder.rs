@@ -1,0 +1,172 @@
+//! The files of one rehearsal: disks, serial log, and which VM it is.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::project::values::Size;
+
+/// QEMU's program for disk images.
+const QEMU_IMG: &str = "qemu-img";
+
+/// Why the disks cannot be made.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    /// The program is not there, or cannot be started.
+    #[error("{QEMU_IMG}: {0}; it is in the package qemu-utils (Debian, Ubuntu) or qemu (Homebrew)")]
+    NoProgram(io::Error),
+    /// It did not do its work, and said why.
+    #[error("{QEMU_IMG}: {0}")]
+    Refused(String),
+    /// A file cannot be read or written.
+    #[error("{0}: {1}")]
+    File(PathBuf, io::Error),
+    /// The OS image cannot be read.
+    #[error("{0}: {1}")]
+    Image(PathBuf, io::Error),
+    /// The OS image does not fit the spec's boot disk.
+    #[error("{image} is a disk of {has} GB, and `gcp.boot_disk` is {wanted} GB: make that larger")]
+    TooLarge {
+        /// The OS image.
+        image: PathBuf,
+        /// Its size in GB, rounded up.
+        has: u64,
+        /// The size of the boot disk.
+        wanted: u32,
+    },
+}
+
+/// A folder with the files of one rehearsal.
+pub struct Folder {
+    path: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct ImageInfo {
+    format: String,
+    virtual_size: u64,
+}
+
+impl Folder {
+    /// Makes the folder where it is not there.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn open(path: &Path) -> Result<Self, DiskError> {
+        let failed = |error| DiskError::File(path.to_owned(), error);
+        fs::create_dir_all(path).map_err(failed)?;
+        // QEMU takes a relative path as one of its own folder.
+        Ok(Self { path: fs::canonicalize(path).map_err(failed)? })
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The boot disk: what the VM changed of the OS image.
+    pub fn boot_disk(&self) -> PathBuf {
+        self.path.join("boot.qcow2")
+    }
+
+    /// The data disk.
+    pub fn data_disk(&self) -> PathBuf {
+        self.path.join("data.qcow2")
+    }
+
+    /// What came over the serial console, of all runs.
+    pub fn serial_log(&self) -> PathBuf {
+        self.path.join("serial.log")
+    }
+
+    /// Makes a boot disk of `size` over `image`, which is only read, and with it a new VM; keeps the
+    /// one that is there.
+    ///
+    /// # Errors
+    /// Where `image` cannot be read or is larger, or the disk cannot be made.
+    pub fn prepare_boot_disk(&self, image: &Path, size: Size) -> Result<(), DiskError> {
+        let disk = self.boot_disk();
+        if disk.exists() {
+            return Ok(());
+        }
+        let image = fs::canonicalize(image).map_err(|error| DiskError::Image(image.to_owned(), error))?;
+        let info = qemu_img(&["info".into(), "--output=json".into(), image.clone().into()])?;
+        let info: ImageInfo =
+            serde_json::from_slice(&info).map_err(|error| DiskError::Refused(error.to_string()))?;
+        if info.virtual_size > bytes(size) {
+            return Err(DiskError::TooLarge {
+                image,
+                has: info.virtual_size.div_ceil(1 << 30),
+                wanted: size.gb(),
+            });
+        }
+        let id = self.path.join("instance");
+        fs::write(&id, format!("{}\n", new_id())).map_err(|error| DiskError::File(id, error))?;
+        create(&disk, size, &["-F".into(), info.format.into(), "-b".into(), image.into()])
+    }
+
+    /// Makes a blank data disk of `size`; keeps the one that is there.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn prepare_data_disk(&self, size: Size) -> Result<(), DiskError> {
+        let disk = self.data_disk();
+        if disk.exists() { Ok(()) } else { create(&disk, size, &[]) }
+    }
+
+    /// The number of the VM, which a new boot disk changes.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn instance_id(&self) -> Result<u64, DiskError> {
+        let path = self.path.join("instance");
+        let failed = |error| DiskError::File(path.clone(), error);
+        let text = fs::read_to_string(&path).map_err(failed)?;
+        text.trim().parse().map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
+    }
+
+    /// What is in the serial log from that byte on; nothing where there is none.
+    pub fn serial_from(&self, byte: u64) -> Vec<u8> {
+        let mut log = Vec::new();
+        if let Ok(mut file) = File::open(self.serial_log()) {
+            let moved = io::Seek::seek(&mut file, io::SeekFrom::Start(byte));
+            let _ = moved.and_then(|_| file.read_to_end(&mut log));
+        }
+        log
+    }
+}
+
+/// Of the size of Compute Engine's own.
+fn new_id() -> u64 {
+    fastrand::u64(1_000_000_000_000_000_000..9_000_000_000_000_000_000)
+}
+
+/// Compute Engine's gigabytes are 2^30 bytes.
+fn bytes(size: Size) -> u64 {
+    u64::from(size.gb()) << 30
+}
+
+/// Under another name until it is whole.
+fn create(disk: &Path, size: Size, backing: &[OsString]) -> Result<(), DiskError> {
+    let new = disk.with_extension("new");
+    let mut arguments: Vec<OsString> = vec!["create".into(), "-q".into(), "-f".into(), "qcow2".into()];
+    arguments.extend_from_slice(backing);
+    arguments.extend([new.clone().into(), bytes(size).to_string().into()]);
+    qemu_img(&arguments)?;
+    fs::rename(&new, disk).map_err(|error| DiskError::File(disk.to_owned(), error))
+}
+
+fn qemu_img(arguments: &[OsString]) -> Result<Vec<u8>, DiskError> {
+    let output = Command::new(QEMU_IMG).args(arguments).output().map_err(DiskError::NoProgram)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(DiskError::Refused(said.trim().trim_start_matches("qemu-img: ").to_owned()))
+}

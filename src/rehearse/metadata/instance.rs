@@ -1,0 +1,180 @@
+//! The instance that the metadata server tells of.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use serde_json::json;
+
+use super::guest::GuestAttributes;
+use super::tree::Node;
+
+/// What the metadata server says of the VM. Nothing is checked: what is in here is what is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// The number that a new instance gets and keeps. cloud-init takes another one for another
+    /// machine, and begins anew. At most `i64::MAX`, so that every reader of JSON can hold it.
+    pub id: u64,
+    /// The instance's name, as in `gcloud compute instances create NAME`.
+    pub name: String,
+    /// The project's id, such as `my-project`.
+    pub project_id: String,
+    /// The project's number, which stands in most paths of resources.
+    pub project_number: u64,
+    /// The zone, such as `us-central1-a`.
+    pub zone: String,
+    /// The machine type, such as `e2-small`.
+    pub machine_type: String,
+    /// The boot disk's image, such as `projects/debian-cloud/global/images/debian-13-…`.
+    pub image: String,
+    /// The address of the service account, all of whose scopes is `cloud-platform`. Without one there
+    /// is no token, and Secret Manager answers nobody.
+    pub service_account: Option<String>,
+    /// The instance's own metadata: `user-data`, `startup-script`, `enable-guest-attributes`, ….
+    pub attributes: BTreeMap<String, String>,
+    /// The metadata of the whole project.
+    pub project_attributes: BTreeMap<String, String>,
+    /// Network tags.
+    pub tags: Vec<String>,
+    /// The device names of the disks, the boot disk's first.
+    pub disks: Vec<String>,
+    /// The one network interface.
+    pub network: Network,
+}
+
+/// The instance's network interface, as the VM is to see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// The address of the VM.
+    pub ip: Ipv4Addr,
+    /// The mask of its subnet.
+    pub subnetmask: Ipv4Addr,
+    /// The router.
+    pub gateway: Ipv4Addr,
+    /// The name server.
+    pub dns: Ipv4Addr,
+    /// The hardware address, in lower case with colons. Google's guest agent finds the interface by it.
+    pub mac: String,
+    /// The address that the internet sees; none where the VM has none of its own.
+    pub external_ip: Option<Ipv4Addr>,
+}
+
+impl Instance {
+    /// Whether the VM may set guest attributes. What counts as true is said on
+    /// <https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys>; the instance's word
+    /// goes before the project's.
+    pub(super) fn takes_guest_attributes(&self) -> bool {
+        const KEY: &str = "enable-guest-attributes";
+        let value = self.attributes.get(KEY).or_else(|| self.project_attributes.get(KEY));
+        value.is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "y" | "yes" | "1"))
+    }
+
+    /// Everything below `/`.
+    pub(super) fn tree(&self, guest: &GuestAttributes, token: &str) -> Node {
+        let v1 = fixed([("instance", self.instance(guest, token)), ("project", self.project())]);
+        fixed([("computeMetadata", fixed([("v1", v1)]))])
+    }
+
+    fn project(&self) -> Node {
+        fixed([
+            ("attributes", texts(&self.project_attributes)),
+            ("numeric-project-id", number(self.project_number)),
+            ("project-id", Node::text(&self.project_id)),
+        ])
+    }
+
+    fn instance(&self, guest: &GuestAttributes, token: &str) -> Node {
+        let Self { id, name, project_id, project_number, zone, machine_type, .. } = self;
+        let guest_attributes =
+            guest.iter().map(|(namespace, values)| (namespace.clone(), texts(values))).collect();
+        fixed([
+            ("attributes", texts(&self.attributes)),
+            ("cpu-platform", Node::text("Unknown CPU Platform")),
+            ("description", Node::text("")),
+            ("disks", Node::Numbered(self.disks())),
+            ("guest-attributes", Node::Named(guest_attributes)),
+            ("hostname", Node::text(format!("{name}.{zone}.c.{project_id}.internal"))),
+            ("id", number(*id)),
+            ("image", Node::text(&self.image)),
+            ("licenses", Node::Numbered(Vec::new())),
+            ("machine-type", Node::text(format!("projects/{project_number}/machineTypes/{machine_type}"))),
+            ("maintenance-event", Node::text("NONE")),
+            ("name", Node::text(name)),
+            ("network-interfaces", Node::Numbered(vec![self.interface()])),
+            ("preempted", Node::text("FALSE")),
+            ("remaining-cpu-time", Node::Number(-1)),
+            (
+                "scheduling",
+                fixed([
+                    ("automatic-restart", Node::text("TRUE")),
+                    ("on-host-maintenance", Node::text("MIGRATE")),
+                    ("preemptible", Node::text("FALSE")),
+                ]),
+            ),
+            ("service-accounts", self.service_accounts(token)),
+            ("tags", Node::Array(self.tags.clone())),
+            ("virtual-clock", fixed([("drift-token", Node::text("0"))])),
+            ("zone", Node::text(format!("projects/{project_number}/zones/{zone}"))),
+        ])
+    }
+
+    fn disks(&self) -> Vec<Node> {
+        let disk = |(index, name): (u64, &String)| {
+            fixed([
+                ("device-name", Node::text(name)),
+                ("index", number(index)),
+                ("interface", Node::text("SCSI")),
+                ("mode", Node::text("READ_WRITE")),
+                ("type", Node::text("PERSISTENT")),
+            ])
+        };
+        (0..).zip(&self.disks).map(disk).collect()
+    }
+
+    fn interface(&self) -> Node {
+        let Network { ip, subnetmask, gateway, dns, mac, external_ip } = &self.network;
+        let access = fixed([
+            ("external-ip", Node::text(external_ip.map(|ip| ip.to_string()).unwrap_or_default())),
+            ("type", Node::text("ONE_TO_ONE_NAT")),
+        ]);
+        fixed([
+            ("access-configs", Node::Numbered(vec![access])),
+            ("dns-servers", Node::Lines(vec![dns.to_string()])),
+            ("forwarded-ips", Node::Numbered(Vec::new())),
+            ("gateway", Node::text(gateway.to_string())),
+            ("ip", Node::text(ip.to_string())),
+            ("ip-aliases", Node::Numbered(Vec::new())),
+            ("mac", Node::text(mac)),
+            ("mtu", Node::Number(1460)),
+            ("network", Node::text(format!("projects/{}/networks/default", self.project_number))),
+            ("subnetmask", Node::text(subnetmask.to_string())),
+            ("target-instance-ips", Node::Numbered(Vec::new())),
+        ])
+    }
+
+    fn service_accounts(&self, token: &str) -> Node {
+        let Some(email) = &self.service_account else { return Node::Named(BTreeMap::new()) };
+        let scope = "https://www.googleapis.com/auth/cloud-platform";
+        let account = fixed([
+            ("aliases", Node::Lines(vec!["default".to_owned()])),
+            ("email", Node::text(email)),
+            ("scopes", Node::Lines(vec![scope.to_owned()])),
+            (
+                "token",
+                Node::OnRequest(json!({"access_token": token, "expires_in": 3599, "token_type": "Bearer"})),
+            ),
+        ]);
+        Node::Named(BTreeMap::from([(email.clone(), account.clone()), ("default".to_owned(), account)]))
+    }
+}
+
+fn fixed<const N: usize>(entries: [(&'static str, Node); N]) -> Node {
+    Node::Fixed(BTreeMap::from(entries))
+}
+
+fn texts(values: &BTreeMap<String, String>) -> Node {
+    Node::Named(values.iter().map(|(key, value)| (key.clone(), Node::text(value))).collect())
+}
+
+fn number(number: u64) -> Node {
+    Node::Number(i64::try_from(number).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,104 @@
+//! What a request wants to know of the tree, and in which form.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use url::form_urlencoded;
+
+use super::tree::Format;
+
+/// The part of a request's target behind the question mark.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Query {
+    /// Everything below, instead of a listing.
+    pub(super) recursive: bool,
+    /// The form, where the request chooses.
+    pub(super) alt: Option<Format>,
+    /// How to wait for a change, where the request wants that.
+    pub(super) wait: Option<Wait>,
+}
+
+/// How to wait for a change.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Wait {
+    /// The `ETag` of the last answer that was seen: no waiting where it is not today's.
+    pub(super) last_etag: Option<String>,
+    /// How long at most; after that, what is there is the answer.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Why a query was not understood.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadQuery {
+    #[error("alt is neither json nor text")]
+    Alt,
+    #[error("timeout_sec is no number of seconds")]
+    Timeout,
+}
+
+impl Query {
+    /// Reads it; what is not known is left alone, as the real server does.
+    pub(super) fn read(text: &str) -> Result<Self, BadQuery> {
+        let mut query = Self::default();
+        let (mut waits, mut wait) = (false, Wait::default());
+        for (key, value) in form_urlencoded::parse(text.as_bytes()) {
+            match &*key {
+                // cloud-init writes `True`.
+                "recursive" => query.recursive = value.eq_ignore_ascii_case("true"),
+                "wait_for_change" => waits = value.eq_ignore_ascii_case("true"),
+                "alt" if value == "json" => query.alt = Some(Format::Json),
+                "alt" if value == "text" => query.alt = Some(Format::Text),
+                "alt" => return Err(BadQuery::Alt),
+                "last_etag" => wait.last_etag = Some(value.into_owned()),
+                "timeout_sec" => {
+                    let seconds = value.parse().map_err(|_| BadQuery::Timeout)?;
+                    wait.timeout = Some(Duration::from_secs(seconds));
+                }
+                _ => {}
+            }
+        }
+        query.wait = waits.then_some(wait);
+        Ok(query)
+    }
+}
+
+/// The names of a path that begins with a slash, and whether it ends in one, as directories do.
+/// Nothing where one of the names is no text.
+///
+/// One slash is as good as several: Google's guest agent asks for `/computeMetadata/v1//?recursive=true`.
+pub(super) fn names(path: &str) -> Option<(Vec<String>, bool)> {
+    let names = path.strip_prefix('/')?.split('/').filter(|name| !name.is_empty());
+    let names = names.map(|name| percent_decode_str(name).decode_utf8().ok().map(Cow::into_owned));
+    Some((names.collect::<Option<_>>()?, path.ends_with('/')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_ask_is_understood() {
+        let agent = Query::read("recursive=true&alt=json&wait_for_change=true&timeout_sec=60&last_etag=NONE");
+        let wait = Wait { last_etag: Some("NONE".to_owned()), timeout: Some(Duration::from_secs(60)) };
+        assert_eq!(agent, Ok(Query { recursive: true, alt: Some(Format::Json), wait: Some(wait) }));
+        assert_eq!(Query::read("recursive=True").map(|query| query.recursive), Ok(true));
+        assert_eq!(Query::read("last_etag=0&x=%ff%"), Ok(Query::default()));
+        assert_eq!(Query::read("alt=xml"), Err(BadQuery::Alt));
+        assert_eq!(Query::read("timeout_sec=-1"), Err(BadQuery::Timeout));
+    }
+
+    #[test]
+    fn paths_are_taken_apart() {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(names("/"), Some((owned(&[]), true)));
+        assert_eq!(names("/a/b"), Some((owned(&["a", "b"]), false)));
+        assert_eq!(names("/a/b%40c/"), Some((owned(&["a", "b@c"]), true)));
+        // A slash that was encoded divides nothing.
+        assert_eq!(names("/a%2Fb"), Some((owned(&["a/b"]), false)));
+        assert_eq!(names("//a//b//"), Some((owned(&["a", "b"]), true)));
+        for bad in ["", "a", "*", "/%ff"] {
+            assert_eq!(names(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Decides what each request gets.
+
+use std::net::IpAddr;
+use std::sync::{Arc, mpsc};
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body;
+use hyper::http::uri::Authority;
+use hyper::{HeaderMap, Method, Request, StatusCode, header};
+use tokio::sync::watch;
+
+use super::answer::Answer;
+use super::guest::{Change, GuestAttributes, LONGEST_VALUE, is_name};
+use super::instance::Instance;
+use super::query::{Query, names};
+use super::secrets::{self, Secrets};
+use super::tree::{Format, Node};
+use crate::digest::Sha256;
+
+/// The folder of guest attributes, as names of a path.
+const GUEST_ATTRIBUTES: [&str; 4] = ["computeMetadata", "v1", "instance", "guest-attributes"];
+
+/// The names by which the servers are asked for. Under any other, a page in somebody's browser could
+/// ask, whose author had its name resolved to this machine.
+const HOSTS: [&str; 4] =
+    ["metadata.google.internal", "metadata", "secretmanager.googleapis.com", "localhost"];
+
+/// The two servers and what they know.
+pub(super) struct Service {
+    instance: Instance,
+    secrets: Arc<dyn Secrets>,
+    /// What the service account's token is: as good as the values of the secrets.
+    token: String,
+    /// Wakes whoever waits for a change.
+    guest: watch::Sender<GuestAttributes>,
+    changes: mpsc::Sender<Change>,
+}
+
+impl Service {
+    /// Servers for that instance, which tell `changes` of its guest attributes.
+    pub(super) fn new(instance: Instance, secrets: Arc<dyn Secrets>, changes: mpsc::Sender<Change>) -> Self {
+        let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(40).collect();
+        let token = format!("ya29.rehearsal-{random}");
+        Self { instance, secrets, token, guest: watch::Sender::default(), changes }
+    }
+
+    /// The guest attributes as they are now.
+    pub(super) fn guest_attributes(&self) -> GuestAttributes {
+        self.guest.borrow().clone()
+    }
+
+    /// Answers one request, at once unless it wants to wait for a change.
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if !is_known_host(request.headers()) {
+            return Answer::page(StatusCode::FORBIDDEN, "The Host header must name the metadata server.");
+        }
+        let Some((names, directory)) = names(request.uri().path()) else { return Answer::not_found() };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        if let ["v1", names @ ..] = &names[..] {
+            let authorized = self.is_authorized(request.headers());
+            return secrets::answer(names, authorized, &self.instance, &self.secrets).await;
+        }
+        if request.headers().contains_key("x-forwarded-for") {
+            return Answer::page(StatusCode::FORBIDDEN, "X-Forwarded-For is not allowed.");
+        }
+        // `/` by itself is how clients find out whether there is a metadata server.
+        let probe = request.uri().path_and_query().is_some_and(|target| target == "/");
+        let flavor = request.headers().get("metadata-flavor");
+        if !probe && flavor.is_none_or(|flavor| flavor != "Google") {
+            return Answer::page(StatusCode::FORBIDDEN, "Missing Metadata-Flavor:Google header.");
+        }
+        let below = names.strip_prefix(&GUEST_ATTRIBUTES);
+        if below.is_some() && !self.instance.takes_guest_attributes() {
+            return Answer::line(StatusCode::FORBIDDEN, "Guest attributes endpoint access is disabled.");
+        }
+        match (request.method(), below) {
+            (&Method::GET | &Method::HEAD, _) => self.read(&names, directory, &request).await,
+            (&Method::PUT | &Method::DELETE, Some([namespace, key])) if !directory => {
+                self.write(namespace, key, request).await
+            }
+            (&Method::PUT | &Method::DELETE, Some(_)) => {
+                Answer::line(StatusCode::BAD_REQUEST, "A guest attribute is NAMESPACE/KEY.")
+            }
+            _ => Answer::page(StatusCode::METHOD_NOT_ALLOWED, "The request method is not allowed here."),
+        }
+    }
+
+    async fn read<B>(&self, names: &[&str], directory: bool, request: &Request<B>) -> Answer {
+        let query = match Query::read(request.uri().query().unwrap_or_default()) {
+            Ok(query) => query,
+            Err(error) => return Answer::line(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        let look = || {
+            let tree = self.instance.tree(&self.guest.borrow(), &self.token);
+            let Some(node) = names.iter().try_fold(&tree, |node, name| node.child(name)) else {
+                return Answer::not_found();
+            };
+            match (node.is_directory(), directory) {
+                (true, false) => {
+                    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+                    Answer::moved(format!("{}/{query}", request.uri().path()))
+                }
+                (false, true) => Answer::not_found(),
+                _ => shown(node, &query),
+            }
+        };
+        // What changes between the first look and the wait counts.
+        let mut guest = self.guest.subscribe();
+        let first = look();
+        let (Some(wait), Some(etag)) = (&query.wait, first.etag()) else { return first };
+        let known = wait.last_etag.clone().unwrap_or_else(|| etag.to_owned());
+        let changed = async {
+            loop {
+                let answer = look();
+                if answer.etag() != Some(&known) || guest.changed().await.is_err() {
+                    return answer;
+                }
+            }
+        };
+        match wait.timeout {
+            Some(timeout) => tokio::time::timeout(timeout, changed).await.unwrap_or_else(|_| look()),
+            None => changed.await,
+        }
+    }
+
+    async fn write<B>(&self, namespace: &str, key: &str, request: Request<B>) -> Answer
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if !is_name(namespace) || !is_name(key) {
+            let text = "Namespace and key are fewer than 128 characters of [a-zA-Z0-9-_].";
+            return Answer::line(StatusCode::BAD_REQUEST, text);
+        }
+        if request.method() == Method::DELETE {
+            return if self.set(namespace, key, None) { Answer::done() } else { Answer::not_found() };
+        }
+        let too_long = || Answer::line(StatusCode::PAYLOAD_TOO_LARGE, "The value is longer than 256 KiB.");
+        // What is a little too long is read to its end: an answer before that may be lost together
+        // with the connection.
+        let body = match Limited::new(request.into_body(), 4 * LONGEST_VALUE).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return too_long(),
+            Err(_) => return Answer::line(StatusCode::BAD_REQUEST, "The value did not arrive whole."),
+        };
+        if body.len() > LONGEST_VALUE {
+            return too_long();
+        }
+        let Ok(value) = String::from_utf8(body.into()) else {
+            return Answer::line(StatusCode::BAD_REQUEST, "The value is not UTF-8.");
+        };
+        self.set(namespace, key, Some(value));
+        Answer::done()
+    }
+
+    /// Sets or deletes a guest attribute; false where there was none to delete. Whoever listens hears
+    /// of it in the order in which it happened.
+    fn set(&self, namespace: &str, key: &str, value: Option<String>) -> bool {
+        self.guest.send_if_modified(|guest| {
+            if let Some(value) = &value {
+                guest.entry(namespace.to_owned()).or_default().insert(key.to_owned(), value.clone());
+            } else {
+                let Some(values) = guest.get_mut(namespace) else { return false };
+                if values.remove(key).is_none() {
+                    return false;
+                }
+                if values.is_empty() {
+                    guest.remove(namespace);
+                }
+            }
+            let change = Change { namespace: namespace.to_owned(), key: key.to_owned(), value };
+            // Nobody has to listen.
+            let _ = self.changes.send(change);
+            true
+        })
+    }
+
+    fn is_authorized(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = given.and_then(|given| given.strip_prefix("Bearer "));
+        self.instance.service_account.is_some() && token == Some(&self.token)
+    }
+}
+
+/// A value, a listing or everything below, in the form that is asked for. A listing is text in any
+/// case.
+fn shown(node: &Node, query: &Query) -> Answer {
+    let listing = node.is_directory() && !query.recursive;
+    let own = if query.recursive && node.is_directory() { Format::Json } else { node.own_format() };
+    let format = if listing { Format::Text } else { query.alt.unwrap_or(own) };
+    let body = match format {
+        Format::Json => node.to_json().to_string(),
+        Format::Text if query.recursive && node.is_directory() => node.to_recursive_text(),
+        Format::Text => node.to_text(),
+    };
+    let etag = Sha256::of(&body).short(16);
+    Answer::metadata(format, body, etag)
+}
+
+/// Whether the request names one of the servers, by address or by name. An old client names none.
+fn is_known_host(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    host.parse::<IpAddr>().is_ok() || HOSTS.iter().any(|known| host.eq_ignore_ascii_case(known))
+}

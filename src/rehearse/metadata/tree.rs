@@ -1,0 +1,197 @@
+//! The values of the metadata server, and the ways of writing them down.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+/// A value or a directory. The token may be among it, so it has no `Debug`.
+#[derive(Clone)]
+pub(super) enum Node {
+    /// A directory with names of Compute Engine's own: `machine-type` in a path is `machineType` in
+    /// JSON.
+    Fixed(BTreeMap<&'static str, Node>),
+    /// A directory with names that a user chose, which are the same everywhere.
+    Named(BTreeMap<String, Node>),
+    /// A directory whose names are numbers: `0/`, `1/`; in JSON an array.
+    Numbered(Vec<Node>),
+    /// A text, as it is.
+    Text(String),
+    /// A number, which JSON does not quote.
+    Number(i64),
+    /// Values that stand on a line each unless JSON is asked for.
+    Lines(Vec<String>),
+    /// Values that are a JSON array unless text is asked for.
+    Array(Vec<String>),
+    /// Made for whoever asks for it by name: listed, but no part of anything recursive.
+    OnRequest(Value),
+}
+
+/// The form of a value where a request does not choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+impl Node {
+    /// A text.
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// What stands under one name; nothing where that is no directory, or has no such name.
+    pub(super) fn child(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Fixed(entries) => entries.get(name),
+            Self::Named(entries) => entries.get(name),
+            // Only as it is listed: neither `00` nor `+0`.
+            Self::Numbered(nodes) => {
+                let index: usize = name.parse().ok()?;
+                nodes.get(index).filter(|_| index.to_string() == name)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether its path ends in a slash.
+    pub(super) fn is_directory(&self) -> bool {
+        matches!(self, Self::Fixed(_) | Self::Named(_) | Self::Numbered(_))
+    }
+
+    /// Its form where a request does not choose.
+    pub(super) fn own_format(&self) -> Format {
+        match self {
+            Self::Array(_) | Self::OnRequest(_) => Format::Json,
+            _ => Format::Text,
+        }
+    }
+
+    /// A directory's names, a line each, those of directories with a slash; a value as it is.
+    pub(super) fn to_text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Number(number) => number.to_string(),
+            Self::Lines(lines) | Self::Array(lines) => lines.iter().map(|line| format!("{line}\n")).collect(),
+            Self::OnRequest(value) => value.to_string(),
+            Self::Fixed(_) | Self::Named(_) | Self::Numbered(_) => self
+                .entries()
+                .into_iter()
+                .map(|(name, node)| format!("{name}{}\n", if node.is_directory() { "/" } else { "" }))
+                .collect(),
+        }
+    }
+
+    /// Every value below, a line each: its path from here, a space, the value.
+    pub(super) fn to_recursive_text(&self) -> String {
+        let mut text = String::new();
+        self.write_lines("", &mut text);
+        text
+    }
+
+    fn write_lines(&self, path: &str, text: &mut String) {
+        match self {
+            Self::OnRequest(_) => {}
+            Self::Lines(lines) | Self::Array(lines) => {
+                text.extend(lines.iter().map(|line| format!("{path} {line}\n")));
+            }
+            Self::Text(_) | Self::Number(_) => text.extend([path, " ", &self.to_text(), "\n"]),
+            Self::Fixed(_) | Self::Named(_) | Self::Numbered(_) => {
+                for (name, node) in self.entries() {
+                    let below = if path.is_empty() { name } else { format!("{path}/{name}") };
+                    node.write_lines(&below, text);
+                }
+            }
+        }
+    }
+
+    /// All of it as JSON, without what is made on request unless it is this very value.
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Number(number) => (*number).into(),
+            Self::Lines(lines) | Self::Array(lines) => lines.as_slice().into(),
+            Self::OnRequest(value) => value.clone(),
+            Self::Numbered(nodes) => nodes.iter().map(Self::to_json).collect(),
+            Self::Fixed(_) | Self::Named(_) => {
+                let fixed = matches!(self, Self::Fixed(_));
+                self.entries()
+                    .into_iter()
+                    .filter(|(_, node)| !matches!(node, Self::OnRequest(_)))
+                    .map(|(name, node)| (if fixed { camel_case(&name) } else { name }, node.to_json()))
+                    .collect::<Map<_, _>>()
+                    .into()
+            }
+        }
+    }
+
+    /// A directory's names and what they stand for.
+    fn entries(&self) -> Vec<(String, &Self)> {
+        match self {
+            Self::Fixed(entries) => entries.iter().map(|(name, node)| ((*name).to_owned(), node)).collect(),
+            Self::Named(entries) => entries.iter().map(|(name, node)| (name.clone(), node)).collect(),
+            Self::Numbered(nodes) => {
+                nodes.iter().enumerate().map(|(index, node)| (index.to_string(), node)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// `cpu-platform` as `cpuPlatform`.
+fn camel_case(name: &str) -> String {
+    let mut camel = String::with_capacity(name.len());
+    let mut words = name.split('-');
+    camel.push_str(words.next().unwrap_or_default());
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tree() -> Node {
+        Node::Fixed(BTreeMap::from([
+            ("machine-type", Node::text("e2-small")),
+            ("attributes", Node::Named(BTreeMap::from([("startup-script".to_owned(), Node::text("a\nb"))]))),
+            ("disks", Node::Numbered(vec![Node::Fixed(BTreeMap::from([("index", Node::Number(0))]))])),
+            ("scopes", Node::Lines(vec!["x".to_owned(), "y".to_owned()])),
+            ("tags", Node::Array(vec![])),
+            ("token", Node::OnRequest(json!({"access_token": "t"}))),
+        ]))
+    }
+
+    #[test]
+    fn names_of_users_stay_as_they_are_in_json() {
+        let expected = json!({
+            "machineType": "e2-small", "attributes": {"startup-script": "a\nb"},
+            "disks": [{"index": 0}], "scopes": ["x", "y"], "tags": [],
+        });
+        assert_eq!(tree().to_json(), expected);
+    }
+
+    #[test]
+    fn what_is_made_on_request_is_listed_and_in_nothing_recursive() {
+        assert_eq!(tree().to_text(), "attributes/\ndisks/\nmachine-type\nscopes\ntags\ntoken\n");
+        let lines =
+            "attributes/startup-script a\nb\ndisks/0/index 0\nmachine-type e2-small\nscopes x\nscopes y\n";
+        assert_eq!(tree().to_recursive_text(), lines);
+        assert_eq!(tree().child("token").map(Node::to_json), Some(json!({"access_token": "t"})));
+    }
+
+    #[test]
+    fn a_number_has_one_spelling() {
+        let tree = tree();
+        let disks = tree.child("disks").expect("a directory");
+        assert!(disks.child("0").is_some());
+        for name in ["00", "+0", "1", "-1", ""] {
+            assert!(disks.child(name).is_none(), "{name}");
+        }
+    }
+}

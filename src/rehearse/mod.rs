@@ -1,0 +1,24 @@
+//! The bundle booted on this machine, as Compute Engine would boot it.
+//!
+//! A VM of QEMU's with Compute Engine's firmware tables, disks and metadata server. User-data, startup
+//! script and attributes reach it as they would there; what differs is listed in `docs/rehearse.md`.
+
+mod acceleration;
+mod credential;
+mod folder;
+pub mod metadata;
+mod network;
+mod relay;
+mod secrets;
+mod serial;
+mod timeline;
+mod vm;
+
+pub use acceleration::{Acceleration, emulates_well, works};
+pub use folder::{DiskError, Folder};
+pub use network::network;
+pub use relay::relay;
+pub use secrets::Values;
+pub use serial::decisive;
+pub use timeline::{Report, Timeline};
+pub use vm::{Clock, Disk, QEMU, Running, Vm};

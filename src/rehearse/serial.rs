@@ -1,0 +1,80 @@
+//! The serial console's log, and what of it matters to somebody whose VM did not get well.
+
+/// At most so many lines are quoted.
+const MOST: usize = 20;
+/// Always quoted: where the log ends.
+const LAST: usize = 5;
+/// In lower case. What systemd, the kernel, cloud-init and our own units say when things go wrong.
+const MARKS: [&str; 10] = [
+    "openclaw:",
+    "error",
+    "fail",
+    "panic",
+    "out of memory",
+    "cannot",
+    "could not",
+    "unable to",
+    "no bootable device",
+    "traceback",
+];
+
+/// The lines of `log` that are most likely to say what went wrong, in their order, without the
+/// terminal's control sequences.
+pub fn decisive(log: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(log);
+    let lines: Vec<_> = text.lines().map(plain).filter(|line| !line.is_empty()).collect();
+    let end = lines.len().saturating_sub(LAST);
+    let says = |line: &String| {
+        let line = line.to_lowercase();
+        MARKS.iter().any(|mark| line.contains(mark))
+    };
+    let mut kept: Vec<_> = lines[..end].iter().filter(|line| says(line)).cloned().collect();
+    kept.dedup();
+    kept.drain(..kept.len().saturating_sub(MOST - LAST));
+    kept.extend_from_slice(&lines[end..]);
+    kept
+}
+
+/// Without control sequences (ECMA-48, 5.4) and other characters that a terminal would act upon.
+fn plain(line: &str) -> String {
+    let mut text = String::new();
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => {
+                if characters.next() == Some('[') {
+                    characters.by_ref().find(|c| ('@'..='~').contains(c));
+                }
+            }
+            character if character.is_control() => {}
+            character => text.push(character),
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decisive;
+
+    #[test]
+    fn what_went_wrong_is_quoted_with_the_end_of_the_log() {
+        let quiet: String = (0..100).map(|number| format!("[  {number}.0] of no interest\r\n")).collect();
+        let failed = "\u{1b}[0;1;31m[FAILED]\u{1b}[0m Failed to start docker.service\r\n";
+        let end: String = (0..5).map(|number| format!("[ OK ] unit {number}\r\n")).collect();
+        let log = [quiet.as_str(), failed, &end].concat();
+        let quoted = decisive(log.as_bytes());
+        assert_eq!(quoted.len(), 6);
+        assert_eq!(quoted[0], "[FAILED] Failed to start docker.service");
+        assert_eq!(quoted[5], "[ OK ] unit 4");
+    }
+
+    #[test]
+    fn a_log_of_errors_is_cut_to_its_end() {
+        let log: String = (0..1000).map(|number| format!("error {number}\n")).collect();
+        let quoted = decisive(log.as_bytes());
+        assert_eq!(quoted.len(), 20);
+        assert_eq!(quoted[0], "error 980");
+        assert!(decisive(b"\xff\x1b[").len() == 1 && decisive(b"").is_empty());
+    }
+}

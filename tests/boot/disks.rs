@@ -1,0 +1,98 @@
+//! The data disk: never guessed, never wiped, and the state of a gateway that comes back by itself.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::checks;
+use crate::project::{Project, STAND_IN};
+use crate::rehearsal::{Machine, Rehearsal};
+use crate::support::said;
+use crate::world::World;
+
+#[test]
+fn without_its_own_data_disk_no_gateway_starts_and_with_it_none_stays_away() {
+    let Some(world) = World::start() else { return };
+    let project = Project::locked(&world, STAND_IN, |_| ());
+    let Some(machine) = Machine::new(&world, &project, "google-13-docker.qcow2") else { return };
+
+    let vm = machine.start_with(&["--no-data-disk"]);
+    vm.until_told("failed", &["openclaw-gateway-data is not attached"]);
+    not_on_the_boot_disk(&vm);
+    assert_eq!(vm.stop(), 1);
+
+    let raw = machine.file("foreign.raw");
+    for (make, told) in [(photos as fn(&Path), "ext4 with the label 'photos'"), (something, "unknown data")] {
+        make(&raw);
+        let disk = machine.file("data.qcow2");
+        convert(&raw, &disk);
+        let vm = machine.start();
+        vm.until_told("failed", &[told, "not touched"]);
+        not_on_the_boot_disk(&vm);
+        vm.stop();
+        let compare = ["compare", "-f", "raw", "-F", "qcow2"];
+        let same = said(Command::new("qemu-img").args(compare).arg(&raw).arg(&disk));
+        assert_eq!(same.code, 0, "a disk that is not ours was written to: {}{}", same.out, same.err);
+        fs::remove_file(&disk).expect("a disk");
+    }
+
+    let vm = machine.start();
+    vm.until_ready();
+    vm.tell_times("with a blank data disk at last");
+    assert_eq!(vm.run("findmnt -n -o FSTYPE,LABEL /var/lib/openclaw").done().out, "ext4   openclaw\n");
+    let token = checks::token(&vm);
+    comes_back(&vm);
+    assert_eq!(checks::token(&vm), token);
+    vm.tell_times("with all that was done to it");
+    assert_eq!(vm.stop(), 0);
+}
+
+/// Whatever ends the gateway, it is there again.
+fn comes_back(vm: &Rehearsal<'_>) {
+    vm.run("kill -KILL $(docker inspect -f '{{.State.Pid}}' $(docker ps --quiet))").done();
+    vm.until_told("start", &["the gateway stopped (exit code 137)"]);
+    vm.until_ready();
+    vm.run("docker rm --force $(docker ps --quiet)").done();
+    vm.until_told("start", &["the gateway's container is gone"]);
+    vm.until_ready();
+    vm.run("systemctl restart docker.service").done();
+    vm.until("start, for a reason", |report| report.status == "start" && !report.error.is_empty());
+    vm.until_ready();
+    assert_eq!(vm.get("/startupz").0, "200");
+    checks::is_shut_in(vm);
+    checks::guard_is_what_keeps_it(vm);
+}
+
+#[track_caller]
+fn not_on_the_boot_disk(vm: &Rehearsal<'_>) {
+    // Docker may not even run: that comes after the disk.
+    assert_eq!(vm.run("docker ps --all --quiet 2>/dev/null").out, "");
+    assert_eq!(vm.run("ls -A /var/lib/openclaw").out, "");
+}
+
+/// Somebody's own file system.
+fn photos(raw: &Path) {
+    blank(raw);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("photo"), "of a cat").expect("a file");
+    said(Command::new("mkfs.ext4").args(["-q", "-F", "-L", "photos", "-d"]).arg(folder.path()).arg(raw))
+        .done();
+}
+
+/// Something that no tool knows, near the beginning.
+fn something(raw: &Path) {
+    blank(raw);
+    let mut bytes = fs::read(raw).expect("a disk");
+    bytes[700_001] = 1;
+    fs::write(raw, bytes).expect("a disk");
+}
+
+fn blank(raw: &Path) {
+    let _ = fs::remove_file(raw);
+    fs::File::create(raw).and_then(|file| file.set_len(64 << 20)).expect("a disk");
+}
+
+fn convert(raw: &Path, disk: &Path) {
+    let _ = fs::remove_file(disk);
+    said(Command::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]).arg(raw).arg(disk)).done();
+}

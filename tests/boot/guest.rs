@@ -1,0 +1,109 @@
+//! Commands inside a VM, through QEMU's guest agent (`docs/interop/qemu-ga-ref` of QEMU) on a
+//! serial port of its own: it needs no network and no account.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::support::Said;
+
+/// How long one read waits. Nothing fails after it: the caller decides whether to go on.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Begins an answer that is in step with its question.
+const DELIMITER: u8 = 0xff;
+
+/// The inside of a VM.
+pub struct Guest {
+    socket: PathBuf,
+}
+
+impl Guest {
+    /// What QEMU has to be told so that the agent in the VM is reached at `socket`.
+    pub fn arguments(socket: &std::path::Path) -> [String; 6] {
+        [
+            "-device".to_owned(),
+            "virtio-serial-pci".to_owned(),
+            "-chardev".to_owned(),
+            format!("socket,id=agent,path={},server=on,wait=off", socket.display()),
+            "-device".to_owned(),
+            "virtserialport,chardev=agent,name=org.qemu.guest_agent.0".to_owned(),
+        ]
+    }
+
+    pub fn at(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// Runs a shell script in the VM and waits for its end; `alive` holds or panics in between.
+    pub fn run(&self, script: &str, alive: impl Fn()) -> Said {
+        let started = self.tell(script, &alive);
+        loop {
+            alive();
+            let status = match self.ask("guest-exec-status", &json!({ "pid": started["pid"] })) {
+                Ok(status) => status,
+                Err(error) => {
+                    assert!(error.kind() != ErrorKind::Other, "the VM forgot what it was running: {error}");
+                    continue;
+                }
+            };
+            if status["exited"] == true {
+                let code = status["exitcode"].as_i64().and_then(|code| i32::try_from(code).ok());
+                let [out, err] = ["out-data", "err-data"].map(|key| text(&status[key]));
+                return Said { code: code.unwrap_or(-1), out, err };
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// Starts a shell script in the VM, and returns the agent's answer.
+    pub fn tell(&self, script: &str, alive: impl Fn()) -> Value {
+        let arguments = json!({ "path": "/bin/sh", "arg": ["-c", script], "capture-output": true });
+        loop {
+            match self.ask("guest-exec", &arguments) {
+                Ok(started) => return started,
+                // Not up yet.
+                Err(_) => alive(),
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// One question on a connection of its own, and its answer.
+    fn ask(&self, command: &str, arguments: &Value) -> io::Result<Value> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut answers = BufReader::new(stream.try_clone()?);
+        // Drops what is left of a question that nobody waited for.
+        let sync = json!({ "execute": "guest-sync-delimited", "arguments": { "id": 1 } });
+        stream.write_all(&[DELIMITER])?;
+        writeln!(stream, "{sync}")?;
+        answers.read_until(DELIMITER, &mut Vec::new())?;
+        read(&mut answers)?;
+        writeln!(stream, "{}", json!({ "execute": command, "arguments": arguments }))?;
+        let mut answer = read(&mut answers)?;
+        match answer.get_mut("return") {
+            Some(value) => Ok(value.take()),
+            None => Err(io::Error::other(answer.to_string())),
+        }
+    }
+}
+
+fn read(answers: &mut impl BufRead) -> io::Result<Value> {
+    let mut line = String::new();
+    if answers.read_line(&mut line)? == 0 {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    serde_json::from_str(&line).map_err(io::Error::other)
+}
+
+fn text(encoded: &Value) -> String {
+    let bytes = STANDARD.decode(encoded.as_str().unwrap_or_default()).expect("base64");
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,111 @@
+//! The whole promise with OpenClaw itself: a VM that nobody logs into becomes a gateway, and stays
+//! the same one through everything that happens to its machine.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::checks;
+use crate::project::{Project, REAL};
+use crate::rehearsal::{Machine, Rehearsal};
+use crate::support::testbed;
+use crate::world::World;
+
+const KEY: &str = "  GOOGLE_PLACES_API_KEY: {secret_manager: google-places-api-key}\n";
+
+#[test]
+fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
+    let Some(world) = World::start() else { return };
+    if testbed::boot("real.digest").is_none() {
+        return;
+    }
+    // One of the skills wants a key beside its binary.
+    let project = Project::locked(&world, REAL, |folder| {
+        folder.write("bake.yaml", folder.read("bake.yaml") + KEY);
+    });
+    let Some(machine) = Machine::new(&world, &project, "google-13.qcow2") else { return };
+
+    let vm = machine.start();
+    vm.until_ready();
+    vm.tell_times("first boot, image built on the VM");
+    assert_eq!(checks::attribute(&vm, "lock"), project.lock());
+    for path in ["/healthz", "/startupz"] {
+        assert_eq!(vm.get(path).0, "200", "{path}");
+    }
+    let (status, page) = vm.get("/");
+    assert_eq!(status, "200");
+    assert!(page.contains("<html") && page.to_lowercase().contains("openclaw"), "{page}");
+    let skills = vm.run_inside("node dist/index.js skills check --json").done().out;
+    let eligible = eligible(&skills);
+    for skill in ["gog", "goplaces"] {
+        assert!(eligible.iter().any(|name| name == skill), "{skill} is not in {eligible:?}");
+    }
+    // OpenClaw brings no skill for this one.
+    assert_eq!(vm.run_inside("command -v wacli && wacli").done().out, "/usr/local/bin/wacli\n");
+    let token = checks::token(&vm);
+    checks::is_kept(&machine, &vm, &token);
+    checks::is_shut_in(&vm);
+    checks::guard_is_what_keeps_it(&vm);
+    checks::listens_on_loopback_only(&vm);
+
+    vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
+    let configuration = "/var/lib/openclaw/config/openclaw.json";
+    // As its user might change it.
+    let change =
+        "node dist/index.js config set agents.defaults.userTimezone '\"Europe/Vienna\"' --strict-json";
+    vm.run_inside(change).done();
+    let config = checks::read(&vm, configuration);
+    assert!(config.contains("Europe/Vienna"), "{config}");
+    let same = |vm: &Rehearsal<'_>| {
+        assert_eq!(checks::token(vm), token);
+        assert_eq!(checks::read(vm, configuration), config);
+        assert_eq!(checks::read(vm, "/var/lib/openclaw/workspace/note.md"), "remembered\n");
+        assert_eq!(vm.get("/startupz").0, "200");
+        databases_are_whole(vm);
+    };
+    vm.power_off();
+
+    world.namespace.cut();
+    let vm = machine.start();
+    vm.until_ready();
+    vm.tell_times("reboot, without an internet");
+    same(&vm);
+    vm.pull_the_plug();
+
+    let vm = machine.start();
+    vm.until_ready();
+    vm.tell_times("after a power cut");
+    same(&vm);
+    world.namespace.mend();
+    vm.pull_the_plug();
+
+    fs::remove_file(machine.file("boot.qcow2")).expect("a boot disk");
+    let vm = machine.start();
+    vm.until_ready();
+    vm.tell_times("new boot disk, old data disk");
+    same(&vm);
+    checks::is_kept(&machine, &vm, &token);
+}
+
+/// The names of the skills that OpenClaw says can be used.
+fn eligible(text: &str) -> Vec<String> {
+    // Before its document it may have something to tell.
+    let document = &text[text.find('{').expect("a document")..];
+    let document: Value = serde_json::from_str(document).expect("JSON");
+    let list = document["eligible"].as_array().expect("a list").iter();
+    list.filter_map(|skill| skill.as_str().or_else(|| skill["name"].as_str())).map(str::to_owned).collect()
+}
+
+/// Every database of the gateway's passes its own check.
+#[track_caller]
+fn databases_are_whole(vm: &Rehearsal<'_>) {
+    let check = "const { DatabaseSync } = require('node:sqlite'); \
+                 for (const path of process.argv.slice(1)) \
+                 console.log(new DatabaseSync(path, { readOnly: true }).prepare('PRAGMA integrity_check').get().integrity_check)";
+    let quoted = shlex::try_quote(check).expect("no NUL");
+    let found = vm.run_inside(&format!(
+        "node -e {quoted} $(find /home/node/.openclaw -name '*.sqlite' -o -name '*.db') 2>/dev/null"
+    ));
+    let found = found.done().out;
+    assert!(!found.is_empty() && found.lines().all(|line| line == "ok"), "{found}");
+}

@@ -1,0 +1,378 @@
+//! `bake rehearse`, as a user runs it, with what a user does to a machine: look, wait, stop it,
+//! pull its plug, take a disk out.
+
+use std::cell::Cell;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::guest::Guest;
+use crate::project::Project;
+use crate::support::{Said, said, testbed};
+use crate::world::World;
+
+/// After that long without a word of `bake` or on the serial console, nothing will come any more.
+/// The real gateway's start under emulation is the longest silence: six minutes.
+const SILENCE: Duration = Duration::from_secs(25 * 60);
+
+/// The port that `bake` forwards to the gateway.
+pub const PORT: u16 = 18789;
+
+/// A machine's files, kept between its runs.
+pub struct Machine<'a> {
+    world: &'a World,
+    project: &'a Project,
+    disk: PathBuf,
+    folder: tempfile::TempDir,
+    /// Further arguments of `bake rehearse`, and of QEMU.
+    options: Vec<String>,
+    qemu: Vec<String>,
+}
+
+/// A machine that runs.
+pub struct Rehearsal<'a> {
+    world: &'a World,
+    folder: PathBuf,
+    child: Child,
+    readers: Vec<JoinHandle<()>>,
+    said: Arc<Heard>,
+    /// How many lines were looked at.
+    seen: Cell<usize>,
+    guest: Guest,
+}
+
+/// What `bake` has said so far.
+#[derive(Default)]
+struct Heard {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+/// A report of the VM, as `bake` passes it on: `  12 s  status: error`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub seconds: u64,
+    pub status: String,
+    pub error: String,
+}
+
+impl<'a> Machine<'a> {
+    /// None where the testbed has no such disk.
+    pub fn new(world: &'a World, project: &'a Project, disk: &str) -> Option<Self> {
+        // Not below /tmp, which may be in memory.
+        let folder = tempfile::Builder::new().prefix("vm-").tempdir_in(testbed::folder());
+        Some(Self {
+            world,
+            project,
+            disk: testbed::boot(disk)?,
+            folder: folder.expect("a temporary folder"),
+            options: Vec::new(),
+            qemu: Vec::new(),
+        })
+    }
+
+    /// With further options of `bake rehearse`.
+    pub fn with(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
+    /// With further options of QEMU.
+    pub fn with_hardware(mut self, options: &[&str]) -> Self {
+        self.qemu.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
+    /// One of its files: `boot.qcow2`, `data.qcow2`, `serial.log`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// All that its serial console ever said.
+    pub fn serial(&self) -> String {
+        serial(self.folder.path())
+    }
+
+    pub fn start(&self) -> Rehearsal<'a> {
+        self.start_with(&[])
+    }
+
+    pub fn start_with(&self, options: &[&str]) -> Rehearsal<'a> {
+        let socket = self.file("agent.sock");
+        let _ = fs::remove_file(&socket);
+        let mut command = self.project.bake(self.world);
+        command.args(["rehearse", "--keep", "--port", &PORT.to_string()]).arg("--disk").arg(&self.disk);
+        command.arg("--dir").arg(self.folder.path()).args(&self.options).args(options);
+        command.arg("--").args(Guest::arguments(&socket)).args(&self.qemu);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("bake");
+        let said = Arc::new(Heard::default());
+        let readers = vec![
+            said.listen(child.stdout.take().expect("a pipe")),
+            said.listen(child.stderr.take().expect("a pipe")),
+        ];
+        Rehearsal {
+            world: self.world,
+            folder: self.folder.path().to_owned(),
+            child,
+            readers,
+            said,
+            seen: Cell::new(0),
+            guest: Guest::at(socket),
+        }
+    }
+}
+
+impl Rehearsal<'_> {
+    /// Waits for the next report for which `wanted` holds.
+    #[track_caller]
+    pub fn until(&self, what: &str, wanted: impl Fn(&Report) -> bool) -> Report {
+        let watch = Watch::default();
+        loop {
+            if let Some(report) = self.next(&wanted) {
+                return report;
+            }
+            self.alive(what, &watch);
+            let lines = self.said.lines();
+            drop(self.said.more.wait_timeout(lines, Duration::from_secs(1)));
+        }
+    }
+
+    /// Waits for `ready`, and takes `failed` for an answer too: the wrong one.
+    #[track_caller]
+    pub fn until_ready(&self) -> Report {
+        let report = self.until("ready or failed", |report| ["ready", "failed"].contains(&&*report.status));
+        if report.status == "failed" {
+            self.give_up(&format!("failed: {}", report.error));
+        }
+        report
+    }
+
+    /// Waits for the next report of `status` whose error holds all of `parts`.
+    #[track_caller]
+    pub fn until_told(&self, status: &str, parts: &[&str]) -> Report {
+        self.until(&format!("{status}: …{}…", parts.join("…")), |report| {
+            report.status == status && parts.iter().all(|part| report.error.contains(part))
+        })
+    }
+
+    /// Waits for that long by the VM's own clock: it counts instructions, not seconds.
+    #[track_caller]
+    pub fn until_uptime(&self, seconds: f64) {
+        while self.run("cut -d ' ' -f 1 /proc/uptime").done().out.trim().parse::<f64>().expect("seconds")
+            < seconds
+        {
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    /// The next report that was not looked at yet and for which `wanted` holds.
+    fn next(&self, wanted: impl Fn(&Report) -> bool) -> Option<Report> {
+        let lines = self.said.lines();
+        while let Some(line) = lines.get(self.seen.get()) {
+            self.seen.set(self.seen.get() + 1);
+            if let Some(report) = Report::read(line).filter(&wanted) {
+                return Some(report);
+            }
+        }
+        None
+    }
+
+    /// Whether it became ready, looked at or not.
+    pub fn was_ready(&self) -> bool {
+        self.reports().iter().any(|report| report.status == "ready")
+    }
+
+    /// Every report so far.
+    pub fn reports(&self) -> Vec<Report> {
+        self.said.lines().iter().filter_map(|line| Report::read(line)).collect()
+    }
+
+    /// All that `bake` has said so far.
+    pub fn output(&self) -> String {
+        self.said.lines().join("\n")
+    }
+
+    /// Runs a shell script in the VM, as root.
+    #[track_caller]
+    pub fn run(&self, script: &str) -> Said {
+        let watch = Watch::default();
+        self.guest.run(script, || self.alive(script, &watch))
+    }
+
+    /// Runs a shell script in the gateway's container, as the gateway.
+    #[track_caller]
+    pub fn run_inside(&self, script: &str) -> Said {
+        let script = shlex::try_quote(script).expect("no NUL");
+        let exec = "docker compose exec -T openclaw-gateway sh -c";
+        self.run(&format!("cd /opt/openclaw && {exec} {script} </dev/null"))
+    }
+
+    /// What the gateway answers through the forwarded port: status and body.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> (String, String) {
+        let url = format!("http://127.0.0.1:{PORT}{path}");
+        let format = ["--silent", "--show-error", "--max-time", "300", "--write-out", "\n%{http_code}"];
+        let answer = said(self.world.namespace.command("curl").args(format).arg(url)).done().out;
+        let (body, status) = answer.rsplit_once('\n').expect("a status");
+        (status.to_owned(), body.to_owned())
+    }
+
+    /// Pulls the plug: SIGKILL to QEMU.
+    pub fn pull_the_plug(mut self) {
+        let bake = self.child.id();
+        let watch = Watch::default();
+        let qemu = loop {
+            if let Some(qemu) = children(bake).into_iter().find(|pid| name(*pid).starts_with("qemu-system")) {
+                break qemu;
+            }
+            self.alive("QEMU", &watch);
+            thread::sleep(Duration::from_millis(100));
+        };
+        kill(qemu, Signal::KILL);
+        self.end();
+    }
+
+    /// Shuts the VM down as an administrator would.
+    pub fn power_off(mut self) {
+        self.guest.tell("systemctl --no-block poweroff", || self.alive("power off", &Watch::default()));
+        self.end();
+    }
+
+    /// Ctrl-C. Returns the exit code.
+    pub fn stop(mut self) -> i32 {
+        kill(self.child.id(), Signal::INT);
+        self.end().unwrap_or(-1)
+    }
+
+    fn end(&mut self) -> Option<i32> {
+        let status = self.child.wait().expect("an end");
+        for reader in self.readers.drain(..) {
+            reader.join().expect("no panic");
+        }
+        status.code()
+    }
+
+    /// Holds that something still moves in there.
+    #[track_caller]
+    fn alive(&self, what: &str, watch: &Watch) {
+        let bake = self.child.id();
+        // Not waited for yet, a process that has ended is a zombie.
+        let state = fs::read_to_string(format!("/proc/{bake}/stat")).unwrap_or_default();
+        if state.rsplit(") ").next().is_none_or(|rest| rest.starts_with('Z')) {
+            self.give_up(&format!("bake ended before: {what}"));
+        }
+        let serial = serial(&self.folder);
+        if serial.contains("Kernel panic") {
+            self.give_up("the VM's kernel panicked");
+        }
+        if !watch.moved((serial.len(), self.said.lines().len())) {
+            self.give_up(&format!("nothing moves any more before: {what}"));
+        }
+    }
+
+    #[track_caller]
+    fn give_up(&self, why: &str) -> ! {
+        let serial = serial(&self.folder);
+        let tail: Vec<_> = serial.lines().rev().take(60).collect();
+        let tail: String = tail.into_iter().rev().map(|line| format!("{line}\n")).collect();
+        panic!("{why}\n--- bake:\n{}\n--- serial console:\n{tail}", self.output());
+    }
+
+    /// Tells when each stage began, in seconds of this machine's clock.
+    pub fn tell_times(&self, title: &str) {
+        let rows = self.reports().into_iter().map(|Report { seconds, status, error }| {
+            format!("{seconds:>6} s  {status}{}{error}\n", if error.is_empty() { "" } else { ": " })
+        });
+        let table = format!("{title}:\n{}", rows.collect::<String>());
+        // To the log of the whole run, also where the test ends well: so not by a macro.
+        io::stderr().write_all(table.as_bytes()).expect("a standard error");
+    }
+}
+
+impl Drop for Rehearsal<'_> {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            kill(self.child.id(), Signal::INT);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Heard {
+    fn listen(self: &Arc<Self>, stream: impl Read + Send + 'static) -> JoinHandle<()> {
+        let heard = Arc::clone(self);
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                heard.lines().push(line);
+                heard.more.notify_all();
+            }
+        })
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Report {
+    fn read(line: &str) -> Option<Self> {
+        const STATUSES: [&str; 7] = ["starting", "secrets", "image", "verify", "start", "ready", "failed"];
+        let (seconds, rest) = line.trim_start().split_once(" s  ")?;
+        let (status, error) = rest.split_once(": ").unwrap_or((rest, ""));
+        let status = status.trim();
+        STATUSES.contains(&status).then_some(())?;
+        Some(Self { seconds: seconds.parse().ok()?, status: status.to_owned(), error: error.to_owned() })
+    }
+}
+
+/// When something last moved, by what there is to see of it.
+struct Watch(Cell<((usize, usize), Instant)>);
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self(Cell::new(((0, 0), Instant::now())))
+    }
+}
+
+impl Watch {
+    fn moved(&self, now: (usize, usize)) -> bool {
+        let (before, since) = self.0.get();
+        if before != now {
+            self.0.set((now, Instant::now()));
+        }
+        before != now || since.elapsed() < SILENCE
+    }
+}
+
+fn serial(folder: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(folder.join("serial.log")).unwrap_or_default()).into_owned()
+}
+
+fn kill(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.cast_signed()).expect("a process");
+    // It may have ended in between.
+    let _ = kill_process(pid, signal);
+}
+
+/// The processes that `parent` started and that still run.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    // proc_pid_stat(5): pid (name) state parent …
+    let parent_of = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    };
+    pids.filter(|pid| parent_of(pid) == Some(parent)).collect()
+}
+
+fn name(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()
+}

@@ -1,0 +1,147 @@
+//! The other ways to an image, and the other disks to boot from.
+
+use std::fs;
+use std::process::Command;
+
+use bake::project::values::Arch;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::checks;
+use crate::project::{Project, STAND_IN};
+use crate::rehearsal::{Machine, Rehearsal};
+use crate::support::testbed::{self, Pushed};
+use crate::support::{elf, said};
+use crate::world::{TOOLS, VERSION, World};
+
+#[test]
+fn openclaw_is_built_from_source_while_somebody_holds_the_lock_of_apt() {
+    let Some(world) = World::start() else { return };
+    let (repositories, commit) = repository();
+    world.github().host_repositories(repositories.path());
+    let project = Project::locked(&world, STAND_IN, |folder| {
+        let source =
+            format!("source: {{repo: 'https://github.com/openclaw/openclaw.git', commit: {commit}}}");
+        folder.edit("bake.yaml", "strategy: build-on-vm", "strategy: source");
+        folder.edit("bake.yaml", "source: null", &source);
+        folder.edit("bake.yaml", "machine_type: e2-small", "machine_type: e2-standard-2");
+    });
+    let Some(machine) = Machine::new(&world, &project, "google-13-docker.qcow2") else { return };
+    let lock = held_lock();
+    let machine = machine.with_hardware(&lock.each_ref().map(String::as_str));
+
+    let vm = machine.start();
+    vm.until_ready();
+    vm.tell_times("first boot, OpenClaw built from source");
+    assert_eq!(vm.run_inside("cat /app/from-source").done().out, "yes\n");
+    let waited = vm.run("journalctl --no-pager | grep -c 'Waiting for cache lock'");
+    assert!(waited.out.trim() != "0", "nobody waited for the lock");
+    assert_eq!(vm.get("/startupz").0, "200");
+}
+
+#[test]
+fn a_disk_with_cloud_init_needs_no_bridge_and_a_finished_image_no_build() {
+    let Some(world) = World::start() else { return };
+    let Some((finished, _pushed)) = finished() else { return };
+    let project = Project::locked(&world, STAND_IN, |folder| {
+        folder.edit("bake.yaml", "strategy: build-on-vm", "strategy: registry");
+        folder.edit("bake.yaml", "registry: null", &format!("registry: {finished}"));
+    });
+    let Some(machine) = Machine::new(&world, &project, "cloud-13.qcow2") else { return };
+    let vm = machine.start();
+    world.was_asked("");
+    vm.until_ready();
+    vm.tell_times("first boot, finished image from a registry, disk with cloud-init");
+    assert!(!world.was_asked("github.com"), "a release was fetched");
+    without_the_bridge(&vm);
+}
+
+#[test]
+fn debian_12_with_cloud_init_boots_by_user_data_alone() {
+    let Some(world) = World::start() else { return };
+    let project = Project::locked(&world, STAND_IN, |folder| {
+        folder.edit("bake.yaml", "os: debian-13", "os: debian-12");
+    });
+    let Some(machine) = Machine::new(&world, &project, "cloud-12.qcow2") else { return };
+    let vm = machine.start();
+    vm.until_ready();
+    vm.tell_times("first boot, Debian 12 with cloud-init");
+    assert!(vm.run("cat /etc/debian_version").done().out.starts_with("12"));
+    without_the_bridge(&vm);
+}
+
+#[track_caller]
+fn without_the_bridge(vm: &Rehearsal<'_>) {
+    assert_eq!(vm.run("ls /var/lib/openclaw-boot | grep bridge").out, "");
+    assert_eq!(vm.run("test -e /etc/cloud/cloud-init.disabled").code, 1);
+    assert_eq!(vm.get("/startupz").0, "200");
+    checks::token(vm);
+    checks::is_shut_in(vm);
+    checks::listens_on_loopback_only(vm);
+}
+
+/// A bare repository of the shape of OpenClaw's, and its one commit.
+fn repository() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let work = folder.path().join("work");
+    fs::create_dir(&work).expect("a folder");
+    let dockerfile = format!("FROM {STAND_IN}\nUSER root\nCOPY from-source /app/from-source\nUSER node\n");
+    fs::write(work.join("Dockerfile"), dockerfile).expect("a file");
+    fs::write(work.join("from-source"), "yes\n").expect("a file");
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.current_dir(&work).env("GIT_CONFIG_GLOBAL", "/dev/null").args(["-c", "user.name=Nobody"]);
+        said(git.args(["-c", "user.email=nobody@example.com"]).args(arguments)).done().out
+    };
+    git(&["init", "--quiet", "--initial-branch", "main"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message", "A gateway"]);
+    git(&["clone", "--quiet", "--bare", ".", "../openclaw/openclaw.git"]);
+    git(&["--git-dir", "../openclaw/openclaw.git", "update-server-info"]);
+    let commit = git(&["rev-parse", "HEAD"]).trim().to_owned();
+    (folder, commit)
+}
+
+/// The stand-in with the locked binaries, as `registry` wants it; pushed until it is dropped.
+fn finished() -> Option<(String, Pushed)> {
+    let registry = testbed::registry()?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut dockerfile = format!("FROM {registry}/openclaw/standin:1\nUSER root\n");
+    for (tool, _) in TOOLS {
+        let binary = elf::executable(Arch::Amd64, &format!("{tool} {VERSION}"));
+        fs::write(folder.path().join(tool), binary).expect("a file");
+        dockerfile.extend(["COPY --chmod=755 ", tool, " /usr/local/bin/\n"]);
+    }
+    fs::write(folder.path().join("Dockerfile"), dockerfile + "USER 1000:1000\n").expect("a file");
+    let name = format!("openclaw/finished-{}", std::process::id());
+    let pushed = Pushed(format!("{registry}/{name}:1"));
+    said(testbed::tool("docker-26")?.args(["build", "--quiet", "--tag", &pushed.0]).arg(folder.path()))
+        .done();
+    let told = said(testbed::tool("docker-26")?.args(["push", &pushed.0])).done().out;
+    let digest = told.split_whitespace().find(|word| word.starts_with("sha256:")).expect("a digest");
+    said(testbed::tool("docker-26")?.args(["image", "rm", &pushed.0])).done();
+    Some((format!("ghcr.io/{name}@{digest}"), pushed))
+}
+
+/// Units, put into the VM by its firmware tables (systemd.system-credentials(7)), that hold the lock
+/// of dpkg from before the startup script for a minute and a half.
+fn held_lock() -> [String; 4] {
+    let script = "use Fcntl; open(my $lock, '>>', '/var/lib/dpkg/lock-frontend') or die; \
+                  fcntl($lock, F_SETLKW, pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0)) or die; \
+                  open(my $mark, '>', '/run/lock-is-held') or die; sleep 90";
+    let unit = format!(
+        "[Unit]\nDescription=Holds the lock of dpkg\n[Service]\nExecStart=/usr/bin/perl -e \"{}\"\n",
+        script.replace('$', "$$")
+    );
+    let waits = "[Unit]\nWants=held-lock.service\n[Service]\n\
+                 ExecStartPre=/bin/sh -c 'until test -e /run/lock-is-held; do sleep 1; done'\n";
+    let credential = |name: &str, text: &str| {
+        format!("type=11,value=io.systemd.credential.binary:{name}={}", STANDARD.encode(text))
+    };
+    [
+        "-smbios".to_owned(),
+        credential("systemd.extra-unit.held-lock.service", &unit),
+        "-smbios".to_owned(),
+        credential("systemd.unit-dropin.google-startup-scripts.service", waits),
+    ]
+}

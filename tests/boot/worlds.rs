@@ -1,0 +1,40 @@
+//! The world itself, held to what the scenarios count on.
+
+use crate::project::{Project, STAND_IN};
+use crate::support::said;
+use crate::world::World;
+
+#[test]
+fn a_world_has_its_own_internet_and_no_other() {
+    let Some(world) = World::start() else { return };
+    let project = Project::locked(&world, STAND_IN, |_| ());
+    assert!(world.was_asked("ghcr.io GET /v2/openclaw/standin/manifests/1"));
+    assert!(!world.was_asked(""), "requests are told once");
+
+    let authority = World::authority();
+    let curl = |arguments: &[&str]| {
+        let mut command = world.namespace.command("curl");
+        command
+            .args(["--silent", "--show-error", "--fail", "--max-time", "5"])
+            .arg("--cacert")
+            .arg(&authority);
+        said(command.args(arguments))
+    };
+    assert_eq!(curl(&["https://ghcr.io/v2/"]).done().out, "{}");
+    curl(&["http://deb.debian.org/debian/dists/trixie/Release"]).done();
+    // Curl: no such name; no way there.
+    curl(&["https://openclaw.ai/"]).ended(6);
+    curl(&["http://192.0.2.11/"]).ended(7);
+
+    world.break_registry();
+    assert!(curl(&["https://ghcr.io/v2/"]).ended(22).err.contains("500"));
+    said(project.bake(&world).args(["lock", "--check"])).done();
+    world.heal_registry();
+    curl(&["https://ghcr.io/v2/"]).done();
+
+    world.namespace.cut();
+    // Curl: out of time.
+    curl(&["http://192.0.2.10/"]).ended(28);
+    world.namespace.mend();
+    curl(&["https://ghcr.io/v2/"]).done();
+}

@@ -1,0 +1,53 @@
+//! `bake rehearse`, as far as no VM has to boot; what boots is in `boot`.
+
+mod support;
+
+use std::fs;
+
+use bake::rehearse::{QEMU, works};
+use support::{Folder, said, testbed};
+
+/// Emulation works wherever QEMU does, so the disk of the probe says what it should.
+#[test]
+fn a_way_to_run_that_works_is_told_from_one_that_does_not() {
+    if testbed::program(QEMU).is_none() {
+        return;
+    }
+    let folder = Folder::empty();
+    assert!(works(QEMU, "tcg", folder.path()).expect("QEMU"));
+    assert!(!works(QEMU, "none-such", folder.path()).expect("QEMU"));
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
+}
+
+#[test]
+fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
+    if testbed::program("qemu-img").is_none() {
+        return;
+    }
+    let folder = Folder::empty();
+    fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(21 << 30)).expect("a disk");
+    let refused = said(folder.command().args(["rehearse", "--disk"]).arg(folder.join("image.raw"))).ended(2);
+    assert!(refused.err.contains("is a disk of 21 GB, and `gcp.boot_disk` is 20 GB"), "{}", refused.err);
+    let absent = said(folder.command().args(["rehearse", "--disk", "none.qcow2"])).ended(2);
+    assert!(absent.err.contains("error: none.qcow2: No such file"), "{}", absent.err);
+    let none = said(folder.command().arg("rehearse")).ended(2);
+    assert!(none.err.contains("--disk <IMAGE>"), "{}", none.err);
+}
+
+#[test]
+fn an_image_that_nothing_boots_from_ends_with_the_last_lines_of_the_console() {
+    if testbed::program(QEMU).is_none() {
+        return;
+    }
+    let folder = Folder::empty();
+    fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
+    let image = folder.join("image.raw");
+    let before = fs::read(&image).expect("the disk");
+    let run =
+        said(folder.command().args(["rehearse", "--json", "--timeout", "5", "--disk"]).arg(&image)).ended(1);
+    assert!(run.err.contains("the VM has said nothing within 1 minutes"), "{}", run.err);
+    let document: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
+    assert_eq!(document["ready"], false);
+    assert!(document["error"].as_str().is_some_and(|error| error.contains("said nothing")), "{document}");
+    assert_eq!(fs::read(&image).expect("the disk"), before);
+}
