@@ -39,7 +39,7 @@ fn without_its_own_data_disk_no_gateway_starts_and_with_it_none_stays_away() {
     let vm = machine.start();
     vm.until_ready();
     vm.tell_times("with a blank data disk at last");
-    assert_eq!(vm.run("findmnt -n -o FSTYPE,LABEL /var/lib/openclaw").done().out, "ext4   openclaw\n");
+    assert_eq!(vm.run("findmnt -n -o FSTYPE,LABEL /var/lib/openclaw").done().out, "ext4 openclaw\n");
     let token = checks::token(&vm);
     comes_back(&vm);
     assert_eq!(checks::token(&vm), token);

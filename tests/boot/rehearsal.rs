@@ -39,6 +39,8 @@ pub struct Machine<'a> {
 pub struct Rehearsal<'a> {
     world: &'a World,
     folder: PathBuf,
+    /// Where this run's part of the serial log begins.
+    serial_begin: usize,
     child: Child,
     readers: Vec<JoinHandle<()>>,
     said: Arc<Heard>,
@@ -106,6 +108,7 @@ impl<'a> Machine<'a> {
     pub fn start_with(&self, options: &[&str]) -> Rehearsal<'a> {
         let socket = self.file("agent.sock");
         let _ = fs::remove_file(&socket);
+        let serial_begin = self.serial().len();
         let mut command = self.project.bake(self.world);
         command.args(["rehearse", "--keep", "--port", &PORT.to_string()]).arg("--disk").arg(&self.disk);
         command.arg("--dir").arg(self.folder.path()).args(&self.options).args(options);
@@ -120,6 +123,7 @@ impl<'a> Machine<'a> {
         Rehearsal {
             world: self.world,
             folder: self.folder.path().to_owned(),
+            serial_begin,
             child,
             readers,
             said,
@@ -160,6 +164,16 @@ impl Rehearsal<'_> {
         self.until(&format!("{status}: …{}…", parts.join("…")), |report| {
             report.status == status && parts.iter().all(|part| report.error.contains(part))
         })
+    }
+
+    /// Waits until the serial console has said `text` in this run.
+    #[track_caller]
+    pub fn until_serial(&self, text: &str) {
+        let watch = Watch::default();
+        while !serial(&self.folder)[self.serial_begin..].contains(text) {
+            self.alive(text, &watch);
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Waits for that long by the VM's own clock: it counts instructions, not seconds.
@@ -352,7 +366,9 @@ impl Watch {
 }
 
 fn serial(folder: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(folder.join("serial.log")).unwrap_or_default()).into_owned()
+    let log = fs::read(folder.join("serial.log")).unwrap_or_default();
+    // A character cut in half would become another one later: what is not ASCII says nothing here.
+    log.into_iter().map(char::from).filter(char::is_ascii).collect()
 }
 
 fn kill(pid: u32, signal: Signal) {
