@@ -13,7 +13,7 @@ use crate::checks;
 use crate::project::{Project, STAND_IN};
 use crate::rehearsal::{Machine, Rehearsal};
 use crate::support::testbed::{self, Pushed};
-use crate::support::{elf, said};
+use crate::support::{Folder, elf, said};
 use crate::world::{TOOLS, VERSION, World};
 
 #[test]
@@ -44,10 +44,7 @@ fn openclaw_is_built_from_source_while_somebody_holds_the_lock_of_apt() {
 fn a_disk_with_cloud_init_needs_no_bridge_and_a_finished_image_no_build() {
     let Some(world) = World::start() else { return };
     let Some((finished, _pushed)) = finished() else { return };
-    let project = Project::locked(&world, STAND_IN, |folder| {
-        folder.edit("bake.yaml", "strategy: build-on-vm", "strategy: registry");
-        folder.edit("bake.yaml", "registry: null", &format!("registry: {finished}"));
-    });
+    let project = Project::locked(&world, STAND_IN, |folder| pull(folder, &finished));
     let Some(machine) = Machine::new(&world, &project, "cloud-13.qcow2") else { return };
     let vm = machine.start();
     world.was_asked("");
@@ -125,8 +122,14 @@ fn repository() -> (tempfile::TempDir, String) {
     (folder, commit)
 }
 
+/// Has the VM pull that image instead of building one.
+pub fn pull(folder: &Folder, image: &str) {
+    folder.edit("bake.yaml", "strategy: build-on-vm", "strategy: registry");
+    folder.edit("bake.yaml", "registry: null", &format!("registry: {image}"));
+}
+
 /// The stand-in with the locked binaries, as `registry` wants it; pushed until it is dropped.
-fn finished() -> Option<(String, Pushed)> {
+pub fn finished() -> Option<(String, Pushed)> {
     let registry = testbed::registry()?;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut dockerfile = format!("FROM {registry}/openclaw/standin:1\nUSER root\n");
