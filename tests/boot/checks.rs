@@ -148,8 +148,10 @@ pub fn listens_on_loopback_only(vm: &Rehearsal<'_>) {
     let gateway: Vec<_> = listeners.lines().filter(|address| address.ends_with(":18789")).collect();
     assert_eq!(gateway, ["127.0.0.1:18789"], "{listeners}");
     let open = |address: &&str| !address.starts_with("127.") && !address.starts_with("[::1]");
-    // SSH, and what the rehearsal itself forwards through.
-    let known = |address: &&str| address.ends_with(":22") || *address == "169.254.169.10:80";
+    // The OS image's own SSH and LLMNR (RFC 4795), and what the rehearsal itself forwards through.
+    let known = |address: &&str| {
+        [":22", ":5355"].iter().any(|port| address.ends_with(port)) || *address == "169.254.169.10:80"
+    };
     let others: Vec<_> = listeners.lines().filter(open).filter(|address| !known(address)).collect();
     assert!(others.is_empty(), "{others:?}");
     let outside = vm.run("curl -sS -m 20 http://169.254.169.10:18789/healthz");
