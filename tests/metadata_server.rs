@@ -343,6 +343,7 @@ fn directories_are_listed_and_values_stand_as_they_are() {
     assert_eq!(google.text("project/"), "attributes/\nnumeric-project-id\nproject-id\n");
     assert_eq!(google.text("instance/attributes/"), "enable-guest-attributes\nuser-data\n");
     assert_eq!(google.text("instance/disks/"), "0/\n1/\n");
+    assert_eq!(google.text("instance/disks/?alt=json"), "0/\n1/\n");
     let account = "instance/service-accounts/default/";
     assert_eq!(google.text(account), "aliases\nemail\nscopes\ntoken\n");
     for (path, value) in [

@@ -14,7 +14,7 @@ mod serial;
 mod timeline;
 mod vm;
 
-pub use acceleration::{Acceleration, works};
+pub use acceleration::{Acceleration, emulates_well, works};
 pub use folder::{DiskError, Folder};
 pub use network::network;
 pub use relay::relay;

@@ -46,7 +46,7 @@ pub fn is_kept(machine: &Machine<'_>, vm: &Rehearsal<'_>, secret: &str) {
     assert!(!vm.output().contains(secret), "in the reports");
     // Patterns come from a file: as an argument they would be found.
     let patterns =
-        "sed -n 's/^[A-Z_]*=\"\\(.*\\)\"$/\\1/p' /run/openclaw/secrets.env >secrets && test -s secrets";
+        "sed -n 's/^[A-Z0-9_]*=\"\\(.*\\)\"$/\\1/p' /run/openclaw/secrets.env >secrets && test -s secrets";
     let folder = "umask 77 && mkdir -p /run/openclaw-test && cd /run/openclaw-test";
     vm.run(&format!("{folder} && {patterns}")).done();
     for (place, script) in [
@@ -70,6 +70,19 @@ pub fn is_kept(machine: &Machine<'_>, vm: &Rehearsal<'_>, secret: &str) {
         assert_eq!(found.code, 0, "a secret is in {place}, or there is nothing of it: {}", found.err);
     }
     vm.run("rm -r /run/openclaw-test").done();
+}
+
+/// No layer of an image has one of the secrets. Takes its time where images are large.
+#[track_caller]
+pub fn is_in_no_layer(vm: &Rehearsal<'_>) {
+    let patterns = "sed -n 's/^[A-Z0-9_]*=\"\\(.*\\)\"$/\\1/p' /run/openclaw/secrets.env";
+    let layers = "docker image save $(docker image ls --quiet) | tar -xO";
+    let script = format!(
+        "umask 77 && {patterns} >/run/secrets-to-find && {layers} | grep --text --count --fixed-strings --file /run/secrets-to-find"
+    );
+    assert_eq!(vm.run(&script).out, "0\n");
+    let known = format!("{layers} | grep --text --count --fixed-strings 'A stand-in: see'");
+    assert!(vm.run(&known).done().out.trim() != "0", "the layers were not read");
 }
 
 /// How the gateway's container is shut in, seen from inside.

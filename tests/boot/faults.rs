@@ -26,6 +26,7 @@ fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
     let machine = machine.with(&["--secrets", secrets.path().to_str().expect("UTF-8")]);
 
     world.namespace.cut();
+    world.namespace.slow_down();
     let vm = machine.start();
     vm.until_told("starting", &["the user-data is not applied yet"]);
     vm.until_uptime(WHILE);
@@ -40,6 +41,7 @@ fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
     checks::never_started(&vm);
     let value = "sk-not-a-real-key-3141592653589793";
     fs::write(secrets.path().join("openai-api-key"), value).expect("a secret");
+    world.namespace.speed_up();
 
     vm.until_told("image", &["ghcr.io", "500"]);
     let now: f64 = vm.run("cut -d ' ' -f 1 /proc/uptime").done().out.trim().parse().expect("seconds");
@@ -56,5 +58,6 @@ fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
     assert_eq!(vm.get("/startupz").0, "200");
     assert_eq!(vm.run_inside("printenv OPENAI_API_KEY").done().out.trim_end(), value);
     checks::is_kept(&machine, &vm, value);
+    checks::is_in_no_layer(&vm);
     checks::is_kept(&machine, &vm, &checks::token(&vm));
 }

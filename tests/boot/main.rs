@@ -20,5 +20,6 @@ mod namespace;
 mod project;
 mod rehearsal;
 mod strategies;
+mod times;
 mod world;
 mod worlds;

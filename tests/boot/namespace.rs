@@ -20,6 +20,21 @@ pub const INTERNET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// What `iptables` is told to keep everybody from the internet, without a word to them.
 const CUT: [&str; 5] = ["INPUT", "--destination", "192.0.2.10", "--jump", "DROP"];
 
+/// What makes the metadata server slow to answer: TCP sends again what is lost, after growing pauses.
+const SLOW: [&str; 11] = [
+    "INPUT",
+    "--source",
+    "127.0.0.1",
+    "--match",
+    "statistic",
+    "--mode",
+    "random",
+    "--probability",
+    "0.5",
+    "--jump",
+    "DROP",
+];
+
 /// The namespace, until it is dropped.
 pub struct Namespace {
     name: String,
@@ -47,7 +62,7 @@ impl Namespace {
     /// A program, to be run in there; it ends when the thread that started it ends.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.name]).arg(program);
+        command.args(["--pdeathsig", "TERM", "ip", "netns", "exec", &self.name]).arg(program);
         command
     }
 
@@ -74,16 +89,26 @@ impl Namespace {
 
     /// From now on the internet is silent.
     pub fn cut(&self) {
-        self.iptables("--insert");
+        self.iptables("--insert", &CUT);
     }
 
     /// The internet is back.
     pub fn mend(&self) {
-        self.iptables("--delete");
+        self.iptables("--delete", &CUT);
     }
 
-    fn iptables(&self, action: &str) {
-        said(self.command("iptables").args(["--wait", action]).args(CUT)).done();
+    /// From now on the metadata server takes seconds to answer, and sometimes many.
+    pub fn slow_down(&self) {
+        self.iptables("--insert", &SLOW);
+    }
+
+    /// The metadata server is as quick as ever.
+    pub fn speed_up(&self) {
+        self.iptables("--delete", &SLOW);
+    }
+
+    fn iptables(&self, action: &str, rule: &[&str]) {
+        said(self.command("iptables").args(["--wait", action]).args(rule)).done();
     }
 }
 

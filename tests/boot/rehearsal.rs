@@ -101,6 +101,13 @@ impl<'a> Machine<'a> {
         serial(self.folder.path())
     }
 
+    /// Runs until `bake` ends by itself.
+    pub fn rehearse(&self, options: &[&str]) -> Said {
+        let mut command = self.project.bake(self.world);
+        command.args(["rehearse", "--timeout", "3600"]).arg("--disk").arg(&self.disk);
+        said(command.arg("--dir").arg(self.folder.path()).args(&self.options).args(options))
+    }
+
     pub fn start(&self) -> Rehearsal<'a> {
         self.start_with(&[])
     }
@@ -243,7 +250,7 @@ impl Rehearsal<'_> {
         let bake = self.child.id();
         let watch = Watch::default();
         let qemu = loop {
-            if let Some(qemu) = children(bake).into_iter().find(|pid| name(*pid).starts_with("qemu-system")) {
+            if let Some(qemu) = children(bake).into_iter().find(|&pid| is_the_vm(pid)) {
                 break qemu;
             }
             self.alive("QEMU", &watch);
@@ -255,7 +262,8 @@ impl Rehearsal<'_> {
 
     /// Shuts the VM down as an administrator would.
     pub fn power_off(mut self) {
-        self.guest.tell("systemctl --no-block poweroff", || self.alive("power off", &Watch::default()));
+        let watch = Watch::default();
+        self.guest.tell("systemctl --no-block poweroff", || self.alive("power off", &watch));
         self.end();
     }
 
@@ -389,6 +397,8 @@ fn children(parent: u32) -> Vec<u32> {
     pids.filter(|pid| parent_of(pid) == Some(parent)).collect()
 }
 
-fn name(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()
+/// Whether that is QEMU with the VM, and not the one by which `bake` asks whether KVM works.
+fn is_the_vm(pid: u32) -> bool {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&command).contains("boot.qcow2")
 }
