@@ -7,7 +7,7 @@ set -eu
 
 root=/var/lib/openclaw
 label=openclaw
-# On the boot disk: says that a disk that we found blank is being formatted, and with which UUID.
+# On the boot disk: says which disk, found blank, is being formatted, and with which UUID.
 formatting=/var/lib/openclaw-boot/formatting
 
 # 78 (EX_CONFIG): trying again is not enough, somebody has to help.
@@ -20,6 +20,11 @@ found() {
     blkid -p -o value -s "$1" "$device" 2>/dev/null || true
 }
 
+# Serial number and size: another disk may come by the same device name.
+identity() {
+    lsblk -dbn -o SERIAL,SIZE "$device"
+}
+
 has_no_signature() {
     signatures=$(wipefs -n "$device") && [ -z "$signatures" ] && [ -z "$(found TYPE)$(found PTTYPE)" ]
 }
@@ -27,9 +32,9 @@ has_no_signature() {
 # A loss of power while we format leaves half a file system on a disk that was blank. It is ours to
 # format again while its superblock has our UUID and no time of a mount (s_mtime), or is not there.
 is_our_unfinished() {
-    [ -s "$formatting" ] || return 1
+    [ "$(sed -n 2p "$formatting" 2>/dev/null)" = "$(identity)" ] || return 1
     has_no_signature && return 0
-    [ "$(found UUID)" = "$(cat "$formatting")" ] && [ "$(od -An -tu4 -j 1068 -N 4 "$device" | tr -d ' ')" = 0 ]
+    [ "$(found UUID)" = "$(sed -n 1p "$formatting")" ] && [ "$(od -An -tu4 -j 1068 -N 4 "$device" | tr -d ' ')" = 0 ]
 }
 
 is_blank() {
@@ -40,7 +45,7 @@ is_blank() {
 format() {
     uuid=$(cat /proc/sys/kernel/random/uuid)
     mkdir -p "${formatting%/*}"
-    echo "$uuid" >"$formatting.new"
+    printf '%s\n%s\n' "$uuid" "$(identity)" >"$formatting.new"
     sync "$formatting.new"
     mv "$formatting.new" "$formatting"
     sync "${formatting%/*}"

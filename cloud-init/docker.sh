@@ -10,9 +10,11 @@ fingerprint=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
 
 # By what works, not by package: whoever brought Docker in another way needs nothing installed.
 is_installed() {
-    for command in dockerd curl iptables; do
+    for command in dockerd curl iptables apparmor_parser unattended-upgrade; do
         command -v "$command" >/dev/null || return 1
     done
+    # What was unpacked and never configured, for the power went.
+    [ -z "$(dpkg --audit)" ] || return 1
     [ "$OPENCLAW_STRATEGY" != source ] || command -v git >/dev/null || return 1
     docker compose version >/dev/null 2>&1 && docker buildx version >/dev/null 2>&1
 }

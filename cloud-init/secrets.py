@@ -7,6 +7,7 @@ arguments. Exits with 78 (EX_CONFIG) where trying again is not enough.
 """
 
 import base64
+import http.client
 import json
 import os
 import shlex
@@ -48,7 +49,7 @@ def metadata(path):
         if error.code == 404:
             raise HelpNeeded(f"the metadata server has no {path}: does the VM have a service account?") from None
         raise NotYet(f"the metadata server answers {error.code}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise NotYet(f"the metadata server does not answer ({type(error).__name__})") from None
 
 
@@ -62,7 +63,7 @@ def read_secret(secret, project, token):
         if error.code in meaning or error.code == 400:
             raise HelpNeeded(f"secret {secret} is {meaning.get(error.code, 'disabled or destroyed')} ({error.code})") from None
         raise NotYet(f"secret {secret} could not be read: Secret Manager answers {error.code}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
         raise NotYet(f"secret {secret} could not be read ({type(error).__name__})") from None
     # What `echo` and editors leave at the end is no part of a key.
     return value.rstrip(b"\r\n")

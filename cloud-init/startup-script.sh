@@ -50,8 +50,7 @@ install_cloud_init() {
 }
 
 # Cloud-init marks a module as done before it runs it, and so never finishes an interrupted one:
-# each try begins from nothing. Warnings, and packages that did not come, are no failure: the unit
-# that it places repairs what is missing.
+# each try begins from nothing. Its warnings are no failure: what counts is that the unit is there.
 apply_user_data() {
     cloud-init clean
     cloud-init init
@@ -62,7 +61,7 @@ apply_user_data() {
 
 # Whatever the error is, its last line says most; of apt's, the one that it marks as an error.
 why() {
-    { grep -E '^(E|Err): ?' "$log" || grep . "$log"; } | tail -n 1 | tr -cd '\40-\176' | cut -c 1-200
+    { grep '^E: ' "$log" || grep . "$log"; } | tail -n 1 | tr -cd '\40-\176' | cut -c 1-200
 }
 
 pause=5

@@ -83,6 +83,7 @@ pub enum Command {
     /// Write the bundle: user-data, Dockerfile, compose file, checksums and gcloud commands
     Render(Render),
     /// Boot the bundle in a VM on this machine, and wait for the gateway
+    #[command(after_help = AT_HOME)]
     Rehearse(Rehearse),
     /// Carry one connection of a rehearsal's VM
     #[command(hide = true)]
@@ -245,6 +246,13 @@ pub struct Render {
     pub json: bool,
 }
 
+/// What `rehearse` needs.
+const AT_HOME: &str = "\
+It needs QEMU (Debian, Ubuntu: apt install qemu-system-x86 qemu-utils; Homebrew: brew install qemu), no root,
+and a cloud image with systemd 252 or newer, such as
+https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericcloud-amd64.qcow2
+With KVM it takes minutes; emulated, some twenty times as long, and QEMU 10 or newer.";
+
 /// Options of `rehearse`.
 #[derive(Args, Debug)]
 pub struct Rehearse {
@@ -254,21 +262,22 @@ pub struct Rehearse {
     /// Keep the VM's disks and its serial log in this folder; what is there boots again
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// What Secret Manager has: a file for each secret, under its name
+    /// What Secret Manager has: a file for each secret, under its name; other users of this machine can
+    /// ask for them while the VM runs
     #[arg(long, value_name = "DIR")]
     pub secrets: Option<PathBuf>,
     /// Boot without the data disk
     #[arg(long)]
     pub no_data_disk: bool,
-    /// The port of 127.0.0.1 that leads to the gateway [default: `gateway.port`]
+    /// The port of 127.0.0.1 that leads to the gateway [default: `gateway.port`, or any where that is taken]
     #[arg(long)]
     pub port: Option<u16>,
     /// Let the VM run on until Ctrl-C
     #[arg(long)]
     pub keep: bool,
-    /// Give up after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
-    pub timeout: u64,
+    /// Call it a failure after so many seconds [default: 3600, emulated 14400]
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
     /// What the clock of an emulated VM counts
     #[arg(long, value_enum, default_value_t = Clock::Instructions)]
     pub clock: Clock,

@@ -3,6 +3,8 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
 
 use bake::rehearse::{QEMU, works};
 use support::{Folder, said, testbed};
@@ -35,7 +37,7 @@ fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
 }
 
 #[test]
-fn an_image_that_nothing_boots_from_ends_with_the_last_lines_of_the_console() {
+fn an_image_that_nothing_boots_from_ends_as_a_failure_that_says_so() {
     if testbed::program(QEMU).is_none() {
         return;
     }
@@ -45,9 +47,29 @@ fn an_image_that_nothing_boots_from_ends_with_the_last_lines_of_the_console() {
     let before = fs::read(&image).expect("the disk");
     let run =
         said(folder.command().args(["rehearse", "--json", "--timeout", "5", "--disk"]).arg(&image)).ended(1);
-    assert!(run.err.contains("the VM has said nothing within 1 minutes"), "{}", run.err);
+    assert!(run.err.contains("the VM has said nothing within 5 s"), "{}", run.err);
     let document: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
     assert_eq!(document["ready"], false);
     assert!(document["error"].as_str().is_some_and(|error| error.contains("said nothing")), "{document}");
     assert_eq!(fs::read(&image).expect("the disk"), before);
+}
+
+#[test]
+fn no_root_is_needed() {
+    if testbed::program(QEMU).is_none() || testbed::program("setpriv").is_none() {
+        return;
+    }
+    let folder = Folder::empty();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("the folder");
+    fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
+    // The program may lie where only root may go.
+    let program = folder.join("bake");
+    fs::copy(folder.command().get_program(), &program).expect("the program");
+    let mut nobody = Command::new("setpriv");
+    nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
+    nobody.args(["-C".as_ref(), folder.path().as_os_str(), "rehearse".as_ref(), "--timeout=3".as_ref()]);
+    nobody.arg("--disk").arg(folder.join("image.raw")).arg("--dir").arg(folder.join("vm"));
+    let run = said(&mut nobody).ended(1);
+    assert!(run.err.contains("the VM has said nothing"), "{}", run.err);
+    assert_eq!(fs::metadata(folder.join("vm/boot.qcow2")).expect("a boot disk").uid(), 65534);
 }

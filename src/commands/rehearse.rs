@@ -27,6 +27,9 @@ use crate::render;
 /// Of a VM whose machine type is not known here.
 const MEMORY_MIB: u32 = 4096;
 const CPUS: u32 = 2;
+/// Seconds to wait for the gateway. Emulation is slow, and that alone must not fail.
+const PATIENCE: u64 = 3600;
+const PATIENCE_EMULATED: u64 = 4 * PATIENCE;
 /// The name of a project that the spec leaves to gcloud.
 const PROJECT: &str = "rehearsal";
 const PROJECT_NUMBER: u64 = 100_000_000_000;
@@ -34,7 +37,10 @@ const PROJECT_NUMBER: u64 = 100_000_000_000;
 impl From<DiskError> for Failure {
     fn from(error: DiskError) -> Self {
         match error {
-            DiskError::Image(..) | DiskError::TooLarge { .. } => Self::Argument(error.to_string()),
+            DiskError::Image(..)
+            | DiskError::NoDisk(..)
+            | DiskError::OtherImage { .. }
+            | DiskError::TooLarge { .. } => Self::Argument(error.to_string()),
             _ => Self::Other(error.to_string()),
         }
     }
@@ -101,17 +107,19 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
         console.note("This QEMU is older than version 10: emulated VMs were seen to crash with 7.2 that do not with 10.0.");
     }
     let running = vm.start().map_err(|error| no_qemu(&error))?;
-    let mut watch = Watch::begin(running, changes, interrupted, Duration::from_secs(options.timeout));
-    let mut outcome = watch.until_settled(console);
-    if outcome.is_ok() {
-        outcome = watch.confirm(&plan.lock_digest.to_string(), vm.host_port);
-    }
-    if options.keep && !watch.is_interrupted() {
+    let limit = options.timeout.unwrap_or(match acceleration {
+        Acceleration::Hardware(_) => PATIENCE,
+        Acceleration::Emulation => PATIENCE_EMULATED,
+    });
+    let mut watch = Watch::begin(running, changes, interrupted, Duration::from_secs(limit));
+    let lock = plan.lock_digest.to_string();
+    let mut outcome = watch.until_settled(console).and_then(|()| watch.confirm(&lock, vm.host_port));
+    if options.keep && watch.runs() && !watch.is_interrupted() {
         if let Err(why) = &outcome {
             console.error(why);
         }
         console.note(&kept(&folder, vm.host_port));
-        outcome = watch.until_interrupted(console);
+        outcome = watch.until_interrupted(console).and_then(|()| watch.confirm(&lock, vm.host_port));
     }
     report(options, console, &plan, &watch, &vm, outcome.as_ref().err().map(String::as_str))?;
     if let Err(why) = outcome {
@@ -126,9 +134,9 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
 }
 
 fn no_qemu(error: &io::Error) -> Failure {
-    Failure::Other(format!(
-        "{QEMU}: {error}; it is in the package qemu-system-x86 (Debian, Ubuntu) or qemu (Homebrew)"
-    ))
+    let hint = "; it is in the package qemu-system-x86 (Debian, Ubuntu) or qemu (Homebrew)";
+    let hint = if error.kind() == io::ErrorKind::NotFound { hint } else { "" };
+    Failure::Other(format!("{QEMU}: {error}{hint}"))
 }
 
 /// The rehearsal's folder; a temporary one ends with the program.
@@ -136,7 +144,15 @@ fn folder(options: &cli::Rehearse) -> Result<(Folder, Option<tempfile::TempDir>)
     if let Some(path) = &options.dir {
         return Ok((Folder::open(path)?, None));
     }
-    let temporary = tempfile::Builder::new().prefix("bake-rehearse-").tempdir();
+    // /tmp may be in memory, and a boot disk grows by gigabytes.
+    let large = Path::new("/var/tmp");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("bake-rehearse-");
+    let temporary = if std::env::var_os("TMPDIR").is_none() && large.is_dir() {
+        builder.tempdir_in(large)
+    } else {
+        builder.tempdir()
+    };
     let temporary = temporary.map_err(|error| Failure::Other(format!("no temporary folder: {error}")))?;
     Ok((Folder::open(temporary.path())?, Some(temporary)))
 }
@@ -195,6 +211,7 @@ fn vm(
         },
         disks,
         serial_log: folder.serial_log(),
+        qemu_log: folder.qemu_log(),
         metadata: server.address(),
         relay,
         gateway_port: spec.gateway.port.value,
@@ -230,7 +247,8 @@ fn report(
     vm: &Vm,
     error: Option<&str>,
 ) -> Result<(), Failure> {
-    let stages = watch.timeline().stages().into_iter().map(|(name, seconds)| Stage { name, seconds });
+    let stages =
+        watch.timeline().stages(watch.elapsed()).into_iter().map(|(name, seconds)| Stage { name, seconds });
     let stages: Vec<_> = stages.collect();
     if options.json {
         console.json(&Document {
@@ -244,8 +262,13 @@ fn report(
             stages,
         })?;
     } else {
-        let rows = stages.iter().map(|Stage { name, seconds }| format!("{name:<10} {seconds:>5} s\n"));
-        console.result(&rows.collect::<String>())?;
+        let total: u64 = stages.iter().map(|stage| stage.seconds).sum();
+        let row = |Stage { name, seconds }: &Stage<'_>| {
+            format!("{name:<10} {seconds:>5} s {:>3} %\n", seconds * 100 / total.max(1))
+        };
+        let rows: String = stages.iter().map(row).collect();
+        let emulated = if vm.acceleration == Acceleration::Emulation { ", emulated" } else { "" };
+        console.result(&format!("{rows}{:<10} {total:>5} s{emulated}\n", "all"))?;
     }
     Ok(())
 }

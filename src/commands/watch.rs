@@ -49,6 +49,16 @@ impl Watch {
         &self.timeline
     }
 
+    /// How long it has been since power-on.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Whether QEMU is still there.
+    pub(super) fn runs(&mut self) -> bool {
+        matches!(self.vm.ended(), Ok(None))
+    }
+
     pub(super) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
@@ -99,11 +109,11 @@ impl Watch {
     }
 
     fn too_long(&self) -> String {
-        let minutes = self.limit.as_secs().div_ceil(60);
+        let seconds = self.limit.as_secs();
         match self.timeline.reports().last() {
-            None => format!("the VM has said nothing within {minutes} minutes"),
+            None => format!("the VM has said nothing within {seconds} s"),
             Some(Report { status, error, .. }) => {
-                format!("the VM is not ready within {minutes} minutes; it stands at {status} {error}")
+                format!("the VM is not ready within {seconds} s; it stands at {status} {error}")
             }
         }
     }

@@ -89,7 +89,8 @@ impl<'a> Machine<'a> {
             return Some(*memory);
         }
         let parts: Vec<_> = self.name.split('-').collect();
-        if let [_, "custom", _, memory] = parts[..] {
+        // Without a family it is one of N1's.
+        if let ["custom", _, memory] | [_, "custom", _, memory] = parts[..] {
             return memory.parse().ok();
         }
         let [_, shape, cpus] = parts[..] else { return None };
@@ -110,7 +111,7 @@ impl<'a> Machine<'a> {
             return Some(if self.name.starts_with("e2-") { 2 } else { 1 });
         }
         match self.name.split('-').collect::<Vec<_>>()[..] {
-            [_, "custom", cpus, _] | [_, _, cpus] => cpus.parse().ok(),
+            ["custom", cpus, _] | [_, "custom", cpus, _] | [_, _, cpus] => cpus.parse().ok(),
             _ => None,
         }
     }
@@ -225,6 +226,7 @@ mod tests {
         assert_eq!(memory("e2-standard-4"), Some(16384));
         assert_eq!(memory("n2-highmem-2"), Some(16384));
         assert_eq!(memory("e2-custom-2-6144"), Some(6144));
+        assert_eq!(memory("custom-2-6144"), Some(6144));
         assert_eq!(memory("z9-standard-4"), None);
     }
 
@@ -232,7 +234,7 @@ mod tests {
     fn processors_of_each_shape() {
         let cpus = |name: &str| Machine::new(&name.parse().expect("a machine type")).cpus();
         assert_eq!(["e2-small", "f1-micro", "e2-custom-4-6144"].map(cpus), [Some(2), Some(1), Some(4)]);
-        assert_eq!(["n2-highmem-8", "z9"].map(cpus), [Some(8), None]);
+        assert_eq!(["n2-highmem-8", "custom-4-6144", "z9-lite"].map(cpus), [Some(8), Some(4), None]);
     }
 
     #[test]

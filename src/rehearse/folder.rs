@@ -1,7 +1,7 @@
 //! The files of one rehearsal: disks, serial log, and which VM it is.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,6 +29,23 @@ pub enum DiskError {
     /// The OS image cannot be read.
     #[error("{0}: {1}")]
     Image(PathBuf, io::Error),
+    /// The OS image is no disk.
+    #[error("{0}: {1}")]
+    NoDisk(PathBuf, String),
+    /// The boot disk was made over another image, or that was changed.
+    #[error(
+        "{disk} was made over another image than {image} is now, and cannot go on with it: give --disk the same \
+         one again, or remove {disk} for a new boot disk"
+    )]
+    OtherImage {
+        /// The boot disk.
+        disk: PathBuf,
+        /// The OS image.
+        image: PathBuf,
+    },
+    /// Another run uses the folder.
+    #[error("{0}: another rehearsal runs in this folder")]
+    InUse(PathBuf),
     /// The OS image does not fit the spec's boot disk.
     #[error("{image} is a disk of {has} GB, and `gcp.boot_disk` is {wanted} GB: make that larger")]
     TooLarge {
@@ -44,6 +61,8 @@ pub enum DiskError {
 /// A folder with the files of one rehearsal.
 pub struct Folder {
     path: PathBuf,
+    /// Locked for as long as this is used.
+    _lock: File,
 }
 
 #[derive(Deserialize)]
@@ -54,15 +73,21 @@ struct ImageInfo {
 }
 
 impl Folder {
-    /// Makes the folder where it is not there.
+    /// Makes the folder where it is not there, and takes it for this run.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// Where it cannot be made, or another run has it.
     pub fn open(path: &Path) -> Result<Self, DiskError> {
         let failed = |error| DiskError::File(path.to_owned(), error);
         fs::create_dir_all(path).map_err(failed)?;
-        // QEMU takes a relative path as one of its own folder.
-        Ok(Self { path: fs::canonicalize(path).map_err(failed)? })
+        // QEMU takes a relative path of a backing file as one beside the overlay.
+        let path = fs::canonicalize(path).map_err(failed)?;
+        let lock = File::create(path.join("lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(DiskError::InUse(path)),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
     }
 
     /// The folder itself.
@@ -85,20 +110,37 @@ impl Folder {
         self.path.join("serial.log")
     }
 
+    /// What QEMU said in the last run.
+    pub fn qemu_log(&self) -> PathBuf {
+        self.path.join("qemu.log")
+    }
+
     /// Makes a boot disk of `size` over `image`, which is only read, and with it a new VM; keeps the
     /// one that is there.
     ///
     /// # Errors
-    /// Where `image` cannot be read or is larger, or the disk cannot be made.
+    /// Where `image` cannot be read, is larger, or is not the one that the disk was made over, or
+    /// where the disk cannot be made.
     pub fn prepare_boot_disk(&self, image: &Path, size: Size) -> Result<(), DiskError> {
         let disk = self.boot_disk();
+        let unreadable = |error| DiskError::Image(image.to_owned(), error);
+        let image = fs::canonicalize(image).map_err(unreadable)?;
+        let stamp = fs::metadata(&image).and_then(|metadata| {
+            Ok(format!("{}\n{} bytes, {:?}\n", image.display(), metadata.len(), metadata.modified()?))
+        });
+        let (stamp, stamped) = (stamp.map_err(unreadable)?, self.path.join("image"));
         if disk.exists() {
-            return Ok(());
+            // An overlay means nothing over other bytes.
+            let same = fs::read_to_string(&stamped).is_ok_and(|before| before == stamp);
+            return if same { Ok(()) } else { Err(DiskError::OtherImage { disk, image }) };
         }
-        let image = fs::canonicalize(image).map_err(|error| DiskError::Image(image.to_owned(), error))?;
-        let info = qemu_img(&["info".into(), "--output=json".into(), image.clone().into()])?;
-        let info: ImageInfo =
-            serde_json::from_slice(&info).map_err(|error| DiskError::Refused(error.to_string()))?;
+        let info = qemu_img(&["info".into(), "--output=json".into(), image.clone().into()]);
+        let info = info.map_err(|error| match error {
+            DiskError::Refused(why) => DiskError::NoDisk(image.clone(), why),
+            other => other,
+        })?;
+        let info: ImageInfo = serde_json::from_slice(&info)
+            .map_err(|error| DiskError::NoDisk(image.clone(), error.to_string()))?;
         if info.virtual_size > bytes(size) {
             return Err(DiskError::TooLarge {
                 image,
@@ -107,7 +149,9 @@ impl Folder {
             });
         }
         let id = self.path.join("instance");
-        fs::write(&id, format!("{}\n", new_id())).map_err(|error| DiskError::File(id, error))?;
+        for (path, content) in [(id, format!("{}\n", new_id())), (stamped, stamp)] {
+            fs::write(&path, content).map_err(|error| DiskError::File(path, error))?;
+        }
         create(&disk, size, &["-F".into(), info.format.into(), "-b".into(), image.into()])
     }
 

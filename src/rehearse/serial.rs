@@ -5,18 +5,8 @@ const MOST: usize = 20;
 /// Always quoted: where the log ends.
 const LAST: usize = 5;
 /// In lower case. What systemd, the kernel, cloud-init and our own units say when things go wrong.
-const MARKS: [&str; 10] = [
-    "openclaw:",
-    "error",
-    "fail",
-    "panic",
-    "out of memory",
-    "cannot",
-    "could not",
-    "unable to",
-    "no bootable device",
-    "traceback",
-];
+const MARKS: [&str; 9] =
+    ["openclaw:", "error", "fail", "panic", "out of memory", "cannot", "could not", "unable to", "traceback"];
 
 /// The lines of `log` that are most likely to say what went wrong, in their order, without the
 /// terminal's control sequences.
@@ -36,7 +26,7 @@ pub fn decisive(log: &[u8]) -> Vec<String> {
 }
 
 /// Without control sequences (ECMA-48, 5.4) and other characters that a terminal would act upon.
-fn plain(line: &str) -> String {
+pub(super) fn plain(line: &str) -> String {
     let mut text = String::new();
     let mut characters = line.chars();
     while let Some(character) = characters.next() {

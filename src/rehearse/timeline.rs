@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::metadata::Change;
+use super::serial::plain;
 
 /// The namespace of the gateway's guest attributes.
 const NAMESPACE: &str = "openclaw";
@@ -39,7 +40,8 @@ impl Timeline {
         }
         let completes = change.key == "status" && change.value.is_some();
         match change.value {
-            Some(value) => self.attributes.insert(change.key, value),
+            // Whatever a program of the VM's has set goes to a terminal.
+            Some(value) => self.attributes.insert(change.key, plain(&value)),
             None => self.attributes.remove(&change.key),
         };
         let report = Report {
@@ -74,19 +76,22 @@ impl Timeline {
         self.reports.last().map(|report| report.status.as_str())
     }
 
-    /// Each stage in the order in which it was first reached, with how long it lasted up to the next,
-    /// in seconds. The time before the first report goes by the name `boot`.
-    pub fn stages(&self) -> Vec<(&str, u64)> {
+    /// Each stage in the order in which it was first reached, with how long it lasted, in seconds: up
+    /// to the next, or up to `end` after power-on. The time before the first report goes by the name
+    /// `boot`; `ready` is none.
+    pub fn stages(&self, end: Duration) -> Vec<(&str, u64)> {
         let mut stages: Vec<(&str, u64)> = Vec::new();
         let mut since = ("boot", 0);
-        for report in &self.reports {
-            let lasted = report.seconds - since.1;
+        let reached = self.reports.iter().map(|report| (report.status.as_str(), report.seconds));
+        for (status, seconds) in reached.chain([("", end.as_secs())]) {
+            let lasted = seconds - since.1;
             match stages.iter_mut().find(|(name, _)| *name == since.0) {
                 Some((_, seconds)) => *seconds += lasted,
                 None => stages.push((since.0, lasted)),
             }
-            since = (&report.status, report.seconds);
+            since = (status, seconds);
         }
+        stages.retain(|(name, _)| *name != "ready");
         stages
     }
 }
@@ -117,7 +122,13 @@ mod tests {
         assert!(report(70, "starting", ""));
         assert!(report(75, "ready", ""));
         assert_eq!(timeline.status(), Some("ready"));
-        assert_eq!(timeline.stages(), [("boot", 30), ("starting", 15), ("image", 30)]);
+        let end = Duration::from_secs(90);
+        assert_eq!(timeline.stages(end), [("boot", 30), ("starting", 15), ("image", 30)]);
+        assert_eq!(Timeline::default().stages(end), [("boot", 90)]);
+        set(&mut timeline, 80, "error", "\u{1b}[2Jimage: gog");
+        assert!(set(&mut timeline, 80, "status", "failed"));
+        assert_eq!(timeline.reports().last().map(|report| report.error.as_str()), Some("image: gog"));
+        assert_eq!(timeline.stages(end).last(), Some(&("failed", 10)));
         let other =
             Change { namespace: "other".to_owned(), key: "status".to_owned(), value: Some("x".to_owned()) };
         assert!(timeline.take(other, Duration::ZERO).is_none());

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,8 @@ pub struct Vm {
     pub disks: Vec<Disk>,
     /// Where its serial console is written to the end of.
     pub serial_log: PathBuf,
+    /// Where QEMU's own messages go.
+    pub qemu_log: PathBuf,
     /// The metadata server.
     pub metadata: SocketAddr,
     /// This program, which carries connections to the metadata server.
@@ -71,10 +73,11 @@ impl Vm {
     pub fn start(&self) -> io::Result<Running> {
         OpenOptions::new().create(true).append(true).open(&self.serial_log)?;
         let mut qemu = Command::new(QEMU);
-        qemu.args(self.arguments()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let said = File::create(&self.qemu_log)?;
+        qemu.args(self.arguments()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
         // Ctrl-C in a terminal goes to a whole group of processes, and it is not QEMU's to answer.
         qemu.process_group(0);
-        qemu.spawn().map(Running)
+        qemu.spawn().map(|child| Running { child, log: self.qemu_log.clone() })
     }
 
     fn arguments(&self) -> Vec<OsString> {
@@ -106,7 +109,7 @@ impl Vm {
         for (number, disk) in self.disks.iter().enumerate() {
             all.push("-drive".into());
             all.push(option(
-                &format!("if=none,id=disk{number},format=qcow2,discard=unmap,file="),
+                &format!("if=none,id=disk{number},format=qcow2,discard=unmap,werror=report,file="),
                 &disk.file,
             ));
             all.push("-device".into());
@@ -155,7 +158,10 @@ pub(super) fn option(before: &str, path: &Path) -> OsString {
 }
 
 /// A VM that runs until this is dropped, as if its plug were pulled.
-pub struct Running(Child);
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
 
 impl Running {
     /// How QEMU ended and what it said, if it has ended.
@@ -163,18 +169,15 @@ impl Running {
     /// # Errors
     /// Where the system does not say.
     pub fn ended(&mut self) -> io::Result<Option<(ExitStatus, String)>> {
-        let Some(status) = self.0.try_wait()? else { return Ok(None) };
-        let mut said = String::new();
-        if let Some(mut stderr) = self.0.stderr.take() {
-            stderr.read_to_string(&mut said)?;
-        }
-        Ok(Some((status, said.trim().to_owned())))
+        let Some(status) = self.child.try_wait()? else { return Ok(None) };
+        let said = String::from_utf8_lossy(&fs::read(&self.log)?).trim().to_owned();
+        Ok(Some((status, said)))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

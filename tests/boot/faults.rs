@@ -58,5 +58,6 @@ fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
     assert_eq!(vm.get("/startupz").0, "200");
     assert_eq!(vm.run_inside("printenv OPENAI_API_KEY").done().out.trim_end(), value);
     checks::is_kept(&machine, &vm, value);
+    checks::is_in_no_layer(&vm);
     checks::is_kept(&machine, &vm, &checks::token(&vm));
 }

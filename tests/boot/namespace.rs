@@ -62,7 +62,7 @@ impl Namespace {
     /// A program, to be run in there; it ends when the thread that started it ends.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.name]).arg(program);
+        command.args(["--pdeathsig", "TERM", "ip", "netns", "exec", &self.name]).arg(program);
         command
     }
 

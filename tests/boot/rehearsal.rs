@@ -39,6 +39,8 @@ pub struct Machine<'a> {
 pub struct Rehearsal<'a> {
     world: &'a World,
     folder: PathBuf,
+    /// Where this run's part of the serial log begins.
+    serial_begin: usize,
     child: Child,
     readers: Vec<JoinHandle<()>>,
     said: Arc<Heard>,
@@ -99,6 +101,13 @@ impl<'a> Machine<'a> {
         serial(self.folder.path())
     }
 
+    /// Runs until `bake` ends by itself.
+    pub fn rehearse(&self, options: &[&str]) -> Said {
+        let mut command = self.project.bake(self.world);
+        command.args(["rehearse", "--timeout", "3600"]).arg("--disk").arg(&self.disk);
+        said(command.arg("--dir").arg(self.folder.path()).args(&self.options).args(options))
+    }
+
     pub fn start(&self) -> Rehearsal<'a> {
         self.start_with(&[])
     }
@@ -106,6 +115,7 @@ impl<'a> Machine<'a> {
     pub fn start_with(&self, options: &[&str]) -> Rehearsal<'a> {
         let socket = self.file("agent.sock");
         let _ = fs::remove_file(&socket);
+        let serial_begin = self.serial().len();
         let mut command = self.project.bake(self.world);
         command.args(["rehearse", "--keep", "--port", &PORT.to_string()]).arg("--disk").arg(&self.disk);
         command.arg("--dir").arg(self.folder.path()).args(&self.options).args(options);
@@ -120,6 +130,7 @@ impl<'a> Machine<'a> {
         Rehearsal {
             world: self.world,
             folder: self.folder.path().to_owned(),
+            serial_begin,
             child,
             readers,
             said,
@@ -160,6 +171,16 @@ impl Rehearsal<'_> {
         self.until(&format!("{status}: …{}…", parts.join("…")), |report| {
             report.status == status && parts.iter().all(|part| report.error.contains(part))
         })
+    }
+
+    /// Waits until the serial console has said `text` in this run.
+    #[track_caller]
+    pub fn until_serial(&self, text: &str) {
+        let watch = Watch::default();
+        while !serial(&self.folder)[self.serial_begin..].contains(text) {
+            self.alive(text, &watch);
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Waits for that long by the VM's own clock: it counts instructions, not seconds.
@@ -229,7 +250,7 @@ impl Rehearsal<'_> {
         let bake = self.child.id();
         let watch = Watch::default();
         let qemu = loop {
-            if let Some(qemu) = children(bake).into_iter().find(|pid| name(*pid).starts_with("qemu-system")) {
+            if let Some(qemu) = children(bake).into_iter().find(is_the_vm) {
                 break qemu;
             }
             self.alive("QEMU", &watch);
@@ -241,7 +262,8 @@ impl Rehearsal<'_> {
 
     /// Shuts the VM down as an administrator would.
     pub fn power_off(mut self) {
-        self.guest.tell("systemctl --no-block poweroff", || self.alive("power off", &Watch::default()));
+        let watch = Watch::default();
+        self.guest.tell("systemctl --no-block poweroff", || self.alive("power off", &watch));
         self.end();
     }
 
@@ -352,7 +374,9 @@ impl Watch {
 }
 
 fn serial(folder: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(folder.join("serial.log")).unwrap_or_default()).into_owned()
+    let log = fs::read(folder.join("serial.log")).unwrap_or_default();
+    // A character cut in half would become another one later: what is not ASCII says nothing here.
+    log.into_iter().map(char::from).filter(char::is_ascii).collect()
 }
 
 fn kill(pid: u32, signal: Signal) {
@@ -373,6 +397,8 @@ fn children(parent: u32) -> Vec<u32> {
     pids.filter(|pid| parent_of(pid) == Some(parent)).collect()
 }
 
-fn name(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()
+/// Whether that is QEMU with the VM, and not the one by which `bake` asks whether KVM works.
+fn is_the_vm(pid: &u32) -> bool {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&command).contains("boot.qcow2")
 }
