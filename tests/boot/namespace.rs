@@ -30,7 +30,7 @@ const SLOW: [&str; 11] = [
     "--mode",
     "random",
     "--probability",
-    "0.5",
+    "0.2",
     "--jump",
     "DROP",
 ];
