@@ -45,6 +45,8 @@ install_packages() {
         return
     fi
     cat "$log"
+    # A loss of power can leave lists of no length, which apt takes for whole ones and never fetches again.
+    rm -rf /var/lib/apt/lists/*
     echo "Docker could not be installed: $(quote_error "$log")" >&2
     exit 1
 }

@@ -46,7 +46,10 @@ tell() {
 
 install_cloud_init() {
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
-    aptget update && aptget --fix-broken install && aptget --no-install-recommends install cloud-init
+    aptget update && aptget --fix-broken install && aptget --no-install-recommends install cloud-init && return
+    # A loss of power can leave lists of no length, which apt takes for whole ones and never fetches again.
+    rm -rf /var/lib/apt/lists/*
+    return 1
 }
 
 # Cloud-init marks a module as done before it runs it, and so never finishes an interrupted one:
