@@ -29,15 +29,16 @@ drop_torn() {
 }
 
 # The line that decides: the failing step with the last thing it said, or the builder's own error.
-# That names an image three times before it comes to the cause: without digests it gets that far.
+# Both name what they are about at length before they come to the cause, and a report has 400
+# characters: so of a step there is its beginning, and of a digest too.
 decisive_line() {
     awk '/^ > /    { step = substr($0, 4, 160); said = ""; inside = 1; next }
          /^-----/  { inside = 0 }
          inside && NF { said = $0; sub(/^[0-9.]+ /, "", said) }
          /^(ERROR|Error|error|failed)/ { last = $0; sub(/^ERROR: failed to solve: /, "", last) }
          NF        { any = $0 }
-         END       { print (step ? step " " : "") (said ? said : last ? last : any) }' "$log" |
-        sed -E 's/@sha256:[0-9a-f]{64}//g; s/(sha256:[0-9a-f]{12})[0-9a-f]{52}/\1/g' | cut -c 1-380
+         END       { print (step ? substr(step, 1, said ? 48 : 160) " " : "") (said ? said : last ? last : any) }' "$log" |
+        sed -E 's/@sha256:[0-9a-f]{64}//g; s/([0-9a-f]{12})[0-9a-f]{52}/\1/g' | cut -c 1-380
 }
 
 fail() {
