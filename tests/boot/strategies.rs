@@ -153,7 +153,7 @@ pub fn finished() -> Option<(String, Pushed)> {
 /// of dpkg from before the startup script for a minute and a half.
 fn held_lock() -> [String; 4] {
     let script = "use Fcntl; open(my $lock, '>>', '/var/lib/dpkg/lock-frontend') or die; \
-                  fcntl($lock, F_SETLKW, pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0)) or die; \
+                  my $all = pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0); fcntl($lock, F_SETLKW, $all) or die; \
                   open(my $mark, '>', '/run/lock-is-held') or die; sleep 90";
     let unit = format!(
         "[Unit]\nDescription=Holds the lock of dpkg\n[Service]\nExecStart=/usr/bin/perl -e \"{}\"\n",
