@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::console::Console;
-use super::load;
+use super::load::{self, LoadedLock};
 use super::publishers::{self, Publishers, Setup, Stated};
 use super::{Done, Failure};
 use crate::diagnostics::Problems;
@@ -14,12 +14,7 @@ use crate::lock::Build;
 const AT_ONCE: usize = 8;
 
 pub(super) fn run(dir: &Path, console: &mut Console) -> Result<Done, Failure> {
-    let loaded = load::load(dir)?;
-    if loaded.builtin {
-        console.note(load::NO_PROJECT);
-    }
-    let (_, load::LoadedLock { lock, .. }, warnings) = loaded.fitting()?;
-    console.problems(&warnings);
+    let (_, LoadedLock { lock, .. }) = load::fitting(dir, console)?;
     let publishers = Publishers::new(Setup::from_environment(0)?, console);
     let mut builds: Vec<(String, &Build)> = Vec::new();
     for (name, locked) in &lock.binaries {

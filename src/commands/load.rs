@@ -15,6 +15,7 @@ use crate::write::{self, Revision};
 use crate::yaml;
 
 use super::Failure;
+use super::console::Console;
 
 pub(super) const SPEC: &str = "bake.yaml";
 pub(super) const LOCK: &str = "bake.lock";
@@ -92,6 +93,21 @@ impl Loaded {
 /// Where spec or manifest could not be read at all; else problems come with what was read.
 pub(super) fn load(dir: &Path) -> Result<Loaded, Failure> {
     load_from(dir, None)
+}
+
+/// The project below `dir` with its lock, for a command that needs both as they should be; says what
+/// there is to say of them.
+///
+/// # Errors
+/// Where either is missing what it needs, or they do not fit each other.
+pub(super) fn fitting(dir: &Path, console: &mut Console) -> Result<(Project, LoadedLock), Failure> {
+    let loaded = load(dir)?;
+    if loaded.builtin {
+        console.note(NO_PROJECT);
+    }
+    let (project, lock, warnings) = loaded.fitting()?;
+    console.problems(&warnings);
+    Ok((project, lock))
 }
 
 /// As [`load`], with `manifest` in place of the manifest's text.

@@ -67,12 +67,7 @@ struct Stage<'a> {
 }
 
 pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) -> Result<Done, Failure> {
-    let loaded = load::load(dir)?;
-    if loaded.builtin {
-        console.note(load::NO_PROJECT);
-    }
-    let (project, LoadedLock { lock, digest, .. }, warnings) = loaded.fitting()?;
-    console.problems(&warnings);
+    let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
     if plan.spec.host.arch.value != Arch::Amd64 {
         return Err(Failure::Argument("only a VM with `host.arch: amd64` can be rehearsed".to_owned()));

@@ -42,12 +42,7 @@ struct Row {
 }
 
 pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> Result<Done, Failure> {
-    let loaded = load::load(dir)?;
-    if loaded.builtin {
-        console.note(load::NO_PROJECT);
-    }
-    let (project, LoadedLock { lock, digest, .. }, warnings) = loaded.fitting()?;
-    console.problems(&warnings);
+    let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
     for (name, build) in plan.host_builds() {
         console.detail(&format!("{name}: {} {}", build.sha256, build.url));
