@@ -5,8 +5,8 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,13 @@ fn world() -> World {
 }
 
 fn start(world: &World, arguments: &[&str]) -> Child {
-    let mut command = world.command();
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let bake = world.command();
+    // Whatever a shell runs in its background ignores Ctrl-C, and so does all that this starts.
+    let mut command = Command::new("env");
+    command.env_clear().envs(bake.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(bake.get_current_dir().unwrap_or(Path::new(".")));
+    command.arg("--default-signal=INT").arg(bake.get_program()).args(bake.get_args()).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("bake")
 }
 

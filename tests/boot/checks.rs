@@ -58,7 +58,8 @@ pub fn is_kept(machine: &Machine<'_>, vm: &Rehearsal<'_>, secret: &str) {
             "an image's history",
             "for id in $(docker image ls --quiet); do docker image history --no-trunc $id; done",
         ),
-        ("the containers' log", "docker logs $(docker ps --quiet) 2>&1"),
+        // A stand-in that nothing goes wrong with says nothing.
+        ("the containers' log", "docker logs $(docker ps --quiet) 2>&1 && echo 'that is all'"),
         ("a command line", "cat /proc/[0-9]*/cmdline"),
         ("what the bundle placed", "cat /opt/openclaw/*"),
         ("other logs", "find /var/log /var/lib/cloud -type f ! -path '*/journal/*' -exec cat {} +"),

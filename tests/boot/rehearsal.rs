@@ -101,6 +101,12 @@ impl<'a> Machine<'a> {
         serial(self.folder.path())
     }
 
+    /// From the next start on this disk is booted from, as if it were new.
+    pub fn replace_boot_disk(&mut self, disk: &str) {
+        fs::remove_file(self.file("boot.qcow2")).expect("a boot disk");
+        self.disk = testbed::boot(disk).expect("a disk");
+    }
+
     /// Runs until `bake` ends by itself.
     pub fn rehearse(&self, options: &[&str]) -> Said {
         let mut command = self.project.bake(self.world);
