@@ -13,6 +13,7 @@ stages=(disk.sh:starting swap.sh:starting docker.sh:starting secrets.py:secrets 
 
 failing=-1         # the stage that failed last: until it passes, the report stays with it
 failing_since=0
+told=              # why, at that time
 pause=5
 
 # Not $SECONDS, which jumps with the clock when the time is first set.
@@ -52,6 +53,9 @@ run_stages() {
                 failing_since=$(now)
                 pause=5
             fi
+            # Somebody is helping: what they did is looked at soon.
+            [ "$code" -ne 78 ] || [ "$line" = "$told" ] || pause=5
+            told=$line
             # What has not passed by itself for so long will hardly do so.
             if [ "$code" -eq 78 ] || [ $(($(now) - failing_since)) -ge 900 ]; then
                 status=failed
