@@ -266,6 +266,10 @@ pub struct Rehearse {
     /// ask for them while the VM runs
     #[arg(long, value_name = "DIR")]
     pub secrets: Option<PathBuf>,
+    /// Boot with the metadata of this VM instead of the bundle's: a file, as `gcloud compute instances
+    /// describe VM --format=json` prints it
+    #[arg(long, value_name = "FILE")]
+    pub metadata: Option<PathBuf>,
     /// Boot without the data disk
     #[arg(long)]
     pub no_data_disk: bool,

@@ -37,6 +37,22 @@ fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
 }
 
 #[test]
+fn a_description_that_is_of_no_vm_is_refused() {
+    let folder = Folder::empty();
+    for (text, told) in [
+        ("name: vm", "vm.json: expected ident at line 1"),
+        (r#"{"metadata": {"items": [{"key": "startup-script"}]}}"#, "has no `user-data`"),
+    ] {
+        folder.write("vm.json", text);
+        let refused = ["rehearse", "--disk", "image.raw", "--metadata", "vm.json"];
+        let refused = said(folder.command().args(refused)).ended(2);
+        assert!(refused.err.contains(told), "{}", refused.err);
+    }
+    let absent = ["rehearse", "--disk", "image.raw", "--metadata", "none.json"];
+    assert!(said(folder.command().args(absent)).ended(2).err.contains("none.json: No such file"));
+}
+
+#[test]
 fn an_image_that_nothing_boots_from_ends_as_a_failure_that_says_so() {
     if testbed::program(QEMU).is_none() {
         return;

@@ -20,7 +20,8 @@ use crate::project::spec::{SecretSource, Spec};
 use crate::project::values::Arch;
 use crate::rehearse::metadata::{Instance, Server};
 use crate::rehearse::{
-    self, Acceleration, Clock, Disk, DiskError, Folder, QEMU, Report, Values, Vm, decisive, emulates_well,
+    self, Acceleration, Clock, Disk, DiskError, Folder, QEMU, Report, Values, Vm, decisive, described,
+    emulates_well,
 };
 use crate::render;
 
@@ -72,14 +73,12 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
     if plan.spec.host.arch.value != Arch::Amd64 {
         return Err(Failure::Argument("only a VM with `host.arch: amd64` can be rehearsed".to_owned()));
     }
-    let (bundle, warnings) = render::render(&plan)?;
-    console.problems(&warnings);
+    let attributes = attributes(&plan, options.metadata.as_deref(), console)?;
 
     let interrupted = watch::on_interrupt()?;
     let (folder, _temporary) = folder(options)?;
     let acceleration = Acceleration::best(QEMU, folder.path()).map_err(|error| no_qemu(&error))?;
     let disks = disks(plan.spec, options, &folder)?;
-    let attributes = render::attributes(&plan, &bundle);
     let instance = instance(plan.spec, folder.instance_id()?, &disks, attributes);
     let (sender, changes) = mpsc::channel();
     let server = Server::start(instance, secrets(plan.spec, options, console)?, sender)
@@ -126,6 +125,30 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
         return Ok(Done::Finding);
     }
     Ok(Done::Clean)
+}
+
+/// The VM's metadata: of the bundle, or of the VM that is described in a file.
+fn attributes(
+    plan: &Plan<'_>,
+    description: Option<&Path>,
+    console: &mut Console,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let Some(path) = description else {
+        let (bundle, warnings) = render::render(plan)?;
+        console.problems(&warnings);
+        return Ok(render::attributes(plan, &bundle));
+    };
+    let wrong = |why: String| Failure::Argument(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let attributes = described::attributes(&text).map_err(|error| {
+        wrong(format!(
+            "{error}; it should be what `gcloud compute instances describe VM --format=json` prints"
+        ))
+    })?;
+    if !attributes.contains_key("user-data") {
+        return Err(wrong("this VM has no `user-data` in its metadata".to_owned()));
+    }
+    Ok(attributes)
 }
 
 fn no_qemu(error: &io::Error) -> Failure {

@@ -5,6 +5,7 @@
 
 mod acceleration;
 mod credential;
+pub mod described;
 mod folder;
 pub mod metadata;
 mod network;

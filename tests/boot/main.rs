@@ -16,6 +16,7 @@ mod disks;
 mod faults;
 mod guest;
 mod kills;
+mod monitor;
 mod namespace;
 mod project;
 mod rehearsal;

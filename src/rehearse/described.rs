@@ -1,0 +1,50 @@
+//! A VM as Compute Engine describes it: the answer of `instances.get` of its API, which
+//! `gcloud compute instances describe --format=json` prints.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Instance {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    key: String,
+    // An empty value is left out.
+    #[serde(default)]
+    value: String,
+}
+
+/// The VM's metadata by key, of its description in JSON.
+///
+/// # Errors
+/// Where that is no JSON, or describes no VM with metadata.
+pub fn attributes(description: &str) -> Result<BTreeMap<String, String>, serde_json::Error> {
+    let instance: Instance = serde_json::from_str(description)?;
+    Ok(instance.metadata.items.into_iter().map(|Item { key, value }| (key, value)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::attributes;
+
+    #[test]
+    fn metadata_is_found_among_everything_else() {
+        let text = r#"{"name": "vm", "metadata": {"fingerprint": "x=", "kind": "compute#metadata",
+            "items": [{"key": "user-data", "value": "I2Nsb3Vk"}, {"key": "empty"}]}, "disks": []}"#;
+        let expected =
+            [("empty", ""), ("user-data", "I2Nsb3Vk")].map(|(key, value)| (key.into(), value.into()));
+        assert_eq!(attributes(text).expect("a VM"), expected.into());
+        for wrong in ["", "[]", "{}", r#"{"metadata": {}}"#] {
+            assert!(attributes(wrong).is_err(), "{wrong}");
+        }
+    }
+}
