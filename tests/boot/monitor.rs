@@ -1,7 +1,7 @@
 //! Disks that come and go while a VM runs, through QEMU's monitor (`docs/interop/qmp-spec` of QEMU):
 //! what somebody does with `gcloud compute instances attach-disk`.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -28,42 +28,67 @@ impl Monitor {
     #[track_caller]
     pub fn attach(&self, file: &Path, device: &str) {
         let file = json!({ "driver": "file", "filename": file });
-        self.ask("blockdev-add", &json!({ "driver": "raw", "node-name": ID, "file": file }));
+        let mut session = Session::open(&self.0);
+        session.ask("blockdev-add", &json!({ "driver": "raw", "node-name": ID, "file": file }));
         let disk = json!({
             "driver": "scsi-hd", "id": ID, "bus": "scsi0.0", "drive": ID,
             "vendor": "Google", "product": "PersistentDisk", "serial": device, "device_id": device,
         });
-        self.ask("device_add", &disk);
+        session.ask("device_add", &disk);
     }
 
-    /// Takes it away.
+    /// Takes it away, once the VM has let go of it.
     #[track_caller]
     pub fn detach(&self) {
-        self.ask("device_del", &json!({ "id": ID }));
-        self.ask("blockdev-del", &json!({ "node-name": ID }));
+        let mut session = Session::open(&self.0);
+        session.ask("device_del", &json!({ "id": ID }));
+        session.until(|event| event["event"] == "DEVICE_DELETED" && event["data"]["device"] == ID);
+        session.ask("blockdev-del", &json!({ "node-name": ID }));
+    }
+}
+
+/// A connection to a monitor.
+struct Session {
+    stream: UnixStream,
+    lines: Lines<BufReader<UnixStream>>,
+    /// What QEMU told beside its answers, and nobody has asked for yet.
+    events: Vec<Value>,
+}
+
+impl Session {
+    #[track_caller]
+    fn open(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).expect("QEMU's monitor");
+        let lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
+        let mut session = Self { stream, lines, events: Vec::new() };
+        assert!(session.next()["QMP"].is_object(), "no greeting");
+        session.ask("qmp_capabilities", &json!({}));
+        session
+    }
+
+    fn next(&mut self) -> Value {
+        let line = self.lines.next().expect("QEMU").expect("a line");
+        serde_json::from_str(&line).expect("JSON")
     }
 
     #[track_caller]
-    fn ask(&self, command: &str, arguments: &Value) {
-        let mut stream = UnixStream::connect(&self.0).expect("QEMU's monitor");
-        let mut answers = BufReader::new(stream.try_clone().expect("a socket")).lines();
-        let mut next = || -> Value {
-            let line = answers.next().expect("QEMU").expect("a line");
-            serde_json::from_str(&line).expect("JSON")
+    fn ask(&mut self, command: &str, arguments: &Value) {
+        let question = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.stream, "{question}").expect("a question");
+        let answer = loop {
+            let answer = self.next();
+            if answer.get("event").is_none() {
+                break answer;
+            }
+            self.events.push(answer);
         };
-        assert!(next()["QMP"].is_object(), "no greeting");
-        for question in
-            [json!({ "execute": "qmp_capabilities" }), json!({ "execute": command, "arguments": arguments })]
-        {
-            writeln!(stream, "{question}").expect("a question");
-            // Events may come in between.
-            let answer = loop {
-                let answer = next();
-                if answer.get("event").is_none() {
-                    break answer;
-                }
-            };
-            assert!(answer.get("return").is_some(), "{question}: {answer}");
+        assert!(answer.get("return").is_some(), "{question}: {answer}");
+    }
+
+    fn until(&mut self, wanted: impl Fn(&Value) -> bool) {
+        while !self.events.iter().any(&wanted) {
+            let event = self.next();
+            self.events.push(event);
         }
     }
 }
