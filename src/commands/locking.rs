@@ -112,8 +112,8 @@ pub(super) fn make(
     }
     match image {
         Some(image) if problems.is_empty() => {
-            let lock = Lock { version: 1, inputs: wanted::digest(project), image, binaries };
-            Ok(Made { lock, notes, unreachable })
+            let lock = Lock { version: 1, inputs: wanted::digest(project), image, pushed: None, binaries };
+            Ok(Made { lock: lock.with_push_of(old, project), notes, unreachable })
         }
         _ => Err(Failure::Upstream(problems)),
     }
