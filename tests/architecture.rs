@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("net", &[]),
     ("fetch", &["digest", "net"]),
     ("archive", &["digest", "project"]),
-    ("oci", &["digest", "project"]),
+    ("oci", &["digest", "net", "project"]),
     ("github", &["diagnostics", "digest", "lock", "net", "project"]),
     ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project"]),
     ("rehearse", &["digest", "project"]),
