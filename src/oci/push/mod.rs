@@ -15,7 +15,7 @@ use super::contents::{Blob, Contents, Origin};
 use super::manifest::{ACCEPTED, Manifest, digest_of, parse};
 use super::{Credentials, Error};
 use crate::digest::Sha256;
-use crate::net::{Client, Sending};
+use crate::net::{Answer, Client, Sending};
 use crate::project::values::ImageRef;
 use repository::{Repository, Trouble};
 
@@ -222,23 +222,27 @@ impl Push<'_> {
         if self.manifest(&manifest.descriptor, bytes, &name)?.is_some() {
             return Ok(());
         }
+        let refers = |index: &ImageIndex| {
+            index.manifests().iter().any(|listed| listed.digest() == manifest.descriptor.digest())
+        };
         let kept = self.document(&format!("referrers/{subject}"))?;
-        let kept: Option<ImageIndex> = kept.and_then(|bytes| parse(&bytes).ok());
-        if kept.is_some_and(|index| lists(index.manifests(), &manifest.descriptor)) {
+        // Whoever has no such list answers with whatever it has for an unknown page.
+        let kept: Option<ImageIndex> = parse(kept.body()).ok().filter(|_| kept.status() == 200);
+        if kept.is_some_and(|index| refers(&index)) {
             return Ok(());
         }
         // This registry keeps no list of its own, so there is one under a tag.
         let tag = subject.replace(':', "-");
-        let mut listed = match self.document(&format!("manifests/{tag}"))? {
-            None => Vec::new(),
-            Some(bytes) => match Manifest::read(&bytes) {
-                Ok((Manifest::Index(index), _)) => index.manifests().clone(),
-                _ => return Err(self.repository.answer(format!("the tag `{tag}` is no list of referrers"))),
-            },
+        let answer = self.document(&format!("manifests/{tag}"))?;
+        let mut listed = match (answer.status(), Manifest::read(answer.body())) {
+            (404, _) => Vec::new(),
+            (200, Ok((Manifest::Index(index), _))) if refers(&index) => return Ok(()),
+            (200, Ok((Manifest::Index(index), _))) => index.manifests().clone(),
+            (status, _) => {
+                let why = format!("HTTP {status}, and no list of referrers, to the tag `{tag}`");
+                return Err(self.repository.answer(why));
+            }
         };
-        if lists(&listed, &manifest.descriptor) {
-            return Ok(());
-        }
         listed.push(manifest.descriptor.clone());
         let index = ImageIndexBuilder::default()
             .schema_version(2_u32)
@@ -255,23 +259,14 @@ impl Push<'_> {
         self.manifest(&descriptor, &bytes, &tag).map(|_| ())
     }
 
-    /// A document, where there is one.
-    fn document(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+    /// What is answered to somebody who asks for an index.
+    fn document(&self, path: &str) -> Result<Answer, Error> {
         self.repository.patiently(|| {
             let url = self.repository.url(path)?;
             let sending = Sending::get(url.clone()).header("accept", MediaType::ImageIndex.as_ref())?;
-            let answer = self.repository.ask(&url, sending)?;
-            match answer.status() {
-                200 => Ok(Some(answer.body().to_vec())),
-                404 => Ok(None),
-                _ => Err(self.repository.refused(&answer, path)),
-            }
+            self.repository.ask(&url, sending)
         })
     }
-}
-
-fn lists(listed: &[Descriptor], manifest: &Descriptor) -> bool {
-    listed.iter().any(|listed| listed.digest() == manifest.digest())
 }
 
 fn is_manifest(descriptor: &Descriptor) -> bool {
