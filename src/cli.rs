@@ -82,6 +82,9 @@ pub enum Command {
     Audit(Audit),
     /// Write the bundle: user-data, Dockerfile, compose file, checksums and gcloud commands
     Render(Render),
+    /// Make the gateway's image without Docker
+    #[command(subcommand)]
+    Image(Image),
     /// Boot the bundle in a VM on this machine, and wait for the gateway
     #[command(after_help = AT_HOME)]
     Rehearse(Rehearse),
@@ -114,6 +117,8 @@ impl Command {
             Self::Render(options) => options.json,
             Self::Audit(options) => options.json,
             Self::Rehearse(options) => options.json,
+            Self::Image(Image::Build(options)) => options.json,
+            Self::Image(Image::Save(options)) => options.json,
             Self::Init { .. }
             | Self::Add(_)
             | Self::Remove { .. }
@@ -244,6 +249,72 @@ pub struct Render {
     /// Print one JSON document
     #[arg(long, conflicts_with = "diff")]
     pub json: bool,
+}
+
+/// What to do with the image.
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// Write it as an OCI image layout, for every architecture that has all binaries
+    Build(ImageBuild),
+    /// Write it for one architecture as a tarball for `docker load`, `podman load` and `skopeo`
+    Save(ImageSave),
+}
+
+/// Where the base image is read from.
+#[derive(Args, Debug)]
+pub struct BaseFrom {
+    /// Read the locked base image from there instead: a mirror in a registry, an OCI image layout, or a
+    /// tarball of one; it must have the locked digest
+    #[arg(long, value_name = "REF|PATH")]
+    pub base: Option<String>,
+}
+
+/// Options of `image build`.
+#[derive(Args, Debug)]
+pub struct ImageBuild {
+    /// The folder of the layout, relative to the project folder
+    #[arg(long, value_name = "DIR", default_value = "oci")]
+    pub out: PathBuf,
+    /// Where the base image is read from.
+    #[command(flatten)]
+    pub from: BaseFrom,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `image save`.
+#[derive(Args, Debug)]
+pub struct ImageSave {
+    /// The tarball, relative to the project folder
+    pub file: PathBuf,
+    /// The architecture [default: `host.arch`]
+    #[arg(long, value_enum)]
+    pub arch: Option<ArchChoice>,
+    /// Where the base image is read from.
+    #[command(flatten)]
+    pub from: BaseFrom,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An architecture, on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ArchChoice {
+    /// x86-64
+    Amd64,
+    /// AArch64
+    Arm64,
+}
+
+impl From<ArchChoice> for Arch {
+    fn from(chosen: ArchChoice) -> Self {
+        match chosen {
+            ArchChoice::Amd64 => Self::Amd64,
+            ArchChoice::Arm64 => Self::Arm64,
+        }
+    }
 }
 
 /// What `rehearse` needs.

@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod console;
 mod fetch;
+mod image;
 mod init;
 mod load;
 mod lock;
@@ -147,6 +148,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         Command::Lock(options) => lock::run(dir, options, console),
         Command::Fetch => fetch::run(dir, console),
         Command::Audit(options) => audit::run(dir, options, console),
+        Command::Image(action) => image::run(dir, action, console),
         Command::Rehearse(options) => rehearse::run(dir, options, console),
         // Its standard error is the VM's connection: nothing is to be said there.
         Command::Relay { server } => {

@@ -52,6 +52,7 @@ codes! {
     MachineTooSmall = "machine-too-small", "Not enough memory for the chosen strategy.";
     MissingFile = "missing-file", "A file of the project that is not there.";
     MissingKey = "missing-key", "A key that must be there.";
+    NeedsBuilder = "needs-builder", "Something that only a builder can put into an image.";
     NewerVersion = "newer-version", "A tool of which there is a newer version than the locked one.";
     NoBuildForArch = "no-build-for-arch", "A tool without a build for the chosen architecture.";
     NoInternet = "no-internet", "A VM without a public address, and so without the internet unless there is Cloud NAT.";

@@ -4,7 +4,7 @@
 //! the index at the end. What comes from the base image is streamed from where that is.
 
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read};
 
 use oci_spec::image::Descriptor;
 
@@ -80,5 +80,13 @@ impl Contents {
             .map_err(|why| Error::NotAnImage { image: self.base.images.name().to_owned(), why })?;
         let what = format!("the blob {}", digest.oci());
         Ok(Box::new(Verified::new(stored, what, digest, Some(descriptor.size()))))
+    }
+
+    /// What an error of a reader means that [`Self::open`] gave.
+    pub fn failed(&self, error: io::Error) -> Error {
+        let image = self.base.images.name();
+        Error::of_mismatch(image, &error).unwrap_or_else(|| {
+            error.downcast().unwrap_or_else(|source| Error::Io { image: image.to_owned(), source })
+        })
     }
 }

@@ -130,7 +130,7 @@ impl Registry {
                 platforms
             }
             Manifest::Image(manifest) => {
-                let arch = arch_of_config(&image::config(self, manifest)?);
+                let arch = arch_of_config(&image::config(self, manifest)?.0);
                 arch.map(|arch| (arch, digest)).into_iter().collect()
             }
         };
