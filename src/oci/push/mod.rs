@@ -122,7 +122,10 @@ impl Push<'_> {
             let mut content = Watched { inner: contents.open(blob)?, advance: &mut *advance };
             let sending = Sending::stream(url.clone(), &mut content, blob.descriptor.size())
                 .header("content-type", "application/octet-stream")?;
-            let answer = repository.ask(&url, sending)?;
+            let answer = repository.ask(&url, sending).map_err(|trouble| match trouble {
+                Trouble::Content(error) => Trouble::Final(contents.failed(error)),
+                trouble => trouble,
+            })?;
             match answer.status() {
                 200..=299 => Ok(true),
                 _ => Err(repository.refused(&answer, &format!("the blob {digest}"))),

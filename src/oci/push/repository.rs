@@ -7,6 +7,7 @@
 //! the images they come from.
 
 use std::cell::RefCell;
+use std::io;
 
 use serde::Deserialize;
 use url::Url;
@@ -24,6 +25,8 @@ pub(super) enum Trouble {
     Net(net::Error),
     /// The registry wants to know who asks.
     Challenged(Answer),
+    /// What was to be sent could not be read, or not be believed.
+    Content(io::Error),
     /// It has no sense to try again.
     Final(Error),
 }
@@ -122,14 +125,7 @@ impl<'a> Repository<'a> {
         let answer = match self.client.send(sending.token(token.as_ref().filter(|_| home))) {
             Ok(answer) => answer,
             Err(SendError::Net(error)) => return Err(Trouble::Net(error)),
-            Err(SendError::Content(error)) => {
-                let wrong = Error::of_mismatch(&self.image, &error);
-                let failed = || match error.downcast::<Error>() {
-                    Ok(error) => error,
-                    Err(source) => Error::Io { image: self.image.clone(), source },
-                };
-                return Err(Trouble::Final(wrong.unwrap_or_else(failed)));
-            }
+            Err(SendError::Content(error)) => return Err(Trouble::Content(error)),
         };
         match answer.status() {
             401 if home => Err(Trouble::Challenged(answer)),
@@ -140,17 +136,21 @@ impl<'a> Repository<'a> {
 
     /// What an answer is to somebody who wanted another one.
     pub(super) fn refused(&self, answer: &Answer, what: &str) -> Trouble {
+        Trouble::Final(self.refusal(answer, what))
+    }
+
+    fn refusal(&self, answer: &Answer, what: &str) -> Error {
         let said: Option<Envelope> = serde_json::from_slice(answer.body()).ok();
         let complaint = said.as_ref().and_then(|said| said.errors.first());
         let words = complaint.map(|complaint| told(&format!("{} {}", complaint.code, complaint.message)));
-        Trouble::Final(match answer.status() {
+        match answer.status() {
             401 | 403 => self.may_not(words.as_deref()),
             404 => Error::NotFound { image: self.image.clone(), what: format!("repository (for {what})") },
             status => self.answer(match words {
                 Some(words) => format!("HTTP {status} to {what}: {words}"),
                 None => format!("HTTP {status} to {what}"),
             }),
-        })
+        }
     }
 
     /// Attempts until it works, until trying again cannot help, or until the patience is used up.
@@ -160,12 +160,8 @@ impl<'a> Repository<'a> {
             match attempt() {
                 Ok(done) => return Ok(done),
                 Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::Challenged(answer)) if proved => {
-                    return Err(match self.refused(&answer, "") {
-                        Trouble::Final(error) => error,
-                        Trouble::Net(_) | Trouble::Challenged(_) => self.may_not(None),
-                    });
-                }
+                Err(Trouble::Content(source)) => return Err(Error::Io { image: self.image.clone(), source }),
+                Err(Trouble::Challenged(answer)) if proved => return Err(self.refusal(&answer, "")),
                 Err(Trouble::Challenged(answer)) => {
                     proved = true;
                     *self.token.borrow_mut() = Some(self.prove(&answer)?);
