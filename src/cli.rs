@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::project::names::{ArchSpelling, AssetPattern, MinisignKey, SkillName, ToolName, Version};
-use crate::project::values::{Arch, InnerPath, WebUrl};
+use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 
 /// Bakes an OpenClaw Gateway for Google Compute Engine: locked binaries, reproducible user-data,
 /// no SSH set-up.
@@ -82,6 +82,9 @@ pub enum Command {
     Audit(Audit),
     /// Write the bundle: user-data, Dockerfile, compose file, checksums and gcloud commands
     Render(Render),
+    /// Make the gateway's image without Docker
+    #[command(subcommand)]
+    Image(Image),
     /// Boot the bundle in a VM on this machine, and wait for the gateway
     #[command(after_help = AT_HOME)]
     Rehearse(Rehearse),
@@ -114,6 +117,9 @@ impl Command {
             Self::Render(options) => options.json,
             Self::Audit(options) => options.json,
             Self::Rehearse(options) => options.json,
+            Self::Image(Image::Build(options)) => options.json,
+            Self::Image(Image::Save(options)) => options.json,
+            Self::Image(Image::Push(options)) => options.json,
             Self::Init { .. }
             | Self::Add(_)
             | Self::Remove { .. }
@@ -244,6 +250,94 @@ pub struct Render {
     /// Print one JSON document
     #[arg(long, conflicts_with = "diff")]
     pub json: bool,
+}
+
+/// What to do with the image.
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// Write it as an OCI image layout, for every architecture that has all binaries
+    Build(ImageBuild),
+    /// Write it for one architecture as a tarball for `docker load`, `podman load` and `skopeo`
+    Save(ImageSave),
+    /// Copy it into a registry, and its digest into the lock where the spec names that registry
+    #[command(after_help = LOGGED_IN)]
+    Push(ImagePush),
+}
+
+/// Where the base image is read from.
+#[derive(Args, Debug)]
+pub struct BaseFrom {
+    /// Read the locked base image from there instead: a mirror in a registry, an OCI image layout, or a
+    /// tarball of one; it must have the locked digest
+    #[arg(long, value_name = "REF|PATH")]
+    pub base: Option<String>,
+}
+
+/// Options of `image build`.
+#[derive(Args, Debug)]
+pub struct ImageBuild {
+    /// The folder of the layout, relative to the project folder
+    #[arg(long, value_name = "DIR", default_value = "oci")]
+    pub out: PathBuf,
+    /// Where the base image is read from.
+    #[command(flatten)]
+    pub from: BaseFrom,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `image save`.
+#[derive(Args, Debug)]
+pub struct ImageSave {
+    /// The tarball, relative to the project folder
+    pub file: PathBuf,
+    /// The architecture [default: `host.arch`]
+    #[arg(long, value_enum)]
+    pub arch: Option<ArchChoice>,
+    /// Where the base image is read from.
+    #[command(flatten)]
+    pub from: BaseFrom,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where `image push` has its credentials from.
+const LOGGED_IN: &str = "\
+Who you are to the registry is taken from Docker's configuration: log in with `docker login HOST`, or for
+Google's registries with `gcloud auth configure-docker HOST`. No password is taken on the command line.";
+
+/// Options of `image push`.
+#[derive(Args, Debug)]
+pub struct ImagePush {
+    /// The repository, with a tag or without [default: `image.registry`]
+    #[arg(value_name = "REF")]
+    pub to: Option<ImageRef>,
+    /// Where the base image is read from.
+    #[command(flatten)]
+    pub from: BaseFrom,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An architecture, on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ArchChoice {
+    /// x86-64
+    Amd64,
+    /// AArch64
+    Arm64,
+}
+
+impl From<ArchChoice> for Arch {
+    fn from(chosen: ArchChoice) -> Self {
+        match chosen {
+            ArchChoice::Amd64 => Self::Amd64,
+            ArchChoice::Arm64 => Self::Arm64,
+        }
+    }
 }
 
 /// What `rehearse` needs.

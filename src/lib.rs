@@ -16,6 +16,7 @@ pub mod digest;
 pub mod fetch;
 pub mod gcloud;
 pub mod github;
+pub mod image;
 pub mod lock;
 pub mod net;
 pub mod oci;

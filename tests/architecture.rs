@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bake::diagnostics::Code;
 
 /// Each part of the program with the parts that it may use. What is not named here is not there.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("diagnostics", &[]),
     ("digest", &[]),
     ("yaml", &["diagnostics"]),
@@ -20,9 +20,10 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("net", &[]),
     ("fetch", &["digest", "net"]),
     ("archive", &["digest", "project"]),
-    ("oci", &["digest", "project"]),
+    ("oci", &["digest", "net", "project"]),
     ("github", &["diagnostics", "digest", "lock", "net", "project"]),
     ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project"]),
+    ("image", &["archive", "digest", "fetch", "lock", "oci", "project"]),
     ("rehearse", &["digest", "project"]),
     ("cli", &["project"]),
     (
@@ -35,6 +36,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "digest",
             "fetch",
             "github",
+            "image",
             "lock",
             "net",
             "oci",
@@ -130,6 +132,7 @@ fn only_one_file_names_a_crate_that_could_be_exchanged() {
         ("serde_saphyr", "src/yaml/mod.rs"),
         ("granit_parser", "src/yaml/layout.rs"),
         ("oci_client", "src/oci/registry.rs"),
+        ("cyclonedx_bom", "src/image/sbom.rs"),
     ];
     for (name, file) in exchangeable {
         let naming: Vec<_> = sources().into_iter().filter(|(.., text)| text.contains(name)).collect();

@@ -26,6 +26,7 @@ use search::Search;
 pub use error::{Error, Listed};
 pub use executable::{Unfit, check_executable};
 pub use looks::Looks;
+pub use search::Unpack;
 
 /// Which executable is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +108,25 @@ pub fn read_out(
 ) -> Result<Executable, Error> {
     let wanted = Wanted { path: Some(path), name: path.as_str(), arch };
     walk(archive, packing, Search::new(wanted, *limits, sink))
+}
+
+/// Reads everything out of `archive` into `sink`, for a tool that needs more than its executable,
+/// which is at `path` and held to be one on the same terms as in [`find`].
+///
+/// Twice the same path is refused: which of the two an unpacker leaves is its own affair.
+///
+/// # Errors
+/// As those of [`read_out`]. What the sink took is only good where there is none.
+pub fn read_all(
+    archive: &mut (impl Read + Seek),
+    packing: Packing,
+    path: &InnerPath,
+    arch: Arch,
+    limits: &Limits,
+    sink: &mut dyn Unpack,
+) -> Result<Executable, Error> {
+    let wanted = Wanted { path: Some(path), name: path.as_str(), arch };
+    walk(archive, packing, Search::for_all(wanted, *limits, sink))
 }
 
 fn walk(

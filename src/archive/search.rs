@@ -19,12 +19,49 @@ const PIECE: usize = 64 << 10;
 /// What a member is, as far as it matters here.
 #[derive(Clone, Copy)]
 pub(super) enum Kind<'a> {
-    File,
+    File {
+        /// Whether anybody may run it.
+        executable: bool,
+    },
     Folder,
     /// With its target.
     Symlink(&'a [u8]),
     /// With its target.
     HardLink(&'a [u8]),
+}
+
+/// Takes in all that an archive holds. Paths have no slash at either end and no `.` or `..` in
+/// them, and none is given twice, but for folders; nothing is given below what is no folder.
+pub trait Unpack: Write {
+    /// A folder. Those above a member need not be told.
+    fn folder(&mut self, path: &[u8]);
+
+    /// A file; what is written before the next member is its content. `executable` is whether
+    /// anybody may run it.
+    fn file(&mut self, path: &[u8], executable: bool);
+
+    /// A symbolic link that leads to a place in the archive.
+    fn symlink(&mut self, path: &[u8], target: &[u8]);
+
+    /// A hard link to the path of an earlier member.
+    fn hard_link(&mut self, path: &[u8], target: &[u8]);
+}
+
+/// Where bytes go.
+enum Sink<'a> {
+    /// Those of the wanted member.
+    Wanted(&'a mut dyn Write),
+    /// All.
+    All(&'a mut dyn Unpack),
+}
+
+impl Sink<'_> {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Wanted(sink) => sink.write_all(bytes),
+            Self::All(sink) => sink.write_all(bytes),
+        }
+    }
 }
 
 /// What is known of a path so far.
@@ -44,7 +81,7 @@ struct Candidate {
 pub(super) struct Search<'a> {
     wanted: Wanted<'a>,
     limits: Limits,
-    sink: &'a mut dyn Write,
+    sink: Sink<'a>,
     members: usize,
     /// By the digest of the path: a hundred thousand long paths are too much to keep.
     seen: HashMap<Sha256, Seen>,
@@ -60,6 +97,15 @@ impl<'a> Search<'a> {
     /// The bytes of every candidate go to `sink` as well, so that it makes sense for a wanted path
     /// alone.
     pub(super) fn new(wanted: Wanted<'a>, limits: Limits, sink: &'a mut dyn Write) -> Self {
+        Self::into(wanted, limits, Sink::Wanted(sink))
+    }
+
+    /// Every member goes to `sink`; the wanted one is held to be an executable as well.
+    pub(super) fn for_all(wanted: Wanted<'a>, limits: Limits, sink: &'a mut dyn Unpack) -> Self {
+        Self::into(wanted, limits, Sink::All(sink))
+    }
+
+    fn into(wanted: Wanted<'a>, limits: Limits, sink: Sink<'a>) -> Self {
         Self {
             wanted,
             limits,
@@ -90,7 +136,7 @@ impl<'a> Search<'a> {
         }
         let path = MemberPath::new(spelt)?;
         let target = match kind {
-            Kind::File | Kind::Folder => None,
+            Kind::File { .. } | Kind::Folder => None,
             Kind::Symlink(target) => Some(path.follow_symlink(target)?),
             Kind::HardLink(target) => Some(path.follow_hard_link(target)?),
         };
@@ -100,8 +146,33 @@ impl<'a> Search<'a> {
         {
             return Err(Error::LinkToNothing { path: path.to_text(), target: target.clone() });
         }
-        let is_wanted = self.wanted.path.is_some_and(|wanted| wanted.as_str().as_bytes() == path.plain());
+        let is_wanted = self.is_wanted(&path);
         self.place(&path, matches!(kind, Kind::Folder), is_wanted)?;
+        if let Sink::All(sink) = &mut self.sink {
+            let repeated = self.seen.get(&Sha256::of(path.plain())).is_some_and(|seen| seen.repeated);
+            return match (kind, target) {
+                (Kind::Folder, _) => {
+                    if !path.plain().is_empty() {
+                        sink.folder(path.plain());
+                    }
+                    Ok(None)
+                }
+                _ if repeated => Err(Error::Duplicate { path: path.to_text() }),
+                (Kind::File { executable }, _) => {
+                    sink.file(path.plain(), executable);
+                    Ok(Some(path))
+                }
+                (_, Some(target)) if is_wanted => Err(Error::WantedLink { path: path.to_text(), target }),
+                (Kind::Symlink(target), _) => {
+                    sink.symlink(path.plain(), target);
+                    Ok(None)
+                }
+                (Kind::HardLink(target), _) => {
+                    sink.hard_link(path.plain(), MemberPath::new(target)?.plain());
+                    Ok(None)
+                }
+            };
+        }
         if matches!(kind, Kind::Folder) {
             return Ok(None);
         }
@@ -123,6 +194,10 @@ impl<'a> Search<'a> {
         }
         self.others.push(|| format!("{} (spelt {})", shown(&path.to_text()), shown(&path.spelt())));
         Ok(None)
+    }
+
+    fn is_wanted(&self, path: &MemberPath) -> bool {
+        self.wanted.path.is_some_and(|wanted| wanted.as_str().as_bytes() == path.plain())
     }
 
     /// Holds a path against all that came before it.
@@ -173,6 +248,9 @@ impl<'a> Search<'a> {
     /// the wanted one.
     pub(super) fn file(&mut self, path: MemberPath, data: &mut dyn Read) -> Result<(), Error> {
         let head = read_head(data)?;
+        if matches!(self.sink, Sink::All(_)) && !self.is_wanted(&path) {
+            return self.pass(&path, &head, data).map(|_| ());
+        }
         match check_executable(&head, self.wanted.arch) {
             Ok(()) => self.take(path, &head, data),
             Err(unfit) if self.wanted.path.is_some() => Err(self.refuse(&path, unfit)),
@@ -208,6 +286,13 @@ impl<'a> Search<'a> {
 
     /// Hashes a candidate to its end.
     fn take(&mut self, path: MemberPath, head: &[u8], data: &mut dyn Read) -> Result<(), Error> {
+        let (size, sha256) = self.pass(&path, head, data)?;
+        self.found.push(Candidate { path, size, sha256 });
+        Ok(())
+    }
+
+    /// Passes a member's bytes on to the sink. Returns how many they are, and their digest.
+    fn pass(&mut self, path: &MemberPath, head: &[u8], data: &mut dyn Read) -> Result<(u64, Sha256), Error> {
         let limit = self.limits.member_bytes;
         let (mut hasher, mut size) = (Hasher::default(), 0_u64);
         let mut whole = io::Cursor::new(head).chain(data);
@@ -225,8 +310,7 @@ impl<'a> Search<'a> {
             hasher.update(&self.piece[..count]);
             self.sink.write_all(&self.piece[..count]).map_err(Error::Write)?;
         }
-        self.found.push(Candidate { path, size, sha256: hasher.finish() });
-        Ok(())
+        Ok((size, hasher.finish()))
     }
 
     /// Decides, once the archive has been read to its end.

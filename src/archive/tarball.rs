@@ -110,7 +110,7 @@ fn member(
     let kind = match entry.header().entry_type() {
         // Before there was a type for folders.
         EntryType::Regular if name.ends_with(b"/") => Kind::Folder,
-        EntryType::Regular => Kind::File,
+        EntryType::Regular => Kind::File { executable: is_executable(entry.header()) },
         EntryType::Directory => Kind::Folder,
         EntryType::Symlink => Kind::Symlink(&target),
         EntryType::Link => Kind::HardLink(&target),
@@ -120,7 +120,7 @@ fn member(
         _ => return special("of a kind that not every tar knows"),
     };
     // Some readers skip the content that others take for the next header.
-    if size > 0 && !matches!(kind, Kind::File) {
+    if size > 0 && !matches!(kind, Kind::File { .. }) {
         return Err(Error::Damaged("a folder or a link in tar has content".to_owned()));
     }
     match search.enter(&name, kind, true)? {
@@ -170,6 +170,11 @@ fn size(header: &Header) -> Result<u64, Error> {
     }
     octal(&old.mode).ok_or_else(|| not_octal("mode"))?;
     octal(&old.size).ok_or_else(|| not_octal("size"))
+}
+
+/// Whether anybody may run it.
+fn is_executable(header: &Header) -> bool {
+    octal(&header.as_old().mode).is_some_and(|mode| mode & 0o111 != 0)
 }
 
 fn not_octal(what: &str) -> Error {

@@ -76,7 +76,9 @@ fn member<R: Read + Seek>(
     let mut target = Vec::new();
     let kind = match (file_type(entry.external_attributes()), name.ends_with(b"/")) {
         (FileType::Folder | FileType::Unknown, true) => Kind::Folder,
-        (FileType::Regular | FileType::Unknown, false) => Kind::File,
+        (FileType::Regular | FileType::Unknown, false) => {
+            Kind::File { executable: (entry.external_attributes() >> 16) & 0o111 != 0 }
+        }
         (FileType::Symlink, false) => {
             open(archive, index, &name)?
                 .take(LONGEST_TARGET)

@@ -1,5 +1,6 @@
 //! `bake fetch`: every locked archive in the cache, verified.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::console::Console;
@@ -7,8 +8,10 @@ use super::load::{self, LoadedLock};
 use super::publishers::{self, Publishers, Setup, Stated};
 use super::{Done, Failure};
 use crate::diagnostics::Problems;
-use crate::fetch::{self, Download};
-use crate::lock::Build;
+use crate::fetch::{self, Download, Fetched};
+use crate::lock::{Build, Lock};
+use crate::project::names::ToolName;
+use crate::project::values::Arch;
 
 /// Archives that are fetched at once.
 const AT_ONCE: usize = 8;
@@ -16,34 +19,41 @@ const AT_ONCE: usize = 8;
 pub(super) fn run(dir: &Path, console: &mut Console) -> Result<Done, Failure> {
     let (_, LoadedLock { lock, .. }) = load::fitting(dir, console)?;
     let publishers = Publishers::new(Setup::from_environment(0)?, console);
-    let mut builds: Vec<(String, &Build)> = Vec::new();
-    for (name, locked) in &lock.binaries {
-        let version = locked.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-        builds.extend(locked.builds.iter().map(|(arch, build)| (format!("{name}{version} {arch}"), build)));
-    }
-    let fetched = fetch::in_parallel(&builds, AT_ONCE, |(label, build)| fetch(&publishers, label, build));
-    let (mut problems, mut new, mut bytes) = (Problems::default(), 0, 0);
-    for result in fetched {
-        match result {
-            Ok(fetched) if fetched.from_cache => {}
-            Ok(fetched) => {
-                new += 1;
-                bytes += fetched.size;
-            }
-            Err(found) => problems.extend(found),
-        }
-    }
-    if problems.has_errors() {
-        return Err(Failure::Upstream(problems));
-    }
+    let fetched = archives(&publishers, &lock, &Arch::ALL)?;
+    let new: Vec<_> = fetched.values().filter(|fetched| !fetched.from_cache).collect();
+    let bytes: u64 = new.iter().map(|fetched| fetched.size).sum();
     console.result(&format!(
-        "{} archives are in the cache, verified; {new} were fetched, {bytes} bytes\n",
-        builds.len()
+        "{} archives are in the cache, verified; {} were fetched, {bytes} bytes\n",
+        fetched.len(),
+        new.len()
     ))?;
     Ok(Done::Clean)
 }
 
-fn fetch(publishers: &Publishers, label: &str, build: &Build) -> Result<fetch::Fetched, Problems> {
+/// Every locked archive for these architectures, by binary, from the cache or over the network.
+pub(super) fn archives<'a>(
+    publishers: &Publishers,
+    lock: &'a Lock,
+    arches: &[Arch],
+) -> Result<BTreeMap<(&'a ToolName, Arch), Fetched>, Failure> {
+    let mut builds: Vec<(String, (&ToolName, Arch), &Build)> = Vec::new();
+    for (name, locked) in &lock.binaries {
+        let version = locked.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        let wanted = locked.builds.iter().filter(|(arch, _)| arches.contains(arch));
+        builds.extend(wanted.map(|(arch, build)| (format!("{name}{version} {arch}"), (name, *arch), build)));
+    }
+    let fetched = fetch::in_parallel(&builds, AT_ONCE, |(label, _, build)| fetch(publishers, label, build));
+    let (mut problems, mut archives) = (Problems::default(), BTreeMap::new());
+    for ((_, key, _), result) in builds.into_iter().zip(fetched) {
+        match result {
+            Ok(fetched) => drop(archives.insert(key, fetched)),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.has_errors() { Err(Failure::Upstream(problems)) } else { Ok(archives) }
+}
+
+fn fetch(publishers: &Publishers, label: &str, build: &Build) -> Result<Fetched, Problems> {
     let url = publishers::parsed(&build.url)?;
     let download = Download {
         url: &url,

@@ -52,12 +52,14 @@ codes! {
     MachineTooSmall = "machine-too-small", "Not enough memory for the chosen strategy.";
     MissingFile = "missing-file", "A file of the project that is not there.";
     MissingKey = "missing-key", "A key that must be there.";
+    NeedsBuilder = "needs-builder", "Something that only a builder can put into an image.";
     NewerVersion = "newer-version", "A tool of which there is a newer version than the locked one.";
     NoBuildForArch = "no-build-for-arch", "A tool without a build for the chosen architecture.";
     NoInternet = "no-internet", "A VM without a public address, and so without the internet unless there is Cloud NAT.";
     NotInImage = "not-in-image", "A locked tool that the image does not have.";
     NotInLock = "not-in-lock", "A program of the image that is not locked.";
     NotInManifest = "not-in-manifest", "A binary that the manifest does not have.";
+    NotPushed = "not-pushed", "A finished image of which the lock has no digest.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
     Republished = "republished", "Another archive under a version that was locked.";

@@ -62,6 +62,11 @@ impl Cache {
         Ok(this)
     }
 
+    /// The folder, for files that are to lie on the same disk.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The file with this digest, if it is there. What is there and does not match is removed.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ impl DockerSave {
             .map_err(|why| not_an_image(&tarball, format!("`manifest.json` cannot be read: {why}")))?;
         let (mut images, mut paths) = (BTreeMap::new(), BTreeMap::new());
         for image in saved {
-            let (digest, config) = config(&tarball, &image.config)?;
+            let (digest, config, document) = config(&tarball, &image.config)?;
             let Some(arch) = arch_of_config(&config) else { continue };
             let diff_ids = diff_ids(&config).map_err(|why| not_an_image(&tarball, why))?;
             if diff_ids.len() != image.layers.len() {
@@ -61,14 +61,14 @@ impl DockerSave {
                 layers.push(Layer { descriptor, diff_id });
                 paths.insert(stored, path);
             }
-            images.insert(digest, Image { arch, config, layers });
+            images.insert(digest, Image { arch, config, document, layers });
         }
         Ok(Self { tarball, images, paths })
     }
 }
 
 /// A config, whose file name is its digest, with or without a suffix.
-fn config(tarball: &Tarball, path: &str) -> Result<(Sha256, ImageConfiguration), Error> {
+fn config(tarball: &Tarball, path: &str) -> Result<(Sha256, ImageConfiguration, Vec<u8>), Error> {
     let stem = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let named: Sha256 = stem.strip_suffix(".json").unwrap_or(stem).parse().map_err(|_| {
         not_an_image(tarball, format!("its config {} is not named by its SHA-256", told(path)))
@@ -85,7 +85,7 @@ fn config(tarball: &Tarball, path: &str) -> Result<(Sha256, ImageConfiguration),
     }
     let config =
         parse(&bytes).map_err(|why| not_an_image(tarball, format!("its config cannot be read: {why}")))?;
-    Ok((named, config))
+    Ok((named, config, bytes))
 }
 
 /// What is stored for a layer. Docker stores it as it is; some other programs compress it, and then

@@ -21,6 +21,9 @@ pub struct Image {
     pub arch: Arch,
     /// How it is run, and what its layers are uncompressed.
     pub config: ImageConfiguration,
+    /// The config as it is written, with what the specification does not know, such as Docker's
+    /// health check.
+    pub document: Vec<u8>,
     /// Its layers, the lowest first.
     pub layers: Vec<Layer>,
 }
@@ -93,7 +96,7 @@ pub(super) fn builds(blobs: &dyn Blobs, entries: &[Descriptor]) -> Result<BTreeM
                 // An artifact without a platform is no image, and no reason to refuse the others.
                 let bytes = read_whole(blobs, &descriptor, true)?;
                 if let Ok((Manifest::Image(manifest), _)) = Manifest::read(&bytes)
-                    && let Some(arch) = arch_of_config(&config(blobs, &manifest)?)
+                    && let Some(arch) = arch_of_config(&config(blobs, &manifest)?.0)
                 {
                     found.entry(arch).or_insert(descriptor);
                 }
@@ -142,14 +145,14 @@ pub(super) fn layer<'a>(blobs: &'a dyn Blobs, layer: &Layer) -> Result<Box<dyn R
 
 /// The image of a manifest, which must be for `arch`.
 pub(super) fn image(blobs: &dyn Blobs, arch: Arch, manifest: &ImageManifest) -> Result<Image, Error> {
-    let config = config(blobs, manifest)?;
+    let (config, document) = config(blobs, manifest)?;
     let there = arch_of_config(&config);
     if there != Some(arch) {
         let there = listed(&there.map(|arch| (arch, ())).into_iter().collect());
         return Err(Error::NoBuild { image: blobs.name().to_owned(), arch, there });
     }
     let layers = layers(&config, manifest.layers()).map_err(|why| not_an_image(blobs, why))?;
-    Ok(Image { arch, config, layers })
+    Ok(Image { arch, config, document, layers })
 }
 
 /// Brings the layers of a manifest together with what the config says they are uncompressed.
@@ -177,10 +180,15 @@ pub(super) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, Strin
     config.rootfs().diff_ids().iter().map(parse).collect()
 }
 
-/// The config of a manifest.
-pub(super) fn config(blobs: &dyn Blobs, manifest: &ImageManifest) -> Result<ImageConfiguration, Error> {
+/// The config of a manifest, and its bytes.
+pub(super) fn config(
+    blobs: &dyn Blobs,
+    manifest: &ImageManifest,
+) -> Result<(ImageConfiguration, Vec<u8>), Error> {
     let bytes = read_whole(blobs, manifest.config(), false)?;
-    parse(&bytes).map_err(|why| not_an_image(blobs, format!("its config cannot be read: {why}")))
+    let config =
+        parse(&bytes).map_err(|why| not_an_image(blobs, format!("its config cannot be read: {why}")))?;
+    Ok((config, bytes))
 }
 
 /// An index or a manifest, verified.

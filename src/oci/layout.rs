@@ -10,6 +10,7 @@ use super::Error;
 use super::error::told;
 use super::image::{self, Blobs, Image, Images, Layer};
 use super::manifest::{LONGEST_DOCUMENT, Manifest, digest_of, parse};
+use crate::digest::Sha256;
 use crate::project::values::Arch;
 
 /// Files by their paths: a folder, or a tarball that is not unpacked.
@@ -93,6 +94,18 @@ impl Layout {
             return Err(not_an_image("`index.json` is not an index".to_owned()));
         };
         Ok(Self { listed: index.manifests().clone(), files })
+    }
+
+    /// With nothing listed but the image of this digest.
+    pub(super) fn only(mut self, digest: Sha256) -> Result<Self, Error> {
+        self.listed.retain(|entry| digest_of(entry) == Ok(digest));
+        // One image can be listed under several names.
+        self.listed.truncate(1);
+        if self.listed.is_empty() {
+            let what = format!("the image {}", digest.oci());
+            return Err(Error::Incomplete { image: self.files.name().to_owned(), what });
+        }
+        Ok(self)
     }
 }
 

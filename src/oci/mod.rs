@@ -10,6 +10,7 @@
 //! (image-spec, "Layer `DiffID`"). Nothing is ever unpacked onto a disk, and no layer is held in
 //! memory.
 
+mod contents;
 mod credentials;
 mod docker_save;
 mod error;
@@ -18,12 +19,14 @@ mod image;
 mod layer;
 mod layout;
 mod manifest;
+pub mod push;
 pub mod registry;
 mod source;
 mod tarball;
 mod tree;
 mod verified;
 
+pub use contents::{Base, Blob, Contents, Origin};
 pub use credentials::Credentials;
 pub use error::Error;
 pub use flatten::{Files, Found, files_over, files_under};

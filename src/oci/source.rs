@@ -10,6 +10,7 @@ use super::layout::{Folder, Layout};
 use super::registry::Registry;
 use super::tarball::Tarball;
 use super::{Credentials, Error, Images};
+use crate::digest::Sha256;
 use crate::project::values::ImageRef;
 
 /// Where an image is.
@@ -45,6 +46,24 @@ impl Source {
             }
             Err(source) => Err(Error::Io { image: told(text), source }),
         }
+    }
+
+    /// Opens the one image of it that has this digest, whatever else is there: in a registry it is
+    /// asked for by its digest in the same repository, in a layout it must be listed.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; where no image of this digest is there, and for a tarball of a Docker
+    /// older than 25, in which nothing has the digest of an index or a manifest.
+    pub fn open_pinned(&self, digest: Sha256, credentials: &Credentials) -> Result<Box<dyn Images>, Error> {
+        Ok(match self {
+            Self::Registry(image) => {
+                let pinned = image.pinned(digest);
+                let pinned = pinned.parse().map_err(|_| Error::NoSource { text: told(&pinned) })?;
+                Box::new(Registry::connect(&pinned, credentials)?)
+            }
+            Self::Layout(path) => Box::new(Layout::open(Box::new(Folder::new(path)))?.only(digest)?),
+            Self::Tarball(path) => Box::new(Layout::open(Box::new(Tarball::open(path)?))?.only(digest)?),
+        })
     }
 
     /// Opens it; a registry is spoken to with `credentials`.

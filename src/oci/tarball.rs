@@ -83,14 +83,19 @@ impl Files for Tarball {
     }
 }
 
-/// A member's bytes.
+/// A member's bytes. Several can be read at once, for none moves the file's own position.
 pub(super) struct Section<'a> {
     file: &'a File,
     offset: u64,
     left: u64,
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    /// A file of `size` bytes as it is, from its beginning.
+    pub(super) const fn whole(file: &'a File, size: u64) -> Self {
+        Self { file, offset: 0, left: size }
+    }
+
     /// How many bytes are left to read.
     pub(super) const fn left(&self) -> u64 {
         self.left

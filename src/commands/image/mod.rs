@@ -1,0 +1,214 @@
+//! `bake image`: the gateway's image without a builder. What its commands share is here: the base
+//! image opened, the archives fetched, the image put together.
+
+mod build;
+mod push;
+mod save;
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::console::Console;
+use super::load::{self, LoadedLock};
+use super::publishers::{Publishers, Setup};
+use super::{Done, Failure, fetch};
+use crate::cli;
+use crate::diagnostics::{Code, Diagnostic, Problems};
+use crate::image::{self, Assembled, Built, Recipe};
+use crate::lock::Lock;
+use crate::oci::{self, Base, Image, Source};
+use crate::project::Project;
+use crate::project::spec::Origin;
+use crate::project::values::Arch;
+
+/// The moment that stands in the image, in seconds since 1970.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+pub(super) fn run(dir: &Path, action: &cli::Image, console: &mut Console) -> Result<Done, Failure> {
+    match action {
+        cli::Image::Build(options) => build::run(dir, options, console),
+        cli::Image::Save(options) => save::run(dir, options, console),
+        cli::Image::Push(options) => push::run(dir, options, console),
+    }
+}
+
+impl From<image::Error> for Failure {
+    fn from(error: image::Error) -> Self {
+        match error {
+            image::Error::Foreign { .. } => Self::Argument(error.to_string()),
+            error => Self::Other(error.to_string()),
+        }
+    }
+}
+
+/// A project that an image can be made of, and its image.
+struct Ready {
+    project: Project,
+    publishers: Publishers,
+    lock: LoadedLock,
+    created: Timestamp,
+}
+
+impl Ready {
+    /// The project in `dir`, held to be one that needs no builder.
+    fn load(dir: &Path, console: &mut Console) -> Result<Self, Failure> {
+        let created = created(std::env::var(EPOCH).ok().as_deref())?;
+        let (project, lock) = load::fitting(dir, console)?;
+        let ((), _) = needs_builder(&project, &lock.lock).unless_errors(())?;
+        let publishers = Publishers::new(Setup::from_environment(0)?, console);
+        Ok(Self { project, publishers, lock, created })
+    }
+
+    /// The image for one architecture, or for each that has all it needs.
+    fn assemble(
+        &self,
+        only: Option<Arch>,
+        from: &cli::BaseFrom,
+        console: &mut Console,
+    ) -> Result<Assembled, Failure> {
+        let lock = &self.lock.lock;
+        let base = self.base(from)?;
+        let mut bases = Vec::new();
+        for arch in Arch::ALL.into_iter().filter(|arch| only.is_none_or(|only| only == *arch)) {
+            match image_for(lock, arch, &base) {
+                Ok(image) => bases.push(image),
+                Err(Missing::Build(why)) if only.is_none() && arch != self.project.spec.host.arch.value => {
+                    console.note(&format!("note: linux/{arch} is left out: {why}"));
+                }
+                Err(Missing::Build(why)) => return Err(Failure::Other(format!("linux/{arch}: {why}"))),
+                Err(Missing::Base(error)) => return Err(image::Error::from(error).into()),
+            }
+        }
+        let arches: Vec<_> = bases.iter().map(|image| image.arch).collect();
+        let archives = fetch::archives(&self.publishers, lock, &arches)?;
+        let archives = archives.into_iter().map(|(key, fetched)| (key, fetched.file)).collect();
+        let cache = self.publishers.cache().map_err(Problems::from).map_err(Failure::Upstream)?;
+        let recipe = Recipe {
+            name: self.project.spec.name.value.as_str(),
+            lock,
+            // A push writes into the lock, and must not change what it pushed.
+            lock_digest: lock.content(),
+            created: self.created,
+            archives: &archives,
+            scratch: cache.folder(),
+        };
+        Ok(image::assemble(&recipe, base, bases)?)
+    }
+
+    /// The locked base image, where the user says that it is.
+    fn base(&self, from: &cli::BaseFrom) -> Result<Base, Failure> {
+        let locked = &self.lock.lock.image;
+        let source = match &from.base {
+            Some(named) => Source::find(named).map_err(|error| Failure::Argument(error.to_string()))?,
+            None => Source::Registry(locked.reference.clone()),
+        };
+        let reference = match source {
+            Source::Registry(ref reference) => Some(reference.clone()),
+            Source::Layout(_) | Source::Tarball(_) => None,
+        };
+        let opened = || {
+            let credentials = match &reference {
+                Some(reference) => self.publishers.credentials(reference)?,
+                None => oci::Credentials::Anonymous,
+            };
+            source.open_pinned(locked.digest, &credentials)
+        };
+        let images = opened().map_err(image::Error::from)?;
+        Ok(Base { images, reference })
+    }
+}
+
+/// Why there is no image for an architecture.
+enum Missing {
+    Build(String),
+    Base(oci::Error),
+}
+
+/// The base image for an architecture that every binary has a build for.
+fn image_for(lock: &Lock, arch: Arch, base: &Base) -> Result<Image, Missing> {
+    let without = lock.binaries.iter().filter(|(_, locked)| !locked.builds.contains_key(&arch));
+    let without: Vec<_> = without.map(|(name, _)| name.to_string()).collect();
+    if !without.is_empty() {
+        return Err(Missing::Build(format!("no build is locked of {}", without.join(", "))));
+    }
+    base.images.image(arch).map_err(|error| match error {
+        oci::Error::NoBuild { .. } => Missing::Build(format!("the base image {error}")),
+        error => Missing::Base(error),
+    })
+}
+
+/// What of the project cannot come into an image as a file.
+fn needs_builder(project: &Project, lock: &Lock) -> Problems {
+    const INSTEAD: &str = "build from the Dockerfile that `bake render` writes, or have the packages in a base image of your own, named by `gateway.image`";
+    let mut problems = Problems::default();
+    let mut needs = |message: String, place, help: String| {
+        problems.push(Diagnostic::error(Code::NeedsBuilder, message).at(place).help(help));
+    };
+    if let Origin::Source { commit, .. } = &project.spec.image.origin {
+        let message = "OpenClaw itself can only be built by a builder, and not by `bake image`".to_owned();
+        let help = "use `strategy: registry` or `build-on-vm`, whose base image is built already";
+        needs(message, commit.place.clone(), help.to_owned());
+    }
+    let apt = &project.spec.image.apt;
+    if let Some(first) = apt.first() {
+        let packages: Vec<_> = apt.iter().map(|package| package.value.to_string()).collect();
+        let packages = packages.join(", ");
+        let message = format!("`bake image` runs nothing, and so installs no Debian package: {packages}");
+        needs(
+            message,
+            first.place.clone(),
+            format!("set `apt: []` if the gateway does without; else {INSTEAD}"),
+        );
+    }
+    for binary in &project.manifest.binaries {
+        let name = &binary.name.value;
+        let Some(locked) = lock.binaries.get(name).filter(|locked| !locked.apt.is_empty()) else { continue };
+        let packages: Vec<_> = locked.apt.iter().map(ToString::to_string).collect();
+        let packages = packages.join(", ");
+        let message =
+            format!("{name} needs the Debian package {packages}, which `bake image` cannot install");
+        needs(message, binary.name.place.clone(), format!("leave {name} out; else {INSTEAD}"));
+    }
+    problems
+}
+
+/// The moment that stands in the image: the beginning of 1970, unless the user names another one.
+fn created(epoch: Option<&str>) -> Result<Timestamp, Failure> {
+    let epoch = epoch.filter(|epoch| !epoch.is_empty()).unwrap_or("0");
+    let seconds = epoch.parse::<u32>().ok().map(i64::from);
+    seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or_else(|| {
+        Failure::Argument(format!("{EPOCH} is not a number of seconds since 1970, at most {}", u32::MAX))
+    })
+}
+
+/// An image for one architecture, as JSON has it.
+#[derive(Serialize)]
+struct Row {
+    arch: Arch,
+    /// Of the manifest.
+    digest: String,
+    /// Of the layer that was added, in bytes.
+    added: u64,
+    /// Of all layers, in bytes.
+    size: u64,
+}
+
+impl Row {
+    fn of(built: &Built) -> Self {
+        let size = |layers: &[oci_spec::image::Descriptor]| layers.iter().map(|layer| layer.size()).sum();
+        let own = built.layers.len() - built.added;
+        Self {
+            arch: built.arch,
+            digest: built.manifest.digest().to_string(),
+            added: size(&built.layers[own..]),
+            size: size(&built.layers),
+        }
+    }
+
+    fn line(&self) -> String {
+        let Self { arch, digest, added, size } = self;
+        format!("linux/{arch}  {digest}  {added} bytes over a base of {}\n", size - added)
+    }
+}

@@ -1,0 +1,48 @@
+//! `bake image save`: the image for one architecture as a tarball.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::super::console::Console;
+use super::super::{Done, Failure, watch};
+use super::{Ready, Row};
+use crate::cli;
+use crate::image;
+
+#[derive(Serialize)]
+struct Document {
+    version: u32,
+    file: PathBuf,
+    sbom: PathBuf,
+    /// What `docker load` calls the image.
+    name: String,
+    #[serde(flatten)]
+    image: Row,
+}
+
+pub(super) fn run(dir: &Path, options: &cli::ImageSave, console: &mut Console) -> Result<Done, Failure> {
+    let ready = Ready::load(dir, console)?;
+    let arch = options.arch.map_or(ready.project.spec.host.arch.value, Into::into);
+    let image = ready.assemble(Some(arch), &options.from, console)?;
+    let Some(built) = image.images.first() else {
+        return Err(Failure::Other(format!("linux/{arch}: there is no image")));
+    };
+    let mtime = u64::try_from(ready.created.as_second()).unwrap_or_default();
+    let stop = watch::on_interrupt()?;
+    image::write_tarball(&image, built, &dir.join(&options.file), mtime, &stop)?;
+    let document = Document {
+        version: 1,
+        file: options.file.clone(),
+        sbom: image::sbom_of(&options.file),
+        name: format!("{}:{}", image.name, image.tag),
+        image: Row::of(built),
+    };
+    if options.json {
+        console.json(&document)?;
+        return Ok(Done::Clean);
+    }
+    let (file, name, row) = (document.file.display(), &document.name, document.image.line());
+    console.result(&format!("{file}  {name}\n{row}"))?;
+    Ok(Done::Clean)
+}

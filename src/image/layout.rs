@@ -1,0 +1,170 @@
+//! An image as a folder (image-spec, "OCI Image Layout Specification"), exchanged as a whole.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use oci_spec::image::{
+    ANNOTATION_REF_NAME, Descriptor, ImageIndexBuilder, MediaType, OciLayoutBuilder, SCHEMA_VERSION,
+};
+
+use super::documents::canonical;
+use super::error::Error;
+use super::staging::{Staging, copy, parent};
+use super::{Assembled, SBOM};
+use crate::digest::{Hasher, Sha256};
+use crate::oci::Blob;
+
+pub(super) const MARKER: &str = "oci-layout";
+pub(super) const INDEX: &str = "index.json";
+const BLOBS: &str = "blobs";
+
+/// Everything that can stand in a folder that this program wrote.
+const OURS: [&str; 4] = [BLOBS, INDEX, MARKER, SBOM];
+
+/// How containerd, and newer Dockers with it, find the whole name of an image in a layout.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// What [`write`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: this very image stood there, whole.
+    Unchanged,
+    /// The folder holds this image now, and no other.
+    Written,
+}
+
+/// Makes `place` an image layout of `image`, with the SBOM in it. Blobs that stand there already
+/// are not brought again, but every byte of them is held against its digest.
+///
+/// Nothing is waited for until it is on the disk: what a power cut tears is found by its digest.
+///
+/// # Errors
+/// Where it cannot be written, the base image cannot be read, something else stands there, or
+/// `stop` was set. What stood there stays then, and nothing else is left.
+pub fn write(image: &Assembled, place: &Path, stop: &AtomicBool) -> Result<Outcome, Error> {
+    let place = found(place)?;
+    refuse_foreign(&place)?;
+    let index = index(image, vec![image.contents.index.clone()])?;
+    let documents = [(INDEX, index.as_slice()), (MARKER, &marker()?), (SBOM, &image.sbom)];
+    let known: Vec<bool> =
+        image.contents.blobs.iter().map(|blob| stands(&place, blob)).collect::<Result<_, _>>()?;
+    let same =
+        |(name, content): &(&str, &[u8])| fs::read(place.join(name)).is_ok_and(|there| there == *content);
+    if known.iter().all(|known| *known) && documents.iter().all(same) && count(&place) == known.len() {
+        return Ok(Outcome::Unchanged);
+    }
+    let staging = Staging::beside(&place)?;
+    let folder = staging.join("layout");
+    let blobs = blobs(&folder);
+    fs::create_dir_all(&blobs).map_err(Error::io(&blobs, "make the folder"))?;
+    for (blob, known) in image.contents.blobs.iter().zip(known) {
+        let path = path(&folder, &blob.descriptor);
+        if known && fs::hard_link(self::path(&place, &blob.descriptor), &path).is_ok() {
+            continue;
+        }
+        let mut file = File::create_new(&path).map_err(Error::io(&path, "write"))?;
+        copy(&image.contents, blob, &mut file, &path, stop)?;
+    }
+    for (name, content) in documents {
+        let path = folder.join(name);
+        fs::write(&path, content).map_err(Error::io(&path, "write"))?;
+    }
+    staging.put_folder("layout", &place)?;
+    Ok(Outcome::Written)
+}
+
+/// `index.json` for these images.
+pub(super) fn index(image: &Assembled, mut listed: Vec<Descriptor>) -> Result<Vec<u8>, Error> {
+    for descriptor in &mut listed {
+        let name = format!("docker.io/library/{}:{}", image.name, image.tag);
+        let annotations = [(ANNOTATION_REF_NAME, image.tag.clone()), (CONTAINERD_NAME, name)];
+        let annotations = annotations.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        descriptor.set_annotations(Some(annotations));
+    }
+    let index = ImageIndexBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageIndex)
+        .manifests(listed)
+        .build()
+        .map_err(|error| Error::Document { what: "index", why: error.to_string() })?;
+    canonical(&index).map_err(|error| Error::Document { what: "index", why: error.to_string() })
+}
+
+/// What says that a folder is a layout.
+pub(super) fn marker() -> Result<Vec<u8>, Error> {
+    let unwritten = |why: String| Error::Document { what: "layout", why };
+    let marker = OciLayoutBuilder::default().image_layout_version("1.0.0").build();
+    canonical(&marker.map_err(|error| unwritten(error.to_string()))?)
+        .map_err(|error| unwritten(error.to_string()))
+}
+
+/// The path of a blob in a layout.
+pub(super) fn name(descriptor: &Descriptor) -> String {
+    format!("{BLOBS}/sha256/{}", descriptor.digest().digest())
+}
+
+fn path(layout: &Path, descriptor: &Descriptor) -> PathBuf {
+    layout.join(name(descriptor))
+}
+
+fn blobs(layout: &Path) -> PathBuf {
+    layout.join(BLOBS).join("sha256")
+}
+
+/// How many blobs there are.
+fn count(layout: &Path) -> usize {
+    fs::read_dir(blobs(layout)).into_iter().flatten().count()
+}
+
+/// The place itself, behind links; the folder that it is in is made.
+fn found(place: &Path) -> Result<PathBuf, Error> {
+    let parent = parent(place);
+    fs::create_dir_all(parent).map_err(Error::io(parent, "make the folder"))?;
+    match fs::canonicalize(place) {
+        Ok(found) => Ok(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::path::absolute(place).map_err(Error::io(place, "be found"))
+        }
+        Err(error) => Err(Error::io(place, "be found")(error)),
+    }
+}
+
+/// The folder is exchanged, so that what is somebody else's in it would be lost.
+fn refuse_foreign(place: &Path) -> Result<(), Error> {
+    let foreign = || Err(Error::Foreign { path: place.to_owned() });
+    let entries = match fs::read_dir(place) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(place).is_err() => {
+            return Ok(());
+        }
+        Err(_) => return foreign(),
+    };
+    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+    let ours = names.iter().all(|name| OURS.iter().any(|ours| name == ours));
+    // An SBOM beside the marker is what no other program writes.
+    if names.is_empty() || ours && [MARKER, SBOM].iter().all(|own| names.iter().any(|name| name == own)) {
+        return Ok(());
+    }
+    foreign()
+}
+
+/// Whether a blob stands there as it should be.
+fn stands(place: &Path, blob: &Blob) -> Result<bool, Error> {
+    let path = path(place, &blob.descriptor);
+    let is_file = fs::symlink_metadata(&path)
+        .is_ok_and(|there| there.is_file() && there.len() == blob.descriptor.size());
+    if !is_file {
+        return Ok(false);
+    }
+    let mut file = File::open(&path).map_err(Error::io(&path, "read"))?;
+    let (mut hasher, mut piece) = (Hasher::default(), vec![0; 128 << 10]);
+    loop {
+        match file.read(&mut piece).map_err(Error::io(&path, "read"))? {
+            0 => break,
+            count => hasher.update(&piece[..count]),
+        }
+    }
+    Ok(blob.descriptor.digest().as_ref().parse::<Sha256>() == Ok(hasher.finish()))
+}

@@ -1,0 +1,145 @@
+//! The gateway's image without a builder: the base image, one layer, and new documents.
+//!
+//! [`assemble`] makes the layer of the locked binaries and every document above it, and says where
+//! the base image's layers are; nothing of those is read. [`write_layout`] and [`write_tarball`]
+//! put the result onto the disk, all of it or nothing.
+//!
+//! The digests depend on the lock, the base image and the time that is asked for, and on nothing
+//! else: neither this machine nor the moment is asked.
+
+mod config;
+mod documents;
+mod error;
+mod labels;
+mod layer;
+mod layout;
+mod sbom;
+mod spool;
+mod staging;
+mod tarball;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use jiff::Timestamp;
+use oci_spec::image::Descriptor;
+
+use crate::archive::Executable;
+use crate::digest::Sha256;
+use crate::fetch::in_parallel;
+use crate::lock::Lock;
+use crate::oci::{Base, Contents, Image};
+use crate::project::names::ToolName;
+use crate::project::values::Arch;
+use labels::Labels;
+use layer::Layer;
+use spool::Spool;
+use tree::Tree;
+
+pub use error::Error;
+pub use layout::{Outcome, write as write_layout};
+pub use tarball::{sbom_of, write as write_tarball};
+
+/// The name of the SBOM in a layout's folder.
+pub const SBOM: &str = "sbom.cdx.json";
+
+/// What an image is made from.
+#[derive(Clone, Copy)]
+pub struct Recipe<'a> {
+    /// What it is called: the spec's `name`.
+    pub name: &'a str,
+    /// What goes into it.
+    pub lock: &'a Lock,
+    /// The digest of what is locked.
+    pub lock_digest: Sha256,
+    /// The only time that stands in it.
+    pub created: Timestamp,
+    /// Every locked archive of the architectures that it is made for, verified.
+    pub archives: &'a BTreeMap<(&'a ToolName, Arch), File>,
+    /// A folder for files that are gone with the process; they may take as much room as the binaries.
+    pub scratch: &'a Path,
+}
+
+/// An image, ready to be written or pushed.
+pub struct Assembled {
+    /// Every blob of it.
+    pub contents: Contents,
+    /// The image of each architecture.
+    pub images: Vec<Built>,
+    /// The SBOM, CycloneDX 1.5 as JSON.
+    pub sbom: Vec<u8>,
+    /// A tag for it, which is as good as its digest to tell it from others: of the lock's digest.
+    pub tag: String,
+    /// What it is called.
+    pub name: String,
+}
+
+/// The image for one architecture.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// What it runs on.
+    pub arch: Arch,
+    /// Its manifest.
+    pub manifest: Descriptor,
+    /// Its config.
+    pub config: Descriptor,
+    /// Its layers, the lowest first.
+    pub layers: Vec<Descriptor>,
+    /// Those of them that are not the base image's: one, or none where nothing is locked.
+    pub added: usize,
+}
+
+/// What goes over a base image's layers.
+struct Addition {
+    /// None where nothing is locked.
+    layer: Option<Layer>,
+    /// The executables, by command.
+    executables: BTreeMap<ToolName, Executable>,
+}
+
+/// Makes everything of the image that is not the base image's, for each architecture that `bases`
+/// has an image of, and holds each executable against the lock. The layers are made side by side.
+///
+/// # Errors
+/// Where the base image cannot be read, an archive is not what the lock says, or the disk is full.
+pub fn assemble(recipe: &Recipe<'_>, base: Base, bases: Vec<Image>) -> Result<Assembled, Error> {
+    let additions = in_parallel(&bases, bases.len(), |image| addition(recipe, image.arch));
+    let mut additions = additions.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let arches = bases.iter().map(|image| image.arch);
+    let executables: BTreeMap<Arch, BTreeMap<ToolName, Executable>> =
+        arches.zip(additions.iter_mut().map(|addition| std::mem::take(&mut addition.executables))).collect();
+    let labels = Labels::new(&recipe.lock.image, recipe.lock_digest, recipe.created);
+    let tag = recipe.lock_digest.short(12);
+    let mut documents = documents::Documents::default();
+    let (mut images, mut annotations) = (Vec::new(), None);
+    for (image, addition) in bases.into_iter().zip(additions) {
+        let config = config::over(&image, &labels, addition.layer.as_ref().map(|layer| layer.diff_id))
+            .map_err(|why| Error::Base { image: base.images.name().to_owned(), why })?;
+        // What the base image says of itself is the same for each architecture.
+        annotations.get_or_insert_with(|| labels.annotations(&config.labels));
+        images.push(documents.image(&image, config, addition.layer, &labels)?);
+    }
+    let index = documents.index(&images, annotations.unwrap_or_default())?;
+    let subject = sbom::Subject { recipe, index: &index, executables: &executables };
+    let sbom = sbom::document(&subject)?;
+    let referrer = documents::referrer(&index, &sbom, &labels)?;
+    let contents = Contents { base, blobs: documents.blobs, index, referrer };
+    Ok(Assembled { contents, images, sbom, tag, name: recipe.name.to_owned() })
+}
+
+/// The layer for one architecture.
+fn addition(recipe: &Recipe<'_>, arch: Arch) -> Result<Addition, Error> {
+    let mut spool = Spool::new(recipe.scratch)?;
+    let (mut tree, mut executables) = (Tree::default(), BTreeMap::new());
+    for (name, locked) in &recipe.lock.binaries {
+        let missing = || Error::NoArchive { tool: name.clone(), arch };
+        let build = locked.builds.get(&arch).ok_or_else(missing)?;
+        let archive = recipe.archives.get(&(name, arch)).ok_or_else(missing)?;
+        let executable = tree.add(name, arch, locked.beside, build, archive, &mut spool)?;
+        executables.insert(name.clone(), executable);
+    }
+    let layer = if tree.is_empty() { None } else { Some(layer::write(&tree, spool, recipe)?) };
+    Ok(Addition { layer, executables })
+}

@@ -1,0 +1,87 @@
+//! A file without a name, for what is read out of archives before its place in the layer is known.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::error::Error;
+
+/// Pieces of bytes, one after another, on the disk and not in memory.
+pub(super) struct Spool {
+    folder: PathBuf,
+    file: BufWriter<File>,
+    end: u64,
+}
+
+/// A piece: where it begins, and its length in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    offset: u64,
+    pub(super) size: u64,
+}
+
+impl Spool {
+    /// An empty one on the disk of `folder`. It is gone with the process, however that ends.
+    pub(super) fn new(folder: &Path) -> Result<Self, Error> {
+        let file = tempfile::tempfile_in(folder).map_err(Error::io(folder, "make a temporary file"))?;
+        Ok(Self { folder: folder.to_owned(), file: BufWriter::with_capacity(256 << 10, file), end: 0 })
+    }
+
+    /// Where the next piece begins.
+    pub(super) const fn position(&self) -> u64 {
+        self.end
+    }
+
+    /// What was written since `position`.
+    pub(super) const fn since(&self, position: u64) -> Piece {
+        Piece { offset: position, size: self.end - position }
+    }
+
+    /// The same bytes, to be read.
+    pub(super) fn finish(self) -> Result<Pieces, Error> {
+        let failed = Error::io(&self.folder, "write a temporary file");
+        let file = self.file.into_inner().map_err(|error| failed(error.into_error()))?;
+        Ok(Pieces { file })
+    }
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.end += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A spool that is full.
+pub(super) struct Pieces {
+    file: File,
+}
+
+impl Pieces {
+    /// The bytes of a piece.
+    pub(super) const fn read(&self, piece: Piece) -> impl Read + '_ {
+        Reading { file: &self.file, offset: piece.offset, left: piece.size }
+    }
+}
+
+struct Reading<'a> {
+    file: &'a File,
+    offset: u64,
+    left: u64,
+}
+
+impl Read for Reading<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.file.read_at(&mut buffer[..most], self.offset)?;
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}

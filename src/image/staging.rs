@@ -1,0 +1,135 @@
+//! A folder beside the place where the result will stand, for what is not whole yet.
+//!
+//! It goes with whoever made it. What a killed run leaves of it is removed by the next one: a
+//! folder at work is locked, and the lock goes with the process.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use super::error::Error;
+use crate::oci::{Blob, Contents};
+
+/// How much is copied at once.
+const PIECE: usize = 128 << 10;
+
+/// The folder, until it is dropped.
+pub(super) struct Staging {
+    folder: TempDir,
+    /// Holds the lock.
+    _lock: File,
+}
+
+impl Staging {
+    /// One beside `place`, on the same file system. The folder of `place` must be there.
+    pub(super) fn beside(place: &Path) -> Result<Self, Error> {
+        const TRIES: usize = 8;
+        let parent = parent(place);
+        let prefix = prefix(place);
+        sweep(parent, &prefix);
+        let failed = || Error::io(parent, "make a folder in it");
+        for _ in 0..TRIES {
+            let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).map_err(failed())?;
+            // Another run may have taken it for a killed one's before it was locked.
+            if let Ok(lock) = File::open(folder.path())
+                && is_idle(&lock)
+                && is_at(&lock, folder.path())
+            {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
+        Err(failed()(io::ErrorKind::WouldBlock.into()))
+    }
+
+    /// Where `name` is in it.
+    pub(super) fn join(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Puts the folder `name` where `place` is, in one step; what stood there goes.
+    pub(super) fn put_folder(&self, name: &str, place: &Path) -> Result<(), Error> {
+        let new = self.join(name);
+        let everybody = Permissions::from_mode(fs::metadata(self.join(name)).map_or(0o755, |new| new.mode()));
+        fs::set_permissions(&new, everybody).map_err(Error::io(&new, "write"))?;
+        if fs::symlink_metadata(place).is_err() {
+            return fs::rename(&new, place).map_err(Error::io(place, "put the new folder"));
+        }
+        match renameat_with(CWD, &new, CWD, place, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(()),
+            // Not every file system exchanges; then there is an instant without a folder.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                let replaced = fs::rename(place, self.join("old")).and_then(|()| fs::rename(&new, place));
+                replaced.map_err(Error::io(place, "replace"))
+            }
+            Err(error) => Err(Error::io(place, "replace")(error.into())),
+        }
+    }
+
+    /// Puts the file `name` where `place` is, in one step.
+    pub(super) fn put_file(&self, name: &str, place: &Path) -> Result<(), Error> {
+        fs::rename(self.join(name), place).map_err(Error::io(place, "put the new file"))
+    }
+}
+
+/// Copies a blob, verified on the way; ends early once `stop` is set.
+pub(super) fn copy(
+    contents: &Contents,
+    blob: &Blob,
+    into: &mut dyn Write,
+    path: &Path,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let mut from = contents.open(blob)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(count) => into.write_all(&piece[..count]).map_err(Error::io(path, "write"))?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(contents.failed(error).into()),
+        }
+    }
+}
+
+/// The folder that a path is in.
+pub(super) fn parent(place: &Path) -> &Path {
+    place.parent().filter(|parent| *parent != Path::new("")).unwrap_or_else(|| Path::new("."))
+}
+
+fn prefix(place: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(place.file_name().unwrap_or_default());
+    prefix.push(".bake-");
+    prefix
+}
+
+/// Removes what killed runs left.
+fn sweep(parent: &Path, prefix: &OsString) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let ours = entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
+        if ours && File::open(entry.path()).is_ok_and(|folder| is_idle(&folder)) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Takes the lock of a folder, unless somebody is at work in it. Some network file systems know no
+/// locks; there every folder is somebody's.
+fn is_idle(folder: &File) -> bool {
+    flock(folder, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+fn is_at(folder: &File, path: &Path) -> bool {
+    let here = folder.metadata().map(|folder| (folder.dev(), folder.ino()));
+    fs::metadata(path).is_ok_and(|there| here.is_ok_and(|here| here == (there.dev(), there.ino())))
+}
