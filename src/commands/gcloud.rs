@@ -6,9 +6,10 @@ use std::path::Path;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{Action, Format, Gcloud};
-use crate::gcloud::{Folder, Metadata, Script, create};
+use crate::cli::{Action, Format, Gcloud, Members};
+use crate::gcloud::{Folder, Metadata, Script, create, logs, ssh, status, token, tunnel, wait};
 use crate::plan::Plan;
+use crate::project::names::VmName;
 use crate::render;
 
 pub(super) fn run(dir: &Path, options: &Gcloud, console: &mut Console) -> Result<Done, Failure> {
@@ -29,8 +30,23 @@ fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) 
             let (metadata, folder) = bundle()?;
             create::script(plan, &metadata, folder)
         }
+        Action::Wait(options) => wait::script(plan, &members(&options.members, plan)?, options.timeout),
+        Action::Status(options) => status::script(plan, &members(options, plan)?),
+        Action::Logs { all } => logs::script(plan, *all),
+        Action::Token => token::script(plan),
+        Action::Tunnel { port } => tunnel::script(plan, *port),
+        Action::Ssh => ssh::script(plan),
         action => return Err(Failure::Other(format!("not there yet: {action:?}"))),
     })
+}
+
+/// The VMs that the action is about.
+fn members(options: &Members, plan: &Plan<'_>) -> Result<Vec<VmName>, Failure> {
+    let name = &plan.spec.name.value;
+    match &options.fleet {
+        Some(fleet) => fleet.members(name).map_err(Failure::Argument),
+        None => Ok(vec![name.clone()]),
+    }
 }
 
 /// What goes into the VM's metadata and where it lies, which must be what the project says today.

@@ -5,10 +5,17 @@
 
 pub mod create;
 mod json;
+pub mod logs;
 mod metadata;
+mod observe;
 mod script;
 mod shell;
+pub mod ssh;
+pub mod status;
+pub mod token;
+pub mod tunnel;
 mod vm;
+pub mod wait;
 
 pub use json::Document;
 pub use metadata::{Attribute, Metadata};
