@@ -1,10 +1,14 @@
 //! The command line: every command, option and help text.
 
+mod gcloud;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use gcloud::{Action, Format, Gcloud, Members, Setup, Wait};
 
 use crate::project::names::{ArchSpelling, AssetPattern, MinisignKey, SkillName, ToolName, Version};
 use crate::project::values::{Arch, InnerPath, WebUrl};
@@ -82,6 +86,8 @@ pub enum Command {
     Audit(Audit),
     /// Write the bundle: user-data, Dockerfile, compose file, checksums and gcloud commands
     Render(Render),
+    /// Print the gcloud commands of one action, to be read and then piped to `sh`
+    Gcloud(Gcloud),
     /// Boot the bundle in a VM on this machine, and wait for the gateway
     #[command(after_help = AT_HOME)]
     Rehearse(Rehearse),
@@ -114,6 +120,7 @@ impl Command {
             Self::Render(options) => options.json,
             Self::Audit(options) => options.json,
             Self::Rehearse(options) => options.json,
+            Self::Gcloud(options) => matches!(options.format, Format::Json),
             Self::Init { .. }
             | Self::Add(_)
             | Self::Remove { .. }
