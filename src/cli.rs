@@ -1,10 +1,14 @@
 //! The command line: every command, option and help text.
 
+mod gcloud;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use gcloud::{Action, Format, Gcloud, Members, Setup, Wait};
 
 use crate::project::names::{ArchSpelling, AssetPattern, MinisignKey, SkillName, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
@@ -85,6 +89,8 @@ pub enum Command {
     /// Make the gateway's image without Docker
     #[command(subcommand)]
     Image(Image),
+    /// Print the gcloud commands of one action, to be read and then piped to `sh`
+    Gcloud(Gcloud),
     /// Boot the bundle in a VM on this machine, and wait for the gateway
     #[command(after_help = AT_HOME)]
     Rehearse(Rehearse),
@@ -120,6 +126,7 @@ impl Command {
             Self::Image(Image::Build(options)) => options.json,
             Self::Image(Image::Save(options)) => options.json,
             Self::Image(Image::Push(options)) => options.json,
+            Self::Gcloud(options) => matches!(options.format, Format::Json),
             Self::Init { .. }
             | Self::Add(_)
             | Self::Remove { .. }

@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod console;
 mod fetch;
+mod gcloud;
 mod image;
 mod init;
 mod load;
@@ -154,6 +155,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         Command::Relay { server } => {
             Ok(if crate::rehearse::relay(*server).is_ok() { Done::Clean } else { Done::Finding })
         }
+        Command::Gcloud(options) => gcloud::run(dir, options, console),
         Command::Render(options) => render::run(dir, options, console),
         Command::Schema { file } => schema::run(*file, console),
         Command::Completions { shell } => completions::run(*shell, console),

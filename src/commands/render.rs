@@ -41,6 +41,12 @@ struct Row {
     sha256: Option<String>,
 }
 
+impl Row {
+    fn differs(&self) -> bool {
+        self.state != "same"
+    }
+}
+
 pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
@@ -52,12 +58,9 @@ pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> R
 
     let out = dir.join(&options.out);
     refuse_foreign(&out)?;
-    let files: Vec<_> = bundle
-        .iter()
-        .map(|(name, file)| NewFile { name, content: file.text.as_bytes(), executable: file.executable })
-        .collect();
+    let files = files(&bundle);
     let rows = compare(&out, &bundle, &files);
-    let changed = rows.iter().any(|row| row.state != "same");
+    let changed = rows.iter().any(Row::differs);
     if options.diff {
         console.result(&diff(&out, &options.out, &bundle))?;
     }
@@ -137,6 +140,18 @@ fn there(path: &Path) -> Option<Vec<u8>> {
 /// The files of a bundle as they stand in `out`, by name.
 pub(super) fn standing(out: &Path) -> BTreeMap<&'static str, Vec<u8>> {
     FILE_NAMES.into_iter().filter_map(|name| Some((name, there(&out.join(name))?))).collect()
+}
+
+/// The files of `bundle` that do not stand in `out` as they are, and those there that are too many.
+pub(super) fn differing(out: &Path, bundle: &Bundle) -> Vec<&'static str> {
+    compare(out, bundle, &files(bundle)).iter().filter(|row| row.differs()).map(|row| row.name).collect()
+}
+
+fn files(bundle: &Bundle) -> Vec<NewFile<'_>> {
+    bundle
+        .iter()
+        .map(|(name, file)| NewFile { name, content: file.text.as_bytes(), executable: file.executable })
+        .collect()
 }
 
 fn compare(out: &Path, bundle: &Bundle, files: &[NewFile<'_>]) -> Vec<Row> {

@@ -1,6 +1,22 @@
 //! The gcloud commands for the life of the VM, one file an action.
 //!
-//! Nothing here runs anything: an action becomes text that can be read before it is run.
+//! Nothing here runs anything: an action becomes text that can be read before it is run. The `*.sh`
+//! files beside these are functions that such a text begins with.
 
 pub mod create;
+mod json;
+pub mod logs;
+mod metadata;
+mod observe;
 mod script;
+mod shell;
+pub mod ssh;
+pub mod status;
+pub mod token;
+pub mod tunnel;
+mod vm;
+pub mod wait;
+
+pub use json::Document;
+pub use metadata::{Attribute, Metadata};
+pub use script::{Folder, Script};

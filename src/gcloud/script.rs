@@ -1,26 +1,93 @@
-//! Commands, and the shell script they make.
+//! What an action is before it is text: steps of commands, commands of words.
+//!
+//! The same model becomes a shell script ([`super::shell`]) or argument vectors ([`super::json`]),
+//! so that neither can hold a command that the other has not.
 
-use std::fmt::Write;
+use std::fmt::Display;
 
-/// One argument. A value the user wrote is always [`Word::Text`], and always quoted.
-pub(super) enum Word {
-    /// These characters and no others.
-    Text(String),
-    /// Shell of our own, already in quotes where it needs them.
-    Shell(&'static str),
+use crate::plan::Plan;
+use crate::project::names::ProjectId;
+
+/// What only the script learns while it runs; in the shell a variable of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// The project: the one that gcloud is set to, where the spec names none.
+    Project,
+    /// The project as it stands in the addresses of its service accounts.
+    Domain,
+    /// The time of the run, in UTC, as it can stand in a name.
+    Stamp,
+    /// The data disk in use.
+    Data,
+    /// One of what [`When::Each`] found.
+    Each,
+    /// The byte of the serial console's log to begin with.
+    Start,
 }
 
-impl<T: Into<String>> From<T> for Word {
-    fn from(text: T) -> Self {
-        Self::Text(text.into())
+impl Name {
+    /// Its variable, and its name in JSON.
+    pub(super) const fn variable(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Domain => "domain",
+            Self::Stamp => "stamp",
+            Self::Data => "data",
+            Self::Each => "each",
+            Self::Start => "start",
+        }
     }
 }
 
-/// A gcloud command.
-pub(super) struct Command(Vec<Word>);
+/// A part of a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// These characters and no others.
+    Text(String),
+    /// What stands for this name once the script runs.
+    Name(Name),
+}
+
+/// One argument. Whatever it holds, it stays one argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word(pub(super) Vec<Part>);
+
+impl<T: Into<String>> From<T> for Word {
+    fn from(text: T) -> Self {
+        Self(vec![Part::Text(text.into())])
+    }
+}
+
+impl Word {
+    /// Adds `text`.
+    pub(super) fn text(mut self, text: impl Into<String>) -> Self {
+        self.0.push(Part::Text(text.into()));
+        self
+    }
+
+    /// Adds what stands for `name`.
+    pub(super) fn name(mut self, name: Name) -> Self {
+        self.0.push(Part::Name(name));
+        self
+    }
+
+    /// Adds `word`.
+    pub(super) fn word(mut self, word: Self) -> Self {
+        self.0.extend(word.0);
+        self
+    }
+
+    fn is_flag(&self) -> bool {
+        matches!(self.0.first(), Some(Part::Text(text)) if text.starts_with("--"))
+    }
+}
+
+/// A command: its program and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Command(pub(super) Vec<Word>);
 
 impl Command {
-    /// `gcloud` and these words.
+    /// `gcloud` and these words, in the project.
     pub(super) fn gcloud(words: &str) -> Self {
         Self(std::iter::once("gcloud").chain(words.split(' ')).map(Word::from).collect())
     }
@@ -31,81 +98,273 @@ impl Command {
         self
     }
 
-    /// Adds `--name=value`.
-    pub(super) fn flag(self, name: &str, value: impl std::fmt::Display) -> Self {
-        self.arg(format!("--{name}={value}"))
-    }
-
     /// Adds `arguments`.
-    pub(super) fn args(mut self, arguments: impl IntoIterator<Item = Word>) -> Self {
-        self.0.extend(arguments);
+    pub(super) fn args(mut self, arguments: impl IntoIterator<Item = impl Into<Word>>) -> Self {
+        self.0.extend(arguments.into_iter().map(Into::into));
         self
     }
 
-    fn words(&self) -> Vec<String> {
-        self.0.iter().map(Word::quoted).collect()
+    /// Adds `--name=value`.
+    pub(super) fn flag(self, name: &str, value: impl Display) -> Self {
+        self.arg(format!("--{name}={value}"))
+    }
+
+    /// Adds `--name=value`, of a value that the script learns.
+    pub(super) fn flag_word(self, name: &str, value: Word) -> Self {
+        self.arg(Word::from(format!("--{name}=")).word(value))
+    }
+
+    /// Adds `--project=…`.
+    pub(super) fn in_project(self) -> Self {
+        self.arg(Word::from("--project=").name(Name::Project))
+    }
+
+    /// How many words come before the first flag.
+    pub(super) fn words_before_flags(&self) -> usize {
+        self.0.iter().position(Word::is_flag).unwrap_or(self.0.len())
     }
 }
 
-impl Word {
-    fn quoted(&self) -> String {
+/// When a step has something to do.
+#[derive(Clone, Debug)]
+pub(super) enum When {
+    /// Always.
+    Always,
+    /// Where this command prints nothing: what it would print is there already.
+    Unless(Command),
+    /// Where this command prints something.
+    Where(Command),
+    /// For each line that this command prints, as [`Name::Each`].
+    Each(Command),
+}
+
+impl When {
+    /// The command that is asked.
+    pub(super) const fn asked(&self) -> Option<&Command> {
         match self {
-            Self::Text(text) => quote(text),
-            Self::Shell(shell) => (*shell).to_owned(),
+            Self::Always => None,
+            Self::Unless(command) | Self::Where(command) | Self::Each(command) => Some(command),
         }
     }
 }
 
-/// `text` as one word of the shell.
-fn quote(text: &str) -> String {
-    // The library quotes `=` too, which is special before a command only.
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@+".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    // Names are checked before: none can hold the NUL that no argument can hold.
-    shlex::try_quote(text).map(std::borrow::Cow::into_owned).unwrap_or_default()
+/// Shell of our own around commands: a loop, a question to the person.
+#[derive(Clone, Debug)]
+pub(super) struct Shell {
+    /// What it does with the commands, in words, for those who read the JSON.
+    pub(super) how: &'static str,
+    /// What a command is given on its standard input, in words.
+    pub(super) stdin: Option<String>,
+    /// Files of functions. Each stands in the script once, however many steps use it.
+    pub(super) functions: &'static [&'static str],
+    /// The function to call, with its arguments.
+    pub(super) call: Vec<Word>,
+    /// Variables that it reads.
+    pub(super) values: Vec<(&'static str, String)>,
+    /// Its commands; each is a function of that name.
+    pub(super) commands: Vec<(&'static str, Command)>,
 }
 
-/// One step: what it is for, how to see that it is done, what to run if not.
+impl Shell {
+    /// Shell that calls a function of `functions`.
+    pub(super) fn calling(
+        how: &'static str,
+        functions: &'static [&'static str],
+        call: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        Self {
+            how,
+            stdin: None,
+            functions,
+            call: call.into_iter().map(Word::from).collect(),
+            values: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    /// Sets the variable `name`.
+    pub(super) fn value(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.values.push((name, value.into()));
+        self
+    }
+
+    /// Gives it `command` as a function called `name`.
+    pub(super) fn command(mut self, name: &'static str, command: Command) -> Self {
+        self.commands.push((name, command));
+        self
+    }
+
+    /// Calls its function with this argument too.
+    pub(super) fn argument(mut self, word: Word) -> Self {
+        self.call.push(word);
+        self
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    /// Runs these, one after another; each without standard input.
+    Run(Vec<Command>),
+    /// Runs its commands with shell of our own around them.
+    Shell(Shell),
+    /// Ends the script with these lines and an exit code of 1.
+    Refuse(Vec<String>),
+}
+
+/// One step: what it is for, how to see whether it is to be done, what to do.
+#[derive(Clone, Debug)]
 pub(super) struct Step {
     /// Why, as a comment.
-    pub(super) why: &'static str,
-    /// Prints something where the thing is there already.
-    pub(super) unless: Command,
-    /// What makes it.
-    pub(super) run: Command,
-    /// What to tell once it is made.
+    pub(super) why: String,
+    /// When there is something to do.
+    pub(super) when: When,
+    /// What to do.
+    pub(super) work: Work,
+    /// A name that stands from then on for what [`When`] found, and if it was nothing for this text.
+    pub(super) learns: Option<(Name, String)>,
+    /// What stands after it, for the message where a later step fails.
+    pub(super) stands: Option<String>,
+    /// What to tell once it is done.
     pub(super) done: Vec<String>,
-    /// What to tell where it is there.
+    /// What to tell where there was nothing to do.
     pub(super) already: Vec<String>,
 }
 
 impl Step {
-    pub(super) fn to_shell(&self) -> String {
-        let mut text = String::new();
-        for line in self.why.lines() {
-            let _ = writeln!(text, "# {line}");
+    /// A step that runs `command` whenever the script runs.
+    pub(super) fn run(why: impl Into<String>, command: Command) -> Self {
+        Self::new(why, Work::Run(vec![command]))
+    }
+
+    /// A step that runs shell of our own.
+    pub(super) fn shell(why: impl Into<String>, shell: Shell) -> Self {
+        Self::new(why, Work::Shell(shell))
+    }
+
+    /// A step that ends the script where `missing` prints nothing.
+    pub(super) fn need(
+        why: impl Into<String>,
+        missing: Command,
+        lines: impl IntoIterator<Item = String>,
+    ) -> Self {
+        Self::new(why, Work::Refuse(lines.into_iter().collect())).unless(missing)
+    }
+
+    /// A step that only tells something.
+    pub(super) fn note(why: impl Into<String>) -> Self {
+        Self::new(why, Work::Run(Vec::new()))
+    }
+
+    fn new(why: impl Into<String>, work: Work) -> Self {
+        Self {
+            why: why.into(),
+            when: When::Always,
+            work,
+            learns: None,
+            stands: None,
+            done: Vec::new(),
+            already: Vec::new(),
         }
-        let words = self.run.words();
-        let flags = words.iter().position(|word| word.starts_with("--")).unwrap_or(words.len());
-        let _ = writeln!(text, "found=$({})", self.unless.words().join(" "));
-        let _ = writeln!(text, "if [ -z \"$found\" ]; then");
-        let _ = write!(text, "  {}", words[..flags].join(" "));
-        for flag in &words[flags..] {
-            let _ = write!(text, " \\\n    {flag}");
+    }
+
+    /// Runs `command` too.
+    pub(super) fn then(mut self, command: Command) -> Self {
+        if let Work::Run(commands) = &mut self.work {
+            commands.push(command);
         }
-        text.push('\n');
-        text.push_str(&told(&self.done));
-        if !self.already.is_empty() {
-            text.push_str("else\n");
-            text.push_str(&told(&self.already));
+        self
+    }
+
+    /// Does nothing where `command` prints something.
+    pub(super) fn unless(self, command: Command) -> Self {
+        Self { when: When::Unless(command), ..self }
+    }
+
+    /// Does nothing where `command` prints nothing.
+    pub(super) fn only_where(self, command: Command) -> Self {
+        Self { when: When::Where(command), ..self }
+    }
+
+    /// Runs for each line that `command` prints.
+    pub(super) fn for_each(self, command: Command) -> Self {
+        Self { when: When::Each(command), ..self }
+    }
+
+    /// Lets `name` stand for what was found, or for `otherwise`.
+    pub(super) fn learns(self, name: Name, otherwise: impl Into<String>) -> Self {
+        Self { learns: Some((name, otherwise.into())), ..self }
+    }
+
+    /// Names what stands after it.
+    pub(super) fn stands(self, what: impl Into<String>) -> Self {
+        Self { stands: Some(what.into()), ..self }
+    }
+
+    /// Tells this once it is done.
+    pub(super) fn tell(mut self, line: impl Into<String>) -> Self {
+        self.done.push(line.into());
+        self
+    }
+
+    /// Tells this where there was nothing to do.
+    pub(super) fn tell_already(mut self, line: impl Into<String>) -> Self {
+        self.already.push(line.into());
+        self
+    }
+
+    /// Its commands, whatever is around them.
+    pub(super) fn commands(&self) -> Vec<&Command> {
+        match &self.work {
+            Work::Run(commands) => commands.iter().collect(),
+            Work::Shell(shell) => shell.commands.iter().map(|(_, command)| command).collect(),
+            Work::Refuse(_) => Vec::new(),
         }
-        text.push_str("fi\n");
-        text
     }
 }
 
-fn told(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("  echo {}\n", quote(line))).collect()
+/// Where the bundle's files are that the commands name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// Beside the script itself.
+    Beside,
+    /// In this folder, an absolute path.
+    At(String),
+}
+
+/// One action, whole.
+pub struct Script {
+    /// The action's name.
+    pub(super) action: &'static str,
+    /// What it does, as the comment on top.
+    pub(super) about: String,
+    /// The folder and files that its commands need, where they need some.
+    pub(super) files: Option<(Folder, Vec<&'static str>)>,
+    /// The project, where the spec names it.
+    pub(super) project: Option<ProjectId>,
+    /// The steps.
+    pub(super) steps: Vec<Step>,
+}
+
+impl Script {
+    /// A script that needs no file and changes nothing.
+    pub(super) fn looking(action: &'static str, about: &str, plan: &Plan<'_>, steps: Vec<Step>) -> Self {
+        Self {
+            action,
+            about: about.to_owned(),
+            files: None,
+            project: plan.spec.gcp.project.as_ref().map(|project| project.value.clone()),
+            steps,
+        }
+    }
+
+    /// Whether a command or a call holds `name`.
+    pub(super) fn uses(&self, name: Name) -> bool {
+        let holds = |command: &Command| command.0.iter().any(|word| word.0.contains(&Part::Name(name)));
+        self.steps.iter().any(|step| {
+            step.when.asked().is_some_and(holds)
+                || step.commands().into_iter().any(holds)
+                || matches!(&step.work, Work::Shell(shell) if shell.call.iter().any(|word| word.0.contains(&Part::Name(name))))
+        })
+    }
 }

@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod defaults;
 pub mod edit;
+pub mod fleet;
 pub mod machine;
 pub mod manifest;
 pub mod names;

@@ -111,6 +111,9 @@ names! {
     /// A Compute Engine machine type.
     MachineType = r"[a-z][a-z0-9]{1,9}(?:-[a-z0-9]{1,20}){1,4}",
         "a machine type such as `e2-small`";
+    /// A snapshot of a disk (RFC 1035, as Compute Engine asks for).
+    SnapshotName = r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?",
+        "a snapshot's name: lower-case letters, digits and `-`, first a letter, last not `-`, at most 63 characters";
     /// The id of a service account, the part before `@`.
     ServiceAccount = r"[a-z][-a-z0-9]{4,28}[a-z0-9]",
         "a service account id: 6 to 30 lower-case letters, digits and `-`, first a letter";
@@ -229,6 +232,8 @@ mod tests {
         assert!("e2-custom-2-4096".parse::<MachineType>().is_ok());
         assert!("openclaw-gateway".parse::<ServiceAccount>().is_ok());
         assert!("openai-api-key".parse::<SecretId>().is_ok());
+        assert!("openclaw-gateway-data-20260102-030405".parse::<SnapshotName>().is_ok());
+        assert!("-x".parse::<SnapshotName>().is_err());
         assert!("0".repeat(40).parse::<CommitId>().is_ok());
         assert!("apiKey".parse::<AuthChoice>().is_ok());
         assert!("telegram".parse::<Channel>().is_ok());

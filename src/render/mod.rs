@@ -12,8 +12,7 @@ use minijinja::value::Serde;
 
 use crate::diagnostics::Problems;
 use crate::digest::Sha256;
-use crate::gcloud;
-use crate::gcloud::create::Attribute;
+use crate::gcloud::{Attribute, Folder, Metadata, create};
 use crate::plan::{Delivery, Image, Plan};
 
 pub use user_data::LARGEST_VALUE;
@@ -50,7 +49,7 @@ pub const FILE_NAMES: [&str; 7] = [
     dockerfile::NAME,
     sums::NAME,
     compose::NAME,
-    gcloud::create::NAME,
+    create::NAME,
     user_data::STARTUP_SCRIPT,
     user_data::NAME,
     user_data::ENCODED,
@@ -70,8 +69,6 @@ pub fn render(plan: &Plan<'_>) -> Result<(Bundle, Problems), Problems> {
     let on_vm = user_data::OnVm { dockerfile: &dockerfile, compose: &compose, sums: &sums, image: &image };
     let (user_data, problems) = user_data::render(plan, &on_vm)?;
 
-    let metadata = user_data::metadata(plan, user_data.encoded.is_some());
-    bundle.insert(gcloud::create::NAME, File::script(gcloud::create::script(plan, &metadata)));
     if plan.delivery == Delivery::StartupScript {
         bundle.insert(user_data::STARTUP_SCRIPT, File::script(user_data::startup_script().to_owned()));
     }
@@ -82,17 +79,35 @@ pub fn render(plan: &Plan<'_>) -> Result<(Bundle, Problems), Problems> {
     bundle.insert(dockerfile::NAME, File::plain(dockerfile));
     bundle.insert(compose::NAME, File::plain(compose));
     bundle.insert(sums::NAME, File::plain(sums));
+    let create = create::script(plan, &metadata(plan, &bundle), Folder::Beside);
+    bundle.insert(create::NAME, File::script(create.to_shell()));
     Ok((bundle, problems))
+}
+
+/// Which files of `bundle`, which is the plan's, go into the VM's metadata.
+pub fn metadata(plan: &Plan<'_>, bundle: &Bundle) -> Metadata {
+    let encoded = bundle.get(user_data::ENCODED);
+    let startup_script = (plan.delivery == Delivery::StartupScript).then_some(user_data::STARTUP_SCRIPT);
+    let user_data = if encoded.is_some() { user_data::ENCODED } else { user_data::NAME };
+    let contents: Vec<_> = std::iter::once(user_data)
+        .chain(startup_script)
+        .filter_map(|name| Some(format!("{}  {name}\n", bundle.get(name)?.digest())))
+        .collect();
+    Metadata {
+        user_data,
+        encoding: encoded.map(|_| "base64"),
+        startup_script,
+        contents: Sha256::of(contents.concat()),
+    }
 }
 
 /// The VM's metadata by key, as `gcloud.sh` sets it from the files of `bundle`, which is the plan's.
 pub fn attributes(plan: &Plan<'_>, bundle: &Bundle) -> BTreeMap<String, String> {
-    let metadata = user_data::metadata(plan, bundle.contains_key(user_data::ENCODED));
     let content = |attribute| match attribute {
         Attribute::Value(value) => value.to_owned(),
         Attribute::File(name) => bundle.get(name).map(|file| file.text.clone()).unwrap_or_default(),
     };
-    let attributes = metadata.attributes().into_iter();
+    let attributes = metadata(plan, bundle).attributes().into_iter();
     attributes.map(|(key, attribute)| (key.to_owned(), content(attribute))).collect()
 }
 

@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use super::{fill, sums};
 use crate::diagnostics::{Code, Diagnostic, Problems};
-use crate::gcloud::create::Metadata;
-use crate::plan::{Base, Delivery, Plan};
+use crate::plan::{Base, Plan};
 use crate::project::spec::{Origin, SecretSource};
 use crate::project::values::HostOs;
 
@@ -65,15 +64,6 @@ pub(super) struct OnVm<'a> {
 pub(super) struct UserData {
     pub(super) text: String,
     pub(super) encoded: Option<String>,
-}
-
-/// The keys of the VM's metadata that carry it.
-pub(super) fn metadata(plan: &Plan<'_>, is_encoded: bool) -> Metadata {
-    Metadata {
-        user_data: if is_encoded { ENCODED } else { NAME },
-        encoding: is_encoded.then_some("base64"),
-        startup_script: (plan.delivery == Delivery::StartupScript).then_some(STARTUP_SCRIPT),
-    }
 }
 
 pub(super) const fn startup_script() -> &'static str {

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod depot;
 pub mod elf;
 pub mod github;
+pub mod google;
 pub mod images;
 pub mod registry;
 pub mod server;

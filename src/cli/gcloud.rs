@@ -1,0 +1,121 @@
+//! The actions of `bake gcloud`, and their options.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::project::fleet::Fleet;
+use crate::project::names::{MachineType, SecretId, SnapshotName};
+
+/// Options of `gcloud`.
+#[derive(Args, Debug)]
+pub struct Gcloud {
+    /// The folder of the bundle, relative to the project folder
+    #[arg(long, global = true, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// A script to be read and piped to `sh`, or argument vectors
+    #[arg(long, global = true, value_enum, default_value_t = Format::Sh)]
+    pub format: Format,
+    /// What to do
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// How an action is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A shell script
+    Sh,
+    /// One JSON document with every command as an argument vector
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Prepare the project, once: APIs, service account, secrets, network
+    Setup(Setup),
+    /// Create data disk, snapshot schedule and VM; what is there is kept
+    Create(Members),
+    /// Wait for the gateway, showing each stage
+    Wait(Wait),
+    /// One look: VM, gateway, lock
+    Status(Members),
+    /// The serial log, from where one left off
+    Logs {
+        /// From the beginning
+        #[arg(long)]
+        all: bool,
+    },
+    /// The gateway's token
+    Token,
+    /// The Control UI on a port of this machine, until Ctrl-C
+    Tunnel {
+        /// Another port of this machine than the gateway's own
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
+    },
+    /// A shell on the VM
+    Ssh,
+    /// Give the VM another machine type
+    Resize {
+        /// The machine type, such as e2-medium
+        machine_type: MachineType,
+    },
+    /// Take a snapshot of the data disk now
+    Backup,
+    /// Put a snapshot on a new data disk, and a new VM on that
+    Restore {
+        /// The snapshot's name
+        snapshot: SnapshotName,
+    },
+    /// Replace the VM by one of this bundle; the data disk stays
+    Update(Members),
+    /// Delete the VM and its boot disk; the data disk stays
+    Destroy {
+        /// Which VMs
+        #[command(flatten)]
+        members: Members,
+        /// Delete data disk, snapshots and schedule too, once the VM's name was typed
+        #[arg(long)]
+        data: bool,
+    },
+}
+
+/// Options of `setup`.
+#[derive(Args, Debug)]
+pub struct Setup {
+    /// Make a service account too that may create and replace the VM, and little else
+    #[arg(long)]
+    pub deployer: bool,
+    /// Take a secret's value from a file, instead of asking for it on the terminal
+    #[arg(long, value_name = "ID=FILE", value_parser = secret_file)]
+    pub secret_file: Vec<(SecretId, PathBuf)>,
+}
+
+fn secret_file(text: &str) -> Result<(SecretId, PathBuf), String> {
+    let (id, path) = text.split_once('=').ok_or("write ID=FILE, the id being the one in Secret Manager")?;
+    if path.is_empty() {
+        return Err("no file is named".to_owned());
+    }
+    Ok((id.parse()?, path.into()))
+}
+
+/// Which VMs an action is about.
+#[derive(Args, Debug)]
+pub struct Members {
+    /// A fleet in place of one VM: how many, or their names
+    #[arg(long, value_name = "N|NAME,NAME…")]
+    pub fleet: Option<Fleet>,
+}
+
+/// Options of `wait`.
+#[derive(Args, Debug)]
+pub struct Wait {
+    /// Which VMs
+    #[command(flatten)]
+    pub members: Members,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    pub timeout: u32,
+}

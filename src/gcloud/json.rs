@@ -1,0 +1,145 @@
+//! A [`Script`] as argument vectors, for programs that run the commands themselves.
+
+use serde::Serialize;
+
+use super::script::{Command, Folder, Name, Part, Script, Step, When, Word, Work};
+
+/// The document; `docs/gcloud.md` describes it.
+#[derive(Serialize)]
+pub struct Document {
+    version: u32,
+    action: &'static str,
+    folder: Option<String>,
+    names: Vec<Learned>,
+    steps: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Learned {
+    name: &'static str,
+    /// What it is, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    /// The command that prints it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<Vec<String>>,
+    /// How it comes from another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    how: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    why: String,
+    /// Prints something where there is nothing to do.
+    unless: Option<Vec<String>>,
+    /// Prints nothing where there is nothing to do.
+    r#where: Option<Vec<String>>,
+    /// Prints a line for each run of the commands.
+    each: Option<Vec<String>>,
+    /// The name that stands for what was printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learns: Option<Learns>,
+    run: Vec<Vec<String>>,
+    stdin: Option<String>,
+    /// What the script does with the commands beyond running them one after another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    how: Option<&'static str>,
+    /// Why to end here with an error, where there is something to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refuse: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Learns {
+    name: &'static str,
+    r#else: String,
+}
+
+impl Script {
+    /// The script's commands as argument vectors.
+    pub fn to_document(&self) -> Document {
+        let folder = match &self.files {
+            Some((Folder::At(path), _)) => Some(path.clone()),
+            Some((Folder::Beside, _)) | None => None,
+        };
+        Document {
+            version: 1,
+            action: self.action,
+            folder,
+            names: self.learned(),
+            steps: self.steps.iter().map(row).collect(),
+        }
+    }
+
+    fn learned(&self) -> Vec<Learned> {
+        let (value, run) = match &self.project {
+            Some(project) => (Some(project.to_string()), None),
+            None => (None, Some(vector(&Command::gcloud("config get-value project")))),
+        };
+        let mut names = vec![Learned { name: Name::Project.variable(), value, run, how: None }];
+        let empty = |name: Name| Learned { name: name.variable(), value: None, run: None, how: None };
+        if self.uses(Name::Domain) {
+            names.push(Learned {
+                how: Some("the project; of example.com:name, name.example.com"),
+                ..empty(Name::Domain)
+            });
+        }
+        if self.uses(Name::Stamp) {
+            let run = ["date", "-u", "+%Y%m%d-%H%M%S"].map(str::to_owned).to_vec();
+            names.push(Learned { run: Some(run), ..empty(Name::Stamp) });
+        }
+        if self.uses(Name::Start) {
+            names.push(Learned {
+                how: Some("0; once it was run, the second line of what it printed"),
+                ..empty(Name::Start)
+            });
+        }
+        names
+    }
+}
+
+fn row(step: &Step) -> Row {
+    let asked = step.when.asked().map(vector);
+    let (unless, r#where, each) = match step.when {
+        When::Always => (None, None, None),
+        When::Unless(_) => (asked, None, None),
+        When::Where(_) => (None, asked, None),
+        When::Each(_) => (None, None, asked),
+    };
+    let (stdin, how) = match &step.work {
+        Work::Shell(shell) => (shell.stdin.clone(), Some(shell.how)),
+        Work::Run(_) | Work::Refuse(_) => (None, None),
+    };
+    Row {
+        why: step.why.clone(),
+        unless,
+        r#where,
+        each,
+        learns: step
+            .learns
+            .as_ref()
+            .map(|(name, otherwise)| Learns { name: name.variable(), r#else: otherwise.clone() }),
+        run: step.commands().into_iter().map(vector).collect(),
+        stdin,
+        how,
+        refuse: match &step.work {
+            Work::Refuse(lines) => Some(lines.join("\n")),
+            Work::Run(_) | Work::Shell(_) => None,
+        },
+    }
+}
+
+fn vector(command: &Command) -> Vec<String> {
+    command.0.iter().map(plain).collect()
+}
+
+fn plain(word: &Word) -> String {
+    word.0
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Name(name) => format!("${{{}}}", name.variable()),
+        })
+        .collect()
+}

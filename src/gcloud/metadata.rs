@@ -1,0 +1,57 @@
+//! The VM's metadata, as gcloud is told of it.
+
+use crate::digest::Sha256;
+
+/// How the user-data and what runs it go into the VM's metadata.
+pub struct Metadata {
+    /// The file with the user-data.
+    pub user_data: &'static str,
+    /// How the user-data is encoded, if it is.
+    pub encoding: Option<&'static str>,
+    /// The file with the startup script, where the OS image needs one to run user-data.
+    pub startup_script: Option<&'static str>,
+    /// The digest of what stands in these files.
+    pub contents: Sha256,
+}
+
+/// What a key of the VM's metadata holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// This.
+    Value(&'static str),
+    /// The content of this file of the bundle.
+    File(&'static str),
+}
+
+impl Metadata {
+    /// Every key of the VM's metadata with what it holds ("About VM metadata", Compute Engine).
+    pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        let mut attributes = vec![
+            ("enable-oslogin", Attribute::Value("TRUE")),
+            ("block-project-ssh-keys", Attribute::Value("TRUE")),
+            ("enable-guest-attributes", Attribute::Value("TRUE")),
+            ("serial-port-logging-enable", Attribute::Value("TRUE")),
+        ];
+        attributes.extend(self.encoding.map(|encoding| ("user-data-encoding", Attribute::Value(encoding))));
+        attributes.push(("user-data", Attribute::File(self.user_data)));
+        attributes.extend(self.startup_script.map(|script| ("startup-script", Attribute::File(script))));
+        attributes
+    }
+
+    /// The files that are read.
+    pub(super) fn files(&self) -> Vec<&'static str> {
+        std::iter::once(self.user_data).chain(self.startup_script).collect()
+    }
+
+    /// As gcloud's flags take it: `KEY=VALUE,…` for `--metadata` and `--metadata-from-file`.
+    pub(super) fn flags(&self) -> (String, String) {
+        let (mut values, mut files) = (Vec::new(), Vec::new());
+        for (key, attribute) in self.attributes() {
+            match attribute {
+                Attribute::Value(value) => values.push(format!("{key}={value}")),
+                Attribute::File(file) => files.push(format!("{key}={file}")),
+            }
+        }
+        (values.join(","), files.join(","))
+    }
+}

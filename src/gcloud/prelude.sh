@@ -1,0 +1,46 @@
+# shellcheck shell=sh
+# Every command of Google's is run by one of these two: what it says of an error is answered as far as
+# the answer is known, and nothing of this script is read by it.
+
+# Makes or changes something.
+run() {
+    tried "$@" </dev/null || return
+    [ -z "$said" ] || printf '%s\n' "$said" >&2
+}
+
+# Looks something up, and is silent where that went well.
+ask() {
+    tried "$@" </dev/null
+}
+
+# As it is, with the standard input that is given.
+tried() {
+    code=0
+    { said=$("$@" 2>&1 >&3 3>&-) || code=$?; } 3>&1
+    [ "$code" = 0 ] && return
+    printf '%s\n' "$said" >&2
+    answer "$said" >&2
+    return "$code"
+}
+
+# The next command, by what gcloud says of an error.
+answer() {
+    case $1 in
+    *'gcloud auth login'* | *Reauthentication* | *'have an active account'*)
+        echo 'gcloud is not logged in: gcloud auth login' ;;
+    *BILLING_DISABLED* | *'illing must be enabled'* | *'illing account'*)
+        echo "Billing is off for this project: https://console.cloud.google.com/billing/linkedaccount?project=${project:-}" ;;
+    *SERVICE_DISABLED* | *'has not been used in project'* | *'API ['*'not enabled'*)
+        echo 'An API is not enabled, or was a moment ago: bake gcloud setup | sh, and try again in a minute' ;;
+    *RESOURCE_POOL_EXHAUSTED* | *'enough resources available'*)
+        echo 'The zone has no such machine free: try again later, or set another gcp.zone in bake.yaml' ;;
+    *QUOTA* | *[Qq]'uota '*)
+        echo "A quota of the project is used up. Ask for more, or set a smaller gcp.machine_type in bake.yaml: https://console.cloud.google.com/iam-admin/quotas?project=${project:-}" ;;
+    *'ervice account'*'does not exist'* | *serviceAccounts*'not found'* | *'ervice_account'*'not found'*)
+        echo 'The service account is not there yet: bake gcloud setup | sh' ;;
+    *networks/default*'not found'*)
+        echo "The project has no network called default: gcloud compute networks create default --project=${project:-}" ;;
+    *PERMISSION_DENIED* | *forbidden* | *'Required '*' permission'* | *'does not have permission'*)
+        echo 'This account may not do that. Which one it is: gcloud auth list. Another: gcloud config set account ACCOUNT' ;;
+    esac
+}

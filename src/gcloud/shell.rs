@@ -1,0 +1,277 @@
+//! A [`Script`] as shell: POSIX, one paragraph a step, every value quoted.
+
+use std::fmt::Write;
+
+use super::script::{Command, Folder, Name, Part, Script, Shell, Step, When, Word, Work};
+
+/// How every script runs gcloud's commands.
+const PRELUDE: &str = include_str!("prelude.sh");
+/// What a script that makes things does where it fails.
+const STANDS: &str = include_str!("stands.sh");
+/// For shellcheck, on top of files that are no scripts by themselves.
+const DIRECTIVE: &str = "# shellcheck ";
+
+impl Script {
+    /// The script, ready to be read and then run by any POSIX shell; also from its standard input.
+    pub fn to_shell(&self) -> String {
+        let mut text = String::from("#!/bin/sh\n");
+        comment(&mut text, "", &self.about);
+        text.push_str("set -eu\n");
+        if let Some((folder, files)) = &self.files {
+            text.push_str(&enter(folder, files));
+        }
+        text.push_str(
+            "command -v gcloud >/dev/null || { echo 'gcloud is not installed: https://cloud.google.com/sdk/docs/install' >&2; exit 1; }\n",
+        );
+        for functions in self.functions() {
+            let _ = write!(text, "\n{}", without_directives(functions));
+        }
+        text.push('\n');
+        text.push_str(&self.names());
+        for step in &self.steps {
+            text.push('\n');
+            text.push_str(&paragraph(step));
+        }
+        text
+    }
+
+    /// Every file of functions that it needs, once.
+    fn functions(&self) -> Vec<&'static str> {
+        let mut files = vec![PRELUDE];
+        if self.steps.iter().any(|step| step.stands.is_some()) {
+            files.push(STANDS);
+        }
+        for step in &self.steps {
+            if let Work::Shell(shell) = &step.work {
+                let new: Vec<_> = shell.functions.iter().filter(|file| !files.contains(file)).collect();
+                files.extend(new);
+            }
+        }
+        files
+    }
+
+    /// Sets the variables of the names that stand from the beginning.
+    fn names(&self) -> String {
+        let mut text = match &self.project {
+            Some(project) => format!("project={project}\n"),
+            None => "project=$(ask gcloud config get-value project)\n\
+                     if [ -z \"$project\" ]; then\n\
+                     \x20 echo 'gcloud is set to no project; set one: gcloud config set project PROJECT' >&2\n\
+                     \x20 exit 1\n\
+                     fi\n"
+                .to_owned(),
+        };
+        if self.uses(Name::Domain) {
+            text.push_str(
+                "# In the accounts of a project such as example.com:name, the two parts change places.\n\
+                 case $project in\n\
+                 \x20 *:*) domain=${project#*:}.${project%%:*} ;;\n\
+                 \x20 *) domain=$project ;;\n\
+                 esac\n",
+            );
+        }
+        if self.uses(Name::Stamp) {
+            text.push_str("stamp=$(date -u +%Y%m%d-%H%M%S)\n");
+        }
+        text
+    }
+}
+
+/// Goes to the folder of the files, and ends where one is missing.
+fn enter(folder: &Folder, files: &[&str]) -> String {
+    let (why, goal, remedy) = match folder {
+        Folder::Beside => (
+            "The metadata files lie beside this script.",
+            "\"$(dirname -- \"$0\")\"".to_owned(),
+            "start this script in its own folder",
+        ),
+        Folder::At(path) => ("The metadata files lie in this folder.", quote(path), "bake render writes it"),
+    };
+    let mut text = format!(
+        "# {why}\n\
+         CDPATH='' cd -- {goal}\n\
+         missing() {{ echo \"$PWD/$1 is missing: {remedy}\" >&2; exit 1; }}\n"
+    );
+    for file in files {
+        let _ = writeln!(text, "[ -f {file} ] || missing {file}");
+    }
+    text
+}
+
+fn paragraph(step: &Step) -> String {
+    let mut text = String::new();
+    comment(&mut text, "", &step.why);
+    let found = step.learns.as_ref().map_or("found", |(name, _)| name.variable());
+    if let Some(asked) = step.when.asked() {
+        let _ = writeln!(text, "{found}=$(ask {})", line(asked));
+    }
+    let indent = if step.when.asked().is_some() { "  " } else { "" };
+    match &step.when {
+        When::Always => {}
+        When::Unless(_) => {
+            let _ = writeln!(text, "if [ -z \"${found}\" ]; then");
+        }
+        When::Where(_) => {
+            let _ = writeln!(text, "if [ -n \"${found}\" ]; then");
+        }
+        When::Each(_) => {
+            let _ = writeln!(text, "for {} in ${found}; do", Name::Each.variable());
+        }
+    }
+    text.push_str(&work(&step.work, indent));
+    if let Some((name, otherwise)) = &step.learns {
+        let _ = writeln!(text, "{indent}{}={}", name.variable(), quote(otherwise));
+    }
+    tell(&mut text, indent, &step.done, "");
+    match &step.when {
+        When::Always => {}
+        When::Unless(_) | When::Where(_) => {
+            if !step.already.is_empty() {
+                text.push_str("else\n");
+                tell(&mut text, indent, &step.already, "");
+            }
+            text.push_str("fi\n");
+        }
+        When::Each(_) => text.push_str("done\n"),
+    }
+    if let Some(what) = &step.stands {
+        let _ = writeln!(text, "made {}", quote(what));
+    }
+    text
+}
+
+fn work(work: &Work, indent: &str) -> String {
+    let mut text = String::new();
+    match work {
+        Work::Run(commands) => {
+            for command in commands {
+                let _ = writeln!(text, "{indent}run {}", wrapped(command, indent));
+            }
+        }
+        Work::Shell(Shell { call, values, commands, .. }) => {
+            for (name, value) in values {
+                let _ = writeln!(text, "{indent}{name}={}", quote(value));
+            }
+            for (name, command) in commands {
+                let deeper = format!("{indent}  ");
+                let command = wrapped(command, &deeper);
+                let _ = writeln!(text, "{indent}{name}() {{\n{deeper}{command}\n{indent}}}");
+            }
+            let _ = writeln!(text, "{indent}{}", words(call).join(" "));
+        }
+        Work::Refuse(lines) => {
+            tell(&mut text, indent, lines, " >&2");
+            let _ = writeln!(text, "{indent}exit 1");
+        }
+    }
+    text
+}
+
+/// What a file of functions is without the lines that only count where it stands alone.
+fn without_directives(mut file: &str) -> &str {
+    while let Some((_, rest)) = file.split_once('\n').filter(|(line, _)| line.starts_with(DIRECTIVE)) {
+        file = rest;
+    }
+    file
+}
+
+fn comment(text: &mut String, indent: &str, lines: &str) {
+    for line in lines.lines() {
+        let _ = writeln!(text, "{indent}# {line}");
+    }
+}
+
+fn tell(text: &mut String, indent: &str, lines: &[String], to: &str) {
+    for line in lines {
+        let _ = writeln!(text, "{indent}echo {}{to}", quote(line));
+    }
+}
+
+/// On one line.
+pub(super) fn line(command: &Command) -> String {
+    words(&command.0).join(" ")
+}
+
+/// Each flag on a line of its own, where there is more than one.
+fn wrapped(command: &Command, indent: &str) -> String {
+    let words = words(&command.0);
+    let (named, flags) = words.split_at(command.words_before_flags());
+    if flags.len() < 2 {
+        return words.join(" ");
+    }
+    // What comes after `--` is another program's, and belongs together.
+    let own = flags.iter().position(|word| word == "--").unwrap_or(flags.len());
+    let (flags, others) = flags.split_at(own);
+    let mut text = named.join(" ");
+    for flag in flags {
+        let _ = write!(text, " \\\n{indent}  {flag}");
+    }
+    if !others.is_empty() {
+        let _ = write!(text, " \\\n{indent}  {}", others.join(" "));
+    }
+    text
+}
+
+fn words(words: &[Word]) -> Vec<String> {
+    words.iter().map(quoted).collect()
+}
+
+/// A word of the shell: in single quotes where it is text, in double ones where it holds a name.
+fn quoted(word: &Word) -> String {
+    let text: String = word
+        .0
+        .iter()
+        .filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Name(_) => None,
+        })
+        .collect();
+    if !word.0.iter().any(|part| matches!(part, Part::Name(_))) {
+        return quote(&text);
+    }
+    let mut inside = String::from("\"");
+    for part in &word.0 {
+        match part {
+            Part::Name(name) => {
+                let _ = write!(inside, "${{{}}}", name.variable());
+            }
+            Part::Text(text) => {
+                for c in text.chars() {
+                    if "$`\"\\".contains(c) {
+                        inside.push('\\');
+                    }
+                    inside.push(c);
+                }
+            }
+        }
+    }
+    inside.push('"');
+    inside
+}
+
+/// `text` as one word of the shell.
+fn quote(text: &str) -> String {
+    // The library quotes `=` too, which is special before a command only.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    // No value holds the NUL that no argument can hold: names and paths are checked before.
+    shlex::try_quote(text).map(std::borrow::Cow::into_owned).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{quote, quoted};
+    use crate::gcloud::script::{Name, Word};
+
+    #[test]
+    fn words_stay_one_word() {
+        assert_eq!(quote("--zone=us-central1-a"), "--zone=us-central1-a");
+        assert_eq!(quote("it's"), r#""it's""#);
+        assert_eq!(quote("$HOME"), "'$HOME'");
+        assert_eq!(quote(""), "''");
+        let word = Word::from("a \"$x\\`").name(Name::Project).text("b");
+        assert_eq!(quoted(&word), r#""a \"\$x\\\`${project}b""#);
+    }
+}
