@@ -31,9 +31,20 @@ pub fn token(vm: &Rehearsal<'_>) -> String {
 /// The guest attribute of that name, as whoever asks Compute Engine for it gets it.
 #[track_caller]
 pub fn attribute(vm: &Rehearsal<'_>, name: &str) -> String {
+    guest_attributes(vm, &format!("openclaw/{name}"))
+}
+
+/// All guest attributes, in JSON.
+#[track_caller]
+pub fn attributes(vm: &Rehearsal<'_>) -> String {
+    guest_attributes(vm, "?recursive=true")
+}
+
+#[track_caller]
+fn guest_attributes(vm: &Rehearsal<'_>, path: &str) -> String {
     vm.run(&format!(
         "curl -fsS -H 'Metadata-Flavor: Google' \
-         http://metadata.google.internal/computeMetadata/v1/instance/guest-attributes/openclaw/{name}"
+         'http://metadata.google.internal/computeMetadata/v1/instance/guest-attributes/{path}'"
     ))
     .done()
     .out

@@ -12,6 +12,7 @@ mod support;
 
 mod chain;
 mod checks;
+mod closed;
 mod disks;
 mod faults;
 mod guest;

@@ -43,6 +43,11 @@ impl Project {
         command
     }
 
+    /// One of its files.
+    pub fn read(&self, name: &str) -> String {
+        self.folder.read(name)
+    }
+
     /// The lock's digest, by which the VM names it.
     pub fn lock(&self) -> String {
         Sha256::of(self.folder.read("bake.lock")).to_string()
