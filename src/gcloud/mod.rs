@@ -3,11 +3,18 @@
 //! Nothing here runs anything: an action becomes text that can be read before it is run. The `*.sh`
 //! files beside these are functions that such a text begins with.
 
+pub mod backup;
 pub mod create;
+pub mod destroy;
+pub mod fleet;
 mod json;
 mod metadata;
+pub mod resize;
+pub mod restore;
 mod script;
+pub mod setup;
 mod shell;
+pub mod update;
 mod vm;
 
 pub use json::Document;
