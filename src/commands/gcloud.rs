@@ -9,7 +9,8 @@ use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
 use crate::cli::{self, Action, Format, Gcloud, Members};
 use crate::gcloud::{
-    Folder, Metadata, Script, backup, create, destroy, fleet, resize, restore, setup, update,
+    Folder, Metadata, Script, backup, create, destroy, fleet, logs, resize, restore, setup, ssh, status,
+    token, tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::names::VmName;
@@ -59,7 +60,12 @@ fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) 
             Some(members) => fleet::destroy(plan, &members, *data),
             None => destroy::script(plan, *data).map_err(Failure::Argument)?,
         },
-        action => return Err(Failure::Other(format!("not there yet: {action:?}"))),
+        Action::Wait(options) => wait::script(plan, &vms(plan, &options.members)?, options.timeout),
+        Action::Status(options) => status::script(plan, &vms(plan, options)?),
+        Action::Logs { all } => logs::script(plan, *all),
+        Action::Token => token::script(plan),
+        Action::Tunnel { port } => tunnel::script(plan, *port),
+        Action::Ssh => ssh::script(plan),
     })
 }
 
@@ -89,6 +95,11 @@ fn absolute(path: &Path) -> Result<String, Failure> {
     path.into_os_string().into_string().map_err(|path| {
         Failure::Argument(format!("{}: this path is not UTF-8, and cannot stand in a script", path.display()))
     })
+}
+
+/// The VMs that the action looks at.
+fn vms(plan: &Plan<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
+    Ok(members(plan, options)?.unwrap_or_else(|| vec![plan.spec.name.value.clone()]))
 }
 
 /// What goes into the VM's metadata and where it lies, which must be what the project says today.

@@ -4,7 +4,7 @@ use super::script::{Command, Name, Script, Shell, Step, Word};
 use super::vm::{Vm, named, shortened};
 use crate::plan::Plan;
 
-const FUNCTIONS: &str = include_str!("confirm.sh");
+const FUNCTIONS: &[&str] = &[include_str!("confirm.sh")];
 
 /// Deletes the VM; with `data`, whatever the gateway has, once its name was typed.
 ///
@@ -56,14 +56,12 @@ pub(super) fn confirm(name: &str) -> Step {
     Step::shell(
         "Nobody can bring it back, so the name is asked for; on the terminal, since standard input may be\n\
          this script.",
-        Shell {
-            how: "asks for the name on the terminal, and ends with an error unless it is typed",
-            stdin: None,
-            functions: FUNCTIONS,
-            call: vec!["confirmed".into(), name.into()],
-            values: Vec::new(),
-            commands: Vec::new(),
-        },
+        Shell::calling(
+            "asks for the name on the terminal, and ends with an error unless it is typed",
+            FUNCTIONS,
+            ["confirmed"],
+        )
+        .argument(name.into()),
     )
 }
 

@@ -89,6 +89,12 @@ impl Script {
             let run = ["date", "-u", "+%Y%m%d-%H%M%S"].map(str::to_owned).to_vec();
             names.push(Learned { run: Some(run), ..empty(Name::Stamp) });
         }
+        if self.uses(Name::Start) {
+            names.push(Learned {
+                how: Some("0; once it was run, the second line of what it printed"),
+                ..empty(Name::Start)
+            });
+        }
         names
     }
 }

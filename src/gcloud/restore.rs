@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::names::SnapshotName;
 
-const FUNCTIONS: &str = include_str!("restore.sh");
+const FUNCTIONS: &[&str] = &[include_str!("restore.sh")];
 /// Digits of the snapshot's digest in the new disk's name.
 const DIGITS: usize = 8;
 
@@ -58,19 +58,14 @@ pub fn script(
     steps.push(vm.data_must_be_there());
     steps.push(Step::shell(
         "A disk that came into use since then would be taken in its place.",
-        Shell {
-            how: "ends with an error unless the disk in use is the restored one",
-            stdin: None,
-            functions: FUNCTIONS,
-            call: vec![
-                "newest".into(),
-                Word(Vec::new()).name(Name::Data),
-                disk.clone().into(),
-                vm.zone().into(),
-            ],
-            values: Vec::new(),
-            commands: Vec::new(),
-        },
+        Shell::calling(
+            "ends with an error unless the disk in use is the restored one",
+            FUNCTIONS,
+            ["newest"],
+        )
+        .argument(Word(Vec::new()).name(Name::Data))
+        .argument(disk.clone().into())
+        .argument(vm.zone().into()),
     ));
     steps.extend(vm.disk_schedule());
     steps.push(

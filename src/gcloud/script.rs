@@ -21,6 +21,8 @@ pub(super) enum Name {
     Data,
     /// One of what [`When::Each`] found.
     Each,
+    /// The byte of the serial console's log to begin with.
+    Start,
 }
 
 impl Name {
@@ -32,6 +34,7 @@ impl Name {
             Self::Stamp => "stamp",
             Self::Data => "data",
             Self::Each => "each",
+            Self::Start => "start",
         }
     }
 }
@@ -152,14 +155,55 @@ pub(super) struct Shell {
     pub(super) how: &'static str,
     /// What a command is given on its standard input, in words.
     pub(super) stdin: Option<String>,
-    /// A file of functions. It stands in the script once, however many steps use it.
-    pub(super) functions: &'static str,
+    /// Files of functions. Each stands in the script once, however many steps use it.
+    pub(super) functions: &'static [&'static str],
     /// The function to call, with its arguments.
     pub(super) call: Vec<Word>,
     /// Variables that it reads.
     pub(super) values: Vec<(&'static str, String)>,
     /// Its commands; each is a function of that name.
     pub(super) commands: Vec<(&'static str, Command)>,
+}
+
+impl Shell {
+    /// Shell that calls a function of `functions`.
+    pub(super) fn calling(
+        how: &'static str,
+        functions: &'static [&'static str],
+        call: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        Self {
+            how,
+            stdin: None,
+            functions,
+            call: call.into_iter().map(Word::from).collect(),
+            values: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    /// Sets the variable `name`.
+    pub(super) fn value(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.values.push((name, value.into()));
+        self
+    }
+
+    /// Gives it `command` as a function called `name`.
+    pub(super) fn command(mut self, name: &'static str, command: Command) -> Self {
+        self.commands.push((name, command));
+        self
+    }
+
+    /// Says in words what a command is given on its standard input.
+    pub(super) fn given(self, stdin: impl Into<String>) -> Self {
+        Self { stdin: Some(stdin.into()), ..self }
+    }
+
+    /// Calls its function with this argument too.
+    pub(super) fn argument(mut self, word: Word) -> Self {
+        self.call.push(word);
+        self
+    }
 }
 
 /// What a step does.
@@ -309,9 +353,14 @@ pub struct Script {
 
 impl Script {
     /// An action on the project of `plan`'s spec.
-    pub(super) fn new(action: &'static str, about: String, plan: &Plan<'_>, steps: Vec<Step>) -> Self {
+    pub(super) fn new(
+        action: &'static str,
+        about: impl Into<String>,
+        plan: &Plan<'_>,
+        steps: Vec<Step>,
+    ) -> Self {
         let project = plan.spec.gcp.project.as_ref().map(|project| project.value.clone());
-        Self { action, about, files: None, project, steps }
+        Self { action, about: about.into(), files: None, project, steps }
     }
 
     /// With commands that read the files of the bundle.

@@ -9,7 +9,7 @@ use crate::project::names::SecretId;
 use crate::project::spec::{Origin, SecretSource};
 use crate::project::values::ImageRef;
 
-const FUNCTIONS: &str = include_str!("setup.sh");
+const FUNCTIONS: &[&str] = &[include_str!("setup.sh")];
 /// The account that deploys, for all gateways of a project.
 const DEPLOYER: &str = "openclaw-deployer";
 /// Where Identity-Aware Proxy's tunnels come from (Google, "Using IAP for TCP forwarding").
@@ -123,14 +123,12 @@ fn billing() -> Step {
         .flag("format", "value(billingAccountName)");
     Step::shell(
         "Whom the project is billed to, nobody but its owner can say.",
-        Shell {
-            how: "ends with an error where the command prints nothing; goes on where it fails",
-            stdin: None,
-            functions: FUNCTIONS,
-            call: vec!["billed".into()],
-            values: Vec::new(),
-            commands: vec![("look_at_billing", look)],
-        },
+        Shell::calling(
+            "ends with an error where the command prints nothing; goes on where it fails",
+            FUNCTIONS,
+            ["billed"],
+        )
+        .command("look_at_billing", look),
     )
 }
 
@@ -195,31 +193,25 @@ fn first_value(id: &SecretId, wanted: &Wanted, file: Option<&String>) -> Step {
         .flag("format", "value(name)");
     let add = Command::gcloud("secrets versions add").arg(id.as_str()).in_project();
     let variables = wanted.variables.join(", ");
-    let shell = |stdin: &str, how, call: Vec<Word>| Shell {
-        how,
-        stdin: Some(stdin.to_owned()),
-        functions: FUNCTIONS,
-        call,
-        values: Vec::new(),
-        commands: vec![("add", add.clone().flag("data-file", "-"))],
+    let shell = |how, call, stdin: &str| {
+        let add = add.clone().flag("data-file", "-");
+        Shell::calling(how, FUNCTIONS, [call]).given(stdin).command("add", add)
     };
     let step = match file {
         Some(path) => Step::run("Its value, from a file.", add.clone().flag("data-file", path)),
         None if wanted.generate => Step::shell(
             "Its value, made up here; it passes through a pipe, and stands nowhere.",
             shell(
-                "64 hexadecimal digits, as `openssl rand -hex 32` prints them, without a line break",
                 "makes the value up",
-                vec!["made_up".into()],
+                "made_up",
+                "64 hexadecimal digits, as `openssl rand -hex 32` prints them, without a line break",
             ),
         ),
         None => Step::shell(
             "Its value, typed without being shown; it passes through a pipe, and stands nowhere.",
-            shell(
-                "the value, without a line break",
-                "asks for the value on the terminal",
-                vec!["typed".into(), id.as_str().into(), variables.clone().into()],
-            ),
+            shell("asks for the value on the terminal", "typed", "the value, without a line break")
+                .argument(id.as_str().into())
+                .argument(variables.as_str().into()),
         ),
     };
     step.unless(there)
@@ -250,14 +242,12 @@ fn bound(why: &str, look: Command, add: Command, id: &str, role: &str) -> Step {
     let add = add.flag_word("member", member).flag("role", role);
     Step::shell(
         why,
-        Shell {
-            how: "tries again for two minutes while the account is not known everywhere",
-            stdin: None,
-            functions: FUNCTIONS,
-            call: vec!["bound".into()],
-            values: Vec::new(),
-            commands: vec![("bind", add)],
-        },
+        Shell::calling(
+            "tries again for two minutes while the account is not known everywhere",
+            FUNCTIONS,
+            ["bound"],
+        )
+        .command("bind", add),
     )
     .unless(there)
     .stands(format!("{role} for {id}"))

@@ -8,8 +8,8 @@ use super::script::{Command, Folder, Name, Part, Script, Shell, Step, When, Word
 const PRELUDE: &str = include_str!("prelude.sh");
 /// What a script that makes things does where it fails.
 const STANDS: &str = include_str!("stands.sh");
-/// For shellcheck, in files that are no scripts by themselves.
-const DIRECTIVE: &str = "# shellcheck shell=sh\n";
+/// For shellcheck, on top of files that are no scripts by themselves.
+const DIRECTIVE: &str = "# shellcheck ";
 
 impl Script {
     /// The script, ready to be read and then run by any POSIX shell; also from its standard input.
@@ -24,7 +24,7 @@ impl Script {
             "command -v gcloud >/dev/null || { echo 'gcloud is not installed: https://cloud.google.com/sdk/docs/install' >&2; exit 1; }\n",
         );
         for functions in self.functions() {
-            let _ = write!(text, "\n{}", functions.strip_prefix(DIRECTIVE).unwrap_or(functions));
+            let _ = write!(text, "\n{}", without_directives(functions));
         }
         text.push('\n');
         text.push_str(&self.names());
@@ -42,10 +42,9 @@ impl Script {
             files.push(STANDS);
         }
         for step in &self.steps {
-            if let Work::Shell(shell) = &step.work
-                && !files.contains(&shell.functions)
-            {
-                files.push(shell.functions);
+            if let Work::Shell(shell) = &step.work {
+                let new: Vec<_> = shell.functions.iter().filter(|file| !files.contains(file)).collect();
+                files.extend(new);
             }
         }
         files
@@ -155,7 +154,9 @@ fn work(work: &Work, indent: &str) -> String {
                 let _ = writeln!(text, "{indent}{name}={}", quote(value));
             }
             for (name, command) in commands {
-                let _ = writeln!(text, "{indent}{name}() {{ {}; }}", wrapped(command, indent));
+                let deeper = format!("{indent}  ");
+                let command = wrapped(command, &deeper);
+                let _ = writeln!(text, "{indent}{name}() {{\n{deeper}{command}\n{indent}}}");
             }
             let _ = writeln!(text, "{indent}{}", words(call).join(" "));
         }
@@ -165,6 +166,14 @@ fn work(work: &Work, indent: &str) -> String {
         }
     }
     text
+}
+
+/// What a file of functions is without the lines that only count where it stands alone.
+fn without_directives(mut file: &str) -> &str {
+    while let Some((_, rest)) = file.split_once('\n').filter(|(line, _)| line.starts_with(DIRECTIVE)) {
+        file = rest;
+    }
+    file
 }
 
 fn comment(text: &mut String, indent: &str, lines: &str) {
@@ -191,9 +200,15 @@ fn wrapped(command: &Command, indent: &str) -> String {
     if flags.len() < 2 {
         return words.join(" ");
     }
+    // What comes after `--` is another program's, and belongs together.
+    let own = flags.iter().position(|word| word == "--").unwrap_or(flags.len());
+    let (flags, others) = flags.split_at(own);
     let mut text = named.join(" ");
     for flag in flags {
         let _ = write!(text, " \\\n{indent}  {flag}");
+    }
+    if !others.is_empty() {
+        let _ = write!(text, " \\\n{indent}  {}", others.join(" "));
     }
     text
 }

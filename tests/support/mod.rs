@@ -12,6 +12,7 @@ pub mod archives;
 pub mod audit;
 pub mod elf;
 pub mod github;
+pub mod google;
 pub mod images;
 pub mod registry;
 pub mod server;

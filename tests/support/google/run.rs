@@ -1,0 +1,220 @@
+//! Scripts of `bake gcloud`, piped into a shell with the real gcloud, which asks the server.
+//!
+//! The shell finds no programs but those listed here, each behind a wrapper that writes down its
+//! arguments: what a script runs is known to the last argument, and what it needs beside gcloud
+//! cannot grow unseen.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{Google, PROJECT};
+use crate::support::{Folder, Said, testbed};
+
+/// What a script may use: gcloud, openssl for random numbers, ssh where it is told to, and POSIX.
+const PROGRAMS: [&str; 25] = [
+    "awk", "basename", "cat", "cut", "date", "dirname", "env", "expr", "gcloud", "grep", "head", "mktemp",
+    "od", "openssl", "rm", "sed", "sh", "sleep", "sort", "stty", "tail", "tr", "uniq", "wc", "xargs",
+];
+
+/// A POSIX shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    Dash,
+    Bash,
+}
+
+impl Shell {
+    pub const ALL: [Self; 2] = [Self::Dash, Self::Bash];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dash => "dash",
+            Self::Bash => "bash",
+        }
+    }
+}
+
+/// A project with its bundle, and a machine with gcloud on which its scripts run.
+pub struct Cloud {
+    pub google: Google,
+    pub folder: Folder,
+    /// What gcloud is set to; empty for none.
+    pub project: &'static str,
+    tools: tempfile::TempDir,
+}
+
+/// What became of a script.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+    /// Every program that was run, with its arguments.
+    pub calls: Vec<Vec<String>>,
+}
+
+impl Run {
+    /// Holds the run to have ended with `code`.
+    #[track_caller]
+    pub fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}\n{:#?}", self.out, self.err, self.calls);
+        self
+    }
+
+    #[track_caller]
+    pub fn done(self) -> Self {
+        self.ended(0)
+    }
+}
+
+impl Cloud {
+    /// The default project, rendered, with `edits` to its spec; none where the machine lacks something.
+    pub fn new(google: Google, edits: &[(&str, &str)]) -> Option<Self> {
+        let folder = Folder::project();
+        for (from, to) in edits {
+            folder.edit("bake.yaml", from, to);
+        }
+        folder.bake(["render"]).done();
+        Self::of(google, folder)
+    }
+
+    /// For a project that is there, rendered or not.
+    pub fn of(google: Google, folder: Folder) -> Option<Self> {
+        for shell in Shell::ALL {
+            testbed::program(shell.name())?;
+        }
+        let tools = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(tools.path().join("bin")).expect("a folder");
+        for program in PROGRAMS {
+            testbed::program(program)?;
+            wrap(tools.path(), program);
+        }
+        Some(Self { google, folder, project: PROJECT, tools })
+    }
+
+    /// What `bake gcloud` prints for an action.
+    #[track_caller]
+    pub fn script(&self, action: &[&str]) -> String {
+        self.folder.bake(std::iter::once("gcloud").chain(action.iter().copied())).done().out
+    }
+
+    /// Pipes an action's script into a shell, where there is nobody to ask.
+    #[track_caller]
+    pub fn run(&self, shell: Shell, action: &[&str]) -> Run {
+        self.piped(shell, &self.script(action))
+    }
+
+    /// Pipes a script into a shell, in a session without a terminal.
+    pub fn piped(&self, shell: Shell, script: &str) -> Run {
+        let mut command = Command::new("setsid");
+        command.arg("--wait").arg(found(shell.name()));
+        self.fed(&mut command, script)
+    }
+
+    /// The same on a terminal, where somebody types: the terminal's output is all in `out`.
+    #[track_caller]
+    pub fn typed(&self, shell: Shell, action: &[&str], typed: &str) -> Run {
+        let script = self.tools.path().join("script");
+        fs::write(&script, self.script(action)).expect("a file");
+        let mut command = Command::new("script");
+        let piped = format!("{} < {}", found(shell.name()).display(), script.display());
+        command.args(["--quiet", "--return", "--command", &piped, "/dev/null"]);
+        self.fed(&mut command, typed)
+    }
+
+    /// Everything that gcloud has left in its folder, logs included.
+    pub fn gcloud_leaves(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        files(&self.tools.path().join("config"))
+    }
+
+    fn fed(&self, command: &mut Command, input: &str) -> Run {
+        let calls = self.tools.path().join("calls");
+        fs::write(&calls, "").expect("a file");
+        let program = found(command.get_program().to_str().expect("a name"));
+        let mut process = Command::new(program);
+        process
+            .args(command.get_args())
+            .current_dir(self.tools.path())
+            .env_clear()
+            .env("PATH", self.tools.path().join("bin"))
+            .env("HOME", self.tools.path())
+            .env("SHELL", found("dash"))
+            .env("LANG", "C.UTF-8")
+            .env("CLOUDSDK_CONFIG", self.tools.path().join("config"))
+            .envs(self.google.environment())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if !self.project.is_empty() {
+            process.env("CLOUDSDK_CORE_PROJECT", self.project);
+        }
+        let mut child = process.spawn().expect("a process");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let input = input.to_owned();
+        // A script that ends early reads no further.
+        let feeding = std::thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap_or_default());
+        let output = child.wait_with_output().expect("an end");
+        feeding.join().expect("fed");
+        Run {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            calls: read_calls(&fs::read(&calls).expect("a file")),
+        }
+    }
+}
+
+impl From<Run> for Said {
+    fn from(run: Run) -> Self {
+        Self { code: run.code, out: run.out, err: run.err }
+    }
+}
+
+/// The program's path on this machine.
+fn found(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("no {program} on this machine"))
+}
+
+/// A program that writes its arguments down before it does its work, with the machine's own path.
+fn wrap(folder: &Path, program: &str) {
+    let wrapper = folder.join("bin").join(program);
+    let text = format!(
+        "#!{shell}\nprintf '%s\\0' \"$#\" {program} \"$@\" >> '{calls}'\nPATH='{path}' exec {real} \"$@\"\n",
+        shell = found("dash").display(),
+        calls = folder.join("calls").display(),
+        path = std::env::var("PATH").expect("a path"),
+        real = found(program).display(),
+    );
+    fs::write(&wrapper, text).expect("a file");
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("permissions");
+}
+
+/// Number of arguments, program, arguments; each ends with a NUL.
+fn read_calls(log: &[u8]) -> Vec<Vec<String>> {
+    let mut words = log.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    let mut calls = Vec::new();
+    while let Some(number) = words.next().filter(|number| !number.is_empty()) {
+        let number: usize = number.parse().expect("a number");
+        calls.push(words.by_ref().take(number + 1).collect());
+    }
+    calls
+}
+
+/// Every file below a folder, with its content.
+pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.clone(), fs::read(&path).unwrap_or_default()));
+        }
+    }
+    found
+}

@@ -1,0 +1,281 @@
+//! What the server keeps: resources by their paths, operations, and what VMs tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::http::Request;
+use super::{Fault, Refusal, not_enabled};
+
+/// When everything here was made.
+pub(super) const NOW: &str = "2026-11-22T10:00:00.000-08:00";
+
+/// Everything that is there.
+pub(super) struct State {
+    /// Where gcloud finds Compute Engine, for links to itself.
+    pub(super) base: String,
+    resources: BTreeMap<String, Value>,
+    operations: BTreeMap<String, Value>,
+    /// Services that are enabled, as `PROJECT/SERVICE`.
+    enabled: BTreeSet<String>,
+    /// What goes wrong with the operation that the present request begins.
+    pub(super) troubles: Option<Fault>,
+    /// What a VM reports after its start, one each time that somebody looks.
+    pub(super) statuses: Vec<String>,
+    reports: BTreeMap<String, Report>,
+    ids: u64,
+}
+
+/// What a VM told so far, since it was made.
+#[derive(Default)]
+struct Report {
+    attributes: BTreeMap<String, String>,
+    serial: String,
+    looked: usize,
+}
+
+impl State {
+    pub(super) fn new(project: &str) -> Self {
+        let mut state = Self {
+            base: String::new(),
+            resources: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            enabled: BTreeSet::new(),
+            troubles: None,
+            statuses: Vec::new(),
+            reports: BTreeMap::new(),
+            ids: 1_000_000_000_000_000_000,
+        };
+        state.add_project(project);
+        state
+    }
+
+    pub(super) fn add_project(&mut self, project: &str) {
+        let number = self.id();
+        self.put(
+            &format!("cloudresourcemanager/projects/{project}"),
+            json!({
+                "projectId": project,
+                "projectNumber": &number[number.len() - 12..],
+                "name": project,
+                "lifecycleState": "ACTIVE",
+                "createTime": NOW,
+            }),
+        );
+        let network = json!({"name": "default", "autoCreateSubnetworks": true});
+        self.put(&format!("compute/projects/{project}/global/networks/default"), network);
+        let billing = json!({
+            "name": format!("projects/{project}/billingInfo"),
+            "projectId": project,
+            "billingAccountName": "billingAccounts/000000-000000-000000",
+            "billingEnabled": true,
+        });
+        self.put(&format!("cloudbilling/projects/{project}/billingInfo"), billing);
+    }
+
+    pub(super) fn enable(&mut self, project: &str, service: &str) {
+        self.enabled.insert(format!("{project}/{service}"));
+    }
+
+    pub(super) fn is_enabled(&self, project: &str, service: &str) -> bool {
+        self.enabled.contains(&format!("{project}/{service}"))
+    }
+
+    pub(super) fn enabled(&self, project: &str) -> Vec<String> {
+        let of = format!("{project}/");
+        self.enabled.iter().filter_map(|service| service.strip_prefix(&of).map(str::to_owned)).collect()
+    }
+
+    /// The refusal of a request to a project that is not there, or to a service that is not enabled.
+    pub(super) fn closed(&self, request: &Request) -> Option<Refusal> {
+        let service = request.service();
+        if !["compute", "secretmanager", "iam"].contains(&service) {
+            return None;
+        }
+        let ["projects", project, ..] = request.parts()[..] else { return None };
+        // Images are everybody's.
+        if project.ends_with("-cloud") || project == "-" {
+            return None;
+        }
+        if !self.resources.contains_key(&format!("cloudresourcemanager/projects/{project}")) {
+            return Some(Refusal::not_found(&format!("projects/{project}")));
+        }
+        let service = format!("{service}.googleapis.com");
+        (!self.is_enabled(project, &service)).then(|| not_enabled(&service, project))
+    }
+
+    /// An id that nothing else has.
+    pub(super) fn id(&mut self) -> String {
+        self.ids += 1;
+        self.ids.to_string()
+    }
+
+    pub(super) fn find(&self, path: &str) -> Option<&Value> {
+        self.resources.get(path)
+    }
+
+    /// A resource that must be there.
+    pub(super) fn known(&self, path: &str) -> Result<&Value, Refusal> {
+        self.resources.get(path).ok_or_else(|| Refusal::not_found(inside(path)))
+    }
+
+    pub(super) fn known_mut(&mut self, path: &str) -> Result<&mut Value, Refusal> {
+        self.resources.get_mut(path).ok_or_else(|| Refusal::not_found(inside(path)))
+    }
+
+    pub(super) fn put(&mut self, path: &str, resource: Value) {
+        self.resources.insert(path.to_owned(), resource);
+    }
+
+    pub(super) fn remove(&mut self, path: &str) -> Option<Value> {
+        self.reports.remove(path);
+        self.resources.remove(path)
+    }
+
+    pub(super) fn paths(&self) -> Vec<&String> {
+        self.resources.keys().collect()
+    }
+
+    pub(super) fn resources(&self) -> BTreeMap<String, Value> {
+        let mut all = self.resources.clone();
+        let enabled =
+            self.enabled.iter().map(|service| (format!("serviceusage/{service}"), Value::Bool(true)));
+        all.extend(enabled);
+        all
+    }
+
+    /// Resources right below a path.
+    pub(super) fn below(&self, path: &str) -> Vec<(&String, &Value)> {
+        let start = format!("{path}/");
+        let inside = |key: &str| key.strip_prefix(&start).is_some_and(|name| !name.contains('/'));
+        self.resources.iter().filter(|(key, _)| inside(key)).collect()
+    }
+
+    /// Every resource whose path has this part before its name, in any zone, region or globally.
+    pub(super) fn of_kind(&self, project: &str, kind: &str) -> Vec<(&String, &Value)> {
+        let start = format!("compute/projects/{project}/");
+        let fits = |key: &str| key.starts_with(&start) && key.rsplit('/').nth(1) == Some(kind);
+        self.resources.iter().filter(|(key, _)| fits(key)).collect()
+    }
+
+    /// The URL of a resource of Compute Engine's.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{}", self.base, inside(path))
+    }
+
+    /// Begins an operation on `target`, in `scope` of Compute Engine's, and gives it as it is then.
+    pub(super) fn operation(&mut self, scope: &str, kind: &str, target: &str) -> Value {
+        let id = self.id();
+        let path = format!("{scope}/operations/operation-{id}");
+        let mut operation = json!({
+            "kind": "compute#operation",
+            "id": id,
+            "name": format!("operation-{id}"),
+            "operationType": kind,
+            "targetLink": self.url(target),
+            "targetId": "1",
+            "status": "RUNNING",
+            "user": "somebody@example.com",
+            "progress": 0,
+            "insertTime": NOW,
+            "selfLink": self.url(&path),
+        });
+        if let Some((key, place)) = place(scope) {
+            operation[key] = Value::String(self.url(place));
+        }
+        let told = operation.clone();
+        match self.troubles.take() {
+            Some(Fault::Slow(rounds)) => operation["rounds"] = json!(rounds),
+            Some(Fault::Later(code, message)) => {
+                operation["error"] = json!({"errors": [{"code": code, "message": message}]});
+                operation["httpErrorStatusCode"] = json!(503);
+                operation["httpErrorMessage"] = json!("SERVICE UNAVAILABLE");
+            }
+            _ => {}
+        }
+        self.operations.insert(path, operation);
+        told
+    }
+
+    /// Whether the operation that the present request begins will fail.
+    pub(super) fn fails_later(&self) -> bool {
+        matches!(self.troubles, Some(Fault::Later(..)))
+    }
+
+    /// An operation when somebody asks for it.
+    pub(super) fn look_at(&mut self, operation: &str) -> Result<Value, Refusal> {
+        let found = self.operations.get_mut(operation).ok_or_else(|| Refusal::not_found(operation))?;
+        let rounds = found["rounds"].as_u64().unwrap_or_default();
+        if rounds > 0 {
+            found["rounds"] = json!(rounds - 1);
+        } else {
+            found["status"] = json!("DONE");
+            found["progress"] = json!(100);
+            found["endTime"] = json!(NOW);
+        }
+        let mut told = found.clone();
+        told.as_object_mut().and_then(|told| told.remove("rounds"));
+        Ok(told)
+    }
+
+    pub(super) fn report(&mut self, instance: &str, key: &str, value: &str) {
+        let report = self.reports.entry(instance.to_owned()).or_default();
+        report.attributes.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Its guest attributes, when somebody looks.
+    pub(super) fn reported(&mut self, instance: &str) -> BTreeMap<String, String> {
+        let report = self.reports.entry(instance.to_owned()).or_default();
+        if let Some(status) = self.statuses.get(report.looked) {
+            report.attributes.insert("openclaw/status".to_owned(), status.clone());
+        }
+        report.looked += 1;
+        report.attributes.clone()
+    }
+
+    /// What it tells of a new start.
+    pub(super) fn started(&mut self, instance: &str) {
+        self.reports.entry(instance.to_owned()).or_default().looked = 0;
+    }
+
+    pub(super) fn write_serial(&mut self, instance: &str, text: &str) {
+        self.reports.entry(instance.to_owned()).or_default().serial.push_str(text);
+    }
+
+    pub(super) fn serial(&self, instance: &str) -> &str {
+        self.reports.get(instance).map_or("", |report| &report.serial)
+    }
+}
+
+/// A path without the service before it.
+pub(super) fn inside(path: &str) -> &str {
+    path.split_once('/').map_or(path, |(_, inside)| inside)
+}
+
+/// The zone or region of a path of Compute Engine's, with its key.
+pub(super) fn place(path: &str) -> Option<(&'static str, &str)> {
+    let parts: Vec<_> = path.split('/').collect();
+    let key = match *parts.get(3)? {
+        "zones" => "zone",
+        "regions" => "region",
+        _ => return None,
+    };
+    Some((key, parts.get(4).map(|_| scope(path))?))
+}
+
+/// Project, and zone or region or `global`: the first parts of a path of Compute Engine's.
+pub(super) fn scope(path: &str) -> &str {
+    let parts = if path.split('/').nth(3) == Some("global") { 4 } else { 5 };
+    path.match_indices('/').nth(parts - 1).map_or(path, |(at, _)| &path[..at])
+}
+
+/// A path of this server's out of what a request names a resource by: a URL of any host, or a part
+/// of one.
+pub(super) fn named(link: &str) -> Option<String> {
+    link.find("projects/").map(|at| format!("compute/{}", &link[at..]))
+}
+
+/// The last part of a path or URL.
+pub(super) fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
