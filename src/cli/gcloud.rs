@@ -42,11 +42,19 @@ pub enum Action {
     /// One look: VM, gateway, lock
     Status(Members),
     /// The serial log, from where one left off
-    Logs,
+    Logs {
+        /// From the beginning
+        #[arg(long)]
+        all: bool,
+    },
     /// The gateway's token
     Token,
     /// The Control UI on a port of this machine, until Ctrl-C
-    Tunnel,
+    Tunnel {
+        /// Another port of this machine than the gateway's own
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
+    },
     /// A shell on the VM
     Ssh,
     /// Give the VM another machine type

@@ -89,6 +89,12 @@ impl Script {
             let run = ["date", "-u", "+%Y%m%d-%H%M%S"].map(str::to_owned).to_vec();
             names.push(Learned { run: Some(run), ..empty(Name::Stamp) });
         }
+        if self.uses(Name::Start) {
+            names.push(Learned {
+                how: Some("0; once it was run, the second line of what it printed"),
+                ..empty(Name::Start)
+            });
+        }
         names
     }
 }
@@ -118,7 +124,7 @@ fn row(step: &Step) -> Row {
         stdin,
         how,
         refuse: match &step.work {
-            Work::Refuse(lines) => Some(lines.join("\n")),
+            Work::Refuse(lines) => Some(lines.iter().map(plain).collect::<Vec<_>>().join("\n")),
             Work::Run(_) | Work::Shell(_) => None,
         },
     }

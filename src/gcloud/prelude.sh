@@ -26,7 +26,7 @@ tried() {
 # The next command, by what gcloud says of an error.
 answer() {
     case $1 in
-    *'gcloud auth login'* | *Reauthentication* | *'active account'*)
+    *'gcloud auth login'* | *Reauthentication* | *'have an active account'*)
         echo 'gcloud is not logged in: gcloud auth login' ;;
     *BILLING_DISABLED* | *'illing must be enabled'* | *'illing account'*)
         echo "Billing is off for this project: https://console.cloud.google.com/billing/linkedaccount?project=${project:-}" ;;

@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 
+use crate::plan::Plan;
 use crate::project::names::ProjectId;
 
 /// What only the script learns while it runs; in the shell a variable of that name.
@@ -20,6 +21,8 @@ pub(super) enum Name {
     Data,
     /// One of what [`When::Each`] found.
     Each,
+    /// The byte of the serial console's log to begin with.
+    Start,
 }
 
 impl Name {
@@ -31,6 +34,7 @@ impl Name {
             Self::Stamp => "stamp",
             Self::Data => "data",
             Self::Each => "each",
+            Self::Start => "start",
         }
     }
 }
@@ -151,14 +155,55 @@ pub(super) struct Shell {
     pub(super) how: &'static str,
     /// What a command is given on its standard input, in words.
     pub(super) stdin: Option<String>,
-    /// A file of functions. It stands in the script once, however many steps use it.
-    pub(super) functions: &'static str,
+    /// Files of functions. Each stands in the script once, however many steps use it.
+    pub(super) functions: &'static [&'static str],
     /// The function to call, with its arguments.
     pub(super) call: Vec<Word>,
     /// Variables that it reads.
     pub(super) values: Vec<(&'static str, String)>,
     /// Its commands; each is a function of that name.
     pub(super) commands: Vec<(&'static str, Command)>,
+}
+
+impl Shell {
+    /// Shell that calls a function of `functions`.
+    pub(super) fn calling(
+        how: &'static str,
+        functions: &'static [&'static str],
+        call: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        Self {
+            how,
+            stdin: None,
+            functions,
+            call: call.into_iter().map(Word::from).collect(),
+            values: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    /// Sets the variable `name`.
+    pub(super) fn value(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.values.push((name, value.into()));
+        self
+    }
+
+    /// Gives it `command` as a function called `name`.
+    pub(super) fn command(mut self, name: &'static str, command: Command) -> Self {
+        self.commands.push((name, command));
+        self
+    }
+
+    /// Says in words what a command is given on its standard input.
+    pub(super) fn given(self, stdin: impl Into<String>) -> Self {
+        Self { stdin: Some(stdin.into()), ..self }
+    }
+
+    /// Calls its function with this argument too.
+    pub(super) fn argument(mut self, word: Word) -> Self {
+        self.call.push(word);
+        self
+    }
 }
 
 /// What a step does.
@@ -169,7 +214,7 @@ pub(super) enum Work {
     /// Runs its commands with shell of our own around them.
     Shell(Shell),
     /// Ends the script with these lines and an exit code of 1.
-    Refuse(Vec<String>),
+    Refuse(Vec<Word>),
 }
 
 /// One step: what it is for, how to see whether it is to be done, what to do.
@@ -181,14 +226,14 @@ pub(super) struct Step {
     pub(super) when: When,
     /// What to do.
     pub(super) work: Work,
-    /// A name that stands from then on for what [`When`] found, and if it was nothing for this text.
+    /// A name that stands from then on for what [`When`] found; where that was nothing, for this text.
     pub(super) learns: Option<(Name, String)>,
     /// What stands after it, for the message where a later step fails.
     pub(super) stands: Option<String>,
     /// What to tell once it is done.
-    pub(super) done: Vec<String>,
+    pub(super) done: Vec<Word>,
     /// What to tell where there was nothing to do.
-    pub(super) already: Vec<String>,
+    pub(super) already: Vec<Word>,
 }
 
 impl Step {
@@ -206,7 +251,7 @@ impl Step {
     pub(super) fn need(
         why: impl Into<String>,
         missing: Command,
-        lines: impl IntoIterator<Item = String>,
+        lines: impl IntoIterator<Item = Word>,
     ) -> Self {
         Self::new(why, Work::Refuse(lines.into_iter().collect())).unless(missing)
     }
@@ -262,13 +307,13 @@ impl Step {
     }
 
     /// Tells this once it is done.
-    pub(super) fn tell(mut self, line: impl Into<String>) -> Self {
+    pub(super) fn tell(mut self, line: impl Into<Word>) -> Self {
         self.done.push(line.into());
         self
     }
 
     /// Tells this where there was nothing to do.
-    pub(super) fn tell_already(mut self, line: impl Into<String>) -> Self {
+    pub(super) fn tell_already(mut self, line: impl Into<Word>) -> Self {
         self.already.push(line.into());
         self
     }
@@ -307,13 +352,27 @@ pub struct Script {
 }
 
 impl Script {
+    /// An action on the project of `plan`'s spec.
+    pub(super) fn new(
+        action: &'static str,
+        about: impl Into<String>,
+        plan: &Plan<'_>,
+        steps: Vec<Step>,
+    ) -> Self {
+        let project = plan.spec.gcp.project.as_ref().map(|project| project.value.clone());
+        Self { action, about: about.into(), files: None, project, steps }
+    }
+
+    /// With commands that read the files of the bundle.
+    pub(super) fn reading(self, folder: Folder, files: Vec<&'static str>) -> Self {
+        Self { files: Some((folder, files)), ..self }
+    }
+
     /// Whether a command or a call holds `name`.
     pub(super) fn uses(&self, name: Name) -> bool {
         let holds = |command: &Command| command.0.iter().any(|word| word.0.contains(&Part::Name(name)));
-        self.steps.iter().any(|step| {
-            step.when.asked().is_some_and(holds)
-                || step.commands().into_iter().any(holds)
-                || matches!(&step.work, Work::Shell(shell) if shell.call.iter().any(|word| word.0.contains(&Part::Name(name))))
-        })
+        let asks =
+            |step: &Step| step.when.asked().is_some_and(holds) || step.commands().into_iter().any(holds);
+        self.steps.iter().any(asks)
     }
 }

@@ -8,8 +8,8 @@ use super::script::{Command, Folder, Name, Part, Script, Shell, Step, When, Word
 const PRELUDE: &str = include_str!("prelude.sh");
 /// What a script that makes things does where it fails.
 const STANDS: &str = include_str!("stands.sh");
-/// For shellcheck, in files that are no scripts by themselves.
-const DIRECTIVE: &str = "# shellcheck shell=sh\n";
+/// For shellcheck, on top of files that are no scripts by themselves.
+const DIRECTIVE: &str = "# shellcheck ";
 
 impl Script {
     /// The script, ready to be read and then run by any POSIX shell; also from its standard input.
@@ -24,7 +24,7 @@ impl Script {
             "command -v gcloud >/dev/null || { echo 'gcloud is not installed: https://cloud.google.com/sdk/docs/install' >&2; exit 1; }\n",
         );
         for functions in self.functions() {
-            let _ = write!(text, "\n{}", functions.strip_prefix(DIRECTIVE).unwrap_or(functions));
+            let _ = write!(text, "\n{}", without_directives(functions));
         }
         text.push('\n');
         text.push_str(&self.names());
@@ -42,10 +42,9 @@ impl Script {
             files.push(STANDS);
         }
         for step in &self.steps {
-            if let Work::Shell(shell) = &step.work
-                && !files.contains(&shell.functions)
-            {
-                files.push(shell.functions);
+            if let Work::Shell(shell) = &step.work {
+                let new: Vec<_> = shell.functions.iter().filter(|file| !files.contains(file)).collect();
+                files.extend(new);
             }
         }
         files
@@ -120,7 +119,8 @@ fn paragraph(step: &Step) -> String {
         }
     }
     text.push_str(&work(&step.work, indent));
-    if let Some((name, otherwise)) = &step.learns {
+    // After a refusal nothing is learned.
+    if let Some((name, otherwise)) = step.learns.as_ref().filter(|(_, otherwise)| !otherwise.is_empty()) {
         let _ = writeln!(text, "{indent}{}={}", name.variable(), quote(otherwise));
     }
     tell(&mut text, indent, &step.done, "");
@@ -154,7 +154,9 @@ fn work(work: &Work, indent: &str) -> String {
                 let _ = writeln!(text, "{indent}{name}={}", quote(value));
             }
             for (name, command) in commands {
-                let _ = writeln!(text, "{indent}{name}() {{ {}; }}", wrapped(command, indent));
+                let deeper = format!("{indent}  ");
+                let command = wrapped(command, &deeper);
+                let _ = writeln!(text, "{indent}{name}() {{\n{deeper}{command}\n{indent}}}");
             }
             let _ = writeln!(text, "{indent}{}", words(call).join(" "));
         }
@@ -166,15 +168,23 @@ fn work(work: &Work, indent: &str) -> String {
     text
 }
 
+/// What a file of functions is without the lines that only count where it stands alone.
+fn without_directives(mut file: &str) -> &str {
+    while let Some((_, rest)) = file.split_once('\n').filter(|(line, _)| line.starts_with(DIRECTIVE)) {
+        file = rest;
+    }
+    file
+}
+
 fn comment(text: &mut String, indent: &str, lines: &str) {
     for line in lines.lines() {
         let _ = writeln!(text, "{indent}# {line}");
     }
 }
 
-fn tell(text: &mut String, indent: &str, lines: &[String], to: &str) {
+fn tell(text: &mut String, indent: &str, lines: &[Word], to: &str) {
     for line in lines {
-        let _ = writeln!(text, "{indent}echo {}{to}", quote(line));
+        let _ = writeln!(text, "{indent}echo {}{to}", quoted(line));
     }
 }
 
@@ -190,9 +200,15 @@ fn wrapped(command: &Command, indent: &str) -> String {
     if flags.len() < 2 {
         return words.join(" ");
     }
+    // What comes after `--` is another program's, and belongs together.
+    let own = flags.iter().position(|word| word == "--").unwrap_or(flags.len());
+    let (flags, others) = flags.split_at(own);
     let mut text = named.join(" ");
     for flag in flags {
         let _ = write!(text, " \\\n{indent}  {flag}");
+    }
+    if !others.is_empty() {
+        let _ = write!(text, " \\\n{indent}  {}", others.join(" "));
     }
     text
 }
@@ -236,13 +252,12 @@ fn quoted(word: &Word) -> String {
 
 /// `text` as one word of the shell.
 fn quote(text: &str) -> String {
-    // The library quotes `=` too, which is special before a command only.
+    // Special nowhere in a word that is no assignment; all else is special to nothing in single quotes.
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
-    // No value holds the NUL that no argument can hold: names and paths are checked before.
-    shlex::try_quote(text).map(std::borrow::Cow::into_owned).unwrap_or_default()
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -253,7 +268,7 @@ mod tests {
     #[test]
     fn words_stay_one_word() {
         assert_eq!(quote("--zone=us-central1-a"), "--zone=us-central1-a");
-        assert_eq!(quote("it's"), r#""it's""#);
+        assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(quote("$HOME"), "'$HOME'");
         assert_eq!(quote(""), "''");
         let word = Word::from("a \"$x\\`").name(Name::Project).text("b");

@@ -18,6 +18,9 @@ use crate::yaml;
 /// The port on which the gateway listens inside its container.
 pub const CONTAINER_PORT: u16 = 18789;
 
+/// The secret without which the gateway has no password of its own.
+pub const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
+
 /// A spec in which every value is there and stands for itself; rules between values hold too.
 #[derive(Clone, Debug)]
 pub struct Spec {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::check::{LARGEST_SWAP, OWN_VARIABLES, SMALLEST_BOOT_DISK};
-use super::{Origin, Spec};
+use super::{GATEWAY_TOKEN, Origin, Spec};
 use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, quoted};
 use crate::project::machine::{Machine, beyond_free_tier};
 use crate::project::names::AuthChoice;
@@ -19,9 +19,6 @@ const NEEDED_FOR_AUTH: [(&str, &str); 4] = [
     ("gemini-api-key", "GEMINI_API_KEY"),
 ];
 const NEEDED_FOR_CHANNEL: [(&str, &str); 1] = [("telegram", "TELEGRAM_BOT_TOKEN")];
-
-/// Without this the gateway has no password of its own.
-const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
 
 /// A source build needs this much memory (OpenClaw's installation documentation).
 const SOURCE_BUILD_MIB: u32 = 6 * 1024;
@@ -86,7 +83,7 @@ impl Rules<'_> {
                     "without a public address the VM reaches the internet through Cloud NAT alone",
                 )
                 .at(spec.gcp.public_ip.place.clone())
-                .help("the README has the two commands that make one; without it nothing can be installed"),
+                .help("`bake gcloud setup` makes one; without it nothing can be installed"),
             );
         }
     }

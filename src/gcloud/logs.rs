@@ -1,0 +1,27 @@
+//! `logs`: the serial console, from where one left off.
+
+use super::script::{Script, Step};
+use super::vm::Vm;
+use crate::plan::Plan;
+
+const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("logs.sh")];
+
+/// Prints what the serial console has said since the last call, or with `all` everything that
+/// Compute Engine still has.
+pub fn script(plan: &Plan<'_>, all: bool) -> Script {
+    let vm = Vm::of(plan);
+    let how = "the last one again and again, until its first two lines, the bytes where it begins and \
+               ends, are the same";
+    let shell = vm
+        .observed(how, FUNCTIONS, "print_log")
+        .value("all", if all { "yes" } else { "no" })
+        .command("vm_serial", vm.serial_onward());
+    let step = Step::shell(format!("What {} writes on its serial console.", vm.name), shell);
+    Script::new(
+        "logs",
+        "The log of the serial console. How far it was seen is kept in the folder that XDG_STATE_HOME\n\
+         names, else in ~/.local/state, below bake/serial.",
+        plan,
+        vec![step],
+    )
+}

@@ -1,0 +1,145 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2154
+# One look at the VM `$vm`, from outside. `vm_state`, `vm_report` and `vm_serial` are gcloud's commands.
+
+# The rest of standard output is for programs; this is for the person.
+tell() {
+    printf '%s\n' "$@" >&2
+}
+
+# What programs on the VM have written goes to a terminal: no control sequences (ECMA-48, 5.4) and no
+# control characters, neither as one byte nor as UTF-8 has them.
+plain() {
+    LC_ALL=C sed "s|$(printf '\033')\\[[0-?]*[ -/]*[@-~]||g; s|$(printf '\302')[$(printf '\200')-$(printf '\237')]||g" |
+        LC_ALL=C tr -d '\000-\010\013-\037\177'
+}
+
+# A folder for what gcloud says, as `$scratch`; it goes with the shell or subshell that calls this.
+scratch() {
+    scratch=$(mktemp -d "${TMPDIR:-/tmp}/bake.XXXXXX")
+    trap 'rm -rf "$scratch"' EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
+# Runs the command `$2…`; what it prints goes to the file `$1` of the scratch folder, what it says of
+# an error to `refusal`.
+quietly() {
+    file=$scratch/$1
+    shift
+    "$@" </dev/null >"$file" 2>"$scratch/error"
+}
+
+# The last error on one line, since gcloud wraps long ones.
+refusal() {
+    plain <"$scratch/error" | tr -s '\n\t ' '   ' | sed 's/ $//'
+}
+
+# Tells the last error and what helps; fails where nothing is known to, for then it may pass by itself.
+explained() {
+    advice=$(answer "$(refusal)")
+    [ -n "$advice" ] && tell "$(refusal)" "$advice"
+}
+
+# Ends with the last error.
+give_up() {
+    explained || tell "$(refusal)"
+    exit 1
+}
+
+# Sets `$state` (nothing where there is no such VM), `$id`, `$started` (UTC), `$label` (the lock that
+# the VM was made for, shortened) and `$reports` (whether its guest attributes are on).
+# shellcheck disable=SC2034 # not every script reads all of it
+look() {
+    quietly state vm_state || return
+    state='' id='' started='' label='' reports=''
+    IFS='|' read -r state id started label reports <"$scratch/state" || true
+}
+
+# Sets what the VM says of itself: `$status` (nothing before the first report since it was started),
+# `$error`, `$since`, `$lock_there`.
+# shellcheck disable=SC2034 # not every script reads all of it
+listen() {
+    status='' error='' since='' lock_there=''
+    if ! quietly report vm_report; then
+        case $(refusal) in
+        # As long as nobody has written to them.
+        *"Guest Attribute' was not found"*) : >"$scratch/report" ;;
+        *"uest attributes"*disabled* | *disableGuestAttributesAccess*)
+            : >"$scratch/report"
+            reports=no
+            ;;
+        *) return 1 ;;
+        esac
+    fi
+    plain <"$scratch/report" >"$scratch/plain"
+    while IFS=' ' read -r key value; do
+        case $key in
+        status) status=$value ;;
+        error) error=$value ;;
+        since) since=$value ;;
+        lock) lock_there=$value ;;
+        esac
+    done <"$scratch/plain"
+    # They outlive a stop: what was said before the VM was last started is not true any more.
+    if [ -n "$since" ] && [ -n "$started" ] && expr "x$since" \< "x$started" >/dev/null; then
+        status='' error='' since=''
+    fi
+}
+
+# Fails, and says what to do, where no gateway can be running.
+may_run() {
+    case $state in
+    PROVISIONING | STAGING | RUNNING | REPAIRING) return 0 ;;
+    '')
+        tell "There is no VM $vm in zone $zone of project $project. To create it:" '  bake gcloud create | sh'
+        ;;
+    SUSPEND*)
+        tell "$vm is suspended ($state). To go on:" \
+            "  gcloud compute instances resume $vm --project=$project --zone=$zone"
+        ;;
+    *)
+        tell "$vm is stopped ($state). To start it:" \
+            "  gcloud compute instances start $vm --project=$project --zone=$zone"
+        ;;
+    esac
+    return 1
+}
+
+# Fails, and says what to do, where no report can come.
+may_report() {
+    [ -z "$status" ] || return 0
+    case $reports in
+    *TRUE* | *[Tt]rue*) return 0 ;;
+    esac
+    tell "$vm cannot report where it stands: its guest attributes are off. Turn them on, and run this again:" \
+        "  gcloud compute instances add-metadata $vm --project=$project --zone=$zone --metadata=enable-guest-attributes=TRUE" \
+        'Where that is refused, a policy of your organization forbids them (compute.disableGuestAttributesAccess).'
+    return 1
+}
+
+# What helps against `$error`, as far as it and the serial console's log `$1` tell.
+remedy() {
+    case $error in
+    secrets:*)
+        tell 'Create the secret, or let the service account of the VM read it; this does both:' \
+            '  bake gcloud setup | sh'
+        return
+        ;;
+    disk:*"not attached"*)
+        tell 'Attach the data disk; the VM sees it by itself. Which disk, and how:' \
+            "  gcloud compute disks list --project=$project --zones=$zone --filter=labels.openclaw=$vm" \
+            "  gcloud compute instances attach-disk $vm --project=$project --zone=$zone --device-name=$device --disk=DISK"
+        return
+        ;;
+    verify:* | image:*hecksum*)
+        tell 'What was fetched is not what bake.lock says. Do not work around it; what does its publisher say?' \
+            '  bake audit --against upstream'
+        return
+        ;;
+    *"out of memory"*) ;;
+    *) grep -q -e 'Out of memory: Kill' -e 'oom-kill:' "$1" 2>/dev/null || return 0 ;;
+    esac
+    tell 'The VM ran out of memory. A larger machine type keeps all its state:' "  bake gcloud resize $larger | sh"
+}

@@ -1,0 +1,42 @@
+//! `ssh`: a shell on the VM. Nothing needs one to be set up; it is for looking around.
+
+use super::script::{Command, Script, Shell, Step};
+use super::vm::{Vm, account};
+use crate::plan::Plan;
+
+const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("reach.sh")];
+/// From where Identity-Aware Proxy reaches VMs ("Use IAP for TCP forwarding").
+const IAP: &str = "35.235.240.0/20";
+
+/// Opens a shell.
+pub fn script(plan: &Plan<'_>) -> Script {
+    let vm = Vm::of(plan);
+    let shell =
+        Shell { stdin: Some("what the person types".to_owned()), ..session(vm, vm.ssh(), "open_shell") };
+    let step = Step::shell(format!("A shell on {}.", vm.name), shell);
+    Script::new("ssh", "A shell on the VM.", plan, vec![step])
+}
+
+/// Shell that calls a function of `reach.sh` to run `session`, and answers what is said against it.
+pub(super) fn session(vm: Vm<'_>, session: Command, call: &'static str) -> Shell {
+    let gcp = &vm.plan.spec.gcp;
+    let ranges = if gcp.public_ip.value { "YOUR_ADDRESS/32" } else { IAP };
+    vm.observed(
+        "runs the last one; where it fails, the others find out why: the one before it does nothing but \
+         connect, every 10 s until it can",
+        FUNCTIONS,
+        call,
+    )
+    .argument(account(gcp.service_account.as_str()))
+    .value("ranges", ranges)
+    .command("vm_probe", vm.ssh().flag("command", "true").arg("--quiet"))
+    .command("vm_session", session)
+}
+
+impl Vm<'_> {
+    /// `gcloud compute ssh`: a VM without a public address is reached through Identity-Aware Proxy.
+    pub(super) fn ssh(self) -> Command {
+        let command = self.on("compute ssh");
+        if self.plan.spec.gcp.public_ip.value { command } else { command.arg("--tunnel-through-iap") }
+    }
+}

@@ -1,0 +1,34 @@
+//! `token`: what the Control UI asks for.
+
+use super::script::{Command, Script, Shell, Step};
+use super::ssh::session;
+use super::vm::Vm;
+use crate::plan::Plan;
+use crate::project::spec::{GATEWAY_TOKEN, SecretSource};
+
+/// Where the VM keeps the secrets that it has made.
+const KEPT: &str = "/var/lib/openclaw/secrets";
+
+/// Prints the token from wherever it is: Secret Manager, or the VM.
+pub fn script(plan: &Plan<'_>) -> Script {
+    let token = plan.spec.secrets.iter().find(|(name, _)| name.as_str() == GATEWAY_TOKEN);
+    let step = match token.map(|(_, source)| source) {
+        Some(SecretSource::SecretManager { id, .. }) => {
+            let read = Command::gcloud("secrets versions access latest").flag("secret", id).in_project();
+            let shell = Shell::calling("prints it", &[include_str!("token.sh")], ["print_secret"])
+                .command("secret_value", read);
+            Step::shell("The token is kept in Secret Manager.", shell)
+        }
+        // The gateway has a token in any case: a spec without is refused.
+        Some(SecretSource::Generated) | None => {
+            let vm = Vm::of(plan);
+            let read = vm.ssh().flag("command", format!("sudo -n cat {KEPT}/{GATEWAY_TOKEN}"));
+            Step::shell(
+                "The VM made the token, and nobody else has it: SSH is the only way. With\n\
+                 {generate: hex32, secret_manager: ID} it is kept in Secret Manager, and read without.",
+                session(vm, read, "read_token"),
+            )
+        }
+    };
+    Script::new("token", "The token that the Control UI asks for.", plan, vec![step])
+}

@@ -1,0 +1,119 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2154
+# Looks at VMs until their gateways are ready.
+
+# A VM's guest attributes may be asked for ten times a minute in all ("Set and query guest attributes",
+# Compute Engine).
+pause=10
+begin=$(date +%s)
+worst=0
+
+elapsed() {
+    echo $(($(date +%s) - begin))
+}
+
+line() {
+    printf '%5d s  %s  %s%s\n' "$(elapsed)" "$vm" "$1" "${2:+: $2}"
+}
+
+# A stage may come and go between two looks: they always follow each other.
+show_stages() {
+    between=$unheard
+    for stage in starting secrets image verify start; do
+        if [ "$stage" = "$status" ] || [ "$status" = failed ]; then
+            break
+        fi
+        [ "$between" = no ] || line "$stage"
+        [ "$stage" != "$shown_status" ] || between=yes
+    done
+    line "$status" "$error"
+}
+
+# The serial console around the last failure that it tells of, or else its end.
+show_serial() {
+    quietly serial vm_serial || {
+        tell "The serial console cannot be read: $(refusal)"
+        return
+    }
+    plain <"$scratch/serial" >"$scratch/plain"
+    tell 'From the serial console (all of it: bake gcloud logs --all | sh):'
+    LC_ALL=C awk '
+        { lines[NR] = $0 }
+        /openclaw: status=failed/ { failed = NR }
+        END {
+            from = failed ? failed - 15 : NR - 20
+            to = failed ? failed + 5 : NR
+            if (from < 1) from = 1
+            if (to > NR) to = NR
+            for (i = from; i <= to; i++) print "  | " lines[i]
+        }' "$scratch/plain" >&2
+}
+
+where_it_stands() {
+    if [ -n "$status" ]; then
+        tell "$vm is not ready after $timeout s. It stands at \`$status\`${since:+ since $since}${error:+: $error}"
+    elif [ -n "$state" ]; then
+        tell "$vm is not ready after $timeout s. It is $state, and has reported nothing since it was started:" \
+            'it has no network (without a public address it needs Cloud NAT: bake gcloud setup | sh),' \
+            'or its OS image does not apply the user-data.'
+    else
+        tell "$vm could not be looked at for $timeout s: $trouble"
+    fi
+    tell 'It goes on by itself. Look at it, and wait again:' '  bake gcloud logs | sh' '  bake gcloud wait | sh'
+}
+
+# Waits for one VM, in a subshell of its own.
+watch_vm() (
+    scratch
+    state='' status='' error='' since='' shown='' shown_status='' unheard=no trouble=''
+    while :; do
+        if look && { may_run || return; } && listen; then
+            may_report || return
+            now="$status $error"
+            if [ -z "$status" ]; then
+                now=$state
+                [ "$now" = "$shown" ] || line "no report yet; the VM is $state"
+                unheard=yes
+            elif [ "$now" != "$shown" ]; then
+                show_stages
+                shown_status=$status unheard=no
+            fi
+            shown=$now
+        elif explained; then
+            return 1
+        else
+            # A network that is away for a moment, most likely.
+            now=$(refusal)
+            [ "$now" = "$trouble" ] || tell "$now" 'Trying again.'
+            trouble=$now
+        fi
+
+        case $status in
+        ready) return 0 ;;
+        failed)
+            tell "$vm failed${since:+, since $since}: $error"
+            show_serial
+            remedy "$scratch/serial"
+            tell 'The VM tries again by itself, in pauses of up to five minutes. Once it is mended, wait again:' \
+                '  bake gcloud wait | sh'
+            return 1
+            ;;
+        esac
+        if [ "$(elapsed)" -ge "$timeout" ]; then
+            where_it_stands
+            return 1
+        fi
+        sleep "$pause"
+    done
+)
+
+wait_for_gateway() {
+    watch_vm || worst=1
+}
+
+# An exit code for all VMs.
+conclude() {
+    [ "$worst" -ne 0 ] || tell 'The Control UI in the browser, and the token that it asks for:' \
+        '  bake gcloud tunnel | sh' '  bake gcloud token | sh'
+    return "$worst"
+}
