@@ -1,13 +1,17 @@
 //! `bake gcloud`: the commands of one action, printed and never run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{Action, Format, Gcloud, Members};
-use crate::gcloud::{Folder, Metadata, Script, create, logs, ssh, status, token, tunnel, wait};
+use crate::cli::{self, Action, Format, Gcloud, Members};
+use crate::gcloud::{
+    Folder, Metadata, Script, backup, create, destroy, fleet, logs, resize, restore, setup, ssh, status,
+    token, tunnel, update, wait,
+};
 use crate::plan::Plan;
 use crate::project::names::VmName;
 use crate::render;
@@ -26,27 +30,76 @@ pub(super) fn run(dir: &Path, options: &Gcloud, console: &mut Console) -> Result
 fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) -> Result<Script, Failure> {
     let mut bundle = || standing(dir, options, plan, console);
     Ok(match &options.action {
-        Action::Create(_) => {
+        Action::Setup(options) => setup::script(plan, &setup_options(options)?).map_err(Failure::Argument)?,
+        Action::Create(options) => match members(plan, options)? {
+            Some(members) => {
+                let (metadata, folder) = bundle()?;
+                fleet::create(plan, &members, &metadata, folder).map_err(Failure::Argument)?
+            }
+            None => {
+                let (metadata, folder) = bundle()?;
+                create::script(plan, &metadata, folder)
+            }
+        },
+        Action::Update(options) => {
+            let members = members(plan, options)?;
             let (metadata, folder) = bundle()?;
-            create::script(plan, &metadata, folder)
+            match members {
+                Some(members) => fleet::update(plan, &members, &metadata, folder),
+                None => update::script(plan, &metadata, folder),
+            }
+            .map_err(Failure::Argument)?
         }
-        Action::Wait(options) => wait::script(plan, &members(&options.members, plan)?, options.timeout),
-        Action::Status(options) => status::script(plan, &members(options, plan)?),
+        Action::Resize { machine_type } => resize::script(plan, machine_type).map_err(Failure::Argument)?,
+        Action::Backup => backup::script(plan).map_err(Failure::Argument)?,
+        Action::Restore { snapshot } => {
+            let (metadata, folder) = bundle()?;
+            restore::script(plan, snapshot, &metadata, folder).map_err(Failure::Argument)?
+        }
+        Action::Destroy { members: options, data } => match members(plan, options)? {
+            Some(members) => fleet::destroy(plan, &members, *data),
+            None => destroy::script(plan, *data).map_err(Failure::Argument)?,
+        },
+        Action::Wait(options) => wait::script(plan, &vms(plan, &options.members)?, options.timeout),
+        Action::Status(options) => status::script(plan, &vms(plan, options)?),
         Action::Logs { all } => logs::script(plan, *all),
         Action::Token => token::script(plan),
         Action::Tunnel { port } => tunnel::script(plan, *port),
         Action::Ssh => ssh::script(plan),
-        action => return Err(Failure::Other(format!("not there yet: {action:?}"))),
     })
 }
 
-/// The VMs that the action is about.
-fn members(options: &Members, plan: &Plan<'_>) -> Result<Vec<VmName>, Failure> {
-    let name = &plan.spec.name.value;
-    match &options.fleet {
-        Some(fleet) => fleet.members(name).map_err(Failure::Argument),
-        None => Ok(vec![name.clone()]),
+/// The VMs of the fleet, where one is asked for.
+fn members(plan: &Plan<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Failure> {
+    let members = options.fleet.as_ref().map(|fleet| fleet.members(&plan.spec.name));
+    members
+        .transpose()
+        .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
+}
+
+fn setup_options(options: &cli::Setup) -> Result<setup::Options, Failure> {
+    let mut files = BTreeMap::new();
+    for (id, path) in &options.secret_file {
+        if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+            return Err(Failure::Argument(format!("{}: there is no such file", path.display())));
+        }
+        files.insert(id.clone(), absolute(path)?);
     }
+    Ok(setup::Options { deployer: options.deployer, files })
+}
+
+/// What a script does elsewhere must not hang on where it is run.
+fn absolute(path: &Path) -> Result<String, Failure> {
+    let path =
+        fs::canonicalize(path).map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+    path.into_os_string().into_string().map_err(|path| {
+        Failure::Argument(format!("{}: this path is not UTF-8, and cannot stand in a script", path.display()))
+    })
+}
+
+/// The VMs that the action looks at.
+fn vms(plan: &Plan<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
+    Ok(members(plan, options)?.unwrap_or_else(|| vec![plan.spec.name.value.clone()]))
 }
 
 /// What goes into the VM's metadata and where it lies, which must be what the project says today.
@@ -68,14 +121,5 @@ fn standing(
         )));
     }
     let metadata = render::metadata(plan, &bundle);
-    // What the script does elsewhere must not hang on where it is run.
-    let folder =
-        fs::canonicalize(&out).map_err(|error| Failure::Other(format!("{}: {error}", out.display())))?;
-    match folder.into_os_string().into_string() {
-        Ok(folder) => Ok((metadata, Folder::At(folder))),
-        Err(folder) => Err(Failure::Argument(format!(
-            "{}: the folder's name is not UTF-8, and cannot stand in a script",
-            folder.display()
-        ))),
-    }
+    Ok((metadata, Folder::At(absolute(&out)?)))
 }

@@ -20,15 +20,10 @@ pub fn script(plan: &Plan<'_>, metadata: &Metadata, folder: Folder) -> Script {
             .unless(vm.listed_as_is(metadata))
             .tell(format!("{}: the VM was made of another bundle. To replace it, which keeps the data disk: bake gcloud update | sh", vm.name)),
     );
-    Script {
-        action: "create",
-        about: format!(
-            "Creates the VM `{}` of an OpenClaw Gateway, with its data disk. Rendered by bake from\n\
-             lock {}. Safe to run twice: what is there is kept, and nothing is deleted.",
-            vm.name, plan.lock_digest
-        ),
-        files: Some((folder, metadata.files())),
-        project: plan.spec.gcp.project.as_ref().map(|project| project.value.clone()),
-        steps,
-    }
+    let about = format!(
+        "Creates the VM `{}` of an OpenClaw Gateway, with its data disk. Rendered by bake from\n\
+         lock {}. Safe to run twice: what is there is kept, and nothing is deleted.",
+        vm.name, plan.lock_digest
+    );
+    Script::new("create", about, plan, steps).reading(folder, metadata.files())
 }

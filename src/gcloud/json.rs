@@ -124,7 +124,7 @@ fn row(step: &Step) -> Row {
         stdin,
         how,
         refuse: match &step.work {
-            Work::Refuse(lines) => Some(lines.join("\n")),
+            Work::Refuse(lines) => Some(lines.iter().map(plain).collect::<Vec<_>>().join("\n")),
             Work::Run(_) | Work::Shell(_) => None,
         },
     }

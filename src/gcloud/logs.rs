@@ -17,7 +17,7 @@ pub fn script(plan: &Plan<'_>, all: bool) -> Script {
         .value("all", if all { "yes" } else { "no" })
         .command("vm_serial", vm.serial_onward());
     let step = Step::shell(format!("What {} writes on its serial console.", vm.name), shell);
-    Script::looking(
+    Script::new(
         "logs",
         "The log of the serial console. How far it was seen is kept in the folder that XDG_STATE_HOME\n\
          names, else in ~/.local/state, below bake/serial.",

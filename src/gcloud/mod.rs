@@ -3,17 +3,24 @@
 //! Nothing here runs anything: an action becomes text that can be read before it is run. The `*.sh`
 //! files beside these are functions that such a text begins with.
 
+pub mod backup;
 pub mod create;
+pub mod destroy;
+pub mod fleet;
 mod json;
 pub mod logs;
 mod metadata;
 mod observe;
+pub mod resize;
+pub mod restore;
 mod script;
+pub mod setup;
 mod shell;
 pub mod ssh;
 pub mod status;
 pub mod token;
 pub mod tunnel;
+pub mod update;
 mod vm;
 pub mod wait;
 

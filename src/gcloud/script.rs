@@ -194,6 +194,11 @@ impl Shell {
         self
     }
 
+    /// Says in words what a command is given on its standard input.
+    pub(super) fn given(self, stdin: impl Into<String>) -> Self {
+        Self { stdin: Some(stdin.into()), ..self }
+    }
+
     /// Calls its function with this argument too.
     pub(super) fn argument(mut self, word: Word) -> Self {
         self.call.push(word);
@@ -209,7 +214,7 @@ pub(super) enum Work {
     /// Runs its commands with shell of our own around them.
     Shell(Shell),
     /// Ends the script with these lines and an exit code of 1.
-    Refuse(Vec<String>),
+    Refuse(Vec<Word>),
 }
 
 /// One step: what it is for, how to see whether it is to be done, what to do.
@@ -221,14 +226,14 @@ pub(super) struct Step {
     pub(super) when: When,
     /// What to do.
     pub(super) work: Work,
-    /// A name that stands from then on for what [`When`] found, and if it was nothing for this text.
+    /// A name that stands from then on for what [`When`] found; where that was nothing, for this text.
     pub(super) learns: Option<(Name, String)>,
     /// What stands after it, for the message where a later step fails.
     pub(super) stands: Option<String>,
     /// What to tell once it is done.
-    pub(super) done: Vec<String>,
+    pub(super) done: Vec<Word>,
     /// What to tell where there was nothing to do.
-    pub(super) already: Vec<String>,
+    pub(super) already: Vec<Word>,
 }
 
 impl Step {
@@ -246,7 +251,7 @@ impl Step {
     pub(super) fn need(
         why: impl Into<String>,
         missing: Command,
-        lines: impl IntoIterator<Item = String>,
+        lines: impl IntoIterator<Item = Word>,
     ) -> Self {
         Self::new(why, Work::Refuse(lines.into_iter().collect())).unless(missing)
     }
@@ -302,13 +307,13 @@ impl Step {
     }
 
     /// Tells this once it is done.
-    pub(super) fn tell(mut self, line: impl Into<String>) -> Self {
+    pub(super) fn tell(mut self, line: impl Into<Word>) -> Self {
         self.done.push(line.into());
         self
     }
 
     /// Tells this where there was nothing to do.
-    pub(super) fn tell_already(mut self, line: impl Into<String>) -> Self {
+    pub(super) fn tell_already(mut self, line: impl Into<Word>) -> Self {
         self.already.push(line.into());
         self
     }
@@ -347,24 +352,27 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script that needs no file and changes nothing.
-    pub(super) fn looking(action: &'static str, about: &str, plan: &Plan<'_>, steps: Vec<Step>) -> Self {
-        Self {
-            action,
-            about: about.to_owned(),
-            files: None,
-            project: plan.spec.gcp.project.as_ref().map(|project| project.value.clone()),
-            steps,
-        }
+    /// An action on the project of `plan`'s spec.
+    pub(super) fn new(
+        action: &'static str,
+        about: impl Into<String>,
+        plan: &Plan<'_>,
+        steps: Vec<Step>,
+    ) -> Self {
+        let project = plan.spec.gcp.project.as_ref().map(|project| project.value.clone());
+        Self { action, about: about.into(), files: None, project, steps }
+    }
+
+    /// With commands that read the files of the bundle.
+    pub(super) fn reading(self, folder: Folder, files: Vec<&'static str>) -> Self {
+        Self { files: Some((folder, files)), ..self }
     }
 
     /// Whether a command or a call holds `name`.
     pub(super) fn uses(&self, name: Name) -> bool {
         let holds = |command: &Command| command.0.iter().any(|word| word.0.contains(&Part::Name(name)));
-        self.steps.iter().any(|step| {
-            step.when.asked().is_some_and(holds)
-                || step.commands().into_iter().any(holds)
-                || matches!(&step.work, Work::Shell(shell) if shell.call.iter().any(|word| word.0.contains(&Part::Name(name))))
-        })
+        let asks =
+            |step: &Step| step.when.asked().is_some_and(holds) || step.commands().into_iter().any(holds);
+        self.steps.iter().any(asks)
     }
 }

@@ -119,7 +119,8 @@ fn paragraph(step: &Step) -> String {
         }
     }
     text.push_str(&work(&step.work, indent));
-    if let Some((name, otherwise)) = &step.learns {
+    // After a refusal nothing is learned.
+    if let Some((name, otherwise)) = step.learns.as_ref().filter(|(_, otherwise)| !otherwise.is_empty()) {
         let _ = writeln!(text, "{indent}{}={}", name.variable(), quote(otherwise));
     }
     tell(&mut text, indent, &step.done, "");
@@ -181,9 +182,9 @@ fn comment(text: &mut String, indent: &str, lines: &str) {
     }
 }
 
-fn tell(text: &mut String, indent: &str, lines: &[String], to: &str) {
+fn tell(text: &mut String, indent: &str, lines: &[Word], to: &str) {
     for line in lines {
-        let _ = writeln!(text, "{indent}echo {}{to}", quote(line));
+        let _ = writeln!(text, "{indent}echo {}{to}", quoted(line));
     }
 }
 
@@ -251,13 +252,12 @@ fn quoted(word: &Word) -> String {
 
 /// `text` as one word of the shell.
 fn quote(text: &str) -> String {
-    // The library quotes `=` too, which is special before a command only.
+    // Special nowhere in a word that is no assignment; all else is special to nothing in single quotes.
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
-    // No value holds the NUL that no argument can hold: names and paths are checked before.
-    shlex::try_quote(text).map(std::borrow::Cow::into_owned).unwrap_or_default()
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn words_stay_one_word() {
         assert_eq!(quote("--zone=us-central1-a"), "--zone=us-central1-a");
-        assert_eq!(quote("it's"), r#""it's""#);
+        assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(quote("$HOME"), "'$HOME'");
         assert_eq!(quote(""), "''");
         let word = Word::from("a \"$x\\`").name(Name::Project).text("b");

@@ -14,7 +14,7 @@ pub fn script(plan: &Plan<'_>) -> Script {
     let shell =
         Shell { stdin: Some("what the person types".to_owned()), ..session(vm, vm.ssh(), "open_shell") };
     let step = Step::shell(format!("A shell on {}.", vm.name), shell);
-    Script::looking("ssh", "A shell on the VM.", plan, vec![step])
+    Script::new("ssh", "A shell on the VM.", plan, vec![step])
 }
 
 /// Shell that calls a function of `reach.sh` to run `session`, and answers what is said against it.

@@ -19,5 +19,5 @@ pub fn script(plan: &Plan<'_>, names: &[VmName]) -> Script {
     });
     let end = Shell::calling("exits with 1 where something is not well", FUNCTIONS, ["conclude"]);
     let steps = looks.chain([Step::shell("Not well is a finding.", end)]).collect();
-    Script::looking("status", "One look at the gateway from outside.", plan, steps)
+    Script::new("status", "One look at the gateway from outside.", plan, steps)
 }

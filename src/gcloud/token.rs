@@ -30,5 +30,5 @@ pub fn script(plan: &Plan<'_>) -> Script {
             )
         }
     };
-    Script::looking("token", "The token that the Control UI asks for.", plan, vec![step])
+    Script::new("token", "The token that the Control UI asks for.", plan, vec![step])
 }

@@ -23,5 +23,5 @@ pub fn script(plan: &Plan<'_>, port: Option<u16>) -> Script {
     ]);
     let shell = session(vm, tunnel, "open_tunnel").argument(port.to_string().into());
     let step = Step::shell("The gateway listens on the VM's loopback interface alone.", shell);
-    Script::looking("tunnel", "The Control UI on this machine, until Ctrl-C.", plan, vec![step])
+    Script::new("tunnel", "The Control UI on this machine, until Ctrl-C.", plan, vec![step])
 }

@@ -43,9 +43,8 @@ impl<'a> Vm<'a> {
 
     /// Prints the VM's name where it is there and `filter` holds.
     pub(super) fn listed(self, filter: &str) -> Command {
-        let name = self.name;
-        let filter =
-            if filter.is_empty() { format!("name={name}") } else { format!("name={name} AND {filter}") };
+        let name = named(self.name.as_str());
+        let filter = if filter.is_empty() { name } else { format!("{name} AND {filter}") };
         self.list("compute instances list", filter.into())
     }
 
@@ -58,9 +57,11 @@ impl<'a> Vm<'a> {
             .flag("format", "value(name)")
     }
 
-    /// Which disks are this gateway's: the one of its name, and any that was restored since.
+    /// Which disks are this gateway's: the one of its name, and any that was restored since. A pattern,
+    /// for gcloud is about to take `gateway-2` for `=gateway` (`gcloud topic filters`), whose disks are
+    /// another's.
     pub(super) fn is_its_disk(self) -> String {
-        format!("labels.openclaw={} OR name={}", self.name, self.name.data_disk())
+        format!("labels.openclaw ~ \"^{}$\" OR {}", self.name, named(&self.name.data_disk()))
     }
 
     /// Prints the data disk in use: of several, the newest, which was restored.
@@ -120,7 +121,7 @@ impl<'a> Vm<'a> {
         let region = self.region();
         let there = Command::gcloud("compute resource-policies list")
             .in_project()
-            .flag("filter", format!("name={schedule} AND region:{region}"))
+            .flag("filter", format!("{} AND region:{region}", named(&schedule)))
             .flag("format", "value(name)");
         let make = Command::gcloud("compute resource-policies create snapshot-schedule")
             .arg(schedule.clone())
@@ -165,7 +166,9 @@ impl<'a> Vm<'a> {
     pub(super) fn disk_schedule(self) -> Option<Step> {
         self.plan.spec.gcp.snapshot_days.as_ref().filter(|_| self.has_data_disk())?;
         let schedule = self.plan.spec.name.snapshot_schedule();
-        let attached = Word::from("name=").name(Name::Data).text(format!(" AND resourcePolicies:{schedule}"));
+        let attached = Word::from("name ~ \"^")
+            .name(Name::Data)
+            .text(format!("$\" AND resourcePolicies[] ~ \"/{schedule}$\""));
         let attach = Command::gcloud("compute disks add-resource-policies")
             .arg(Word(Vec::new()).name(Name::Data))
             .in_project()
@@ -205,7 +208,32 @@ impl<'a> Vm<'a> {
     }
 }
 
+/// The filter for what is called `name`, and no longer. gcloud asks Compute Engine for words, so that
+/// `name=x` is true of `x-data` too.
+pub(super) fn named(name: &str) -> String {
+    format!("name ~ \"^{name}$\"")
+}
+
 /// The address of a service account of the project.
 pub(super) fn account(id: &str) -> Word {
     Word::from(format!("{id}@")).name(Name::Domain).text(".iam.gserviceaccount.com")
+}
+
+/// As much of `name` as leaves room for `end` in the 63 characters of a name.
+pub(super) fn shortened<'a>(name: &'a str, end: &str) -> &'a str {
+    // Names are ASCII.
+    let room = 63_usize.saturating_sub(end.len()).min(name.len());
+    name.get(..room).unwrap_or(name).trim_end_matches('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn names_leave_room() {
+        assert_eq!(shortened("gateway-data", "-12345678"), "gateway-data");
+        assert_eq!(shortened(&"a".repeat(62), "-12345678").len(), 54);
+        assert_eq!(shortened(&format!("{}-{}", "a".repeat(53), "b".repeat(9)), "-12345678"), "a".repeat(53));
+    }
 }

@@ -10,7 +10,7 @@ const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("wait.sh")
 /// Waits for the gateways of these VMs, for `timeout` seconds in all.
 pub fn script(plan: &Plan<'_>, names: &[VmName], timeout: u32) -> Script {
     let steps = steps(names.iter().map(|name| Vm { plan, name }), timeout);
-    Script::looking("wait", "Waits until the gateway is ready, and shows each stage.", plan, steps)
+    Script::new("wait", "Waits until the gateway is ready, and shows each stage.", plan, steps)
 }
 
 /// The steps that wait for `vms`, and end the script.

@@ -83,7 +83,7 @@ impl Rules<'_> {
                     "without a public address the VM reaches the internet through Cloud NAT alone",
                 )
                 .at(spec.gcp.public_ip.place.clone())
-                .help("the README has the two commands that make one; without it nothing can be installed"),
+                .help("`bake gcloud setup` makes one; without it nothing can be installed"),
             );
         }
     }

@@ -1,0 +1,363 @@
+//! `setup`: what a project needs once, before there is a VM.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::script::{Command, Name, Script, Shell, Step, Word};
+use super::vm::{Vm, account, named};
+use crate::plan::Plan;
+use crate::project::names::SecretId;
+use crate::project::spec::{Origin, SecretSource};
+use crate::project::values::ImageRef;
+
+const FUNCTIONS: &[&str] = &[include_str!("setup.sh")];
+/// The account that deploys, for all gateways of a project.
+const DEPLOYER: &str = "openclaw-deployer";
+/// Where Identity-Aware Proxy's tunnels come from (Google, "Using IAP for TCP forwarding").
+const IAP: &str = "35.235.240.0/20";
+
+/// What the user wants beyond the spec.
+#[derive(Default)]
+pub struct Options {
+    /// A service account that may create and replace the VM.
+    pub deployer: bool,
+    /// Files that hold the values of secrets, as absolute paths.
+    pub files: BTreeMap<SecretId, String>,
+}
+
+/// Makes whatever is not there.
+///
+/// # Errors
+/// Where a file is given for a secret that the spec does not keep in Secret Manager.
+pub fn script(plan: &Plan<'_>, options: &Options) -> Result<Script, String> {
+    let vm = Vm::of(plan);
+    let (spec, id) = (plan.spec, plan.spec.gcp.service_account.as_str());
+    let secrets = secrets(plan);
+    if let Some(unknown) = options.files.keys().find(|id| !secrets.contains_key(*id)) {
+        return Err(format!("no secret of bake.yaml has the Secret Manager id `{unknown}`"));
+    }
+    let mut steps = Vec::new();
+    if let Some(project) = &spec.gcp.project {
+        steps.push(create_project(project.as_str()));
+    }
+    steps.push(billing());
+    let registry = private_registry(plan);
+    steps.extend(apis(plan, registry.is_some()).into_iter().map(enable));
+    steps.push(create_account(
+        id,
+        &format!("VM {}", vm.name),
+        "The VM's own account. It has no role but what follows here.",
+    ));
+    for (secret, wanted) in &secrets {
+        steps.push(create_secret(secret));
+        steps.push(first_value(secret, wanted, options.files.get(secret)));
+        steps.push(bind(
+            "The VM reads this secret, and no other.",
+            &format!("secrets {{}} {secret}"),
+            id,
+            "roles/secretmanager.secretAccessor",
+        ));
+    }
+    if let Some(repository) = registry {
+        steps.push(bind(
+            "The VM pulls its image from there.",
+            &format!(
+                "artifacts repositories {{}} {} --location={} --project={}",
+                repository.name, repository.location, repository.project
+            ),
+            id,
+            "roles/artifactregistry.reader",
+        ));
+    }
+    if !spec.gcp.public_ip.value {
+        steps.extend(network(vm));
+    }
+    if options.deployer {
+        steps.extend(deployer(id));
+    }
+    steps.push(
+        Step::note("The VM comes next.")
+            .tell("The project is ready. Next: bake render, and bake gcloud create | sh"),
+    );
+    let about = format!(
+        "Prepares the project of the VM `{}`: APIs, service account, secrets, network. Rendered by bake.\n\
+         Safe to run twice: what is there is kept, and nothing is deleted.",
+        vm.name
+    );
+    Ok(Script::new("setup", about, plan, steps))
+}
+
+/// What a secret of Secret Manager is for, and whether its value is made up.
+struct Wanted {
+    variables: Vec<String>,
+    generate: bool,
+}
+
+fn secrets(plan: &Plan<'_>) -> BTreeMap<SecretId, Wanted> {
+    let mut secrets = BTreeMap::<_, Wanted>::new();
+    for (variable, source) in &plan.spec.secrets {
+        if let SecretSource::SecretManager { id, generate } = source {
+            let wanted =
+                secrets.entry(id.clone()).or_insert(Wanted { variables: Vec::new(), generate: false });
+            wanted.variables.push(variable.to_string());
+            wanted.generate |= generate;
+        }
+    }
+    secrets
+}
+
+fn create_project(id: &str) -> Step {
+    let there = Command::gcloud("projects list")
+        .flag("filter", format!("projectId ~ \"^{id}$\""))
+        .flag("format", "value(projectId)");
+    Step::run(
+        "The project, where this account has none of that name.",
+        Command::gcloud("projects create").arg(id),
+    )
+    .unless(there)
+    .stands(format!("the project {id}"))
+}
+
+fn billing() -> Step {
+    let look = Command::gcloud("billing projects describe")
+        .arg(Word(Vec::new()).name(Name::Project))
+        .flag("format", "value(billingAccountName)");
+    Step::shell(
+        "Whom the project is billed to, nobody but its owner can say.",
+        Shell::calling(
+            "ends with an error where the command prints nothing; goes on where it fails",
+            FUNCTIONS,
+            ["billed"],
+        )
+        .command("look_at_billing", look),
+    )
+}
+
+/// The APIs that the actions and the VM use.
+fn apis(plan: &Plan<'_>, has_registry: bool) -> BTreeSet<&'static str> {
+    let has_secrets =
+        plan.spec.secrets.iter().any(|(_, source)| matches!(source, SecretSource::SecretManager { .. }));
+    let mut apis = BTreeSet::from(["compute.googleapis.com", "iam.googleapis.com"]);
+    apis.extend(has_secrets.then_some("secretmanager.googleapis.com"));
+    apis.extend(has_registry.then_some("artifactregistry.googleapis.com"));
+    apis.extend((!plan.spec.gcp.public_ip.value).then_some("iap.googleapis.com"));
+    apis
+}
+
+fn enable(api: &'static str) -> Step {
+    let there = Command::gcloud("services list")
+        .arg("--enabled")
+        .in_project()
+        .flag("filter", format!("config.name ~ \"^{api}$\""))
+        .flag("format", "value(config.name)");
+    let why = match api {
+        "compute.googleapis.com" => "VM, disks and network.",
+        "iam.googleapis.com" => "Service accounts.",
+        "iap.googleapis.com" => "SSH without a public address goes through Identity-Aware Proxy.",
+        "artifactregistry.googleapis.com" => "The finished image.",
+        _ => "The secrets.",
+    };
+    Step::run(why, Command::gcloud("services enable").arg(api).in_project())
+        .unless(there)
+        .stands(format!("the API {api}"))
+}
+
+fn create_account(id: &str, shown: &str, why: &str) -> Step {
+    let there = Command::gcloud("iam service-accounts list")
+        .in_project()
+        .flag("filter", format!("email ~ \"^{id}@\""))
+        .flag("format", "value(email)");
+    let make =
+        Command::gcloud("iam service-accounts create").arg(id).in_project().flag("display-name", shown);
+    Step::run(why, make).unless(there).stands(format!("the service account {id}"))
+}
+
+fn create_secret(id: &SecretId) -> Step {
+    let there = Command::gcloud("secrets list")
+        .in_project()
+        .flag("filter", format!("name ~ \"/{id}$\""))
+        .flag("format", "value(name)");
+    let make = Command::gcloud("secrets create")
+        .arg(id.as_str())
+        .in_project()
+        .flag("replication-policy", "automatic");
+    Step::run("A secret; its value comes next.", make).unless(there).stands(format!("the secret {id}"))
+}
+
+/// Gives the secret a value, where it has none.
+fn first_value(id: &SecretId, wanted: &Wanted, file: Option<&String>) -> Step {
+    let there = Command::gcloud("secrets versions list")
+        .arg(id.as_str())
+        .in_project()
+        .flag("filter", "state=ENABLED")
+        .flag("limit", 1)
+        .flag("format", "value(name)");
+    let add = Command::gcloud("secrets versions add").arg(id.as_str()).in_project();
+    let variables = wanted.variables.join(", ");
+    let shell = |how, call, stdin: &str| {
+        let add = add.clone().flag("data-file", "-");
+        Shell::calling(how, FUNCTIONS, [call]).given(stdin).command("add", add)
+    };
+    let step = match file {
+        Some(path) => Step::run("Its value, from a file.", add.clone().flag("data-file", path)),
+        None if wanted.generate => Step::shell(
+            "Its value, made up here; it passes through a pipe, and stands nowhere.",
+            shell(
+                "makes the value up",
+                "made_up",
+                "64 hexadecimal digits, as `openssl rand -hex 32` prints them, without a line break",
+            ),
+        ),
+        None => Step::shell(
+            "Its value, typed without being shown; it passes through a pipe, and stands nowhere.",
+            shell("asks for the value on the terminal", "typed", "the value, without a line break")
+                .argument(id.as_str().into())
+                .argument(variables.as_str().into()),
+        ),
+    };
+    step.unless(there)
+        .stands(format!("the value of the secret {id}"))
+        .tell(format!("{id}: has a value now, for {variables}"))
+        .tell_already(format!("{id}: the secret has a value, which is kept"))
+}
+
+/// Binds `role` to the account `id`. `of` is the resource, with `{}` where the verb belongs.
+fn bind(why: &str, of: &str, id: &str, role: &str) -> Step {
+    let (before, after) = of.split_once("{}").unwrap_or((of, ""));
+    let verb = |verb: &str| {
+        let command = Command::gcloud(&format!("{before}{verb}{after}"));
+        if of.contains("--project=") { command } else { command.in_project() }
+    };
+    bound(why, verb("get-iam-policy"), verb("add-iam-policy-binding"), id, role)
+}
+
+fn bound(why: &str, look: Command, add: Command, id: &str, role: &str) -> Step {
+    let member = Word::from("serviceAccount:").word(account(id));
+    let is_bound = Word::from(format!("bindings.role=\"{role}\" AND bindings.members=\""))
+        .word(member.clone())
+        .text("\"");
+    let there = look
+        .flag("flatten", "bindings[].members")
+        .flag_word("filter", is_bound)
+        .flag("format", "value(bindings.role)");
+    let add = add.flag_word("member", member).flag("role", role);
+    Step::shell(
+        why,
+        Shell::calling(
+            "tries again for two minutes while the account is not known everywhere",
+            FUNCTIONS,
+            ["bound"],
+        )
+        .command("bind", add),
+    )
+    .unless(there)
+    .stands(format!("{role} for {id}"))
+}
+
+/// A repository of Artifact Registry, by the name of an image in it.
+struct Repository<'a> {
+    location: &'a str,
+    project: &'a str,
+    name: &'a str,
+}
+
+/// Where the finished image lies, if the VM has to be let in there.
+fn private_registry<'a>(plan: &'a Plan<'_>) -> Option<Repository<'a>> {
+    let Origin::Registry(image) = &plan.spec.image.origin else { return None };
+    let image: &ImageRef = &image.value;
+    let mut path = image.repository().split('/');
+    let location = path.next()?.strip_suffix("-docker.pkg.dev")?;
+    Some(Repository { location, project: path.next()?, name: path.next()? })
+}
+
+/// The way out without a public address, and the way in.
+fn network(vm: Vm<'_>) -> [Step; 3] {
+    let nat = format!("{}-nat", vm.name);
+    let routers = |filter: String| {
+        Command::gcloud("compute routers list")
+            .in_project()
+            .flag("regions", vm.region())
+            .flag("filter", filter)
+            .flag("format", "value(name)")
+    };
+    // One NAT serves the whole network of a region, and there cannot be a second.
+    let has_nat = "network ~ \"/default$\" AND nats[].name:*";
+    let router = Command::gcloud("compute routers create")
+        .arg(nat.clone())
+        .in_project()
+        .flag("network", "default")
+        .flag("region", vm.region());
+    let gateway = Command::gcloud("compute routers nats create")
+        .arg(nat.clone())
+        .in_project()
+        .flag("router", &nat)
+        .flag("region", vm.region())
+        .args(["--auto-allocate-nat-external-ips", "--nat-all-subnet-ip-ranges"]);
+    [
+        Step::run("Cloud NAT is the way out for VMs without a public address; a router carries it.", router)
+            .unless(routers(format!("({}) OR ({has_nat})", named(&nat))))
+            .stands(format!("the router {nat}")),
+        Step::run("NAT for all subnets of the region, where there is none.", gateway)
+            .unless(routers(has_nat.to_owned()))
+            .stands(format!("Cloud NAT in {}", vm.region())),
+        allow_ssh(
+            vm,
+            "iap",
+            IAP,
+            "The way in: SSH from Identity-Aware Proxy, and from nowhere else by this rule.",
+        ),
+    ]
+}
+
+/// Lets SSH in from `ranges`.
+pub(super) fn allow_ssh(vm: Vm<'_>, end: &str, ranges: &str, why: &str) -> Step {
+    let rule = format!("{}-{end}", vm.name);
+    let there = Command::gcloud("compute firewall-rules list")
+        .in_project()
+        .flag("filter", named(&rule))
+        .flag("format", "value(name)");
+    let make = Command::gcloud("compute firewall-rules create")
+        .arg(rule.clone())
+        .in_project()
+        .flag("network", "default")
+        .flag("direction", "INGRESS")
+        .flag("allow", "tcp:22")
+        .flag("source-ranges", ranges)
+        .flag("target-tags", vm.name);
+    Step::run(why, make).unless(there).stands(format!("the firewall rule {rule}"))
+}
+
+/// An account for programs that deploy: VMs, disks and snapshots, and acting as the VM's account.
+fn deployer(vm_account: &str) -> Vec<Step> {
+    let project = || Word(Vec::new()).name(Name::Project);
+    let of_project = |words: &str| Command::gcloud(words).arg(project());
+    let of_account = |words: &str| Command::gcloud(words).arg(account(vm_account)).in_project();
+    let mut last = bound(
+        "It starts VMs with the VM's account, and with no other.",
+        of_account("iam service-accounts get-iam-policy"),
+        of_account("iam service-accounts add-iam-policy-binding"),
+        DEPLOYER,
+        "roles/iam.serviceAccountUser",
+    );
+    let address = account(DEPLOYER);
+    last = last.tell(
+        Word::from(
+            "To deploy as that account, without a key: gcloud config set auth/impersonate_service_account ",
+        )
+        .word(address.clone()),
+    );
+    vec![
+        create_account(
+            DEPLOYER,
+            "Deploys OpenClaw gateways",
+            "An account for programs that deploy. It has no key, and reads no secret.",
+        ),
+        bound(
+            "The narrowest of Google's roles that makes VMs, disks, snapshots and groups.",
+            of_project("projects get-iam-policy"),
+            of_project("projects add-iam-policy-binding").arg("--condition=None"),
+            DEPLOYER,
+            "roles/compute.instanceAdmin.v1",
+        ),
+        last,
+    ]
+}
