@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -85,34 +86,51 @@ fn document(folder: &Folder, action: &[&str]) -> Value {
 
 /// Every command of a document, in the order in which a script runs them that finds nothing there.
 fn vectors(document: &Value) -> Vec<Vec<String>> {
-    let vector = |value: &Value| -> Vec<String> {
+    let mut names = BTreeMap::from(
+        [
+            ("project", "demo"),
+            ("domain", "demo"),
+            ("stamp", "20260102-030405"),
+            ("each", "it"),
+            ("start", "0"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let vector = |value: &Value, names: &BTreeMap<String, String>| -> Vec<String> {
         let words = value.as_array().expect("an argument vector");
-        words.iter().map(|word| word.as_str().expect("a word").to_owned()).collect()
+        words.iter().map(|word| filled(word.as_str().expect("a word"), names)).collect()
     };
     let mut vectors = Vec::new();
     for step in document["steps"].as_array().expect("steps") {
         let asked = ["unless", "where", "each"].into_iter().map(|kind| &step[kind]);
-        vectors.extend(asked.filter(|asked| !asked.is_null()).map(vector));
-        vectors.extend(step["run"].as_array().expect("commands").iter().map(vector));
+        vectors.extend(asked.filter(|asked| !asked.is_null()).map(|asked| vector(asked, &names)));
+        vectors.extend(step["run"].as_array().expect("commands").iter().map(|run| vector(run, &names)));
+        if let (Some(name), Some(value)) = (step["learns"]["name"].as_str(), step["learns"]["else"].as_str())
+        {
+            names.insert(name.to_owned(), value.to_owned());
+        }
     }
     vectors
 }
 
 /// What a word is once the names stand for something.
-fn filled(word: &str) -> String {
-    let names = [
-        ("project", "demo"),
-        ("domain", "demo"),
-        ("data", "openclaw-gateway-data"),
-        ("stamp", "20260102-030405"),
-        ("each", "one-of-them"),
-        ("start", "0"),
-    ];
+fn filled(word: &str, names: &BTreeMap<String, String>) -> String {
     let filled = names
         .iter()
         .fold(word.to_owned(), |word, (name, value)| word.replace(&format!("${{{name}}}"), value));
     assert!(!filled.contains("${"), "{word}: a name that nobody knows");
     filled
+}
+
+/// A command as gcloud's linter reads it: it drops backslashes, and takes what comes after `--` for
+/// arguments of gcloud's.
+fn for_the_linter(vector: &[String]) -> String {
+    let own = vector.iter().skip(1).take_while(|word| *word != "--").map(|word| word.replace('\\', ""));
+    own.fold("gcloud".to_owned(), |line, word| {
+        let quote = if word.contains('\'') { '"' } else { '\'' };
+        assert!(!word.contains(quote), "{word}: the linter has no quotes for it");
+        format!("{line} {quote}{word}{quote}")
+    })
 }
 
 #[test]
@@ -138,8 +156,7 @@ fn gcloud_accepts_every_command_of_every_action() {
         for action in ACTIONS {
             for vector in vectors(&document(&folder, action)) {
                 assert_eq!(vector.first().map(String::as_str), Some("gcloud"), "{action:?}: {vector:?}");
-                let words = vector.iter().map(|word| format!("'{}'", filled(word).replace('\'', r"'\''")));
-                commands.push(words.skip(1).fold("gcloud".to_owned(), |line, word| line + " " + &word));
+                commands.push(for_the_linter(&vector));
             }
         }
     }
@@ -206,12 +223,9 @@ fn both_forms_hold_the_same_commands() {
             ),
         ]);
         let script = gcloud(&folder, action);
-        let there: Vec<Vec<String>> = vectors(&document(&folder, action))
-            .iter()
-            .map(|vector| vector.iter().map(|word| filled(word)).collect())
-            // What is deleted has to be there first, and here nothing is.
-            .filter(|vector: &Vec<String>| !vector.iter().any(|word| word == "delete"))
-            .collect();
+        let mut there = vectors(&document(&folder, action));
+        // What is deleted has to be there first, and here nothing is.
+        there.retain(|vector| !vector.iter().any(|word| word == "delete"));
         for shell in ["dash", "bash"] {
             let Some((code, err, mut calls)) = run(shell, &folder, &script) else { return };
             assert_eq!((code, err.as_str()), (0, ""), "{action:?} in {shell}");
