@@ -41,6 +41,8 @@ answer() {
         echo "A quota of the project is used up. Ask for more, or set a smaller gcp.machine_type in bake.yaml: https://console.cloud.google.com/iam-admin/quotas?project=${project:-}" ;;
     *'ervice account'*'does not exist'* | *serviceAccounts*'not found'* | *'ervice_account'*'not found'*)
         echo 'The service account is not there yet: bake gcloud setup | sh' ;;
+    *'access to service account'*)
+        echo 'A VM may act as its service account only where this account may: bake gcloud setup | sh, or ask an owner of the project for the role roles/iam.serviceAccountUser on it' ;;
     *networks/default*'not found'*)
         echo "The project has no network called default: gcloud compute networks create default --project=${project:-}" ;;
     *PERMISSION_DENIED* | *forbidden* | *'Required '*' permission'* | *'does not have permission'*)

@@ -43,7 +43,9 @@ pub(super) fn insert(state: &mut State, path: &str, instance: Value) -> Result<(
     for account in instance["serviceAccounts"].as_array().into_iter().flatten() {
         let account = account["email"].as_str().unwrap_or_default();
         if !policies::has_account(state, &project, account) {
-            let message = format!("The resource '{account}' of type 'serviceAccount' was not found.");
+            let message = format!(
+                "The resource 'projects/{project}/serviceAccounts/{account}' of type 'serviceAccount' was not found."
+            );
             return Err(Refusal::new(404, "notFound", message));
         }
     }

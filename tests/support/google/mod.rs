@@ -122,6 +122,17 @@ impl Fault {
         Self::Refused(Refusal::new(403, "forbidden", message))
     }
 
+    /// The account may not hand the VM's service account to a VM ("Service account user role", IAM).
+    pub fn may_not_act_as(account: &str) -> Self {
+        Self::Later(
+            "SERVICE_ACCOUNT_ACCESS_DENIED",
+            format!(
+                "The user does not have access to service account '{account}'.  User: 'somebody@example.com'.  \
+                 Ask a project owner to grant you the iam.serviceAccountUser role on the service account"
+            ),
+        )
+    }
+
     /// A service account that was made a moment ago is not known everywhere yet ("Eventual
     /// consistency", IAM).
     pub fn account_not_known_yet(account: &str) -> Self {
@@ -307,9 +318,18 @@ impl Google {
         locked(&self.shared.state).find(path).is_some()
     }
 
-    /// Puts a resource there as if somebody else had made it, or changes it.
+    /// Puts a resource there as if somebody else had made it; what Google adds to each is added.
     pub fn put(&self, path: &str, resource: Value) {
-        locked(&self.shared.state).put(path, resource);
+        let mut state = locked(&self.shared.state);
+        let mut resource = resource;
+        if path.starts_with("compute/") {
+            let given = resource.clone();
+            resource = compute::completed(&mut state, path, resource);
+            for (key, value) in given.as_object().into_iter().flatten() {
+                resource[key] = value.clone();
+            }
+        }
+        state.put(path, resource);
     }
 
     /// Takes a resource away behind the scripts' back.

@@ -29,6 +29,11 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refu
             state.put(&format!("cloudbilling/projects/{project}/billingInfo"), unpaid);
             Ok(json!({"name": "operations/cp.1", "done": true, "response": {"projectId": project}}))
         }
+        ("cloudresourcemanager", "GET", ["projects"]) => {
+            let projects: Vec<_> =
+                state.below(&request.path).into_iter().map(|(_, project)| project).collect();
+            Ok(json!({ "projects": projects }))
+        }
         ("cloudresourcemanager", "GET", ["operations", name]) => {
             Ok(json!({"name": format!("operations/{name}"), "done": true, "response": {}}))
         }

@@ -5,10 +5,11 @@
 //! cannot grow unseen.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use super::{Google, PROJECT};
 use crate::support::{Folder, Said, testbed};
@@ -19,6 +20,10 @@ const PROGRAMS: [&str; 28] = [
     "mkdir", "mktemp", "mv", "od", "openssl", "rm", "sed", "sh", "sleep", "sort", "stty", "tail", "tr",
     "uniq", "wc", "xargs",
 ];
+
+/// Where the wrappers write down arguments and environments.
+const CALLS: &str = "calls";
+const ENVIRONMENT: &str = "environment";
 
 /// A POSIX shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,8 @@ pub struct Run {
     pub err: String,
     /// Every program that was run, with its arguments.
     pub calls: Vec<Vec<String>>,
+    /// The environments of all of them.
+    pub environment: String,
 }
 
 impl Run {
@@ -117,20 +124,42 @@ impl Cloud {
 
     /// Pipes a script into a shell, in a session without a terminal.
     pub fn piped(&self, shell: Shell, script: &str) -> Run {
-        let mut command = Command::new("setsid");
-        command.arg("--wait").arg(found(shell.name()));
-        self.fed(&mut command, script)
+        let program = found(shell.name());
+        let mut process = self.process("setsid", &["--wait", program.to_str().expect("a path")]);
+        let mut child = process.spawn().expect("a process");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let script = script.to_owned();
+        // A script that ends early reads no further.
+        let feeding = thread::spawn(move || stdin.write_all(script.as_bytes()).unwrap_or_default());
+        let output = child.wait_with_output().expect("an end");
+        feeding.join().expect("fed");
+        self.ended(&output)
     }
 
-    /// The same on a terminal, where somebody types: the terminal's output is all in `out`.
+    /// The same on a terminal, whose output is all in `out`. Each of `typed` is a part of what stands
+    /// there when somebody types, and what they type.
     #[track_caller]
-    pub fn typed(&self, shell: Shell, action: &[&str], typed: &str) -> Run {
+    pub fn typed(&self, shell: Shell, action: &[&str], typed: &[(&str, &str)]) -> Run {
         let script = self.tools.path().join("script");
         fs::write(&script, self.script(action)).expect("a file");
-        let mut command = Command::new("script");
         let piped = format!("{} < {}", found(shell.name()).display(), script.display());
-        command.args(["--quiet", "--return", "--command", &piped, "/dev/null"]);
-        self.fed(&mut command, typed)
+        let mut process = self.process("script", &["--quiet", "--return", "--command", &piped, "/dev/null"]);
+        let mut child = process.spawn().expect("a process");
+        let (mut keyboard, mut screen) =
+            (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        let (mut shown, mut part, mut typed) = (Vec::new(), [0; 4096], typed.iter().peekable());
+        let mut looked = 0;
+        while let Ok(read @ 1..) = screen.read(&mut part) {
+            shown.extend_from_slice(&part[..read]);
+            let text = String::from_utf8_lossy(&shown[looked..]).into_owned();
+            if let Some((_, answer)) = typed.next_if(|(question, _)| text.contains(question)) {
+                looked = shown.len();
+                keyboard.write_all(answer.as_bytes()).expect("a terminal");
+            }
+        }
+        let output = child.wait_with_output().expect("an end");
+        assert_eq!(typed.next(), None, "was never asked:\n{}", String::from_utf8_lossy(&shown));
+        self.ended(&std::process::Output { stdout: shown, ..output })
     }
 
     /// Everything that gcloud has left in its folder, logs included.
@@ -138,13 +167,14 @@ impl Cloud {
         files(&self.tools.path().join("config"))
     }
 
-    fn fed(&self, command: &mut Command, input: &str) -> Run {
-        let calls = self.tools.path().join("calls");
-        fs::write(&calls, "").expect("a file");
-        let program = found(command.get_program().to_str().expect("a name"));
-        let mut process = Command::new(program);
+    /// A program on the machine of this cloud; what was written down of earlier ones is forgotten.
+    fn process(&self, program: &str, arguments: &[&str]) -> Command {
+        for log in [CALLS, ENVIRONMENT] {
+            fs::write(self.tools.path().join(log), "").expect("a file");
+        }
+        let mut process = Command::new(found(program));
         process
-            .args(command.get_args())
+            .args(arguments)
             .current_dir(self.tools.path())
             .env_clear()
             .env("PATH", self.tools.path().join("bin"))
@@ -159,18 +189,17 @@ impl Cloud {
         if !self.project.is_empty() {
             process.env("CLOUDSDK_CORE_PROJECT", self.project);
         }
-        let mut child = process.spawn().expect("a process");
-        let mut stdin = child.stdin.take().expect("a pipe");
-        let input = input.to_owned();
-        // A script that ends early reads no further.
-        let feeding = std::thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap_or_default());
-        let output = child.wait_with_output().expect("an end");
-        feeding.join().expect("fed");
+        process
+    }
+
+    fn ended(&self, output: &std::process::Output) -> Run {
+        let log = |name| fs::read(self.tools.path().join(name)).expect("a file");
         Run {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
-            calls: read_calls(&fs::read(&calls).expect("a file")),
+            calls: read_calls(&log(CALLS)),
+            environment: String::from_utf8_lossy(&log(ENVIRONMENT)).into_owned(),
         }
     }
 }
@@ -192,9 +221,12 @@ fn found(program: &str) -> PathBuf {
 fn wrap(folder: &Path, program: &str) {
     let wrapper = folder.join("bin").join(program);
     let text = format!(
-        "#!{shell}\nprintf '%s\\0' \"$#\" {program} \"$@\" >> '{calls}'\nPATH='{path}' exec {real} \"$@\"\n",
+        "#!{shell}\nprintf '%s\\0' \"$#\" {program} \"$@\" >> '{calls}'\n{env} >> '{environment}'\n\
+         PATH='{path}' exec {real} \"$@\"\n",
         shell = found("dash").display(),
-        calls = folder.join("calls").display(),
+        env = found("env").display(),
+        calls = folder.join(CALLS).display(),
+        environment = folder.join(ENVIRONMENT).display(),
         path = std::env::var("PATH").expect("a path"),
         real = found(program).display(),
     );
