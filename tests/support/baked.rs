@@ -27,6 +27,8 @@ pub struct Tool {
     pub beside: bool,
     /// Whether the lock knows the executable's own digest.
     known: bool,
+    /// A program of this machine to take as the executable for amd64.
+    real: Option<&'static str>,
 }
 
 const fn tool(
@@ -35,7 +37,7 @@ const fn tool(
     path: &'static str,
     pack: fn(&Members<'_>) -> Vec<u8>,
 ) -> Tool {
-    Tool { name, file, path, pack, beside: false, known: true }
+    Tool { name, file, path, pack, beside: false, known: true, real: None }
 }
 
 /// Each way of packing.
@@ -66,9 +68,21 @@ pub fn two() -> Vec<Tool> {
     ]
 }
 
+/// Some of the size that real ones have: programs in Go, which are on the machine with the testbed.
+pub fn real() -> Vec<Tool> {
+    vec![
+        Tool { real: Some("/usr/bin/skopeo"), ..tool("first", "first.tar.gz", "first", archives::tar_gz) },
+        Tool { real: Some("/usr/bin/buildah"), ..tool("second", "second.tar.gz", "second", archives::tar_gz) },
+        Tool { real: Some("/usr/bin/umoci"), ..tool("third", "third.tar.gz", "third", archives::tar_gz) },
+    ]
+}
+
 impl Tool {
     /// The executable.
     pub fn binary(&self, arch: Arch) -> Vec<u8> {
+        if let Some(path) = self.real.filter(|_| arch == Arch::Amd64) {
+            return std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
         elf::executable(arch, &format!("{} 1", self.name))
     }
 
@@ -134,6 +148,20 @@ impl Baked {
         let baked = Self::on(&format!("registry.example/owner/base:1.2@{}", parts.digest().oci()), tools);
         parts.layout(&baked.folder.join("base"), "1");
         baked
+    }
+
+    /// The URL of each tool's archive for an architecture, with its checksum.
+    pub fn archives(&self, arch: Arch) -> Vec<(String, Sha256)> {
+        let lock = self.folder.read("bake.lock");
+        let source = Source::new("bake.lock", lock);
+        let (lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
+        let builds = lock.binaries.into_values().filter_map(|mut locked| locked.builds.remove(&arch));
+        builds.map(|build| (build.url.to_string(), build.sha256)).collect()
+    }
+
+    /// Where archives are kept.
+    pub fn cache(&self) -> &Path {
+        self.cache.path()
     }
 
     pub fn relock(&self, change: impl FnOnce(&mut Lock)) {
