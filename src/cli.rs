@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::project::names::{ArchSpelling, AssetPattern, MinisignKey, SkillName, ToolName, Version};
-use crate::project::values::{Arch, InnerPath, WebUrl};
+use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 
 /// Bakes an OpenClaw Gateway for Google Compute Engine: locked binaries, reproducible user-data,
 /// no SSH set-up.
@@ -119,6 +119,7 @@ impl Command {
             Self::Rehearse(options) => options.json,
             Self::Image(Image::Build(options)) => options.json,
             Self::Image(Image::Save(options)) => options.json,
+            Self::Image(Image::Push(options)) => options.json,
             Self::Init { .. }
             | Self::Add(_)
             | Self::Remove { .. }
@@ -258,6 +259,9 @@ pub enum Image {
     Build(ImageBuild),
     /// Write it for one architecture as a tarball for `docker load`, `podman load` and `skopeo`
     Save(ImageSave),
+    /// Copy it into a registry, and its digest into the lock where the spec names that registry
+    #[command(after_help = LOGGED_IN)]
+    Push(ImagePush),
 }
 
 /// Where the base image is read from.
@@ -291,6 +295,25 @@ pub struct ImageSave {
     /// The architecture [default: `host.arch`]
     #[arg(long, value_enum)]
     pub arch: Option<ArchChoice>,
+    /// Where the base image is read from.
+    #[command(flatten)]
+    pub from: BaseFrom,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where `image push` has its credentials from.
+const LOGGED_IN: &str = "\
+Who you are to the registry is taken from Docker's configuration: log in with `docker login HOST`, or for
+Google's registries with `gcloud auth configure-docker HOST`. No password is taken on the command line.";
+
+/// Options of `image push`.
+#[derive(Args, Debug)]
+pub struct ImagePush {
+    /// The repository, with a tag or without [default: `image.registry`]
+    #[arg(value_name = "REF")]
+    pub to: Option<ImageRef>,
     /// Where the base image is read from.
     #[command(flatten)]
     pub from: BaseFrom,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::diagnostics::At;
+use crate::diagnostics::{At, Code, Diagnostic};
 use crate::digest::Sha256;
 use crate::lock::{Build, Lock, LockedBinary};
 use crate::project::Project;
@@ -28,6 +28,8 @@ pub struct Plan<'a> {
     pub lock_digest: Sha256,
     /// The image that the Dockerfile starts from.
     pub base: Base,
+    /// The image that the VM runs.
+    pub image: Image,
     /// The binaries, by name.
     pub tools: Vec<Tool>,
     /// Stages that bring the binaries of others together, in the order of building.
@@ -56,6 +58,17 @@ pub enum Base {
     },
     /// Built on the VM before, under this local tag.
     Local(String),
+}
+
+/// The image that the VM runs.
+#[derive(Clone, Debug)]
+pub enum Image {
+    /// The one that the VM builds.
+    Built,
+    /// A finished one: its reference, digest included.
+    Finished(String),
+    /// A finished one that nobody pushed yet; what to do about it.
+    NotPushed(Box<Diagnostic>),
 }
 
 /// One stage of the Dockerfile that fetches a binary.
@@ -164,6 +177,7 @@ impl<'a> Plan<'a> {
             lock,
             lock_digest,
             base: base(spec, lock),
+            image: Image::new(spec, lock),
             gathers,
             last,
             unpackers,
@@ -182,6 +196,24 @@ impl<'a> Plan<'a> {
     pub fn host_builds(&self) -> impl Iterator<Item = (&ToolName, &Build)> {
         let arch = self.spec.host.arch.value;
         self.lock.binaries.iter().filter_map(move |(name, locked)| Some((name, locked.builds.get(&arch)?)))
+    }
+}
+
+impl Image {
+    /// The digest of a finished image is the spec's own, or that of the last push.
+    pub fn new(spec: &Spec, lock: &Lock) -> Self {
+        let Origin::Registry(reference) = &spec.image.origin else { return Self::Built };
+        match reference.digest().or(lock.pushed.as_ref().map(|pushed| pushed.digest)) {
+            Some(digest) => Self::Finished(reference.pinned(digest)),
+            None => Self::NotPushed(Box::new(
+                Diagnostic::error(
+                    Code::NotPushed,
+                    format!("the image `{}` was not pushed since the lock was made", reference.value),
+                )
+                .at(reference.place.clone())
+                .help("run `bake image push`: it makes the image, and writes its digest into the lock; or name a finished one by its digest, `@sha256:…`"),
+            )),
+        }
     }
 }
 

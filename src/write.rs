@@ -64,6 +64,18 @@ pub struct Error {
     source: io::Error,
 }
 
+impl Error {
+    /// Whether a file held something else than it was read with.
+    pub fn is_overtaken(&self) -> bool {
+        self.source.get_ref().is_some_and(|source| source.is::<Overtaken>())
+    }
+}
+
+/// Somebody edited it, or another run was quicker.
+#[derive(Debug, thiserror::Error)]
+#[error("it changed while this ran; run it again")]
+struct Overtaken;
+
 trait Context<T> {
     fn context(self, what: &'static str, path: &Path) -> Result<T, Error>;
 }
@@ -196,8 +208,7 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
         if let Some(from) = from
             && fs::read(&path).context("read", &path)? != from.as_bytes()
         {
-            return Err(io::Error::other("it changed while this ran; run it again"))
-                .context("be replaced", &path);
+            return Err(io::Error::other(Overtaken)).context("be replaced", &path);
         }
         let new = successor(&path, to.as_bytes()).context("write", &path)?;
         if let Some(old) = old {

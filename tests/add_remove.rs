@@ -297,3 +297,25 @@ fn an_executable_with_another_name_gives_the_command_its_name() {
     assert_eq!(manifest(&world), with("  - name: tl\n    repo: owner/toolcli\n"));
     world.bake(["check"]).done();
 }
+
+#[test]
+fn no_command_is_named_after_a_program_of_the_image() {
+    let world = world();
+    let published = Arch::ALL.into_iter().fold(Release::new("v1.0.0"), |release, arch| {
+        release.asset(&format!("toolcli_1.0.0_linux_{arch}.tar.gz"), archive("node", "1.0.0", arch))
+    });
+    world.github.publish("owner/toolcli", published.clone());
+    world.github.publish("owner/curl", published);
+    // Its own name, where the executable's cannot be had.
+    world.bake(["add", "owner/toolcli"]).done();
+    assert_eq!(manifest(&world), with("  - name: toolcli\n    repo: owner/toolcli\n"));
+    world.bake(["check"]).done();
+    // Nobody is pointed at a line that is not there.
+    for arguments in [&["add", "owner/curl"][..], &["add", "owner/toolcli", "--name", "node"]] {
+        refused(&world, arguments, 2, &["the image itself needs", "--name"]);
+        let said = world.bake(arguments.iter().copied());
+        assert!(!said.err.contains("-->"), "{}", said.err);
+    }
+    world.bake(["add", "owner/curl", "--name", "mycurl"]).done();
+    world.bake(["check"]).done();
+}

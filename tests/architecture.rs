@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("net", &[]),
     ("fetch", &["digest", "net"]),
     ("archive", &["digest", "project"]),
-    ("oci", &["digest", "project"]),
+    ("oci", &["digest", "net", "project"]),
     ("github", &["diagnostics", "digest", "lock", "net", "project"]),
     ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project"]),
     ("image", &["archive", "digest", "fetch", "lock", "oci", "project"]),

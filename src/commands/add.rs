@@ -13,6 +13,7 @@ use crate::diagnostics::Problems;
 use crate::lock::Lock;
 use crate::project::catalog::Catalog;
 use crate::project::edit::{self, Entry, EntrySource};
+use crate::project::manifest::is_reserved;
 use crate::project::names::{ArchSpelling, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, Packing, WebUrl};
 
@@ -72,7 +73,7 @@ fn wanted(options: &cli::Add, console: &mut Console) -> Result<Vec<New>, Failure
     if let Some(url) = &options.url {
         let source = EntrySource::Url { url: url.clone(), arch: spellings(options) };
         let name = options.name.clone().map_or_else(|| name_of(url), Ok)?;
-        return Ok(vec![new(options, name, options.tool_version.clone(), Some(source))]);
+        return Ok(vec![new(options, free(name)?, options.tool_version.clone(), Some(source))]);
     }
     let own = options.name.is_some() || options.asset.is_some() || options.binary.is_some();
     let own = own || options.minisign.is_some() || !options.arch.is_empty() || !options.skills.is_empty();
@@ -111,7 +112,7 @@ fn of_argument(argument: &str, own: bool, options: &cli::Add, console: &mut Cons
         None => repo.name().to_ascii_lowercase().parse().map_err(|_| no_name(repo.as_str()))?,
     };
     let source = EntrySource::Repo { repo, asset: options.asset.clone(), arch: spellings(options) };
-    Ok(new(options, name, version, Some(source)))
+    Ok(new(options, free(name)?, version, Some(source)))
 }
 
 fn new(options: &cli::Add, name: ToolName, version: Option<Version>, source: Option<EntrySource>) -> New {
@@ -130,6 +131,17 @@ fn new(options: &cli::Add, name: ToolName, version: Option<Version>, source: Opt
 
 fn spellings(options: &cli::Add) -> Option<BTreeMap<Arch, ArchSpelling>> {
     (!options.arch.is_empty()).then(|| options.arch.iter().cloned().collect())
+}
+
+/// `name`, unless the image has a program of that name: in the manifest, where that would be found
+/// too, there is no line yet to point at.
+fn free(name: ToolName) -> Result<ToolName, Failure> {
+    if is_reserved(&name) {
+        return Err(Failure::Argument(format!(
+            "`{name}` is a program that the image itself needs: say another name with `--name`"
+        )));
+    }
+    Ok(name)
 }
 
 /// A name for what is at a URL: the first word of the file's name.
@@ -152,7 +164,8 @@ fn name_after_executables(new: &mut [New], lock: &mut Lock) -> bool {
         let named: BTreeSet<_> = locked.builds.values().map(|build| build.binary.file_name()).collect();
         // Where the architectures differ, the file's name holds one of them.
         let own = named.first().filter(|_| named.len() == 1).and_then(|name| name.parse::<ToolName>().ok());
-        let Some(own) = own.filter(|own| *own != entry.name && !lock.binaries.contains_key(own)) else {
+        let own = own.filter(|own| *own != entry.name && !is_reserved(own));
+        let Some(own) = own.filter(|own| !lock.binaries.contains_key(own)) else {
             continue;
         };
         if let Some(locked) = lock.binaries.remove(&entry.name) {

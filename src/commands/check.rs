@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure};
-use crate::diagnostics::json;
+use crate::diagnostics::{Diagnostic, Severity, json};
+use crate::plan::Image;
 use crate::project::Project;
 use crate::project::machine::{self, Estimate};
 
@@ -32,7 +33,10 @@ struct Cost {
 pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done, Failure> {
     let loaded = load::load(dir)?;
     let builtin = loaded.builtin;
-    let (project, lock, warnings) = loaded.fitting()?;
+    let (project, lock, mut warnings) = loaded.fitting()?;
+    if let Image::NotPushed(problem) = Image::new(&project.spec, &lock.lock) {
+        warnings.push(Diagnostic { severity: Severity::Warning, ..*problem });
+    }
     if json {
         let Estimate { dollars, note } = estimate(&project);
         let estimate = Cost { dollars_a_month: dollars, of: note, prices_of: machine::PRICES_OF };

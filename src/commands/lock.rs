@@ -79,6 +79,12 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
 /// Whether the lock fits, without asking anybody.
 fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, Failure> {
     let ((), _) = loaded.problems.clone().unless_errors(())?;
+    // Whether a lock fits that cannot be read is not known; a newer release may well know.
+    if let Err(problems) = &loaded.lock
+        && locking::is_of_newer_release(problems)
+    {
+        return Err(problems.clone().into());
+    }
     let digest = loaded.lock.as_ref().ok().map(|locked| locked.digest);
     let fits = loaded.fitting();
     if as_json {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::Failure;
 use super::console::Console;
 use super::load::{self, LOCK, LoadedLock};
+use super::{Done, Failure};
 use crate::diagnostics::{Code, Diagnostic, Problems, Severity};
 use crate::fetch;
 use crate::lock::resolve::{self, Allowed, Extent, Resolved, Task};
@@ -112,8 +112,8 @@ pub(super) fn make(
     }
     match image {
         Some(image) if problems.is_empty() => {
-            let lock = Lock { version: 1, inputs: wanted::digest(project), image, binaries };
-            Ok(Made { lock, notes, unreachable })
+            let lock = Lock { version: 1, inputs: wanted::digest(project), image, pushed: None, binaries };
+            Ok(Made { lock: lock.with_push_of(old, project), notes, unreachable })
         }
         _ => Err(Failure::Upstream(problems)),
     }
@@ -151,6 +151,24 @@ fn binary(
     }
 }
 
+/// Whether these problems are those of a lock in a format that this release does not know.
+pub(super) fn is_of_newer_release(problems: &Problems) -> bool {
+    problems.iter().any(|problem| problem.code == Code::UnsupportedVersion)
+}
+
+/// Runs a command that edits the project, and once more where somebody else was quicker with an edit:
+/// then it is made on top of that one. Each time somebody got on, so this ends.
+pub(super) fn over_others(mut run: impl FnMut() -> Result<Done, Failure>) -> Result<Done, Failure> {
+    const MOST: u32 = 16;
+    for _ in 1..MOST {
+        match run() {
+            Err(Failure::Overtaken(_)) => {}
+            ended => return ended,
+        }
+    }
+    run()
+}
+
 /// The lock of the project in `dir`; one that cannot be read is made anew, and that is told, for
 /// with it goes what new archives are held against.
 ///
@@ -163,9 +181,7 @@ pub(super) fn usable(
 ) -> Result<Option<LoadedLock>, Failure> {
     match old {
         Ok(old) => Ok(Some(old)),
-        Err(problems) if problems.iter().any(|problem| problem.code == Code::UnsupportedVersion) => {
-            Err(problems.into())
-        }
+        Err(problems) if is_of_newer_release(&problems) => Err(problems.into()),
         Err(problems) => {
             if load::has_lock(dir) {
                 console.problems(&problems.each(|problem| {

@@ -51,6 +51,8 @@ enum Failure {
     Upstream(Problems),
     /// An argument is wrong.
     Argument(String),
+    /// Somebody else changed what was to be changed.
+    Overtaken(String),
     /// Something else stands in the way.
     Other(String),
 }
@@ -63,7 +65,7 @@ impl From<Problems> for Failure {
 
 impl From<write::Error> for Failure {
     fn from(error: write::Error) -> Self {
-        Self::Other(error.to_string())
+        if error.is_overtaken() { Self::Overtaken(error.to_string()) } else { Self::Other(error.to_string()) }
     }
 }
 
@@ -107,7 +109,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(Failure::Input(problems)) => refuse(&cli, &problems, 2, &mut console),
         Err(Failure::Upstream(problems)) => refuse(&cli, &problems, 1, &mut console),
         Err(Failure::Argument(message)) => give_up(&cli, &message, 2, &mut console),
-        Err(Failure::Other(message)) => give_up(&cli, &message, 1, &mut console),
+        Err(Failure::Overtaken(message) | Failure::Other(message)) => {
+            give_up(&cli, &message, 1, &mut console)
+        }
     }
 }
 
@@ -139,8 +143,8 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         }
         Command::Check { json } => check::run(dir, *json, console),
         Command::Catalog { json } => catalog::run(*json, console),
-        Command::Add(options) => add::run(dir, options, console),
-        Command::Remove { names } => remove::run(dir, names, console),
+        Command::Add(options) => locking::over_others(|| add::run(dir, options, console)),
+        Command::Remove { names } => locking::over_others(|| remove::run(dir, names, console)),
         Command::Lock(options) => lock::run(dir, options, console),
         Command::Fetch => fetch::run(dir, console),
         Command::Audit(options) => audit::run(dir, options, console),

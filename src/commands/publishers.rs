@@ -125,12 +125,18 @@ impl Publishers {
         folder.map_or(Ok(Credentials::Anonymous), |folder| Credentials::of_docker(folder, reference))
     }
 
-    fn client(&self) -> Result<&Client, Diagnostic> {
+    /// Who asks over HTTP.
+    pub(super) fn client(&self) -> Result<&Client, Diagnostic> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
         let client = Client::new(self.setup.patience.clone()).map_err(|error| of_net(&error))?;
         Ok(self.client.get_or_init(|| client))
+    }
+
+    /// Shows what takes time.
+    pub(super) const fn progress(&self) -> &Bars {
+        &self.progress
     }
 
     /// The cache of archives.

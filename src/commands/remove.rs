@@ -7,7 +7,7 @@ use super::load::{self, Loaded};
 use super::locking;
 use super::{Done, Failure};
 use crate::diagnostics::Problems;
-use crate::lock::wanted;
+use crate::lock::{Lock, wanted};
 use crate::project::edit;
 use crate::project::names::ToolName;
 use crate::write;
@@ -38,6 +38,7 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
         } else {
             console.note("note: bake.lock was stale before, and still is: run `bake lock`");
         }
+        let lock = Lock { pushed: None, ..lock }.with_push_of(Some(&old.lock), &project);
         locking::store(dir, Some(edit), Some(old), &lock)?;
     } else {
         console.note("note: there is no bake.lock that could be read: run `bake lock`");

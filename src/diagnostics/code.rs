@@ -59,6 +59,7 @@ codes! {
     NotInImage = "not-in-image", "A locked tool that the image does not have.";
     NotInLock = "not-in-lock", "A program of the image that is not locked.";
     NotInManifest = "not-in-manifest", "A binary that the manifest does not have.";
+    NotPushed = "not-pushed", "A finished image of which the lock has no digest.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
     Republished = "republished", "Another archive under a version that was locked.";

@@ -52,7 +52,7 @@ pub struct Recipe<'a> {
     pub name: &'a str,
     /// What goes into it.
     pub lock: &'a Lock,
-    /// The digest of the lock's file.
+    /// The digest of what is locked.
     pub lock_digest: Sha256,
     /// The only time that stands in it.
     pub created: Timestamp,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Build, Lock, LockedBinary, LockedImage};
+use super::{Build, Lock, LockedBinary, LockedImage, PushedImage};
 use crate::digest::Sha256;
 use crate::project::names::{ToolName, Version};
 use crate::project::values::Arch;
@@ -13,7 +13,7 @@ use crate::project::values::Arch;
 /// One changed entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// The tool, or `image` for the base image.
+    /// The tool; `image` for the base image, `pushed image` for the finished one.
     pub name: String,
     /// What was locked; none where it is new.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ pub struct ArchiveChange {
     pub to_size: Option<u64>,
 }
 
-/// Every entry in which `new` is not `old`, by name, the base image first.
+/// Every entry in which `new` is not `old`, by name, the images first.
 pub fn changes(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
     let mut found = Vec::new();
     let image = old.map(|old| &old.image);
@@ -53,6 +53,12 @@ pub fn changes(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
         let named = |image: &LockedImage| format!("{} {}", image.reference, image.digest.oci());
         let (from, to) = (image.map(named), Some(named(&new.image)));
         found.push(Change { name: "image".to_owned(), from, to, archives: Vec::new() });
+    }
+    let (before, now) = (old.and_then(|old| old.pushed.as_ref()), new.pushed.as_ref());
+    if before != now {
+        let named = |pushed: &PushedImage| format!("{} {}", pushed.reference, pushed.digest.oci());
+        let (from, to) = (before.map(named), now.map(named));
+        found.push(Change { name: "pushed image".to_owned(), from, to, archives: Vec::new() });
     }
     let names: BTreeSet<&ToolName> =
         old.iter().flat_map(|old| old.binaries.keys()).chain(new.binaries.keys()).collect();

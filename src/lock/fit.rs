@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::expected::differences;
-use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, wanted};
+use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, wanted};
 use crate::diagnostics::{Code, Diagnostic, Place, Problems, Severity};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
+use crate::project::spec::Origin;
 use crate::project::values::Arch;
 
 /// Adds every difference between `lock` and what `project` asks for. `place` is the lock's.
@@ -63,10 +64,36 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
     for name in lock.binaries.keys().filter(|name| !wanted_names.contains(name)) {
         problems.push(stale(format!("`{name}` is in the lock and not in the manifest")).at(place.clone()));
     }
+    if let Some(pushed) = &lock.pushed
+        && let Some(why) = outdated(pushed, lock, project)
+    {
+        problems.push(stale(why).at(place.clone()));
+    }
     let told = problems[before..].iter().any(|problem| problem.severity == Severity::Error);
     if !told && lock.inputs != wanted::digest(project) {
         problems.push(stale("spec or manifest changed since the lock was made".to_owned()).at(place.clone()));
     }
+}
+
+/// Why the image that was pushed is not what `project` asks for, or not made of what `lock` holds.
+pub(super) fn outdated(pushed: &PushedImage, lock: &Lock, project: &Project) -> Option<String> {
+    let wanted = match &project.spec.image.origin {
+        Origin::Registry(reference) if reference.digest().is_none() => reference,
+        _ => {
+            return Some(format!(
+                "the lock has the pushed image `{}`, and none is asked for",
+                pushed.reference
+            ));
+        }
+    };
+    if pushed.reference != wanted.value {
+        return Some(format!(
+            "the lock has the pushed image `{}`, and `{}` is asked for",
+            pushed.reference, wanted.value
+        ));
+    }
+    (pushed.lock != lock.content())
+        .then(|| format!("the lock changed since the image `{}` was pushed", pushed.reference))
 }
 
 /// Whether a digest that is said to be the catalog's is the catalog's.

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use crate::digest::Sha256;
+use crate::project::Project;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 use crate::yaml;
@@ -47,6 +48,9 @@ pub struct Lock {
     pub inputs: Sha256,
     /// The base image.
     pub image: LockedImage,
+    /// Where the finished image is, once it was pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<PushedImage>,
     /// The binaries, by command.
     pub binaries: BTreeMap<ToolName, LockedBinary>,
 }
@@ -64,6 +68,18 @@ pub struct LockedImage {
     pub platforms: BTreeMap<Arch, Sha256>,
     /// How the digest was learned.
     pub evidence: Vec<Evidence>,
+}
+
+/// The finished image, as `bake image push` put it into a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PushedImage {
+    /// What the spec names; without a digest.
+    pub reference: ImageRef,
+    /// The digest of its index.
+    #[serde(serialize_with = "as_oci")]
+    pub digest: Sha256,
+    /// The content of the lock that it was made of; see [`Lock::content`].
+    pub lock: Sha256,
 }
 
 /// One binary, pinned.
@@ -133,6 +149,19 @@ fn each_as_oci<S: Serializer>(digests: &BTreeMap<Arch, Sha256>, serializer: S) -
 }
 
 impl Lock {
+    /// A digest of what is locked, which stays the same when the image made of it is pushed.
+    pub fn content(&self) -> Sha256 {
+        Sha256::of(Self { pushed: None, ..self.clone() }.to_text())
+    }
+
+    /// With what `old` says of a pushed image, where that is still what `project` asks for and made of
+    /// what this lock holds.
+    #[must_use]
+    pub fn with_push_of(self, old: Option<&Self>, project: &Project) -> Self {
+        let pushed = old.and_then(|old| old.pushed.clone());
+        Self { pushed: pushed.filter(|pushed| fit::outdated(pushed, &self, project).is_none()), ..self }
+    }
+
     /// The lock as a file: the same text for the same lock, always.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Build, Evidence, Lock, LockedBinary, LockedImage};
+use super::{Build, Evidence, Lock, LockedBinary, LockedImage, PushedImage};
 use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source};
 use crate::digest::Sha256;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
@@ -26,6 +26,8 @@ pub struct RawLock {
     inputs: Field<Sha256>,
     /// The base image.
     image: Field<RawImage>,
+    /// The finished image, once it was pushed.
+    pushed: Field<RawPushed>,
     /// The binaries, by command.
     binaries: Field<Entries<ToolName, RawBinary>>,
 }
@@ -42,6 +44,18 @@ struct RawImage {
     platforms: Field<RawPlatforms>,
     /// How the digest was learned.
     evidence: Field<Vec<Field<Evidence>>>,
+}
+
+/// The finished image, as `bake image push` put it into a registry.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawPushed {
+    /// What the spec names, without a digest.
+    reference: Field<ImageRef>,
+    /// The digest of its index.
+    digest: Field<Sha256>,
+    /// The digest of the lock that it was made of, without this entry.
+    lock: Field<Sha256>,
 }
 
 /// The manifests of an image.
@@ -152,6 +166,7 @@ impl Reader<'_> {
                 evidence: list(image.evidence),
             })
         });
+        let pushed = raw.pushed.at(self.source).and_then(|pushed| self.pushed(pushed.value, &pushed.place?));
         let mut binaries = BTreeMap::new();
         for (name, binary) in self.needed(raw.binaries, "binaries", place).unwrap_or_default().0 {
             let Some(name) = name.at(self.source) else { continue };
@@ -160,7 +175,14 @@ impl Reader<'_> {
                 binaries.insert(name.value, binary);
             }
         }
-        Some(Lock { version, inputs: inputs?, image: image?, binaries })
+        Some(Lock { version, inputs: inputs?, image: image?, pushed, binaries })
+    }
+
+    fn pushed(&mut self, raw: RawPushed, at: &Place) -> Option<PushedImage> {
+        let reference = self.needed(raw.reference, "reference", at);
+        let digest = self.needed(raw.digest, "digest", at);
+        let lock = self.needed(raw.lock, "lock", at);
+        Some(PushedImage { reference: reference?, digest: digest?, lock: lock? })
     }
 
     fn binary(&mut self, raw: RawBinary, at: &Place) -> Option<LockedBinary> {

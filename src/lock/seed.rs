@@ -50,7 +50,8 @@ pub fn seed(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<
     }
     match image {
         Some(image) if problems.is_empty() => {
-            Ok(Lock { version: 1, inputs: wanted::digest(project), image, binaries })
+            let lock = Lock { version: 1, inputs: wanted::digest(project), image, pushed: None, binaries };
+            Ok(lock.with_push_of(old, project))
         }
         _ => Err(problems),
     }

@@ -35,7 +35,7 @@ fn number(headers: &HeaderMap, name: &str) -> Option<i64> {
 
 /// When `Retry-After` ends, given in seconds or as a date (RFC 9110, 10.2.3). A date counts from
 /// the server's own clock where it tells it, since ours may be wrong.
-fn retry_after(headers: &HeaderMap) -> Option<Timestamp> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Timestamp> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // What does not fit is as good as for ever.

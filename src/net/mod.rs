@@ -12,6 +12,8 @@ mod patience;
 mod redirect;
 mod request;
 mod response;
+mod sending;
+mod upload;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -26,8 +28,10 @@ pub use patience::{Patience, Pauses};
 pub use redirect::objection;
 pub use request::{NotAToken, Request, Token};
 pub use response::{ContentRange, Response, Validator};
+pub use sending::{Answer, SendError, Sending};
 
 use redirect::{Hops, is_loopback};
+use sending::Streams;
 
 /// What the program calls itself.
 const USER_AGENT: &str = concat!("bake/", env!("CARGO_PKG_VERSION"));
@@ -45,6 +49,7 @@ pub struct Client {
     /// Asks this very machine, never through a proxy: what is allowed to go unencrypted must not
     /// leave it. Most runs need none.
     loopback: OnceLock<blocking::Client>,
+    streams: Streams,
     unreachable: Mutex<BTreeMap<String, String>>,
 }
 
@@ -58,8 +63,14 @@ impl Client {
     pub fn new(patience: Patience) -> Result<Self, Error> {
         // Whoever came first has installed the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let web = builder(&patience).build().map_err(|error| Error::setup(&error))?;
-        Ok(Self { patience, web, loopback: OnceLock::new(), unreachable: Mutex::default() })
+        let web = waiting(builder(&patience), &patience).build().map_err(|error| Error::setup(&error))?;
+        Ok(Self {
+            patience,
+            web,
+            loopback: OnceLock::new(),
+            streams: Streams::default(),
+            unreachable: Mutex::default(),
+        })
     }
 
     /// A fresh share of patience, for work that takes several requests.
@@ -160,7 +171,7 @@ impl Client {
         let client = if is_loopback(hops.url()) { self.loopback()? } else { &self.web };
         let mut asking = client.get(hops.url().clone()).headers(request.headers());
         if let Some(token) = request.sent_token().filter(|_| hops.at_home()) {
-            asking = asking.header(AUTHORIZATION, token.bearer());
+            asking = asking.header(AUTHORIZATION, token.header());
         }
         asking.send().map_err(|error| Error::of_request(&error, hops.address(), self.patience.stall))
     }
@@ -169,11 +180,7 @@ impl Client {
         if let Some(client) = self.loopback.get() {
             return Ok(client);
         }
-        // The name is the machine's own (RFC 6761, 6.3), whatever a resolver says.
-        let own = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        let client = builder(&self.patience)
-            .no_proxy()
-            .resolve_to_addrs("localhost", &own.map(|address| SocketAddr::new(address, 0)))
+        let client = waiting(loopback(builder(&self.patience)), &self.patience)
             .build()
             .map_err(|error| Error::setup(&error))?;
         Ok(self.loopback.get_or_init(|| client))
@@ -185,16 +192,28 @@ impl Client {
     }
 }
 
-/// What both kinds of client share. The time limit is one for each wait: for an answer's head, and
-/// for each piece of its body.
-fn builder(patience: &Patience) -> blocking::ClientBuilder {
+/// What all clients share.
+fn builder(patience: &Patience) -> reqwest::ClientBuilder {
     // Archives are compressed already, and their digest is that of the bytes as they are.
     let headers = [(ACCEPT_ENCODING, HeaderValue::from_static("identity"))];
-    blocking::Client::builder()
+    reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .default_headers(headers.into_iter().collect())
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .connect_timeout(patience.connect)
-        .timeout(patience.stall)
+}
+
+/// One for this very machine.
+fn loopback(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    // The name is the machine's own (RFC 6761, 6.3), whatever a resolver says.
+    let own = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let own = own.map(|address| SocketAddr::new(address, 0));
+    builder.no_proxy().resolve_to_addrs("localhost", &own)
+}
+
+/// One that waits for its answers. The time limit is one for each wait: for an answer's head, and
+/// for each piece of its body.
+fn waiting(builder: reqwest::ClientBuilder, patience: &Patience) -> blocking::ClientBuilder {
+    blocking::ClientBuilder::from(builder).timeout(patience.stall)
 }

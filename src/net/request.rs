@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE};
 use url::Url;
 
@@ -78,7 +80,7 @@ fn range(start: u64) -> HeaderValue {
     HeaderValue::try_from(format!("bytes={start}-")).expect("digits and signs are fine in a header")
 }
 
-/// A bearer token. It is shown nowhere.
+/// What proves who asks: a bearer token, or a password. It is shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(HeaderValue);
 
@@ -101,7 +103,21 @@ impl FromStr for Token {
 }
 
 impl Token {
-    pub(super) fn bearer(&self) -> HeaderValue {
+    /// A name and a password in the place of a token (RFC 7617).
+    ///
+    /// # Errors
+    /// Where either cannot be sent: a colon in the name, or a control character.
+    pub fn of_password(user: &str, password: &str) -> Result<Self, NotAToken> {
+        if user.contains(':') || user.chars().chain(password.chars()).any(char::is_control) {
+            return Err(NotAToken);
+        }
+        let encoded = BASE64.encode(format!("{user}:{password}"));
+        let mut value = HeaderValue::try_from(format!("Basic {encoded}")).map_err(|_| NotAToken)?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
         self.0.clone()
     }
 }

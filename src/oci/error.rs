@@ -57,6 +57,20 @@ pub enum Error {
         /// What it says about it, in brackets.
         said: String,
     },
+    /// 401 or 403 for who wants to push.
+    #[error(
+        "{image}: {registry} does not let {who} push there: log in with `docker login {registry}`, for one of Google's with `gcloud auth configure-docker {registry}`, or ask its owner for the right to push{said}"
+    )]
+    MayNotPush {
+        /// The reference.
+        image: String,
+        /// The registry's host.
+        registry: String,
+        /// Who asked.
+        who: &'static str,
+        /// What it says about it, in brackets.
+        said: String,
+    },
     /// No connection came about, or none of the tries was answered.
     #[error("{image}: {registry} cannot be reached: {why}; check the network and the name, and try again")]
     Unreachable {

@@ -19,6 +19,7 @@ mod image;
 mod layer;
 mod layout;
 mod manifest;
+pub mod push;
 pub mod registry;
 mod source;
 mod tarball;

@@ -247,7 +247,7 @@ impl Registry {
 }
 
 /// Whether a registry is on this machine, so that nobody can listen in.
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }

@@ -34,6 +34,11 @@ const RESERVED: [&str; 17] = [
     "tini",
 ];
 
+/// Whether a binary of that name would stand before a program that the image needs.
+pub fn is_reserved(name: &ToolName) -> bool {
+    RESERVED.contains(&name.as_str())
+}
+
 /// The manifest as it is written.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -324,7 +329,7 @@ impl Reader<'_> {
 
     /// What is installed under such a name would stand before a program that the image needs.
     fn reserved(&mut self, name: &At<ToolName>) {
-        if RESERVED.contains(&name.as_str()) {
+        if is_reserved(name) {
             self.problems.push(
                 Diagnostic::error(
                     Code::ReservedName,

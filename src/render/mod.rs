@@ -14,7 +14,7 @@ use crate::diagnostics::Problems;
 use crate::digest::Sha256;
 use crate::gcloud;
 use crate::gcloud::create::Attribute;
-use crate::plan::{Delivery, Plan};
+use crate::plan::{Delivery, Image, Plan};
 
 pub use user_data::LARGEST_VALUE;
 
@@ -59,11 +59,12 @@ pub const FILE_NAMES: [&str; 7] = [
 /// Renders everything; warnings come beside the bundle.
 ///
 /// # Errors
-/// Where the user-data does not fit into Compute Engine's metadata.
+/// Where the user-data does not fit into Compute Engine's metadata, or the image that the VM is to
+/// pull was not pushed.
 pub fn render(plan: &Plan<'_>) -> Result<(Bundle, Problems), Problems> {
     let mut bundle = Bundle::new();
     let dockerfile = dockerfile::render(plan);
-    let image = image(plan, &dockerfile);
+    let image = image(plan, &dockerfile)?;
     let compose = compose::render(plan, &image);
     let sums = sums::render(plan, &[(dockerfile::NAME, &dockerfile), (compose::NAME, &compose)]);
     let on_vm = user_data::OnVm { dockerfile: &dockerfile, compose: &compose, sums: &sums, image: &image };
@@ -97,10 +98,11 @@ pub fn attributes(plan: &Plan<'_>, bundle: &Bundle) -> BTreeMap<String, String> 
 
 /// The reference that the VM runs. A tag that changes with the Dockerfile tells the VM whether it
 /// has that image already.
-fn image(plan: &Plan<'_>, dockerfile: &str) -> String {
-    match &plan.spec.image.origin {
-        crate::project::spec::Origin::Registry(reference) => reference.value.to_string(),
-        _ => format!("{}:{}", plan.spec.name.value, Sha256::of(dockerfile).short(12)),
+fn image(plan: &Plan<'_>, dockerfile: &str) -> Result<String, Problems> {
+    match &plan.image {
+        Image::Built => Ok(format!("{}:{}", plan.spec.name.value, Sha256::of(dockerfile).short(12))),
+        Image::Finished(reference) => Ok(reference.clone()),
+        Image::NotPushed(problem) => Err(Problems::from((**problem).clone())),
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod archives;
 pub mod audit;
 pub mod baked;
+pub mod depot;
 pub mod elf;
 pub mod github;
 pub mod images;
@@ -190,5 +191,5 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
     }
     let image =
         LockedImage { reference, digest, platforms: BTreeMap::new(), evidence: vec![Evidence::ApiDigest] };
-    Lock { version: 1, inputs: wanted::digest(&project), image, binaries }.to_text()
+    Lock { version: 1, inputs: wanted::digest(&project), image, pushed: None, binaries }.to_text()
 }

@@ -2,6 +2,7 @@
 //! image opened, the archives fetched, the image put together.
 
 mod build;
+mod push;
 mod save;
 
 use std::path::Path;
@@ -29,6 +30,7 @@ pub(super) fn run(dir: &Path, action: &cli::Image, console: &mut Console) -> Res
     match action {
         cli::Image::Build(options) => build::run(dir, options, console),
         cli::Image::Save(options) => save::run(dir, options, console),
+        cli::Image::Push(options) => push::run(dir, options, console),
     }
 }
 
@@ -66,7 +68,7 @@ impl Ready {
         from: &cli::BaseFrom,
         console: &mut Console,
     ) -> Result<Assembled, Failure> {
-        let LoadedLock { lock, digest, .. } = &self.lock;
+        let lock = &self.lock.lock;
         let base = self.base(from)?;
         let mut bases = Vec::new();
         for arch in Arch::ALL.into_iter().filter(|arch| only.is_none_or(|only| only == *arch)) {
@@ -86,7 +88,8 @@ impl Ready {
         let recipe = Recipe {
             name: self.project.spec.name.value.as_str(),
             lock,
-            lock_digest: *digest,
+            // A push writes into the lock, and must not change what it pushed.
+            lock_digest: lock.content(),
             created: self.created,
             archives: &archives,
             scratch: cache.folder(),

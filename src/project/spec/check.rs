@@ -191,20 +191,11 @@ impl Checker<'_> {
         };
         match (strategy.value, registry, source) {
             (Strategy::BuildOnVm, ..) => Origin::BuildOnVm,
-            (Strategy::Registry, Some(registry), _) => {
-                if registry.digest().is_none() {
-                    self.problems.push(
-                        Diagnostic::error(Code::MissingKey, "the finished image is not named by its digest")
-                            .at(registry.place.clone())
-                            .help("add `@sha256:…`, as `docker push` or the registry tells it"),
-                    );
-                }
-                Origin::Registry(registry)
-            }
+            (Strategy::Registry, Some(registry), _) => Origin::Registry(registry),
             (Strategy::Registry, None, _) => {
                 self.problems.push(missing(
                     "the strategy `registry` needs to know the finished image",
-                    "add `registry: HOST/REPOSITORY@sha256:…` under `image`",
+                    "add `registry: HOST/REPOSITORY` under `image`, with `@sha256:…` where it is there already",
                 ));
                 Origin::BuildOnVm
             }

@@ -68,7 +68,7 @@ pub struct Image {
 pub enum Origin {
     /// Built on the VM, on top of the official image.
     BuildOnVm,
-    /// A finished image, by digest.
+    /// A finished image. Without a digest, the lock has that of the last push.
     Registry(At<ImageRef>),
     /// Built on the VM, on top of OpenClaw built there too.
     Source {

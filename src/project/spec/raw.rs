@@ -61,7 +61,7 @@ pub struct Gateway {
 pub struct Image {
     /// Where the image comes from.
     pub strategy: Field<Strategy>,
-    /// The finished image, for the strategy `registry`.
+    /// The finished image, for the strategy `registry`; without a digest, `bake image push` writes it into the lock.
     pub registry: Field<Option<ImageRef>>,
     /// The sources, for the strategy `source`.
     pub source: Field<Option<Source>>,

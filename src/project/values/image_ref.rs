@@ -25,6 +25,16 @@ impl ImageRef {
         &self.repository
     }
 
+    /// The registry's host, with its port where it has one.
+    pub fn registry(&self) -> &str {
+        self.repository.split_once('/').map_or(self.repository.as_str(), |(registry, _)| registry)
+    }
+
+    /// The repository's name in its registry.
+    pub fn name(&self) -> &str {
+        self.repository.split_once('/').map_or("", |(_, name)| name)
+    }
+
     /// The tag, if it names one.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()

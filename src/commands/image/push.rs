@@ -1,0 +1,126 @@
+//! `bake image push`: the image into a registry, and its digest into the lock.
+
+use std::path::Path;
+
+use oci_spec::image::Descriptor;
+use serde::Serialize;
+
+use super::super::console::Console;
+use super::super::{Done, Failure, locking};
+use super::{Ready, Row};
+use crate::cli;
+use crate::diagnostics::Problems;
+use crate::digest::Sha256;
+use crate::fetch::Progress;
+use crate::lock::{Lock, PushedImage};
+use crate::oci::push::{Target, push};
+use crate::project::Project;
+use crate::project::spec::Origin;
+use crate::project::values::ImageRef;
+
+#[derive(Serialize)]
+struct Document {
+    version: u32,
+    /// By tag.
+    reference: String,
+    /// Of the index.
+    digest: String,
+    /// Whether its digest is in the lock.
+    locked: bool,
+    /// In bytes; 0 where the registry had everything.
+    sent: u64,
+    uploaded: usize,
+    mounted: usize,
+    present: usize,
+    images: Vec<Row>,
+}
+
+pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -> Result<Done, Failure> {
+    let ready = Ready::load(dir, console)?;
+    let to = target(options.to.as_ref(), &ready.project)?;
+    let credentials = ready.publishers.credentials(&to).map_err(|error| Failure::Other(error.to_string()))?;
+    let client = ready.publishers.client().map_err(Problems::from).map_err(Failure::Upstream)?;
+    let image = ready.assemble(None, &options.from, console)?;
+
+    let bars = ready.publishers.progress();
+    let watch = |blob: &Descriptor| -> Box<dyn FnMut(u64)> {
+        let label = format!("push {}", blob.digest().digest().get(..12).unwrap_or_default());
+        let mut bar = bars.started(&label, Some(blob.size()));
+        Box::new(move |bytes| bar.advance(bytes))
+    };
+    let target = Target { image: &to, credentials: &credentials, client };
+    let pushed = push(&image.contents, &target, &watch).map_err(|error| Failure::Other(error.to_string()))?;
+
+    let digest = image.contents.index.digest().to_string();
+    let locked = lock(dir, &ready, &to, &digest)?;
+    let document = Document {
+        version: 1,
+        reference: format!("{}:{}", to.repository(), pushed.tag),
+        digest,
+        locked,
+        sent: pushed.sent,
+        uploaded: pushed.uploaded,
+        mounted: pushed.mounted,
+        present: pushed.present,
+        images: image.images.iter().map(Row::of).collect(),
+    };
+    if options.json {
+        console.json(&document)?;
+        return Ok(Done::Clean);
+    }
+    let Document { reference, digest, sent, uploaded, mounted, present, images, .. } = &document;
+    let rows: String = images.iter().map(Row::line).collect();
+    console.result(&format!("{reference}@{digest}\n{rows}"))?;
+    console.note(&format!(
+        "{uploaded} blobs sent ({sent} bytes), {mounted} taken over from the base image, {present} there already"
+    ));
+    let next = match &ready.project.spec.image.origin {
+        _ if locked => "bake.lock has its digest: `bake render` uses it".to_owned(),
+        Origin::Registry(registry) => {
+            format!("bake.lock does not have its digest: bake.yaml names `{}`", registry.value)
+        }
+        Origin::BuildOnVm | Origin::Source { .. } => format!(
+            "bake.lock does not have its digest: for the VM to pull it, set `strategy: registry` and `registry: {}` under `image` in bake.yaml, and push once more",
+            to.repository()
+        ),
+    };
+    console.note(&next);
+    Ok(Done::Clean)
+}
+
+/// Where it goes: to the repository of the arguments, else to that of the spec.
+fn target(to: Option<&ImageRef>, project: &Project) -> Result<ImageRef, Failure> {
+    let named = match (to, &project.spec.image.origin) {
+        (Some(to), _) => to,
+        (None, Origin::Registry(registry)) => &registry.value,
+        (None, Origin::BuildOnVm | Origin::Source { .. }) => {
+            return Err(Failure::Argument(
+                "nothing says where to: name a repository, `bake image push HOST/REPOSITORY`, or set `strategy: registry` and `registry:` under `image` in bake.yaml"
+                    .to_owned(),
+            ));
+        }
+    };
+    if named.digest().is_some() {
+        return Err(Failure::Argument(format!(
+            "{named} names an image that is there already: to push, leave `@sha256:…` away"
+        )));
+    }
+    Ok(named.clone())
+}
+
+/// Writes the digest of what was pushed `to` there into the lock, where that is what the spec wants to
+/// be pulled. Returns whether it stands there now.
+fn lock(dir: &Path, ready: &Ready, to: &ImageRef, digest: &str) -> Result<bool, Failure> {
+    let Origin::Registry(wanted) = &ready.project.spec.image.origin else { return Ok(false) };
+    if wanted.digest().is_some() || wanted.repository() != to.repository() {
+        return Ok(false);
+    }
+    let digest: Sha256 = digest
+        .trim_start_matches("sha256:")
+        .parse()
+        .map_err(|_| Failure::Other(format!("{digest} is not a SHA-256")))?;
+    let old = &ready.lock.lock;
+    let pushed = PushedImage { reference: wanted.value.clone(), digest, lock: old.content() };
+    locking::store(dir, None, Some(&ready.lock), &Lock { pushed: Some(pushed), ..old.clone() })?;
+    Ok(true)
+}
