@@ -72,7 +72,10 @@ pub fn two() -> Vec<Tool> {
 pub fn real() -> Vec<Tool> {
     vec![
         Tool { real: Some("/usr/bin/skopeo"), ..tool("first", "first.tar.gz", "first", archives::tar_gz) },
-        Tool { real: Some("/usr/bin/buildah"), ..tool("second", "second.tar.gz", "second", archives::tar_gz) },
+        Tool {
+            real: Some("/usr/bin/buildah"),
+            ..tool("second", "second.tar.gz", "second", archives::tar_gz)
+        },
         Tool { real: Some("/usr/bin/umoci"), ..tool("third", "third.tar.gz", "third", archives::tar_gz) },
     ]
 }
