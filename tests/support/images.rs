@@ -136,10 +136,17 @@ fn add(blobs: &mut BTreeMap<Sha256, Vec<u8>>, media_type: &str, bytes: Vec<u8>) 
 
 /// An image of these layers.
 pub fn image(arch: &str, layers: &[Packed]) -> Parts {
+    image_with(arch, layers, &json!({}))
+}
+
+/// An image of these layers, with `settings` in its config.
+pub fn image_with(arch: &str, layers: &[Packed], settings: &Value) -> Parts {
     let mut blobs = BTreeMap::new();
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.oci()).collect();
-    let config =
-        json!({"architecture": arch, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}});
+    let mut config = settings.clone();
+    config["architecture"] = json!(arch);
+    config["os"] = json!("linux");
+    config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
     let config = add(&mut blobs, CONFIG, config.to_string().into_bytes());
     let stored: Vec<_> =
         layers.iter().map(|layer| add(&mut blobs, layer.media_type, layer.stored.clone())).collect();

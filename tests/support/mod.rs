@@ -10,6 +10,7 @@
 
 pub mod archives;
 pub mod audit;
+pub mod baked;
 pub mod depot;
 pub mod elf;
 pub mod github;

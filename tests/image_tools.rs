@@ -1,0 +1,357 @@
+//! `bake image` among the tools that it does without: what they make of the rendered Dockerfile is
+//! the same image, and they take what it writes.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use bake::oci::{Credentials, Found, Images, Source, files_under};
+use bake::project::values::Arch;
+use serde_json::{Value, json};
+use support::audit::plain;
+use support::baked::{Baked, Layout, every_packing, two};
+use support::{Folder, said, testbed};
+
+/// A project on the stand-in for the official image.
+fn baked(tools: Vec<support::baked::Tool>) -> Option<Baked> {
+    Some(Baked::on(&testbed::base_image()?, tools))
+}
+
+/// Images of an engine that go at the end.
+struct Engine {
+    name: &'static str,
+    images: Vec<String>,
+}
+
+impl Engine {
+    fn open(name: &'static str) -> Option<Self> {
+        testbed::tool(name)?;
+        Some(Self { name, images: Vec::new() })
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        said(testbed::tool(self.name).expect("an engine").args(arguments)).done().out
+    }
+
+    /// The one image for this machine in a file that `docker load` takes, by its name.
+    fn load(&mut self, path: &Path, name: &str) {
+        let told = self.run(&["load", "--input", &plain(path)]);
+        self.images.push(name.to_owned());
+        assert!(told.contains(&format!("Loaded image: {name}")), "{told}");
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(mut docker) = testbed::tool(self.name) {
+            let _ = docker.args(["rmi", "--force"]).args(&self.images).output();
+        }
+    }
+}
+
+/// Everything in a folder of an image and below it: content, mode, owner; links as what they lead to.
+fn flattened(images: &dyn Images, folder: &str) -> BTreeMap<String, Found> {
+    let image = images.image(Arch::Amd64).expect("an image");
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for (name, what) in files_under(images, &image, &folder).expect("a folder") {
+            let path = format!("{folder}/{name}");
+            if what == Found::Directory {
+                open.push(path.clone());
+            }
+            // Which layer it is from is what differs.
+            let what = match what {
+                Found::File { sha256, size, mode, uid, gid, .. } => {
+                    Found::File { sha256, size, mode, uid, gid, layer: 0 }
+                }
+                other => other,
+            };
+            found.insert(path, what);
+        }
+    }
+    found
+}
+
+fn open(path: &str) -> Box<dyn Images> {
+    let source = Source::find(path).expect("an image");
+    source.open(&Credentials::Anonymous).expect("an image")
+}
+
+/// The config of the image in a tarball of Docker's.
+fn config(images: &dyn Images) -> Value {
+    let image = images.image(Arch::Amd64).expect("an image");
+    serde_json::from_slice(&image.document).expect("JSON")
+}
+
+/// What a builder makes of the rendered Dockerfile, as `docker save` writes it.
+fn from_the_dockerfile(baked: &Baked, engine: &mut Engine, buildkit: bool) -> String {
+    baked.bake(["render"]).done();
+    let name = format!("localhost/bake-image-{}-{}-{buildkit}:1", engine.name, std::process::id());
+    let scratch = Folder::empty();
+    scratch.write("Dockerfile", baked.folder.read("out/Dockerfile"));
+    let mut build = testbed::tool(engine.name).expect("an engine");
+    build.env("DOCKER_BUILDKIT", if buildkit { "1" } else { "0" });
+    build.args(["build", "--network", "host", "--force-rm", "--tag", &name]).arg(scratch.path());
+    engine.images.push(name.clone());
+    said(&mut build).done();
+    let path = plain(&baked.folder.join("dockerfile.tar"));
+    engine.run(&["save", "--output", &path, &name]);
+    path
+}
+
+/// Both images, flattened, have the same below `/usr/local`; their configs differ in what is taken
+/// away here and nothing else.
+fn is_the_same_as_from_the_dockerfile(engine: &'static str, buildkit: bool) {
+    let (Some(baked), Some(mut engine)) = (baked(every_packing()), Engine::open(engine)) else { return };
+    let theirs = from_the_dockerfile(&baked, &mut engine, buildkit);
+    baked.image(["save", "ours.tar"]);
+    baked.image(["build"]);
+    let (ours, theirs) = (open(&plain(&baked.folder.join("ours.tar"))), open(&theirs));
+    for folder in ["usr/local/bin", "usr/local/lib"] {
+        let (ours, theirs) = (flattened(&*ours, folder), flattened(&*theirs, folder));
+        for path in ours.keys().chain(theirs.keys()) {
+            assert_eq!(ours.get(path), theirs.get(path), "{path}");
+        }
+    }
+    assert!(flattened(&*ours, "usr/local/bin").len() >= baked.tools.len());
+    assert_eq!(
+        flattened(&*ours, "usr/local/bin"),
+        flattened(&*open(&plain(&baked.folder.join("oci"))), "usr/local/bin")
+    );
+
+    let (mut ours, mut theirs) = (config(&*ours), config(&*theirs));
+    for config in [&mut ours, &mut theirs] {
+        let config = config.as_object_mut().expect("a config");
+        // When it was built, of which layers, and by which commands: theirs is another way there.
+        for differs in ["created", "rootfs", "history"] {
+            config.remove(differs);
+        }
+        // Docker's own notes of the container of its last step. Those of the base image's builder are
+        // kept in ours, for nothing of it is thrown away.
+        for notes in ["container", "container_config", "docker_version", "moby.buildkit.buildinfo.v1"] {
+            config.remove(notes);
+        }
+        let settings = config["config"].as_object_mut().expect("settings");
+        // Of the container again; `Image` names the step before.
+        let of_container = [
+            "Hostname",
+            "Domainname",
+            "Image",
+            "ArgsEscaped",
+            "AttachStdin",
+            "AttachStdout",
+            "AttachStderr",
+            "Tty",
+            "OpenStdin",
+            "StdinOnce",
+        ];
+        for notes in of_container {
+            settings.remove(notes);
+        }
+        // Nothing and an empty list are the same.
+        settings.retain(|_, value| !value.is_null());
+    }
+    // The base image states no version, and its tag is one; a Dockerfile cannot ask which it is.
+    let labels = ours["config"]["Labels"].as_object_mut().expect("labels");
+    assert_eq!(labels.remove("org.opencontainers.image.version"), Some(json!("2026.9.4")));
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn docker_26_makes_the_same_of_the_dockerfile() {
+    is_the_same_as_from_the_dockerfile("docker-26", true);
+}
+
+#[test]
+fn the_classic_builder_makes_the_same_of_the_dockerfile() {
+    is_the_same_as_from_the_dockerfile("docker-20", false);
+}
+
+/// `docker load`, and a container: its user, its health check, its binaries.
+fn is_loaded_and_runs(engine: &'static str) {
+    let (Some(baked), Some(mut engine)) = (baked(every_packing()), Engine::open(engine)) else { return };
+    let name = baked.image(["save", "image.tar"])["name"].as_str().expect("a name").to_owned();
+    engine.load(&baked.folder.join("image.tar"), &name);
+    for tool in &baked.tools {
+        engine.run(&["run", "--rm", "--network", "none", "--entrypoint", tool.name, &name]);
+    }
+    let user = engine.run(&["run", "--rm", "--network", "none", "--entrypoint", "id", &name]);
+    assert!(user.starts_with("uid=1000(node) gid=1000(node)"), "{user}");
+    let said = engine.run(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--entrypoint",
+        "cat",
+        &name,
+        "/usr/local/lib/codex/data/said",
+    ]);
+    assert_eq!(said, "said\n");
+    let inspected: Value = serde_json::from_str(&engine.run(&["image", "inspect", &name])).expect("JSON");
+    let test = inspected[0].pointer("/Config/Healthcheck/Test").cloned().unwrap_or_default();
+    assert!(test.to_string().contains("/healthz"), "{test}");
+}
+
+#[test]
+fn docker_26_loads_and_runs_it() {
+    is_loaded_and_runs("docker-26");
+}
+
+#[test]
+fn docker_20_loads_and_runs_it() {
+    is_loaded_and_runs("docker-20");
+}
+
+#[test]
+fn skopeo_takes_every_form() {
+    let (Some(baked), Some(_)) = (baked(two()), testbed::program("skopeo")) else { return };
+    baked.image(["build"]);
+    let saved = baked.image(["save", "image.tar"]);
+    let tag = saved["name"].as_str().and_then(|name| name.split(':').nth(1)).expect("a tag").to_owned();
+    let (layout, tarball) = (plain(&baked.folder.join("oci")), plain(&baked.folder.join("image.tar")));
+    let inspected = |form: &str| -> Value {
+        let said = said(Command::new("skopeo").args(["inspect", form])).done();
+        serde_json::from_str(&said.out).expect("JSON")
+    };
+    for form in [
+        format!("oci:{layout}"),
+        format!("oci:{layout}:{tag}"),
+        format!("oci-archive:{tarball}"),
+        format!("docker-archive:{tarball}"),
+    ] {
+        let found = inspected(&form);
+        assert_eq!(found["Architecture"], "amd64", "{form}");
+        let labels = &found["Labels"];
+        let lock = bake::digest::Sha256::of(baked.folder.read("bake.lock")).to_string();
+        assert_eq!(labels["ai.openclaw.bake.lock"], lock, "{form}");
+        let copy = format!("dir:{}", plain(&baked.folder.join("copy")));
+        said(Command::new("skopeo").args(["copy", "--quiet", &form, &copy])).done();
+    }
+    // Every architecture, and not a byte changed.
+    let copy = plain(&baked.folder.join("all"));
+    let mut all = Command::new("skopeo");
+    all.args(["copy", "--quiet", "--all", "--preserve-digests"]);
+    said(all.args([format!("oci:{layout}:{tag}"), format!("oci:{copy}:{tag}")])).done();
+    let blobs = |layout: &str| -> std::collections::BTreeSet<_> {
+        let entries = fs::read_dir(format!("{layout}/blobs/sha256")).expect("blobs").flatten();
+        entries.map(|entry| entry.file_name()).collect()
+    };
+    assert_eq!(blobs(&copy), blobs(&layout));
+}
+
+#[test]
+fn umoci_unpacks_it() {
+    let (Some(baked), Some(mut umoci)) = (baked(two()), testbed::program("umoci")) else { return };
+    // umoci knows no platforms: a layout for one architecture, out of the tarball.
+    let tag = baked.image(["save", "image.tar"])["name"].as_str().expect("a name").to_owned();
+    let tag = tag.split(':').nth(1).expect("a tag");
+    let layout = baked.folder.join("layout");
+    fs::create_dir(&layout).expect("a folder");
+    said(Command::new("tar").arg("-xf").arg(baked.folder.join("image.tar")).arg("-C").arg(&layout)).done();
+    let bundle = baked.folder.join("bundle");
+    umoci.arg("unpack").arg("--image").arg(format!("{}:{tag}", layout.display())).arg(&bundle);
+    said(&mut umoci).done();
+    for tool in &baked.tools {
+        let path = bundle.join("rootfs/usr/local/bin").join(tool.name);
+        assert!(fs::read(path).expect("an executable") == tool.binary(Arch::Amd64));
+    }
+    let config: Value =
+        serde_json::from_slice(&fs::read(bundle.join("config.json")).expect("a config")).expect("JSON");
+    assert_eq!(config["process"]["user"]["uid"], 1000);
+}
+
+#[test]
+fn buildah_builds_on_it() {
+    let (Some(baked), Some(_)) = (baked(two()), testbed::tool("buildah")) else { return };
+    baked.image(["build"]);
+    let storage = Folder::empty();
+    let buildah = |arguments: &[&str]| {
+        let mut buildah = testbed::tool("buildah").expect("buildah");
+        buildah.arg("--root").arg(storage.join("root")).arg("--runroot").arg(storage.join("run"));
+        said(buildah.args(["--storage-driver", "vfs"]).args(arguments)).done().out
+    };
+    let container = buildah(&["from", &format!("oci:{}", plain(&baked.folder.join("oci")))]);
+    let path = buildah(&["mount", container.trim()]);
+    for tool in &baked.tools {
+        let binary = fs::read(Path::new(path.trim()).join("usr/local/bin").join(tool.name));
+        assert!(binary.expect("an executable") == tool.binary(Arch::Amd64));
+    }
+    let inspected: Value = serde_json::from_str(&buildah(&["inspect", container.trim()])).expect("JSON");
+    assert_eq!(inspected.pointer("/OCIv1/config/User"), Some(&json!("1000:1000")));
+    buildah(&["rm", "--all"]);
+}
+
+/// The published schema is Debian's `golang-github-opencontainers-image-spec-dev`.
+#[test]
+fn documents_pass_the_schemas_of_the_specification() {
+    let folder = testbed::folder().join("image-spec");
+    if !folder.exists() {
+        return testbed::missing("schema of the OCI image-spec").unwrap_or_default();
+    }
+    let mut registry = Vec::new();
+    for entry in fs::read_dir(&folder).expect("schemas").flatten() {
+        let schema: Value = serde_json::from_slice(&fs::read(entry.path()).expect("a schema")).expect("JSON");
+        registry.push((entry.file_name().into_string().expect("UTF-8"), schema));
+    }
+    let schemas: BTreeMap<_, _> = registry.into_iter().collect();
+    let validator = |name: &str| {
+        let mut options = jsonschema::options();
+        options = options.with_retriever(Schemas(schemas.clone()));
+        options.build(&schemas[name]).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    let baked = Baked::on_layout(two());
+    baked.image(["build", "--base", "base"]);
+    let layout = Layout(baked.folder.join("oci"));
+    let (index, manifest) = (validator("image-index-schema.json"), validator("image-manifest-schema.json"));
+    let config = validator("config-schema.json");
+    let holds = |validator: &jsonschema::Validator, document: &Value| {
+        let problems: Vec<_> = validator.iter_errors(document).map(|error| error.to_string()).collect();
+        assert!(problems.is_empty(), "{problems:?}: {document}");
+    };
+    holds(&index, &layout.json("index.json"));
+    holds(&index, &layout.index());
+    holds(&validator("image-layout-schema.json"), &layout.json("oci-layout"));
+    for arch in Arch::ALL {
+        holds(&manifest, &layout.manifest(arch));
+        holds(&config, &layout.config(arch));
+    }
+    // The schemas are not ones that let everything pass.
+    let mut wrong = layout.index();
+    wrong["manifests"][0]["digest"] = json!("no digest");
+    assert!(!index.is_valid(&wrong));
+}
+
+/// The schemas refer to each other by their file names.
+struct Schemas(BTreeMap<String, Value>);
+
+impl jsonschema::Retrieve for Schemas {
+    fn retrieve(
+        &self,
+        uri: &jsonschema::Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        let name = uri.path().as_str().rsplit('/').next().unwrap_or_default();
+        self.0.get(name).cloned().ok_or_else(|| format!("{uri} is not there").into())
+    }
+}
+
+#[test]
+fn an_audit_of_either_image_is_clean() {
+    let (Some(baked), Some(mut engine)) = (baked(two()), Engine::open("docker-26")) else { return };
+    baked.relock(|lock| {
+        for tool in lock.binaries.values_mut() {
+            assert!(tool.builds.values().all(|build| build.binary_sha256.is_some()));
+        }
+    });
+    let theirs = from_the_dockerfile(&baked, &mut engine, true);
+    baked.image(["build"]);
+    baked.image(["save", "ours.tar"]);
+    for image in ["oci", "ours.tar", &theirs] {
+        let said = baked.bake(["audit", "--against", "image", "--image", image]);
+        assert_eq!(said.code, 0, "{image}: {}{}", said.out, said.err);
+    }
+}

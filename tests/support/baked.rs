@@ -1,0 +1,289 @@
+//! A project whose image `bake image` can make: tools of every packing, served on loopback, and
+//! executables that run.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bake::diagnostics::{Problems, Source};
+use bake::digest::Sha256;
+use bake::lock::{self, Lock};
+use bake::project::values::Arch;
+use serde_json::{Value, json};
+
+use super::archives::{self, Members};
+use super::images::{Parts, Tar, gzipped, index};
+use super::server::{Answer, Server};
+use super::{Folder, Said, build, elf, said};
+
+/// A tool as a publisher releases it.
+pub struct Tool {
+    pub name: &'static str,
+    /// The last part of its URL.
+    file: &'static str,
+    /// The executable's path in the archive.
+    pub path: &'static str,
+    pack: fn(&Members<'_>) -> Vec<u8>,
+    pub beside: bool,
+    /// Whether the lock knows the executable's own digest.
+    known: bool,
+    /// A program of this machine to take as the executable for amd64.
+    real: Option<&'static str>,
+}
+
+const fn tool(
+    name: &'static str,
+    file: &'static str,
+    path: &'static str,
+    pack: fn(&Members<'_>) -> Vec<u8>,
+) -> Tool {
+    Tool { name, file, path, pack, beside: false, known: true, real: None }
+}
+
+/// Each way of packing.
+pub fn every_packing() -> Vec<Tool> {
+    vec![
+        tool("flat", "flat.tar.gz", "flat", archives::tar_gz),
+        tool("folder", "folder-1.tgz", "folder-1/bin/folder", archives::tar_gz),
+        tool("dotted", "dotted.tar.gz", "bin/dotted", archives::dotted_tar_gz),
+        tool("xz", "xz.tar.xz", "xz", archives::tar_xz),
+        tool("bz2", "bz2.tar.bz2", "bz2", archives::tar_bz2),
+        tool("zst", "zst.tar.zst", "zst", archives::tar_zst),
+        tool("odd.tar", "odd.tar.gz", "odd one/it's \"größe\" $(id)", archives::tar_gz),
+        tool("zipped", "zipped.zip", "bin/zipped", archives::zip),
+        tool("bare", "bare-linux", "bare", archives::bare),
+        tool("single", "single.gz", "single", archives::gz),
+        Tool { known: false, ..tool("unknown", "unknown.tar.gz", "unknown", archives::tar_gz) },
+        Tool { beside: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
+        Tool { beside: true, ..tool("plugins", "plugins.zip", "bin/plugins", archives::zip) },
+        Tool { beside: true, ..tool("deep", "deep.tar.gz", "deep-1/deep", archives::tar_gz) },
+    ]
+}
+
+/// Two of them, for what does not hang on how a tool is packed.
+pub fn two() -> Vec<Tool> {
+    vec![
+        tool("flat", "flat.tar.gz", "flat", archives::tar_gz),
+        Tool { beside: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
+    ]
+}
+
+/// Some of the size that real ones have: programs in Go, which are on the machine with the testbed.
+pub fn real() -> Vec<Tool> {
+    vec![
+        Tool { real: Some("/usr/bin/skopeo"), ..tool("first", "first.tar.gz", "first", archives::tar_gz) },
+        Tool {
+            real: Some("/usr/bin/buildah"),
+            ..tool("second", "second.tar.gz", "second", archives::tar_gz)
+        },
+        Tool { real: Some("/usr/bin/umoci"), ..tool("third", "third.tar.gz", "third", archives::tar_gz) },
+    ]
+}
+
+impl Tool {
+    /// The executable.
+    pub fn binary(&self, arch: Arch) -> Vec<u8> {
+        if let Some(path) = self.real.filter(|_| arch == Arch::Amd64) {
+            return std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+        elf::executable(arch, &format!("{} 1", self.name))
+    }
+
+    fn archive(&self, arch: Arch) -> Vec<u8> {
+        // Longer than the field that a tar header has for a name.
+        let long = format!("{}/{}", "long".repeat(20), "name".repeat(20));
+        let data = Path::new(self.path).with_file_name("data/said");
+        let data = data.to_str().expect("UTF-8");
+        let mut members: Vec<(&str, &[u8])> =
+            vec![(self.path, b""), (data, b"said\n"), ("README.md", b"Read me.")];
+        let binary = self.binary(arch);
+        members[0].1 = &binary;
+        if self.beside {
+            members.push((&long, b"far away"));
+        }
+        (self.pack)(&members)
+    }
+}
+
+/// The project, its tools and a cache of its own.
+pub struct Baked {
+    pub folder: Folder,
+    pub server: Server,
+    pub tools: Vec<Tool>,
+    cache: Folder,
+}
+
+impl Baked {
+    /// One on a base image that is named with its digest.
+    pub fn on(base: &str, tools: Vec<Tool>) -> Self {
+        let baked =
+            Self { folder: Folder::project(), server: Server::start(), tools, cache: Folder::empty() };
+        baked.folder.edit("bake.yaml", "ghcr.io/openclaw/openclaw:2026.9.4", base);
+        baked.folder.edit("bake.yaml", "apt: [socat]", "apt: []");
+        let mut manifest = String::from("version: 1\nbinaries:\n");
+        let mut builds = Vec::new();
+        for tool in &baked.tools {
+            let url = baked.server.url("/{arch}/") + tool.file;
+            let entry = json!({"name": tool.name, "version": "1", "url": url, "binary": tool.path});
+            let _ = writeln!(manifest, "  - {entry}");
+            for arch in Arch::ALL {
+                let (archive, binary) = (tool.archive(arch), tool.binary(arch));
+                let path = format!("/{arch}/{}", tool.file);
+                let known = tool.known.then_some(binary.as_slice());
+                let build = build(&baked.server.url(&path), &archive, tool.path, known);
+                builds.push((tool.name, arch, build));
+                baked.server.answer(&path, Answer::of(archive));
+            }
+        }
+        baked.folder.write("images/binaries.yaml", manifest).lock(&builds);
+        baked.relock(|lock| {
+            for tool in &baked.tools {
+                let name = tool.name.parse().expect("a name");
+                lock.binaries.get_mut(&name).expect("a locked tool").beside = tool.beside;
+            }
+        });
+        baked
+    }
+
+    /// One on a base image that lies in its folder as a layout, `base`.
+    pub fn on_layout(tools: Vec<Tool>) -> Self {
+        let parts = base();
+        let baked = Self::on(&format!("registry.example/owner/base:1.2@{}", parts.digest().oci()), tools);
+        parts.layout(&baked.folder.join("base"), "1");
+        baked
+    }
+
+    /// The URL of each tool's archive for an architecture, with its checksum.
+    pub fn archives(&self, arch: Arch) -> Vec<(String, Sha256)> {
+        let lock = self.folder.read("bake.lock");
+        let source = Source::new("bake.lock", lock);
+        let (lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
+        let builds = lock.binaries.into_values().filter_map(|mut locked| locked.builds.remove(&arch));
+        builds.map(|build| (build.url.to_string(), build.sha256)).collect()
+    }
+
+    /// Where archives are kept.
+    pub fn cache(&self) -> &Path {
+        self.cache.path()
+    }
+
+    pub fn relock(&self, change: impl FnOnce(&mut Lock)) {
+        let source = Source::new("bake.lock", self.folder.read("bake.lock"));
+        let (mut lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
+        change(&mut lock);
+        self.folder.write("bake.lock", lock.to_text());
+    }
+
+    /// The program, to run here with this cache and no network but loopback.
+    pub fn command(&self) -> Command {
+        let mut command = self.folder.command();
+        command.env("BAKE_CACHE_DIR", self.cache.path()).env("HTTPS_PROXY", "http://127.0.0.1:9");
+        command
+    }
+
+    pub fn bake<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Said {
+        said(self.command().args(arguments))
+    }
+
+    /// What `bake image ARGUMENTS --json` says.
+    #[track_caller]
+    pub fn image<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Value {
+        let said = said(self.command().arg("image").args(arguments).arg("--json")).done();
+        serde_json::from_str(&said.out).expect("JSON")
+    }
+}
+
+/// A base image for both architectures, as a builder of Docker's would have configured it.
+pub fn base() -> Parts {
+    index(
+        Arch::ALL
+            .map(|arch| {
+                let layer = Tar::new()
+                    .folder("usr")
+                    .folder("usr/local")
+                    .folder("usr/local/bin")
+                    .file("usr/local/bin/node", &format!("node {arch}"));
+                let parts = super::images::image_with(arch.as_str(), &[gzipped(layer)], &settings());
+                (json!({"os": "linux", "architecture": arch.as_str()}), parts)
+            })
+            .into(),
+    )
+}
+
+/// What the base image's config holds beside its layers.
+pub fn settings() -> Value {
+    json!({
+        "created": "2026-09-04T00:00:00Z",
+        "author": "somebody",
+        "config": {
+            "User": "node",
+            "Env": ["PATH=/usr/local/bin:/usr/bin", "NODE_ENV=production"],
+            "Entrypoint": ["tini", "--"],
+            "Cmd": ["node", "openclaw.mjs"],
+            "WorkingDir": "/app",
+            "ExposedPorts": {"18789/tcp": {}},
+            "Healthcheck": {"Test": ["CMD", "node", "-e", "1"], "Interval": 30_000_000_000_u64},
+            "Labels": {
+                "org.opencontainers.image.source": "https://example.org/base",
+                "org.opencontainers.image.revision": "0123456789abcdef",
+                "maintainer": "somebody"
+            }
+        },
+        "history": [{"created_by": "a builder"}],
+        "docker_version": "20.10.24"
+    })
+}
+
+/// An image layout, read by hand.
+pub struct Layout(pub PathBuf);
+
+impl Layout {
+    pub fn json(&self, path: &str) -> Value {
+        let bytes = std::fs::read(self.0.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+
+    /// The blob that a descriptor names, held against it.
+    #[track_caller]
+    pub fn blob(&self, descriptor: &Value) -> Vec<u8> {
+        let digest: Sha256 = descriptor["digest"].as_str().expect("a digest").parse().expect("a digest");
+        let bytes = std::fs::read(self.0.join(format!("blobs/sha256/{digest}"))).expect("a blob");
+        assert_eq!(Sha256::of(&bytes), digest);
+        assert_eq!(descriptor["size"], bytes.len());
+        bytes
+    }
+
+    pub fn document(&self, descriptor: &Value) -> Value {
+        serde_json::from_slice(&self.blob(descriptor)).expect("JSON")
+    }
+
+    /// The image index.
+    pub fn index(&self) -> Value {
+        let top = self.json("index.json");
+        assert_eq!(top["manifests"].as_array().map(Vec::len), Some(1));
+        self.document(&top["manifests"][0])
+    }
+
+    /// The manifest for an architecture.
+    pub fn manifest(&self, arch: Arch) -> Value {
+        let index = self.index();
+        let manifests = index["manifests"].as_array().expect("manifests");
+        let of = |entry: &&Value| entry["platform"]["architecture"] == arch.as_str();
+        self.document(manifests.iter().find(of).expect("a build"))
+    }
+
+    pub fn config(&self, arch: Arch) -> Value {
+        self.document(&self.manifest(arch)["config"])
+    }
+
+    /// The last layer, uncompressed.
+    pub fn added(&self, arch: Arch) -> Vec<u8> {
+        let manifest = self.manifest(arch);
+        let layer = manifest["layers"].as_array().and_then(|layers| layers.last()).expect("a layer").clone();
+        let mut bytes = Vec::new();
+        let stored = self.blob(&layer);
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(stored.as_slice()), &mut bytes)
+            .expect("gzip");
+        bytes
+    }
+}
