@@ -146,8 +146,7 @@ fn sorted(value: Value) -> Value {
 }
 
 fn describe(kind: MediaType, size: u64, digest: Sha256) -> Result<Descriptor, Error> {
-    let digest: oci_spec::image::Digest =
-        digest.oci().parse().map_err(|error| unwritten("digest", &error))?;
+    let digest: Digest = digest.oci().parse().map_err(|error| unwritten("digest", &error))?;
     Ok(Descriptor::new(kind, size, digest))
 }
 
