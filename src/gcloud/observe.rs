@@ -31,7 +31,8 @@ impl Vm<'_> {
         Command::gcloud("compute instances list")
             .in_project()
             .flag("zones", self.zone())
-            .flag("filter", format!("name={}", self.name))
+            // A name of which this one is the beginning is no match (`gcloud topic filters`).
+            .flag("filter", format!("name~^{}$", self.name))
             .flag("format", STATE)
     }
 

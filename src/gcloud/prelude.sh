@@ -2,6 +2,9 @@
 # Every command of Google's is run by one of these two: what it says of an error is answered as far as
 # the answer is known, and nothing of this script is read by it.
 
+# Without this a list that gcloud may not read, or cannot, is an empty one with a warning.
+export CLOUDSDK_COMPUTE_ALLOW_PARTIAL_ERROR=false
+
 # Makes or changes something.
 run() {
     tried "$@" </dev/null || return

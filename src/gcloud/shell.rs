@@ -16,7 +16,8 @@ impl Script {
     pub fn to_shell(&self) -> String {
         let mut text = String::from("#!/bin/sh\n");
         comment(&mut text, "", &self.about);
-        text.push_str("set -eu\n");
+        // Commands that shell of ours calls are functions, and the next step's have the same names.
+        text.push_str("# shellcheck disable=SC2317\nset -eu\n");
         if let Some((folder, files)) = &self.files {
             text.push_str(&enter(folder, files));
         }

@@ -15,9 +15,10 @@ use super::{Google, PROJECT};
 use crate::support::{Folder, Said, testbed};
 
 /// What a script may use: gcloud, openssl for random numbers, ssh where it is told to, and POSIX.
-const PROGRAMS: [&str; 25] = [
-    "awk", "basename", "cat", "cut", "date", "dirname", "env", "expr", "gcloud", "grep", "head", "mktemp",
-    "od", "openssl", "rm", "sed", "sh", "sleep", "sort", "stty", "tail", "tr", "uniq", "wc", "xargs",
+const PROGRAMS: [&str; 28] = [
+    "awk", "basename", "cat", "cp", "cut", "date", "dirname", "env", "expr", "gcloud", "grep", "head",
+    "mkdir", "mktemp", "mv", "od", "openssl", "rm", "sed", "sh", "sleep", "sort", "stty", "tail", "tr",
+    "uniq", "wc", "xargs",
 ];
 
 /// Where the wrappers write down arguments and environments.
@@ -100,6 +101,13 @@ impl Cloud {
             wrap(tools.path(), program);
         }
         Some(Self { google, folder, project: PROJECT, tools })
+    }
+
+    /// Has a script find this text of shell in place of a program.
+    pub fn in_place_of(&self, program: &str, text: &str) {
+        let path = self.tools.path().join("bin").join(program);
+        fs::write(&path, format!("#!{}\n{text}\n", found("dash").display())).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("permissions");
     }
 
     /// What `bake gcloud` prints for an action.
