@@ -31,12 +31,13 @@ const FILE: &str = "- it's $HOME \"\u{fc}\" `date`";
 #[test]
 fn a_project_is_prepared_once_and_no_secret_is_seen() {
     let Some(cloud) = Cloud::new(Google::empty(), &SECRETS) else { return };
+    cloud.in_place_of("sleep", "exit 0");
     cloud.folder.write(FILE, FROM_FILE);
     let file = format!("openai-api-key={FILE}");
     let action = ["setup", "--deployer", "--secret-file", &file];
     let account = ACCOUNT.trim_start_matches("serviceAccount:");
     cloud.google.fail("POST", "gateway-token:setIamPolicy", Fault::account_not_known_yet(account), 1);
-    let typed = [("telegram", format!("{TYPED}\n"))];
+    let typed = [("kept as the secret telegram", format!("{TYPED}\n"))];
     let typed: Vec<_> = typed.iter().map(|(asked, answer)| (*asked, answer.as_str())).collect();
     let first = cloud.typed(Shell::Dash, &action, &typed).done();
     let (requests, before) = (cloud.google.requests(), cloud.google.resources());
@@ -107,7 +108,7 @@ fn a_value_that_nobody_can_type_is_asked_for_by_file() {
     assert!(failed.err.contains("--secret-file keyring=FILE"), "{}", failed.err);
     assert!(cloud.google.has("secretmanager/projects/demo/secrets/keyring"));
     assert!(!cloud.google.has("secretmanager/projects/demo/secrets/keyring/versions/1"));
-    let unknown = cloud.folder.bake(["gcloud", "setup", "--secret-file", "other=x"]).ended(2);
+    let unknown = cloud.folder.bake(["gcloud", "setup", "--secret-file", "other=bake.yaml"]).ended(2);
     assert!(unknown.err.contains("other"), "{}", unknown.err);
 }
 

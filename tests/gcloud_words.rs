@@ -55,22 +55,3 @@ fn names_that_compute_engine_refuses_are_refused_first() {
         }
     }
 }
-
-#[test]
-fn words_of_the_command_line_are_held_to_the_same_rules() {
-    let folder = Folder::project();
-    folder.bake(["render"]).done();
-    for wrong in [
-        &["restore", "-x"][..],
-        &["restore", "a b"],
-        &["restore", "$(id)"],
-        &["resize", "e2-small --quiet"],
-        &["create", "--fleet", "alice,b ob"],
-        &["create", "--fleet", "alice,-b"],
-        &["create", "--fleet", "0"],
-        &["setup", "--secret-file", "a b=file"],
-    ] {
-        let refused = folder.bake(["gcloud"].iter().chain(wrong).copied()).ended(2);
-        assert!(refused.out.is_empty() && !refused.err.is_empty(), "{wrong:?}: {}", refused.out);
-    }
-}

@@ -370,9 +370,11 @@ impl Script {
 
     /// Whether a command or a call holds `name`.
     pub(super) fn uses(&self, name: Name) -> bool {
-        let holds = |command: &Command| command.0.iter().any(|word| word.0.contains(&Part::Name(name)));
-        let asks =
-            |step: &Step| step.when.asked().is_some_and(holds) || step.commands().into_iter().any(holds);
-        self.steps.iter().any(asks)
+        let has = |words: &[Word]| words.iter().any(|word| word.0.contains(&Part::Name(name)));
+        let calls = |step: &Step| matches!(&step.work, Work::Shell(shell) if has(&shell.call));
+        let tells = |step: &Step| has(&step.done) || has(&step.already);
+        let runs =
+            |step: &Step| step.when.asked().into_iter().chain(step.commands()).any(|command| has(&command.0));
+        self.steps.iter().any(|step| runs(step) || calls(step) || tells(step))
     }
 }

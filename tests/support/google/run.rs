@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use super::{Google, PROJECT};
-use crate::support::{Folder, Said, testbed};
+use crate::support::{Folder, testbed};
 
 /// What a script may use: gcloud, openssl for random numbers, ssh where it is told to, and POSIX.
 const PROGRAMS: [&str; 28] = [
@@ -204,12 +204,6 @@ impl Cloud {
     }
 }
 
-impl From<Run> for Said {
-    fn from(run: Run) -> Self {
-        Self { code: run.code, out: run.out, err: run.err }
-    }
-}
-
 /// The program's path on this machine.
 fn found(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -228,8 +222,7 @@ fn wrap(folder: &Path, program: &str) {
         calls = folder.join(CALLS).display(),
         environment = folder.join(ENVIRONMENT).display(),
         path = std::env::var("PATH").expect("a path"),
-        // Nobody waits for time to pass: what a script waits for happens while it looks again.
-        real = found(if program == "sleep" { "true" } else { program }).display(),
+        real = found(program).display(),
     );
     fs::write(&wrapper, text).expect("a file");
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("permissions");
