@@ -370,9 +370,11 @@ impl Script {
 
     /// Whether a command or a call holds `name`.
     pub(super) fn uses(&self, name: Name) -> bool {
-        let holds = |command: &Command| command.0.iter().any(|word| word.0.contains(&Part::Name(name)));
-        let asks =
-            |step: &Step| step.when.asked().is_some_and(holds) || step.commands().into_iter().any(holds);
-        self.steps.iter().any(asks)
+        let among = |words: &[Word]| words.iter().any(|word| word.0.contains(&Part::Name(name)));
+        self.steps.iter().any(|step| {
+            step.when.asked().is_some_and(|command| among(&command.0))
+                || step.commands().into_iter().any(|command| among(&command.0))
+                || matches!(&step.work, Work::Shell(shell) if among(&shell.call))
+        })
     }
 }
