@@ -2,11 +2,15 @@
 
 use super::script::{Command, Script, Step};
 use super::vm::Vm;
+use super::wait;
 use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::names::MachineType;
 
-/// Stops the VM, changes its type and starts it.
+/// Seconds to wait for the gateway, whose image is there already.
+const PATIENCE: u32 = 900;
+
+/// Stops the VM, changes its type, starts it and waits for the gateway.
 ///
 /// # Errors
 /// Where the type is of another architecture, or takes other disks than the VM has.
@@ -28,7 +32,7 @@ pub fn script(plan: &Plan<'_>, machine_type: &MachineType) -> Result<Script, Str
     let command =
         |words: &str| Command::gcloud(words).arg(vm.name.as_str()).in_project().flag("zone", vm.zone());
     let is_other = format!("NOT machineType ~ \"/{machine_type}$\"");
-    let steps = vec![
+    let mut steps = vec![
         vm.must_be_there(),
         Step::run(
             "The type can be changed of a VM that stands still only.",
@@ -40,14 +44,15 @@ pub fn script(plan: &Plan<'_>, machine_type: &MachineType) -> Result<Script, Str
             command("compute instances set-machine-type").flag("machine-type", machine_type),
         )
         .only_where(vm.listed(&is_other))
-        .stands(format!("the VM {} as {machine_type}, stopped", vm.name)),
+        .stands(format!("the VM {} as {machine_type}", vm.name)),
         Step::run("The gateway starts with the VM.", command("compute instances start"))
             .unless(vm.listed("status=RUNNING"))
-            .tell(format!("{} starts as {machine_type}. To see its stages: bake gcloud wait | sh", vm.name))
+            .tell(format!("{} starts as {machine_type}.", vm.name))
             .tell_already(format!("{}: the VM runs as {machine_type}", vm.name)),
         Step::note("The spec is what the next VM is made of.")
             .tell(format!("So that an update keeps it, write into bake.yaml: machine_type: {machine_type}")),
     ];
+    steps.extend(wait::steps(std::iter::once(vm), PATIENCE));
     let about = format!("Gives the VM `{}` the machine type {machine_type}. Safe to run twice.", vm.name);
     Ok(Script::new("resize", about, plan, steps))
 }
