@@ -101,7 +101,7 @@ pub fn destroy(plan: &Plan<'_>, members: &[VmName], data: bool) -> Script {
         .arg("--quiet");
     let templates = Command::gcloud("compute instance-templates list")
         .in_project()
-        .flag("filter", format!("properties.labels.openclaw={}", vm.name))
+        .flag("filter", format!("properties.labels.openclaw ~ \"^{}$\"", vm.name))
         .flag("format", "value(name)");
     let template =
         Command::gcloud("compute instance-templates delete").arg(each()).in_project().arg("--quiet");

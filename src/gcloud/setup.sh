@@ -40,12 +40,13 @@ typed() {
         echo "There is no terminal to ask for the value of $1 on. From a file: bake gcloud setup --secret-file $1=FILE | sh" >&2
         exit 1
     fi
-    printf 'The value of %s, kept as the secret %s; it is not shown: ' "$2" "$1" >/dev/tty
     value=$(
         shown=$(stty -g </dev/tty)
         trap 'stty "$shown" </dev/tty; echo >/dev/tty' EXIT
         trap 'exit 130' HUP INT TERM
         stty -echo </dev/tty
+        # Whoever types at once is not shown either.
+        printf 'The value of %s, kept as the secret %s; it is not shown: ' "$2" "$1" >/dev/tty
         IFS= read -r typed </dev/tty || true
         printf %s "$typed"
     )

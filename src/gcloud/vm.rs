@@ -57,9 +57,11 @@ impl<'a> Vm<'a> {
             .flag("format", "value(name)")
     }
 
-    /// Which disks are this gateway's: the one of its name, and any that was restored since.
+    /// Which disks are this gateway's: the one of its name, and any that was restored since. A pattern,
+    /// for gcloud is about to take `gateway-2` for `=gateway` (`gcloud topic filters`), whose disks are
+    /// another's.
     pub(super) fn is_its_disk(self) -> String {
-        format!("labels.openclaw={} OR {}", self.name, named(&self.name.data_disk()))
+        format!("labels.openclaw ~ \"^{}$\" OR {}", self.name, named(&self.name.data_disk()))
     }
 
     /// Prints the data disk in use: of several, the newest, which was restored.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::http::Request;
-use super::state::{NOW, State, last, named, place, scope};
+use super::state::{State, last, named, place, scope};
 use super::{Refusal, filter, groups, instances, unknown};
 
 /// Zones that are there, and with them their regions.
@@ -204,7 +204,7 @@ pub(super) fn completed(state: &mut State, path: &str, mut resource: Value) -> V
     let collection = path.rsplit('/').nth(1).unwrap_or_default();
     resource["id"] = json!(state.id());
     resource["kind"] = json!(kind_of(collection));
-    resource["creationTimestamp"] = json!(NOW);
+    resource["creationTimestamp"] = json!(state.now());
     resource["selfLink"] = json!(state.url(path));
     resource["fingerprint"] = json!("AAAA");
     resource["labelFingerprint"] = json!("AAAA");

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 pub use http::Request;
-pub use run::{Cloud, Run, Shell};
+pub use run::{Cloud, Run, Shell, files};
 use state::State;
 
 /// The project that is there from the beginning.

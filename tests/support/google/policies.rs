@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::http::Request;
-use super::state::{State, last};
+use super::state::State;
 use super::{Refusal, unknown};
 
 pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refusal> {
@@ -157,17 +157,4 @@ pub(super) fn policy(state: &mut State, request: &Request) -> Result<Value, Refu
 fn members(policy: &Value) -> Vec<String> {
     let bindings = policy["bindings"].as_array().into_iter().flatten();
     bindings.flat_map(|binding| super::compute::texts(&binding["members"])).collect()
-}
-
-/// The roles that a policy gives to a member, in order; conditions are not looked at.
-pub(super) fn roles(policy: &Value, member: &str) -> Vec<String> {
-    let bindings = policy["bindings"].as_array().into_iter().flatten();
-    let mut roles: Vec<_> = bindings
-        .filter(|binding| {
-            binding["members"].as_array().is_some_and(|members| members.iter().any(|known| known == member))
-        })
-        .filter_map(|binding| binding["role"].as_str().map(|role| last(role).to_owned()))
-        .collect();
-    roles.sort();
-    roles
 }

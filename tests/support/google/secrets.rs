@@ -1,7 +1,5 @@
 //! Secret Manager: secrets, their versions, who may read them.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::http::Request;
@@ -146,10 +144,4 @@ fn version(
         }
         _ => Err(unknown(request)),
     }
-}
-
-/// The value of a version as it is kept.
-pub(super) fn value(version: &Value) -> Vec<u8> {
-    let data = version["data"].as_str().unwrap_or_default();
-    BASE64_STANDARD.decode(data).expect("base64, as gcloud sends it")
 }

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use super::http::Request;
 use super::{Fault, Refusal, not_enabled};
 
-/// When everything here was made.
+/// When everything here was made that has no order.
 pub(super) const NOW: &str = "2026-11-22T10:00:00.000-08:00";
+
+const FIRST_ID: u64 = 1_000_000_000_000_000_000;
 
 /// Everything that is there.
 pub(super) struct State {
@@ -44,7 +46,7 @@ impl State {
             troubles: None,
             statuses: Vec::new(),
             reports: BTreeMap::new(),
-            ids: 1_000_000_000_000_000_000,
+            ids: FIRST_ID,
         };
         state.add_project(project);
         state
@@ -108,6 +110,17 @@ impl State {
     pub(super) fn id(&mut self) -> String {
         self.ids += 1;
         self.ids.to_string()
+    }
+
+    /// A time after that of every id given before.
+    pub(super) fn now(&self) -> String {
+        let seconds = self.ids - FIRST_ID;
+        format!(
+            "2026-11-22T{:02}:{:02}:{:02}.000-08:00",
+            10 + seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        )
     }
 
     pub(super) fn find(&self, path: &str) -> Option<&Value> {
