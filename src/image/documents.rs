@@ -1,9 +1,10 @@
 //! Manifests and the index, as bytes that are the same every time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use oci_spec::image::{
-    Descriptor, ImageIndexBuilder, ImageManifestBuilder, MediaType, Platform, SCHEMA_VERSION,
+    ANNOTATION_CREATED, Descriptor, Digest, ImageIndexBuilder, ImageManifestBuilder, MediaType, Platform,
+    SCHEMA_VERSION,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -31,7 +32,7 @@ impl Documents {
     pub(super) fn image(
         &mut self,
         base: &Image,
-        config: Config,
+        config: &Config,
         layer: Option<Layer>,
         labels: &Labels,
     ) -> Result<Built, Error> {
@@ -54,7 +55,7 @@ impl Documents {
             .media_type(MediaType::ImageManifest)
             .config(config.clone())
             .layers(layers.clone())
-            .annotations(annotations.into_iter().collect::<std::collections::HashMap<_, _>>())
+            .annotations(annotations.into_iter().collect::<HashMap<_, _>>())
             .build()
             .map_err(|error| unwritten("manifest", &error))?;
         let mut manifest = self.document("manifest", MediaType::ImageManifest, &manifest)?;
@@ -72,7 +73,7 @@ impl Documents {
             .schema_version(SCHEMA_VERSION)
             .media_type(MediaType::ImageIndex)
             .manifests(images.iter().map(|image| image.manifest.clone()).collect::<Vec<_>>())
-            .annotations(annotations.into_iter().collect::<std::collections::HashMap<_, _>>())
+            .annotations(annotations.into_iter().collect::<HashMap<_, _>>())
             .build()
             .map_err(|error| unwritten("index", &error))?;
         self.document("index", MediaType::ImageIndex, &index)
@@ -108,7 +109,7 @@ pub(super) fn referrer(subject: &Descriptor, sbom: &[u8], labels: &Labels) -> Re
     };
     let config = raw(MediaType::EmptyJSON, EMPTY)?;
     let layer = raw(kind(), sbom)?;
-    let created = (oci_spec::image::ANNOTATION_CREATED.to_owned(), labels.created.clone());
+    let created = (ANNOTATION_CREATED.to_owned(), labels.created.clone());
     let manifest = ImageManifestBuilder::default()
         .schema_version(SCHEMA_VERSION)
         .media_type(MediaType::ImageManifest)
@@ -116,7 +117,7 @@ pub(super) fn referrer(subject: &Descriptor, sbom: &[u8], labels: &Labels) -> Re
         .config(config)
         .layers(vec![layer])
         .subject(subject.clone())
-        .annotations(std::collections::HashMap::from([created]))
+        .annotations(HashMap::from([created]))
         .build()
         .map_err(|error| unwritten("referrer", &error))?;
     documents.document("referrer", MediaType::ImageManifest, &manifest)?;
@@ -145,8 +146,7 @@ fn sorted(value: Value) -> Value {
 }
 
 fn describe(kind: MediaType, size: u64, digest: Sha256) -> Result<Descriptor, Error> {
-    let digest: oci_spec::image::Digest =
-        digest.oci().parse().map_err(|error| unwritten("digest", &error))?;
+    let digest: Digest = digest.oci().parse().map_err(|error| unwritten("digest", &error))?;
     Ok(Descriptor::new(kind, size, digest))
 }
 

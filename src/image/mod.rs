@@ -119,7 +119,7 @@ pub fn assemble(recipe: &Recipe<'_>, base: Base, bases: Vec<Image>) -> Result<As
             .map_err(|why| Error::Base { image: base.images.name().to_owned(), why })?;
         // What the base image says of itself is the same for each architecture.
         annotations.get_or_insert_with(|| labels.annotations(&config.labels));
-        images.push(documents.image(&image, config, addition.layer, &labels)?);
+        images.push(documents.image(&image, &config, addition.layer, &labels)?);
     }
     let index = documents.index(&images, annotations.unwrap_or_default())?;
     let subject = sbom::Subject { recipe, index: &index, executables: &executables };

@@ -4,9 +4,9 @@
 //! folder at work is locked, and the lock goes with the process.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,8 +56,6 @@ impl Staging {
     /// Puts the folder `name` where `place` is, in one step; what stood there goes.
     pub(super) fn put_folder(&self, name: &str, place: &Path) -> Result<(), Error> {
         let new = self.join(name);
-        let everybody = Permissions::from_mode(fs::metadata(self.join(name)).map_or(0o755, |new| new.mode()));
-        fs::set_permissions(&new, everybody).map_err(Error::io(&new, "write"))?;
         if fs::symlink_metadata(place).is_err() {
             return fs::rename(&new, place).map_err(Error::io(place, "put the new folder"));
         }

@@ -24,7 +24,7 @@ use crate::oci::Blob;
 const MANIFEST: &str = "manifest.json";
 
 /// Tarballs are made of blocks of this size, and end with two of zeros.
-const BLOCK: u64 = 512;
+const BLOCK: usize = 512;
 
 /// The SBOM's name is that of the tarball, and this.
 const SBOM_SUFFIX: &str = ".cdx.json";
@@ -121,8 +121,8 @@ impl Writer<'_> {
 
     /// Zeros up to the next block.
     fn fill(&mut self, size: u64) -> Result<(), Error> {
-        let missing = size.next_multiple_of(BLOCK) - size;
-        self.put(&[0; BLOCK as usize][..usize::try_from(missing).unwrap_or_default()])
+        let missing = size.wrapping_neg() % BLOCK as u64;
+        self.put(&[0; BLOCK][..usize::try_from(missing).unwrap_or_default()])
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -130,7 +130,7 @@ impl Writer<'_> {
     }
 
     fn finish(mut self) -> Result<(), Error> {
-        self.put(&[0; 2 * BLOCK as usize])?;
+        self.put(&[0; 2 * BLOCK])?;
         self.file.flush().map_err(Error::io(self.path, "write"))
     }
 }

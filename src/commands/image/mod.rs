@@ -8,6 +8,7 @@ mod save;
 use std::path::Path;
 
 use jiff::Timestamp;
+use oci_spec::image::Descriptor;
 use serde::Serialize;
 
 use super::console::Console;
@@ -197,7 +198,7 @@ struct Row {
 
 impl Row {
     fn of(built: &Built) -> Self {
-        let size = |layers: &[oci_spec::image::Descriptor]| layers.iter().map(|layer| layer.size()).sum();
+        let size = |layers: &[Descriptor]| layers.iter().map(Descriptor::size).sum();
         let own = built.layers.len() - built.added;
         Self {
             arch: built.arch,
