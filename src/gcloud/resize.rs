@@ -41,7 +41,7 @@ pub fn script(plan: &Plan<'_>, machine_type: &MachineType, timeout: u32) -> Resu
             command("compute instances set-machine-type").flag("machine-type", machine_type),
         )
         .only_where(vm.listed(&is_other))
-        .stands(format!("the VM {} as {machine_type}", vm.name)),
+        .stands(format!("the VM {} as {machine_type}, stopped", vm.name)),
         Step::run("The gateway starts with the VM.", command("compute instances start"))
             .unless(vm.listed("status=RUNNING"))
             .stands(format!("the VM {} as {machine_type}", vm.name))
