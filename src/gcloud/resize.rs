@@ -2,15 +2,16 @@
 
 use super::script::{Command, Script, Step};
 use super::vm::Vm;
+use super::wait;
 use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::names::MachineType;
 
-/// Stops the VM, changes its type and starts it.
+/// Stops the VM, changes its type, starts it, and waits for its gateway for `timeout` seconds.
 ///
 /// # Errors
 /// Where the type is of another architecture, or takes other disks than the VM has.
-pub fn script(plan: &Plan<'_>, machine_type: &MachineType) -> Result<Script, String> {
+pub fn script(plan: &Plan<'_>, machine_type: &MachineType, timeout: u32) -> Result<Script, String> {
     let vm = Vm::of(plan);
     let (spec, wanted) = (plan.spec, Machine::new(machine_type));
     if let Some(arch) = wanted.arch().filter(|arch| *arch != spec.host.arch.value) {
@@ -28,7 +29,7 @@ pub fn script(plan: &Plan<'_>, machine_type: &MachineType) -> Result<Script, Str
     let command =
         |words: &str| Command::gcloud(words).arg(vm.name.as_str()).in_project().flag("zone", vm.zone());
     let is_other = format!("NOT machineType ~ \"/{machine_type}$\"");
-    let steps = vec![
+    let mut steps = vec![
         vm.must_be_there(),
         Step::run(
             "The type can be changed of a VM that stands still only.",
@@ -43,11 +44,13 @@ pub fn script(plan: &Plan<'_>, machine_type: &MachineType) -> Result<Script, Str
         .stands(format!("the VM {} as {machine_type}, stopped", vm.name)),
         Step::run("The gateway starts with the VM.", command("compute instances start"))
             .unless(vm.listed("status=RUNNING"))
-            .tell(format!("{} starts as {machine_type}. To see its stages: bake gcloud wait | sh", vm.name))
+            .stands(format!("the VM {} as {machine_type}", vm.name))
+            .tell(format!("{} starts as {machine_type}", vm.name))
             .tell_already(format!("{}: the VM runs as {machine_type}", vm.name)),
         Step::note("The spec is what the next VM is made of.")
             .tell(format!("So that an update keeps it, write into bake.yaml: machine_type: {machine_type}")),
     ];
+    steps.extend(wait::steps(std::iter::once(vm), timeout));
     let about = format!("Gives the VM `{}` the machine type {machine_type}. Safe to run twice.", vm.name);
     Ok(Script::new("resize", about, plan, steps))
 }
