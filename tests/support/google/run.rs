@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use super::{Google, PROJECT};
-use crate::support::{Folder, Said, testbed};
+use crate::support::{Folder, testbed};
 
 /// What a script may use: gcloud, openssl for random numbers, ssh where it is told to, and POSIX.
 const PROGRAMS: [&str; 28] = [
@@ -201,12 +201,6 @@ impl Cloud {
             calls: read_calls(&log(CALLS)),
             environment: String::from_utf8_lossy(&log(ENVIRONMENT)).into_owned(),
         }
-    }
-}
-
-impl From<Run> for Said {
-    fn from(run: Run) -> Self {
-        Self { code: run.code, out: run.out, err: run.err }
     }
 }
 
