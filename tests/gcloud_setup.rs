@@ -60,7 +60,7 @@ fn a_project_is_prepared_once_and_no_secret_is_seen() {
         let (resource, roles): (_, Vec<_>) = (path.split('/').nth(3).unwrap_or("project"), roles(policy));
         match (resource, path.rsplit('/').next().unwrap_or_default()) {
             ("secrets", _) => {
-                assert_eq!(roles, [(ACCOUNT.to_owned(), "roles/secretmanager.secretAccessor".to_owned())])
+                assert_eq!(roles, [(ACCOUNT.to_owned(), "roles/secretmanager.secretAccessor".to_owned())]);
             }
             ("serviceAccounts", of) => {
                 assert_eq!(format!("serviceAccount:{of}"), ACCOUNT);

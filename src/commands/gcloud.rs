@@ -31,16 +31,15 @@ fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) 
     let mut bundle = || standing(dir, options, plan, console);
     Ok(match &options.action {
         Action::Setup(options) => setup::script(plan, &setup_options(options)?).map_err(Failure::Argument)?,
-        Action::Create(options) => match members(plan, options)? {
-            Some(members) => {
-                let (metadata, folder) = bundle()?;
-                fleet::create(plan, &members, &metadata, folder).map_err(Failure::Argument)?
+        Action::Create(options) => {
+            let members = members(plan, options)?;
+            let (metadata, folder) = bundle()?;
+            match members {
+                Some(members) => fleet::create(plan, &members, &metadata, folder),
+                None => Ok(create::script(plan, &metadata, folder)),
             }
-            None => {
-                let (metadata, folder) = bundle()?;
-                create::script(plan, &metadata, folder)
-            }
-        },
+            .map_err(Failure::Argument)?
+        }
         Action::Update(options) => {
             let members = members(plan, options)?;
             let (metadata, folder) = bundle()?;

@@ -29,9 +29,7 @@ pub fn script(plan: &Plan<'_>, data: bool) -> Result<Script, String> {
         .tell(format!("{}: the VM is deleted", vm.name))
         .tell_already(format!("{}: there is no VM", vm.name));
     if !data {
-        let kept = format!(
-            "The data disk is kept, and costs what it costs. A VM on it: bake gcloud create | sh. To delete it too: bake gcloud destroy --data | sh"
-        );
+        let kept = "The data disk is kept, and costs what it costs. A VM on it: bake gcloud create | sh. To delete it too: bake gcloud destroy --data | sh";
         delete = delete.tell(kept);
     }
     steps.push(delete);

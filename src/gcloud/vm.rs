@@ -158,6 +158,7 @@ impl<'a> Vm<'a> {
                 .unless(self.data_in_use())
                 .learns(Name::Data, disk.clone())
                 .stands(format!("the data disk of {}", self.name))
+                .tell(format!("{disk}: the VM formats it when it first boots"))
                 .tell_already(format!("{disk}: the data disk is there, and is kept as it is")),
         )
     }

@@ -53,13 +53,11 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refu
             Ok(json!({"name": region, "status": "UP", "quotas": []}))
         }
         ("GET", ["projects", _, "zones", _, "machineTypes", name]) => Ok(json!({"name": name})),
-        ("GET", ["projects", project, "zones", _, "imageFamilyViews", family])
-        | ("GET", ["projects", project, "global", "images", "family", family]) => {
-            image(state, project, family)
-        }
-        ("GET", ["projects", project, "global", "images", name]) => Ok(
-            json!({"name": name, "selfLink": state.url(path), "architecture": "X86_64", "diskSizeGb": "10", "family": project}),
-        ),
+        (
+            "GET",
+            ["projects", project, "zones", _, "imageFamilyViews", family]
+            | ["projects", project, "global", "images", "family", family],
+        ) => image(state, project, family),
         ("POST", [.., "operations", _, "wait"]) => state.look_at(path.trim_end_matches("/wait")),
         ("GET", [.., "operations", _]) => state.look_at(path),
         ("GET", ["projects", project, "aggregated", collection]) => {

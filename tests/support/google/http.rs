@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -192,13 +193,13 @@ fn batch(shared: &Shared, boundary: &str, body: &str) -> String {
             .map_or("", |(_, id)| id.trim())
             .trim_start_matches('<');
         let (status, content) = one(shared, Request::new(method, target, body.trim().as_bytes()));
-        answer.push_str(&format!(
+        let _ = write!(
+            answer,
             "--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <response-{id}\r\n\r\n\
              HTTP/1.1 {status} Status\r\nContent-Type: application/json; charset=UTF-8\r\n\
              Content-Length: {}\r\n\r\n{content}\r\n",
             content.len()
-        ));
+        );
     }
-    answer.push_str(&format!("--{boundary}--\r\n"));
-    answer
+    answer + &format!("--{boundary}--\r\n")
 }

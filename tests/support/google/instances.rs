@@ -55,38 +55,17 @@ pub(super) fn insert(state: &mut State, path: &str, instance: Value) -> Result<(
     let disks = instance["disks"].as_array().cloned().unwrap_or_default();
     let mut attached = Vec::new();
     for (index, mut disk) in disks.into_iter().enumerate() {
-        let disk_path = match disk["source"].as_str().and_then(named) {
-            Some(source) => {
-                let users = &state.known(&source)?["users"];
-                if users.as_array().is_some_and(|users| !users.is_empty()) {
-                    return Err(Refusal::in_use(&source, &users.to_string()));
-                }
-                source
+        let disk_path = if let Some(source) = disk["source"].as_str().and_then(named) {
+            let users = &state.known(&source)?["users"];
+            if users.as_array().is_some_and(|users| !users.is_empty()) {
+                return Err(Refusal::in_use(&source, &users.to_string()));
             }
-            None => {
-                let default = if index == 0 { name.clone() } else { format!("{name}-{index}") };
-                let wanted = disk["initializeParams"].clone();
-                let disk_name = wanted["diskName"].as_str().unwrap_or(&default).to_owned();
-                check_name(&disk_name)?;
-                let disk_path = format!("{}/disks/{disk_name}", scope(path));
-                if state.find(&disk_path).is_some() {
-                    return Err(Refusal::exists(&disk_path));
-                }
-                let mut new = json!({
-                    "name": disk_name,
-                    "sizeGb": wanted["diskSizeGb"],
-                    "type": wanted["diskType"],
-                    "sourceImage": wanted["sourceImage"],
-                    "sourceSnapshot": wanted["sourceSnapshot"],
-                    "labels": wanted["labels"],
-                    "resourcePolicies": wanted["resourcePolicies"],
-                });
-                new.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
-                let mut new = completed(state, &disk_path, new);
-                complete_disk(state, &disk_path, &mut new)?;
-                made.push((disk_path.clone(), new));
-                disk_path
-            }
+            source
+        } else {
+            let default = if index == 0 { name.clone() } else { format!("{name}-{index}") };
+            let (disk_path, new) = described(state, scope(path), &disk["initializeParams"], &default)?;
+            made.push((disk_path.clone(), new));
+            disk_path
         };
         disk["source"] = json!(state.url(&disk_path));
         disk["index"] = json!(index);
@@ -113,6 +92,34 @@ pub(super) fn insert(state: &mut State, path: &str, instance: Value) -> Result<(
     state.put(path, instance);
     state.started(path);
     Ok(())
+}
+
+/// A disk as an instance describes it, with its path.
+fn described(
+    state: &mut State,
+    scope: &str,
+    wanted: &Value,
+    default: &str,
+) -> Result<(String, Value), Refusal> {
+    let name = wanted["diskName"].as_str().unwrap_or(default);
+    check_name(name)?;
+    let path = format!("{scope}/disks/{name}");
+    if state.find(&path).is_some() {
+        return Err(Refusal::exists(&path));
+    }
+    let mut disk = json!({
+        "name": name,
+        "sizeGb": wanted["diskSizeGb"],
+        "type": wanted["diskType"],
+        "sourceImage": wanted["sourceImage"],
+        "sourceSnapshot": wanted["sourceSnapshot"],
+        "labels": wanted["labels"],
+        "resourcePolicies": wanted["resourcePolicies"],
+    });
+    disk.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+    let mut disk = completed(state, &path, disk);
+    complete_disk(state, &path, &mut disk)?;
+    Ok((path, disk))
 }
 
 /// Addresses: an inner one always, an outer one where it is asked for.
