@@ -141,8 +141,11 @@ fn the_layer_is_the_same_bytes_as_ever() {
     let (_baked, layout) = built(two());
     let manifest = layout.manifest(Arch::Amd64);
     let layer = &manifest["layers"][1];
-    assert_eq!(Sha256::of(layout.added(Arch::Amd64)).oci(), "TAR");
-    assert_eq!(layer["digest"], "GZIP");
+    assert_eq!(
+        Sha256::of(layout.added(Arch::Amd64)).oci(),
+        "sha256:39d7c9f1d0fb4285bdcf0be4904da175c173c43fd4270a24cf0652dadd7c9700"
+    );
+    assert_eq!(layer["digest"], "sha256:6beafd855b8bf8b73061a21e95bc408cb7e819ed4daf050fd45c9e1864f49ef8");
     assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
 }
 
@@ -189,7 +192,7 @@ fn the_config_is_the_base_images_but_for_user_labels_and_layer() {
 
 #[test]
 fn the_base_images_layers_are_taken_as_they_are() {
-    let (_, layout) = built(two());
+    let (_baked, layout) = built(two());
     let base = support::baked::base();
     for arch in Arch::ALL {
         let layer = layout.manifest(arch)["layers"][0].clone();
@@ -252,7 +255,10 @@ fn the_same_lock_is_the_same_bytes_elsewhere() {
     let script = "umask 077; exec taskset --cpu-list 0 \"$@\"";
     let command = baked.command();
     setpriv.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script, "sh"]);
-    setpriv.arg(command.get_program()).current_dir(&project);
+    // The one in the target folder may be out of another user's reach.
+    let program = elsewhere.path().join("bake");
+    fs::copy(command.get_program(), &program).expect("a program");
+    setpriv.arg(program).current_dir(&project);
     setpriv.env("BAKE_CACHE_DIR", project.join("cache")).env("TZ", "Asia/Tokyo").env("LC_ALL", "de_DE.UTF-8");
     let run = |arguments: &[&str]| {
         let mut command = Command::new(setpriv.get_program());
@@ -419,21 +425,36 @@ fn nothing_is_left(baked: &Baked, kept: &[&str]) {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// How often the thread that signals are handed to has gone to sleep: once more, and it has seen one
+/// to its end (proc(5), "voluntary_ctxt_switches").
+fn waits(process: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("threads").flatten();
+    let named = |path: &Path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "ctrl-c");
+    let thread = threads.map(|thread| thread.path()).find(|path| named(path)).expect("the thread");
+    let status = fs::read_to_string(thread.join("status")).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.expect("a count").trim().parse().expect("a number")
+}
+
 #[test]
 fn ctrl_c_leaves_nothing_and_the_old_image_as_it_was() {
     let parts = support::baked::base();
     let registry = Registry::with(&parts);
     let base = format!("{}@{}", registry.reference(), parts.digest().oci());
     let baked = Baked::on(&base, two());
-    // The base image's layers come from elsewhere, and halt in the middle.
-    let gate = Gate::default();
-    for (digest, bytes) in parts.blobs.iter().filter(|(_, bytes)| bytes.starts_with(&[0x1f, 0x8b])) {
-        let path = format!("/layer/{digest}");
-        baked.server.answer(&path, Answer::of(bytes.clone()).wait_at(bytes.len() / 2, &gate));
-        let elsewhere = Reply::status(307).header("Location", baked.server.url(&path));
+    let layers = || parts.blobs.iter().filter(|(_, bytes)| bytes.starts_with(&[0x1f, 0x8b]));
+    for (digest, _) in layers() {
+        let elsewhere = baked.server.url(&format!("/layer/{digest}"));
+        let elsewhere = Reply::status(307).header("Location", elsewhere);
         registry.reply(&format!("/v2/image/blobs/{}", digest.oci()), &[elsewhere]);
     }
     for arguments in [["image", "build"], ["image", "save"]] {
+        // The base image's layers come from elsewhere, and halt in the middle.
+        let gate = Gate::default();
+        for (digest, bytes) in layers() {
+            let answer = Answer::of(bytes.clone()).wait_at(bytes.len() / 2, &gate);
+            baked.server.answer(&format!("/layer/{digest}"), answer);
+        }
         let bake = baked.command();
         // Whatever a shell runs in its background ignores Ctrl-C, and so does all that this starts.
         let mut command = Command::new("env");
@@ -449,9 +470,11 @@ fn ctrl_c_leaves_nothing_and_the_old_image_as_it_was() {
         while !is_at_work() {
             std::thread::sleep(Duration::from_millis(10));
         }
+        let handled = waits(child.id());
         kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
-        // The signal is there before the bytes go on: the kernel hands it over on the way back.
-        std::thread::sleep(Duration::from_millis(200));
+        while waits(child.id()) == handled {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         gate.open();
         let output = child.wait_with_output().expect("an end");
         let err = String::from_utf8_lossy(&output.stderr).into_owned();
