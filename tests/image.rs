@@ -425,15 +425,16 @@ fn nothing_is_left(baked: &Baked, kept: &[&str]) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// How often the thread that signals are handed to has gone to sleep: once more, and it has seen one
-/// to its end (proc(5), "voluntary_ctxt_switches").
-fn waits(process: u32) -> u64 {
+/// How often the thread that signals are handed to has gone to sleep, while it sleeps: once more, and
+/// it has seen one to its end (proc(5), "voluntary_ctxt_switches").
+fn waits(process: u32) -> Option<u64> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).expect("threads").flatten();
     let named = |path: &Path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "ctrl-c");
-    let thread = threads.map(|thread| thread.path()).find(|path| named(path)).expect("the thread");
+    let thread = threads.map(|thread| thread.path()).find(|path| named(path))?;
     let status = fs::read_to_string(thread.join("status")).expect("its status");
-    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    line.expect("a count").trim().parse().expect("a number")
+    let of = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).expect("a value").trim();
+    let count = of("voluntary_ctxt_switches:").parse().expect("a number");
+    of("State:").starts_with('S').then_some(count)
 }
 
 #[test]
@@ -467,13 +468,19 @@ fn ctrl_c_leaves_nothing_and_the_old_image_as_it_was() {
             let mut entries = fs::read_dir(baked.folder.path()).expect("a folder").flatten();
             entries.any(|entry| staged(&entry.file_name().to_string_lossy()))
         };
+        let pause = || std::thread::sleep(Duration::from_millis(10));
         while !is_at_work() {
-            std::thread::sleep(Duration::from_millis(10));
+            pause();
         }
-        let handled = waits(child.id());
+        let asleep = loop {
+            match waits(child.id()) {
+                Some(count) => break count,
+                None => pause(),
+            }
+        };
         kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
-        while waits(child.id()) == handled {
-            std::thread::sleep(Duration::from_millis(10));
+        while waits(child.id()).is_none_or(|count| count == asleep) {
+            pause();
         }
         gate.open();
         let output = child.wait_with_output().expect("an end");
