@@ -67,7 +67,7 @@ pub struct Error {
 impl Error {
     /// Whether a file held something else than it was read with.
     pub fn is_overtaken(&self) -> bool {
-        self.source.get_ref().is_some_and(|source| source.is::<Overtaken>())
+        self.source.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Overtaken>)
     }
 }
 

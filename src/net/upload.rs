@@ -34,7 +34,7 @@ enum Event {
     /// It has room for a piece.
     Wants,
     /// An answer came, or none will.
-    Ended(Result<Answer, reqwest::Error>),
+    Ended(Box<Result<Answer, reqwest::Error>>),
 }
 
 /// Sends `size` bytes of `content` with `request`, and waits for the answer.
@@ -64,7 +64,7 @@ pub(super) fn upload(
             }
         });
         // Nobody waits for it who has left.
-        let _ = ended.map(|ended| events.send(Event::Ended(ended)));
+        let _ = ended.map(|ended| events.send(Event::Ended(Box::new(ended))));
     });
 
     let mut pieces = Some(pieces);
@@ -80,8 +80,9 @@ pub(super) fn upload(
                 // It asked, so there is room; where it is gone, it says why.
                 let _ = pieces.as_ref().map(|pieces| pieces.try_send(piece));
             }
-            Ok(Event::Ended(Ok(answer))) => return Ok(answer),
-            Ok(Event::Ended(Err(error))) => return Err(Error::of_request(&error, address, stall).into()),
+            Ok(Event::Ended(ended)) => {
+                return ended.map_err(|error| Error::of_request(&error, address, stall).into());
+            }
             Err(RecvTimeoutError::Timeout) => {
                 return Err(Error::Stalled { url: address, patience }.into());
             }

@@ -24,7 +24,7 @@ pub(super) enum Trouble {
     /// The network, or a status that may pass.
     Net(net::Error),
     /// The registry wants to know who asks.
-    Challenged(Answer),
+    Challenged(Box<Answer>),
     /// What was to be sent could not be read, or not be believed.
     Content(io::Error),
     /// It has no sense to try again.
@@ -128,7 +128,7 @@ impl<'a> Repository<'a> {
             Err(SendError::Content(error)) => return Err(Trouble::Content(error)),
         };
         match answer.status() {
-            401 if home => Err(Trouble::Challenged(answer)),
+            401 if home => Err(Trouble::Challenged(Box::new(answer))),
             408 | 429 | 500..=599 => Err(Trouble::Net(answer.refusal())),
             _ => Ok(answer),
         }
