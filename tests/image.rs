@@ -61,12 +61,13 @@ fn the_layer_holds_the_binaries_where_the_dockerfile_puts_them() {
         let mut expected: Vec<String> = baked
             .tools
             .iter()
-            .map(|tool| match tool.beside {
-                true => {
-                    let Tool { name, path } = Tool { name: tool.name, path: tool.path };
+            .map(|tool| {
+                let (name, path) = (tool.name, tool.path);
+                if tool.beside {
                     format!("777 usr/local/bin/{name} -> ../lib/{name}/{path}")
+                } else {
+                    format!("755 usr/local/bin/{name}")
                 }
-                false => format!("755 usr/local/bin/{}", tool.name),
             })
             .collect();
         expected.extend(lib(
@@ -126,12 +127,6 @@ fn the_layer_holds_the_binaries_where_the_dockerfile_puts_them() {
         }
         assert_eq!(contents[Path::new("usr/local/lib/codex/data/said")], b"said\n");
     }
-}
-
-/// What a line of [`entries`] is made of.
-struct Tool {
-    name: &'static str,
-    path: &'static str,
 }
 
 /// Layers are compared by their digests, in registries and on VMs: another compressor, or another
@@ -426,7 +421,7 @@ fn nothing_is_left(baked: &Baked, kept: &[&str]) {
 }
 
 /// How often the thread that signals are handed to has gone to sleep, while it sleeps: once more, and
-/// it has seen one to its end (proc(5), "voluntary_ctxt_switches").
+/// it has seen one to its end (proc(5), `voluntary_ctxt_switches`).
 fn waits(process: u32) -> Option<u64> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).expect("threads").flatten();
     let named = |path: &Path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "ctrl-c");
@@ -441,8 +436,8 @@ fn waits(process: u32) -> Option<u64> {
 fn ctrl_c_leaves_nothing_and_the_old_image_as_it_was() {
     let parts = support::baked::base();
     let registry = Registry::with(&parts);
-    let base = format!("{}@{}", registry.reference(), parts.digest().oci());
-    let baked = Baked::on(&base, two());
+    let reference = format!("{}@{}", registry.reference(), parts.digest().oci());
+    let baked = Baked::on(&reference, two());
     let layers = || parts.blobs.iter().filter(|(_, bytes)| bytes.starts_with(&[0x1f, 0x8b]));
     for (digest, _) in layers() {
         let elsewhere = baked.server.url(&format!("/layer/{digest}"));

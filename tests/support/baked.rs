@@ -136,7 +136,7 @@ impl Baked {
             }
         }
         if baked.tools.is_empty() {
-            manifest = "version: 1\nbinaries: []\n".to_owned();
+            manifest.insert_str(manifest.len() - 1, " []");
         }
         baked.folder.write("images/binaries.yaml", manifest).lock(&builds);
         baked.relock(|lock| {
