@@ -99,7 +99,7 @@ impl Depot {
                 let (state, nature) = (Arc::clone(&state), nature.clone());
                 // A client that hangs up early is no failure of the registry's.
                 thread::spawn(move || {
-                    serve(&stream, &state.0, &state.1, &nature, address).unwrap_or_default()
+                    serve(&stream, &state.0, &state.1, &nature, address).unwrap_or_default();
                 });
             }
         });
@@ -311,7 +311,7 @@ fn answer(
     }
     let Some((repository, name)) = path.split_once("/manifests/") else { return Reply::status(404) };
     if asked.method == "PUT" {
-        return put_manifest(state, (repository, name), headers, body, nature);
+        return put_manifest(state, (repository, name), headers, &body, nature);
     }
     match state.manifests.get(&(repository.to_owned(), name.to_owned())) {
         Some((media_type, bytes)) => Reply { body: bytes.clone(), ..Reply::status(200) }
@@ -358,10 +358,10 @@ fn put_manifest(
     state: &mut State,
     (repository, name): (&str, &str),
     headers: &BTreeMap<String, String>,
-    body: Vec<u8>,
+    body: &[u8],
     nature: &Nature,
 ) -> Reply {
-    let document: Value = serde_json::from_slice(&body).expect("JSON");
+    let document: Value = serde_json::from_slice(body).expect("JSON");
     let digests = |of: &Value| -> Vec<String> {
         let listed = of.as_array().into_iter().flatten();
         listed.map(|child| child["digest"].as_str().expect("a digest").to_owned()).collect()
@@ -374,12 +374,12 @@ fn put_manifest(
     if !whole && !name.starts_with("sha256-") {
         return Reply::refusal(400, "MANIFEST_BLOB_UNKNOWN");
     }
-    let digest = Sha256::of(&body).oci();
+    let digest = Sha256::of(body).oci();
     assert!(!name.starts_with("sha256:") || name == digest, "{name} is {digest}");
     let media_type = headers.get("content-type").cloned().unwrap_or_default();
     assert_eq!(document["mediaType"], media_type.as_str());
     for name in [name.to_owned(), digest.clone()] {
-        state.manifests.insert(key(name), (media_type.clone(), body.clone()));
+        state.manifests.insert(key(name), (media_type.clone(), body.to_vec()));
     }
     let reply = Reply::status(201).header("Docker-Content-Digest", digest);
     match document["subject"]["digest"].as_str().filter(|_| nature.referrers) {
