@@ -14,6 +14,7 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -73,9 +74,9 @@ fn main() {
     bench.baked.bake(["render"]).done();
     bench.scratch.write("context/Dockerfile", bench.baked.folder.read("out/Dockerfile"));
     for engine in ["docker-20", "docker-26"] {
-        bench.tool(engine, &["pull", "--quiet", &bench.base]);
+        tool(engine, &["pull", "--quiet", &bench.base]);
     }
-    bench.tool("buildah", &["pull", "--quiet", &bench.base]);
+    tool("buildah", &["pull", "--quiet", &bench.base]);
 
     println!("median of {runs}; seconds, MiB; ratio to bake");
     let mut costs: Vec<[Vec<Cost>; 3]> = BUILDERS.iter().map(|_| Default::default()).collect();
@@ -138,13 +139,14 @@ fn peak_of(process: u32) -> f64 {
     line.trim().trim_end_matches(" kB").parse().expect("KiB")
 }
 
+/// Runs a tool of the testbed to its end.
+fn tool(name: &str, arguments: &[&str]) {
+    said(testbed::tool(name).expect("the testbed's tools").args(arguments)).done();
+}
+
 impl Bench {
     fn layout(&self) -> PathBuf {
         self.scratch.join("layout")
-    }
-
-    fn tool(&self, name: &str, arguments: &[&str]) -> String {
-        said(testbed::tool(name).expect("the testbed's tools").args(arguments)).done().out
     }
 
     fn docker(&self, engine: &str, buildkit: &str, cold: bool) -> Cost {
@@ -155,11 +157,11 @@ impl Bench {
     }
 
     fn push_docker(&self, engine: &str, to: &str) -> Cost {
-        self.tool(engine, &["tag", &self.tag, to]);
+        tool(engine, &["tag", &self.tag, to]);
         let mut push = testbed::tool(engine).expect("an engine");
         push.args(["push", "--quiet", to]);
         let cost = measured(&push, &daemons(engine));
-        self.tool(engine, &["rmi", to]);
+        tool(engine, &["rmi", to]);
         cost
     }
 
@@ -258,13 +260,14 @@ fn umoci(bench: &Bench, cold: bool) -> Cost {
     );
     for (url, sha256) in bench.baked.archives(Arch::Amd64) {
         let name = url.rsplit('/').next().unwrap_or_default().trim_end_matches(".tar.gz").to_owned();
-        script += &format!(
+        let _ = writeln!(
+            script,
             "curl --silent --fail --output archive '{url}'\necho '{sha256}  archive' | sha256sum --check --quiet\n\
              tar -xzf archive -C bin '{name}'\nchmod 755 'bin/{name}'\n\
-             umoci insert --image '{layout}:1' 'bin/{name}' '/usr/local/bin/{name}'\n"
+             umoci insert --image '{layout}:1' 'bin/{name}' '/usr/local/bin/{name}'"
         );
     }
-    script += &format!("umoci config --image '{layout}:1' --config.user 1000:1000\n");
+    let _ = writeln!(script, "umoci config --image '{layout}:1' --config.user 1000:1000");
     let mut shell = Command::new("bash");
     shell.args(["-c", &script]);
     measured(&shell, &[])

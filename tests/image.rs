@@ -61,12 +61,13 @@ fn the_layer_holds_the_binaries_where_the_dockerfile_puts_them() {
         let mut expected: Vec<String> = baked
             .tools
             .iter()
-            .map(|tool| match tool.beside {
-                true => {
-                    let Tool { name, path } = Tool { name: tool.name, path: tool.path };
+            .map(|tool| {
+                let (name, path) = (tool.name, tool.path);
+                if tool.beside {
                     format!("777 usr/local/bin/{name} -> ../lib/{name}/{path}")
+                } else {
+                    format!("755 usr/local/bin/{name}")
                 }
-                false => format!("755 usr/local/bin/{}", tool.name),
             })
             .collect();
         expected.extend(lib(
@@ -128,12 +129,6 @@ fn the_layer_holds_the_binaries_where_the_dockerfile_puts_them() {
     }
 }
 
-/// What a line of [`entries`] is made of.
-struct Tool {
-    name: &'static str,
-    path: &'static str,
-}
-
 /// Layers are compared by their digests, in registries and on VMs: another compressor, or another
 /// way to write a header, would be another image for everybody.
 #[test]
@@ -141,8 +136,11 @@ fn the_layer_is_the_same_bytes_as_ever() {
     let (_baked, layout) = built(two());
     let manifest = layout.manifest(Arch::Amd64);
     let layer = &manifest["layers"][1];
-    assert_eq!(Sha256::of(layout.added(Arch::Amd64)).oci(), "TAR");
-    assert_eq!(layer["digest"], "GZIP");
+    assert_eq!(
+        Sha256::of(layout.added(Arch::Amd64)).oci(),
+        "sha256:39d7c9f1d0fb4285bdcf0be4904da175c173c43fd4270a24cf0652dadd7c9700"
+    );
+    assert_eq!(layer["digest"], "sha256:6beafd855b8bf8b73061a21e95bc408cb7e819ed4daf050fd45c9e1864f49ef8");
     assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
 }
 
@@ -189,7 +187,7 @@ fn the_config_is_the_base_images_but_for_user_labels_and_layer() {
 
 #[test]
 fn the_base_images_layers_are_taken_as_they_are() {
-    let (_, layout) = built(two());
+    let (_baked, layout) = built(two());
     let base = support::baked::base();
     for arch in Arch::ALL {
         let layer = layout.manifest(arch)["layers"][0].clone();
@@ -252,7 +250,10 @@ fn the_same_lock_is_the_same_bytes_elsewhere() {
     let script = "umask 077; exec taskset --cpu-list 0 \"$@\"";
     let command = baked.command();
     setpriv.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script, "sh"]);
-    setpriv.arg(command.get_program()).current_dir(&project);
+    // The one in the target folder may be out of another user's reach.
+    let program = elsewhere.path().join("bake");
+    fs::copy(command.get_program(), &program).expect("a program");
+    setpriv.arg(program).current_dir(&project);
     setpriv.env("BAKE_CACHE_DIR", project.join("cache")).env("TZ", "Asia/Tokyo").env("LC_ALL", "de_DE.UTF-8");
     let run = |arguments: &[&str]| {
         let mut command = Command::new(setpriv.get_program());
@@ -419,21 +420,37 @@ fn nothing_is_left(baked: &Baked, kept: &[&str]) {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// How often the thread that signals are handed to has gone to sleep, while it sleeps: once more, and
+/// it has seen one to its end (proc(5), `voluntary_ctxt_switches`).
+fn waits(process: u32) -> Option<u64> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("threads").flatten();
+    let named = |path: &Path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "ctrl-c");
+    let thread = threads.map(|thread| thread.path()).find(|path| named(path))?;
+    let status = fs::read_to_string(thread.join("status")).expect("its status");
+    let of = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).expect("a value").trim();
+    let count = of("voluntary_ctxt_switches:").parse().expect("a number");
+    of("State:").starts_with('S').then_some(count)
+}
+
 #[test]
 fn ctrl_c_leaves_nothing_and_the_old_image_as_it_was() {
     let parts = support::baked::base();
     let registry = Registry::with(&parts);
-    let base = format!("{}@{}", registry.reference(), parts.digest().oci());
-    let baked = Baked::on(&base, two());
-    // The base image's layers come from elsewhere, and halt in the middle.
-    let gate = Gate::default();
-    for (digest, bytes) in parts.blobs.iter().filter(|(_, bytes)| bytes.starts_with(&[0x1f, 0x8b])) {
-        let path = format!("/layer/{digest}");
-        baked.server.answer(&path, Answer::of(bytes.clone()).wait_at(bytes.len() / 2, &gate));
-        let elsewhere = Reply::status(307).header("Location", baked.server.url(&path));
+    let reference = format!("{}@{}", registry.reference(), parts.digest().oci());
+    let baked = Baked::on(&reference, two());
+    let layers = || parts.blobs.iter().filter(|(_, bytes)| bytes.starts_with(&[0x1f, 0x8b]));
+    for (digest, _) in layers() {
+        let elsewhere = baked.server.url(&format!("/layer/{digest}"));
+        let elsewhere = Reply::status(307).header("Location", elsewhere);
         registry.reply(&format!("/v2/image/blobs/{}", digest.oci()), &[elsewhere]);
     }
     for arguments in [["image", "build"], ["image", "save"]] {
+        // The base image's layers come from elsewhere, and halt in the middle.
+        let gate = Gate::default();
+        for (digest, bytes) in layers() {
+            let answer = Answer::of(bytes.clone()).wait_at(bytes.len() / 2, &gate);
+            baked.server.answer(&format!("/layer/{digest}"), answer);
+        }
         let bake = baked.command();
         // Whatever a shell runs in its background ignores Ctrl-C, and so does all that this starts.
         let mut command = Command::new("env");
@@ -446,12 +463,20 @@ fn ctrl_c_leaves_nothing_and_the_old_image_as_it_was() {
             let mut entries = fs::read_dir(baked.folder.path()).expect("a folder").flatten();
             entries.any(|entry| staged(&entry.file_name().to_string_lossy()))
         };
+        let pause = || std::thread::sleep(Duration::from_millis(10));
         while !is_at_work() {
-            std::thread::sleep(Duration::from_millis(10));
+            pause();
         }
+        let asleep = loop {
+            match waits(child.id()) {
+                Some(count) => break count,
+                None => pause(),
+            }
+        };
         kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
-        // The signal is there before the bytes go on: the kernel hands it over on the way back.
-        std::thread::sleep(Duration::from_millis(200));
+        while waits(child.id()).is_none_or(|count| count == asleep) {
+            pause();
+        }
         gate.open();
         let output = child.wait_with_output().expect("an end");
         let err = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -273,6 +273,9 @@ impl<'a> Search<'a> {
     pub(super) fn lone_file(&mut self, data: &mut dyn Read) -> Result<(), Error> {
         let name = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
         let path = MemberPath::new(name.as_bytes())?;
+        if let Sink::All(sink) = &mut self.sink {
+            sink.file(path.plain(), true);
+        }
         let head = read_head(data)?;
         match check_executable(&head, self.wanted.arch) {
             Ok(()) => self.take(path, &head, data),

@@ -135,6 +135,9 @@ impl Baked {
                 baked.server.answer(&path, Answer::of(archive));
             }
         }
+        if baked.tools.is_empty() {
+            manifest.insert_str(manifest.len() - 1, " []");
+        }
         baked.folder.write("images/binaries.yaml", manifest).lock(&builds);
         baked.relock(|lock| {
             for tool in &baked.tools {
