@@ -15,6 +15,7 @@ use crate::support::google::{Cloud, Google, Shell};
 use crate::world::World;
 
 const NAME: &str = "openclaw-gateway";
+const INSTANCE: &str = "compute/projects/demo/zones/us-central1-a/instances/openclaw-gateway";
 
 #[test]
 fn what_gcloud_sends_boots_and_what_the_vm_says_gcloud_sees() {
@@ -60,7 +61,7 @@ fn what_gcloud_sends_boots_and_what_the_vm_says_gcloud_sees() {
 fn pass_on(vm: &Rehearsal<'_>, machine: &Machine<'_>, google: &Google, told: &mut usize) {
     let serial = machine.serial();
     let whole_lines = serial.rfind('\n').map_or(0, |end| end + 1);
-    google.serial(NAME, &serial[*told..whole_lines]);
+    google.serial(INSTANCE, &serial[*told..whole_lines]);
     *told = whole_lines;
     if !serial.contains("openclaw: status=") {
         return;
@@ -68,6 +69,6 @@ fn pass_on(vm: &Rehearsal<'_>, machine: &Machine<'_>, google: &Google, told: &mu
     let attributes = checks::attributes(vm);
     let attributes: Value = serde_json::from_str(&attributes).expect("JSON");
     for (key, value) in attributes["openclaw"].as_object().expect("guest attributes") {
-        google.guest_attribute(NAME, &format!("openclaw/{key}"), value.as_str().expect("text"));
+        google.guest_attribute(INSTANCE, &format!("openclaw/{key}"), value.as_str().expect("text"));
     }
 }
