@@ -58,6 +58,7 @@ fn another_machine_type_a_snapshot_and_back_to_it() {
     let nothing = cloud.run(Shell::Dash, &["resize", "e2-medium"]).ended(1);
     assert!(nothing.err.contains("bake gcloud create"), "{}", nothing.err);
     cloud.run(Shell::Dash, &["create"]).done();
+    cloud.google.boots(&["ready"]);
 
     // A failure in the middle leaves a VM that is stopped, and says so.
     let id = cloud.google.get(VM)["id"].clone();
@@ -66,7 +67,8 @@ fn another_machine_type_a_snapshot_and_back_to_it() {
     let failed = cloud.run(Shell::Bash, &["resize", "e2-medium"]);
     assert_ne!(failed.code, 0);
     assert!(failed.err.contains("gcp.zone"), "{}", failed.err);
-    twice(&cloud, &["resize", "e2-medium"]);
+    let resized = twice(&cloud, &["resize", "e2-medium"]);
+    assert!(resized.out.ends_with("openclaw-gateway  ready\n"), "it is waited for: {}", resized.out);
     let vm = cloud.google.get(VM);
     assert_eq!((last(&vm["machineType"]), &vm["status"], &vm["id"]), ("e2-medium", &json!("RUNNING"), &id));
     let wrong = cloud.folder.bake(["gcloud", "resize", "t2a-standard-1"]).ended(2);

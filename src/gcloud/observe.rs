@@ -1,7 +1,7 @@
 //! How a VM is looked at from outside: the commands that `observe.sh` is built on.
 
 use super::script::{Command, Name, Shell, Word};
-use super::vm::Vm;
+use super::vm::{Vm, named};
 use crate::project::names::MachineType;
 
 /// Everything that Compute Engine says of the VM that matters here, in one line; nothing where there
@@ -31,8 +31,7 @@ impl Vm<'_> {
         Command::gcloud("compute instances list")
             .in_project()
             .flag("zones", self.zone())
-            // A name of which this one is the beginning is no match (`gcloud topic filters`).
-            .flag("filter", format!("name~^{}$", self.name))
+            .flag("filter", named(self.name.as_str()))
             .flag("format", STATE)
     }
 

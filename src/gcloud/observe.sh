@@ -48,6 +48,16 @@ give_up() {
     exit 1
 }
 
+worst=0
+
+# For a VM with which something is wrong, by the exit code of the subshell that looked at it: the next
+# one has its turn, unless somebody pressed Ctrl-C. bash would go on after that, too.
+# shellcheck disable=SC2034 # not every script ends with it
+failed() {
+    [ "$1" -lt 128 ] || exit "$1"
+    worst=1
+}
+
 # Sets `$state` (nothing where there is no such VM), `$id`, `$started` (UTC), `$label` (the lock that
 # the VM was made for, shortened) and `$reports` (whether its guest attributes are on).
 # shellcheck disable=SC2034 # not every script reads all of it

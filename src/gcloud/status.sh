@@ -2,8 +2,6 @@
 # shellcheck disable=SC2154
 # One look, and what to do about whatever is not well.
 
-worst=0
-
 show() {
     printf '  %-8s %s\n' "$1" "$2"
 }
@@ -49,7 +47,7 @@ show_vm() (
 )
 
 show_gateway() {
-    show_vm || worst=1
+    show_vm || failed "$?"
 }
 
 # An exit code for all VMs.

@@ -6,7 +6,6 @@
 # Compute Engine).
 pause=10
 begin=$(date +%s)
-worst=0
 
 elapsed() {
     echo $(($(date +%s) - begin))
@@ -108,7 +107,7 @@ watch_vm() (
 )
 
 wait_for_gateway() {
-    watch_vm || worst=1
+    watch_vm || failed "$?"
 }
 
 # An exit code for all VMs.
