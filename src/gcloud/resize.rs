@@ -41,10 +41,9 @@ pub fn script(plan: &Plan<'_>, machine_type: &MachineType, timeout: u32) -> Resu
             command("compute instances set-machine-type").flag("machine-type", machine_type),
         )
         .only_where(vm.listed(&is_other))
-        .stands(format!("the VM {} as {machine_type}, stopped", vm.name)),
+        .stands(format!("the VM {} as {machine_type}", vm.name)),
         Step::run("The gateway starts with the VM.", command("compute instances start"))
             .unless(vm.listed("status=RUNNING"))
-            .stands(format!("the VM {} as {machine_type}", vm.name))
             .tell(format!("{} starts as {machine_type}", vm.name))
             .tell_already(format!("{}: the VM runs as {machine_type}", vm.name)),
         Step::note("The spec is what the next VM is made of.")
