@@ -57,10 +57,13 @@ pub enum Action {
     },
     /// A shell on the VM
     Ssh,
-    /// Give the VM another machine type
+    /// Give the VM another machine type, and wait for the gateway
     Resize {
         /// The machine type, such as e2-medium
         machine_type: MachineType,
+        /// Give up waiting after so many seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+        timeout: u32,
     },
     /// Take a snapshot of the data disk now
     Backup,

@@ -50,7 +50,9 @@ fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) 
             }
             .map_err(Failure::Argument)?
         }
-        Action::Resize { machine_type } => resize::script(plan, machine_type).map_err(Failure::Argument)?,
+        Action::Resize { machine_type, timeout } => {
+            resize::script(plan, machine_type, *timeout).map_err(Failure::Argument)?
+        }
         Action::Backup => backup::script(plan).map_err(Failure::Argument)?,
         Action::Restore { snapshot } => {
             let (metadata, folder) = bundle()?;

@@ -7,14 +7,11 @@ use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::names::MachineType;
 
-/// Seconds to wait for the gateway, whose image is there already.
-const PATIENCE: u32 = 900;
-
-/// Stops the VM, changes its type, starts it and waits for the gateway.
+/// Stops the VM, changes its type, starts it, and waits for its gateway for `timeout` seconds.
 ///
 /// # Errors
 /// Where the type is of another architecture, or takes other disks than the VM has.
-pub fn script(plan: &Plan<'_>, machine_type: &MachineType) -> Result<Script, String> {
+pub fn script(plan: &Plan<'_>, machine_type: &MachineType, timeout: u32) -> Result<Script, String> {
     let vm = Vm::of(plan);
     let (spec, wanted) = (plan.spec, Machine::new(machine_type));
     if let Some(arch) = wanted.arch().filter(|arch| *arch != spec.host.arch.value) {
@@ -44,15 +41,16 @@ pub fn script(plan: &Plan<'_>, machine_type: &MachineType) -> Result<Script, Str
             command("compute instances set-machine-type").flag("machine-type", machine_type),
         )
         .only_where(vm.listed(&is_other))
-        .stands(format!("the VM {} as {machine_type}", vm.name)),
+        .stands(format!("the VM {} as {machine_type}, stopped", vm.name)),
         Step::run("The gateway starts with the VM.", command("compute instances start"))
             .unless(vm.listed("status=RUNNING"))
-            .tell(format!("{} starts as {machine_type}.", vm.name))
+            .stands(format!("the VM {} as {machine_type}", vm.name))
+            .tell(format!("{} starts as {machine_type}", vm.name))
             .tell_already(format!("{}: the VM runs as {machine_type}", vm.name)),
         Step::note("The spec is what the next VM is made of.")
             .tell(format!("So that an update keeps it, write into bake.yaml: machine_type: {machine_type}")),
     ];
-    steps.extend(wait::steps(std::iter::once(vm), PATIENCE));
+    steps.extend(wait::steps(std::iter::once(vm), timeout));
     let about = format!("Gives the VM `{}` the machine type {machine_type}. Safe to run twice.", vm.name);
     Ok(Script::new("resize", about, plan, steps))
 }

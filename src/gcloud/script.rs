@@ -370,11 +370,11 @@ impl Script {
 
     /// Whether a command or a call holds `name`.
     pub(super) fn uses(&self, name: Name) -> bool {
-        let among = |words: &[Word]| words.iter().any(|word| word.0.contains(&Part::Name(name)));
-        self.steps.iter().any(|step| {
-            step.when.asked().is_some_and(|command| among(&command.0))
-                || step.commands().into_iter().any(|command| among(&command.0))
-                || matches!(&step.work, Work::Shell(shell) if among(&shell.call))
-        })
+        let has = |words: &[Word]| words.iter().any(|word| word.0.contains(&Part::Name(name)));
+        let calls = |step: &Step| matches!(&step.work, Work::Shell(shell) if has(&shell.call));
+        let tells = |step: &Step| has(&step.done) || has(&step.already);
+        let runs =
+            |step: &Step| step.when.asked().into_iter().chain(step.commands()).any(|command| has(&command.0));
+        self.steps.iter().any(|step| runs(step) || calls(step) || tells(step))
     }
 }

@@ -106,15 +106,21 @@ fn secrets(plan: &Plan<'_>) -> BTreeMap<SecretId, Wanted> {
 }
 
 fn create_project(id: &str) -> Step {
+    let why = "The project, where this account has none of that name.";
     let there = Command::gcloud("projects list")
         .flag("filter", format!("projectId ~ \"^{id}$\""))
         .flag("format", "value(projectId)");
-    Step::run(
-        "The project, where this account has none of that name.",
-        Command::gcloud("projects create").arg(id),
-    )
-    .unless(there)
-    .stands(format!("the project {id}"))
+    if id.contains(':') {
+        // Those of a domain are of another time: gcloud makes none any more.
+        return Step::need(
+            why,
+            there,
+            [format!("This account has no project {id}: gcloud auth list").into()],
+        );
+    }
+    Step::run(why, Command::gcloud("projects create").arg(id))
+        .unless(there)
+        .stands(format!("the project {id}"))
 }
 
 fn billing() -> Step {
