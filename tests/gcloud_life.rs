@@ -58,7 +58,6 @@ fn another_machine_type_a_snapshot_and_back_to_it() {
     let nothing = cloud.run(Shell::Dash, &["resize", "e2-medium"]).ended(1);
     assert!(nothing.err.contains("bake gcloud create"), "{}", nothing.err);
     cloud.run(Shell::Dash, &["create"]).done();
-    cloud.google.boots(&["ready"]);
 
     // A failure in the middle leaves a VM that is stopped, and says so.
     let id = cloud.google.get(VM)["id"].clone();
