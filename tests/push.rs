@@ -615,7 +615,8 @@ fn the_last_bytes_wait_for_the_end_of_their_source() {
     use std::io::{BufRead, BufReader, Read};
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
-    let all = 300 << 10;
+    // Whole pieces: the end of the source comes after the last of them, and not with it.
+    let all = 512 << 10;
     let arrived = std::sync::Arc::new((std::sync::Mutex::new(0), std::sync::Condvar::new()));
     let counted = std::sync::Arc::clone(&arrived);
     let server = std::thread::spawn(move || {
