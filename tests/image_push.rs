@@ -206,7 +206,7 @@ fn the_helper_of_gcloud_is_used() {
     // As `gcloud auth configure-docker` leaves it, and as its helper speaks.
     folder.write("home/.docker/config.json", format!(r#"{{"credHelpers": {{"{host}": "gcloud"}}}}"#));
     let helper = format!(
-        "#!/bin/sh\n[ \"$1\" = get ] && [ \"$(cat)\" = {host} ] || {{ echo {PASSWORD} >&2; exit 1; }}\necho '{{\"Username\": \"me\", \"Secret\": \"{PASSWORD}\"}}'\n"
+        "#!/bin/sh\n[ \"$(cat)\" = {host} ] && [ \"$1\" = get ] || {{ echo {PASSWORD} >&2; exit 1; }}\necho '{{\"Username\": \"me\", \"Secret\": \"{PASSWORD}\"}}'\n"
     );
     folder.write("bin/docker-credential-gcloud", &helper);
     let path = folder.join("bin/docker-credential-gcloud");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bake::digest::Sha256;
-use bake::net::{Client, Patience};
+use bake::net::{Client, Patience, SendError, Sending};
 use bake::oci::push::{Pushed, Target, own_tag, push};
 use bake::oci::{Base, Blob, Contents, Credentials, Error, Origin, Source};
 use bake::project::values::Arch;
@@ -585,4 +585,56 @@ fn who_watches_is_told_of_every_byte() {
     let layers = contents.blobs.iter().take(3).chain(&contents.referrer[..2]);
     let sizes = layers.map(|blob| (blob.descriptor.digest().to_string(), blob.descriptor.size()));
     assert_eq!(*seen.borrow(), sizes.collect());
+}
+
+/// Content that turns out to be wrong at its end, after it gave the other side time to get all of it.
+struct Wrong {
+    left: usize,
+    arrived: std::sync::Arc<(std::sync::Mutex<usize>, std::sync::Condvar)>,
+    all: usize,
+}
+
+impl std::io::Read for Wrong {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.left.min(buffer.len());
+        self.left -= count;
+        buffer[..count].fill(b'x');
+        if count > 0 || buffer.is_empty() {
+            return Ok(count);
+        }
+        let (arrived, more) = &*self.arrived;
+        let arrived = arrived.lock().expect("no panic while it is held");
+        let missing = |arrived: &mut usize| *arrived < self.all;
+        drop(more.wait_timeout_while(arrived, Duration::from_secs(2), missing).expect("no panic"));
+        Err(std::io::Error::other("wrong bytes"))
+    }
+}
+
+#[test]
+fn the_last_bytes_wait_for_the_end_of_their_source() {
+    use std::io::{BufRead, BufReader, Read};
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    // Whole pieces: the end of the source comes after the last of them, and not with it.
+    let all = 512 << 10;
+    let arrived = std::sync::Arc::new((std::sync::Mutex::new(0), std::sync::Condvar::new()));
+    let counted = std::sync::Arc::clone(&arrived);
+    let server = std::thread::spawn(move || {
+        let mut reader = BufReader::new(listener.accept().expect("a connection").0);
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+            line.clear();
+        }
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(count @ 1..) = reader.read(&mut buffer) {
+            *counted.0.lock().expect("no panic while it is held") += count;
+            counted.1.notify_all();
+        }
+    });
+    let mut content = Wrong { left: all, arrived: std::sync::Arc::clone(&arrived), all };
+    let sending = Sending::stream(url.parse().expect("a URL"), &mut content, all as u64);
+    let error = client().send(sending).expect_err("wrong bytes");
+    assert!(matches!(error, SendError::Content(_)), "{error}");
+    server.join().expect("an end");
+    assert!(*arrived.0.lock().expect("no panic while it is held") < all);
 }
