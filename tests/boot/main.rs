@@ -1,7 +1,7 @@
 //! VMs that boot what `bake` renders, as users do it: `bake rehearse` in a network namespace with
 //! an internet of its own. Needs root for the namespaces, and the disks of `tests/testbed/up`.
 //!
-//! Under emulation all of it takes about an hour on two cores. Nothing here fails because it is slow;
+//! Under emulation all of it takes some 45 minutes on two cores. Nothing here fails because it is slow;
 //! a VM in which nothing moves any more does. Tests begin in the order of their names, and [`chain`],
 //! the longest, is the first.
 
