@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use bake::project::values::Arch;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::checks;
 use crate::project::{Project, STAND_IN};
 use crate::rehearsal::{Machine, Rehearsal};
+use crate::support::said;
 use crate::support::testbed::{self, Pushed};
-use crate::support::{Folder, elf, said};
 use crate::world::{TOOLS, VERSION, World};
 
 #[test]
@@ -43,14 +43,17 @@ fn openclaw_is_built_from_source_while_somebody_holds_the_lock_of_apt() {
 #[test]
 fn a_disk_with_cloud_init_needs_no_bridge_and_a_finished_image_no_build() {
     let Some(world) = World::start() else { return };
-    let Some((finished, _pushed)) = finished() else { return };
-    let project = Project::locked(&world, STAND_IN, |folder| pull(folder, &finished));
+    let (project, _pushed) = pushed(&world);
     let Some(machine) = Machine::new(&world, &project, "cloud-13.qcow2") else { return };
     let vm = machine.start();
     world.was_asked("");
     vm.until_ready();
     vm.tell_times("first boot, finished image from a registry, disk with cloud-init");
     assert!(!world.was_asked("github.com"), "a release was fetched");
+    assert_eq!(checks::attribute(&vm, "lock"), project.lock());
+    for (tool, _) in TOOLS {
+        vm.run_inside(&format!("{tool} && grep --quiet '{tool} {VERSION}' /usr/local/bin/{tool}")).done();
+    }
     without_the_bridge(&vm);
 }
 
@@ -122,31 +125,21 @@ fn repository() -> (tempfile::TempDir, String) {
     (folder, commit)
 }
 
-/// Has the VM pull that image instead of building one.
-pub fn pull(folder: &Folder, image: &str) {
-    folder.edit("bake.yaml", "strategy: build-on-vm", "strategy: registry");
-    folder.edit("bake.yaml", "registry: null", &format!("registry: {image}"));
-}
-
-/// The stand-in with the locked binaries, as `registry` wants it; pushed until it is dropped.
-pub fn finished() -> Option<(String, Pushed)> {
-    let registry = testbed::registry()?;
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut dockerfile = format!("FROM {registry}/openclaw/standin:1\nUSER root\n");
-    for (tool, _) in TOOLS {
-        let binary = elf::executable(Arch::Amd64, &format!("{tool} {VERSION}"));
-        fs::write(folder.path().join(tool), binary).expect("a file");
-        dockerfile.extend(["COPY --chmod=755 ", tool, " /usr/local/bin/\n"]);
-    }
-    fs::write(folder.path().join("Dockerfile"), dockerfile + "USER 1000:1000\n").expect("a file");
-    let name = format!("openclaw/finished-{}", std::process::id());
-    let pushed = Pushed(format!("{registry}/{name}:1"));
-    said(testbed::tool("docker-26")?.args(["build", "--quiet", "--tag", &pushed.0]).arg(folder.path()))
-        .done();
-    let told = said(testbed::tool("docker-26")?.args(["push", &pushed.0])).done().out;
-    let digest = told.split_whitespace().find(|word| word.starts_with("sha256:")).expect("a digest");
-    said(testbed::tool("docker-26")?.args(["image", "rm", &pushed.0])).done();
-    Some((format!("ghcr.io/{name}@{digest}"), pushed))
+/// The project on the stand-in whose image `bake image push` has put into the registry, until that is
+/// dropped: no builder had a hand in it.
+pub fn pushed(world: &World) -> (Project, Pushed) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("openclaw/finished-{}-{count}", std::process::id());
+    let project = Project::locked(world, STAND_IN, |folder| {
+        folder.edit("bake.yaml", "strategy: build-on-vm", "strategy: registry");
+        folder.edit("bake.yaml", "registry: null", &format!("registry: ghcr.io/{name}"));
+        folder.edit("bake.yaml", "apt: [socat]", "apt: []");
+    });
+    // The repository's name is all that counts.
+    let pushed = Pushed(format!("registry/{name}:any"));
+    said(project.bake(world).args(["image", "push"])).done();
+    (project, pushed)
 }
 
 /// Units, put into the VM by its firmware tables (systemd.system-credentials(7)), that hold the lock

@@ -12,9 +12,8 @@ use crate::world::World;
 #[ignore = "a benchmark: cargo test --test boot times -- --ignored --nocapture"]
 fn times_from_power_on_to_ready() {
     let Some(world) = World::start() else { return };
-    let Some((finished, _pushed)) = strategies::finished() else { return };
     let built = Project::locked(&world, STAND_IN, |_| ());
-    let pulled = Project::locked(&world, STAND_IN, |folder| strategies::pull(folder, &finished));
+    let (pulled, _pushed) = strategies::pushed(&world);
     let Some(one) = Machine::new(&world, &built, "google-13.qcow2") else { return };
     let Some(other) = Machine::new(&world, &pulled, "google-13.qcow2") else { return };
     for (title, machine) in [

@@ -185,7 +185,10 @@ impl Internet {
                 request.extend([name, ": ", value, "\r\n"]);
             }
         }
-        registry.write_all(format!("{request}Connection: close\r\n\r\n").as_bytes())?;
+        // Else it would send those who push on to addresses without encryption.
+        request += "X-Forwarded-Proto: https\r\nConnection: close\r\n\r\n";
+        registry.write_all(request.as_bytes())?;
+        io::copy(&mut stream.by_ref().take(head.length()), &mut registry)?;
         io::copy(&mut registry, stream.get_mut())?;
         stream.get_mut().flush()
     }
@@ -195,7 +198,7 @@ impl Internet {
     }
 }
 
-/// A request without a body, for servers whose clients send several before they read.
+/// A request up to its body, for servers whose clients send several before they read.
 struct Head {
     method: String,
     target: String,
@@ -226,6 +229,15 @@ impl Head {
             target: words.next().unwrap_or_default(),
             fields: lines.filter_map(field).collect(),
         }))
+    }
+}
+
+impl Head {
+    /// How many bytes its body has.
+    fn length(&self) -> u64 {
+        let mut fields = self.fields.iter();
+        let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        length.map_or(0, |(_, length)| length.parse().expect("a number"))
     }
 }
 
