@@ -2,11 +2,11 @@
 //! a push of it: `cargo bench --bench image`, on a machine with `tests/testbed/up` and `boot`.
 //!
 //! Everybody takes the real gateway's image as the base, by digest, and three programs of real size
-//! from a server on loopback, and checks their digests. "Cold" is with nothing of an earlier build:
-//! no archive, no cache of layers. `bake`, `umoci` and `skopeo` then also bring the base image out of
-//! the registry, which the engines and `buildah` are spared: for them it is pulled before. "Warm" is
-//! the same build once more. A push goes to a repository that has nothing yet, in the registry that
-//! has the base image.
+//! from a server on loopback, and checks their digests. Four things are measured:
+//! - a build with nothing there: the base image comes out of the registry;
+//! - a build with the base image there, as after a change of the lock: no archive, no cached layer;
+//! - the same build once more;
+//! - a push to a repository that has nothing yet, in the registry that has the base image.
 //!
 //! Memory is the most that a command has in use, and for an engine also what its daemons grow to.
 //! `BAKE_BENCH_RUNS` says how many runs a median is of. Machines differ, ratios less so.
@@ -26,6 +26,9 @@ use support::baked::{Baked, real};
 use support::testbed::{self, Pushed};
 use support::{Folder, said};
 
+/// Of the real gateway's image.
+const TAG: &str = ":2026.9.6";
+
 /// What a run costs.
 #[derive(Clone, Copy, Default)]
 struct Cost {
@@ -34,10 +37,18 @@ struct Cost {
     mib: f64,
 }
 
-/// Who builds: cold or not, and a push to a repository.
+/// What a build finds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum There {
+    Nothing,
+    Base,
+    Everything,
+}
+
+/// Who builds, and pushes to a repository.
 struct Builder {
     name: &'static str,
-    build: fn(&Bench, bool) -> Cost,
+    build: fn(&Bench, There) -> Cost,
     push: fn(&Bench, &str) -> Cost,
 }
 
@@ -45,12 +56,12 @@ const BUILDERS: [Builder; 5] = [
     Builder { name: "bake", build: bake, push: push_bake },
     Builder {
         name: "docker 20.10, classic",
-        build: |bench, cold| bench.docker("docker-20", "0", cold),
+        build: |bench, there| bench.docker("docker-20", "0", there),
         push: |bench, to| bench.push_docker("docker-20", to),
     },
     Builder {
         name: "docker 26, BuildKit",
-        build: |bench, cold| bench.docker("docker-26", "1", cold),
+        build: |bench, there| bench.docker("docker-26", "1", there),
         push: |bench, to| bench.push_docker("docker-26", to),
     },
     Builder { name: "buildah", build: buildah, push: push_buildah },
@@ -68,28 +79,27 @@ fn main() {
     let runs = std::env::var("BAKE_BENCH_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(5);
     let (Some(registry), Some(digest)) = (testbed::registry(), testbed::boot("real.digest")) else { return };
     let digest = fs::read_to_string(digest).expect("a digest");
-    let base = format!("{registry}/openclaw/openclaw:2026.9.6@{}", digest.trim());
+    let base = format!("{registry}/openclaw/openclaw{TAG}@{}", digest.trim());
     let tag = format!("localhost/bake-bench-{}:1", std::process::id());
     let bench = Bench { baked: Baked::on(&base, real()), base, scratch: Folder::empty(), tag };
     bench.baked.bake(["render"]).done();
     bench.scratch.write("context/Dockerfile", bench.baked.folder.read("out/Dockerfile"));
-    for engine in ["docker-20", "docker-26"] {
-        tool(engine, &["pull", "--quiet", &bench.base]);
-    }
-    tool("buildah", &["pull", "--quiet", &bench.base]);
-
     println!("median of {runs}; seconds, MiB; ratio to bake");
-    let mut costs: Vec<[Vec<Cost>; 3]> = BUILDERS.iter().map(|_| Default::default()).collect();
+    let mut costs: Vec<[Vec<Cost>; 4]> = BUILDERS.iter().map(|_| Default::default()).collect();
     for run in 0..runs {
         for (builder, costs) in BUILDERS.iter().zip(&mut costs) {
-            costs[0].push((builder.build)(&bench, true));
-            costs[1].push((builder.build)(&bench, false));
+            for (there, costs) in
+                [There::Nothing, There::Base, There::Everything].into_iter().zip(&mut *costs)
+            {
+                costs.push((builder.build)(&bench, there));
+            }
             let to = Pushed(format!("{registry}/bake-bench-{}-{run}:1", std::process::id()));
-            costs[2].push((builder.push)(&bench, &to.0));
+            costs[3].push((builder.push)(&bench, &to.0));
         }
     }
     drop(bench);
-    for (step, what) in ["cold build", "warm build", "push"].iter().enumerate() {
+    let steps = ["build, nothing there", "build, the base image there", "the same build again", "push"];
+    for (step, what) in steps.iter().enumerate() {
         println!("\n{what}");
         let own = median(&costs[0][step]);
         for (builder, costs) in BUILDERS.iter().zip(&costs) {
@@ -149,11 +159,31 @@ impl Bench {
         self.scratch.join("layout")
     }
 
-    fn docker(&self, engine: &str, buildkit: &str, cold: bool) -> Cost {
+    fn docker(&self, engine: &str, buildkit: &str, there: There) -> Cost {
         let mut build = testbed::tool(engine).expect("an engine");
         build.env("DOCKER_BUILDKIT", buildkit).args(["build", "--quiet", "--force-rm", "--network", "host"]);
-        build.args(cold.then_some("--no-cache")).args(["--tag", &self.tag]).arg(self.scratch.join("context"));
+        match there {
+            There::Nothing => {
+                self.forget(engine);
+                tool(engine, &["builder", "prune", "--all", "--force"]);
+            }
+            There::Base => tool(engine, &["pull", "--quiet", &self.base]),
+            There::Everything => {}
+        }
+        build.args((there != There::Everything).then_some("--no-cache"));
+        build.args(["--tag", &self.tag]).arg(self.scratch.join("context"));
         measured(&build, &daemons(engine))
+    }
+
+    /// Removes the image and its base from an engine that may have neither.
+    fn forget(&self, engine: &str) {
+        // An engine lists what was pulled by tag and digest under its digest alone.
+        let base = self.base.replacen(TAG, "", 1);
+        for arguments in
+            [&["rmi", "--force", &self.tag], &["rmi", "--force", &base], &["image", "prune", "--force"]]
+        {
+            let _ = testbed::tool(engine).map(|mut docker| docker.args(arguments).output());
+        }
     }
 
     fn push_docker(&self, engine: &str, to: &str) -> Cost {
@@ -165,13 +195,11 @@ impl Bench {
         cost
     }
 
-    /// `buildah` with a storage of its own, on top of the testbed's, which has the base image.
+    /// `buildah` with a storage of its own.
     fn buildah(&self) -> Command {
         let mut buildah = testbed::tool("buildah").expect("buildah");
-        let shared = testbed::folder().join("buildah/root").display().to_string();
         buildah.arg("--root").arg(self.storage()).arg("--runroot").arg(self.scratch.join("run"));
-        buildah.args(["--storage-driver", "overlay", "--storage-opt"]);
-        buildah.arg(format!("overlay.imagestore={shared}"));
+        buildah.args(["--storage-driver", "overlay"]);
         buildah
     }
 
@@ -183,8 +211,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         for engine in ["docker-20", "docker-26"] {
-            let _ =
-                testbed::tool(engine).map(|mut docker| docker.args(["rmi", "--force", &self.tag]).output());
+            self.forget(engine);
         }
         let _ = Command::new("umount").arg("--recursive").arg(self.storage().join("overlay")).output();
     }
@@ -206,9 +233,17 @@ fn remove(path: &Path) {
     }
 }
 
-fn bake(bench: &Bench, cold: bool) -> Cost {
-    if cold {
-        remove(&bench.baked.folder.join("oci"));
+fn bake(bench: &Bench, there: There) -> Cost {
+    let layout = bench.baked.folder.join("oci");
+    match there {
+        There::Nothing => remove(&layout),
+        // With another time in it, it has the same base and another layer.
+        There::Base => {
+            said(bench.baked.command().env("SOURCE_DATE_EPOCH", "1").args(["image", "build"])).done();
+        }
+        There::Everything => {}
+    }
+    if there != There::Everything {
         remove(bench.baked.cache());
         fs::create_dir(bench.baked.cache()).expect("a folder");
     }
@@ -223,7 +258,16 @@ fn push_bake(bench: &Bench, to: &str) -> Cost {
     measured(&push, &[])
 }
 
-fn buildah(bench: &Bench, cold: bool) -> Cost {
+fn buildah(bench: &Bench, there: There) -> Cost {
+    match there {
+        There::Nothing => {
+            said(bench.buildah().args(["rmi", "--all", "--force"])).done();
+        }
+        There::Base => {
+            said(bench.buildah().args(["pull", "--quiet", "--tls-verify=false", &bench.base])).done();
+        }
+        There::Everything => {}
+    }
     let mut build = bench.buildah();
     build.args([
         "build",
@@ -231,12 +275,13 @@ fn buildah(bench: &Bench, cold: bool) -> Cost {
         "--format",
         "docker",
         "--layers",
+        "--tls-verify=false",
         "--network",
         "host",
         "--tag",
         &bench.tag,
     ]);
-    build.args(cold.then_some("--no-cache")).arg(bench.scratch.join("context"));
+    build.args((there != There::Everything).then_some("--no-cache")).arg(bench.scratch.join("context"));
     measured(&build, &[])
 }
 
@@ -247,8 +292,8 @@ fn push_buildah(bench: &Bench, to: &str) -> Cost {
 }
 
 /// What a person would write; a second run has no less to do, but for blobs that are there.
-fn umoci(bench: &Bench, cold: bool) -> Cost {
-    if cold {
+fn umoci(bench: &Bench, there: There) -> Cost {
+    if there == There::Nothing {
         remove(&bench.layout());
     }
     let layout = plain(&bench.layout());
@@ -256,7 +301,7 @@ fn umoci(bench: &Bench, cold: bool) -> Cost {
         "set -eu\ncd '{}'\nrm -rf bin\nmkdir bin\nskopeo copy --quiet --src-tls-verify=false 'docker://{}' 'oci:{layout}:base'\numoci tag --image '{layout}:base' 1\n",
         plain(bench.scratch.path()),
         // skopeo takes a tag or a digest.
-        bench.base.replacen(":2026.9.6", "", 1),
+        bench.base.replacen(TAG, "", 1),
     );
     for (url, sha256) in bench.baked.archives(Arch::Amd64) {
         let name = url.rsplit('/').next().unwrap_or_default().trim_end_matches(".tar.gz").to_owned();

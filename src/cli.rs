@@ -280,11 +280,14 @@ pub struct BaseFrom {
     pub base: Option<String>,
 }
 
+/// Where `image build` leaves its layout, and where the others look for one.
+pub const LAYOUT: &str = "oci";
+
 /// Options of `image build`.
 #[derive(Args, Debug)]
 pub struct ImageBuild {
     /// The folder of the layout, relative to the project folder
-    #[arg(long, value_name = "DIR", default_value = "oci")]
+    #[arg(long, value_name = "DIR", default_value = LAYOUT)]
     pub out: PathBuf,
     /// Where the base image is read from.
     #[command(flatten)]

@@ -15,7 +15,7 @@ use bake::digest::Sha256;
 use bake::project::values::Arch;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use support::baked::{Baked, Layout, every_packing, settings, two};
+use support::baked::{Baked, Layout, every_packing, lone, settings, two};
 use support::registry::{Registry, Reply};
 use support::server::{Answer, Gate};
 use support::{said, testbed};
@@ -140,7 +140,7 @@ fn the_layer_is_the_same_bytes_as_ever() {
         Sha256::of(layout.added(Arch::Amd64)).oci(),
         "sha256:39d7c9f1d0fb4285bdcf0be4904da175c173c43fd4270a24cf0652dadd7c9700"
     );
-    assert_eq!(layer["digest"], "sha256:6beafd855b8bf8b73061a21e95bc408cb7e819ed4daf050fd45c9e1864f49ef8");
+    assert_eq!(layer["digest"], "sha256:4a70f1bda80e70659bb95c03a685bbf8b3e642608c89327ee0d623d3a3f23c6d");
     assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
 }
 
@@ -318,6 +318,115 @@ fn what_stands_there_is_used_and_never_believed() {
     let after = tree(&layout.0);
     assert_eq!(after.len(), before.len());
     assert!(!added.exists() && after != before);
+}
+
+#[test]
+fn a_layer_that_stands_there_needs_no_archive() {
+    let (baked, layout) = built(lone());
+    let before = tree(&layout.0);
+    baked.without_archives();
+    assert_eq!(baked.image(["build", "--base", "base"])["changed"], false);
+    // Neither for what goes over it, which is the same as with archives …
+    baked.folder.write("oci/sbom.cdx.json", "");
+    assert_eq!(baked.image(["build", "--base", "base"])["changed"], true);
+    assert_eq!(tree(&layout.0), before);
+    // … nor for a tarball.
+    baked.image(["save", "x.tar", "--base", "base"]);
+}
+
+#[test]
+fn a_layer_that_stands_there_and_is_another_one_is_made_anew() {
+    /// Each must fail for want of archives.
+    fn is_made_anew(baked: &Baked, what: &str) {
+        let said = baked.bake(["image", "build", "--base", "base"]).ended(1);
+        assert!(said.err.contains("error[upstream-gone]"), "{what}: {}", said.err);
+    }
+    let change = |what: &str, change: &dyn Fn(&Baked, &Layout)| {
+        let (baked, layout) = built(lone());
+        baked.without_archives();
+        change(&baked, &layout);
+        is_made_anew(&baked, what);
+    };
+    change("another executable is locked", &|baked, _| {
+        baked.relock(|lock| {
+            let tool = lock.binaries.get_mut(&"zst".parse().expect("a name")).expect("a tool");
+            let build = tool.builds.get_mut(&Arch::Amd64).expect("a build");
+            build.binary_sha256 = Some(Sha256::of("another"));
+        });
+    });
+    change("one tool less is locked", &|baked, _| {
+        baked.bake(["remove", "bare"]).done();
+    });
+    change("another version wrote it", &|_, layout| {
+        let index = layout.0.join("index.json");
+        let text = fs::read_to_string(&index).expect("an index");
+        let version = concat!("\"ai.openclaw.bake.version\":\"", env!("CARGO_PKG_VERSION"));
+        assert!(text.contains(version), "{text}");
+        fs::write(index, text.replace(version, "\"ai.openclaw.bake.version\":\"0.0.1")).expect("a file");
+    });
+    for at in [20, 400] {
+        change("a byte of the layer is another one", &|_, layout| {
+            let added = layout.manifest(Arch::Arm64)["layers"][1].clone();
+            let digest = added["digest"].as_str().expect("a digest").to_owned();
+            let path = layout.0.join(format!("blobs/sha256/{}", digest.trim_start_matches("sha256:")));
+            let mut bytes = fs::read(&path).expect("a blob");
+            support::audit::flip(&mut bytes, at);
+            fs::write(path, bytes).expect("a blob");
+        });
+    }
+    // What is true in itself and false by the lock: the layer of the other architecture.
+    change("its documents name the wrong layer", &|_, layout| {
+        let mut index = layout.index();
+        for entry in index["manifests"].as_array_mut().expect("manifests") {
+            let other = if entry["platform"]["architecture"] == "amd64" { "arm64" } else { "amd64" };
+            entry["platform"]["architecture"] = json!(other);
+        }
+        let text = index.to_string();
+        let digest = Sha256::of(&text);
+        fs::write(layout.0.join(format!("blobs/sha256/{digest}")), &text).expect("a blob");
+        let mut top = layout.json("index.json");
+        top["manifests"][0]["digest"] = json!(digest.oci());
+        top["manifests"][0]["size"] = json!(text.len());
+        fs::write(layout.0.join("index.json"), top.to_string()).expect("an index");
+    });
+    // The same files with other rights.
+    change("its entries are of another kind", &|_, layout| {
+        let mut manifest = layout.manifest(Arch::Amd64);
+        let mut packed =
+            tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        let tar = layout.added(Arch::Amd64);
+        let mut archive = tar::Archive::new(tar.as_slice());
+        for entry in archive.entries().expect("a tarball") {
+            let mut entry = entry.expect("an entry");
+            let mut header = entry.header().clone();
+            header.set_mode(0o4755);
+            header.set_cksum();
+            packed.append(&header, &mut entry).expect("an entry");
+        }
+        let tar = packed.into_inner().and_then(flate2::write::GzEncoder::finish).expect("a tarball");
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(tar.as_slice()).read_to_end(&mut unpacked).expect("gzip");
+        let write = |bytes: &[u8]| {
+            let digest = Sha256::of(bytes);
+            fs::write(layout.0.join(format!("blobs/sha256/{digest}")), bytes).expect("a blob");
+            (json!(digest.oci()), json!(bytes.len()))
+        };
+        let set = |descriptor: &mut Value, (digest, size): (Value, Value)| {
+            descriptor["digest"] = digest;
+            descriptor["size"] = size;
+        };
+        let mut config = layout.config(Arch::Amd64);
+        config["rootfs"]["diff_ids"][1] = json!(Sha256::of(&unpacked).oci());
+        set(&mut manifest["layers"][1], write(&tar));
+        set(&mut manifest["config"], write(config.to_string().as_bytes()));
+        let mut index = layout.index();
+        let manifests = index["manifests"].as_array_mut().expect("manifests");
+        let of = |entry: &&mut Value| entry["platform"]["architecture"] == "amd64";
+        set(manifests.iter_mut().find(of).expect("a build"), write(manifest.to_string().as_bytes()));
+        let mut top = layout.json("index.json");
+        set(&mut top["manifests"][0], write(index.to_string().as_bytes()));
+        fs::write(layout.0.join("index.json"), top.to_string()).expect("an index");
+    });
 }
 
 #[test]

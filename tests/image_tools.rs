@@ -290,6 +290,29 @@ fn buildah_builds_on_it() {
     buildah(&["rm", "--all"]);
 }
 
+#[test]
+fn podman_loads_it() {
+    let (Some(baked), Some(_)) = (baked(two()), testbed::program("podman")) else { return };
+    let saved = baked.image(["save", "image.tar"]);
+    let storage = Folder::empty();
+    let podman = |arguments: &[&str]| {
+        let mut podman = testbed::program("podman").expect("podman");
+        podman.arg("--root").arg(storage.join("root")).arg("--runroot").arg(storage.join("run"));
+        podman.current_dir(baked.folder.path());
+        said(podman.args(["--storage-driver", "vfs"]).args(arguments)).done().out
+    };
+    podman(&["load", "--quiet", "--input", "image.tar"]);
+    let name = saved["name"].as_str().expect("a name");
+    let inspected: Value = serde_json::from_str(&podman(&["image", "inspect", name])).expect("JSON");
+    assert_eq!(inspected[0]["User"], "1000:1000");
+    let path = podman(&["image", "mount", name]);
+    for tool in &baked.tools {
+        let binary = fs::read(Path::new(path.trim()).join("usr/local/bin").join(tool.name));
+        assert!(binary.expect("an executable") == tool.binary(Arch::Amd64));
+    }
+    podman(&["image", "umount", name]);
+}
+
 /// The published schema is Debian's `golang-github-opencontainers-image-spec-dev`.
 #[test]
 fn documents_pass_the_schemas_of_the_specification() {

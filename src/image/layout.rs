@@ -1,20 +1,22 @@
 //! An image as a folder (image-spec, "OCI Image Layout Specification"), exchanged as a whole.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use oci_spec::image::{
-    ANNOTATION_REF_NAME, Descriptor, ImageIndexBuilder, MediaType, OciLayoutBuilder, SCHEMA_VERSION,
+    ANNOTATION_REF_NAME, Descriptor, ImageIndex, ImageIndexBuilder, MediaType, OciLayoutBuilder,
+    SCHEMA_VERSION,
 };
 
 use super::documents::canonical;
 use super::error::Error;
-use super::staging::{Staging, copy, parent};
+use super::staging::{Staging, copy, parent, pour};
 use super::{Assembled, SBOM};
 use crate::digest::{Hasher, Sha256};
-use crate::oci::Blob;
+use crate::oci::{Base, Image, Origin};
 
 pub(super) const MARKER: &str = "oci-layout";
 pub(super) const INDEX: &str = "index.json";
@@ -26,7 +28,13 @@ const OURS: [&str; 4] = [BLOBS, INDEX, MARKER, SBOM];
 /// How containerd, and newer Dockers with it, find the whole name of an image in a layout.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// What [`write`] did.
+/// The program that wrote a layout: another version may compress in another way.
+const VERSION: &str = "ai.openclaw.bake.version";
+
+/// The name of the layout in the making.
+const FOLDER: &str = "layout";
+
+/// What [`Layout::finish`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing: this very image stood there, whole.
@@ -35,51 +43,137 @@ pub enum Outcome {
     Written,
 }
 
-/// Makes `place` an image layout of `image`, with the SBOM in it. Blobs that stand there already
-/// are not brought again, but every byte of them is held against its digest.
-///
-/// Nothing is waited for until it is on the disk: what a power cut tears is found by its digest.
-///
-/// # Errors
-/// Where it cannot be written, the base image cannot be read, something else stands there, or
-/// `stop` was set. What stood there stays then, and nothing else is left.
-pub fn write(image: &Assembled, place: &Path, stop: &AtomicBool) -> Result<Outcome, Error> {
-    let place = found(place)?;
-    refuse_foreign(&place)?;
-    let index = index(image, vec![image.contents.index.clone()])?;
-    let documents = [(INDEX, index.as_slice()), (MARKER, &marker()?), (SBOM, &image.sbom)];
-    let known: Vec<bool> =
-        image.contents.blobs.iter().map(|blob| stands(&place, blob)).collect::<Result<_, _>>()?;
-    let same =
-        |(name, content): &(&str, &[u8])| fs::read(place.join(name)).is_ok_and(|there| there == *content);
-    if known.iter().all(|known| *known) && documents.iter().all(same) && count(&place) == known.len() {
-        return Ok(Outcome::Unchanged);
-    }
-    let staging = Staging::beside(&place)?;
-    let folder = staging.join("layout");
-    let blobs = blobs(&folder);
-    fs::create_dir_all(&blobs).map_err(Error::io(&blobs, "make the folder"))?;
-    for (blob, known) in image.contents.blobs.iter().zip(known) {
-        let path = path(&folder, &blob.descriptor);
-        if known && fs::hard_link(self::path(&place, &blob.descriptor), &path).is_ok() {
-            continue;
+/// A layout in the making, which has the base image's layers.
+pub struct Layout {
+    place: PathBuf,
+    /// None where nothing had to be brought so far.
+    staging: Option<Staging>,
+}
+
+impl Layout {
+    /// Brings the layers of the base image for a layout that will be at `place`. Blobs that stand
+    /// there already are not brought again, but every byte of them is held against its digest.
+    ///
+    /// Nothing is waited for until it is on the disk: what a power cut tears is found by its digest.
+    ///
+    /// # Errors
+    /// Where it cannot be written, the base image cannot be read, something else stands there, or
+    /// `stop` was set. What stood there stays then, and nothing else is left.
+    pub fn begin(place: &Path, base: &Base, images: &[Image], stop: &AtomicBool) -> Result<Self, Error> {
+        let place = found(place)?;
+        refuse_foreign(&place)?;
+        let mut layout = Self { place, staging: None };
+        let layers: BTreeMap<_, _> = images
+            .iter()
+            .flat_map(|image| &image.layers)
+            .map(|layer| (layer.descriptor.digest().to_string(), layer))
+            .collect();
+        let (standing, missing): (Vec<_>, Vec<_>) = layers
+            .into_values()
+            .map(|layer| Ok((layer, stands(&layout.place, &layer.descriptor)?)))
+            .collect::<Result<Vec<_>, Error>>()?
+            .into_iter()
+            .partition(|(_, stands)| *stands);
+        if missing.is_empty() {
+            return Ok(layout);
         }
+        for (layer, _) in standing {
+            layout.keep(&layer.descriptor)?;
+        }
+        for (layer, _) in missing {
+            layout.put(&layer.descriptor, |file, path| {
+                pour(base.images.layer(layer)?, |error| base.failed(error), file, path, stop)
+            })?;
+        }
+        Ok(layout)
+    }
+
+    /// Puts everything else there, and all of it where it belongs, in one step.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn finish(mut self, image: &Assembled, stop: &AtomicBool) -> Result<Outcome, Error> {
+        let index = index(image, vec![image.contents.index.clone()])?;
+        let documents = [(INDEX, index.as_slice()), (MARKER, &marker()?), (SBOM, &image.sbom)];
+        let mut known = Vec::new();
+        for blob in &image.contents.blobs {
+            let is_base = matches!(blob.from, Origin::Base { .. });
+            known.push(is_base || stands(&self.place, &blob.descriptor)?);
+        }
+        let same = |(name, content): &(&str, &[u8])| {
+            fs::read(self.place.join(name)).is_ok_and(|there| there == *content)
+        };
+        let whole = self.staging.is_none() && known.iter().all(|known| *known);
+        if whole && documents.iter().all(same) && count(&self.place) == known.len() {
+            return Ok(Outcome::Unchanged);
+        }
+        for (blob, known) in image.contents.blobs.iter().zip(known) {
+            if known && self.keep(&blob.descriptor)? {
+                continue;
+            }
+            self.put(&blob.descriptor, |file, path| copy(&image.contents, blob, file, path, stop))?;
+        }
+        let folder = self.folder()?;
+        for (name, content) in documents {
+            let path = folder.join(name);
+            fs::write(&path, content).map_err(Error::io(&path, "write"))?;
+        }
+        if let Some(staging) = self.staging {
+            staging.put_folder(FOLDER, &self.place)?;
+        }
+        Ok(Outcome::Written)
+    }
+
+    /// Where it is made.
+    fn folder(&mut self) -> Result<PathBuf, Error> {
+        if let Some(staging) = &self.staging {
+            return Ok(staging.join(FOLDER));
+        }
+        let staging = self.staging.insert(Staging::beside(&self.place)?);
+        let folder = staging.join(FOLDER);
+        let blobs = blobs(&folder);
+        fs::create_dir_all(&blobs).map_err(Error::io(&blobs, "make the folder"))?;
+        Ok(folder)
+    }
+
+    /// Takes over a blob that stands there. Returns whether it is in the new layout now: not every
+    /// file system has hard links.
+    fn keep(&mut self, descriptor: &Descriptor) -> Result<bool, Error> {
+        let new = path(&self.folder()?, descriptor);
+        Ok(new.exists() || fs::hard_link(path(&self.place, descriptor), &new).is_ok())
+    }
+
+    /// Makes the file of a blob.
+    fn put(
+        &mut self,
+        descriptor: &Descriptor,
+        write: impl FnOnce(&mut File, &Path) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let path = path(&self.folder()?, descriptor);
         let mut file = File::create_new(&path).map_err(Error::io(&path, "write"))?;
-        copy(&image.contents, blob, &mut file, &path, stop)?;
+        write(&mut file, &path)
     }
-    for (name, content) in documents {
-        let path = folder.join(name);
-        fs::write(&path, content).map_err(Error::io(&path, "write"))?;
-    }
-    staging.put_folder("layout", &place)?;
-    Ok(Outcome::Written)
+}
+
+/// Whether `index.json` in `layout` is of a program that compresses as this one does.
+pub(super) fn is_of_this_version(layout: &Path) -> bool {
+    let Ok(index) = ImageIndex::from_file(layout.join(INDEX)) else { return false };
+    let mut listed = index.manifests().iter().map(Descriptor::annotations);
+    listed.any(|annotations| {
+        annotations.as_ref().and_then(|annotations| annotations.get(VERSION)).map(String::as_str)
+            == Some(env!("CARGO_PKG_VERSION"))
+    })
 }
 
 /// `index.json` for these images.
 pub(super) fn index(image: &Assembled, mut listed: Vec<Descriptor>) -> Result<Vec<u8>, Error> {
     for descriptor in &mut listed {
         let name = format!("docker.io/library/{}:{}", image.name, image.tag);
-        let annotations = [(ANNOTATION_REF_NAME, image.tag.clone()), (CONTAINERD_NAME, name)];
+        let annotations = [
+            (ANNOTATION_REF_NAME, image.tag.clone()),
+            (CONTAINERD_NAME, name),
+            (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+        ];
         let annotations = annotations.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         descriptor.set_annotations(Some(annotations));
     }
@@ -105,7 +199,7 @@ pub(super) fn name(descriptor: &Descriptor) -> String {
     format!("{BLOBS}/sha256/{}", descriptor.digest().digest())
 }
 
-fn path(layout: &Path, descriptor: &Descriptor) -> PathBuf {
+pub(super) fn path(layout: &Path, descriptor: &Descriptor) -> PathBuf {
     layout.join(name(descriptor))
 }
 
@@ -151,10 +245,10 @@ fn refuse_foreign(place: &Path) -> Result<(), Error> {
 }
 
 /// Whether a blob stands there as it should be.
-fn stands(place: &Path, blob: &Blob) -> Result<bool, Error> {
-    let path = path(place, &blob.descriptor);
-    let is_file = fs::symlink_metadata(&path)
-        .is_ok_and(|there| there.is_file() && there.len() == blob.descriptor.size());
+fn stands(place: &Path, descriptor: &Descriptor) -> Result<bool, Error> {
+    let path = path(place, descriptor);
+    let is_file =
+        fs::symlink_metadata(&path).is_ok_and(|there| there.is_file() && there.len() == descriptor.size());
     if !is_file {
         return Ok(false);
     }
@@ -166,5 +260,5 @@ fn stands(place: &Path, blob: &Blob) -> Result<bool, Error> {
             count => hasher.update(&piece[..count]),
         }
     }
-    Ok(blob.descriptor.digest().as_ref().parse::<Sha256>() == Ok(hasher.finish()))
+    Ok(descriptor.digest().as_ref().parse::<Sha256>() == Ok(hasher.finish()))
 }

@@ -1,8 +1,8 @@
 //! The gateway's image without a builder: the base image, one layer, and new documents.
 //!
-//! [`assemble`] makes the layer of the locked binaries and every document above it, and says where
-//! the base image's layers are; nothing of those is read. [`write_layout`] and [`write_tarball`]
-//! put the result onto the disk, all of it or nothing.
+//! [`Additions`] are the layers of the locked binaries, [`assemble`] makes every document above them,
+//! and says where the base image's layers are; nothing of those is read. [`Layout`] and
+//! [`write_tarball`] put the result onto the disk, all of it or nothing.
 //!
 //! The digests depend on the lock, the base image and the time that is asked for, and on nothing
 //! else: neither this machine nor the moment is asked.
@@ -10,12 +10,14 @@
 mod config;
 mod documents;
 mod error;
+mod gzip;
 mod labels;
 mod layer;
 mod layout;
 mod sbom;
 mod spool;
 mod staging;
+mod standing;
 mod tarball;
 mod tree;
 
@@ -39,7 +41,7 @@ use spool::Spool;
 use tree::Tree;
 
 pub use error::Error;
-pub use layout::{Outcome, write as write_layout};
+pub use layout::{Layout, Outcome};
 pub use tarball::{sbom_of, write as write_tarball};
 
 /// The name of the SBOM in a layout's folder.
@@ -56,8 +58,6 @@ pub struct Recipe<'a> {
     pub lock_digest: Sha256,
     /// The only time that stands in it.
     pub created: Timestamp,
-    /// Every locked archive of the architectures that it is made for, verified.
-    pub archives: &'a BTreeMap<(&'a ToolName, Arch), File>,
     /// A folder for files that are gone with the process; they may take as much room as the binaries.
     pub scratch: &'a Path,
 }
@@ -91,7 +91,14 @@ pub struct Built {
     pub added: usize,
 }
 
-/// What goes over a base image's layers.
+/// The locked archives by binary and architecture, verified.
+pub type Archives<'a> = BTreeMap<(&'a ToolName, Arch), File>;
+
+/// What goes over a base image's layers, for each architecture.
+#[derive(Default)]
+pub struct Additions(BTreeMap<Arch, Addition>);
+
+/// What goes over the layers of one base image.
 struct Addition {
     /// None where nothing is locked.
     layer: Option<Layer>,
@@ -99,22 +106,60 @@ struct Addition {
     executables: BTreeMap<ToolName, Executable>,
 }
 
-/// Makes everything of the image that is not the base image's, for each architecture that `bases`
-/// has an image of, and holds each executable against the lock. The layers are made side by side.
+impl Additions {
+    /// Those that an earlier run left in the layout `place`, where they are what would be made anew.
+    pub fn standing(recipe: &Recipe<'_>, place: &Path, arches: &[Arch]) -> Self {
+        let found = in_parallel(arches, arches.len(), |arch| standing::addition(recipe, place, *arch));
+        let found = arches.iter().zip(found).filter_map(|(arch, found)| Some((*arch, found?)));
+        Self(found.collect())
+    }
+
+    /// Those of `arches` that are not here.
+    pub fn missing(&self, arches: &[Arch]) -> Vec<Arch> {
+        arches.iter().copied().filter(|arch| !self.0.contains_key(arch)).collect()
+    }
+
+    /// Makes those for `arches`, side by side, and holds each executable against the lock.
+    ///
+    /// # Errors
+    /// Where an archive is not there or not what the lock says, or the disk is full.
+    pub fn make(
+        &mut self,
+        recipe: &Recipe<'_>,
+        archives: &Archives<'_>,
+        arches: &[Arch],
+    ) -> Result<(), Error> {
+        let made = in_parallel(arches, arches.len(), |arch| addition(recipe, archives, *arch));
+        for (arch, made) in arches.iter().zip(made) {
+            self.0.insert(*arch, made?);
+        }
+        Ok(())
+    }
+}
+
+/// Puts `additions` on `bases`, which are the images of `base` for the same architectures.
 ///
 /// # Errors
-/// Where the base image cannot be read, an archive is not what the lock says, or the disk is full.
-pub fn assemble(recipe: &Recipe<'_>, base: Base, bases: Vec<Image>) -> Result<Assembled, Error> {
-    let additions = in_parallel(&bases, bases.len(), |image| addition(recipe, image.arch));
-    let mut additions = additions.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let arches = bases.iter().map(|image| image.arch);
-    let executables: BTreeMap<Arch, BTreeMap<ToolName, Executable>> =
-        arches.zip(additions.iter_mut().map(|addition| std::mem::take(&mut addition.executables))).collect();
+/// Where the base image is none that can be built on, or an addition is missing.
+pub fn assemble(
+    recipe: &Recipe<'_>,
+    base: Base,
+    bases: Vec<Image>,
+    Additions(mut additions): Additions,
+) -> Result<Assembled, Error> {
+    let executables: BTreeMap<Arch, BTreeMap<ToolName, Executable>> = additions
+        .iter_mut()
+        .map(|(arch, addition)| (*arch, std::mem::take(&mut addition.executables)))
+        .collect();
     let labels = Labels::new(&recipe.lock.image, recipe.lock_digest, recipe.created);
     let tag = recipe.lock_digest.short(12);
     let mut documents = documents::Documents::default();
     let (mut images, mut annotations) = (Vec::new(), None);
-    for (image, addition) in bases.into_iter().zip(additions) {
+    for image in bases {
+        let addition = additions.remove(&image.arch).ok_or_else(|| Error::Document {
+            what: "manifest",
+            why: format!("nothing was made for {}", image.arch),
+        })?;
         let config = config::over(&image, &labels, addition.layer.as_ref().map(|layer| layer.diff_id))
             .map_err(|why| Error::Base { image: base.images.name().to_owned(), why })?;
         // What the base image says of itself is the same for each architecture.
@@ -130,13 +175,13 @@ pub fn assemble(recipe: &Recipe<'_>, base: Base, bases: Vec<Image>) -> Result<As
 }
 
 /// The layer for one architecture.
-fn addition(recipe: &Recipe<'_>, arch: Arch) -> Result<Addition, Error> {
+fn addition(recipe: &Recipe<'_>, archives: &Archives<'_>, arch: Arch) -> Result<Addition, Error> {
     let mut spool = Spool::new(recipe.scratch)?;
     let (mut tree, mut executables) = (Tree::default(), BTreeMap::new());
     for (name, locked) in &recipe.lock.binaries {
         let missing = || Error::NoArchive { tool: name.clone(), arch };
         let build = locked.builds.get(&arch).ok_or_else(missing)?;
-        let archive = recipe.archives.get(&(name, arch)).ok_or_else(missing)?;
+        let archive = archives.get(&(name, arch)).ok_or_else(missing)?;
         let executable = tree.add(name, arch, locked.beside, build, archive, &mut spool)?;
         executables.insert(name.clone(), executable);
     }

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::error::Error;
-use crate::oci::{Blob, Contents};
+use crate::oci::{self, Blob, Contents};
 
 /// How much is copied at once.
 const PIECE: usize = 128 << 10;
@@ -84,7 +84,17 @@ pub(super) fn copy(
     path: &Path,
     stop: &AtomicBool,
 ) -> Result<(), Error> {
-    let mut from = contents.open(blob)?;
+    pour(contents.open(blob)?, |error| contents.base.failed(error), into, path, stop)
+}
+
+/// Copies what `from` gives, whose errors `failed` can tell; ends early once `stop` is set.
+pub(super) fn pour(
+    mut from: impl Read,
+    failed: impl Fn(io::Error) -> oci::Error,
+    into: &mut dyn Write,
+    path: &Path,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
     let mut piece = vec![0; PIECE];
     loop {
         if stop.load(Ordering::Relaxed) {
@@ -94,7 +104,7 @@ pub(super) fn copy(
             Ok(0) => return Ok(()),
             Ok(count) => into.write_all(&piece[..count]).map_err(Error::io(path, "write"))?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(contents.failed(error).into()),
+            Err(error) => return Err(failed(error).into()),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::project::names::ToolName;
 use crate::project::values::{Arch, Packing};
 
 /// Where executables go.
-const BIN: &str = "usr/local/bin";
+pub(super) const BIN: &str = "usr/local/bin";
 
 /// Where a tool goes that needs its archive's other files, in a folder of its own.
 const LIB: &str = "usr/local/lib";

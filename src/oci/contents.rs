@@ -81,10 +81,12 @@ impl Contents {
         let what = format!("the blob {}", digest.oci());
         Ok(Box::new(Verified::new(stored, what, digest, Some(descriptor.size()))))
     }
+}
 
-    /// What an error of a reader means that [`Self::open`] gave.
+impl Base {
+    /// What an error of a reader means that this gave, or [`Contents::open`].
     pub fn failed(&self, error: io::Error) -> Error {
-        let image = self.base.images.name();
+        let image = self.images.name();
         Error::of_mismatch(image, &error).unwrap_or_else(|| {
             error.downcast().unwrap_or_else(|source| Error::Io { image: image.to_owned(), source })
         })

@@ -38,7 +38,7 @@ pub struct Layer {
 }
 
 /// Something that images can be read from.
-pub trait Images {
+pub trait Images: Send + Sync {
     /// As the user named it.
     fn name(&self) -> &str;
 

@@ -14,7 +14,7 @@ use crate::digest::Sha256;
 use crate::project::values::Arch;
 
 /// Files by their paths: a folder, or a tarball that is not unpacked.
-pub(super) trait Files {
+pub(super) trait Files: Send + Sync {
     /// As the user named it.
     fn name(&self) -> &str;
 

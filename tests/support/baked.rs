@@ -68,6 +68,13 @@ pub fn two() -> Vec<Tool> {
     ]
 }
 
+/// Those that need nothing but their executable, whose digest is known.
+pub fn lone() -> Vec<Tool> {
+    let mut tools = every_packing();
+    tools.retain(|tool| tool.known && !tool.beside);
+    tools
+}
+
 /// Some of the size that real ones have: programs in Go, which are on the machine with the testbed.
 pub fn real() -> Vec<Tool> {
     vec![
@@ -163,6 +170,17 @@ impl Baked {
         let (lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
         let builds = lock.binaries.into_values().filter_map(|mut locked| locked.builds.remove(&arch));
         builds.map(|build| (build.url.to_string(), build.sha256)).collect()
+    }
+
+    /// From now on no archive is to be had, neither here nor over the network.
+    pub fn without_archives(&self) {
+        for tool in &self.tools {
+            for arch in Arch::ALL {
+                self.server.remove(&format!("/{arch}/{}", tool.file));
+            }
+        }
+        std::fs::remove_dir_all(self.cache()).expect("a folder");
+        std::fs::create_dir(self.cache()).expect("a folder");
     }
 
     /// Where archives are kept.

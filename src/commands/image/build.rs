@@ -1,6 +1,9 @@
 //! `bake image build`: the image as an OCI image layout.
 
+use std::panic;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::thread;
 
 use serde::Serialize;
 
@@ -8,7 +11,7 @@ use super::super::console::Console;
 use super::super::{Done, Failure, watch};
 use super::{Ready, Row};
 use crate::cli;
-use crate::image::{self, Outcome, SBOM};
+use crate::image::{self, Layout, Outcome, SBOM};
 
 #[derive(Serialize)]
 struct Document {
@@ -23,9 +26,21 @@ struct Document {
 
 pub(super) fn run(dir: &Path, options: &cli::ImageBuild, console: &mut Console) -> Result<Done, Failure> {
     let ready = Ready::load(dir, console)?;
-    let image = ready.assemble(None, &options.from, console)?;
     let stop = watch::on_interrupt()?;
-    let outcome = image::write_layout(&image, &dir.join(&options.out), &stop)?;
+    let place = dir.join(&options.out);
+    let (base, images) = ready.bases(None, &options.from, console)?;
+    let recipe = ready.recipe()?;
+    // The base image is on its way while the layer that goes over it is made.
+    let (layout, additions) = thread::scope(|scope| {
+        let layout = scope.spawn(|| Layout::begin(&place, &base, &images, &stop));
+        let additions = ready.additions(&recipe, &images, &place);
+        if additions.is_err() {
+            stop.store(true, Ordering::Relaxed);
+        }
+        (layout.join().unwrap_or_else(|cause| panic::resume_unwind(cause)), additions)
+    });
+    let image = image::assemble(&recipe, base, images, additions?)?;
+    let outcome = layout?.finish(&image, &stop)?;
     let document = Document {
         version: 1,
         out: options.out.clone(),

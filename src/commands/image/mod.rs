@@ -17,7 +17,7 @@ use super::publishers::{Publishers, Setup};
 use super::{Done, Failure, fetch};
 use crate::cli;
 use crate::diagnostics::{Code, Diagnostic, Problems};
-use crate::image::{self, Assembled, Built, Recipe};
+use crate::image::{self, Additions, Assembled, Built, Recipe};
 use crate::lock::Lock;
 use crate::oci::{self, Base, Image, Source};
 use crate::project::Project;
@@ -65,16 +65,30 @@ impl Ready {
     /// The image for one architecture, or for each that has all it needs.
     fn assemble(
         &self,
+        dir: &Path,
         only: Option<Arch>,
         from: &cli::BaseFrom,
         console: &mut Console,
     ) -> Result<Assembled, Failure> {
+        let (base, images) = self.bases(only, from, console)?;
+        let recipe = self.recipe()?;
+        let additions = self.additions(&recipe, &images, &dir.join(cli::LAYOUT))?;
+        Ok(image::assemble(&recipe, base, images, additions)?)
+    }
+
+    /// The base image, and its image for one architecture or for each that has all it needs.
+    fn bases(
+        &self,
+        only: Option<Arch>,
+        from: &cli::BaseFrom,
+        console: &mut Console,
+    ) -> Result<(Base, Vec<Image>), Failure> {
         let lock = &self.lock.lock;
         let base = self.base(from)?;
-        let mut bases = Vec::new();
+        let mut images = Vec::new();
         for arch in Arch::ALL.into_iter().filter(|arch| only.is_none_or(|only| only == *arch)) {
             match image_for(lock, arch, &base) {
-                Ok(image) => bases.push(image),
+                Ok(image) => images.push(image),
                 Err(Missing::Build(why)) if only.is_none() && arch != self.project.spec.host.arch.value => {
                     console.note(&format!("note: linux/{arch} is left out: {why}"));
                 }
@@ -82,20 +96,33 @@ impl Ready {
                 Err(Missing::Base(error)) => return Err(image::Error::from(error).into()),
             }
         }
-        let arches: Vec<_> = bases.iter().map(|image| image.arch).collect();
-        let archives = fetch::archives(&self.publishers, lock, &arches)?;
-        let archives = archives.into_iter().map(|(key, fetched)| (key, fetched.file)).collect();
+        Ok((base, images))
+    }
+
+    /// What the image is made from.
+    fn recipe(&self) -> Result<Recipe<'_>, Failure> {
         let cache = self.publishers.cache().map_err(Problems::from).map_err(Failure::Upstream)?;
-        let recipe = Recipe {
+        Ok(Recipe {
             name: self.project.spec.name.value.as_str(),
-            lock,
+            lock: &self.lock.lock,
             // A push writes into the lock, and must not change what it pushed.
-            lock_digest: lock.content(),
+            lock_digest: self.lock.lock.content(),
             created: self.created,
-            archives: &archives,
             scratch: cache.folder(),
-        };
-        Ok(image::assemble(&recipe, base, bases)?)
+        })
+    }
+
+    /// What goes over `images`: from `layout` where an earlier run left it there, else from the archives.
+    fn additions(&self, recipe: &Recipe<'_>, images: &[Image], layout: &Path) -> Result<Additions, Failure> {
+        let arches: Vec<_> = images.iter().map(|image| image.arch).collect();
+        let mut additions = Additions::standing(recipe, layout, &arches);
+        let missing = additions.missing(&arches);
+        if !missing.is_empty() {
+            let fetched = fetch::archives(&self.publishers, recipe.lock, &missing)?;
+            let archives = fetched.into_iter().map(|(key, fetched)| (key, fetched.file)).collect();
+            additions.make(recipe, &archives, &missing)?;
+        }
+        Ok(additions)
     }
 
     /// The locked base image, where the user says that it is.

@@ -40,7 +40,7 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
     let to = target(options.to.as_ref(), &ready.project)?;
     let credentials = ready.publishers.credentials(&to).map_err(|error| Failure::Other(error.to_string()))?;
     let client = ready.publishers.client().map_err(Problems::from).map_err(Failure::Upstream)?;
-    let image = ready.assemble(None, &options.from, console)?;
+    let image = ready.assemble(dir, None, &options.from, console)?;
 
     let bars = ready.publishers.progress();
     let watch = |blob: &Descriptor| -> Box<dyn FnMut(u64)> {

@@ -24,7 +24,7 @@ struct Document {
 pub(super) fn run(dir: &Path, options: &cli::ImageSave, console: &mut Console) -> Result<Done, Failure> {
     let ready = Ready::load(dir, console)?;
     let arch = options.arch.map_or(ready.project.spec.host.arch.value, Into::into);
-    let image = ready.assemble(Some(arch), &options.from, console)?;
+    let image = ready.assemble(dir, Some(arch), &options.from, console)?;
     let Some(built) = image.images.first() else {
         return Err(Failure::Other(format!("linux/{arch}: there is no image")));
     };

@@ -123,7 +123,7 @@ impl Push<'_> {
             let sending = Sending::stream(url.clone(), &mut content, blob.descriptor.size())
                 .header("content-type", "application/octet-stream")?;
             let answer = repository.ask(&url, sending).map_err(|trouble| match trouble {
-                Trouble::Content(error) => Trouble::Final(contents.failed(error)),
+                Trouble::Content(error) => Trouble::Final(contents.base.failed(error)),
                 trouble => trouble,
             })?;
             match answer.status() {

@@ -1,0 +1,98 @@
+//! The layer that an earlier run left in a layout, taken over where it is the one that this run would
+//! make. Nothing is believed of it: each executable is held against the lock, and the whole tarball
+//! against one that is made of them anew. What that leaves out is the work of unpacking archives and
+//! of compressing.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use flate2::bufread::GzDecoder;
+use tar::{Archive, EntryType};
+
+use super::layer::{Hashing, Layer, Tarball, mtime};
+use super::tree::BIN;
+use super::{Addition, Recipe, layout};
+use crate::archive::{Executable, Limits};
+use crate::digest::Sha256;
+use crate::lock::Build;
+use crate::oci::{self, Credentials, Source};
+use crate::project::names::ToolName;
+use crate::project::values::Arch;
+
+/// What goes over the base image for `arch`, from the layout `place`; none where that holds something
+/// else, or nothing, or where the lock does not know what it should hold: the digest of every
+/// executable, and no tool that needs other files.
+pub(super) fn addition(recipe: &Recipe<'_>, place: &Path, arch: Arch) -> Option<Addition> {
+    let wanted = wanted(recipe, arch).filter(|wanted| !wanted.is_empty())?;
+    if !layout::is_of_this_version(place) {
+        return None;
+    }
+    let images = Source::Layout(place.to_owned()).open(&Credentials::Anonymous).ok()?;
+    let image = images.image(arch).ok()?;
+    let oci::Layer { descriptor, diff_id } = image.layers.last()?;
+    let path = layout::path(place, descriptor);
+    // A pipe would be waited for without an end.
+    let file = path.metadata().ok()?.is_file().then(|| File::open(&path))?.ok()?;
+    let digest = descriptor.digest().as_ref().parse().ok()?;
+    let expected = Layer { file, size: descriptor.size(), digest, diff_id: *diff_id };
+    let executables = held(&expected, &wanted, mtime(recipe)).ok()??;
+    Some(Addition { layer: Some(expected), executables })
+}
+
+/// What is in the layer, in its order; none where the lock does not say all of it.
+fn wanted<'a>(recipe: &Recipe<'a>, arch: Arch) -> Option<Vec<(&'a ToolName, &'a Build, Sha256)>> {
+    let binaries = recipe.lock.binaries.iter();
+    binaries
+        .map(|(name, locked)| {
+            let build = locked.builds.get(&arch).filter(|_| !locked.beside)?;
+            Some((name, build, build.binary_sha256?))
+        })
+        .collect()
+}
+
+/// The executables of a layer that holds just those, packed as this program packs them; none where
+/// anything is different.
+fn held(
+    layer: &Layer,
+    wanted: &[(&ToolName, &Build, Sha256)],
+    mtime: u64,
+) -> io::Result<Option<BTreeMap<ToolName, Executable>>> {
+    let stored = BufReader::with_capacity(128 << 10, Hashing::new(&layer.file));
+    let limit = Limits::default().total_bytes;
+    let mut archive = Archive::new(Hashing::new(GzDecoder::new(stored)).take(limit));
+    let mut anew = Tarball::new(Hashing::new(io::sink()), mtime);
+    let mut executables = BTreeMap::new();
+    let mut wanted = wanted.iter();
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let Some((name, build, expected)) = wanted.next() else { return Ok(None) };
+        let path = format!("{BIN}/{name}");
+        let size = entry.size();
+        if entry.header().entry_type() != EntryType::Regular || *entry.path_bytes() != *path.as_bytes() {
+            return Ok(None);
+        }
+        let mut content = Hashing::new(&mut entry);
+        anew.file(Path::new(OsStr::from_bytes(path.as_bytes())), size, true, &mut content)?;
+        if content.hasher.finish() != *expected {
+            return Ok(None);
+        }
+        let executable = Executable { path: build.binary.clone(), size, sha256: *expected };
+        executables.insert((*name).clone(), executable);
+    }
+    let mut rest = archive.into_inner();
+    io::copy(&mut rest, &mut io::sink())?;
+    let Hashing { inner: decoder, hasher: unpacked, .. } = rest.into_inner();
+    let mut stored = decoder.into_inner();
+    let is_whole = wanted.next().is_none() && stored.fill_buf()?.is_empty();
+    let Hashing { hasher: packed, count: size, .. } = stored.into_inner();
+    let same = is_whole
+        && size == layer.size
+        && packed.finish() == layer.digest
+        && unpacked.finish() == layer.diff_id
+        && anew.finish()?.hasher.finish() == layer.diff_id;
+    Ok(same.then_some(executables))
+}
