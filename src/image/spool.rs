@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use crate::oci::Section;
 
 /// Pieces of bytes, one after another, on the disk and not in memory.
 pub(super) struct Spool {
@@ -66,22 +66,6 @@ pub(super) struct Pieces {
 impl Pieces {
     /// The bytes of a piece.
     pub(super) const fn read(&self, piece: Piece) -> impl Read + '_ {
-        Reading { file: &self.file, offset: piece.offset, left: piece.size }
-    }
-}
-
-struct Reading<'a> {
-    file: &'a File,
-    offset: u64,
-    left: u64,
-}
-
-impl Read for Reading<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.file.read_at(&mut buffer[..most], self.offset)?;
-        self.offset += count as u64;
-        self.left -= count as u64;
-        Ok(count)
+        Section::new(&self.file, piece.offset, piece.size)
     }
 }

@@ -9,7 +9,7 @@ use std::io::{self, Cursor, Read};
 use oci_spec::image::Descriptor;
 
 use super::manifest::digest_of;
-use super::tarball::Section;
+use super::section::Section;
 use super::verified::Verified;
 use super::{Error, Images, Layer};
 use crate::digest::Sha256;
@@ -70,7 +70,7 @@ impl Contents {
         let descriptor = &blob.descriptor;
         let stored: Box<dyn Read + 'a> = match &blob.from {
             Origin::Bytes(bytes) => Box::new(Cursor::new(bytes)),
-            Origin::File(file) => Box::new(Section::whole(file, descriptor.size())),
+            Origin::File(file) => Box::new(Section::new(file, 0, descriptor.size())),
             Origin::Base { diff_id } => {
                 // Verified where it comes from.
                 return self.base.images.layer(&Layer { descriptor: descriptor.clone(), diff_id: *diff_id });

@@ -11,6 +11,7 @@ use tar::{Archive, EntryType};
 use super::Error;
 use super::layer::{Meter, clean};
 use super::layout::Files;
+use super::section::Section;
 
 /// No image has more files than this in its tarball: three for each of its 127 layers, and a few.
 const MOST_MEMBERS: usize = 100_000;
@@ -64,7 +65,7 @@ impl Tarball {
             match self.members.get(path) {
                 None => return Err(io::ErrorKind::NotFound.into()),
                 Some(Member::File { offset, size }) => {
-                    return Ok(Section { file: &self.file, offset: *offset, left: *size });
+                    return Ok(Section::new(&self.file, *offset, *size));
                 }
                 Some(Member::Link(target)) => path = target,
             }
@@ -80,35 +81,6 @@ impl Files for Tarball {
 
     fn open(&self, path: &str) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(self.section(path)?))
-    }
-}
-
-/// A member's bytes. Several can be read at once, for none moves the file's own position.
-pub(super) struct Section<'a> {
-    file: &'a File,
-    offset: u64,
-    left: u64,
-}
-
-impl<'a> Section<'a> {
-    /// A file of `size` bytes as it is, from its beginning.
-    pub(super) const fn whole(file: &'a File, size: u64) -> Self {
-        Self { file, offset: 0, left: size }
-    }
-
-    /// How many bytes are left to read.
-    pub(super) const fn left(&self) -> u64 {
-        self.left
-    }
-}
-
-impl Read for Section<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.file.read_at(&mut buffer[..most], self.offset)?;
-        self.offset += count as u64;
-        self.left -= count as u64;
-        Ok(count)
     }
 }
 
