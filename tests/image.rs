@@ -529,26 +529,33 @@ fn nothing_is_left(baked: &Baked, kept: &[&str]) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// How often the thread that signals are handed to has gone to sleep, while it sleeps: once more, and
-/// it has seen one to its end (proc(5), `voluntary_ctxt_switches`).
-fn waits(process: u32) -> Option<u64> {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("threads").flatten();
-    let named = |path: &Path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "ctrl-c");
-    let thread = threads.map(|thread| thread.path()).find(|path| named(path))?;
-    let status = fs::read_to_string(thread.join("status")).expect("its status");
-    let of = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).expect("a value").trim();
-    let count = of("voluntary_ctxt_switches:").parse().expect("a number");
-    of("State:").starts_with('S').then_some(count)
+/// Starts it, ends it with Ctrl-C once `is_at_work` says so, and returns what it said.
+fn interrupted(baked: &Baked, arguments: &[&str], mut is_at_work: impl FnMut() -> bool) -> String {
+    let bake = baked.command();
+    // Whatever a shell runs in its background ignores Ctrl-C, and so does all that this starts.
+    let mut command = Command::new("env");
+    command.env_clear().envs(bake.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(baked.folder.path()).arg("--default-signal=INT").arg(bake.get_program());
+    let child = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("bake");
+    while !is_at_work() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
+    let output = child.wait_with_output().expect("an end");
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    err
 }
 
-/// Whether that child of ours has ended; nobody has waited for it yet.
-fn has_ended(process: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("its state");
-    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'))
+/// Whether something is there that is not whole yet.
+fn is_begun(baked: &Baked) -> bool {
+    let staged = |name: &str| name.starts_with(".oci.bake-") || name.starts_with(".x.tar.bake-");
+    let mut entries = fs::read_dir(baked.folder.path()).expect("a folder").flatten();
+    entries.any(|entry| staged(&entry.file_name().to_string_lossy()))
 }
 
 #[test]
-fn ctrl_c_leaves_nothing_and_the_old_image_as_it_was() {
+fn ctrl_c_ends_it_at_once_and_leaves_nothing() {
     let parts = support::baked::base();
     let registry = Registry::with(&parts);
     let reference = format!("{}@{}", registry.reference(), parts.digest().oci());
@@ -559,48 +566,45 @@ fn ctrl_c_leaves_nothing_and_the_old_image_as_it_was() {
         let elsewhere = Reply::status(307).header("Location", elsewhere);
         registry.reply(&format!("/v2/image/blobs/{}", digest.oci()), &[elsewhere]);
     }
-    for arguments in [["image", "build"], ["image", "save"]] {
+    for arguments in [["image", "build"].as_slice(), &["image", "save", "x.tar"]] {
         // The base image's layers come from elsewhere, and halt in the middle.
         let gate = Gate::default();
         for (digest, bytes) in layers() {
             let answer = Answer::of(bytes.clone()).wait_at(bytes.len() / 2, &gate);
             baked.server.answer(&format!("/layer/{digest}"), answer);
         }
-        let bake = baked.command();
-        // Whatever a shell runs in its background ignores Ctrl-C, and so does all that this starts.
-        let mut command = Command::new("env");
-        command.env_clear().envs(bake.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(baked.folder.path()).arg("--default-signal=INT").arg(bake.get_program());
-        command.args(arguments).args((arguments[1] == "save").then_some("x.tar"));
-        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("bake");
-        let staged = |name: &str| name.starts_with(".oci.bake-") || name.starts_with(".x.tar.bake-");
-        let is_at_work = || {
-            let mut entries = fs::read_dir(baked.folder.path()).expect("a folder").flatten();
-            entries.any(|entry| staged(&entry.file_name().to_string_lossy()))
-        };
-        let pause = || std::thread::sleep(Duration::from_millis(10));
-        while !is_at_work() {
-            pause();
-        }
-        let asleep = loop {
-            match waits(child.id()) {
-                Some(count) => break count,
-                None => pause(),
-            }
-        };
-        kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
-        // Before it came to the gate, it ends at once.
-        while !has_ended(child.id()) && waits(child.id()).is_none_or(|count| count == asleep) {
-            pause();
-        }
-        gate.open();
-        let output = child.wait_with_output().expect("an end");
-        let err = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{err}");
-        assert!(err.contains("interrupted"), "{err}");
+        let asked = || baked.server.paths().iter().filter(|path| path.contains("/layer/")).count();
+        let mut seen = 0;
+        let err = interrupted(&baked, arguments, || {
+            seen += asked();
+            seen == 1 && is_begun(&baked)
+        });
+        assert!(err.contains("interrupted; nothing was left"), "{err}");
+        // Who waits until the registry has been silent for too long asks once more.
+        assert_eq!(asked(), 0);
         nothing_is_left(&baked, &[]);
         assert!(!baked.folder.join("x.tar").exists() && !baked.folder.join("x.tar.cdx.json").exists());
+        gate.open();
     }
+}
+
+#[test]
+fn ctrl_c_ends_a_silent_download_too() {
+    let (baked, layout) = built(two());
+    let before = tree(&layout.0);
+    let gate = Gate::default();
+    let path = "/amd64/flat.tar.gz";
+    let archive = baked.tools[0].archive(Arch::Amd64);
+    baked.without_archives();
+    let half = archive.len() / 2;
+    baked.server.answer(path, Answer::of(archive).wait_at(half, &gate));
+    baked.server.requests();
+    let asked = || baked.server.paths().iter().any(|asked| asked == path);
+    let err = interrupted(&baked, &["image", "build", "--base", "base"], asked);
+    assert!(err.contains("interrupted; nothing was left"), "{err}");
+    nothing_is_left(&baked, &["oci"]);
+    assert_eq!(tree(&layout.0), before);
+    gate.open();
 }
 
 #[test]

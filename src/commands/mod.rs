@@ -12,6 +12,7 @@ mod fetch;
 mod gcloud;
 mod image;
 mod init;
+mod interrupt;
 mod load;
 mod lock;
 mod locking;

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::console::Console;
+use super::interrupt::on_interrupt;
 use super::load::{self, LoadedLock};
-use super::watch::{self, Watch};
+use super::watch::Watch;
 use super::{Done, Failure};
 use crate::cli;
 use crate::plan::Plan;
@@ -75,7 +77,9 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
     }
     let attributes = attributes(&plan, options.metadata.as_deref(), console)?;
 
-    let interrupted = watch::on_interrupt()?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    on_interrupt(move || flag.store(true, Ordering::Relaxed))?;
     let (folder, _temporary) = folder(options)?;
     let acceleration = Acceleration::best(QEMU, folder.path()).map_err(|error| no_qemu(&error))?;
     let disks = disks(plan.spec, options, &folder)?;

@@ -8,20 +8,10 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::Failure;
 use super::console::Console;
 use crate::net::{Client, Patience, Request};
 use crate::rehearse::metadata::Change;
 use crate::rehearse::{Report, Running, Timeline};
-
-/// Set once somebody wants the program to end.
-pub(super) fn on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
-        .map_err(|error| Failure::Other(format!("signals cannot be handled: {error}")))?;
-    Ok(interrupted)
-}
 
 /// A VM that is looked after.
 pub(super) struct Watch {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use oci_spec::image::{
     ANNOTATION_REF_NAME, Descriptor, ImageIndex, ImageIndexBuilder, MediaType, OciLayoutBuilder,
@@ -13,7 +12,7 @@ use oci_spec::image::{
 
 use super::documents::canonical;
 use super::error::Error;
-use super::staging::{Staging, copy, parent, pour};
+use super::staging::{Staging, Unfinished, copy, parent, pour};
 use super::{Assembled, SBOM};
 use crate::digest::{Hasher, Sha256};
 use crate::oci::{Base, Image, Origin};
@@ -46,6 +45,7 @@ pub enum Outcome {
 /// A layout in the making, which has the base image's layers.
 pub struct Layout {
     place: PathBuf,
+    unfinished: Unfinished,
     /// None where nothing had to be brought so far.
     staging: Option<Staging>,
 }
@@ -58,11 +58,16 @@ impl Layout {
     ///
     /// # Errors
     /// Where it cannot be written, the base image cannot be read, something else stands there, or
-    /// `stop` was set. What stood there stays then, and nothing else is left.
-    pub fn begin(place: &Path, base: &Base, images: &[Image], stop: &AtomicBool) -> Result<Self, Error> {
+    /// it was abandoned. What stood there stays then, and nothing else is left.
+    pub fn begin(
+        place: &Path,
+        base: &Base,
+        images: &[Image],
+        unfinished: &Unfinished,
+    ) -> Result<Self, Error> {
         let place = found(place)?;
         refuse_foreign(&place)?;
-        let mut layout = Self { place, staging: None };
+        let mut layout = Self { place, unfinished: unfinished.clone(), staging: None };
         let layers: BTreeMap<_, _> = images
             .iter()
             .flat_map(|image| &image.layers)
@@ -82,7 +87,7 @@ impl Layout {
         }
         for (layer, _) in missing {
             layout.put(&layer.descriptor, |file, path| {
-                pour(base.images.layer(layer)?, |error| base.failed(error), file, path, stop)
+                pour(base.images.layer(layer)?, |error| base.failed(error), file, path, unfinished)
             })?;
         }
         Ok(layout)
@@ -92,7 +97,7 @@ impl Layout {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn finish(mut self, image: &Assembled, stop: &AtomicBool) -> Result<Outcome, Error> {
+    pub fn finish(mut self, image: &Assembled) -> Result<Outcome, Error> {
         let index = index(image, vec![image.contents.index.clone()])?;
         let documents = [(INDEX, index.as_slice()), (MARKER, &marker()?), (SBOM, &image.sbom)];
         let mut known = Vec::new();
@@ -111,7 +116,8 @@ impl Layout {
             if known && self.keep(&blob.descriptor)? {
                 continue;
             }
-            self.put(&blob.descriptor, |file, path| copy(&image.contents, blob, file, path, stop))?;
+            let unfinished = self.unfinished.clone();
+            self.put(&blob.descriptor, |file, path| copy(&image.contents, blob, file, path, &unfinished))?;
         }
         let folder = self.folder()?;
         for (name, content) in documents {
@@ -129,7 +135,7 @@ impl Layout {
         if let Some(staging) = &self.staging {
             return Ok(staging.join(FOLDER));
         }
-        let staging = self.staging.insert(Staging::beside(&self.place)?);
+        let staging = self.staging.insert(Staging::beside(&self.place, &self.unfinished)?);
         let folder = staging.join(FOLDER);
         let blobs = blobs(&folder);
         fs::create_dir_all(&blobs).map_err(Error::io(&blobs, "make the folder"))?;

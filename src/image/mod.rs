@@ -42,6 +42,7 @@ use tree::Tree;
 
 pub use error::Error;
 pub use layout::{Layout, Outcome};
+pub use staging::Unfinished;
 pub use tarball::{sbom_of, write as write_tarball};
 
 /// The name of the SBOM in a layout's folder.

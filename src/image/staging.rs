@@ -6,9 +6,10 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::mem;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
@@ -20,29 +21,76 @@ use crate::oci::{self, Blob, Contents};
 /// How much is copied at once.
 const PIECE: usize = 128 << 10;
 
+/// What is not whole yet, for whoever has to end the program in the middle.
+#[derive(Clone, Default)]
+pub struct Unfinished(Arc<Mutex<Stage>>);
+
+#[derive(Default)]
+enum Stage {
+    #[default]
+    Nothing,
+    /// In this folder.
+    Begun(PathBuf),
+    /// Nothing will come of it.
+    Abandoned,
+}
+
+impl Unfinished {
+    /// Removes what is there so far, and keeps more from coming. What is whole stays.
+    pub fn abandon(&self) {
+        if let Stage::Begun(folder) = mem::replace(&mut *self.stage(), Stage::Abandoned) {
+            // Under its name somebody may be writing still; should any of it stay, the next run knows it.
+            let mut gone = folder.clone().into_os_string();
+            gone.push("-gone");
+            let _ = fs::rename(folder, &gone).and_then(|()| fs::remove_dir_all(gone));
+        }
+    }
+
+    /// Whether it was given up.
+    fn is_abandoned(&self) -> bool {
+        matches!(*self.stage(), Stage::Abandoned)
+    }
+
+    /// Does what must be done as a whole or not at all.
+    fn at_once(&self, action: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        let stage = self.stage();
+        if matches!(*stage, Stage::Abandoned) { Err(Error::Interrupted) } else { action() }
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The folder, until it is dropped.
 pub(super) struct Staging {
     folder: TempDir,
+    unfinished: Unfinished,
     /// Holds the lock.
     _lock: File,
 }
 
 impl Staging {
     /// One beside `place`, on the same file system. The folder of `place` must be there.
-    pub(super) fn beside(place: &Path) -> Result<Self, Error> {
+    pub(super) fn beside(place: &Path, unfinished: &Unfinished) -> Result<Self, Error> {
         const TRIES: usize = 8;
         let parent = parent(place);
         let prefix = prefix(place);
         sweep(parent, &prefix);
         let failed = || Error::io(parent, "make a folder in it");
         for _ in 0..TRIES {
+            let mut stage = unfinished.stage();
+            if matches!(*stage, Stage::Abandoned) {
+                return Err(Error::Interrupted);
+            }
             let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).map_err(failed())?;
             // Another run may have taken it for a killed one's before it was locked.
             if let Ok(lock) = File::open(folder.path())
                 && is_idle(&lock)
                 && is_at(&lock, folder.path())
             {
-                return Ok(Self { folder, _lock: lock });
+                *stage = Stage::Begun(folder.path().to_owned());
+                return Ok(Self { folder, unfinished: unfinished.clone(), _lock: lock });
             }
         }
         Err(failed()(io::ErrorKind::WouldBlock.into()))
@@ -56,48 +104,54 @@ impl Staging {
     /// Puts the folder `name` where `place` is, in one step; what stood there goes.
     pub(super) fn put_folder(&self, name: &str, place: &Path) -> Result<(), Error> {
         let new = self.join(name);
-        if fs::symlink_metadata(place).is_err() {
-            return fs::rename(&new, place).map_err(Error::io(place, "put the new folder"));
-        }
-        match renameat_with(CWD, &new, CWD, place, RenameFlags::EXCHANGE) {
-            Ok(()) => Ok(()),
-            // Not every file system exchanges; then there is an instant without a folder.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                let replaced = fs::rename(place, self.join("old")).and_then(|()| fs::rename(&new, place));
-                replaced.map_err(Error::io(place, "replace"))
+        self.unfinished.at_once(|| {
+            if fs::symlink_metadata(place).is_err() {
+                return fs::rename(&new, place).map_err(Error::io(place, "put the new folder"));
             }
-            Err(error) => Err(Error::io(place, "replace")(error.into())),
-        }
+            match renameat_with(CWD, &new, CWD, place, RenameFlags::EXCHANGE) {
+                Ok(()) => Ok(()),
+                // Not every file system exchanges; then there is an instant without a folder.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    let replaced = fs::rename(place, self.join("old")).and_then(|()| fs::rename(&new, place));
+                    replaced.map_err(Error::io(place, "replace"))
+                }
+                Err(error) => Err(Error::io(place, "replace")(error.into())),
+            }
+        })
     }
 
-    /// Puts the file `name` where `place` is, in one step.
-    pub(super) fn put_file(&self, name: &str, place: &Path) -> Result<(), Error> {
-        fs::rename(self.join(name), place).map_err(Error::io(place, "put the new file"))
+    /// Puts each of these files where its place is, in one step.
+    pub(super) fn put_files(&self, files: &[(&str, &Path)]) -> Result<(), Error> {
+        self.unfinished.at_once(|| {
+            files.iter().try_for_each(|(name, place)| {
+                fs::rename(self.join(name), place).map_err(Error::io(place, "put the new file"))
+            })
+        })
     }
 }
 
-/// Copies a blob, verified on the way; ends early once `stop` is set.
+/// Copies a blob, verified on the way; ends early once it was abandoned.
 pub(super) fn copy(
     contents: &Contents,
     blob: &Blob,
     into: &mut dyn Write,
     path: &Path,
-    stop: &AtomicBool,
+    unfinished: &Unfinished,
 ) -> Result<(), Error> {
-    pour(contents.open(blob)?, |error| contents.base.failed(error), into, path, stop)
+    pour(contents.open(blob)?, |error| contents.base.failed(error), into, path, unfinished)
 }
 
-/// Copies what `from` gives, whose errors `failed` can tell; ends early once `stop` is set.
+/// Copies what `from` gives, whose errors `failed` can tell; ends early once it was abandoned.
 pub(super) fn pour(
     mut from: impl Read,
     failed: impl Fn(io::Error) -> oci::Error,
     into: &mut dyn Write,
     path: &Path,
-    stop: &AtomicBool,
+    unfinished: &Unfinished,
 ) -> Result<(), Error> {
     let mut piece = vec![0; PIECE];
     loop {
-        if stop.load(Ordering::Relaxed) {
+        if unfinished.is_abandoned() {
             return Err(Error::Interrupted);
         }
         match from.read(&mut piece) {

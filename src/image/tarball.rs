@@ -7,7 +7,6 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use oci_spec::image::Descriptor;
 use serde_json::json;
@@ -16,7 +15,7 @@ use tar::{EntryType, Header};
 use super::documents::canonical;
 use super::error::Error;
 use super::layout::{self, INDEX, MARKER};
-use super::staging::{Staging, copy, parent};
+use super::staging::{Staging, Unfinished, copy, parent};
 use super::{Assembled, Built};
 use crate::oci::Blob;
 
@@ -40,14 +39,14 @@ pub fn sbom_of(place: &Path) -> PathBuf {
 /// are `mtime`, seconds since 1970.
 ///
 /// # Errors
-/// Where it cannot be written, the base image cannot be read, no file can stand there, or `stop`
-/// was set. What stood there stays then, and nothing else is left.
+/// Where it cannot be written, the base image cannot be read, no file can stand there, or it
+/// was abandoned. What stood there stays then, and nothing else is left.
 pub fn write(
     image: &Assembled,
     built: &Built,
     place: &Path,
     mtime: u64,
-    stop: &AtomicBool,
+    unfinished: &Unfinished,
 ) -> Result<(), Error> {
     let sbom = sbom_of(place);
     for place in [place, &sbom] {
@@ -56,7 +55,7 @@ pub fn write(
         }
     }
     fs::create_dir_all(parent(place)).map_err(Error::io(parent(place), "make the folder"))?;
-    let staging = Staging::beside(place)?;
+    let staging = Staging::beside(place, unfinished)?;
     let path = staging.join("image");
     let file = File::create_new(&path).map_err(Error::io(&path, "write"))?;
     let mut tarball = Writer { file: BufWriter::with_capacity(256 << 10, file), path: place, mtime };
@@ -65,15 +64,14 @@ pub fn write(
     tarball.document(MANIFEST, &manifest(image, built)?)?;
     for blob in image.contents.blobs.iter().filter(|blob| is_part(built, blob)) {
         tarball.header(&layout::name(&blob.descriptor), blob.descriptor.size())?;
-        copy(&image.contents, blob, &mut tarball.file, place, stop)?;
+        copy(&image.contents, blob, &mut tarball.file, place, unfinished)?;
         tarball.fill(blob.descriptor.size())?;
     }
     tarball.finish()?;
     let written = staging.join("sbom");
     fs::write(&written, &image.sbom).map_err(Error::io(&sbom, "write"))?;
     // An SBOM names its image: one without the other is told apart.
-    staging.put_file("sbom", &sbom)?;
-    staging.put_file("image", place)
+    staging.put_files(&[("sbom", &sbom), ("image", place)])
 }
 
 /// Whether a blob is of this architecture's image.

@@ -96,7 +96,8 @@ impl Tool {
         elf::executable(arch, &format!("{} 1", self.name))
     }
 
-    fn archive(&self, arch: Arch) -> Vec<u8> {
+    /// What is downloaded.
+    pub fn archive(&self, arch: Arch) -> Vec<u8> {
         // Longer than the field that a tar header has for a name.
         let long = format!("{}/{}", "long".repeat(20), "name".repeat(20));
         let data = Path::new(self.path).with_file_name("data/said");

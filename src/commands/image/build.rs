@@ -2,14 +2,13 @@
 
 use std::panic;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::thread;
 
 use serde::Serialize;
 
 use super::super::console::Console;
-use super::super::{Done, Failure, watch};
-use super::{Ready, Row};
+use super::super::{Done, Failure};
+use super::{Ready, Row, unfinished};
 use crate::cli;
 use crate::image::{self, Layout, Outcome, SBOM};
 
@@ -26,21 +25,21 @@ struct Document {
 
 pub(super) fn run(dir: &Path, options: &cli::ImageBuild, console: &mut Console) -> Result<Done, Failure> {
     let ready = Ready::load(dir, console)?;
-    let stop = watch::on_interrupt()?;
+    let unfinished = unfinished()?;
     let place = dir.join(&options.out);
     let (base, images) = ready.bases(None, &options.from, console)?;
     let recipe = ready.recipe()?;
     // The base image is on its way while the layer that goes over it is made.
     let (layout, additions) = thread::scope(|scope| {
-        let layout = scope.spawn(|| Layout::begin(&place, &base, &images, &stop));
+        let layout = scope.spawn(|| Layout::begin(&place, &base, &images, &unfinished));
         let additions = ready.additions(&recipe, &images, &place);
         if additions.is_err() {
-            stop.store(true, Ordering::Relaxed);
+            unfinished.abandon();
         }
         (layout.join().unwrap_or_else(|cause| panic::resume_unwind(cause)), additions)
     });
     let image = image::assemble(&recipe, base, images, additions?)?;
-    let outcome = layout?.finish(&image, &stop)?;
+    let outcome = layout?.finish(&image)?;
     let document = Document {
         version: 1,
         out: options.out.clone(),

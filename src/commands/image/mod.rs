@@ -5,19 +5,22 @@ mod build;
 mod push;
 mod save;
 
+use std::io::{self, Write};
 use std::path::Path;
+use std::process;
 
 use jiff::Timestamp;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
 
 use super::console::Console;
+use super::interrupt::on_interrupt;
 use super::load::{self, LoadedLock};
 use super::publishers::{Publishers, Setup};
 use super::{Done, Failure, fetch};
 use crate::cli;
 use crate::diagnostics::{Code, Diagnostic, Problems};
-use crate::image::{self, Additions, Assembled, Built, Recipe};
+use crate::image::{self, Additions, Assembled, Built, Recipe, Unfinished};
 use crate::lock::Lock;
 use crate::oci::{self, Base, Image, Source};
 use crate::project::Project;
@@ -146,6 +149,21 @@ impl Ready {
         let images = opened().map_err(image::Error::from)?;
         Ok(Base { images, reference })
     }
+}
+
+/// What a command writes, and Ctrl-C removes: at once, whatever is being waited for.
+fn unfinished() -> Result<Unfinished, Failure> {
+    let unfinished = Unfinished::default();
+    let written = unfinished.clone();
+    on_interrupt(move || end(&written))?;
+    Ok(unfinished)
+}
+
+#[expect(clippy::exit, reason = "the other threads may wait for a network that is silent")]
+fn end(unfinished: &Unfinished) {
+    unfinished.abandon();
+    let _ = writeln!(io::stderr(), "error: {}", image::Error::Interrupted);
+    process::exit(1)
 }
 
 /// Why there is no image for an architecture.

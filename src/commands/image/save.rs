@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::super::console::Console;
-use super::super::{Done, Failure, watch};
-use super::{Ready, Row};
+use super::super::{Done, Failure};
+use super::{Ready, Row, unfinished};
 use crate::cli;
 use crate::image;
 
@@ -29,8 +29,8 @@ pub(super) fn run(dir: &Path, options: &cli::ImageSave, console: &mut Console) -
         return Err(Failure::Other(format!("linux/{arch}: there is no image")));
     };
     let mtime = u64::try_from(ready.created.as_second()).unwrap_or_default();
-    let stop = watch::on_interrupt()?;
-    image::write_tarball(&image, built, &dir.join(&options.file), mtime, &stop)?;
+    let unfinished = unfinished()?;
+    image::write_tarball(&image, built, &dir.join(&options.file), mtime, &unfinished)?;
     let document = Document {
         version: 1,
         file: options.file.clone(),
