@@ -1,6 +1,7 @@
 //! Standard output and standard error, with or without colours.
 
 use std::io::{self, Write};
+use std::process;
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
@@ -88,4 +89,11 @@ impl Console {
     fn message(&mut self, text: &str) {
         let _ = writeln!(self.messages, "{text}");
     }
+}
+
+/// Says why, and ends the program with exit code 1, whatever its other threads wait for.
+#[expect(clippy::exit, reason = "some wait for a network that is silent")]
+pub(super) fn end(message: &str) -> ! {
+    let _ = writeln!(io::stderr(), "error: {message}");
+    process::exit(1)
 }

@@ -28,10 +28,10 @@ use crate::project::values::Arch;
 /// executable, and no tool that needs other files.
 pub(super) fn addition(recipe: &Recipe<'_>, place: &Path, arch: Arch) -> Option<Addition> {
     let wanted = wanted(recipe, arch).filter(|wanted| !wanted.is_empty())?;
+    let images = Source::Layout(place.to_owned()).open(&Credentials::Anonymous).ok()?;
     if !layout::is_of_this_version(place) {
         return None;
     }
-    let images = Source::Layout(place.to_owned()).open(&Credentials::Anonymous).ok()?;
     let image = images.image(arch).ok()?;
     let oci::Layer { descriptor, diff_id } = image.layers.last()?;
     let path = layout::path(place, descriptor);

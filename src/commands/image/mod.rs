@@ -5,15 +5,13 @@ mod build;
 mod push;
 mod save;
 
-use std::io::{self, Write};
 use std::path::Path;
-use std::process;
 
 use jiff::Timestamp;
 use oci_spec::image::Descriptor;
 use serde::Serialize;
 
-use super::console::Console;
+use super::console::{self, Console};
 use super::interrupt::on_interrupt;
 use super::load::{self, LoadedLock};
 use super::publishers::{Publishers, Setup};
@@ -155,15 +153,11 @@ impl Ready {
 fn unfinished() -> Result<Unfinished, Failure> {
     let unfinished = Unfinished::default();
     let written = unfinished.clone();
-    on_interrupt(move || end(&written))?;
+    on_interrupt(move || {
+        written.abandon();
+        console::end(&image::Error::Interrupted.to_string())
+    })?;
     Ok(unfinished)
-}
-
-#[expect(clippy::exit, reason = "the other threads may wait for a network that is silent")]
-fn end(unfinished: &Unfinished) {
-    unfinished.abandon();
-    let _ = writeln!(io::stderr(), "error: {}", image::Error::Interrupted);
-    process::exit(1)
 }
 
 /// Why there is no image for an architecture.
