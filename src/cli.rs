@@ -362,7 +362,7 @@ With KVM it takes minutes; emulated, some twenty times as long, and QEMU 10 or n
 pub struct Rehearse {
     /// The OS image, a cloud image in qcow2 or raw; it is only read
     #[arg(long, value_name = "IMAGE")]
-    pub disk: PathBuf,
+    pub disk: Option<PathBuf>,
     /// Keep the VM's disks and its serial log in this folder; what is there boots again
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,

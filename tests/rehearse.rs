@@ -33,7 +33,7 @@ fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
     let absent = said(folder.command().args(["rehearse", "--disk", "none.qcow2"])).ended(2);
     assert!(absent.err.contains("error: none.qcow2: No such file"), "{}", absent.err);
     let none = said(folder.command().arg("rehearse")).ended(2);
-    assert!(none.err.contains("--disk <IMAGE>"), "{}", none.err);
+    assert!(none.err.contains("debian-13-genericcloud-amd64.qcow2, and name it by --disk"), "{}", none.err);
 }
 
 #[test]

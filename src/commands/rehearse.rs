@@ -19,7 +19,7 @@ use crate::cli;
 use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::spec::{SecretSource, Spec};
-use crate::project::values::Arch;
+use crate::project::values::{Arch, HostOs};
 use crate::rehearse::metadata::{Instance, Server};
 use crate::rehearse::{
     self, Acceleration, Clock, Disk, DiskError, Folder, QEMU, Report, Values, Vm, decisive, described,
@@ -75,6 +75,7 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
     if plan.spec.host.arch.value != Arch::Amd64 {
         return Err(Failure::Argument("only a VM with `host.arch: amd64` can be rehearsed".to_owned()));
     }
+    let image = options.disk.as_deref().ok_or_else(|| no_disk(plan.spec.host.os.value))?;
     let attributes = attributes(&plan, options.metadata.as_deref(), console)?;
 
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -82,7 +83,7 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
     on_interrupt(move || flag.store(true, Ordering::Relaxed))?;
     let (folder, _temporary) = folder(options)?;
     let acceleration = Acceleration::best(QEMU, folder.path()).map_err(|error| no_qemu(&error))?;
-    let disks = disks(plan.spec, options, &folder)?;
+    let disks = disks(plan.spec, options, image, &folder)?;
     let instance = instance(plan.spec, folder.instance_id()?, &disks, attributes);
     let (sender, changes) = mpsc::channel();
     let server = Server::start(instance, secrets(plan.spec, options, console)?, sender)
@@ -155,6 +156,19 @@ fn attributes(
     Ok(attributes)
 }
 
+fn no_disk(os: HostOs) -> Failure {
+    let published = match os {
+        HostOs::Debian12 => {
+            "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2"
+        }
+        HostOs::Debian13 => {
+            "https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericcloud-amd64.qcow2"
+        }
+        HostOs::Ubuntu2404 => "https://cloud-images.ubuntu.com/noble/current/noble-server-cloudimg-amd64.img",
+    };
+    Failure::Argument(format!("there is no OS image to boot: download {published}, and name it by --disk"))
+}
+
 fn no_qemu(error: &io::Error) -> Failure {
     let hint = "; it is in the package qemu-system-x86 (Debian, Ubuntu) or qemu (Homebrew)";
     let hint = if error.kind() == io::ErrorKind::NotFound { hint } else { "" };
@@ -179,8 +193,8 @@ fn folder(options: &cli::Rehearse) -> Result<(Folder, Option<tempfile::TempDir>)
     Ok((Folder::open(temporary.path())?, Some(temporary)))
 }
 
-fn disks(spec: &Spec, options: &cli::Rehearse, folder: &Folder) -> Result<Vec<Disk>, Failure> {
-    folder.prepare_boot_disk(&options.disk, spec.gcp.boot_disk.value)?;
+fn disks(spec: &Spec, options: &cli::Rehearse, image: &Path, folder: &Folder) -> Result<Vec<Disk>, Failure> {
+    folder.prepare_boot_disk(image, spec.gcp.boot_disk.value)?;
     let mut disks = vec![Disk { file: folder.boot_disk(), device_name: "persistent-disk-0".to_owned() }];
     if !spec.gcp.data_disk.is_zero() && !options.no_data_disk {
         folder.prepare_data_disk(spec.gcp.data_disk.value)?;

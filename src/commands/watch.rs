@@ -117,7 +117,12 @@ impl Watch {
         }
         let url = Url::parse(&format!("http://127.0.0.1:{port}/startupz"));
         let request = Request::new(url.map_err(|error| error.to_string())?);
-        match Client::new(Patience::default()).and_then(|client| client.get(&request)) {
+        let mut patience = Patience::default();
+        if self.is_interrupted() {
+            // Somebody waits for the end.
+            patience = Patience { attempts: 1, stall: Duration::from_secs(5), ..patience };
+        }
+        match Client::new(patience).and_then(|client| client.get(&request)) {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("the VM says that it is ready, and {error}")),
         }

@@ -6,6 +6,7 @@
 //! reads how long a server wants to be left alone. Every [`Error`] names the URL, and none of them
 //! holds a password, a token or the query of a redirect's target, which is often a signature.
 
+mod answer;
 mod error;
 mod limits;
 mod patience;
@@ -23,12 +24,13 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use reqwest::blocking;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue};
 
+pub use answer::{Answer, SendError};
 pub use error::{Address, Error};
 pub use patience::{Patience, Pauses};
 pub use redirect::objection;
 pub use request::{NotAToken, Request, Token};
 pub use response::{ContentRange, Response, Validator};
-pub use sending::{Answer, SendError, Sending};
+pub use sending::Sending;
 
 use redirect::{Hops, is_loopback};
 use sending::Streams;

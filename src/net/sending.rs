@@ -1,4 +1,4 @@
-//! Requests that change something, and their answers, one attempt at a time.
+//! Requests that change something, one attempt at a time.
 //!
 //! What a status means, and whether to try again, is for those to say who know what they asked.
 //! No redirect is followed, for what was sent cannot simply be sent elsewhere.
@@ -6,21 +6,17 @@
 use std::io::{self, Read};
 use std::sync::OnceLock;
 
-use jiff::Timestamp;
 use reqwest::Method;
+use reqwest::blocking;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{StatusCode, blocking};
 use url::Url;
 
+use super::answer::{Answer, LONGEST, SendError};
 use super::error::{Address, Error};
-use super::limits::retry_after;
 use super::redirect::{is_loopback, objection};
 use super::request::Token;
 use super::upload::upload;
 use super::{Client, builder, loopback};
-
-/// The longest answer that is looked at, in bytes: documents of registries are shorter.
-pub(super) const LONGEST: u64 = 4 << 20;
 
 /// A request, to go out once.
 pub struct Sending<'a> {
@@ -86,58 +82,6 @@ impl<'a> Sending<'a> {
         self.headers.insert(HeaderName::from_static(name), value);
         Ok(self)
     }
-}
-
-/// What came back, whatever its status.
-#[derive(Debug)]
-pub struct Answer {
-    url: Url,
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    pub(super) const fn new(url: Url, status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Self {
-        Self { url, status, headers, body }
-    }
-
-    /// Its status.
-    pub fn status(&self) -> u16 {
-        self.status.as_u16()
-    }
-
-    /// A header; the name's case does not count.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// Each header of that name.
-    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
-    }
-
-    /// What it holds; of an endless one, the first 4 MiB.
-    pub fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// The error that it is for those who wanted another status.
-    pub fn refusal(&self) -> Error {
-        let until: Option<Timestamp> = retry_after(&self.headers);
-        Error::Status { url: Address::new(&self.url, None), status: self.status(), until }
-    }
-}
-
-/// Why a request was not answered.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// The network, or the server.
-    #[error(transparent)]
-    Net(#[from] Error),
-    /// What was to be sent could not be read, or not be believed.
-    #[error(transparent)]
-    Content(io::Error),
 }
 
 /// Clients for what is streamed: they keep no connections, for those would end with their runtimes.

@@ -19,8 +19,8 @@ use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
+use super::answer::{Answer, LONGEST, SendError};
 use super::error::{Address, Error};
-use super::sending::{Answer, LONGEST, SendError};
 
 /// How many bytes are handed over at once.
 const PIECE: u64 = 256 << 10;

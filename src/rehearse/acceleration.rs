@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::option::option;
+
 /// How the VM runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acceleration {
@@ -82,7 +84,7 @@ fn ends_as_said(qemu: &str, acceleration: &str, disk: &Path) -> io::Result<bool>
         .args(["-accel", acceleration, "-nodefaults", "-no-user-config", "-display", "none", "-m", "32"])
         .args(["-device", &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1")])
         .arg("-drive")
-        .arg(super::vm::option("format=raw,if=ide,file=", disk))
+        .arg(option("format=raw,if=ide,file=", disk))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

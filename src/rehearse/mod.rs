@@ -9,6 +9,7 @@ pub mod described;
 mod folder;
 pub mod metadata;
 mod network;
+mod option;
 mod relay;
 mod secrets;
 mod serial;

@@ -6,12 +6,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use super::acceleration::Acceleration;
 use super::credential;
 use super::network::{ADDRESS, MAC, METADATA, NET, RESOLVER, ROUTER};
+use super::option::{escaped, option};
 
 /// The program that runs VMs of the architecture that is rehearsed.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -144,17 +145,6 @@ impl Vm {
         )
         .into()
     }
-}
-
-/// A value of one of QEMU's options, in which a comma stands for itself only if it stands twice.
-fn escaped(value: &str) -> String {
-    value.replace(',', ",,")
-}
-
-/// An option of QEMU's that ends in a path.
-pub(super) fn option(before: &str, path: &Path) -> OsString {
-    // As QEMU itself reads them, paths are UTF-8 here.
-    format!("{before}{}", escaped(&path.to_string_lossy())).into()
 }
 
 /// A VM that runs until this is dropped, as if its plug were pulled.
