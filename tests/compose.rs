@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,20 +24,24 @@ fn odd_settings() -> Value {
     })
 }
 
-/// A project's compose file with the folders of a VM in a temporary one, and the stand-in as image.
+/// A project's compose file with the folders of a VM in a temporary one, and another image.
 struct Composed {
     folder: Folder,
     project: String,
 }
 
 impl Composed {
+    /// On the stand-in.
     fn new() -> Option<Self> {
+        Self::on(&testbed::base_image()?, 18790)
+    }
+
+    fn on(base: &str, port: u16) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let base = testbed::base_image()?;
         testbed::tool("docker-26")?;
         let folder = Folder::project();
         folder.edit("bake.yaml", "env: {}", &format!("env: {}", odd_settings()));
-        folder.edit("bake.yaml", "port: 18789", "port: 18790");
+        folder.edit("bake.yaml", "port: 18789", &format!("port: {port}"));
         folder.bake(["render"]).done();
 
         let rendered = folder.read("out/docker-compose.yml");
@@ -46,7 +51,8 @@ impl Composed {
             .replace(image, &format!("  image: {base}"))
             .replace("/run/openclaw/secrets.env", &at("secrets.env"))
             .replace("/var/lib/openclaw", &at("state"));
-        folder.write("vm/docker-compose.yml", text).write("secrets.env", "OPENCLAW_GATEWAY_TOKEN=s3cret\n");
+        let secrets = "OPENCLAW_GATEWAY_TOKEN=s3cret\nTELEGRAM_BOT_TOKEN=7:not-a-real-bot\n";
+        folder.write("vm/docker-compose.yml", text).write("secrets.env", secrets);
         for name in ["config", "workspace", "auth-profile-secrets"] {
             let path = folder.join("state").join(name);
             fs::create_dir_all(&path).expect("a folder");
@@ -135,4 +141,42 @@ fn a_container_can_write_its_state_and_nothing_else() {
     for state in ["config/x", "workspace/x", "auth-profile-secrets/x"] {
         assert!(composed.folder.join("state").join(state).exists(), "{state}");
     }
+}
+
+#[test]
+fn openclaw_itself_is_set_up_headless_takes_a_channel_and_starts() {
+    let (Some(registry), Some(digest)) = (testbed::registry(), testbed::boot("real.digest")) else { return };
+    let digest = fs::read_to_string(digest).expect("a digest");
+    let image = format!("{registry}/openclaw/openclaw@{}", digest.trim());
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let port = listener.expect("a port").port();
+    let Some(composed) = Composed::on(&image, port) else { return };
+    let engine = |arguments: &[&str]| {
+        said(testbed::tool("docker-26").expect("an engine").args(arguments).arg(&image)).done()
+    };
+    engine(&["pull", "--quiet"]);
+    let cli = |arguments: &[&str]| {
+        let mut run = composed.compose();
+        run.args(["run", "--rm", "--no-TTY", "--no-deps", "openclaw-gateway", "node", "dist/index.js"]);
+        said(run.args(arguments)).done();
+    };
+    // The very words of the VM's script.
+    let script = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/cloud-init/start.sh"));
+    let script = script.expect("a script");
+    let words = script.split_once("cli onboard ").and_then(|(_, rest)| rest.split_once("||"));
+    let words = words.expect("an onboarding").0.replace("$OPENCLAW_AUTH_CHOICE", "skip");
+    let words = shlex::split(&words.replace("\\\n", " ")).expect("words");
+    let words: Vec<_> = ["onboard"].into_iter().chain(words.iter().map(String::as_str)).collect();
+    cli(&words);
+    cli(&["channels", "add", "--channel", "telegram", "--use-env"]);
+
+    let config = composed.folder.read("state/config/openclaw.json");
+    assert!(config.contains("telegram") && config.contains("OPENCLAW_GATEWAY_TOKEN"), "{config}");
+    for secret in ["s3cret", "not-a-real-bot"] {
+        assert!(!config.contains(secret), "{config}");
+    }
+    // Its health check asks for the end of the start, which no channel holds up.
+    said(composed.compose().args(["up", "--detach", "--wait", "openclaw-gateway"])).done();
+    drop(composed);
+    engine(&["rmi"]);
 }
