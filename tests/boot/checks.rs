@@ -50,11 +50,13 @@ fn guest_attributes(vm: &Rehearsal<'_>, path: &str) -> String {
     .out
 }
 
-/// The secret is where it belongs, and it and all others are nowhere that others look.
+/// These secrets and all others are where they belong, and nowhere that others look.
 #[track_caller]
-pub fn is_kept(machine: &Machine<'_>, vm: &Rehearsal<'_>, secret: &str) {
-    assert!(!machine.serial().contains(secret), "on the serial console");
-    assert!(!vm.output().contains(secret), "in the reports");
+pub fn is_kept(machine: &Machine<'_>, vm: &Rehearsal<'_>, secrets: &[&str]) {
+    for secret in secrets {
+        assert!(!machine.serial().contains(secret), "on the serial console");
+        assert!(!vm.output().contains(secret), "in the reports");
+    }
     // Patterns come from a file: as an argument they would be found.
     let patterns =
         "sed -n 's/^[A-Z0-9_]*=\"\\(.*\\)\"$/\\1/p' /run/openclaw/secrets.env >secrets && test -s secrets";
@@ -87,14 +89,27 @@ pub fn is_kept(machine: &Machine<'_>, vm: &Rehearsal<'_>, secret: &str) {
 /// No layer of an image has one of the secrets. Takes its time where images are large.
 #[track_caller]
 pub fn is_in_no_layer(vm: &Rehearsal<'_>) {
+    let known = "A stand-in: see";
     let patterns = "sed -n 's/^[A-Z0-9_]*=\"\\(.*\\)\"$/\\1/p' /run/openclaw/secrets.env";
-    let layers = "docker image save $(docker image ls --quiet) | tar -xO";
     let script = format!(
-        "umask 77 && {patterns} >/run/secrets-to-find && {layers} | grep --text --count --fixed-strings --file /run/secrets-to-find"
+        "umask 77 && {{ {patterns}; echo '{known}'; }} >/run/to-find && \
+         docker image save $(docker image ls --quiet) | tar -xO | \
+         grep --text --only-matching --fixed-strings --file /run/to-find | sort -u; rm /run/to-find"
     );
-    assert_eq!(vm.run(&script).out, "0\n");
-    let known = format!("{layers} | grep --text --count --fixed-strings 'A stand-in: see'");
-    assert!(vm.run(&known).done().out.trim() != "0", "the layers were not read");
+    assert_eq!(vm.run(&script).done().out, format!("{known}\n"), "a secret, or the layers were not read");
+}
+
+/// Nothing of the build is left, and the OS mends itself.
+#[track_caller]
+pub fn is_tidy(vm: &Rehearsal<'_>) {
+    // It comes after the report.
+    vm.run("while pgrep -f /usr/local/lib/openclaw/cleanup.sh; do sleep 1; done").done();
+    let usage = vm.run("docker system df --format '{{.Type}}: {{.Size}}'").done().out;
+    assert!(usage.lines().any(|line| line == "Build Cache: 0B"), "{usage}");
+    assert_eq!(vm.run("docker image ls --quiet --filter dangling=true").done().out, "");
+    let upgrades =
+        "apt-config dump APT::Periodic::Unattended-Upgrade; systemctl is-enabled apt-daily-upgrade.timer";
+    assert_eq!(vm.run(upgrades).done().out, "APT::Periodic::Unattended-Upgrade \"1\";\nenabled\n");
 }
 
 /// How the gateway's container is shut in, seen from inside.
@@ -156,13 +171,14 @@ pub fn guard_is_what_keeps_it(vm: &Rehearsal<'_>) {
 /// From outside the VM there is no way to the gateway but the forwarded one.
 #[track_caller]
 pub fn listens_on_loopback_only(vm: &Rehearsal<'_>) {
-    let listeners = vm.run("ss --listening --tcp --numeric --no-header | awk '{ print $4 }'").done().out;
+    let listeners = "ss --listening --tcp --udp --numeric --no-header | awk '{ print $5 }'";
+    let listeners = vm.run(listeners).done().out;
     let gateway: Vec<_> = listeners.lines().filter(|address| address.ends_with(":18789")).collect();
     assert_eq!(gateway, ["127.0.0.1:18789"], "{listeners}");
     let open = |address: &&str| !address.starts_with("127.") && !address.starts_with("[::1]");
-    // The OS image's own SSH and LLMNR (RFC 4795), and what the rehearsal itself forwards through.
+    // The OS image's own SSH, DHCP and LLMNR (RFC 4795), and what the rehearsal itself forwards through.
     let known = |address: &&str| {
-        [":22", ":5355"].iter().any(|port| address.ends_with(port)) || *address == "169.254.169.10:80"
+        [":22", ":68", ":5355"].iter().any(|port| address.ends_with(port)) || *address == "169.254.169.10:80"
     };
     let others: Vec<_> = listeners.lines().filter(open).filter(|address| !known(address)).collect();
     assert!(others.is_empty(), "{others:?}");

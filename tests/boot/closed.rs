@@ -1,5 +1,6 @@
 //! The chain closed: what the real gcloud sends to Compute Engine boots, and what the VM then says
-//! of itself the real gcloud sees.
+//! of itself the real gcloud sees. This VM has a hard time: it builds OpenClaw from source, while
+//! somebody holds the lock of apt.
 
 use std::fs;
 use std::thread;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::checks;
-use crate::project::{Project, STAND_IN};
-use crate::rehearsal::{Machine, Rehearsal};
+use crate::rehearsal::{Machine, Rehearsal, Report};
+use crate::strategies;
 use crate::support::Folder;
 use crate::support::google::{Cloud, Google, Shell};
 use crate::world::World;
@@ -20,7 +21,7 @@ const INSTANCE: &str = "compute/projects/demo/zones/us-central1-a/instances/open
 #[test]
 fn what_gcloud_sends_boots_and_what_the_vm_says_gcloud_sees() {
     let Some(world) = World::start() else { return };
-    let project = Project::locked(&world, STAND_IN, |_| ());
+    let (project, _repositories) = strategies::from_source(&world);
     let folder = Folder::project();
     for name in ["bake.yaml", "bake.lock", "images/binaries.yaml"] {
         folder.write(name, project.read(name));
@@ -33,7 +34,10 @@ fn what_gcloud_sends_boots_and_what_the_vm_says_gcloud_sees() {
     let gcloud = format!("gcloud compute instances describe {NAME} --zone=us-central1-a --format=json");
     fs::write(described.path(), cloud.piped(Shell::Dash, &gcloud).done().out).expect("a file");
     let Some(machine) = Machine::new(&world, &project, "google-13-docker.qcow2") else { return };
-    let machine = machine.with(&["--metadata", described.path().to_str().expect("UTF-8")]);
+    let lock = strategies::held_lock();
+    let machine = machine
+        .with(&["--metadata", described.path().to_str().expect("UTF-8")])
+        .with_hardware(&lock.each_ref().map(String::as_str));
 
     let vm = machine.start();
     let waited = thread::scope(|scope| {
@@ -45,7 +49,9 @@ fn what_gcloud_sends_boots_and_what_the_vm_says_gcloud_sees() {
         }
         wait.join().expect("no panic").done()
     });
-    vm.tell_times("first boot of what gcloud sent");
+    vm.tell_times("first boot of what gcloud sent, OpenClaw built from source");
+    let held = |report: &Report| report.status == "starting" && report.error.contains("lock");
+    assert!(vm.reports().iter().any(held), "nobody waited for the lock: {}", vm.output());
     let said = waited.out + &waited.err;
     for status in ["starting", "image", "start", "ready"] {
         assert!(said.contains(status), "{status} is not in: {said}");
@@ -55,6 +61,7 @@ fn what_gcloud_sends_boots_and_what_the_vm_says_gcloud_sees() {
     let status = cloud.run(Shell::Bash, &["status"]).done();
     assert!(status.out.contains("ready"), "{}{}", status.out, status.err);
     assert_eq!(vm.get("/startupz").0, "200");
+    assert_eq!(vm.run_inside("cat /app/from-source").done().out, "yes\n");
 }
 
 /// What the VM has said since, by guest attributes and over its serial port, told to Compute Engine.

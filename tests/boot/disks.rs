@@ -14,10 +14,15 @@ use crate::world::World;
 /// The name under which the VM knows its data disk.
 const DEVICE: &str = "openclaw-gateway-data";
 
+/// Bytes of the disk that comes late.
+const DISK: u64 = 64 << 20;
+
 #[test]
 fn without_its_own_data_disk_no_gateway_starts_and_with_it_none_stays_away() {
     let Some(world) = World::start() else { return };
-    let project = Project::locked(&world, STAND_IN, |_| ());
+    let project = Project::locked(&world, STAND_IN, |folder| {
+        folder.edit("bake.yaml", "apt: [socat]", "apt: []");
+    });
     let Some(machine) = Machine::new(&world, &project, "google-13-docker.qcow2") else { return };
     let monitor = Monitor::at(machine.file("monitor.sock"));
     let machine = machine.with_hardware(&monitor.arguments().each_ref().map(String::as_str));
@@ -47,7 +52,39 @@ fn without_its_own_data_disk_no_gateway_starts_and_with_it_none_stays_away() {
     comes_back(&vm);
     assert_eq!(checks::token(&vm), token);
     vm.tell_times("with all that was done to it");
-    assert_eq!(vm.stop(), 0);
+    grows(&vm, &monitor);
+    is_closed_to_the_network(&world, &monitor);
+    let end = vm.stop();
+    assert_eq!(end.code, 0, "{}", end.err);
+    assert!(end.out.contains("start ") && end.out.ends_with(" s, emulated\n"), "{}", end.out);
+}
+
+/// A larger disk gives more room at the next start.
+fn grows(vm: &Rehearsal<'_>, monitor: &Monitor) {
+    let room = || -> u64 {
+        let blocks = vm.run("stat --file-system --format '%b %S' /var/lib/openclaw").done().out;
+        let mut numbers = blocks.split_whitespace().map(|number| number.parse::<u64>().expect("a number"));
+        numbers.next().zip(numbers.next()).map(|(blocks, size)| blocks * size).expect("two numbers")
+    };
+    assert!(room() < DISK);
+    monitor.grow(4 * DISK);
+    vm.run("/usr/local/lib/openclaw/disk.sh").done();
+    assert!(room() > 3 * DISK, "{}", room());
+}
+
+/// Whoever reaches the VM's network interface finds SSH there, and no gateway.
+fn is_closed_to_the_network(world: &World, monitor: &Monitor) {
+    let ask = |from: u16, to: u16| {
+        monitor.forward(from, to);
+        let url = format!("http://127.0.0.1:{from}/");
+        said(world.namespace.command("curl").args(["--silent", "--show-error", "--max-time", "120", &url]))
+    };
+    // Curl: it speaks another protocol.
+    let ssh = ask(10022, 22);
+    assert_eq!(ssh.code, 1, "{}", ssh.err);
+    let gateway = ask(10789, 18789);
+    // Curl: no answer, or cut off.
+    assert!([52, 56].contains(&gateway.code) && gateway.out.is_empty(), "{}{}", gateway.code, gateway.err);
 }
 
 /// Whatever ends the gateway, it is there again.
@@ -94,5 +131,5 @@ fn something(raw: &Path) {
 
 fn blank(raw: &Path) {
     let _ = fs::remove_file(raw);
-    fs::File::create(raw).and_then(|file| file.set_len(64 << 20)).expect("a disk");
+    fs::File::create(raw).and_then(|file| file.set_len(DISK)).expect("a disk");
 }

@@ -18,17 +18,21 @@ const WHILE: f64 = 120.0;
 fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
     let Some(world) = World::start() else { return };
     let project = Project::locked(&world, STAND_IN, |folder| {
-        let key = "  OPENAI_API_KEY: {secret_manager: openai-api-key}\n";
-        folder.write("bake.yaml", folder.read("bake.yaml") + key);
+        let keys = "  OPENAI_API_KEY: {secret_manager: openai-api-key}\n  \
+                    TELEGRAM_BOT_TOKEN: {secret_manager: telegram-bot-token}\n";
+        folder.write("bake.yaml", folder.read("bake.yaml") + keys);
+        folder.edit("bake.yaml", "channels: []", "channels: [telegram]");
+        folder.edit("bake.yaml", "apt: [socat]", "apt: []");
     });
     let secrets = tempfile::tempdir().expect("a temporary folder");
+    fs::write(secrets.path().join("telegram-bot-token"), "7:not-a-real-bot").expect("a secret");
     let Some(machine) = Machine::new(&world, &project, "google-13-docker.qcow2") else { return };
     let machine = machine.with(&["--secrets", secrets.path().to_str().expect("UTF-8")]);
 
     world.namespace.cut();
     world.namespace.slow_down();
     let vm = machine.start();
-    vm.until_told("starting", &["the user-data is not applied yet"]);
+    vm.until_told("starting", &["the user-data is not applied yet", "deb.debian.org"]);
     vm.until_uptime(WHILE);
     assert!(!vm.was_ready());
     world.break_registry();
@@ -57,7 +61,8 @@ fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
     vm.tell_times("first boot in a bad hour");
     assert_eq!(vm.get("/startupz").0, "200");
     assert_eq!(vm.run_inside("printenv OPENAI_API_KEY").done().out.trim_end(), value);
-    checks::is_kept(&machine, &vm, value);
+    let config = checks::read(&vm, "/var/lib/openclaw/config/openclaw.json");
+    assert!(config.contains(r#""telegram": {"enabled": true}"#), "{config}");
+    checks::is_kept(&machine, &vm, &[value, &checks::token(&vm)]);
     checks::is_in_no_layer(&vm);
-    checks::is_kept(&machine, &vm, &checks::token(&vm));
 }

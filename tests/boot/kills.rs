@@ -51,7 +51,7 @@ fn a_first_boot_that_is_cut_short_five_times_ends_well() {
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
     vm.run("/usr/local/lib/openclaw/verify.sh").done();
     assert_eq!(vm.get("/startupz").0, "200");
-    checks::is_shut_in(&vm);
+    checks::is_tidy(&vm);
 }
 
 /// A new seed for each run of the test; the old one where it is to be seen again.

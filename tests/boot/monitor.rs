@@ -45,6 +45,19 @@ impl Monitor {
         session.until(|event| event["event"] == "DEVICE_DELETED" && event["data"]["device"] == ID);
         session.ask("blockdev-del", &json!({ "node-name": ID }));
     }
+
+    /// Makes it larger, as `gcloud compute disks resize` does.
+    #[track_caller]
+    pub fn grow(&self, bytes: u64) {
+        Session::open(&self.0).ask("block_resize", &json!({ "node-name": ID, "size": bytes }));
+    }
+
+    /// Lets a port of 127.0.0.1 lead to a port of the VM's network interface, open or not.
+    #[track_caller]
+    pub fn forward(&self, from: u16, to: u16) {
+        let forward = format!("hostfwd_add net0 tcp:127.0.0.1:{from}-169.254.169.10:{to}");
+        Session::open(&self.0).ask("human-monitor-command", &json!({ "command-line": forward }));
+    }
 }
 
 /// A connection to a monitor.

@@ -44,12 +44,13 @@ pub struct Rehearsal<'a> {
     child: Child,
     readers: Vec<JoinHandle<()>>,
     said: Arc<Heard>,
+    results: Arc<Heard>,
     /// How many lines were looked at.
     seen: Cell<usize>,
     guest: Guest,
 }
 
-/// What `bake` has said so far.
+/// What `bake` has written so far on one of its outputs.
 #[derive(Default)]
 struct Heard {
     lines: Mutex<Vec<String>>,
@@ -128,9 +129,9 @@ impl<'a> Machine<'a> {
         command.arg("--").args(Guest::arguments(&socket)).args(&self.qemu);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("bake");
-        let said = Arc::new(Heard::default());
+        let (said, results) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
         let readers = vec![
-            said.listen(child.stdout.take().expect("a pipe")),
+            results.listen(child.stdout.take().expect("a pipe")),
             said.listen(child.stderr.take().expect("a pipe")),
         ];
         Rehearsal {
@@ -140,6 +141,7 @@ impl<'a> Machine<'a> {
             child,
             readers,
             said,
+            results,
             seen: Cell::new(0),
             guest: Guest::at(socket),
         }
@@ -223,7 +225,7 @@ impl Rehearsal<'_> {
 
     /// All that `bake` has said so far.
     pub fn output(&self) -> String {
-        self.said.lines().join("\n")
+        [self.said.text(), self.results.text()].concat()
     }
 
     /// Runs a shell script in the VM, as root.
@@ -253,16 +255,7 @@ impl Rehearsal<'_> {
 
     /// Pulls the plug: SIGKILL to QEMU.
     pub fn pull_the_plug(mut self) {
-        let bake = self.child.id();
-        let watch = Watch::default();
-        let qemu = loop {
-            if let Some(qemu) = children(bake).into_iter().find(|&pid| is_the_vm(pid)) {
-                break qemu;
-            }
-            self.alive("QEMU", &watch);
-            thread::sleep(Duration::from_millis(100));
-        };
-        kill(qemu, Signal::KILL);
+        kill(self.qemu(), Signal::KILL);
         self.end();
     }
 
@@ -273,10 +266,26 @@ impl Rehearsal<'_> {
         self.end();
     }
 
-    /// Ctrl-C. Returns the exit code.
-    pub fn stop(mut self) -> i32 {
+    /// Ctrl-C. The VM ends with it.
+    #[track_caller]
+    pub fn stop(mut self) -> Said {
+        let qemu = self.qemu();
         kill(self.child.id(), Signal::INT);
-        self.end().unwrap_or(-1)
+        let code = self.end().unwrap_or(-1);
+        assert!(!is_the_vm(qemu), "the VM runs on");
+        Said { code, out: self.results.text(), err: self.said.text() }
+    }
+
+    #[track_caller]
+    fn qemu(&self) -> u32 {
+        let watch = Watch::default();
+        loop {
+            if let Some(qemu) = children(self.child.id()).into_iter().find(|&pid| is_the_vm(pid)) {
+                return qemu;
+            }
+            self.alive("QEMU", &watch);
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     fn end(&mut self) -> Option<i32> {
@@ -342,6 +351,10 @@ impl Heard {
                 heard.more.notify_all();
             }
         })
+    }
+
+    fn text(&self) -> String {
+        self.lines().iter().map(|line| format!("{line}\n")).collect()
     }
 
     fn lines(&self) -> MutexGuard<'_, Vec<String>> {
