@@ -70,7 +70,11 @@ run_stages() {
     trouble=
 }
 
-# The reason why the gateway has to be started again, or nothing.
+answers() {
+    curl -fsS --noproxy '*' -o /dev/null -m 10 "http://127.0.0.1:$OPENCLAW_PORT/startupz" 2>/dev/null
+}
+
+# The reason why the gateway is not ready, or nothing.
 look() {
     local id state
     id=$(container) || { echo "Docker is away"; return; }
@@ -78,11 +82,8 @@ look() {
     state=$(timeout 20 docker inspect -f '{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}} {{.State.ExitCode}}' "$id")
     case $state in
     running\ unhealthy*) echo "the gateway is unhealthy" ;;
-    running\ starting*) ;;
-    running*)
-        curl -fsS --noproxy '*' -o /dev/null -m 10 "http://127.0.0.1:$OPENCLAW_PORT/startupz" 2>/dev/null ||
-            echo "the gateway does not answer"
-        ;;
+    running\ starting*) answers || echo "the gateway is starting" ;;
+    running*) answers || echo "the gateway does not answer" ;;
     *) echo "the gateway stopped (exit code ${state##* })" ;;
     esac
 }
@@ -104,6 +105,12 @@ watch() {
         fi
         : "${bad_since:=$(now)}"
         case $now_wrong in
+        *starting)
+            # Restarted by somebody. Docker ends this: its health is good or bad before long.
+            bad_since=
+            "$lib/report.sh" start "$now_wrong"
+            continue
+            ;;
         *unhealthy | *"not answer")
             # It may be busy, or at its own restart: some minutes are granted.
             if [ $(($(now) - bad_since)) -lt 180 ]; then
