@@ -51,16 +51,29 @@ add_channels() {
     done
 }
 
+# The gateway's own: what somebody left of a `docker compose run` is of the same service.
+container() {
+    docker ps -aq --filter label=com.docker.compose.project=openclaw \
+        --filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False
+}
+
+do_or_say() { # WHAT COMMAND...
+    "${@:2}" >"$log" 2>&1 || { echo "$1: $(tail -n 1 "$log")" >&2; exit 1; }
+}
+
 # Docker would start the container by itself after a loss of power, with the secrets of the boot
-# before and an image that nobody has verified. Here the unit starts it, and sees when it is gone.
-leave_restarts_to_the_unit() {
-    docker update --restart no "$(docker compose ps -aq "$service")" >"$log" 2>&1 ||
-        { echo "docker update: $(tail -n 1 "$log")" >&2; exit 1; }
+# before and an image that nobody has verified. Here the unit starts it, and sees when it is gone:
+# so Docker is told to leave it alone before it has started for the first time.
+start_container() {
+    local as_it_is=(--no-build --pull never --remove-orphans "$service")
+    do_or_say "compose create" timeout 300 docker compose create "${as_it_is[@]}"
+    do_or_say "docker update" docker update --restart no "$(container)"
+    do_or_say "compose up" timeout 300 docker compose up -d "${as_it_is[@]}"
 }
 
 wait_for_startup() {
     local container waited=0 seen
-    container=$(docker compose ps -aq "$service")
+    container=$(container)
     until curl -fsS --noproxy '*' -o /dev/null -m 5 "http://127.0.0.1:$OPENCLAW_PORT/startupz" 2>/dev/null; do
         seen=$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}' "$container")
         case $seen in
@@ -83,7 +96,5 @@ wait_for_startup() {
 "$lib/metadata-guard.sh"
 onboard
 add_channels
-timeout 300 docker compose up -d --no-build --pull never --remove-orphans "$service" >"$log" 2>&1 ||
-    { echo "compose up: $(tail -n 1 "$log")" >&2; exit 1; }
-leave_restarts_to_the_unit
+start_container
 wait_for_startup
