@@ -8,13 +8,27 @@ set -euo pipefail
 lib=/usr/local/lib/openclaw
 state=/var/lib/openclaw
 service=openclaw-gateway
+setup=openclaw-setup
 log=/run/openclaw/start.log
 cd /opt/openclaw
 
 # In a container of the gateway's service, without its ports: openclaw-cli joins the network of a
-# gateway that runs, and there is none yet.
+# gateway that runs, and there is none yet. It has a name, for it can outlive the one who waits for it.
 cli() {
-    timeout 600 docker compose run --rm -T --no-deps "$service" node dist/index.js "$@" </dev/null >"$log" 2>&1
+    docker rm -f "$setup" >/dev/null 2>&1 || true
+    timeout 600 docker compose run --rm -T --no-deps --name "$setup" "$service" node dist/index.js "$@" </dev/null >"$log" 2>&1
+}
+
+# What is written there from now on is the work of somebody who helps, and stays.
+undo_onboarding() {
+    if docker rm -f "$setup" >/dev/null 2>&1; then
+        rm -f "$state/config/openclaw.json"
+        sync "$state/config"
+        rm "$state/onboarding"
+        sync "$state"
+    fi
+    echo "$1" >&2
+    exit 1
 }
 
 # Onboarding saves more than once. While this mark is there it has not come to its end, the gateway
@@ -29,8 +43,8 @@ onboard() {
     cli onboard --non-interactive --accept-risk --skip-health --mode local --auth-choice "$OPENCLAW_AUTH_CHOICE" \
         --secret-input-mode ref --gateway-auth token --gateway-token-ref-env OPENCLAW_GATEWAY_TOKEN \
         --gateway-bind lan --skip-channels --no-install-daemon ||
-        { echo "onboarding failed with exit code $? (see $log)" >&2; exit 1; }
-    [ -s "$state/config/openclaw.json" ] || { echo "onboarding left no openclaw.json (see $log)" >&2; exit 1; }
+        undo_onboarding "onboarding failed with exit code $? (see $log)"
+    [ -s "$state/config/openclaw.json" ] || undo_onboarding "onboarding left no openclaw.json (see $log)"
     sync -f "$state"
     rm "$state/onboarding"
     sync "$state"
