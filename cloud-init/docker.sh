@@ -13,10 +13,13 @@ is_installed() {
     for command in dockerd curl iptables apparmor_parser unattended-upgrade; do
         command -v "$command" >/dev/null || return 1
     done
-    # What was unpacked and never configured, for the power went.
-    [ -z "$(dpkg --audit)" ] || return 1
     [ "$OPENCLAW_STRATEGY" != source ] || command -v git >/dev/null || return 1
     docker compose version >/dev/null 2>&1 && docker buildx version >/dev/null 2>&1
+}
+
+# What was unpacked and never configured, for the power went; it may be nothing of ours.
+is_half_configured() {
+    [ -n "$(dpkg --audit)" ]
 }
 
 # Waits for another's lock for a minute only: then it is told who holds it, and waited on.
@@ -30,13 +33,19 @@ quote_error() {
     grep -E '^(E|Err|W): ?' "$1" | tail -n 1 | cut -c 1-200
 }
 
+# Fails with the reason in `trouble`, and in `code` whether trying again helps.
 install_packages() {
+    code=1
     log=/run/openclaw/apt.log
     if [ "$OPENCLAW_OS" = debian-12 ] && command -v gpg >/dev/null; then
         # Exactly this one primary key: a second in the file would be trusted as much.
         primary=$(gpg --batch --show-keys --with-colons "$key" 2>/dev/null |
             awk -F: '$1 == "pub" { want = 1 } $1 == "fpr" && want { print $10; want = 0 }')
-        [ "$primary" = "$fingerprint" ] || { echo "$key is not Docker's key $fingerprint" >&2; exit 78; }
+        if [ "$primary" != "$fingerprint" ]; then
+            code=78
+            trouble="$key is not Docker's key $fingerprint"
+            return 1
+        fi
     fi
     # Fails harmlessly while another holds the lock: apt-get waits for that below.
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold || true
@@ -47,8 +56,8 @@ install_packages() {
     cat "$log"
     # A loss of power can leave lists of no length, which apt takes for whole ones and never fetches again.
     rm -rf /var/lib/apt/lists/*
-    echo "Docker could not be installed: $(quote_error "$log")" >&2
-    exit 1
+    trouble=$(quote_error "$log")
+    return 1
 }
 
 start() {
@@ -59,11 +68,16 @@ start() {
     timeout 30 docker info >/dev/null 2>&1
 }
 
-is_installed || install_packages
-start && exit 0
-if [ -n "$(dpkg --audit)" ]; then
-    install_packages
-    start && exit 0
+trouble=
+if ! is_installed; then
+    install_packages || { echo "Docker could not be installed: $trouble" >&2; exit "$code"; }
+elif is_half_configured; then
+    install_packages || true
 fi
-echo "Docker does not start: see journalctl -u docker" >&2
+if start; then
+    # Whatever it is, it keeps no gateway down.
+    [ -z "$trouble" ] || echo "half-configured packages could not be repaired: $trouble" >&2
+    exit 0
+fi
+echo "Docker does not start: ${trouble:-see journalctl -u docker}" >&2
 exit 1
