@@ -54,8 +54,9 @@ install_packages() {
         return
     fi
     cat "$log"
-    # A loss of power can leave lists of no length, which apt takes for whole ones and never fetches again.
-    rm -rf /var/lib/apt/lists/*
+    # A loss of power can leave lists of no length, which apt takes for whole ones and never fetches
+    # again. But another who holds the lock needs them, and the lock itself and partial/ are not ours.
+    grep -q 'Could not get lock' "$log" || find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -delete
     trouble=$(quote_error "$log")
     return 1
 }

@@ -47,8 +47,9 @@ tell() {
 install_cloud_init() {
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
     aptget update && aptget --fix-broken install && aptget --no-install-recommends install cloud-init && return
-    # A loss of power can leave lists of no length, which apt takes for whole ones and never fetches again.
-    rm -rf /var/lib/apt/lists/*
+    # A loss of power can leave lists of no length, which apt takes for whole ones and never fetches
+    # again. But another who holds the lock needs them, and the lock itself and partial/ are not ours.
+    grep -q 'Could not get lock' "$log" || find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -delete
     return 1
 }
 
