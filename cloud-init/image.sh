@@ -87,6 +87,8 @@ fi
 echo "$boot" >"$making"
 sync "$making" "${making%/*}"
 if ! exists "$OPENCLAW_IMAGE"; then
+    # Here too, not only before Docker: the steps of a build run in containers.
+    /usr/local/lib/openclaw/metadata-guard.sh
     case $OPENCLAW_STRATEGY in
     registry)
         log_in
