@@ -7,7 +7,7 @@ set -eu
 
 root=/var/lib/openclaw
 label=openclaw
-# On the boot disk: says which disk, found blank, is being formatted, and with which UUID.
+# On the boot disk: that a disk, found blank, is being formatted, and with which UUID.
 formatting=/var/lib/openclaw-boot/formatting
 
 # 78 (EX_CONFIG): trying again is not enough, somebody has to help.
@@ -20,9 +20,10 @@ found() {
     blkid -p -o value -s "$1" "$device" 2>/dev/null || true
 }
 
-# Serial number and size: another disk may come by the same device name.
-identity() {
-    lsblk -dbn -o SERIAL,SIZE "$device"
+# The sector that has the UUID from before mkfs writes until after its superblock, which it writes
+# last: near the end, where no file system has anything yet, and before what mkfs wipes there.
+witness() {
+    echo $(($(blockdev --getsz "$device") - 2048))
 }
 
 has_no_signature() {
@@ -30,11 +31,16 @@ has_no_signature() {
 }
 
 # A loss of power while we format leaves half a file system on a disk that was blank. It is ours to
-# format again while its superblock has our UUID and no time of a mount (s_mtime), or is not there.
+# format again while the disk itself says so: by the witness, or by a superblock with our UUID and no
+# time of a mount (s_mtime).
 is_our_unfinished() {
-    [ "$(sed -n 2p "$formatting" 2>/dev/null)" = "$(identity)" ] || return 1
-    has_no_signature && return 0
-    [ "$(found UUID)" = "$(sed -n 1p "$formatting")" ] && [ "$(od -An -tu4 -j 1068 -N 4 "$device" | tr -d ' ')" = 0 ]
+    [ -s "$formatting" ] || return 1
+    uuid=$(cat "$formatting")
+    if has_no_signature; then
+        [ "$(dd if="$device" bs=512 skip="$(witness)" count=1 2>/dev/null | tr -d '\0')" = "$uuid" ]
+    else
+        [ "$(found UUID)" = "$uuid" ] && [ "$(od -An -tu4 -j 1068 -N 4 "$device" | tr -d ' ')" = 0 ]
+    fi
 }
 
 is_blank() {
@@ -42,14 +48,15 @@ is_blank() {
     [ "$size" -ge 16777216 ] && has_no_signature && cmp -s -n 1048576 "$device" /dev/zero
 }
 
-format() {
-    uuid=$(cat /proc/sys/kernel/random/uuid)
+format() { # UUID
     mkdir -p "${formatting%/*}"
-    printf '%s\n%s\n' "$uuid" "$(identity)" >"$formatting.new"
+    echo "$1" >"$formatting.new"
     sync "$formatting.new"
     mv "$formatting.new" "$formatting"
     sync "${formatting%/*}"
-    mkfs.ext4 -q -F -m 0 -L "$label" -U "$uuid" "$device"
+    printf %s "$1" | dd of="$device" bs=512 seek="$(witness)" conv=notrunc,fsync status=none
+    # To discard what is on the disk would discard the witness.
+    mkfs.ext4 -q -F -m 0 -E nodiscard -L "$label" -U "$1" "$device"
     sync "$device"
     rm "$formatting"
     sync "${formatting%/*}"
@@ -83,8 +90,11 @@ mount_disk() {
         # Not even Docker, which makes missing folders by itself, can put state on the boot disk now.
         chattr +i "$root" 2>/dev/null || true
 
-        if is_our_unfinished || is_blank; then
-            format
+        if is_our_unfinished; then
+            # By the UUID that it has: with a new one, a cut before that is on the disk would lose it.
+            format "$uuid"
+        elif is_blank; then
+            format "$(cat /proc/sys/kernel/random/uuid)"
         fi
         if [ "$(found TYPE)" != ext4 ]; then
             signatures=$(wipefs -n -i -O TYPE "$device" | sort -u | tr '\n' ' ')
