@@ -12,6 +12,10 @@ setup=openclaw-setup
 log=/run/openclaw/start.log
 cd /opt/openclaw
 
+said() {
+    "$lib/quote.py" "$log"
+}
+
 # In a container of the gateway's service, without its ports: openclaw-cli joins the network of a
 # gateway that runs, and there is none yet. It has a name, for it can outlive the one who waits for it.
 cli() {
@@ -43,8 +47,8 @@ onboard() {
     cli onboard --non-interactive --accept-risk --skip-health --mode local --auth-choice "$OPENCLAW_AUTH_CHOICE" \
         --secret-input-mode ref --gateway-auth token --gateway-token-ref-env OPENCLAW_GATEWAY_TOKEN \
         --gateway-bind lan --skip-channels --no-install-daemon ||
-        undo_onboarding "onboarding failed with exit code $? (see $log)"
-    [ -s "$state/config/openclaw.json" ] || undo_onboarding "onboarding left no openclaw.json (see $log)"
+        undo_onboarding "onboarding failed with exit code $?: $(said)"
+    [ -s "$state/config/openclaw.json" ] || undo_onboarding "onboarding left no openclaw.json: $(said)"
     sync -f "$state"
     rm "$state/onboarding"
     sync "$state"
@@ -60,7 +64,7 @@ add_channels() {
             mkdir -p "$state/channels-added"
             : >"$state/channels-added/$channel"
         else
-            echo "channel $channel could not be added: see $log" >&2
+            echo "channel $channel could not be added: $(said)" >&2
         fi
     done
 }
@@ -72,7 +76,7 @@ container() {
 }
 
 do_or_say() { # WHAT COMMAND...
-    "${@:2}" >"$log" 2>&1 || { echo "$1: $(tail -n 1 "$log")" >&2; exit 1; }
+    "${@:2}" >"$log" 2>&1 || { echo "$1: $(said)" >&2; exit 1; }
 }
 
 # Docker would start the container by itself after a loss of power, with the secrets of the boot

@@ -22,7 +22,7 @@ pub const LARGEST_VALUE: usize = 262_144;
 const NEAR: usize = LARGEST_VALUE / 10 * 9;
 
 /// Files that are the same on every VM: folder, name, content, whether it is a program.
-const STATIC_FILES: [(&str, &str, &str, bool); 15] = [
+const STATIC_FILES: [(&str, &str, &str, bool); 16] = [
     ("/etc/apt/apt.conf.d", "20auto-upgrades", include_str!("../../cloud-init/20auto-upgrades"), false),
     ("/etc/docker", "daemon.json", include_str!("../../cloud-init/daemon.json"), false),
     (
@@ -43,6 +43,7 @@ const STATIC_FILES: [(&str, &str, &str, bool); 15] = [
     (SCRIPTS, "docker.sh", include_str!("../../cloud-init/docker.sh"), true),
     (SCRIPTS, "image.sh", include_str!("../../cloud-init/image.sh"), true),
     (SCRIPTS, "metadata-guard.sh", include_str!("../../cloud-init/metadata-guard.sh"), true),
+    (SCRIPTS, "quote.py", include_str!("../../cloud-init/quote.py"), true),
     (SCRIPTS, "report.sh", include_str!("../../cloud-init/report.sh"), true),
     (SCRIPTS, "secrets.py", include_str!("../../cloud-init/secrets.py"), true),
     (SCRIPTS, "start.sh", include_str!("../../cloud-init/start.sh"), true),
