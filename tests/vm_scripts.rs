@@ -2,8 +2,9 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::said;
@@ -11,22 +12,59 @@ use support::said;
 /// What a test script exits with where the machine lacks something; it has said what.
 const SKIPPED: i32 = 77;
 
-#[test]
-fn every_script_does_its_job() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm");
-    let mut scripts: Vec<_> =
-        fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
-    scripts.retain(|path| path.is_file() && !path.ends_with(".shellcheckrc"));
-    scripts.sort();
-    assert!(scripts.len() > 8, "{scripts:?}");
-    let required = std::env::var_os("BAKE_TESTBED_REQUIRED").is_some();
-    for script in scripts {
-        let name = script.file_name().and_then(|name| name.to_str()).expect("a name");
-        let run = said(&mut Command::new(&script));
-        if run.code == SKIPPED && !required {
-            eprint!("{name}: {}", run.out);
-            continue;
-        }
-        assert_eq!(run.code, 0, "{name}:\n{}{}", run.out, run.err);
+/// A test for each line, which runs its scripts one after the other.
+macro_rules! scripts {
+    ($($test:ident: $($script:literal)+;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                for script in [$($script),+] {
+                    passes(script);
+                }
+            }
+        )+
+
+        const RUN: &[&str] = &[$($($script),+),+];
+    };
+}
+
+scripts! {
+    converge: "converge";
+    disk: "disk";
+    docker: "docker";
+    metadata_guard: "metadata-guard";
+    quote: "quote";
+    report: "report";
+    secrets: "secrets";
+    start: "start";
+    startup_script: "startup-script";
+    swap: "swap";
+    user_data: "user-data";
+    // These share an engine, and names in it.
+    with_docker: "image" "start-compose" "verify";
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm")
+}
+
+#[track_caller]
+fn passes(name: &str) {
+    let run = said(&mut Command::new(folder().join(name)));
+    if run.code == SKIPPED && std::env::var_os("BAKE_TESTBED_REQUIRED").is_none() {
+        eprint!("{name}: {}", run.out);
+        return;
     }
+    assert_eq!(run.code, 0, "{name}:\n{}{}", run.out, run.err);
+}
+
+#[test]
+fn no_script_is_forgotten() {
+    let files = fs::read_dir(folder()).expect("a folder").flatten();
+    let scripts: BTreeSet<_> = files
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| entry.file_name().into_string().expect("UTF-8"))
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    assert_eq!(scripts, RUN.iter().map(ToString::to_string).collect());
 }
