@@ -15,6 +15,7 @@ const RUNNING: &str = "RUNNING|4711|2026-11-22T21:00:00Z|LOCK|['TRUE']";
 /// What gcloud says before anybody has written a guest attribute, as long lines are wrapped.
 const UNHEARD: &str = "ERROR: (gcloud.compute.instances.get-guest-attributes) HTTPError 404: The resource\n 'openclaw/' of type 'Guest Attribute' was not found. This command is authenticated as\n me@example.com which is the active account specified by the [core/account] property.\n";
 const CUT: &str = "ERROR: gcloud crashed (ConnectionError): Connection reset by peer\n";
+const CLOSED: &str = "ERROR: (gcloud.compute.start-iap-tunnel) Error while connecting [4003: 'failed to connect to backend']. (Failed to connect to port 22)\n";
 const NO_KEY: &str = "me@203.0.113.7: Permission denied (publickey).\n";
 
 /// A project, a state folder, and a gcloud in front of everything else.
@@ -201,6 +202,32 @@ fn wait_ends_and_says_where_it_stands() {
     }
 }
 
+/// A VM without memory may not get to report anything: its console tells.
+#[test]
+fn a_vm_that_ran_out_of_memory_is_told_of_though_it_reports_nothing() {
+    let killed = "[ 9.0] Out of memory: Killed process 7 (node) total-vm:1kB\r\n";
+    for world in shells() {
+        let said = world.now("serial", killed).run(&["wait", "--timeout", "0"]).ended(1);
+        assert!(said.err.contains("has reported nothing since it was started.\n"), "{}", said.err);
+        assert!(said.err.contains("bake gcloud resize e2-medium | sh"), "{}", said.err);
+        assert!(!said.err.contains("has no network"), "{}", said.err);
+        let said = world.run(&["status"]).ended(1);
+        assert!(said.err.contains("bake gcloud resize e2-medium | sh"), "{}", said.err);
+        world.reports("start", "");
+        let said = world.run(&["wait", "--timeout", "0"]).ended(1);
+        assert!(said.err.contains("bake gcloud resize e2-medium | sh"), "{}", said.err);
+        world.is_clean();
+    }
+    for world in shells() {
+        world.now("serial.error", CUT);
+        for action in [&["wait", "--timeout", "0"][..], &["status"]] {
+            let said = world.run(action).ended(1);
+            assert!(!said.err.contains("bake gcloud resize"), "{}", said.err);
+            assert!(said.err.contains("bake gcloud logs | sh"), "{}", said.err);
+        }
+    }
+}
+
 /// Guest attributes outlive a stop of the VM, and so does a `ready` of before.
 #[test]
 fn what_was_said_before_the_last_start_does_not_count() {
@@ -332,6 +359,72 @@ fn every_vm_of_a_fleet_is_looked_at() {
         assert!(
             said.err.contains("openclaw-gateway-1 failed") && said.err.contains("openclaw-gateway-2 failed")
         );
+    }
+}
+
+/// What is advised for a fleet, or one of its members, has the option that says so: without it the
+/// command would be about a VM that is not there.
+#[test]
+fn what_is_advised_is_about_the_fleet_and_its_member() {
+    let (fleet, member) = (["--fleet", "alice,bob"], ["--member", "alice"]);
+    let cases: [(&[&str], &[(&str, &str)], &[&str]); 9] = [
+        (&["wait"], &[], &["logs --member bob", "wait --fleet alice,bob"]),
+        (&["wait"], &[("state", "")], &["create --fleet alice,bob"]),
+        (&["wait"], &[("serial", "oom-kill:constraint")], &["update --fleet alice,bob"]),
+        (
+            &["wait"],
+            &[("status", "failed")],
+            &["logs --member alice --all", "logs --member bob --all", "wait --fleet alice,bob"],
+        ),
+        (&["wait"], &[("status", "ready")], &["tunnel --member bob", "token --member bob"]),
+        (&["status"], &[], &["wait --fleet alice,bob", "logs --member bob"]),
+        (&["status"], &[("lock", "0123456789abcdef")], &["update --fleet alice,bob"]),
+        (
+            &["tunnel"],
+            &[("session.error", NO_KEY), ("probe.error", CLOSED)],
+            &["token --member alice", "status --fleet alice", "logs --member alice"],
+        ),
+        (&["logs"], &[("state", "")], &["create --fleet alice"]),
+    ];
+    for (action, now, advice) in cases {
+        for world in shells() {
+            for (file, text) in now {
+                match *file {
+                    "status" => world.reports(text, "image: x"),
+                    "lock" => {
+                        world.reports("ready", "").now("report", &format!("status ready\nlock {text}\n"))
+                    }
+                    file => world.now(file, text),
+                };
+            }
+            let option = if ["tunnel", "logs"].contains(&action[0]) { member } else { fleet };
+            let waits = if action[0] == "wait" { &["--timeout", "0"][..] } else { &[] };
+            let said = world.run(&[action, &option, waits].concat());
+            for advice in advice {
+                assert!(said.err.contains(&format!("bake gcloud {advice} | sh")), "{action:?}: {}", said.err);
+            }
+            let is_told =
+                |line: &&str| ["--fleet ", "--member ", "setup"].iter().any(|part| line.contains(part));
+            let others = said.err.lines().filter(|line| line.contains("bake gcloud") && !is_told(line));
+            assert_eq!(others.count(), 0, "{action:?}: {}", said.err);
+            assert!(!said.err.contains("--target-tags=alice"), "the tag is the fleet's: {}", said.err);
+        }
+    }
+}
+
+#[test]
+fn a_member_is_looked_at_and_reached_by_its_name() {
+    for world in shells() {
+        world.now("serial", "hello\r\n").now("session", "made-on-the-vm\n");
+        assert_eq!(world.run(&["logs", "--member", "alice"]).done().out, "hello\n");
+        assert_eq!(world.run(&["logs", "--member", "bob"]).done().out, "hello\n", "its own place in its log");
+        assert_eq!(world.run(&["token", "--member", "alice"]).done().out, "made-on-the-vm\n");
+        world.run(&["tunnel", "--member", "bob"]).done();
+        let asked: Vec<_> = world.asked().iter().map(|call| call.join(" ")).collect();
+        let of_one = asked.iter().filter(|call| call.contains("openclaw-gateway")).count();
+        assert_eq!(of_one, 0, "{asked:#?}");
+        assert!(asked.iter().any(|call| call.starts_with("compute ssh alice ")), "{asked:#?}");
+        assert!(asked.iter().any(|call| call.starts_with("compute ssh bob ")), "{asked:#?}");
     }
 }
 
@@ -500,7 +593,6 @@ fn an_ssh_key_that_is_not_there_yet_is_waited_for() {
 #[test]
 fn what_keeps_somebody_out_is_answered() {
     let iap = "ERROR: (gcloud.compute.start-iap-tunnel) Error while connecting [4033: 'not authorized'].\n";
-    let closed = "ERROR: (gcloud.compute.start-iap-tunnel) Error while connecting [4003: 'failed to connect to backend']. (Failed to connect to port 22)\n";
     for (error, pauses, answers) in [
         (
             iap,
@@ -519,7 +611,7 @@ fn what_keeps_somebody_out_is_answered() {
             ],
         ),
         (
-            closed,
+            CLOSED,
             12,
             &[
                 "--allow=tcp:22 --target-tags=openclaw-gateway --source-ranges=YOUR_ADDRESS/32",

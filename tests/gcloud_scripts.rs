@@ -15,7 +15,7 @@ use support::testbed::{program, tool};
 use support::{Folder, said};
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 22] = [
+const ACTIONS: [&[&str]; 26] = [
     &["setup"],
     &["setup", "--deployer"],
     &["create"],
@@ -25,11 +25,15 @@ const ACTIONS: [&[&str]; 22] = [
     &["status"],
     &["status", "--fleet", "2"],
     &["logs"],
+    &["logs", "--member", "alice"],
     &["token"],
+    &["token", "--member", "alice"],
     &["tunnel"],
+    &["tunnel", "--member", "alice"],
     &["ssh"],
     &["resize", "e2-medium"],
     &["backup"],
+    &["backup", "--member", "alice"],
     &["restore", "openclaw-gateway-data-20260102-030405"],
     &["update"],
     &["update", "--fleet", "alice,bob"],
@@ -293,6 +297,12 @@ fn what_google_would_refuse_is_refused_here() {
         &["create", "--fleet", "0"],
         &["create", "--fleet", "alice,-bob"],
         &["create", "--fleet", "$(id)"],
+        &["logs", "--member", "-x"],
+        &["token", "--member", "$(id)"],
+        &["tunnel", "--member", "Alice"],
+        &["ssh", "--member", "alice,bob"],
+        &["backup", "--member", ""],
+        &["resize", "e2-medium", "--member", "alice"],
         &["setup", "--secret-file", "keyring=bake.yaml"],
         &["setup", "--secret-file", "keyring=/nowhere"],
         &["setup", "--secret-file", "../x=bake.yaml"],

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::project::fleet::Fleet;
-use crate::project::names::{MachineType, SecretId, SnapshotName};
+use crate::project::names::{MachineType, SecretId, SnapshotName, VmName};
 
 /// Options of `gcloud`.
 #[derive(Args, Debug)]
@@ -39,24 +39,30 @@ pub enum Action {
     Create(Members),
     /// Wait for the gateway, showing each stage
     Wait(Wait),
-    /// One look: VM, gateway, lock
+    /// One look: VM, gateway, lock; its exit code is 1 where not all is well
     Status(Members),
     /// The serial log, from where one left off
     Logs {
+        /// Which VM
+        #[command(flatten)]
+        member: Member,
         /// From the beginning
         #[arg(long)]
         all: bool,
     },
-    /// The gateway's token
-    Token,
+    /// Print the gateway's token: from Secret Manager, or by SSH where the VM has made it
+    Token(Member),
     /// The Control UI on a port of this machine, until Ctrl-C
     Tunnel {
+        /// Which VM
+        #[command(flatten)]
+        member: Member,
         /// Another port of this machine than the gateway's own
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
     },
     /// A shell on the VM
-    Ssh,
+    Ssh(Member),
     /// Give the VM another machine type, and wait for the gateway
     Resize {
         /// The machine type, such as e2-medium
@@ -65,8 +71,8 @@ pub enum Action {
         #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
         timeout: u32,
     },
-    /// Take a snapshot of the data disk now
-    Backup,
+    /// Take a snapshot of the data disk now, as it would be after a loss of power
+    Backup(Member),
     /// Put a snapshot on a new data disk, and a new VM on that
     Restore {
         /// The snapshot's name
@@ -110,6 +116,14 @@ pub struct Members {
     /// A fleet in place of one VM: how many, or their names
     #[arg(long, value_name = "N|NAME,NAME…")]
     pub fleet: Option<Fleet>,
+}
+
+/// Which VM an action is about.
+#[derive(Args, Debug)]
+pub struct Member {
+    /// This member of a fleet, in place of the spec's VM
+    #[arg(long, value_name = "NAME")]
+    pub member: Option<VmName>,
 }
 
 /// Options of `wait`.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, Format, Gcloud, Members};
+use crate::cli::{self, Action, Format, Gcloud, Members, Wait};
 use crate::gcloud::{
     Folder, Metadata, Script, backup, create, destroy, fleet, logs, resize, restore, setup, ssh, status,
     token, tunnel, update, wait,
@@ -52,7 +52,7 @@ fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) 
         Action::Resize { machine_type, timeout } => {
             resize::script(plan, machine_type, *timeout).map_err(Failure::Argument)?
         }
-        Action::Backup => backup::script(plan).map_err(Failure::Argument)?,
+        Action::Backup(of) => backup::script(plan, of.member.as_ref()).map_err(Failure::Argument)?,
         Action::Restore { snapshot } => {
             let (metadata, folder) = bundle()?;
             restore::script(plan, snapshot, &metadata, folder).map_err(Failure::Argument)?
@@ -61,12 +61,14 @@ fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) 
             Some(members) => fleet::destroy(plan, &members, *data),
             None => destroy::script(plan, *data).map_err(Failure::Argument)?,
         },
-        Action::Wait(options) => wait::script(plan, &vms(plan, &options.members)?, options.timeout),
-        Action::Status(options) => status::script(plan, &vms(plan, options)?),
-        Action::Logs { all } => logs::script(plan, *all),
-        Action::Token => token::script(plan),
-        Action::Tunnel { port } => tunnel::script(plan, *port),
-        Action::Ssh => ssh::script(plan),
+        Action::Wait(Wait { members, timeout }) => {
+            wait::script(plan, &vms(plan, members)?, members.fleet.as_ref(), *timeout)
+        }
+        Action::Status(options) => status::script(plan, &vms(plan, options)?, options.fleet.as_ref()),
+        Action::Logs { member: of, all } => logs::script(plan, of.member.as_ref(), *all),
+        Action::Token(of) => token::script(plan, of.member.as_ref()),
+        Action::Tunnel { member: of, port } => tunnel::script(plan, of.member.as_ref(), *port),
+        Action::Ssh(of) => ssh::script(plan, of.member.as_ref()),
     })
 }
 

@@ -3,13 +3,15 @@
 use super::script::{Command, Name, Script, Step, Word};
 use super::vm::{Vm, shortened};
 use crate::plan::Plan;
+use crate::project::machine::Machine;
+use crate::project::names::VmName;
 
-/// Takes the snapshot while the VM runs.
+/// Takes the snapshot while the VM runs, which may be a `member` of a fleet.
 ///
 /// # Errors
 /// Where there is no data disk.
-pub fn script(plan: &Plan<'_>) -> Result<Script, String> {
-    let vm = Vm::of(plan);
+pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Result<Script, String> {
+    let vm = Vm::one(plan, member);
     if !vm.has_data_disk() {
         return Err(
             "there is no data disk to take a snapshot of: set `gcp.data_disk` in bake.yaml for the next VM"
@@ -25,24 +27,51 @@ pub fn script(plan: &Plan<'_>) -> Result<Script, String> {
         .flag_word("snapshot-names", name.clone())
         .flag("labels", format!("openclaw={}", vm.name))
         .flag("storage-location", vm.region());
-    let steps = vec![
-        vm.data_must_be_there(),
-        Step::run(
-            "What the disk holds at one moment, as after a loss of power: the file system and the gateway's\n\
+    let mut taken = Step::run(
+        "What the disk holds at one moment, as after a loss of power: the file system and the gateway's\n\
              SQLite databases are made to come back from that whole, but what the gateway had not written\n\
              yet is missing. For a quiet moment stop the VM first: gcloud compute instances stop.",
-            snapshot,
-        )
-        .stands("every snapshot that was taken before")
-        .tell(
-            name.clone().text(" is taken. To go back to it: bake gcloud restore ").word(name).text(" | sh"),
-        ),
-    ];
+        snapshot,
+    )
+    .stands("every snapshot that was taken before");
+    let is_taken = name.clone().text(" is taken. To go back to it: ");
+    if member.is_none() {
+        taken = taken.tell(is_taken.text("bake gcloud restore ").word(name).text(" | sh"));
+    } else {
+        taken = taken.tell(is_taken.text(
+            "its content on a disk of its own, and the member anew, which takes the newest of its disks",
+        ));
+        for line in vm.back_to(&name) {
+            taken = taken.tell(line);
+        }
+    }
+    let steps = vec![vm.data_must_be_there(), taken];
     let about = format!("Takes a snapshot of the data disk of `{}`. Each run takes one more.", vm.name);
     Ok(Script::new("backup", about, plan, steps))
 }
 
 impl Vm<'_> {
+    /// What brings a member of a fleet back to a snapshot, for a person to run. The disk's name is one
+    /// by which `destroy --data` knows the member's disks.
+    fn back_to(self, snapshot: &Word) -> [Word; 3] {
+        let place = |word: Word| word.name(Name::Project).text(format!(" --zone={}", self.zone()));
+        let data = self.name.data_disk();
+        let disk = shortened(&data, "-12345678");
+        let machine = Machine::new(&self.plan.spec.gcp.machine_type);
+        [
+            place(Word::from(format!("  gcloud compute disks create {disk}-$(date +%Y%m%d) --project=")))
+                .text(" --source-snapshot=")
+                .word(snapshot.clone())
+                .text(format!(" --type={} --labels=openclaw={}", machine.disk_type(), self.name)),
+            place(Word::from(format!(
+                "  gcloud compute instance-groups managed delete-instances {} --project=",
+                self.plan.spec.name.value
+            )))
+            .text(format!(" --instances={}", self.name)),
+            format!("  bake gcloud create --fleet {} | sh", self.name).into(),
+        ]
+    }
+
     /// Ends the script where there is no data disk; [`Name::Data`] is its name from here on.
     pub(super) fn data_must_be_there(self) -> Step {
         Step::need(

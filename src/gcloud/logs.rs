@@ -3,17 +3,18 @@
 use super::script::{Script, Step};
 use super::vm::Vm;
 use crate::plan::Plan;
+use crate::project::names::VmName;
 
 const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("logs.sh")];
 
 /// Prints what the serial console has said since the last call, or with `all` everything that
 /// Compute Engine still has.
-pub fn script(plan: &Plan<'_>, all: bool) -> Script {
-    let vm = Vm::of(plan);
+pub fn script(plan: &Plan<'_>, member: Option<&VmName>, all: bool) -> Script {
+    let vm = Vm::one(plan, member);
     let how = "the last one again and again, until its first two lines, the bytes where it begins and \
                ends, are the same";
     let shell = vm
-        .observed(how, FUNCTIONS, "print_log")
+        .observed(how, FUNCTIONS, "print_log", member.map(VmName::as_str))
         .value("all", if all { "yes" } else { "no" })
         .command("vm_serial", vm.serial_onward());
     let step = Step::shell(format!("What {} writes on its serial console.", vm.name), shell);

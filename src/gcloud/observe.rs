@@ -11,15 +11,18 @@ const STATE: &str = "value[separator='|'](status,id,\
     metadata.items.filter(key:enable-guest-attributes).extract(value))";
 
 impl Vm<'_> {
-    /// Shell that looks at the VM: `functions` begin with those of `observe.sh`.
+    /// Shell that looks at the VM: `functions` begin with those of `observe.sh`. What it advises is for
+    /// this `fleet`, as the option `--fleet` has it, where the VM is one of one.
     pub(super) fn observed(
         self,
         how: &'static str,
         functions: &'static [&'static str],
         call: &'static str,
+        fleet: Option<&str>,
     ) -> Shell {
         Shell::calling(how, functions, [call])
             .value("vm", self.name.as_str())
+            .value("fleet", fleet.map_or_else(String::new, |fleet| format!(" --fleet {fleet}")))
             .value("zone", self.zone())
             .value("device", self.device())
             .value("larger", larger(&self.plan.spec.gcp.machine_type))

@@ -103,7 +103,7 @@ may_run() {
     case $state in
     PROVISIONING | STAGING | RUNNING | REPAIRING) return 0 ;;
     '')
-        tell "There is no VM $vm in zone $zone of project $project. To create it:" '  bake gcloud create | sh'
+        tell "There is no VM $vm in zone $zone of project $project. To create it:" "  bake gcloud create$fleet | sh"
         ;;
     SUSPEND*)
         tell "$vm is suspended ($state). To go on:" \
@@ -149,7 +149,17 @@ remedy() {
         return
         ;;
     *"out of memory"*) ;;
-    *) grep -q -e 'Out of memory: Kill' -e 'oom-kill:' "$1" 2>/dev/null || return 0 ;;
+    *) ran_out_of_memory "$1" || return 0 ;;
     esac
-    tell 'The VM ran out of memory. A larger machine type keeps all its state:' "  bake gcloud resize $larger | sh"
+    if [ -n "$fleet" ]; then
+        tell 'The VM ran out of memory. The members of a fleet have one machine type; a larger one keeps all their state:' \
+            "  gcp.machine_type: $larger, in bake.yaml" '  bake render' "  bake gcloud update$fleet | sh"
+    else
+        tell 'The VM ran out of memory. A larger machine type keeps all its state:' "  bake gcloud resize $larger | sh"
+    fi
+}
+
+# Whether the serial console's log `$1` says so.
+ran_out_of_memory() {
+    grep -q -e 'Out of memory: Kill' -e 'oom-kill:' "$1" 2>/dev/null
 }

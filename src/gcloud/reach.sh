@@ -20,7 +20,7 @@ grant() {
 # Says what stands in the way. Fails where that may pass by itself.
 obstacle() {
     case $(refusal) in
-    *4033* | *"not authorized"*)
+    *"[4033:"* | *"not authorized"*)
         tell 'Identity-Aware Proxy does not let your account through. Whoever owns the project can grant it:'
         grant "projects add-iam-policy-binding $project" roles/iap.tunnelResourceAccessor
         ;;
@@ -28,7 +28,7 @@ obstacle() {
         tell 'There is no ssh on this machine: install OpenSSH.'
         ;;
     *"ermission denied (publickey"* | *"onnection closed by"* | *"onnection refused"* | *"imed out"* | \
-        *"o route to host"* | *4003* | *"failed to connect to backend"* | *4047* | *"Failed to lookup instance"*)
+        *"o route to host"* | *"[4003:"* | *"failed to connect to backend"* | *"[4047:"* | *"Failed to lookup instance"*)
         return 1
         ;;
     *) explained || tell "$(refusal)" ;;
@@ -47,9 +47,9 @@ lasting_obstacle() {
         ;;
     *)
         tell 'The VM does not answer to SSH. Either no rule of the firewall lets you in:' \
-            "  gcloud compute firewall-rules create $vm-ssh --project=$project --direction=INGRESS --allow=tcp:22 --target-tags=$vm --source-ranges=$ranges" \
+            "  gcloud compute firewall-rules create $tag-ssh --project=$project --direction=INGRESS --allow=tcp:22 --target-tags=$tag --source-ranges=$ranges" \
             'or the VM is overloaded or broken:' \
-            '  bake gcloud status | sh' '  bake gcloud logs | sh'
+            "  bake gcloud status$fleet | sh" "  bake gcloud logs${fleet:+ --member $vm} | sh"
         ;;
     esac
 }
@@ -115,9 +115,9 @@ open_shell() {
 open_tunnel() {
     account=$1 port=$2
     broken="The tunnel ended: the network was away, or another program has port $port of this machine. Once more, on another one:
-  bake gcloud tunnel --port OTHER | sh"
+  bake gcloud tunnel${fleet:+ --member $vm} --port OTHER | sh"
     tell "The Control UI, while this runs: http://127.0.0.1:$port/" \
-        'The token that it asks for: bake gcloud token | sh' 'Ctrl-C ends it.'
+        "The token that it asks for: bake gcloud token${fleet:+ --member $vm} | sh" 'Ctrl-C ends it.'
     reach /dev/null
 }
 
@@ -130,7 +130,7 @@ read_token() {
     0 | 255) ;;
     *)
         tell 'The token could not be read. Your account needs roles/compute.osAdminLogin, and the VM must have made it:' \
-            '  bake gcloud status | sh'
+            "  bake gcloud status$fleet | sh"
         ;;
     esac
     return "$code"

@@ -49,7 +49,7 @@ pub fn script(plan: &Plan<'_>, machine_type: &MachineType, timeout: u32) -> Resu
         Step::note("The spec is what the next VM is made of.")
             .tell(format!("So that an update keeps it, write into bake.yaml: machine_type: {machine_type}")),
     ];
-    steps.extend(wait::steps(std::iter::once(vm), timeout));
+    steps.extend(wait::steps(std::iter::once(vm), None, timeout));
     let about = format!("Gives the VM `{}` the machine type {machine_type}. Safe to run twice.", vm.name);
     Ok(Script::new("resize", about, plan, steps))
 }

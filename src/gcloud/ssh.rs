@@ -3,22 +3,23 @@
 use super::script::{Command, Script, Shell, Step};
 use super::vm::{Vm, account};
 use crate::plan::Plan;
+use crate::project::names::VmName;
 
 const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("reach.sh")];
 /// From where Identity-Aware Proxy reaches VMs ("Use IAP for TCP forwarding").
 const IAP: &str = "35.235.240.0/20";
 
 /// Opens a shell.
-pub fn script(plan: &Plan<'_>) -> Script {
-    let vm = Vm::of(plan);
-    let shell =
-        Shell { stdin: Some("what the person types".to_owned()), ..session(vm, vm.ssh(), "open_shell") };
+pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Script {
+    let vm = Vm::one(plan, member);
+    let shell = session(vm, member, vm.ssh(), "open_shell").given("what the person types");
     let step = Step::shell(format!("A shell on {}.", vm.name), shell);
     Script::new("ssh", "A shell on the VM.", plan, vec![step])
 }
 
-/// Shell that calls a function of `reach.sh` to run `session`, and answers what is said against it.
-pub(super) fn session(vm: Vm<'_>, session: Command, call: &'static str) -> Shell {
+/// Shell that calls a function of `reach.sh` to run `session` on the VM, which may be a `member` of a
+/// fleet, and answers what is said against it.
+pub(super) fn session(vm: Vm<'_>, member: Option<&VmName>, session: Command, call: &'static str) -> Shell {
     let gcp = &vm.plan.spec.gcp;
     let ranges = if gcp.public_ip.value { "YOUR_ADDRESS/32" } else { IAP };
     vm.observed(
@@ -26,9 +27,11 @@ pub(super) fn session(vm: Vm<'_>, session: Command, call: &'static str) -> Shell
          connect, every 10 s until it can",
         FUNCTIONS,
         call,
+        member.map(VmName::as_str),
     )
     .argument(account(gcp.service_account.as_str()))
     .value("ranges", ranges)
+    .value("tag", vm.plan.spec.name.as_str())
     .command("vm_probe", vm.ssh().flag("command", "true").arg("--quiet"))
     .command("vm_session", session)
 }

@@ -3,17 +3,21 @@
 use super::script::{Script, Shell, Step};
 use super::vm::Vm;
 use crate::plan::Plan;
+use crate::project::fleet::Fleet;
 use crate::project::names::VmName;
 
 const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("status.sh")];
 
-/// Looks at each of these VMs once.
-pub fn script(plan: &Plan<'_>, names: &[VmName]) -> Script {
-    let how = "holds what they print against each other; `lock` is to be the digest of bake.lock";
+/// Looks once at each of these VMs, which may be those of a `fleet`.
+pub fn script(plan: &Plan<'_>, names: &[VmName], fleet: Option<&Fleet>) -> Script {
+    let how = "holds what the first two print against each other, where `lock` is to be the digest of \
+               bake.lock; runs the last one where the gateway is not ready";
+    let fleet = fleet.map(ToString::to_string);
     let looks = names.iter().map(|name| {
         let shell = Vm { plan, name }
-            .observed(how, FUNCTIONS, "show_gateway")
+            .observed(how, FUNCTIONS, "show_gateway", fleet.as_deref())
             .command("vm_report", Vm { plan, name }.report())
+            .command("vm_serial", Vm { plan, name }.serial())
             .value("lock", plan.lock_digest.to_string());
         Step::shell(format!("Whether {name} runs, is ready, and is what bake.lock says."), shell)
     });

@@ -20,8 +20,8 @@ show_lock() {
         ;;
     *)
         show lock "$there; bake.lock is $lock"
-        tell 'The VM was made for another bake.lock than this one. To bring it there:' \
-            '  bake render' '  bake gcloud update | sh'
+        tell "The VM was made for another bake.lock than this one. To bring it there${fleet:+, with its whole fleet}:" \
+            '  bake render' "  bake gcloud update$fleet | sh"
         ;;
     esac
     return 1
@@ -39,8 +39,10 @@ show_vm() (
     well=0
     if [ "$state" != RUNNING ] || [ "$status" != ready ]; then
         well=1
-        remedy /dev/null
-        tell 'Not ready. To see it through, and what it says:' '  bake gcloud wait | sh' '  bake gcloud logs | sh'
+        quietly serial vm_serial || :
+        remedy "$scratch/serial"
+        tell 'Not ready. To see it through, and what it says:' \
+            "  bake gcloud wait$fleet | sh" "  bake gcloud logs${fleet:+ --member $vm} | sh"
     fi
     show_lock || well=1
     return "$well"

@@ -4,13 +4,14 @@ use super::script::{Command, Script, Shell, Step};
 use super::ssh::session;
 use super::vm::Vm;
 use crate::plan::Plan;
+use crate::project::names::VmName;
 use crate::project::spec::{GATEWAY_TOKEN, SecretSource};
 
 /// Where the VM keeps the secrets that it has made.
 const KEPT: &str = "/var/lib/openclaw/secrets";
 
 /// Prints the token from wherever it is: Secret Manager, or the VM.
-pub fn script(plan: &Plan<'_>) -> Script {
+pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Script {
     let token = plan.spec.secrets.iter().find(|(name, _)| name.as_str() == GATEWAY_TOKEN);
     let step = match token.map(|(_, source)| source) {
         Some(SecretSource::SecretManager { id, .. }) => {
@@ -21,12 +22,12 @@ pub fn script(plan: &Plan<'_>) -> Script {
         }
         // The gateway has a token in any case: a spec without is refused.
         Some(SecretSource::Generated) | None => {
-            let vm = Vm::of(plan);
+            let vm = Vm::one(plan, member);
             let read = vm.ssh().flag("command", format!("sudo -n cat {KEPT}/{GATEWAY_TOKEN}"));
             Step::shell(
                 "The VM made the token, and nobody else has it: SSH is the only way. With\n\
                  {generate: hex32, secret_manager: ID} it is kept in Secret Manager, and read without.",
-                session(vm, read, "read_token"),
+                session(vm, member, read, "read_token"),
             )
         }
     };

@@ -4,10 +4,11 @@ use super::script::{Script, Step};
 use super::ssh::session;
 use super::vm::Vm;
 use crate::plan::Plan;
+use crate::project::names::VmName;
 
 /// Keeps the gateway's port open on this machine, as `port` or else the same.
-pub fn script(plan: &Plan<'_>, port: Option<u16>) -> Script {
-    let vm = Vm::of(plan);
+pub fn script(plan: &Plan<'_>, member: Option<&VmName>, port: Option<u16>) -> Script {
+    let vm = Vm::one(plan, member);
     let remote = plan.spec.gateway.port.value;
     let port = port.unwrap_or(remote);
     let tunnel = vm.ssh().args([
@@ -21,7 +22,7 @@ pub fn script(plan: &Plan<'_>, port: Option<u16>) -> Script {
         "-o".to_owned(),
         "ServerAliveInterval=30".to_owned(),
     ]);
-    let shell = session(vm, tunnel, "open_tunnel").argument(port.to_string().into());
+    let shell = session(vm, member, tunnel, "open_tunnel").argument(port.to_string().into());
     let step = Step::shell("The gateway listens on the VM's loopback interface alone.", shell);
     Script::new("tunnel", "The Control UI on this machine, until Ctrl-C.", plan, vec![step])
 }

@@ -21,7 +21,12 @@ pub(super) struct Vm<'a> {
 impl<'a> Vm<'a> {
     /// The VM of the spec.
     pub(super) fn of(plan: &'a Plan<'a>) -> Self {
-        Self { plan, name: &plan.spec.name.value }
+        Self::one(plan, None)
+    }
+
+    /// This member of a fleet, or else the VM of the spec.
+    pub(super) fn one(plan: &'a Plan<'a>, member: Option<&'a VmName>) -> Self {
+        Self { plan, name: member.unwrap_or(&plan.spec.name.value) }
     }
 
     pub(super) fn zone(self) -> &'a str {

@@ -3,27 +3,29 @@
 use super::script::{Script, Shell, Step};
 use super::vm::Vm;
 use crate::plan::Plan;
+use crate::project::fleet::Fleet;
 use crate::project::names::VmName;
 
 const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("wait.sh")];
 
-/// Waits for the gateways of these VMs, for `timeout` seconds in all.
-pub fn script(plan: &Plan<'_>, names: &[VmName], timeout: u32) -> Script {
-    let steps = steps(names.iter().map(|name| Vm { plan, name }), timeout);
+/// Waits for the gateways of these VMs, which may be those of a `fleet`, for `timeout` seconds in all.
+pub fn script(plan: &Plan<'_>, names: &[VmName], fleet: Option<&Fleet>, timeout: u32) -> Script {
+    let fleet = fleet.map(ToString::to_string);
+    let steps = steps(names.iter().map(|name| Vm { plan, name }), fleet.as_deref(), timeout);
     Script::new("wait", "Waits until the gateway is ready, and shows each stage.", plan, steps)
 }
 
 /// The steps that wait for `vms`, and end the script.
-pub(super) fn steps<'a>(vms: impl Iterator<Item = Vm<'a>>, timeout: u32) -> Vec<Step> {
+pub(super) fn steps<'a>(vms: impl Iterator<Item = Vm<'a>>, fleet: Option<&str>, timeout: u32) -> Vec<Step> {
     let end = Shell::calling("exits with 1 where a VM is not ready", FUNCTIONS, ["conclude"]);
-    vms.map(|vm| step(vm, timeout)).chain([Step::shell("Not ready is a failure.", end)]).collect()
+    vms.map(|vm| step(vm, fleet, timeout)).chain([Step::shell("Not ready is a failure.", end)]).collect()
 }
 
-fn step(vm: Vm<'_>, timeout: u32) -> Step {
+fn step(vm: Vm<'_>, fleet: Option<&str>, timeout: u32) -> Step {
     let how = "runs the first two every 10 s, until `status` is `ready` or `failed`, the VM does not run, \
-               or the time is over; the third where it failed";
+               or the time is over; the third where it failed, or never came to `ready`";
     let shell = vm
-        .observed(how, FUNCTIONS, "wait_for_gateway")
+        .observed(how, FUNCTIONS, "wait_for_gateway", fleet)
         .value("timeout", timeout.to_string())
         .command("vm_report", vm.report())
         .command("vm_serial", vm.serial());

@@ -35,7 +35,7 @@ show_serial() {
         return
     }
     plain <"$scratch/serial" >"$scratch/plain"
-    tell 'From the serial console (all of it: bake gcloud logs --all | sh):'
+    tell "From the serial console (all of it: bake gcloud logs${fleet:+ --member $vm} --all | sh):"
     LC_ALL=C awk '
         { lines[NR] = $0 }
         /openclaw: status=failed/ { failed = NR }
@@ -52,13 +52,21 @@ where_it_stands() {
     if [ -n "$status" ]; then
         tell "$vm is not ready after $timeout s. It stands at \`$status\`${since:+ since $since}${error:+: $error}"
     elif [ -n "$state" ]; then
-        tell "$vm is not ready after $timeout s. It is $state, and has reported nothing since it was started:" \
-            'it has no network (without a public address it needs Cloud NAT: bake gcloud setup | sh),' \
-            'or its OS image does not apply the user-data.'
+        tell "$vm is not ready after $timeout s. It is $state, and has reported nothing since it was started."
     else
         tell "$vm could not be looked at for $timeout s: $trouble"
     fi
-    tell 'It goes on by itself. Look at it, and wait again:' '  bake gcloud logs | sh' '  bake gcloud wait | sh'
+    # A VM without memory may be too busy to report.
+    if [ -n "$state" ]; then
+        quietly serial vm_serial || :
+        if [ -z "$status" ] && ! ran_out_of_memory "$scratch/serial"; then
+            tell 'It has no network (without a public address it needs Cloud NAT: bake gcloud setup | sh),' \
+                'or its OS image does not apply the user-data.'
+        fi
+        remedy "$scratch/serial"
+    fi
+    tell 'It goes on by itself. Look at it, and wait again:' \
+        "  bake gcloud logs${fleet:+ --member $vm} | sh" "  bake gcloud wait$fleet | sh"
 }
 
 # Waits for one VM, in a subshell of its own.
@@ -94,7 +102,7 @@ watch_vm() (
             show_serial
             remedy "$scratch/serial"
             tell 'The VM tries again by itself, in pauses of up to five minutes. Once it is mended, wait again:' \
-                '  bake gcloud wait | sh'
+                "  bake gcloud wait$fleet | sh"
             return 1
             ;;
         esac
@@ -112,7 +120,9 @@ wait_for_gateway() {
 
 # An exit code for all VMs.
 conclude() {
-    [ "$worst" -ne 0 ] || tell 'The Control UI in the browser, and the token that it asks for:' \
-        '  bake gcloud tunnel | sh' '  bake gcloud token | sh'
+    if [ "$worst" -eq 0 ]; then
+        tell "The Control UI${fleet:+ of a member, here of $vm,} in the browser, and the token that it asks for:" \
+            "  bake gcloud tunnel${fleet:+ --member $vm} | sh" "  bake gcloud token${fleet:+ --member $vm} | sh"
+    fi
     return "$worst"
 }

@@ -1,6 +1,7 @@
 //! A fleet: several gateways of one spec, each with a name and a data disk of its own.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use super::names::VmName;
@@ -38,6 +39,19 @@ impl FromStr for Fleet {
     }
 }
 
+/// As a user says it.
+impl fmt::Display for Fleet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(formatter),
+            Self::Names(names) => {
+                let names: Vec<_> = names.iter().map(VmName::as_str).collect();
+                formatter.write_str(&names.join(","))
+            }
+        }
+    }
+}
+
 impl Fleet {
     /// The names of its VMs, of the spec of this `name`.
     ///
@@ -54,6 +68,13 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::Fleet;
+
+    #[test]
+    fn said_again_as_it_was_said() {
+        for text in ["3", "alice,bob"] {
+            assert_eq!(text.parse::<Fleet>().map(|fleet| fleet.to_string()).as_deref(), Ok(text));
+        }
+    }
 
     #[test]
     fn counted_or_named() {
