@@ -208,3 +208,20 @@ fn a_fleet_is_made_replaced_and_deleted_by_its_group() {
     );
     assert!(names(&cloud, "compute/projects/demo/global/instanceTemplates").is_empty());
 }
+
+/// As somebody has stopped it by hand, or as a `resize` that failed in the middle has left it.
+#[test]
+fn a_vm_that_stands_still_is_resized_and_started() {
+    let Some(cloud) = cloud() else { return };
+    cloud.run(Shell::Dash, &["create"]).done();
+    let mut vm = cloud.google.get(VM);
+    vm["status"] = json!("TERMINATED");
+    cloud.google.put(VM, vm);
+    cloud.google.boots(&["ready"]);
+    cloud.google.requests();
+    cloud.run(Shell::Bash, &["resize", "e2-medium"]).done();
+    let changes: Vec<_> = cloud.google.changes().into_iter().map(|request| request.path).collect();
+    assert_eq!(changes, ["setMachineType", "start"].map(|verb| format!("{VM}/{verb}")), "no stop");
+    let vm = cloud.google.get(VM);
+    assert_eq!((last(&vm["machineType"]), &vm["status"]), ("e2-medium", &json!("RUNNING")));
+}

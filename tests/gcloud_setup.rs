@@ -6,8 +6,8 @@ mod support;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use support::Folder;
 use support::google::{Cloud, Fault, Google, Run, Shell, files};
+use support::{Folder, processes};
 
 const ACCOUNT: &str = "serviceAccount:openclaw-gateway@demo.iam.gserviceaccount.com";
 const DEPLOYER: &str = "serviceAccount:openclaw-deployer@demo.iam.gserviceaccount.com";
@@ -30,7 +30,9 @@ const FILE: &str = "- it's $HOME \"\u{fc}\" `date`";
 /// typed, and then again where there is none.
 #[test]
 fn a_project_is_prepared_once_and_no_secret_is_seen() {
-    let Some(cloud) = Cloud::new(Google::empty(), &SECRETS) else { return };
+    let Some(mut cloud) = Cloud::new(Google::empty(), &SECRETS) else { return };
+    // Variables of the scripts, which would hand on what they hold.
+    cloud.exported.extend(["value", "typed", "secret"].map(|name| (name, "exported")));
     cloud.in_place_of("sleep", "exit 0");
     cloud.folder.write(FILE, FROM_FILE);
     let file = format!("openai-api-key={FILE}");
@@ -39,7 +41,12 @@ fn a_project_is_prepared_once_and_no_secret_is_seen() {
     cloud.google.fail("POST", "gateway-token:setIamPolicy", Fault::account_not_known_yet(account), 1);
     let typed = [("kept as the secret telegram", format!("{TYPED}\n"))];
     let typed: Vec<_> = typed.iter().map(|(asked, answer)| (*asked, answer.as_str())).collect();
-    let first = cloud.typed(Shell::Dash, &action, &typed).done();
+    let (first, seen) = processes::seen_during(|| cloud.typed(Shell::Dash, &action, &typed));
+    let first = first.done();
+    assert!(
+        seen.iter().any(|text| text.contains("versions\0add\0gateway-token\0")),
+        "gcloud was seen at work"
+    );
     let (requests, before) = (cloud.google.requests(), cloud.google.resources());
 
     let enabled: Vec<_> = before.keys().filter_map(|path| path.strip_prefix("serviceusage/demo/")).collect();
@@ -86,10 +93,11 @@ fn a_project_is_prepared_once_and_no_secret_is_seen() {
         for run in [&first, &second] {
             seen_nowhere(secret, run);
         }
-        let out = files(&cloud.folder.join("out")).into_iter().chain(cloud.gcloud_leaves());
+        let out = files(&cloud.folder.join("out")).into_iter().chain(cloud.left());
         for (path, content) in out {
             assert!(!String::from_utf8_lossy(&content).contains(secret), "{secret} in {}", path.display());
         }
+        assert!(!seen.iter().any(|text| text.contains(secret)), "{secret} in the process list");
         assert!(!cloud.script(&action).contains(secret));
         let told = requests.iter().filter(|request| !request.path.ends_with(":addVersion"));
         for request in told {
@@ -121,6 +129,26 @@ fn a_project_of_the_spec_is_made_and_needs_billing() {
     assert!(failed.err.contains("gcloud billing projects link my-new-project"), "{}", failed.err);
     assert!(failed.err.contains("the project my-new-project"), "what stands: {}", failed.err);
     assert!(cloud.google.has("cloudresourcemanager/projects/my-new-project"));
+}
+
+/// The VM's account may pull from the repository of the image, and from no other.
+#[test]
+fn a_private_registry_lets_the_vm_in() {
+    let image = format!("us-central1-docker.pkg.dev/demo/images/openclaw@sha256:{}", "9".repeat(64));
+    let image = format!("registry: {image}");
+    let edits = [("strategy: build-on-vm", "strategy: registry"), ("registry: null", image.as_str())];
+    let google = Google::empty();
+    let repository = "artifactregistry/projects/demo/locations/us-central1/repositories/images";
+    google.put(repository, json!({"name": "projects/demo/locations/us-central1/repositories/images"}));
+    let Some(cloud) = Cloud::new(google, &edits) else { return };
+    cloud.run(Shell::Dash, &["setup"]).done();
+    let before = cloud.google.resources();
+    assert!(before.contains_key("serviceusage/demo/artifactregistry.googleapis.com"));
+    let reader = (ACCOUNT.to_owned(), "roles/artifactregistry.reader".to_owned());
+    assert_eq!(roles(&before[&format!("policy/{repository}")]), [reader]);
+    cloud.google.requests();
+    cloud.run(Shell::Bash, &["setup"]).done();
+    assert_eq!(cloud.google.changes().len(), 0, "the second run");
 }
 
 /// The secrets of a spec are given as arguments by nobody: bake refuses them.

@@ -2,6 +2,9 @@
 # What `setup` does around its commands. No value of a secret is ever an argument, a file or an output:
 # it goes through a pipe from the shell itself, whose printf is no program.
 
+# Variables of these names that somebody has exported would hand on to every program what they hold.
+unset -v value typed
+
 # Ends where the project has no billing account; goes on where that cannot be seen.
 billed() {
     if account=$(look_at_billing 2>/dev/null </dev/null); then

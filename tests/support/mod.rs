@@ -16,6 +16,7 @@ pub mod elf;
 pub mod github;
 pub mod google;
 pub mod images;
+pub mod processes;
 pub mod registry;
 pub mod server;
 pub mod shapes;

@@ -1,5 +1,5 @@
 //! A server on loopback that speaks the APIs of Google's that gcloud uses: Compute Engine, Secret
-//! Manager, IAM, Service Usage, Resource Manager, Cloud Billing.
+//! Manager, IAM, Service Usage, Resource Manager, Cloud Billing, OS Login, Artifact Registry.
 //!
 //! It keeps resources as the JSON that was sent, at the paths of their REST APIs, and refuses what
 //! Google refuses where a script could lean on it: names, what is not there, what is in use, a
@@ -11,6 +11,7 @@ mod filter;
 mod groups;
 mod http;
 mod instances;
+mod oslogin;
 mod policies;
 mod projects;
 mod run;
@@ -29,9 +30,20 @@ use state::State;
 /// The project that is there from the beginning.
 pub const PROJECT: &str = "demo";
 
+/// Who is logged in.
+pub const ACCOUNT: &str = "me@example.com";
+
 /// Services with the path under which the server has them, which is also gcloud's name for them.
-const SERVICES: [&str; 7] =
-    ["compute", "secretmanager", "iam", "serviceusage", "cloudresourcemanager", "cloudbilling", "oslogin"];
+const SERVICES: [&str; 8] = [
+    "compute",
+    "secretmanager",
+    "iam",
+    "serviceusage",
+    "cloudresourcemanager",
+    "cloudbilling",
+    "oslogin",
+    "artifactregistry",
+];
 
 /// What goes wrong with a request.
 #[derive(Clone, Debug)]
@@ -197,7 +209,9 @@ impl Shared {
         let answer = match request.service() {
             "compute" => compute::answer(&mut state, request),
             "secretmanager" => secrets::answer(&mut state, request),
-            "iam" => policies::answer(&mut state, request),
+            // Of a repository, nothing is asked but who may pull.
+            "iam" | "artifactregistry" => policies::answer(&mut state, request),
+            "oslogin" => oslogin::answer(&mut state, request),
             "serviceusage" | "cloudresourcemanager" | "cloudbilling" => projects::answer(&mut state, request),
             _ => Err(unknown(request)),
         };
@@ -270,6 +284,7 @@ impl Google {
             .collect();
         for (name, value) in [
             ("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "true"),
+            ("CLOUDSDK_CORE_ACCOUNT", ACCOUNT),
             ("CLOUDSDK_CORE_CHECK_GCE_METADATA", "false"),
             ("CLOUDSDK_CORE_DISABLE_USAGE_REPORTING", "1"),
             ("CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK", "1"),

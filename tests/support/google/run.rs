@@ -21,6 +21,13 @@ const PROGRAMS: [&str; 28] = [
     "uniq", "wc", "xargs",
 ];
 
+/// Folders of the machine: for what scripts find, for what gcloud finds before anything else, and for
+/// temporary files.
+const FOLDERS: [&str; 3] = [BIN, BENEATH, TEMPORARY];
+const BIN: &str = "bin";
+const BENEATH: &str = "beneath";
+const TEMPORARY: &str = "tmp";
+
 /// Where the wrappers write down arguments and environments.
 const CALLS: &str = "calls";
 const ENVIRONMENT: &str = "environment";
@@ -49,6 +56,8 @@ pub struct Cloud {
     pub folder: Folder,
     /// What gcloud is set to; empty for none.
     pub project: &'static str,
+    /// What somebody has exported in the shell that runs the scripts.
+    pub exported: Vec<(&'static str, &'static str)>,
     tools: tempfile::TempDir,
 }
 
@@ -95,19 +104,26 @@ impl Cloud {
             testbed::program(shell.name())?;
         }
         let tools = tempfile::tempdir().expect("a temporary folder");
-        fs::create_dir(tools.path().join("bin")).expect("a folder");
+        for folder in FOLDERS {
+            fs::create_dir(tools.path().join(folder)).expect("a folder");
+        }
         for program in PROGRAMS {
             testbed::program(program)?;
             wrap(tools.path(), program);
         }
-        Some(Self { google, folder, project: PROJECT, tools })
+        Some(Self { google, folder, project: PROJECT, exported: Vec::new(), tools })
     }
 
     /// Has a script find this text of shell in place of a program.
     pub fn in_place_of(&self, program: &str, text: &str) {
-        let path = self.tools.path().join("bin").join(program);
-        fs::write(&path, format!("#!{}\n{text}\n", found("dash").display())).expect("a file");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("permissions");
+        executable(&self.tools.path().join(BIN).join(program), text);
+    }
+
+    /// Has gcloud itself find this text of shell in place of a program, whose arguments and
+    /// environment are written down like those of the script's own.
+    pub fn beneath_gcloud(&self, program: &str, text: &str) {
+        let folder = self.tools.path();
+        executable(&folder.join(BENEATH).join(program), &format!("{}{text}", recording(folder, program)));
     }
 
     /// What `bake gcloud` prints for an action.
@@ -162,9 +178,10 @@ impl Cloud {
         self.ended(&std::process::Output { stdout: shown, ..output })
     }
 
-    /// Everything that gcloud has left in its folder, logs included.
-    pub fn gcloud_leaves(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        files(&self.tools.path().join("config"))
+    /// Everything that was left on the machine: at home, in gcloud's folder with its logs, in the one for
+    /// temporary files, and what the wrappers wrote down.
+    pub fn left(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        files(self.tools.path())
     }
 
     /// A program on the machine of this cloud; what was written down of earlier ones is forgotten.
@@ -177,12 +194,14 @@ impl Cloud {
             .args(arguments)
             .current_dir(self.tools.path())
             .env_clear()
-            .env("PATH", self.tools.path().join("bin"))
+            .env("PATH", self.tools.path().join(BIN))
             .env("HOME", self.tools.path())
+            .env("TMPDIR", self.tools.path().join(TEMPORARY))
             .env("SHELL", found("dash"))
             .env("LANG", "C.UTF-8")
             .env("CLOUDSDK_CONFIG", self.tools.path().join("config"))
             .envs(self.google.environment())
+            .envs(self.exported.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -213,19 +232,30 @@ fn found(program: &str) -> PathBuf {
 
 /// A program that writes its arguments down before it does its work, with the machine's own path.
 fn wrap(folder: &Path, program: &str) {
-    let wrapper = folder.join("bin").join(program);
     let text = format!(
-        "#!{shell}\nprintf '%s\\0' \"$#\" {program} \"$@\" >> '{calls}'\n{env} >> '{environment}'\n\
-         PATH='{path}' exec {real} \"$@\"\n",
-        shell = found("dash").display(),
-        env = found("env").display(),
-        calls = folder.join(CALLS).display(),
-        environment = folder.join(ENVIRONMENT).display(),
+        "{recording}PATH='{beneath}:{path}' exec {real} \"$@\"",
+        recording = recording(folder, program),
+        beneath = folder.join(BENEATH).display(),
         path = std::env::var("PATH").expect("a path"),
         real = found(program).display(),
     );
-    fs::write(&wrapper, text).expect("a file");
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("permissions");
+    executable(&folder.join(BIN).join(program), &text);
+}
+
+/// Shell that writes down the arguments and the environment of what it begins.
+fn recording(folder: &Path, program: &str) -> String {
+    format!(
+        "printf '%s\\0' \"$#\" {program} \"$@\" >> '{calls}'\n{env} >> '{environment}'\n",
+        env = found("env").display(),
+        calls = folder.join(CALLS).display(),
+        environment = folder.join(ENVIRONMENT).display(),
+    )
+}
+
+/// A program of this text of shell.
+fn executable(path: &Path, text: &str) {
+    fs::write(path, format!("#!{}\n{text}\n", found("dash").display())).expect("a file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
 }
 
 /// Number of arguments, program, arguments; each ends with a NUL.

@@ -91,7 +91,7 @@ impl State {
     /// The refusal of a request to a project that is not there, or to a service that is not enabled.
     pub(super) fn closed(&self, request: &Request) -> Option<Refusal> {
         let service = request.service();
-        if !["compute", "secretmanager", "iam"].contains(&service) {
+        if !["compute", "secretmanager", "iam", "artifactregistry"].contains(&service) {
             return None;
         }
         let ["projects", project, ..] = request.parts()[..] else { return None };
