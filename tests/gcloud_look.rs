@@ -369,7 +369,7 @@ fn what_is_advised_is_about_the_fleet_and_its_member() {
     let (fleet, member) = (["--fleet", "alice,bob"], ["--member", "alice"]);
     let cases: [(&[&str], &[(&str, &str)], &[&str]); 9] = [
         (&["wait"], &[], &["logs --member bob", "wait --fleet alice,bob"]),
-        (&["wait"], &[("state", "")], &["create --fleet alice,bob"]),
+        (&["status"], &[("state", "")], &["create --fleet alice,bob"]),
         (&["wait"], &[("serial", "oom-kill:constraint")], &["update --fleet alice,bob"]),
         (
             &["wait"],
