@@ -105,6 +105,8 @@ on_exit() {
     for action in ${at_end[@]+"${at_end[@]}"}; do
         eval "$action" || true
     done
+    # A test may have its own, and within what goes now.
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin
     umount -l "$work" 2>/dev/null || true
     rmdir "$work" 2>/dev/null || true
     exit "$status"
