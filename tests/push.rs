@@ -541,6 +541,7 @@ fn a_registry_without_a_list_of_referrers_gets_one_under_a_tag() {
     let other = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": [named(&descriptor("application/vnd.oci.image.manifest.v1+json", b"a signature"))],
+        "annotations": {"org.example.team": "of somebody else"},
     });
     depot.put_manifest(
         REPOSITORY,
@@ -552,6 +553,8 @@ fn a_registry_without_a_list_of_referrers_gets_one_under_a_tag() {
     let referrer = contents.referrer[2].descriptor.digest().to_string();
     let index = depot.manifest(REPOSITORY, &tag).expect("a list");
     assert_eq!(listed(&index), [Sha256::of("a signature").oci(), referrer]);
+    let list: Value = serde_json::from_slice(&index).expect("JSON");
+    assert_eq!(list["annotations"], other["annotations"]);
     pushed(&contents, &depot).expect("another push");
     assert_eq!(depot.manifest(REPOSITORY, &tag), Some(index));
 }

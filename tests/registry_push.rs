@@ -251,6 +251,9 @@ fn the_sbom_is_found_from_the_image() {
     let manifest = pushing.has(&format!("manifests/{}", referrers[0]["digest"].as_str().expect("a digest")));
     let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
     assert_eq!(manifest["subject"]["digest"], digest);
+    // Who reads the list knows what the manifest says of itself.
+    assert!(manifest["annotations"]["org.opencontainers.image.created"].is_string(), "{manifest}");
+    assert_eq!(referrers[0]["annotations"], manifest["annotations"]);
     let sbom = pushing.has(&format!("blobs/{}", manifest["layers"][0]["digest"].as_str().expect("a digest")));
     let sbom: Value = serde_json::from_slice(&sbom).expect("JSON");
     assert!(sbom.to_string().contains(&Sha256::of(binary()).to_string()), "{sbom}");

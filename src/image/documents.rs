@@ -109,7 +109,7 @@ pub(super) fn referrer(subject: &Descriptor, sbom: &[u8], labels: &Labels) -> Re
     };
     let config = raw(MediaType::EmptyJSON, EMPTY)?;
     let layer = raw(kind(), sbom)?;
-    let created = (ANNOTATION_CREATED.to_owned(), labels.created.clone());
+    let annotations = HashMap::from([(ANNOTATION_CREATED.to_owned(), labels.created.clone())]);
     let manifest = ImageManifestBuilder::default()
         .schema_version(SCHEMA_VERSION)
         .media_type(MediaType::ImageManifest)
@@ -117,12 +117,15 @@ pub(super) fn referrer(subject: &Descriptor, sbom: &[u8], labels: &Labels) -> Re
         .config(config)
         .layers(vec![layer])
         .subject(subject.clone())
-        .annotations(HashMap::from([created]))
+        .annotations(annotations.clone())
         .build()
         .map_err(|error| unwritten("referrer", &error))?;
     documents.document("referrer", MediaType::ImageManifest, &manifest)?;
     if let Some(last) = documents.blobs.last_mut() {
+        // A list of referrers tells these without the manifest (distribution-spec, "Pushing Manifests
+        // with Subject").
         last.descriptor.set_artifact_type(Some(kind()));
+        last.descriptor.set_annotations(Some(annotations));
     }
     Ok(documents.blobs)
 }

@@ -9,7 +9,7 @@
 mod challenge;
 mod repository;
 
-use oci_spec::image::{Descriptor, ImageIndex, ImageIndexBuilder, MediaType};
+use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 
 use super::contents::{Blob, Contents, Origin};
 use super::manifest::{ACCEPTED, Manifest, digest_of, parse};
@@ -237,22 +237,17 @@ impl Push<'_> {
         // This registry keeps no list of its own, so there is one under a tag.
         let tag = subject.replace(':', "-");
         let answer = self.document(&format!("manifests/{tag}"))?;
-        let mut listed = match (answer.status(), Manifest::read(answer.body())) {
-            (404, _) => Vec::new(),
+        let mut index = match (answer.status(), Manifest::read(answer.body())) {
+            (404, _) => ImageIndex::default(),
             (200, Ok((Manifest::Index(index), _))) if refers(&index) => return Ok(()),
-            (200, Ok((Manifest::Index(index), _))) => index.manifests().clone(),
+            (200, Ok((Manifest::Index(index), _))) => *index,
             (status, _) => {
                 let why = format!("HTTP {status}, and no list of referrers, to the tag `{tag}`");
                 return Err(self.repository.answer(why));
             }
         };
-        listed.push(manifest.descriptor.clone());
-        let index = ImageIndexBuilder::default()
-            .schema_version(2_u32)
-            .media_type(MediaType::ImageIndex)
-            .manifests(listed)
-            .build()
-            .map_err(|error| self.repository.answer(error.to_string()))?;
+        let listed = index.manifests().iter().chain([&manifest.descriptor]).cloned().collect();
+        index.set_media_type(Some(MediaType::ImageIndex)).set_manifests(listed);
         let bytes =
             index.to_string().map_err(|error| self.repository.answer(error.to_string()))?.into_bytes();
         let digest = Sha256::of(&bytes).oci().parse();
