@@ -463,6 +463,23 @@ fn what_needs_a_builder_is_told_with_its_place() {
 }
 
 #[test]
+fn a_base_image_with_commands_for_builders_is_refused_before_anything_is_fetched() {
+    let mut settings = settings();
+    settings["config"]["OnBuild"] = json!(["RUN make"]);
+    let parts = support::images::image_with("amd64", &[], &settings);
+    let baked = Baked::on(&format!("registry.example/owner/base:1.2@{}", parts.digest().oci()), two());
+    parts.layout(&baked.folder.join("base"), "1");
+    for command in [&["build"][..], &["save", "x.tar"], &["push", "localhost:9/x"]] {
+        let said = baked.bake(["image"].iter().chain(command).chain(&BASE).copied()).ended(2);
+        for part in ["error[needs-builder]", "ONBUILD", "bake.yaml:", "@sha256:", "`gateway.image`"] {
+            assert!(said.err.contains(part), "{part}: {}", said.err);
+        }
+    }
+    assert!(!baked.folder.join("oci").exists());
+    assert_eq!(baked.server.paths(), Vec::<String>::new());
+}
+
+#[test]
 fn an_architecture_without_all_builds_is_left_out_and_named() {
     let baked = Baked::on_layout(two());
     baked.relock(|lock| {

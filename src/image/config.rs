@@ -21,12 +21,18 @@ pub(super) struct Config {
     pub(super) labels: BTreeMap<String, String>,
 }
 
+/// Whether images on `base` need commands run in them that it has for them: those of `ONBUILD`.
+pub fn needs_builder(base: &Image) -> bool {
+    let document: Value = serde_json::from_slice(&base.document).unwrap_or_default();
+    let commands = document.pointer("/config/OnBuild").and_then(Value::as_array);
+    commands.is_some_and(|commands| !commands.is_empty())
+}
+
 /// The config of an image on `base` with a layer of this digest over it, uncompressed, where there
 /// is one.
 ///
 /// # Errors
-/// Where the base image's config is not of the form that the specification has for it, or asks for
-/// commands that only a builder can run.
+/// Where the base image's config is not of the form that the specification has for it.
 pub(super) fn over(base: &Image, labels: &Labels, layer: Option<Sha256>) -> Result<Config, String> {
     let mut document: Map<String, Value> = serde_json::from_slice(&base.document)
         .map_err(|error| format!("its config cannot be read: {error}"))?;
@@ -37,12 +43,6 @@ pub(super) fn over(base: &Image, labels: &Labels, layer: Option<Sha256>) -> Resu
         *config = json!({});
     }
     let config = config.as_object_mut().ok_or("`config` in its config is not an object")?;
-    if config.get("OnBuild").and_then(Value::as_array).is_some_and(|commands| !commands.is_empty()) {
-        return Err(
-            "it has ONBUILD commands, which only a builder can run: build from the rendered Dockerfile"
-                .to_owned(),
-        );
-    }
     config.insert("User".to_owned(), json!(USER));
     let all = labels.over(strings(config.get("Labels"))?);
     config.insert("Labels".to_owned(), json!(all));

@@ -40,6 +40,7 @@ use layer::Layer;
 use spool::Spool;
 use tree::Tree;
 
+pub use config::needs_builder;
 pub use error::Error;
 pub use layout::{Layout, Outcome};
 pub use staging::Unfinished;
@@ -138,7 +139,8 @@ impl Additions {
     }
 }
 
-/// Puts `additions` on `bases`, which are the images of `base` for the same architectures.
+/// Puts `additions` on `bases`, which are the images of `base` for the same architectures, none of them
+/// one that [`needs_builder`].
 ///
 /// # Errors
 /// Where the base image is none that can be built on, or an addition is missing.

@@ -97,6 +97,16 @@ impl Ready {
                 Err(Missing::Base(error)) => return Err(image::Error::from(error).into()),
             }
         }
+        if images.iter().any(image::needs_builder) {
+            let message = format!(
+                "the base image {} has ONBUILD commands, which only a builder can run",
+                base.images.name()
+            );
+            let onbuild = Diagnostic::error(Code::NeedsBuilder, message)
+                .at(self.project.spec.gateway.image.place.clone())
+                .help("build from the Dockerfile that `bake render` writes, or name a base image without them with `gateway.image`");
+            return Err(Problems::from(onbuild).into());
+        }
         Ok((base, images))
     }
 
