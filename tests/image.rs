@@ -8,17 +8,16 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use bake::digest::Sha256;
 use bake::project::values::Arch;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::baked::{Baked, Layout, every_packing, lone, settings, two};
 use support::registry::{Registry, Reply};
 use support::server::{Answer, Gate};
-use support::{said, testbed};
+use support::{interrupted, said, testbed};
 
 const BASE: [&str; 2] = ["--base", "base"];
 
@@ -546,24 +545,6 @@ fn nothing_is_left(baked: &Baked, kept: &[&str]) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// Starts it, ends it with Ctrl-C once `is_at_work` says so, and returns what it said.
-fn interrupted(baked: &Baked, arguments: &[&str], mut is_at_work: impl FnMut() -> bool) -> String {
-    let bake = baked.command();
-    // Whatever a shell runs in its background ignores Ctrl-C, and so does all that this starts.
-    let mut command = Command::new("env");
-    command.env_clear().envs(bake.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.current_dir(baked.folder.path()).arg("--default-signal=INT").arg(bake.get_program());
-    let child = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("bake");
-    while !is_at_work() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
-    let output = child.wait_with_output().expect("an end");
-    let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{err}");
-    err
-}
-
 /// Whether something is there that is not whole yet.
 fn is_begun(baked: &Baked) -> bool {
     let staged = |name: &str| name.starts_with(".oci.bake-") || name.starts_with(".x.tar.bake-");
@@ -592,11 +573,11 @@ fn ctrl_c_ends_it_at_once_and_leaves_nothing() {
         }
         let asked = || baked.server.paths().iter().filter(|path| path.contains("/layer/")).count();
         let mut seen = 0;
-        let err = interrupted(&baked, arguments, || {
+        let err = interrupted(baked.command().args(arguments), || {
             seen += asked();
             seen == 1 && is_begun(&baked)
         });
-        assert!(err.contains("interrupted; nothing was left"), "{err}");
+        assert_eq!(err, "error: interrupted; nothing was left\n");
         // Who waits until the registry has been silent for too long asks once more.
         assert_eq!(asked(), 0);
         nothing_is_left(&baked, &[]);
@@ -609,19 +590,32 @@ fn ctrl_c_ends_it_at_once_and_leaves_nothing() {
 fn ctrl_c_ends_a_silent_download_too() {
     let (baked, layout) = built(two());
     let before = tree(&layout.0);
-    let gate = Gate::default();
     let path = "/amd64/flat.tar.gz";
-    let archive = baked.tools[0].archive(Arch::Amd64);
-    baked.without_archives();
+    // Packed once more it would be of another time, and of another length perhaps.
+    let locked = baked.archives(Arch::Amd64).into_iter().find(|(url, _)| url.ends_with(path));
+    let sha256 = locked.expect("a locked archive").1;
+    let cached = tree(baked.cache()).into_iter().find(|(_, digest)| *digest == sha256);
+    let archive = fs::read(baked.cache().join(cached.expect("a cached one").0)).expect("a file");
     let half = archive.len() / 2;
-    baked.server.answer(path, Answer::of(archive).wait_at(half, &gate));
-    baked.server.requests();
-    let asked = || baked.server.paths().iter().any(|asked| asked == path);
-    let err = interrupted(&baked, &["image", "build", "--base", "base"], asked);
-    assert!(err.contains("interrupted; nothing was left"), "{err}");
-    nothing_is_left(&baked, &["oci"]);
-    assert_eq!(tree(&layout.0), before);
-    gate.open();
+    baked.without_archives();
+    for (arguments, left) in [
+        (["image", "build"].as_slice(), "nothing was left"),
+        (&["image", "save", "x.tar"], "nothing was left"),
+        (&["image", "push", "localhost:9/x"], "what the registry has by now stays there"),
+    ] {
+        // What an earlier run has of it would be gone on from.
+        fs::remove_dir_all(baked.cache()).expect("a folder");
+        fs::create_dir(baked.cache()).expect("a folder");
+        let gate = Gate::default();
+        baked.server.answer(path, Answer::of(archive.clone()).wait_at(half, &gate));
+        baked.server.requests();
+        let asked = || baked.server.paths().iter().any(|asked| asked == path);
+        let err = interrupted(baked.command().args(arguments).args(BASE), asked);
+        assert!(err.starts_with(&format!("error: interrupted; {left}")), "{arguments:?}: {err}");
+        nothing_is_left(&baked, &["oci"]);
+        assert_eq!(tree(&layout.0), before);
+        gate.open();
+    }
 }
 
 #[test]

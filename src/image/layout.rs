@@ -65,6 +65,10 @@ impl Layout {
         images: &[Image],
         unfinished: &Unfinished,
     ) -> Result<Self, Error> {
+        unfinished.unless_abandoned(|| Self::of_base(place, base, images, unfinished))
+    }
+
+    fn of_base(place: &Path, base: &Base, images: &[Image], unfinished: &Unfinished) -> Result<Self, Error> {
         let place = found(place)?;
         refuse_foreign(&place)?;
         let mut layout = Self { place, unfinished: unfinished.clone(), staging: None };
@@ -97,7 +101,12 @@ impl Layout {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn finish(mut self, image: &Assembled) -> Result<Outcome, Error> {
+    pub fn finish(self, image: &Assembled) -> Result<Outcome, Error> {
+        let unfinished = self.unfinished.clone();
+        unfinished.unless_abandoned(|| self.completed(image))
+    }
+
+    fn completed(mut self, image: &Assembled) -> Result<Outcome, Error> {
         let index = index(image, vec![image.contents.index.clone()])?;
         let documents = [(INDEX, index.as_slice()), (MARKER, &marker()?), (SBOM, &image.sbom)];
         let mut known = Vec::new();

@@ -31,6 +31,8 @@ enum Stage {
     Nothing,
     /// In this folder.
     Begun(PathBuf),
+    /// All of it is where it belongs.
+    Done,
     /// Nothing will come of it.
     Abandoned,
 }
@@ -38,12 +40,29 @@ enum Stage {
 impl Unfinished {
     /// Removes what is there so far, and keeps more from coming. What is whole stays.
     pub fn abandon(&self) {
-        if let Stage::Begun(folder) = mem::replace(&mut *self.stage(), Stage::Abandoned) {
+        self.end(|| ());
+    }
+
+    /// As [`Self::abandon`], and then `last`. Where all is whole already, neither: it is about to end
+    /// well. Until `last` is done, whoever fails for want of what was removed is kept waiting, so that
+    /// it can have the last word.
+    pub fn end(&self, last: impl FnOnce()) {
+        let mut stage = self.stage();
+        if matches!(*stage, Stage::Done) {
+            return;
+        }
+        if let Stage::Begun(folder) = mem::replace(&mut *stage, Stage::Abandoned) {
             // Under its name somebody may be writing still; should any of it stay, the next run knows it.
             let mut gone = folder.clone().into_os_string();
             gone.push("-gone");
             let _ = fs::rename(folder, &gone).and_then(|()| fs::remove_dir_all(gone));
         }
+        last();
+    }
+
+    /// What `action` comes to; where it failed after it was given up, that is why.
+    pub(super) fn unless_abandoned<T>(&self, action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        action().map_err(|error| if self.is_abandoned() { Error::Interrupted } else { error })
     }
 
     /// Whether it was given up.
@@ -51,10 +70,15 @@ impl Unfinished {
         matches!(*self.stage(), Stage::Abandoned)
     }
 
-    /// Does what must be done as a whole or not at all.
+    /// Does what must be done as a whole or not at all, and is the end of it.
     fn at_once(&self, action: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-        let stage = self.stage();
-        if matches!(*stage, Stage::Abandoned) { Err(Error::Interrupted) } else { action() }
+        let mut stage = self.stage();
+        if matches!(*stage, Stage::Abandoned) {
+            return Err(Error::Interrupted);
+        }
+        action()?;
+        *stage = Stage::Done;
+        Ok(())
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
@@ -194,4 +218,62 @@ fn is_idle(folder: &File) -> bool {
 fn is_at(folder: &File, path: &Path) -> bool {
     let here = folder.metadata().map(|folder| (folder.dev(), folder.ino()));
     fs::metadata(path).is_ok_and(|there| here.is_ok_and(|here| here == (there.dev(), there.ino())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io;
+    use std::path::Path;
+
+    use super::{Staging, Unfinished};
+    use crate::image::Error;
+
+    /// A folder that is about to stand at `place`.
+    fn begun(place: &Path, unfinished: &Unfinished) -> Staging {
+        let staging = Staging::beside(place, unfinished).expect("a folder");
+        fs::create_dir(staging.join("layout")).expect("a folder");
+        fs::write(staging.join("layout/new"), "new").expect("a file");
+        staging
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("a folder").flatten();
+        entries.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect()
+    }
+
+    #[test]
+    fn what_is_done_is_not_ended_any_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("oci");
+        fs::create_dir(&place).expect("a folder");
+        let unfinished = Unfinished::default();
+        let staging = begun(&place, &unfinished);
+        staging.put_folder("layout", &place).expect("a new folder");
+        // The old one is being removed by now.
+        unfinished.end(|| panic!("it is done"));
+        drop(staging);
+        assert_eq!(names(folder.path()), ["oci"]);
+        assert_eq!(names(&place), ["new"]);
+    }
+
+    #[test]
+    fn what_failed_for_being_ended_was_interrupted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("oci");
+        let unfinished = Unfinished::default();
+        let staging = begun(&place, &unfinished);
+        let write = || fs::write(staging.join("layout/next"), "").map_err(Error::io(&place, "write"));
+        let mut told = false;
+        let ended = unfinished.unless_abandoned(|| {
+            unfinished.end(|| told = true);
+            write()
+        });
+        assert!(matches!(ended, Err(Error::Interrupted)), "{ended:?}");
+        assert!(told && names(folder.path()).is_empty());
+        let other = Unfinished::default();
+        let failed: Result<(), _> =
+            other.unless_abandoned(|| Err(Error::io(&place, "write")(io::ErrorKind::StorageFull.into())));
+        assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
+    }
 }

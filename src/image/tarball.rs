@@ -48,6 +48,16 @@ pub fn write(
     mtime: u64,
     unfinished: &Unfinished,
 ) -> Result<(), Error> {
+    unfinished.unless_abandoned(|| put(image, built, place, mtime, unfinished))
+}
+
+fn put(
+    image: &Assembled,
+    built: &Built,
+    place: &Path,
+    mtime: u64,
+    unfinished: &Unfinished,
+) -> Result<(), Error> {
     let sbom = sbom_of(place);
     for place in [place, &sbom] {
         if fs::metadata(place).is_ok_and(|there| !there.is_file()) {

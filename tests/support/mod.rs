@@ -26,7 +26,9 @@ pub mod world;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use bake::diagnostics::{Problems, Source, terminal};
@@ -36,6 +38,7 @@ use bake::project::catalog::Catalog;
 use bake::project::manifest::Origin;
 use bake::project::values::Arch;
 use bake::project::{Project, manifest, spec};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A folder, and `bake` run in it.
 pub struct Folder(tempfile::TempDir);
@@ -141,6 +144,28 @@ pub fn said(command: &mut Command) -> Said {
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Starts a command, ends it with Ctrl-C once `is_at_work` says so, and returns its last words.
+///
+/// # Panics
+/// Where it ends in any other way than with exit code 1.
+#[track_caller]
+pub fn interrupted(command: &Command, mut is_at_work: impl FnMut() -> bool) -> String {
+    // Whatever a shell runs in its background ignores Ctrl-C, and so does all that this starts.
+    let mut started = Command::new("env");
+    started.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    started.current_dir(command.get_current_dir().expect("a folder")).arg("--default-signal=INT");
+    started.arg(command.get_program()).args(command.get_args());
+    let child = started.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("bake");
+    while !is_at_work() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
+    let output = child.wait_with_output().expect("an end");
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    err
 }
 
 /// A build as a lock made over the network would have it.

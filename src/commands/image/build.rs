@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::super::console::Console;
 use super::super::{Done, Failure};
-use super::{Ready, Row, unfinished};
+use super::{INTERRUPTED, Ready, Row};
 use crate::cli;
 use crate::image::{self, Layout, Outcome, SBOM};
 
@@ -24,17 +24,16 @@ struct Document {
 }
 
 pub(super) fn run(dir: &Path, options: &cli::ImageBuild, console: &mut Console) -> Result<Done, Failure> {
-    let ready = Ready::load(dir, console)?;
-    let unfinished = unfinished()?;
+    let ready = Ready::load(dir, INTERRUPTED, console)?;
     let place = dir.join(&options.out);
     let (base, images) = ready.bases(None, &options.from, console)?;
     let recipe = ready.recipe()?;
     // The base image is on its way while the layer that goes over it is made.
     let (layout, additions) = thread::scope(|scope| {
-        let layout = scope.spawn(|| Layout::begin(&place, &base, &images, &unfinished));
+        let layout = scope.spawn(|| Layout::begin(&place, &base, &images, &ready.unfinished));
         let additions = ready.additions(&recipe, &images, &place);
         if additions.is_err() {
-            unfinished.abandon();
+            ready.unfinished.abandon();
         }
         (layout.join().unwrap_or_else(|cause| panic::resume_unwind(cause)), additions)
     });

@@ -25,6 +25,9 @@ use crate::project::Project;
 use crate::project::spec::Origin;
 use crate::project::values::Arch;
 
+/// What Ctrl-C says where an image is written here.
+const INTERRUPTED: &str = "interrupted; nothing was left";
+
 /// The moment that stands in the image, in seconds since 1970.
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
@@ -51,16 +54,22 @@ struct Ready {
     publishers: Publishers,
     lock: LoadedLock,
     created: Timestamp,
+    /// What Ctrl-C removes.
+    unfinished: Unfinished,
 }
 
 impl Ready {
-    /// The project in `dir`, held to be one that needs no builder.
-    fn load(dir: &Path, console: &mut Console) -> Result<Self, Failure> {
+    /// The project in `dir`, held to be one that needs no builder. From here on Ctrl-C ends the program
+    /// at once, whatever is being waited for, and the last thing that it says is `interrupted`.
+    fn load(dir: &Path, interrupted: &'static str, console: &mut Console) -> Result<Self, Failure> {
+        let unfinished = Unfinished::default();
+        let written = unfinished.clone();
+        on_interrupt(move || written.end(|| console::end(interrupted)))?;
         let created = created(std::env::var(EPOCH).ok().as_deref())?;
         let (project, lock) = load::fitting(dir, console)?;
         let ((), _) = needs_builder(&project, &lock.lock).unless_errors(())?;
         let publishers = Publishers::new(Setup::from_environment(0)?, console);
-        Ok(Self { project, publishers, lock, created })
+        Ok(Self { project, publishers, lock, created, unfinished })
     }
 
     /// The image for one architecture, or for each that has all it needs.
@@ -157,17 +166,6 @@ impl Ready {
         let images = opened().map_err(image::Error::from)?;
         Ok(Base { images, reference })
     }
-}
-
-/// What a command writes, and Ctrl-C removes: at once, whatever is being waited for.
-fn unfinished() -> Result<Unfinished, Failure> {
-    let unfinished = Unfinished::default();
-    let written = unfinished.clone();
-    on_interrupt(move || {
-        written.abandon();
-        console::end(&image::Error::Interrupted.to_string())
-    })?;
-    Ok(unfinished)
 }
 
 /// Why there is no image for an architecture.

@@ -18,6 +18,10 @@ use crate::project::Project;
 use crate::project::spec::Origin;
 use crate::project::values::ImageRef;
 
+/// What Ctrl-C says: whoever pulls gets the old image or the new one, whenever that was.
+const INTERRUPTED: &str =
+    "interrupted; what the registry has by now stays there, and another push goes on from it";
+
 #[derive(Serialize)]
 struct Document {
     version: u32,
@@ -36,7 +40,7 @@ struct Document {
 }
 
 pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -> Result<Done, Failure> {
-    let ready = Ready::load(dir, console)?;
+    let ready = Ready::load(dir, INTERRUPTED, console)?;
     let to = target(options.to.as_ref(), &ready.project)?;
     let credentials = ready.publishers.credentials(&to).map_err(|error| Failure::Other(error.to_string()))?;
     let client = ready.publishers.client().map_err(Problems::from).map_err(Failure::Upstream)?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::super::console::Console;
 use super::super::{Done, Failure};
-use super::{Ready, Row, unfinished};
+use super::{INTERRUPTED, Ready, Row};
 use crate::cli;
 use crate::image;
 
@@ -22,15 +22,14 @@ struct Document {
 }
 
 pub(super) fn run(dir: &Path, options: &cli::ImageSave, console: &mut Console) -> Result<Done, Failure> {
-    let ready = Ready::load(dir, console)?;
+    let ready = Ready::load(dir, INTERRUPTED, console)?;
     let arch = options.arch.map_or(ready.project.spec.host.arch.value, Into::into);
     let image = ready.assemble(dir, Some(arch), &options.from, console)?;
     let Some(built) = image.images.first() else {
         return Err(Failure::Other(format!("linux/{arch}: there is no image")));
     };
     let mtime = u64::try_from(ready.created.as_second()).unwrap_or_default();
-    let unfinished = unfinished()?;
-    image::write_tarball(&image, built, &dir.join(&options.file), mtime, &unfinished)?;
+    image::write_tarball(&image, built, &dir.join(&options.file), mtime, &ready.unfinished)?;
     let document = Document {
         version: 1,
         file: options.file.clone(),
