@@ -10,6 +10,9 @@ use std::thread;
 use bake::digest::Sha256;
 use serde_json::{Value, json};
 
+/// What its tokens begin with.
+const TOKEN: &str = "a-token-nobody-may-see-";
+
 /// What it says instead of what it should.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -69,8 +72,8 @@ struct State {
     faults: Vec<(String, String, VecDeque<Fault>)>,
     asked: Vec<Asked>,
     guard: Guard,
-    /// Every token that it gave out, the newest one last; it takes no other.
-    tokens: usize,
+    /// Every token that it gave out, and what it allows: a repository, and what may be done there.
+    tokens: Vec<Vec<(String, String)>>,
     uploads: usize,
     closing: bool,
 }
@@ -123,11 +126,6 @@ impl Depot {
 
     pub fn wants_basic(&self, authorization: &str) {
         locked(&self.state.0).guard = Guard::Basic(authorization.to_owned());
-    }
-
-    /// Takes none of the tokens that it gave out so far.
-    pub fn forgets_tokens(&self) {
-        locked(&self.state.0).tokens += 1;
     }
 
     pub fn put_blob(&self, repository: &str, bytes: &[u8]) {
@@ -260,6 +258,37 @@ fn serve(
     if asked.method == "HEAD" { Ok(()) } else { stream.write_all(&reply.body) }
 }
 
+/// What a token is asked for: each repository, and what is to be done there.
+fn scopes(query: &str) -> Vec<(String, String)> {
+    let asked = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "scope");
+    let scopes = asked.flat_map(|(_, scope)| {
+        let (repository, actions) = scope
+            .strip_prefix("repository:")
+            .and_then(|scope| scope.rsplit_once(':'))
+            .unwrap_or_else(|| panic!("{scope}"));
+        let of = |action: &str| (repository.to_owned(), action.to_owned());
+        actions.split(',').map(of).collect::<Vec<_>>()
+    });
+    scopes.collect()
+}
+
+/// Whether a request comes with a token that allows what it is about.
+fn is_allowed(state: &State, asked: &Asked) -> bool {
+    let token =
+        asked.authorization.as_deref().and_then(|sent| sent.strip_prefix("Bearer ")?.strip_prefix(TOKEN));
+    let token = token.and_then(|number| number.parse::<usize>().ok()?.checked_sub(1));
+    let Some(allowed) = token.and_then(|number| state.tokens.get(number)) else { return false };
+    let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
+    let path = path.strip_prefix("/v2/").unwrap_or_default();
+    let repository = ["/blobs/", "/manifests/", "/referrers/"].iter().find_map(|part| path.split_once(part));
+    // What is of no repository is for everybody whose token is one.
+    let Some((repository, _)) = repository else { return true };
+    let action = if matches!(asked.method.as_str(), "GET" | "HEAD") { "pull" } else { "push" };
+    let from = parameter(query, "mount").and_then(|_| parameter(query, "from"));
+    let wanted = [(repository.to_owned(), action.to_owned())].into_iter();
+    wanted.chain(from.map(|from| (from, "pull".to_owned()))).all(|wanted| allowed.contains(&wanted))
+}
+
 fn parameter(query: &str, name: &str) -> Option<String> {
     let mut pairs = url::form_urlencoded::parse(query.as_bytes());
     pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
@@ -278,8 +307,8 @@ fn answer(
     if path == "/token" {
         return match &state.guard {
             Guard::Token(wanted) if wanted.is_none() || wanted.as_deref() == authorization => {
-                state.tokens += 1;
-                let body = json!({"access_token": format!("a-token-nobody-may-see-{}", state.tokens)});
+                state.tokens.push(scopes(query));
+                let body = json!({"access_token": format!("{TOKEN}{}", state.tokens.len())});
                 Reply { body: body.to_string().into_bytes(), ..Reply::status(200) }
             }
             _ => Reply { body: b"wrong password: hunter2".to_vec(), ..Reply::status(401) },
@@ -288,7 +317,7 @@ fn answer(
     let (passes, challenge) = match &state.guard {
         Guard::Nobody => (true, String::new()),
         Guard::Token(_) => (
-            authorization == Some(&format!("Bearer a-token-nobody-may-see-{}", state.tokens)),
+            is_allowed(state, asked),
             format!(r#"Bearer realm="http://{address}/token",service="depot",scope="whatever""#),
         ),
         Guard::Basic(wanted) => (authorization == Some(wanted), r#"Basic realm="depot""#.to_owned()),
