@@ -250,6 +250,34 @@ fn what_is_not_mounted_is_streamed_in_the_upload_that_began() {
 }
 
 #[test]
+fn a_mount_that_is_refused_is_no_reason_not_to_push() {
+    let made = Made::new();
+    for status in [400, 403, 404, 405] {
+        let depot = Depot::start();
+        let contents = made.in_depot(&depot, "one");
+        depot.fail("POST", "mount=", &[Fault::status(status)]);
+        let done = pushed(&contents, &depot).unwrap_or_else(|error| panic!("{status}: {error}"));
+        is_whole(&depot, &contents);
+        assert_eq!((done.mounted, done.uploaded), (0, 8), "{status}");
+    }
+    // Nor one that no proof of who asks is good enough for.
+    let depot = Depot::start();
+    depot.wants_token(None);
+    let contents = made.in_depot(&depot, "one");
+    let challenge = format!(r#"Bearer realm="http://{}/token",service="depot""#, depot.host());
+    let refused = Fault::Says(401, vec![("WWW-Authenticate", challenge)], "");
+    depot.fail("POST", "mount=", &[refused.clone(), refused]);
+    pushed(&contents, &depot).expect("a push");
+    is_whole(&depot, &contents);
+    // Where nothing may be pushed at all, that is told.
+    let depot = Depot::start();
+    let contents = made.in_depot(&depot, "one");
+    depot.fail("POST", "/uploads/", &[Fault::status(403), Fault::status(403)]);
+    let error = pushed(&contents, &depot).expect_err("a refusal");
+    assert!(matches!(error, Error::MayNotPush { .. }), "{error}");
+}
+
+#[test]
 fn base_layers_of_another_registry_are_streamed_across() {
     let (depot, made) = (Depot::start(), Made::new());
     let elsewhere = Registry::with(&made.base);

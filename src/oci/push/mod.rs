@@ -104,14 +104,32 @@ impl Push<'_> {
             self.pushed.present += 1;
             return Ok(());
         }
-        let from = self.from.filter(|_| matches!(blob.from, Origin::Base { .. }));
+        let mut from = self.from.filter(|_| matches!(blob.from, Origin::Base { .. }));
         let (repository, contents, watch) = (&self.repository, self.contents, self.watch);
+        let mut challenged = false;
         let sent = repository.patiently(|| {
-            let mut start = repository.url("blobs/uploads/")?;
+            let uploads = repository.url("blobs/uploads/")?;
+            let mut start = uploads.clone();
             if let Some(from) = from {
                 start.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
             }
-            let answer = repository.ask(&start, Sending::post(start.clone()))?;
+            let begun = match (repository.ask(&start, Sending::post(start.clone())), from) {
+                (Ok(answer), Some(_)) if matches!(answer.status(), 400..=405) => None,
+                // A token that ran out is one reason, and asked for again first.
+                (Err(Trouble::Challenged(_)), Some(_)) if challenged => None,
+                (Err(trouble), _) => {
+                    challenged |= matches!(trouble, Trouble::Challenged(_));
+                    return Err(trouble);
+                }
+                (Ok(answer), _) => Some(answer),
+            };
+            // Whoever may not take a blob over may bring it.
+            let answer = if let Some(answer) = begun {
+                answer
+            } else {
+                from = None;
+                repository.ask(&uploads, Sending::post(uploads.clone()))?
+            };
             let mut url = match answer.status() {
                 201 => return Ok(false),
                 202 => repository.location(&answer)?,
