@@ -213,9 +213,9 @@ fn what_is_no_image_is_told_apart() {
 }
 
 /// Enough that it comes in several pieces, and compresses badly.
-fn long_image() -> (Parts, String) {
+fn long_image(length: usize) -> (Parts, String) {
     let mut content = String::new();
-    while content.len() < 3 << 20 {
+    while content.len() < length {
         content += &Sha256::of(content.len().to_string()).to_string();
     }
     (image("amd64", &[plain(gog(&content))]), content)
@@ -228,7 +228,7 @@ fn long_blob(parts: &Parts) -> (String, Vec<u8>) {
 
 #[test]
 fn a_layer_that_breaks_off_is_taken_up_where_it_broke() {
-    let (parts, content) = long_image();
+    let (parts, content) = long_image(3 << 20);
     let (path, bytes) = long_blob(&parts);
     for ignores_ranges in [false, true] {
         let at = Registry::with(&parts);
@@ -244,9 +244,22 @@ fn a_layer_that_breaks_off_is_taken_up_where_it_broke() {
     }
 }
 
+/// More often than patience lasts where nothing comes.
+#[test]
+fn a_layer_that_breaks_off_after_every_mebibyte_arrives() {
+    const STEP: usize = 9 << 17;
+    let (parts, content) = long_image(7 * STEP);
+    let (path, bytes) = long_blob(&parts);
+    let at = Registry::with(&parts);
+    let cuts: Vec<_> = (1..=6).map(|cut| Reply::of(bytes.clone()).cut_at(cut * STEP)).collect();
+    at.first(&path, &cuts);
+    holds(&in_registry(&at).expect("files"), &[("gog", &content)]);
+    assert_eq!(at.asked().iter().filter(|asked| asked.path == path).count(), 7);
+}
+
 #[test]
 fn a_layer_that_breaks_off_at_one_place_for_ever_is_given_up() {
-    let (parts, _) = long_image();
+    let (parts, _) = long_image(3 << 20);
     let (path, bytes) = long_blob(&parts);
     let at = Registry::with(&parts);
     at.reply(&path, &[Reply::of(bytes).cut_at(2 << 20)]);
@@ -257,7 +270,7 @@ fn a_layer_that_breaks_off_at_one_place_for_ever_is_given_up() {
 
 #[test]
 fn a_layer_with_a_flipped_bit_is_refused() {
-    let (parts, _) = long_image();
+    let (parts, _) = long_image(3 << 20);
     let (path, mut bytes) = long_blob(&parts);
     for at in [1000, bytes.len() - 1] {
         bytes[at] ^= 1;
@@ -276,7 +289,7 @@ fn a_layer_with_a_flipped_bit_is_refused() {
 
 #[test]
 fn a_layer_that_is_too_short_or_too_long_is_refused() {
-    let (parts, _) = long_image();
+    let (parts, _) = long_image(3 << 20);
     let (path, bytes) = long_blob(&parts);
     let longer = [bytes.as_slice(), b"more"].concat();
     for body in [bytes[..bytes.len() / 2].to_vec(), longer] {

@@ -38,6 +38,9 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(4),
 ];
 
+/// An attempt that brought as much of a blob as this was no failure, in bytes.
+const PROGRESS: u64 = 1 << 20;
+
 /// What a reference stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
@@ -318,6 +321,8 @@ struct Blob<'a> {
     read: u64,
     /// How many bytes of the stream were handed out before it broke.
     skip: u64,
+    /// How many had been when it was last taken up.
+    resumed: u64,
     pauses: std::slice::Iter<'static, Duration>,
     /// Nothing more will come.
     broken: bool,
@@ -327,11 +332,25 @@ impl<'a> Blob<'a> {
     fn open(registry: &'a Registry, digest: String) -> Result<Self, Error> {
         let (BlobResponse::Full(stream) | BlobResponse::Partial(stream)) = registry.stream(&digest, 0)?;
         let chunk = Cursor::default();
-        Ok(Self { registry, digest, stream, chunk, read: 0, skip: 0, pauses: PAUSES.iter(), broken: false })
+        Ok(Self {
+            registry,
+            digest,
+            stream,
+            chunk,
+            read: 0,
+            skip: 0,
+            resumed: 0,
+            pauses: PAUSES.iter(),
+            broken: false,
+        })
     }
 
     /// Goes on after the connection broke with `error`, where there is patience left.
     fn resume(&mut self, error: io::Error) -> Result<(), Error> {
+        if self.read - self.resumed >= PROGRESS {
+            self.pauses = PAUSES.iter();
+        }
+        self.resumed = self.read;
         let Some(pause) = self.pauses.next() else { return Err(self.registry.failed(error)) };
         std::thread::sleep(*pause);
         (self.stream, self.skip) = match self.registry.stream(&self.digest, self.read)? {
