@@ -767,6 +767,10 @@ fn passwords_come_from_where_docker_keeps_them() {
     fs::write(&config, "{").expect("a file");
     assert!(of("ghcr.io/a/b:1").is_err());
     fs::write(&config, json!({"credHelpers": {"ghcr.io": "is-not-installed"}}).to_string()).expect("a file");
-    assert!(of("ghcr.io/a/b:1").is_err());
+    let error = of("ghcr.io/a/b:1").expect_err("no helper").to_string();
+    assert!(error.contains("`docker-credential-is-not-installed` cannot be run: put the folder"), "{error}");
     assert!(matches!(of("quay.io/a/b:1"), Ok(Credentials::Anonymous)));
+    fs::write(&config, json!({"credsStore": "is-neither"}).to_string()).expect("a file");
+    let error = of("quay.io/a/b:1").expect_err("no helper").to_string();
+    assert!(error.contains("`docker-credential-is-neither` cannot be run"), "{error}");
 }

@@ -1,13 +1,16 @@
 //! Who one is to a registry.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{BufReader, ErrorKind};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
+use serde::Deserialize;
 
 use super::Error;
+use super::error::told;
 use crate::project::values::ImageRef;
 
 /// A name and a password for a registry, or none. Neither is ever shown.
@@ -46,8 +49,8 @@ impl Credentials {
         const NOT_FOUND: &str = "credentials not found";
         let registry = image.repository().split('/').next().unwrap_or_default();
         let failed = |why: String| Error::Credentials { registry: registry.to_owned(), why };
-        let file = match File::open(folder.join("config.json")) {
-            Ok(file) => file,
+        let config = match fs::read(folder.join("config.json")) {
+            Ok(config) => config,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 return Ok(Self::Anonymous);
             }
@@ -59,7 +62,7 @@ impl Credentials {
         } else {
             registry
         };
-        match get_credential_from_reader(BufReader::new(file), server) {
+        match get_credential_from_reader(config.as_slice(), server) {
             Ok(DockerCredential::UsernamePassword(user, password)) => Ok(Self::Password { user, password }),
             // An OAuth2 refresh token, which the registry client cannot exchange.
             Ok(DockerCredential::IdentityToken(_)) => Err(failed(
@@ -75,7 +78,35 @@ impl Credentials {
             Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
                 Err(failed(format!("`{helper}` fails; run `echo {server} | {helper} get` to see why")))
             }
+            // The crate does not say which helper it was.
+            Err(CredentialRetrievalError::HelperCommunicationError) => {
+                let helper = helper(&config, server);
+                Err(failed(format!(
+                    "`{helper}` cannot be run: put the folder that it is in into PATH, or take it out of `config.json` where nobody has to log in"
+                )))
+            }
+            Err(CredentialRetrievalError::MalformedHelperResponse) => {
+                let helper = helper(&config, server);
+                Err(failed(format!(
+                    "what `{helper}` answers is not understood; run `echo {server} | {helper} get` to see it"
+                )))
+            }
             Err(error) => Err(failed(error.to_string())),
         }
     }
+}
+
+/// What of `config.json` names credential helpers.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Helpers {
+    creds_store: String,
+    cred_helpers: BTreeMap<String, String>,
+}
+
+/// The program that `config` names for a registry.
+fn helper(config: &[u8], server: &str) -> String {
+    let Helpers { creds_store, mut cred_helpers } = serde_json::from_slice(config).unwrap_or_default();
+    let own = cred_helpers.remove(server).filter(|helper| !helper.is_empty());
+    format!("docker-credential-{}", told(&own.unwrap_or(creds_store)))
 }
