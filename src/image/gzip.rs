@@ -16,6 +16,9 @@ use crate::fetch::in_parallel;
 /// its time on a line of 70 Mbit/s or less, and the next one on none above 20.
 const LEVEL: u32 = 3;
 
+/// Which bytes it makes: raised whenever [`LEVEL`], [`PIECE`] or the compressor itself changes them.
+pub(super) const FORM: &str = "1";
+
 /// In bytes. What a piece cannot refer to in the one before costs one part in five hundred.
 const PIECE: usize = 512 << 10;
 

@@ -13,7 +13,7 @@ use oci_spec::image::{
 use super::documents::canonical;
 use super::error::Error;
 use super::staging::{Staging, Unfinished, copy, parent, pour};
-use super::{Assembled, SBOM};
+use super::{Assembled, SBOM, gzip};
 use crate::digest::{Hasher, Sha256};
 use crate::oci::{Base, Image, Origin};
 
@@ -27,8 +27,8 @@ const OURS: [&str; 4] = [BLOBS, INDEX, MARKER, SBOM];
 /// How containerd, and newer Dockers with it, find the whole name of an image in a layout.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// The program that wrote a layout: another version may compress in another way.
-const VERSION: &str = "ai.openclaw.bake.version";
+/// How the added layer in a layout was compressed.
+const COMPRESSED: &str = "ai.openclaw.bake.gzip";
 
 /// The name of the layout in the making.
 const FOLDER: &str = "layout";
@@ -171,12 +171,12 @@ impl Layout {
 }
 
 /// Whether `index.json` in `layout` is of a program that compresses as this one does.
-pub(super) fn is_of_this_version(layout: &Path) -> bool {
+pub(super) fn is_compressed_alike(layout: &Path) -> bool {
     let Ok(index) = ImageIndex::from_file(layout.join(INDEX)) else { return false };
     let mut listed = index.manifests().iter().map(Descriptor::annotations);
     listed.any(|annotations| {
-        annotations.as_ref().and_then(|annotations| annotations.get(VERSION)).map(String::as_str)
-            == Some(env!("CARGO_PKG_VERSION"))
+        annotations.as_ref().and_then(|annotations| annotations.get(COMPRESSED)).map(String::as_str)
+            == Some(gzip::FORM)
     })
 }
 
@@ -187,7 +187,7 @@ pub(super) fn index(image: &Assembled, mut listed: Vec<Descriptor>) -> Result<Ve
         let annotations = [
             (ANNOTATION_REF_NAME, image.tag.clone()),
             (CONTAINERD_NAME, name),
-            (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+            (COMPRESSED, gzip::FORM.to_owned()),
         ];
         let annotations = annotations.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         descriptor.set_annotations(Some(annotations));

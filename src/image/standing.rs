@@ -29,7 +29,7 @@ use crate::project::values::Arch;
 pub(super) fn addition(recipe: &Recipe<'_>, place: &Path, arch: Arch) -> Option<Addition> {
     let wanted = wanted(recipe, arch).filter(|wanted| !wanted.is_empty())?;
     let images = Source::Layout(place.to_owned()).open(&Credentials::Anonymous).ok()?;
-    if !layout::is_of_this_version(place) {
+    if !layout::is_compressed_alike(place) {
         return None;
     }
     let image = images.image(arch).ok()?;
