@@ -111,6 +111,17 @@ fn the_pure_half_touches_nothing_outside() {
     }
 }
 
+/// The same lock gives the same digest whenever it is asked for.
+#[test]
+fn nobody_who_makes_an_image_asks_for_the_time() {
+    for (part, path, text) in sources() {
+        let of_an_image = matches!(part.as_str(), "archive" | "image" | "oci");
+        for clock in ["now()", "SystemTime", "Instant", "elapsed()"] {
+            assert!(!of_an_image || !text.contains(clock), "{}: {clock}", path.display());
+        }
+    }
+}
+
 #[test]
 fn only_the_console_prints_and_ends_the_program() {
     for (_, path, text) in sources().iter().filter(|(_, path, _)| !path.ends_with("commands/console.rs")) {
