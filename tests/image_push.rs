@@ -8,10 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use bake::digest::Sha256;
 use serde_json::Value;
-use support::Said;
-use support::depot::Depot;
+use support::depot::{Depot, Fault};
 use support::images::{self, Tar, gzipped};
 use support::world::{World, release};
+use support::{Said, interrupted};
 
 const REPOSITORY: &str = "mine/gateway";
 const PASSWORD: &str = "hunter2-of-the-registry";
@@ -123,6 +123,35 @@ fn another_tool_wants_another_push() {
 }
 
 #[test]
+fn what_is_pushed_is_what_is_built() {
+    let pushing = Pushing::new();
+    let said = pushing.world.bake(["image", "build", "--json"]).done();
+    let built: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(pushing.pushed()["digest"], built["digest"]);
+}
+
+#[test]
+fn ctrl_c_in_the_middle_of_a_blob_leaves_what_another_push_goes_on_from() {
+    let pushing = Pushing::new();
+    let lock = pushing.world.folder.read("bake.lock");
+    // The layer arrives, and the config does not.
+    pushing.depot.fail("PUT", "/blobs/uploads/2?", &[Fault::SilentAfter(10)]);
+    let is_at_work = || pushing.depot.asked().iter().any(|asked| asked.path.contains("/blobs/uploads/2?"));
+    let err = interrupted(pushing.world.command().args(["-q", "image", "push"]), is_at_work);
+    let told =
+        "error: interrupted; what the registry has by now stays there, and another push goes on from it";
+    assert_eq!(err.trim_end(), told);
+    assert_eq!(pushing.depot.manifests(REPOSITORY), Vec::<String>::new());
+    assert_eq!(pushing.world.folder.read("bake.lock"), lock);
+
+    let pushed = pushing.pushed();
+    // The base image's layer and the tool's are there.
+    assert_eq!((&pushed["present"], &pushed["mounted"]), (&Value::from(2), &Value::from(0)), "{pushed}");
+    let digest = pushing.world.lock().pushed.expect("a pushed image").digest.oci();
+    assert!(pushing.depot.manifest(REPOSITORY, &digest).is_some());
+}
+
+#[test]
 fn elsewhere_than_the_spec_says_leaves_the_lock_alone() {
     let pushing = Pushing::new();
     let lock = pushing.world.folder.read("bake.lock");
@@ -155,7 +184,7 @@ fn without_a_place_nothing_is_made() {
 fn a_registry_that_fails_leaves_the_lock_alone() {
     let pushing = Pushing::new();
     let lock = pushing.world.folder.read("bake.lock");
-    pushing.depot.fail("PUT", "/manifests/bake-", &[support::depot::Fault::status(400)]);
+    pushing.depot.fail("PUT", "/manifests/bake-", &[Fault::status(400)]);
     let said = pushing.push().ended(1);
     assert!(said.err.contains("HTTP 400"), "{}", said.err);
     assert_eq!(pushing.world.folder.read("bake.lock"), lock);
@@ -235,7 +264,7 @@ fn who_may_not_push_is_told_how_to_log_in() {
     pushing.depot.fail(
         "HEAD",
         &format!("/v2/{REPOSITORY}/"),
-        &vec![support::depot::Fault::Says(403, Vec::new(), r#"{"errors":[{"code":"DENIED"}]}"#); 3],
+        &vec![Fault::Says(403, Vec::new(), r#"{"errors":[{"code":"DENIED"}]}"#); 3],
     );
     let said = pushing.push().ended(1);
     let host = pushing.depot.host();
