@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
@@ -13,10 +15,11 @@ use bake::digest::Sha256;
 use bake::oci::{Credentials, Found, Source, files_under};
 use bake::project::values::Arch;
 use serde_json::Value;
-use support::elf;
-use support::said;
+use support::audit::plain;
+use support::baked::{self, Baked, two};
 use support::testbed::{self, Pushed};
 use support::world::{World, release};
+use support::{elf, said};
 
 /// A project on the stand-in for the official image, which lies in the same registry.
 struct Pushing {
@@ -235,6 +238,66 @@ fn docker_runs_it_by_its_digest() {
     let _ =
         testbed::tool("docker-26").expect("an engine").args(["image", "rm", "--force", &reference]).output();
     assert!(out.starts_with(&Sha256::of(binary()).to_string()), "{out}");
+}
+
+#[test]
+fn an_image_for_two_architectures_is_pulled_for_each() {
+    let (Some(host), Some(mut to), Some(_)) =
+        (testbed::registry(), testbed::program("skopeo"), testbed::tool("docker-26"))
+    else {
+        return;
+    };
+    let docker =
+        |arguments: &[&str]| said(testbed::tool("docker-26").expect("an engine").args(arguments)).done().out;
+    let name = format!("{host}/bake-push-two-{}", std::process::id());
+    let _pushed = Pushed(format!("{name}:1"));
+    let base = baked::base();
+    let baked = Baked::on(&format!("{name}/base:1@{}", base.digest().oci()), two());
+    base.layout(&baked.folder.join("base"), "1");
+    to.current_dir(baked.folder.path()).args(["copy", "--quiet", "--all", "--preserve-digests"]);
+    to.args(["--dest-tls-verify=false", "oci:base:1"]).arg(format!("docker://{name}/base:1"));
+    said(&mut to).done();
+
+    let pushed = baked.image(["push", &format!("{name}/gateway")]);
+    assert_eq!((&pushed["mounted"], pushed["images"].as_array().map(Vec::len)), (&Value::from(2), Some(2)));
+    let digest = pushed["digest"].as_str().expect("a digest");
+    let reference = format!("{name}/gateway@{digest}");
+
+    // Every byte of it, and no other.
+    let built = baked.image(["build"]);
+    assert_eq!(built["digest"], digest);
+    let mut from = testbed::program("skopeo").expect("skopeo");
+    from.current_dir(baked.folder.path()).args(["copy", "--quiet", "--all", "--preserve-digests"]);
+    from.args(["--src-tls-verify=false"]).arg(format!("docker://{reference}")).arg("oci:copy:1");
+    said(&mut from).done();
+    let blobs = |layout: &str| -> BTreeSet<_> {
+        let entries = fs::read_dir(baked.folder.join(layout).join("blobs/sha256")).expect("blobs").flatten();
+        entries.map(|entry| entry.file_name()).collect()
+    };
+    assert_eq!(blobs("copy"), blobs("oci"));
+
+    for arch in Arch::ALL {
+        let platform = format!("linux/{arch}");
+        docker(&["pull", "--quiet", "--platform", &platform, &reference]);
+        let container = docker(&["create", "--platform", &platform, &reference]);
+        let copy = |name: &str| baked.folder.join(&format!("{name}-{arch}"));
+        for tool in &baked.tools {
+            // Of a link, what it leads to.
+            let path = format!("{}:/usr/local/bin/{}", container.trim(), tool.name);
+            docker(&["cp", "--follow-link", &path, &plain(&copy(tool.name))]);
+        }
+        docker(&["rm", container.trim()]);
+        // It keeps one image under a digest, and takes none for another platform before that is gone.
+        docker(&["image", "rm", "--force", &reference]);
+        for tool in &baked.tools {
+            let binary = fs::read(copy(tool.name)).expect("an executable");
+            assert!(binary == tool.binary(arch), "{} {arch}", tool.name);
+        }
+    }
+
+    let audit = baked.bake(["audit", "--against", "image", "--image", &reference, "--json"]);
+    assert_eq!(audit.code, 0, "{}{}", audit.out, audit.err);
+    assert!(audit.out.contains("arm64") && audit.out.contains("amd64"), "{}", audit.out);
 }
 
 #[test]
