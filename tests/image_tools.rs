@@ -3,17 +3,23 @@
 
 mod support;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bake::oci::{Credentials, Found, Images, Source, files_under};
+use bake::digest::Sha256;
+use bake::oci::{Credentials, Images, Source};
 use bake::project::values::Arch;
+use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use support::audit::plain;
 use support::baked::{Baked, Layout, every_packing, two};
+use support::depot::{Depot, Nature};
 use support::{Folder, said, testbed};
+use tar::{Archive, EntryType};
 
 /// A project on the stand-in for the official image.
 fn baked(tools: Vec<support::baked::Tool>) -> Option<Baked> {
@@ -52,28 +58,55 @@ impl Drop for Engine {
     }
 }
 
-/// Everything in a folder of an image and below it: content, mode, owner; links as what they lead to.
-fn flattened(images: &dyn Images, folder: &str) -> BTreeMap<String, Found> {
-    let image = images.image(Arch::Amd64).expect("an image");
+/// What an image has under a path.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    kind: EntryType,
+    mode: u32,
+    uid: u64,
+    gid: u64,
+    /// Of a link.
+    target: Option<Vec<u8>>,
+    content: Sha256,
+}
+
+/// Everything in some folders of an image, and the folders: as the last layer has it that has it, and
+/// read without any part of `bake` that makes something of layers.
+fn flattened(images: &dyn Images, folders: &[&str]) -> BTreeMap<PathBuf, Entry> {
     let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for (name, what) in files_under(images, &image, &folder).expect("a folder") {
-            let path = format!("{folder}/{name}");
-            if what == Found::Directory {
-                open.push(path.clone());
+    for layer in images.image(Arch::Amd64).expect("an image").layers {
+        let mut stored = BufReader::new(images.layer(&layer).expect("a layer"));
+        let packed = stored.fill_buf().expect("a layer").starts_with(&[0x1f, 0x8b]);
+        let unpacked: Box<dyn Read + '_> =
+            if packed { Box::new(GzDecoder::new(stored)) } else { Box::new(stored) };
+        for entry in Archive::new(unpacked).entries().expect("a tarball") {
+            let mut entry = entry.expect("an entry");
+            let path = entry.path().expect("a path");
+            let path = path.strip_prefix("./").unwrap_or(&path).components().collect::<PathBuf>();
+            if !folders.iter().any(|folder| path.starts_with(folder)) {
+                continue;
             }
-            // Which layer it is from is what differs.
-            let what = match what {
-                Found::File { sha256, size, mode, uid, gid, .. } => {
-                    Found::File { sha256, size, mode, uid, gid, layer: 0 }
-                }
-                other => other,
-            };
-            found.insert(path, what);
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            assert!(!name.starts_with(b".wh."), "{} hides something", path.display());
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).expect("content");
+            let target = entry.link_name_bytes().map(Cow::into_owned);
+            let header = entry.header();
+            let kind = header.entry_type();
+            let number = |number: std::io::Result<u64>| number.expect("a number");
+            // A symbolic link has no rights of its own, and builders write what they like.
+            let mode =
+                if kind == EntryType::Symlink { 0o777 } else { header.mode().expect("a mode") & 0o7777 };
+            let (uid, gid) = (number(header.uid()), number(header.gid()));
+            found.insert(path, Entry { kind, mode, uid, gid, target, content: Sha256::of(&content) });
         }
     }
     found
+}
+
+/// Where the tools of a project are.
+fn tools_in(baked: &Baked) -> impl Iterator<Item = PathBuf> {
+    baked.tools.iter().map(|tool| Path::new("usr/local/bin").join(tool.name))
 }
 
 fn open(path: &str) -> Box<dyn Images> {
@@ -111,17 +144,19 @@ fn is_the_same_as_from_the_dockerfile(engine: &'static str, buildkit: bool) {
     baked.image(["save", "ours.tar"]);
     baked.image(["build"]);
     let (ours, theirs) = (open(&plain(&baked.folder.join("ours.tar"))), open(&theirs));
-    for folder in ["usr/local/bin", "usr/local/lib"] {
-        let (ours, theirs) = (flattened(&*ours, folder), flattened(&*theirs, folder));
-        for path in ours.keys().chain(theirs.keys()) {
-            assert_eq!(ours.get(path), theirs.get(path), "{path}");
-        }
+    let folders = ["usr/local/bin", "usr/local/lib"];
+    let found = flattened(&*ours, &folders);
+    let expected = flattened(&*theirs, &folders);
+    for path in found.keys().chain(expected.keys()) {
+        assert_eq!(found.get(path), expected.get(path), "{}", path.display());
     }
-    assert!(flattened(&*ours, "usr/local/bin").len() >= baked.tools.len());
-    assert_eq!(
-        flattened(&*ours, "usr/local/bin"),
-        flattened(&*open(&plain(&baked.folder.join("oci"))), "usr/local/bin")
-    );
+    for path in folders.iter().map(PathBuf::from).chain(tools_in(&baked)) {
+        assert!(found.contains_key(&path), "{}", path.display());
+    }
+    let layout = open(&plain(&baked.folder.join("oci")));
+    let layers = |images: &dyn Images| images.image(Arch::Amd64).expect("an image").layers.into_iter();
+    let diff_ids = |images: &dyn Images| layers(images).map(|layer| layer.diff_id).collect::<Vec<_>>();
+    assert_eq!(diff_ids(&*ours), diff_ids(&*layout));
 
     let (mut ours, mut theirs) = (config(&*ours), config(&*theirs));
     for config in [&mut ours, &mut theirs] {
@@ -229,35 +264,46 @@ fn skopeo_takes_every_form() {
         let found = inspected(&form);
         assert_eq!(found["Architecture"], "amd64", "{form}");
         let labels = &found["Labels"];
-        let lock = bake::digest::Sha256::of(baked.folder.read("bake.lock")).to_string();
+        let lock = Sha256::of(baked.folder.read("bake.lock")).to_string();
         assert_eq!(labels["ai.openclaw.bake.lock"], lock, "{form}");
         let copy = format!("dir:{}", plain(&baked.folder.join("copy")));
         said(Command::new("skopeo").args(["copy", "--quiet", &form, &copy])).done();
     }
-    // Every architecture, and not a byte changed.
-    let copy = plain(&baked.folder.join("all"));
-    let mut all = Command::new("skopeo");
-    all.args(["copy", "--quiet", "--all", "--preserve-digests"]);
-    said(all.args([format!("oci:{layout}:{tag}"), format!("oci:{copy}:{tag}")])).done();
-    let blobs = |layout: &str| -> std::collections::BTreeSet<_> {
-        let entries = fs::read_dir(format!("{layout}/blobs/sha256")).expect("blobs").flatten();
-        entries.map(|entry| entry.file_name()).collect()
-    };
-    assert_eq!(blobs(&copy), blobs(&layout));
 }
 
 #[test]
-fn umoci_unpacks_it() {
-    let (Some(baked), Some(mut umoci)) = (baked(two()), testbed::program("umoci")) else { return };
-    // umoci knows no platforms: a layout for one architecture, out of the tarball.
-    let tag = baked.image(["save", "image.tar"])["name"].as_str().expect("a name").to_owned();
-    let tag = tag.split(':').nth(1).expect("a tag");
-    let layout = baked.folder.join("layout");
-    fs::create_dir(&layout).expect("a folder");
-    said(Command::new("tar").arg("-xf").arg(baked.folder.join("image.tar")).arg("-C").arg(&layout)).done();
-    let bundle = baked.folder.join("bundle");
-    umoci.arg("unpack").arg("--image").arg(format!("{}:{tag}", layout.display())).arg(&bundle);
-    said(&mut umoci).done();
+fn skopeo_and_buildah_find_both_architectures() {
+    let (Some(mut skopeo), Some(_)) = (testbed::program("skopeo"), testbed::tool("buildah")) else { return };
+    let baked = Baked::on_layout(two());
+    baked.image(["build", "--base", "base"]);
+    // Not a byte changes.
+    skopeo.args(["copy", "--quiet", "--all", "--preserve-digests", "oci:oci", "oci:copy:1"]);
+    said(skopeo.current_dir(baked.folder.path())).done();
+    let blobs = |layout: &str| -> std::collections::BTreeSet<_> {
+        let entries = fs::read_dir(baked.folder.join(layout).join("blobs/sha256")).expect("blobs").flatten();
+        entries.map(|entry| entry.file_name()).collect()
+    };
+    assert_eq!(blobs("copy"), blobs("oci"));
+    let storage = Folder::empty();
+    let buildah = |arguments: &[&str]| buildah(&baked, &storage, arguments);
+    for arch in Arch::ALL {
+        let container = buildah(&["from", "--arch", arch.as_str(), "oci:oci"]);
+        let path = buildah(&["mount", container.trim()]);
+        for tool in &baked.tools {
+            let binary = fs::read(Path::new(path.trim()).join("usr/local/bin").join(tool.name));
+            assert!(binary.expect("an executable") == tool.binary(arch), "{arch}");
+        }
+        buildah(&["rm", container.trim()]);
+    }
+}
+
+/// umoci knows no platforms: a layout is for it where there is one image in it.
+#[track_caller]
+fn is_unpacked_by_umoci(baked: &Baked, layout: &str, tag: &str) {
+    let bundle = baked.folder.join(&format!("{layout}-unpacked"));
+    let mut umoci = testbed::program("umoci").expect("umoci");
+    umoci.arg("unpack").arg("--image").arg(format!("{}:{tag}", baked.folder.join(layout).display()));
+    said(umoci.arg(&bundle)).done();
     for tool in &baked.tools {
         let path = bundle.join("rootfs/usr/local/bin").join(tool.name);
         assert!(fs::read(path).expect("an executable") == tool.binary(Arch::Amd64));
@@ -268,17 +314,41 @@ fn umoci_unpacks_it() {
 }
 
 #[test]
+fn umoci_unpacks_it() {
+    let (Some(baked), Some(_)) = (baked(two()), testbed::program("umoci")) else { return };
+    baked.image(["build"]);
+    let index = Layout(baked.folder.join("oci")).json("index.json");
+    let name = &index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"];
+    is_unpacked_by_umoci(&baked, "oci", name.as_str().expect("a tag"));
+}
+
+#[test]
+fn umoci_unpacks_what_is_in_the_tarball() {
+    let Some(_) = testbed::program("umoci") else { return };
+    let baked = Baked::on_layout(two());
+    let name =
+        baked.image(["save", "image.tar", "--base", "base"])["name"].as_str().expect("a name").to_owned();
+    fs::create_dir(baked.folder.join("layout")).expect("a folder");
+    let mut tar = Command::new("tar");
+    said(tar.current_dir(baked.folder.path()).args(["-xf", "image.tar", "-C", "layout"])).done();
+    is_unpacked_by_umoci(&baked, "layout", name.split(':').nth(1).expect("a tag"));
+}
+
+/// Runs buildah in a project, with a storage of its own.
+fn buildah(baked: &Baked, storage: &Folder, arguments: &[&str]) -> String {
+    let mut buildah = testbed::tool("buildah").expect("buildah");
+    buildah.arg("--root").arg(storage.join("root")).arg("--runroot").arg(storage.join("run"));
+    // It makes a name of the path, which must be in lower case.
+    buildah.current_dir(baked.folder.path());
+    said(buildah.args(["--storage-driver", "vfs"]).args(arguments)).done().out
+}
+
+#[test]
 fn buildah_builds_on_it() {
     let (Some(baked), Some(_)) = (baked(two()), testbed::tool("buildah")) else { return };
     baked.image(["build"]);
     let storage = Folder::empty();
-    let buildah = |arguments: &[&str]| {
-        let mut buildah = testbed::tool("buildah").expect("buildah");
-        buildah.arg("--root").arg(storage.join("root")).arg("--runroot").arg(storage.join("run"));
-        // It makes a name of the path, which must be in lower case.
-        buildah.current_dir(baked.folder.path());
-        said(buildah.args(["--storage-driver", "vfs"]).args(arguments)).done().out
-    };
+    let buildah = |arguments: &[&str]| buildah(&baked, &storage, arguments);
     let container = buildah(&["from", "oci:oci"]);
     let path = buildah(&["mount", container.trim()]);
     for tool in &baked.tools {
@@ -347,6 +417,26 @@ fn documents_pass_the_schemas_of_the_specification() {
         holds(&manifest, &layout.manifest(arch));
         holds(&config, &layout.config(arch));
     }
+    // What is pushed beside it: the SBOM's manifest, and the list that names it.
+    let depot = Depot::with(Nature { mounts: true, referrers: false, verifies: true, elsewhere: None });
+    baked.image(["push", &format!("{}/gateway", depot.host()), "--base", "base"]);
+    let names = depot.manifests("gateway");
+    let list = format!(
+        "sha256-{}",
+        layout.json("index.json")["manifests"][0]["digest"]
+            .as_str()
+            .expect("a digest")
+            .trim_start_matches("sha256:")
+    );
+    assert!(names.contains(&list), "{names:?}");
+    let mut referrers = 0;
+    for name in names {
+        let document = depot.manifest("gateway", &name).expect("a manifest");
+        let document: Value = serde_json::from_slice(&document).expect("JSON");
+        referrers += usize::from(document["subject"].is_object());
+        holds(if document["manifests"].is_array() { &index } else { &manifest }, &document);
+    }
+    assert_eq!(referrers, 1);
     // The schemas are not ones that let everything pass.
     let mut wrong = layout.index();
     wrong["manifests"][0]["digest"] = json!("no digest");
