@@ -27,7 +27,7 @@ pub struct Tool {
     pub beside: bool,
     /// Whether the lock knows the executable's own digest.
     known: bool,
-    /// A program of this machine to take as the executable for amd64.
+    /// A program of this machine to take as the executable for amd64; that for arm64 is as long.
     real: Option<&'static str>,
 }
 
@@ -75,25 +75,29 @@ pub fn lone() -> Vec<Tool> {
     tools
 }
 
-/// Some of the size that real ones have: programs in Go, which are on the machine with the testbed.
+/// Some of the size that real ones have, one of them with other files: programs in Go, which are on the
+/// machine with the testbed.
 pub fn real() -> Vec<Tool> {
+    let tool = |name, file, real| Tool { real: Some(real), ..tool(name, file, name, archives::tar_gz) };
     vec![
-        Tool { real: Some("/usr/bin/skopeo"), ..tool("first", "first.tar.gz", "first", archives::tar_gz) },
-        Tool {
-            real: Some("/usr/bin/buildah"),
-            ..tool("second", "second.tar.gz", "second", archives::tar_gz)
-        },
-        Tool { real: Some("/usr/bin/umoci"), ..tool("third", "third.tar.gz", "third", archives::tar_gz) },
+        tool("first", "first.tar.gz", "/usr/bin/skopeo"),
+        tool("second", "second.tar.gz", "/usr/bin/buildah"),
+        Tool { beside: true, ..tool("third", "third.tar.gz", "/usr/bin/umoci") },
     ]
 }
 
 impl Tool {
     /// The executable.
     pub fn binary(&self, arch: Arch) -> Vec<u8> {
-        if let Some(path) = self.real.filter(|_| arch == Arch::Amd64) {
-            return std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let mut binary = elf::executable(arch, &format!("{} 1", self.name));
+        if let Some(path) = self.real {
+            let real = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            match arch {
+                Arch::Amd64 => return real,
+                Arch::Arm64 => binary.extend(real),
+            }
         }
-        elf::executable(arch, &format!("{} 1", self.name))
+        binary
     }
 
     /// What is downloaded.
@@ -164,13 +168,13 @@ impl Baked {
         baked
     }
 
-    /// The URL of each tool's archive for an architecture, with its checksum.
-    pub fn archives(&self, arch: Arch) -> Vec<(String, Sha256)> {
+    /// The URL of a tool's archive for an architecture, and its checksum.
+    pub fn archive(&self, tool: &Tool, arch: Arch) -> (String, Sha256) {
         let lock = self.folder.read("bake.lock");
         let source = Source::new("bake.lock", lock);
         let (lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
-        let builds = lock.binaries.into_values().filter_map(|mut locked| locked.builds.remove(&arch));
-        builds.map(|build| (build.url.to_string(), build.sha256)).collect()
+        let build = &lock.binaries[&tool.name.parse().expect("a name")].builds[&arch];
+        (build.url.to_string(), build.sha256)
     }
 
     /// From now on no archive is to be had, neither here nor over the network.

@@ -11,6 +11,7 @@
 pub mod archives;
 pub mod audit;
 pub mod baked;
+pub mod cost;
 pub mod depot;
 pub mod elf;
 pub mod github;
