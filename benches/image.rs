@@ -1,14 +1,15 @@
 //! The gateway's image from the same lock, by `bake image` and by the tools that it does without, and
-//! a push of it: `cargo bench --bench image`, on a machine with `tests/testbed/up` and `boot`.
+//! pushes of it: `cargo bench --bench image`, after `tests/testbed/install`, `up` and `boot`, on a
+//! machine that does nothing else meanwhile.
 //!
-//! Everybody takes the real gateway's image as the base, by digest, and three programs of real size
-//! from a server on loopback, and checks their digests. Four things are measured:
-//! - a build with nothing there: the base image comes out of the registry;
-//! - a build with the base image there, as after a change of the lock: no archive, no cached layer;
-//! - the same build once more;
-//! - a push to a repository that has nothing yet, in the registry that has the base image.
+//! Everybody takes the real gateway's image as the base, by digest, and three programs of real size,
+//! one of them with files beside it, from a server on loopback, and checks their digests. [`STEPS`] are
+//! measured, one after the other; with each run another one begins.
 //!
-//! Memory is the most that a command has in use, and for an engine also what its daemons grow to.
+//! Memory is the most that the largest process of a command had in use. For an engine, what its
+//! daemons had in use at their most is added; the growth leaves out what they had before. What runs in
+//! the containers of a build, and the registry, are left out.
+//!
 //! `BAKE_BENCH_RUNS` says how many runs a median is of. Machines differ, ratios less so.
 
 #[path = "../tests/support/mod.rs"]
@@ -16,25 +17,54 @@ mod support;
 
 use std::fmt::Write;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use bake::oci::{Credentials, Source};
 use bake::project::values::Arch;
+use flate2::read::GzDecoder;
 use support::audit::plain;
 use support::baked::{Baked, real};
+use support::cost::measured;
 use support::testbed::{self, Pushed};
 use support::{Folder, said};
 
 /// Of the real gateway's image.
 const TAG: &str = ":2026.9.6";
 
+/// What a base image must have unpacked, in bytes, to be one of real size.
+const SMALLEST: u64 = 500_000_000;
+
+/// What is measured, in this order.
+const STEPS: [&str; 6] = [
+    "a build with nothing there: the base image comes out of the registry",
+    "a build with the base image there, as after a change of the lock: no archive, no cached layer",
+    "the same build again",
+    "a push to an empty repository of the registry that has the base image",
+    "the same push again",
+    "a push to an empty repository of another registry",
+];
+
+/// Those of [`STEPS`] that the goals are about: cold, and warm.
+const COLD: usize = 0;
+const WARM: [usize; 2] = [1, 2];
+
+/// How many times faster a cold build must be than one by Docker.
+const FASTER: f64 = 10.0;
+
+/// What `bake` may have in use, in MiB.
+const MOST: f64 = 64.0;
+
 /// What a run costs.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Cost {
     seconds: f64,
-    /// Of the largest process.
-    mib: f64,
+    /// In MiB.
+    peak: f64,
+    /// In MiB.
+    growth: f64,
 }
 
 /// What a build finds.
@@ -52,6 +82,10 @@ struct Builder {
     push: fn(&Bench, &str) -> Cost,
 }
 
+/// The one that the others are held against, and those that the goals hold it against.
+const BAKE: usize = 0;
+const DOCKER: [usize; 2] = [1, 2];
+
 const BUILDERS: [Builder; 5] = [
     Builder { name: "bake", build: bake, push: push_bake },
     Builder {
@@ -68,6 +102,9 @@ const BUILDERS: [Builder; 5] = [
     Builder { name: "umoci and skopeo", build: umoci, push: push_umoci },
 ];
 
+/// What each run of a builder cost, by step.
+type Costs = [Vec<Cost>; STEPS.len()];
+
 struct Bench {
     baked: Baked,
     base: String,
@@ -76,77 +113,121 @@ struct Bench {
 }
 
 fn main() {
+    let begun = Instant::now();
     let runs = std::env::var("BAKE_BENCH_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(5);
-    let (Some(registry), Some(digest)) = (testbed::registry(), testbed::boot("real.digest")) else { return };
+    let (Some(registry), Some(digest)) = (testbed::registry(), testbed::boot("real.digest")) else {
+        panic!("nothing to measure with: run tests/testbed/install, up and boot");
+    };
     let digest = fs::read_to_string(digest).expect("a digest");
     let base = format!("{registry}/openclaw/openclaw{TAG}@{}", digest.trim());
+    let (compressed, unpacked) = size_of(&base);
+    println!("base image: {} MB compressed, {} MB unpacked", compressed / 1_000_000, unpacked / 1_000_000);
+    assert!(unpacked >= SMALLEST, "the base image is too small to tell anything");
+
     let tag = format!("localhost/bake-bench-{}:1", std::process::id());
     let bench = Bench { baked: Baked::on(&base, real()), base, scratch: Folder::empty(), tag };
     bench.baked.bake(["render"]).done();
     bench.scratch.write("context/Dockerfile", bench.baked.folder.read("out/Dockerfile"));
-    println!("median of {runs}; seconds, MiB; ratio to bake");
-    let mut costs: Vec<[Vec<Cost>; 4]> = BUILDERS.iter().map(|_| Default::default()).collect();
+    let mut costs: [Costs; BUILDERS.len()] = Default::default();
     for run in 0..runs {
-        for (builder, costs) in BUILDERS.iter().zip(&mut costs) {
-            for (there, costs) in
-                [There::Nothing, There::Base, There::Everything].into_iter().zip(&mut *costs)
-            {
-                costs.push((builder.build)(&bench, there));
-            }
-            let to = Pushed(format!("{registry}/bake-bench-{}-{run}:1", std::process::id()));
-            costs[3].push((builder.push)(&bench, &to.0));
+        for at in (0..BUILDERS.len()).map(|at| (at + run) % BUILDERS.len()) {
+            eprintln!(
+                "{:4.0} s: run {} of {runs}, {}",
+                begun.elapsed().as_secs_f64(),
+                run + 1,
+                BUILDERS[at].name
+            );
+            let once = bench.run(&BUILDERS[at], &registry);
+            costs[at].iter_mut().zip(once).for_each(|(costs, cost)| costs.push(cost));
         }
     }
     drop(bench);
-    let steps = ["build, nothing there", "build, the base image there", "the same build again", "push"];
-    for (step, what) in steps.iter().enumerate() {
-        println!("\n{what}");
-        let own = median(&costs[0][step]);
-        for (builder, costs) in BUILDERS.iter().zip(&costs) {
-            let Cost { seconds, mib } = median(&costs[step]);
-            let ratio = seconds / own.seconds;
-            println!("  {:22} {seconds:8.2} s  {mib:7.0} MiB  {ratio:6.1}", builder.name);
+    print_costs(&costs, runs);
+    print_goals(&costs);
+    println!("\nit took {:.0} s", begun.elapsed().as_secs_f64());
+}
+
+/// What an image has compressed and unpacked, in bytes.
+fn size_of(image: &str) -> (u64, u64) {
+    let source = Source::Registry(image.parse().expect("a reference"));
+    let images = source.open(&Credentials::Anonymous).expect("the base image");
+    let (mut compressed, mut unpacked) = (0, 0);
+    for layer in images.image(Arch::Amd64).expect("one for amd64").layers {
+        compressed += layer.descriptor.size();
+        let stored = images.layer(&layer).expect("a layer");
+        unpacked += io::copy(&mut GzDecoder::new(stored), &mut io::sink()).expect("gzip");
+    }
+    (compressed, unpacked)
+}
+
+fn print_costs(costs: &[Costs], runs: usize) {
+    println!("medians of {runs}; each ratio is to bake");
+    for (step, what) in STEPS.iter().enumerate() {
+        println!("\n{what}\n{:24}  seconds   ratio  peak MiB   ratio  growth MiB", "");
+        let own = median(&costs[BAKE][step]);
+        for (builder, costs) in BUILDERS.iter().zip(costs) {
+            let Cost { seconds, peak, growth } = median(&costs[step]);
+            let (slower, larger) = (seconds / own.seconds, peak / own.peak);
+            println!(
+                "  {:22} {seconds:8.2} {slower:7.1}  {peak:8.0} {larger:7.1}  {growth:10.0}",
+                builder.name
+            );
         }
     }
 }
 
-/// Each of the two by itself.
+fn print_goals(costs: &[Costs]) {
+    // Of the engine that comes nearest.
+    let seconds = |builder: usize, step: usize| median(&costs[builder][step]).seconds;
+    let ratio = |steps: &[usize]| {
+        let of = |step: &usize| DOCKER.map(|docker| seconds(docker, *step) / seconds(BAKE, *step));
+        steps.iter().flat_map(of).fold(f64::INFINITY, f64::min)
+    };
+    let told = |met: bool| if met { "met" } else { "missed" };
+    let (cold, warm) = (ratio(&[COLD]), ratio(&WARM));
+    let peak = costs[BAKE].iter().flatten().map(|cost| cost.peak).fold(0.0, f64::max);
+    println!("\ngoals");
+    println!("  {FASTER} times as fast as docker build, cold: {cold:.1}, {}", told(cold >= FASTER));
+    println!("  no slower, warm: {warm:.1}, {}", told(warm >= 1.0));
+    println!("  below {MOST} MiB in every run of every step: {peak:.0}, {}", told(peak < MOST));
+}
+
+/// Each of the three by itself.
 fn median(costs: &[Cost]) -> Cost {
     let middle = |of: fn(&Cost) -> f64| {
         let mut all: Vec<_> = costs.iter().map(of).collect();
         all.sort_by(f64::total_cmp);
         all[all.len() / 2]
     };
-    Cost { seconds: middle(|cost| cost.seconds), mib: middle(|cost| cost.mib) }
+    Cost {
+        seconds: middle(|cost| cost.seconds),
+        peak: middle(|cost| cost.peak),
+        growth: middle(|cost| cost.growth),
+    }
 }
 
 /// Runs a command to its end, and measures it; `daemons` work for it.
-fn measured(command: &Command, daemons: &[u32]) -> Cost {
-    let peak = tempfile::NamedTempFile::new().expect("a file");
-    let mut timed = testbed::program("time").expect("GNU time");
-    timed.args(["--format", "%M", "--output"]).arg(peak.path()).arg(command.get_program());
-    timed.args(command.get_args());
-    if let Some(folder) = command.get_current_dir() {
-        timed.current_dir(folder);
-    }
-    timed.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+fn cost(command: &Command, daemons: &[u32]) -> Cost {
+    // What others have written is not to be paid for by this one.
+    said(&mut Command::new("sync")).done();
     for daemon in daemons {
         // From here on the peak is counted anew (proc(5), "clear_refs").
         fs::write(format!("/proc/{daemon}/clear_refs"), "5").expect("a daemon");
     }
-    let begun = Instant::now();
-    said(&mut timed).done();
-    let seconds = begun.elapsed().as_secs_f64();
-    let own: f64 = fs::read_to_string(peak.path()).expect("a peak").trim().parse().expect("KiB");
-    let all: f64 = own + daemons.iter().map(|daemon| peak_of(*daemon)).sum::<f64>();
-    Cost { seconds, mib: all / 1024.0 }
+    let before = peak_of(daemons);
+    let (_, cost) = measured(command).expect("GNU time");
+    let after = peak_of(daemons);
+    Cost { seconds: cost.seconds, peak: cost.peak + after, growth: cost.peak + after - before }
 }
 
-/// In KiB.
-fn peak_of(process: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a daemon");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    line.trim().trim_end_matches(" kB").parse().expect("KiB")
+/// In MiB, together.
+fn peak_of(processes: &[u32]) -> f64 {
+    let peak = |process: &u32| -> f64 {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a daemon");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        line.trim().trim_end_matches(" kB").parse().expect("KiB")
+    };
+    processes.iter().map(peak).sum::<f64>() / 1024.0
 }
 
 /// Runs a tool of the testbed to its end.
@@ -155,6 +236,19 @@ fn tool(name: &str, arguments: &[&str]) {
 }
 
 impl Bench {
+    /// One run of each step.
+    fn run(&self, builder: &Builder, registry: &str) -> [Cost; STEPS.len()] {
+        let build = |there| (builder.build)(self, there);
+        let name = format!("bake-bench-{}:1", std::process::id());
+        let (nothing, base, again) = (build(There::Nothing), build(There::Base), build(There::Everything));
+        let to = Pushed(format!("{registry}/{name}"));
+        let (push, push_again) = ((builder.push)(self, &to.0), (builder.push)(self, &to.0));
+        drop(to);
+        // Nobody takes it for the same one, so the base image's layers have to go there.
+        let elsewhere = Pushed(format!("{}/{name}", registry.replace("127.0.0.1", "localhost")));
+        [nothing, base, again, push, push_again, (builder.push)(self, &elsewhere.0)]
+    }
+
     fn layout(&self) -> PathBuf {
         self.scratch.join("layout")
     }
@@ -166,21 +260,32 @@ impl Bench {
             There::Nothing => {
                 self.forget(engine);
                 tool(engine, &["builder", "prune", "--all", "--force"]);
+                let inspect = said(testbed::tool(engine).expect("an engine").args(["inspect", &self.base]));
+                assert_ne!(inspect.code, 0, "{engine}: something keeps the base image");
             }
-            There::Base => tool(engine, &["pull", "--quiet", &self.base]),
+            There::Base => {
+                tool(engine, &["pull", "--quiet", &self.base]);
+                tool(engine, &["rmi", "--force", &self.tag]);
+            }
             There::Everything => {}
         }
         build.args((there != There::Everything).then_some("--no-cache"));
         build.args(["--tag", &self.tag]).arg(self.scratch.join("context"));
-        measured(&build, &daemons(engine))
+        if there == There::Everything {
+            // After a build without it, the classic builder finds in its cache what is alike and leads
+            // nowhere.
+            said(&mut build).done();
+        }
+        cost(&build, &daemons(engine))
     }
 
     /// Removes the image and its base from an engine that may have neither.
     fn forget(&self, engine: &str) {
         // An engine lists what was pulled by tag and digest under its digest alone.
         let base = self.base.replacen(TAG, "", 1);
+        // What stages left keeps the base image, too.
         for arguments in
-            [&["rmi", "--force", &self.tag], &["rmi", "--force", &base], &["image", "prune", "--force"]]
+            [&["rmi", "--force", &self.tag][..], &["image", "prune", "--force"], &["rmi", "--force", &base]]
         {
             let _ = testbed::tool(engine).map(|mut docker| docker.args(arguments).output());
         }
@@ -190,7 +295,7 @@ impl Bench {
         tool(engine, &["tag", &self.tag, to]);
         let mut push = testbed::tool(engine).expect("an engine");
         push.args(["push", "--quiet", to]);
-        let cost = measured(&push, &daemons(engine));
+        let cost = cost(&push, &daemons(engine));
         tool(engine, &["rmi", to]);
         cost
     }
@@ -218,13 +323,12 @@ impl Drop for Bench {
 }
 
 /// The process that builds, and the one that keeps layers.
-fn daemons(engine: &str) -> Vec<u32> {
+fn daemons(engine: &str) -> [u32; 2] {
     let folder = testbed::folder().join(engine);
-    let pid = |path: &Path| fs::read_to_string(path).ok()?.trim().parse().ok();
-    [folder.join("pid"), folder.join("exec/containerd/containerd.pid")]
-        .iter()
-        .filter_map(|path| pid(path))
-        .collect()
+    ["pid", "exec/containerd/containerd.pid"].map(|file| {
+        let pid = fs::read_to_string(folder.join(file)).expect("a daemon");
+        pid.trim().parse().expect("its number")
+    })
 }
 
 fn remove(path: &Path) {
@@ -249,13 +353,13 @@ fn bake(bench: &Bench, there: There) -> Cost {
     }
     let mut build = bench.baked.command();
     build.args(["image", "build"]);
-    measured(&build, &[])
+    cost(&build, &[])
 }
 
 fn push_bake(bench: &Bench, to: &str) -> Cost {
     let mut push = bench.baked.command();
     push.args(["image", "push", to]);
-    measured(&push, &[])
+    cost(&push, &[])
 }
 
 fn buildah(bench: &Bench, there: There) -> Cost {
@@ -282,13 +386,13 @@ fn buildah(bench: &Bench, there: There) -> Cost {
         &bench.tag,
     ]);
     build.args((there != There::Everything).then_some("--no-cache")).arg(bench.scratch.join("context"));
-    measured(&build, &[])
+    cost(&build, &[])
 }
 
 fn push_buildah(bench: &Bench, to: &str) -> Cost {
     let mut push = bench.buildah();
     push.args(["push", "--quiet", "--tls-verify=false", &bench.tag, &format!("docker://{to}")]);
-    measured(&push, &[])
+    cost(&push, &[])
 }
 
 /// What a person would write; a second run has no less to do, but for blobs that are there.
@@ -298,29 +402,45 @@ fn umoci(bench: &Bench, there: There) -> Cost {
     }
     let layout = plain(&bench.layout());
     let mut script = format!(
-        "set -eu\ncd '{}'\nrm -rf bin\nmkdir bin\nskopeo copy --quiet --src-tls-verify=false 'docker://{}' 'oci:{layout}:base'\numoci tag --image '{layout}:base' 1\n",
+        "set -eu\ncd '{}'\nrm -rf bin\nmkdir bin\n\
+         skopeo copy --quiet --src-tls-verify=false 'docker://{}' 'oci:{layout}:base'\n\
+         umoci tag --image '{layout}:base' 1\n",
         plain(bench.scratch.path()),
         // skopeo takes a tag or a digest.
         bench.base.replacen(TAG, "", 1),
     );
-    for (url, sha256) in bench.baked.archives(Arch::Amd64) {
-        let name = url.rsplit('/').next().unwrap_or_default().trim_end_matches(".tar.gz").to_owned();
+    for tool in &bench.baked.tools {
+        let (url, sha256) = bench.baked.archive(tool, Arch::Amd64);
+        let (name, path) = (tool.name, tool.path);
         let _ = writeln!(
             script,
-            "curl --silent --fail --output archive '{url}'\necho '{sha256}  archive' | sha256sum --check --quiet\n\
-             tar -xzf archive -C bin '{name}'\nchmod 755 'bin/{name}'\n\
-             umoci insert --image '{layout}:1' 'bin/{name}' '/usr/local/bin/{name}'"
+            "curl --silent --fail --output archive '{url}'\n\
+             echo '{sha256}  archive' | sha256sum --check --quiet\n\
+             mkdir 'bin/{name}'\n\
+             tar -xzf archive -C 'bin/{name}'\n\
+             chmod 755 'bin/{name}/{path}'"
         );
+        let _ = if tool.beside {
+            writeln!(
+                script,
+                "chmod -R a+rX 'bin/{name}'\n\
+                 ln -s '../lib/{name}/{path}' bin/link\n\
+                 umoci insert --image '{layout}:1' 'bin/{name}' '/usr/local/lib/{name}'\n\
+                 umoci insert --image '{layout}:1' bin/link '/usr/local/bin/{name}'"
+            )
+        } else {
+            writeln!(script, "umoci insert --image '{layout}:1' 'bin/{name}/{path}' '/usr/local/bin/{name}'")
+        };
     }
     let _ = writeln!(script, "umoci config --image '{layout}:1' --config.user 1000:1000");
     let mut shell = Command::new("bash");
     shell.args(["-c", &script]);
-    measured(&shell, &[])
+    cost(&shell, &[])
 }
 
 fn push_umoci(bench: &Bench, to: &str) -> Cost {
     let mut push = Command::new("skopeo");
     push.args(["copy", "--quiet", "--dest-tls-verify=false"]);
     push.arg(format!("oci:{}:1", bench.layout().display())).arg(format!("docker://{to}"));
-    measured(&push, &[])
+    cost(&push, &[])
 }
