@@ -362,12 +362,15 @@ fn every_vm_of_a_fleet_is_looked_at() {
     }
 }
 
+/// What is asked for, what the world is like by then, and what is advised.
+type Advised<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 /// What is advised for a fleet, or one of its members, has the option that says so: without it the
 /// command would be about a VM that is not there.
 #[test]
 fn what_is_advised_is_about_the_fleet_and_its_member() {
     let (fleet, member) = (["--fleet", "alice,bob"], ["--member", "alice"]);
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 9] = [
+    let cases: [Advised; 9] = [
         (&["wait"], &[], &["logs --member bob", "wait --fleet alice,bob"]),
         (&["status"], &[("state", "")], &["create --fleet alice,bob"]),
         (&["wait"], &[("serial", "oom-kill:constraint")], &["update --fleet alice,bob"]),

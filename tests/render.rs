@@ -304,10 +304,10 @@ fn nothing_foreign_is_lost_while_the_bundle_changes() {
         let writer = scope.spawn(|| {
             let mut written = Vec::new();
             for i in 0..50_000 {
-                // At its own place and by rename, as editors save.
+                // At its own place and by rename, as editors save: from a name that is nobody else's.
                 for (new, name) in [
                     (format!("out/theirs/{i}"), None),
-                    ("out/.new".to_owned(), Some(format!("out/file-{}", i % 50))),
+                    (format!("out/.new-{i}"), Some(format!("out/file-{}", i % 50))),
                 ] {
                     let text = i.to_string();
                     let done = fs::write(folder.join(&new), &text).is_ok()
