@@ -14,7 +14,7 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Result<Script, String
     let vm = Vm::one(plan, member);
     if !vm.has_data_disk() {
         return Err(
-            "there is no data disk to take a snapshot of: set `gcp.data_disk` in bake.yaml for the next VM"
+            "there is no data disk to take a snapshot of: the state is on the boot disk, and docs/gcloud.md says how it comes to a data disk"
                 .to_owned(),
         );
     }

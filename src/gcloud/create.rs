@@ -18,7 +18,7 @@ pub fn script(plan: &Plan<'_>, metadata: &Metadata, folder: Folder) -> Script {
     steps.push(
         Step::note("What changed in the bundle since the VM was made did not reach it.")
             .unless(vm.listed_as_is(metadata))
-            .tell(format!("{}: the VM was made of another bundle. To replace it, which keeps the data disk: bake gcloud update | sh", vm.name)),
+            .tell(format!("{}: the VM was made of another bundle. To replace it: bake gcloud update | sh, which keeps the data disk, and ends where the VM is on none", vm.name)),
     );
     let about = format!(
         "Creates the VM `{}` of an OpenClaw Gateway, with its data disk. Rendered by bake from\n\

@@ -22,10 +22,13 @@ pub fn script(plan: &Plan<'_>, data: bool) -> Result<Script, String> {
     if data {
         steps.push(vm.show());
         steps.push(confirm(vm.name.as_str()));
+    } else {
+        steps.push(vm.must_be_on_its_disk(&["To delete it with its state: bake gcloud destroy --data | sh"]));
     }
     let mut delete = vm
         .delete("The VM and its boot disk; a data disk stays, whatever it was attached with.")
         .only_where(vm.listed(""))
+        .gone(format!("the VM {}", vm.name))
         .tell(format!("{}: the VM is deleted", vm.name))
         .tell_already(format!("{}: there is no VM", vm.name));
     if !data {
@@ -75,11 +78,11 @@ impl Vm<'_> {
         Step::run(format!("What {} has beside its VM.", self.name), disks).then(snapshots)
     }
 
-    /// Of its data disk, or of one that was restored.
+    /// Of its data disk, or of one that was restored: of no copy that somebody made under a longer name.
     fn is_its_snapshot(self) -> String {
         let disk = self.name.data_disk();
         let restored = shortened(&disk, "-12345678");
-        format!("sourceDisk ~ \"/zones/{}/disks/({disk}|{restored}-[0-9a-f]+)$\"", self.zone())
+        format!("sourceDisk ~ \"/zones/{}/disks/({disk}|{restored}-[0-9a-f]{{8}})$\"", self.zone())
     }
 
     /// Deletes the data disks, and all snapshots of them.
@@ -97,8 +100,11 @@ impl Vm<'_> {
             .flag("format", "value(name)");
         [
             Step::run("The data disk, and those that were in use before a restore.", disk)
-                .for_each(self.list("compute disks list", self.is_its_disk().into())),
-            Step::run("Every snapshot of these disks.", snapshot).for_each(snapshots),
+                .for_each(self.list("compute disks list", self.is_its_disk().into()))
+                .gone(format!("the data disks of {}", self.name)),
+            Step::run("Every snapshot of these disks.", snapshot)
+                .for_each(snapshots)
+                .gone(format!("the snapshots of the data disks of {}", self.name)),
         ]
     }
 

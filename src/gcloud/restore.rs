@@ -2,6 +2,7 @@
 
 use super::metadata::Metadata;
 use super::script::{Command, Folder, Name, Script, Shell, Step, Word};
+use super::update::MOVE;
 use super::vm::{Vm, named, shortened};
 use crate::digest::Sha256;
 use crate::plan::Plan;
@@ -48,6 +49,16 @@ pub fn script(
             Word::from("  gcloud compute snapshots list --project=").name(Name::Project),
         ],
     )];
+    steps.push(vm.must_be_on_its_disk(&[MOVE]));
+    steps.push(
+        Step::note("A disk that was in use holds what the gateway has written to it since.")
+            .only_where(last_attached(vm, &disk))
+            .tell(format!("NOTHING IS RESTORED: {snapshot} was restored before, to the disk {disk}, which has been in use since. What is on it is of today, not of the snapshot."))
+            .tell("To go back to the snapshot once more, losing what came since:")
+            .tell("  bake gcloud destroy | sh")
+            .tell(Word::from(format!("  gcloud compute disks delete {disk} --zone={} --project=", vm.zone())).name(Name::Project))
+            .tell(format!("  bake gcloud restore {snapshot} | sh")),
+    );
     steps.extend(vm.snapshot_schedule());
     steps.push(
         Step::run("The snapshot's content on a disk of its own. A VM takes the newest of its disks.", make)
@@ -87,4 +98,13 @@ pub fn script(
         vm.name, plan.lock_digest
     );
     Ok(Script::new("restore", about, plan, steps).reading(folder, metadata.files()))
+}
+
+/// Prints when the disk was last attached to a VM; nothing where it is not there, or never was.
+fn last_attached(vm: Vm<'_>, disk: &str) -> Command {
+    Command::gcloud("compute disks list")
+        .in_project()
+        .flag("zones", vm.zone())
+        .flag("filter", named(disk))
+        .flag("format", "value(lastAttachTimestamp)")
 }

@@ -230,6 +230,8 @@ pub(super) struct Step {
     pub(super) learns: Option<(Name, String)>,
     /// What stands after it, for the message where a later step fails.
     pub(super) stands: Option<String>,
+    /// What is deleted after it, for the same.
+    pub(super) gone: Option<String>,
     /// What to tell once it is done.
     pub(super) done: Vec<Word>,
     /// What to tell where there was nothing to do.
@@ -256,6 +258,15 @@ impl Step {
         Self::new(why, Work::Refuse(lines.into_iter().collect())).unless(missing)
     }
 
+    /// A step that ends the script where `found` prints something.
+    pub(super) fn refuse(
+        why: impl Into<String>,
+        found: Command,
+        lines: impl IntoIterator<Item = Word>,
+    ) -> Self {
+        Self::new(why, Work::Refuse(lines.into_iter().collect())).only_where(found)
+    }
+
     /// A step that only tells something.
     pub(super) fn note(why: impl Into<String>) -> Self {
         Self::new(why, Work::Run(Vec::new()))
@@ -268,6 +279,7 @@ impl Step {
             work,
             learns: None,
             stands: None,
+            gone: None,
             done: Vec::new(),
             already: Vec::new(),
         }
@@ -304,6 +316,11 @@ impl Step {
     /// Names what stands after it.
     pub(super) fn stands(self, what: impl Into<String>) -> Self {
         Self { stands: Some(what.into()), ..self }
+    }
+
+    /// Names what is deleted after it.
+    pub(super) fn gone(self, what: impl Into<String>) -> Self {
+        Self { gone: Some(what.into()), ..self }
     }
 
     /// Tells this once it is done.

@@ -8,6 +8,8 @@ use super::script::{Command, Folder, Name, Part, Script, Shell, Step, When, Word
 const PRELUDE: &str = include_str!("prelude.sh");
 /// What a script that makes things does where it fails.
 const STANDS: &str = include_str!("stands.sh");
+/// The same of one that deletes things.
+const GONE: &str = include_str!("gone.sh");
 /// For shellcheck, on top of files that are no scripts by themselves.
 const DIRECTIVE: &str = "# shellcheck ";
 
@@ -41,6 +43,8 @@ impl Script {
         let mut files = vec![PRELUDE];
         if self.steps.iter().any(|step| step.stands.is_some()) {
             files.push(STANDS);
+        } else if self.steps.iter().any(|step| step.gone.is_some()) {
+            files.push(GONE);
         }
         for step in &self.steps {
             if let Work::Shell(shell) = &step.work {
@@ -138,6 +142,9 @@ fn paragraph(step: &Step) -> String {
     }
     if let Some(what) = &step.stands {
         let _ = writeln!(text, "made {}", quote(what));
+    }
+    if let Some(what) = &step.gone {
+        let _ = writeln!(text, "deleted {}", quote(what));
     }
     text
 }

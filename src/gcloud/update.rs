@@ -1,9 +1,12 @@
 //! `update`: a VM of this bundle in place of the one that is there. The data disk stays.
 
 use super::metadata::Metadata;
-use super::script::{Command, Folder, Script, Step};
+use super::script::{Command, Folder, Script, Step, Word};
 use super::vm::Vm;
 use crate::plan::Plan;
+
+/// What helps where the state is on the boot disk.
+pub(super) const MOVE: &str = "How the state comes to a data disk: docs/gcloud.md, \"A VM without a data disk\". To delete the VM and the state: bake gcloud destroy --data | sh";
 
 /// Deletes the VM where it is of another bundle, and makes it anew.
 ///
@@ -12,10 +15,10 @@ use crate::plan::Plan;
 pub fn script(plan: &Plan<'_>, metadata: &Metadata, folder: Folder) -> Result<Script, String> {
     let vm = Vm::of(plan);
     if !vm.has_data_disk() {
-        return Err("without a data disk the state is on the boot disk, and would go with the VM: set `gcp.data_disk` in bake.yaml for the next VM".to_owned());
+        return Err("without a data disk the state is on the boot disk, and would go with the VM: docs/gcloud.md says how it comes to a data disk".to_owned());
     }
-    let mut steps: Vec<_> =
-        [vm.snapshot_schedule(), vm.data_disk(), vm.disk_schedule()].into_iter().flatten().collect();
+    let mut steps = vec![vm.must_be_on_its_disk(&[MOVE])];
+    steps.extend([vm.snapshot_schedule(), vm.data_disk(), vm.disk_schedule()].into_iter().flatten());
     steps.push(
         vm.delete("The old VM; its data disk stays, whatever it was attached with.")
             .only_where(vm.listed(&format!("NOT labels.openclaw-bundle={}", vm.bundle(metadata))))
@@ -31,6 +34,22 @@ pub fn script(plan: &Plan<'_>, metadata: &Metadata, folder: Folder) -> Result<Sc
 }
 
 impl Vm<'_> {
+    /// Ends the script, with `remedies`, where the VM that is there has its state on the boot disk: one
+    /// that was made by hand, or of another spec than today's.
+    pub(super) fn must_be_on_its_disk(self, remedies: &[&str]) -> Step {
+        let device = self.device();
+        let said = format!(
+            "{}: the VM that is there has no disk {device}, so that its state is on the boot disk, and would go with it.",
+            self.name
+        );
+        Step::refuse(
+            "What is called so need not be of this spec: a VM that is not on a data disk has all its state on\n\
+             the disk that goes with it.",
+            self.listed(&format!("NOT disks[].deviceName ~ \"^{device}$\"")),
+            std::iter::once(said.as_str()).chain(remedies.iter().copied()).map(Word::from),
+        )
+    }
+
     /// Deletes the VM and its boot disk, and never its data disk.
     pub(super) fn delete(self, why: &str) -> Step {
         let delete = Command::gcloud("compute instances delete")

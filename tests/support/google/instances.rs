@@ -81,8 +81,11 @@ pub(super) fn insert(state: &mut State, path: &str, instance: Value) -> Result<(
         state.put(&disk_path, disk);
     }
     let user = state.url(path);
+    let now = state.now();
     for (disk_path, _) in &attached {
-        state.known_mut(disk_path)?["users"] = json!([user]);
+        let disk = state.known_mut(disk_path)?;
+        disk["users"] = json!([user]);
+        disk["lastAttachTimestamp"] = json!(now);
     }
     instance["disks"] = attached.into_iter().map(|(_, disk)| disk).collect();
     instance["status"] = json!("RUNNING");
