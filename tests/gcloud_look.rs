@@ -31,7 +31,11 @@ impl World {
         program(shell)?;
         let world = Self { project: Folder::project(), fake: Folder::empty(), shell };
         let running = RUNNING.replace("LOCK", &world.lock()[..16]);
-        world.now("project", "demo\n").now("state", &running).now("report.error", UNHEARD);
+        world
+            .now("project", "demo\n")
+            .now("state", &running)
+            .now("report.error", UNHEARD)
+            .now("group", "True|True\n");
         Some(world)
     }
 
@@ -351,7 +355,7 @@ fn every_vm_of_a_fleet_is_looked_at() {
         let said = world.run(&["status", "--fleet", "alice,bob"]).done();
         assert_eq!(said.out.matches(", that of bake.lock").count(), 2, "{}", said.out);
         let names = |word: &str| world.asked().iter().flatten().filter(|asked| asked.contains(word)).count();
-        assert_eq!((names("alice"), names("bob"), names("openclaw-gateway")), (2, 2, 0));
+        assert_eq!((names("alice"), names("bob"), names("openclaw-gateway")), (2, 2, 1));
     }
     for world in shells() {
         world.reports("failed", "image: x").now("serial", "");
@@ -428,6 +432,57 @@ fn a_member_is_looked_at_and_reached_by_its_name() {
         assert_eq!(of_one, 0, "{asked:#?}");
         assert!(asked.iter().any(|call| call.starts_with("compute ssh alice ")), "{asked:#?}");
         assert!(asked.iter().any(|call| call.starts_with("compute ssh bob ")), "{asked:#?}");
+    }
+}
+
+/// A group says nothing of the VMs that it makes anew; what it said days ago is not of now; and what may
+/// pass by itself is no reason to give up.
+#[test]
+fn a_group_at_work_is_waited_for() {
+    let old = "2020-01-01T00:00:00Z alice QUOTA_EXCEEDED Quota 'CPUS' exceeded\n";
+    let passing = format!("{old}2036-01-01T00:00:00Z alice INTERNAL_ERROR Internal error.\n");
+    let quota = format!("{old}2036-01-01T00:00:00Z bob QUOTA_EXCEEDED Quota 'CPUS' exceeded\n");
+    let alice_only = ["wait", "--fleet", "alice"];
+    for world in shells() {
+        world
+            .reports("ready", "")
+            .now("group", "False|True\n")
+            .now("group-errors", old)
+            .at(1, "group-errors", &passing)
+            .at(3, "group", "True|False\n")
+            .at(4, "group", "True|True\n")
+            .at(4, "state", "")
+            .at(5, "state", &RUNNING.replace("RUNNING|", "STOPPING|"))
+            .at(6, "state", RUNNING);
+        let said = world.run(&alice_only).done();
+        let lines: Vec<_> = said.out.lines().filter_map(|line| line.split_once("alice  ")).collect();
+        let stages: Vec<_> = lines.into_iter().map(|(_, stage)| stage).collect();
+        assert_eq!(
+            (stages[0], stages[stages.len() - 1]),
+            ("its group makes it anew", "ready"),
+            "{}",
+            said.out
+        );
+        assert_eq!(said.err.matches("INTERNAL_ERROR").count(), 1, "{}", said.err);
+        assert!(!said.err.contains("QUOTA"), "{}", said.err);
+        world.is_clean();
+    }
+    for world in shells() {
+        world.now("group", "False|True\n").at(1, "group-errors", &quota);
+        let said = world.run(&alice_only).ended(1);
+        assert!(said.err.contains("bob QUOTA") && said.err.contains("gcp.machine_type"), "{}", said.err);
+        assert!(said.err.contains("bake gcloud wait --fleet alice | sh"), "{}", said.err);
+    }
+    for world in shells() {
+        world.now("group", "False|True\n");
+        let said = world.run(&["wait", "--fleet", "alice", "--timeout", "60"]).ended(1);
+        assert!(said.err.contains("The group openclaw-gateway is not done after 60 s"), "{}", said.err);
+        world.now("group", "");
+        let said = world.run(&alice_only).ended(1);
+        assert!(said.err.contains("bake gcloud create --fleet alice | sh"), "{}", said.err);
+        world.now("group", "True|True\n").now("state", "");
+        let said = world.run(&["wait", "--fleet", "alice", "--timeout", "60"]).ended(1);
+        assert!(said.err.contains("managed list-errors openclaw-gateway"), "{}", said.err);
     }
 }
 

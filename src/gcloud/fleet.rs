@@ -5,6 +5,7 @@
 //! deletes them.
 
 use super::destroy::confirm;
+use super::group;
 use super::metadata::Metadata;
 use super::script::{Command, Folder, Name, Script, Step, Word};
 use super::setup::allow_ssh;
@@ -14,6 +15,8 @@ use crate::project::names::VmName;
 
 /// Where Google's health checks come from (Google, "Health checks overview", probe ranges).
 const PROBES: &str = "35.191.0.0/16,130.211.0.0/22";
+/// How long a group may take to make VMs, in seconds: all of them at once, or one after another.
+const PATIENCE: u32 = 900;
 /// Digits of the bundle's digest in a template's name.
 const DIGITS: usize = 12;
 /// The parts of a health check's and a firewall rule's names after the VM's.
@@ -30,7 +33,7 @@ pub fn create(
     folder: Folder,
 ) -> Result<Script, String> {
     let vm = Vm::of(plan);
-    let mut steps = group(vm, metadata)?;
+    let mut steps = in_common(vm, metadata)?;
     let about = format!(
         "Creates the fleet `{}` of {} OpenClaw Gateways, each with its data disk. Rendered by bake from\n\
          lock {}. Safe to run twice: what is there is kept, and nothing is deleted.",
@@ -39,6 +42,7 @@ pub fn create(
         plan.lock_digest
     );
     steps.extend(joined(plan, members));
+    steps.push(group::settled(vm, members, PATIENCE));
     steps.push(
         Step::note("What changed in the bundle since then did not reach the members.")
             .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{}$\"", vm.template(metadata))))
@@ -58,7 +62,7 @@ pub fn update(
     folder: Folder,
 ) -> Result<Script, String> {
     let vm = Vm::of(plan);
-    let mut steps = group(vm, metadata)?;
+    let mut steps = in_common(vm, metadata)?;
     let template = vm.template(metadata);
     let replace = Command::gcloud("compute instance-groups managed rolling-action start-update")
         .arg(vm.name.as_str())
@@ -75,6 +79,11 @@ pub fn update(
             .tell_already(format!("{}: the group makes its VMs of this bundle", vm.name)),
     );
     steps.extend(joined(plan, members));
+    steps.push(group::settled(
+        vm,
+        members,
+        PATIENCE.saturating_mul(u32::try_from(members.len()).unwrap_or(u32::MAX)),
+    ));
     let about = format!(
         "Replaces the VMs of the fleet `{}` by ones of this bundle. Rendered by bake from\n\
          lock {}. Safe to run twice; the data disks stay.",
@@ -83,12 +92,12 @@ pub fn update(
     Ok(Script::new("update", about, plan, steps).reading(folder, metadata.files()))
 }
 
-/// Deletes group, templates, health check and firewall rule; with `data`, the members' disks and
-/// snapshots too, once the fleet's name was typed.
+/// Deletes group, templates, health check and firewall rule, where `members` are all that the group has;
+/// with `data`, their disks and snapshots too, once the fleet's name was typed.
 pub fn destroy(plan: &Plan<'_>, members: &[VmName], data: bool) -> Script {
     let vm = Vm::of(plan);
     let all = || members.iter().map(|name| Vm { plan, name });
-    let mut steps = Vec::new();
+    let mut steps = vec![group::whole(vm, members)];
     if data {
         steps.extend(all().map(Vm::show));
         steps.push(confirm(vm.name.as_str()));
@@ -118,14 +127,21 @@ pub fn destroy(plan: &Plan<'_>, members: &[VmName], data: bool) -> Script {
     steps.push(
         Step::run("The group and its VMs; it was told never to delete a data disk.", group)
             .only_where(vm.group_listed(""))
+            .gone(format!("the group {} and its VMs", vm.name))
             .tell(format!("{}: the group and its VMs are deleted", vm.name))
             .tell_already(format!("{}: there is no group", vm.name)),
     );
-    steps.push(Step::run("The templates that it made VMs of.", template).for_each(templates));
+    steps.push(
+        Step::run("The templates that it made VMs of.", template).for_each(templates).gone("its templates"),
+    );
     let (list, delete) = global("health-checks");
-    steps.push(Step::run("Its health check.", delete).only_where(list));
+    steps.push(Step::run("Its health check.", delete).only_where(list).gone("its health check"));
     let (list, delete) = global("firewall-rules");
-    steps.push(Step::run("The way in for health checks.", delete).only_where(list));
+    steps.push(
+        Step::run("The way in for health checks.", delete)
+            .only_where(list)
+            .gone("the way in for health checks"),
+    );
     if data {
         steps.extend(all().flat_map(Vm::delete_data));
         steps.push(vm.delete_schedule());
@@ -137,7 +153,7 @@ pub fn destroy(plan: &Plan<'_>, members: &[VmName], data: bool) -> Script {
 }
 
 /// What the members have in common.
-fn group(vm: Vm<'_>, metadata: &Metadata) -> Result<Vec<Step>, String> {
+fn in_common(vm: Vm<'_>, metadata: &Metadata) -> Result<Vec<Step>, String> {
     if !vm.has_data_disk() {
         return Err("each member of a fleet needs a data disk: set `gcp.data_disk` in bake.yaml".to_owned());
     }
@@ -236,7 +252,7 @@ impl Vm<'_> {
     }
 
     /// Prints the group's name where it is there and `filter` holds.
-    fn group_listed(self, filter: &str) -> Command {
+    pub(super) fn group_listed(self, filter: &str) -> Command {
         let name = named(self.name.as_str());
         let filter = if filter.is_empty() { name } else { format!("{name} AND {filter}") };
         self.list("compute instance-groups managed list", filter.into())

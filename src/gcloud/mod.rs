@@ -7,6 +7,7 @@ pub mod backup;
 pub mod create;
 pub mod destroy;
 pub mod fleet;
+mod group;
 mod json;
 pub mod logs;
 mod metadata;

@@ -1,5 +1,6 @@
 //! `status`: one look at VM, gateway and lock.
 
+use super::group;
 use super::script::{Script, Shell, Step};
 use super::vm::Vm;
 use crate::plan::Plan;
@@ -12,6 +13,7 @@ const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("status.sh
 pub fn script(plan: &Plan<'_>, names: &[VmName], fleet: Option<&Fleet>) -> Script {
     let how = "holds what the first two print against each other, where `lock` is to be the digest of \
                bake.lock; runs the last one where the gateway is not ready";
+    let group = fleet.map(|_| group::at_rest(Vm::of(plan), names));
     let fleet = fleet.map(ToString::to_string);
     let looks = names.iter().map(|name| {
         let shell = Vm { plan, name }
@@ -22,6 +24,6 @@ pub fn script(plan: &Plan<'_>, names: &[VmName], fleet: Option<&Fleet>) -> Scrip
         Step::shell(format!("Whether {name} runs, is ready, and is what bake.lock says."), shell)
     });
     let end = Shell::calling("exits with 1 where something is not well", FUNCTIONS, ["conclude"]);
-    let steps = looks.chain([Step::shell("Not well is a finding.", end)]).collect();
+    let steps = looks.chain(group).chain([Step::shell("Not well is a finding.", end)]).collect();
     Script::new("status", "One look at the gateway from outside.", plan, steps)
 }

@@ -1,5 +1,6 @@
 //! `wait`: from a VM that was created to a gateway that is ready, stage by stage.
 
+use super::group;
 use super::script::{Script, Shell, Step};
 use super::vm::Vm;
 use crate::plan::Plan;
@@ -9,9 +10,13 @@ use crate::project::names::VmName;
 const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("wait.sh")];
 
 /// Waits for the gateways of these VMs, which may be those of a `fleet`, for `timeout` seconds in all.
+///
+/// A group's VMs of before are `ready` until their turn comes, and so are asked only once it is done.
 pub fn script(plan: &Plan<'_>, names: &[VmName], fleet: Option<&Fleet>, timeout: u32) -> Script {
+    let group = fleet.map(|_| group::settled(Vm::of(plan), names, timeout));
     let fleet = fleet.map(ToString::to_string);
-    let steps = steps(names.iter().map(|name| Vm { plan, name }), fleet.as_deref(), timeout);
+    let vms = steps(names.iter().map(|name| Vm { plan, name }), fleet.as_deref(), timeout);
+    let steps = group.into_iter().chain(vms).collect();
     Script::new("wait", "Waits until the gateway is ready, and shows each stage.", plan, steps)
 }
 

@@ -48,8 +48,19 @@ show_serial() {
         }' "$scratch/plain" >&2
 }
 
+# A member that its group makes anew is away for a while.
+away() {
+    [ -n "$fleet" ] || return
+    case $state in
+    PROVISIONING | STAGING | RUNNING | REPAIRING) return 1 ;;
+    esac
+}
+
 where_it_stands() {
-    if [ -n "$status" ]; then
+    if [ -z "$trouble" ] && away; then
+        tell "$vm is not ready after $timeout s: its group makes it anew, or cannot. What the group says of that:" \
+            "  gcloud compute instance-groups managed list-errors ${group:-} --project=$project --zone=$zone"
+    elif [ -n "$status" ]; then
         tell "$vm is not ready after $timeout s. It stands at \`$status\`${since:+ since $since}${error:+: $error}"
     elif [ -n "$state" ]; then
         tell "$vm is not ready after $timeout s. It is $state, and has reported nothing since it was started."
@@ -57,7 +68,7 @@ where_it_stands() {
         tell "$vm could not be looked at for $timeout s: $trouble"
     fi
     # A VM without memory may be too busy to report.
-    if [ -n "$state" ]; then
+    if [ -n "$state" ] && ! away; then
         quietly serial vm_serial || :
         if [ -z "$status" ] && ! ran_out_of_memory "$scratch/serial"; then
             tell 'It has no network (without a public address it needs Cloud NAT: bake gcloud setup | sh),' \
@@ -74,7 +85,13 @@ watch_vm() (
     scratch
     state='' status='' error='' since='' shown='' shown_status='' unheard=no trouble=''
     while :; do
-        if look && { may_run || return; } && listen; then
+        looked=no
+        if look && looked=yes && away; then
+            status='' error='' since='' trouble='' unheard=yes
+            now="away $state"
+            [ "$now" = "$shown" ] || line "its group makes it anew"
+            shown=$now
+        elif [ "$looked" = yes ] && { may_run || return; } && listen; then
             may_report || return
             now="$status $error"
             if [ -z "$status" ]; then

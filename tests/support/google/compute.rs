@@ -63,7 +63,14 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refu
         ("GET", ["projects", project, "aggregated", collection]) => {
             Ok(aggregated(state, request, project, collection))
         }
-        ("GET", [.., collection]) if kind_of(collection).is_some() => Ok(list(state, request)),
+        ("GET", [.., collection]) if kind_of(collection).is_some() => {
+            if *collection == "instanceGroupManagers" {
+                for group in state.below(path).into_iter().map(|(path, _)| path.clone()).collect::<Vec<_>>() {
+                    groups::look(state, &group)?;
+                }
+            }
+            Ok(list(state, request))
+        }
         ("GET", [.., collection, _]) if kind_of(collection).is_some() => state.known(path).cloned(),
         ("POST", ["projects", _, "global", "snapshots"]) => {
             let disk = request.body["sourceDisk"].as_str().and_then(named).unwrap_or_default();
@@ -312,6 +319,9 @@ fn change(state: &mut State, request: &Request) -> Result<Value, Refusal> {
     let resource = state.known_mut(&request.path)?;
     for (key, value) in request.body.as_object().into_iter().flatten() {
         resource[key] = value.clone();
+    }
+    if request.path.contains("/instanceGroupManagers/") {
+        groups::changed(state, &request.path)?;
     }
     Ok(state.operation(scope(&request.path), &request.method.to_lowercase(), &request.path))
 }

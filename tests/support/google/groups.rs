@@ -1,4 +1,9 @@
 //! Managed instance groups: a template, members by name, and what each of them keeps.
+//!
+//! A group takes what it is told at once and does it later, one VM after another: at once as long as
+//! nobody says otherwise, after so many looks at it, or never while the zone lacks something.
+
+use std::collections::VecDeque;
 
 use serde_json::{Map, Value, json};
 
@@ -6,6 +11,20 @@ use super::compute::{check_name, completed};
 use super::http::Request;
 use super::state::{State, last, named, scope};
 use super::{Refusal, instances, unknown};
+
+/// What a group was told and has not done yet: to make this member, anew where it is there.
+pub(super) struct Task {
+    member: String,
+    /// How often somebody looks before it is done.
+    looks: u32,
+}
+
+/// What is to be done, and why it was not.
+#[derive(Default)]
+pub(super) struct Work {
+    tasks: VecDeque<Task>,
+    errors: Vec<Value>,
+}
 
 /// Makes a group, and as many members as it is to have.
 pub(super) fn insert(state: &mut State, path: &str, group: Value) -> Result<(), Refusal> {
@@ -19,22 +38,31 @@ pub(super) fn insert(state: &mut State, path: &str, group: Value) -> Result<(), 
     let base = group["baseInstanceName"].as_str().unwrap_or_else(|| last(path)).to_owned();
     let mut group = completed(state, path, group);
     group["instanceGroup"] = json!(state.url(&path.replace("/instanceGroupManagers/", "/instanceGroups/")));
-    group["status"] = json!({"isStable": true, "versionTarget": {"isReached": true}, "stateful": {"hasStatefulConfig": true, "perInstanceConfigs": {"allEffective": true}}});
     state.put(path, group);
     state.put(&members_of(path), json!({}));
     for index in 0..members {
         add(state, path, &format!("{base}-{index:04}"), json!({}))?;
     }
-    Ok(())
+    tell(state, path)
 }
 
 fn template(group: &Value) -> Option<String> {
     group["versions"][0]["instanceTemplate"].as_str().or(group["instanceTemplate"].as_str()).and_then(named)
 }
 
-/// Adds a member, whose preserved disks stand in the place of the template's.
+/// Takes a member, whose VM is to be made.
 fn add(state: &mut State, path: &str, name: &str, config: Value) -> Result<(), Refusal> {
     check_name(name)?;
+    if members(state, path).contains_key(name) {
+        return Err(Refusal::exists(name));
+    }
+    state.known_mut(&members_of(path))?[name] = config;
+    count(state, path)?;
+    begin(state, path, name)
+}
+
+/// Makes a member's VM, whose preserved disks stand in the place of the template's.
+fn make(state: &mut State, path: &str, name: &str, mut config: Value) -> Result<(), Refusal> {
     let template = template(state.known(path)?).unwrap_or_default();
     let mut instance = state.known(&template)?["properties"].clone();
     instance["name"] = json!(name);
@@ -63,8 +91,80 @@ fn add(state: &mut State, path: &str, name: &str, config: Value) -> Result<(), R
         Some(items) => items.push(created),
         None => *metadata = json!([created]),
     }
+    config["made of"] = json!(state.url(&template));
     state.known_mut(&members_of(path))?[name] = config;
-    count(state, path)
+    Ok(())
+}
+
+/// Has the group make a member, anew where it is there.
+fn begin(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
+    let looks = state.looks;
+    let work = state.work.entry(path.to_owned()).or_default();
+    if work.tasks.iter().any(|task| task.member == name) {
+        return Ok(());
+    }
+    work.tasks.push_back(Task { member: name.to_owned(), looks });
+    go_on(state, path)
+}
+
+/// Does what is to be done by now. A VM goes before the next one under its name is made.
+fn go_on(state: &mut State, path: &str) -> Result<(), Refusal> {
+    while let Some(task) = state.work.get(path).and_then(|work| work.tasks.front()) {
+        let (name, looks) = (task.member.clone(), task.looks);
+        let config = take_down(state, path, &name)?;
+        if let Some((code, message)) = state.lacks.clone() {
+            let error = json!({
+                "error": {"code": code, "message": message},
+                "timestamp": "2036-11-22T21:00:00.000+01:00",
+                "instanceActionDetails": {
+                    "action": "CREATING",
+                    "instance": state.url(&format!("{}/instances/{name}", scope(path))),
+                },
+            });
+            state.work.entry(path.to_owned()).or_default().errors.push(error);
+            break;
+        }
+        if looks > 0 {
+            break;
+        }
+        make(state, path, &name, config)?;
+        state.work.entry(path.to_owned()).or_default().tasks.pop_front();
+    }
+    tell(state, path)
+}
+
+/// When somebody looks at a group, time has passed.
+pub(super) fn look(state: &mut State, path: &str) -> Result<(), Refusal> {
+    if let Some(task) = state.work.get_mut(path).and_then(|work| work.tasks.front_mut()) {
+        task.looks = task.looks.saturating_sub(1);
+        go_on(state, path)?;
+    }
+    Ok(())
+}
+
+/// Says of the group what it is at.
+fn tell(state: &mut State, path: &str) -> Result<(), Refusal> {
+    let target = template(state.known(path)?).map(|template| json!(state.url(&template)));
+    let reached = members(state, path).values().all(|member| Some(&member["made of"]) == target.as_ref());
+    let stable = state.work.get(path).is_none_or(|work| work.tasks.is_empty());
+    state.known_mut(path)?["status"] = json!({
+        "isStable": stable,
+        "versionTarget": {"isReached": reached},
+        "stateful": {"hasStatefulConfig": true, "perInstanceConfigs": {"allEffective": true}},
+    });
+    Ok(())
+}
+
+/// After a change of the group: whoever is not of its template is made anew.
+pub(super) fn changed(state: &mut State, path: &str) -> Result<(), Refusal> {
+    let target = template(state.known(path)?).map(|template| json!(state.url(&template)));
+    let proactive = state.known(path)?["updatePolicy"]["type"] == "PROACTIVE";
+    for (name, member) in members(state, path) {
+        if proactive && Some(&member["made of"]) != target.as_ref() {
+            begin(state, path, &name)?;
+        }
+    }
+    tell(state, path)
 }
 
 /// Where the members of a group are kept, each with its own configuration.
@@ -88,15 +188,21 @@ fn remove(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
     if let Some(members) = state.known_mut(&members_of(path))?.as_object_mut() {
         members.remove(name);
     }
-    count(state, path)
+    count(state, path)?;
+    if let Some(work) = state.work.get_mut(path) {
+        work.tasks.retain(|task| task.member != name);
+    }
+    tell(state, path)
 }
 
-/// Makes a member anew, with the disks that the group or the member itself says to keep.
-fn recreate(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
+/// Takes a member's VM away, where it is there, and gives what the next one is made with: the disks that
+/// the group or the member itself says to keep.
+fn take_down(state: &mut State, path: &str, name: &str) -> Result<Value, Refusal> {
     let member = format!("{}/instances/{name}", scope(path));
     let mut config = members(state, path).get(name).cloned().unwrap_or_default();
     let kept = state.known(path)?["statefulPolicy"]["preservedState"]["disks"].clone();
-    for disk in state.known(&member)?["disks"].as_array().into_iter().flatten() {
+    let Some(instance) = state.find(&member) else { return Ok(config) };
+    for disk in instance["disks"].as_array().into_iter().flatten() {
         let device = disk["deviceName"].as_str().unwrap_or_default();
         if !kept[device].is_null() && config["preservedState"]["disks"][device].is_null() {
             config["preservedState"]["disks"][device] =
@@ -104,7 +210,12 @@ fn recreate(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
         }
     }
     instances::delete(state, &member);
-    add(state, path, name, config)
+    Ok(config)
+}
+
+/// Makes a member anew that does not answer any more.
+pub(super) fn heal(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
+    begin(state, path, name)
 }
 
 /// Deletes a group with its members; what they keep stays.
@@ -112,6 +223,7 @@ pub(super) fn delete(state: &mut State, path: &str) {
     for name in members(state, path).keys() {
         instances::delete(state, &format!("{}/instances/{name}", scope(path)));
     }
+    state.work.remove(path);
     state.remove(&members_of(path));
     state.remove(path);
 }
@@ -134,7 +246,7 @@ pub(super) fn answer(state: &mut State, request: &Request, verb: &str) -> Result
                         "currentAction": "NONE",
                         "instanceHealth": [{"detailedHealthState": "HEALTHY"}],
                         "preservedStateFromConfig": config["preservedState"],
-                        "version": {"instanceTemplate": template(&group)},
+                        "version": {"instanceTemplate": config["made of"]},
                     })
                 })
                 .collect();
@@ -148,7 +260,11 @@ pub(super) fn answer(state: &mut State, request: &Request, verb: &str) -> Result
                 .collect();
             return Ok(json!({ "items": items }));
         }
-        "listErrors" => return Ok(json!({})),
+        "listErrors" => {
+            return Ok(
+                json!({"items": state.work.get(path).map(|work| work.errors.clone()).unwrap_or_default()}),
+            );
+        }
         "createInstances" => {
             for config in configs("instances") {
                 let name = config["name"].as_str().unwrap_or_default().to_owned();
@@ -170,7 +286,7 @@ pub(super) fn answer(state: &mut State, request: &Request, verb: &str) -> Result
             let all = request.body["allInstances"] == true;
             let names = if all { members.keys().cloned().collect() } else { named_members(request) };
             for name in names {
-                recreate(state, path, &name)?;
+                begin(state, path, &name)?;
             }
         }
         "setInstanceTemplate" => {
@@ -178,6 +294,7 @@ pub(super) fn answer(state: &mut State, request: &Request, verb: &str) -> Result
             let group = state.known_mut(path)?;
             group["instanceTemplate"] = link.clone();
             group["versions"] = json!([{ "instanceTemplate": link }]);
+            tell(state, path)?;
         }
         "resize" => {
             let size: usize =

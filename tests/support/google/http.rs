@@ -79,6 +79,7 @@ impl Request {
             ":getIamPolicy",
             ":testIamPermissions",
             "/listManagedInstances",
+            "/listErrors",
             "/listPerInstanceConfigs",
         ];
         self.method != "GET" && !reads.iter().any(|end| self.path.ends_with(end))

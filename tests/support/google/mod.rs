@@ -303,6 +303,22 @@ impl Google {
     /// Ends all faults.
     pub fn mend(&self) {
         locked(&self.shared.rules).clear();
+        locked(&self.shared.state).lacks = None;
+    }
+
+    /// Lets every group take so many looks at it for each VM that it makes.
+    pub fn groups_take(&self, looks: u32) {
+        locked(&self.shared.state).looks = looks;
+    }
+
+    /// Lets no group make a VM, for this reason, until it is mended.
+    pub fn groups_lack(&self, code: &'static str, message: &str) {
+        locked(&self.shared.state).lacks = Some((code, message.to_owned()));
+    }
+
+    /// Lets a member of a group be dead, so that the group makes it anew.
+    pub fn dies(&self, group: &str, member: &str) {
+        groups::heal(&mut locked(&self.shared.state), group, member).expect("a member that is made anew");
     }
 
     /// What was asked since the last call, in order.

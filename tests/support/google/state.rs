@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::groups::Work;
 use super::http::Request;
 use super::{Fault, Refusal, not_enabled};
 
@@ -25,6 +26,12 @@ pub(super) struct State {
     /// What a VM reports after its start, one each time that somebody looks.
     pub(super) statuses: Vec<String>,
     reports: BTreeMap<String, Report>,
+    /// What groups are at, by their paths.
+    pub(super) work: BTreeMap<String, Work>,
+    /// How often somebody looks at a group before it has made a VM.
+    pub(super) looks: u32,
+    /// Why no group makes any VM: a code and a message.
+    pub(super) lacks: Option<(&'static str, String)>,
     ids: u64,
 }
 
@@ -46,6 +53,9 @@ impl State {
             troubles: None,
             statuses: Vec::new(),
             reports: BTreeMap::new(),
+            work: BTreeMap::new(),
+            looks: 0,
+            lacks: None,
             ids: FIRST_ID,
         };
         state.add_project(project);
