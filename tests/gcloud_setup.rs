@@ -50,8 +50,12 @@ fn a_project_is_prepared_once_and_no_secret_is_seen() {
     let (requests, before) = (cloud.google.requests(), cloud.google.resources());
 
     let enabled: Vec<_> = before.keys().filter_map(|path| path.strip_prefix("serviceusage/demo/")).collect();
-    let needed = ["compute", "iam", "iap", "secretmanager"].map(|api| format!("{api}.googleapis.com"));
+    let needed = ["compute", "iam", "iamcredentials", "iap", "secretmanager"]
+        .map(|api| format!("{api}.googleapis.com"));
     assert_eq!(enabled, needed, "the APIs needed and no more");
+    assert!(!cloud.script(&["setup"]).contains("iamcredentials"), "only who deploys as another needs it");
+    let binding = "add-iam-policy-binding openclaw-deployer@demo.iam.gserviceaccount.com --project=demo --role=roles/iam.serviceAccountTokenCreator";
+    assert!(first.out.contains(binding), "{}", first.out);
     let version =
         |secret: &str| value(&before[&format!("secretmanager/projects/demo/secrets/{secret}/versions/1")]);
     let made_up = version("gateway-token");
@@ -106,13 +110,21 @@ fn a_project_is_prepared_once_and_no_secret_is_seen() {
     }
 }
 
-/// Nobody can type where there is no terminal: it says how else, and nothing gets an empty value.
+/// Nobody can type where there is no terminal: it says how else, and nothing gets an empty value. And an
+/// account that was there keeps its roles, of which somebody should know.
 #[test]
 fn a_value_that_nobody_can_type_is_asked_for_by_file() {
     let edits =
         [("GOG_KEYRING_PASSWORD: {generate: hex32}", "GOG_KEYRING_PASSWORD: {secret_manager: keyring}")];
     let Some(cloud) = Cloud::new(Google::set_up("openclaw-gateway"), &edits) else { return };
+    let policy = json!({"version": 1, "etag": "ACAB", "bindings": [
+        {"role": "roles/editor", "members": [ACCOUNT]},
+        {"role": "roles/owner", "members": ["user:somebody@example.com"]},
+    ]});
+    cloud.google.put("policy/cloudresourcemanager/projects/demo", policy);
     let failed = cloud.run(Shell::Bash, &["setup"]).ended(1);
+    let warned = "openclaw-gateway@demo.iam.gserviceaccount.com has roles in the whole project";
+    assert!(failed.err.contains(warned) && failed.err.contains(": roles/editor\n"), "{}", failed.err);
     assert!(failed.err.contains("--secret-file keyring=FILE"), "{}", failed.err);
     assert!(cloud.google.has("secretmanager/projects/demo/secrets/keyring"));
     assert!(!cloud.google.has("secretmanager/projects/demo/secrets/keyring/versions/1"));

@@ -81,6 +81,7 @@ pub enum Action {
     /// Replace the VM by one of this bundle; the data disk stays
     Update(Members),
     /// Delete the VM and its boot disk; the data disk stays
+    #[command(mut_arg("fleet", |fleet| fleet.help("The fleet, by all its members: the group goes as a whole")))]
     Destroy {
         /// Which VMs
         #[command(flatten)]
@@ -94,7 +95,8 @@ pub enum Action {
 /// Options of `setup`.
 #[derive(Args, Debug)]
 pub struct Setup {
-    /// Make a service account too that may create and replace the VM, and little else
+    /// Make a service account too that may create and replace the VM: it can delete every VM, disk and
+    /// snapshot of the project, and get at the secrets by a VM of its own
     #[arg(long)]
     pub deployer: bool,
     /// Take a secret's value from a file, instead of asking for it on the terminal

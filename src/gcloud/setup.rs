@@ -41,12 +41,13 @@ pub fn script(plan: &Plan<'_>, options: &Options) -> Result<Script, String> {
     }
     steps.push(billing());
     let registry = private_registry(plan);
-    steps.extend(apis(plan, registry.is_some()).into_iter().map(enable));
+    steps.extend(apis(plan, registry.is_some(), options.deployer).into_iter().map(enable));
     steps.push(create_account(
         id,
         &format!("VM {}", vm.name),
         "The VM's own account. It has no role but what follows here.",
     ));
+    steps.push(warn_of_roles(id));
     for (secret, wanted) in &secrets {
         steps.push(create_secret(secret));
         steps.push(first_value(secret, wanted, options.files.get(secret)));
@@ -139,12 +140,13 @@ fn billing() -> Step {
 }
 
 /// The APIs that the actions and the VM use.
-fn apis(plan: &Plan<'_>, has_registry: bool) -> BTreeSet<&'static str> {
+fn apis(plan: &Plan<'_>, has_registry: bool, has_deployer: bool) -> BTreeSet<&'static str> {
     let has_secrets =
         plan.spec.secrets.iter().any(|(_, source)| matches!(source, SecretSource::SecretManager { .. }));
     let mut apis = BTreeSet::from(["compute.googleapis.com", "iam.googleapis.com"]);
     apis.extend(has_secrets.then_some("secretmanager.googleapis.com"));
     apis.extend(has_registry.then_some("artifactregistry.googleapis.com"));
+    apis.extend(has_deployer.then_some("iamcredentials.googleapis.com"));
     apis.extend((!plan.spec.gcp.public_ip.value).then_some("iap.googleapis.com"));
     apis
 }
@@ -158,6 +160,7 @@ fn enable(api: &'static str) -> Step {
     let why = match api {
         "compute.googleapis.com" => "VM, disks and network.",
         "iam.googleapis.com" => "Service accounts.",
+        "iamcredentials.googleapis.com" => "Whoever deploys acts as the account that deploys.",
         "iap.googleapis.com" => "SSH without a public address goes through Identity-Aware Proxy.",
         "artifactregistry.googleapis.com" => "The finished image.",
         _ => "The secrets.",
@@ -175,6 +178,22 @@ fn create_account(id: &str, shown: &str, why: &str) -> Step {
     let make =
         Command::gcloud("iam service-accounts create").arg(id).in_project().flag("display-name", shown);
     Step::run(why, make).unless(there).stands(format!("the service account {id}"))
+}
+
+/// Says which roles the account has in the whole project: one that was there before may have some.
+fn warn_of_roles(id: &str) -> Step {
+    let project = Word(Vec::new()).name(Name::Project);
+    let look = roles_of(Command::gcloud("projects get-iam-policy").arg(project), "", id);
+    Step::shell(
+        "An account that was there before is kept with the roles that somebody gave it.",
+        Shell::calling(
+            "warns of what the command prints; goes on in any case",
+            FUNCTIONS,
+            ["warned_of_roles"],
+        )
+        .argument(account(id))
+        .command("look_at_roles", look),
+    )
 }
 
 fn create_secret(id: &SecretId) -> Step {
@@ -237,15 +256,8 @@ fn bind(why: &str, of: &str, id: &str, role: &str) -> Step {
 }
 
 fn bound(why: &str, look: Command, add: Command, id: &str, role: &str) -> Step {
-    let member = Word::from("serviceAccount:").word(account(id));
-    let is_bound = Word::from(format!("bindings.role=\"{role}\" AND bindings.members=\""))
-        .word(member.clone())
-        .text("\"");
-    let there = look
-        .flag("flatten", "bindings[].members")
-        .flag_word("filter", is_bound)
-        .flag("format", "value(bindings.role)");
-    let add = add.flag_word("member", member).flag("role", role);
+    let there = roles_of(look, format!("bindings.role=\"{role}\" AND ").as_str(), id);
+    let add = add.flag_word("member", member(id)).flag("role", role);
     Step::shell(
         why,
         Shell::calling(
@@ -257,6 +269,20 @@ fn bound(why: &str, look: Command, add: Command, id: &str, role: &str) -> Step {
     )
     .unless(there)
     .stands(format!("{role} for {id}"))
+}
+
+/// Prints the roles that the account has by this policy, where `also` holds.
+fn roles_of(policy: Command, also: &str, id: &str) -> Command {
+    let is_its = Word::from(format!("{also}bindings.members=\"")).word(member(id)).text("\"");
+    policy
+        .flag("flatten", "bindings[].members")
+        .flag_word("filter", is_its)
+        .flag("format", "value(bindings.role)")
+}
+
+/// The account as policies name it.
+fn member(id: &str) -> Word {
+    Word::from("serviceAccount:").word(account(id))
 }
 
 /// A repository of Artifact Registry, by the name of an image in it.
@@ -337,25 +363,33 @@ fn deployer(vm_account: &str) -> Vec<Step> {
     let project = || Word(Vec::new()).name(Name::Project);
     let of_project = |words: &str| Command::gcloud(words).arg(project());
     let of_account = |words: &str| Command::gcloud(words).arg(account(vm_account)).in_project();
-    let mut last = bound(
+    let act_as = bound(
         "It starts VMs with the VM's account, and with no other.",
         of_account("iam service-accounts get-iam-policy"),
         of_account("iam service-accounts add-iam-policy-binding"),
         DEPLOYER,
         "roles/iam.serviceAccountUser",
     );
-    let address = account(DEPLOYER);
-    last = last.tell(
-        Word::from(
-            "To deploy as that account, without a key: gcloud config set auth/impersonate_service_account ",
+    let address = || account(DEPLOYER);
+    let use_it = Step::note("Not even an owner of the project may act as an account unasked.")
+        .tell(
+            "To deploy as that account, without a key, let whoever deploys act as it, and then switch to it:",
         )
-        .word(address.clone()),
-    );
+        .tell(
+            Word::from("  gcloud iam service-accounts add-iam-policy-binding ")
+                .word(address())
+                .text(" --project=")
+                .name(Name::Project)
+                .text(" --role=roles/iam.serviceAccountTokenCreator --member=user:NAME@EXAMPLE.COM"),
+        )
+        .tell(Word::from("  gcloud config set auth/impersonate_service_account ").word(address()));
     vec![
         create_account(
             DEPLOYER,
             "Deploys OpenClaw gateways",
-            "An account for programs that deploy. It has no key, and reads no secret.",
+            "An account for programs that deploy. It has no key. Whoever acts as it may delete every VM, disk\n\
+             and snapshot of the project, and read what its VMs may read, secrets too: by a VM of its own that\n\
+             has the VM's account.",
         ),
         bound(
             "The narrowest of Google's roles that makes VMs, disks, snapshots and groups.",
@@ -364,6 +398,7 @@ fn deployer(vm_account: &str) -> Vec<Step> {
             DEPLOYER,
             "roles/compute.instanceAdmin.v1",
         ),
-        last,
+        act_as,
+        use_it,
     ]
 }

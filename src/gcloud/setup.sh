@@ -29,6 +29,15 @@ bound() {
     run bind
 }
 
+# Warns of roles that the account `$1` has in the whole project; goes on where they cannot be seen.
+warned_of_roles() {
+    roles=$(look_at_roles 2>/dev/null </dev/null) || return 0
+    [ -n "$roles" ] || return 0
+    printf '%s\n' "$1 has roles in the whole project, and so has whatever runs on the VM: $(printf %s "$roles" | tr '\n' ' ')" \
+        'The VM needs none of them. To take one away:' \
+        "  gcloud projects remove-iam-policy-binding $project --member=serviceAccount:$1 --role=ROLE" >&2
+}
+
 # Gives the secret 256 bits in hexadecimal.
 made_up() {
     value=$(openssl rand -hex 32)
