@@ -114,6 +114,21 @@ fn a_data_disk_that_is_there_is_adopted_and_others_are_not() {
     let vm = cloud.google.get(INSTANCE);
     assert_eq!(last(&vm["disks"][1]["source"]), "openclaw-gateway-data");
     assert!(vm["networkInterfaces"][0]["accessConfigs"].is_null(), "{vm:#}");
+
+    // Whoever has another schedule, and another VM on it, keeps both.
+    let theirs = "compute/projects/demo/regions/us-central1/resourcePolicies/theirs";
+    cloud.google.put(theirs, json!({"name": "theirs"}));
+    let mut disk = cloud.google.get(DATA_DISK);
+    disk["resourcePolicies"] = json!([cloud.google.get(theirs)["selfLink"]]);
+    disk["users"] = json!(["projects/demo/zones/us-central1-a/instances/openclaw-gateway-2"]);
+    cloud.google.put(DATA_DISK, disk.clone());
+    for gone in [INSTANCE, &INSTANCE.replace("/instances/", "/disks/")] {
+        cloud.google.remove(gone);
+    }
+    let failed = cloud.run(Shell::Dash, &["create"]);
+    assert_ne!(failed.code, 0);
+    assert!(failed.err.contains("gcloud compute instances detach-disk VM"), "{}", failed.err);
+    assert_eq!(cloud.google.get(DATA_DISK)["resourcePolicies"], disk["resourcePolicies"]);
 }
 
 /// The quota of the region is used up when the VM is to be made: the disk stands by then.

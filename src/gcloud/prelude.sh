@@ -43,6 +43,8 @@ answer() {
         echo 'The service account is not there yet: bake gcloud setup | sh' ;;
     *'access to service account'*)
         echo 'A VM may act as its service account only where this account may: bake gcloud setup | sh, or ask an owner of the project for the role roles/iam.serviceAccountUser on it' ;;
+    *disks/*'already being used by'*)
+        echo 'The disk is attached to another VM, and can be to one only. Once that does without it: gcloud compute instances detach-disk VM --disk=DISK' ;;
     *networks/default*'not found'*)
         echo "The project has no network called default: gcloud compute networks create default --project=${project:-}" ;;
     *PERMISSION_DENIED* | *forbidden* | *'Required '*' permission'* | *'does not have permission'*)

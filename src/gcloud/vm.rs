@@ -168,13 +168,12 @@ impl<'a> Vm<'a> {
         )
     }
 
-    /// Attaches the schedule to the data disk in use, which may be older than its schedule.
+    /// Attaches the schedule to the data disk in use, which may be older than its schedule. A disk takes one
+    /// only: one that somebody else attached stays.
     pub(super) fn disk_schedule(self) -> Option<Step> {
         self.plan.spec.gcp.snapshot_days.as_ref().filter(|_| self.has_data_disk())?;
         let schedule = self.plan.spec.name.snapshot_schedule();
-        let attached = Word::from("name ~ \"^")
-            .name(Name::Data)
-            .text(format!("$\" AND resourcePolicies[] ~ \"/{schedule}$\""));
+        let attached = Word::from("name ~ \"^").name(Name::Data).text("$\" AND resourcePolicies[]:*");
         let attach = Command::gcloud("compute disks add-resource-policies")
             .arg(Word(Vec::new()).name(Name::Data))
             .in_project()
@@ -182,7 +181,12 @@ impl<'a> Vm<'a> {
             .flag("resource-policies", &schedule);
         Some(
             Step::run("The schedule counts once it is attached to the disk.", attach)
-                .unless(self.list("compute disks list", attached)),
+                .unless(self.list("compute disks list", attached))
+                .tell_already(
+                    Word(Vec::new())
+                        .name(Name::Data)
+                        .text(": the disk has a snapshot schedule, which is kept as it is"),
+                ),
         )
     }
 
