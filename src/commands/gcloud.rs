@@ -30,7 +30,9 @@ pub(super) fn run(dir: &Path, options: &Gcloud, console: &mut Console) -> Result
 fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) -> Result<Script, Failure> {
     let mut bundle = || standing(dir, options, plan, console);
     Ok(match &options.action {
-        Action::Setup(options) => setup::script(plan, &setup_options(options)?).map_err(Failure::Argument)?,
+        Action::Setup(setup) => {
+            setup::script(plan, &setup_options(setup, options.format)?).map_err(Failure::Argument)?
+        }
         Action::Create(options) => {
             let members = members(plan, options)?;
             let (metadata, folder) = bundle()?;
@@ -80,13 +82,18 @@ fn members(plan: &Plan<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Fa
         .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
 }
 
-fn setup_options(options: &cli::Setup) -> Result<setup::Options, Failure> {
+fn setup_options(options: &cli::Setup, format: Format) -> Result<setup::Options, Failure> {
     let mut files = BTreeMap::new();
     for (id, path) in &options.secret_file {
         if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
             return Err(Failure::Argument(format!("{}: there is no such file", path.display())));
         }
-        files.insert(id.clone(), absolute(path)?);
+        let path = absolute(path)?;
+        // In JSON that is a name which the reader fills in.
+        if format == Format::Json && path.contains("${") {
+            return Err(Failure::Argument(format!("{path}: a path with `${{` cannot stand in JSON")));
+        }
+        files.insert(id.clone(), path);
     }
     Ok(setup::Options { deployer: options.deployer, files })
 }
