@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -394,7 +394,6 @@ fn a_layer_that_stands_there_and_is_another_one_is_made_anew() {
     });
     // The same files with other rights.
     change("its entries are of another kind", &|_, layout| {
-        let mut manifest = layout.manifest(Arch::Amd64);
         let mut packed =
             tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
         let tar = layout.added(Arch::Amd64);
@@ -407,29 +406,27 @@ fn a_layer_that_stands_there_and_is_another_one_is_made_anew() {
             packed.append(&header, &mut entry).expect("an entry");
         }
         let tar = packed.into_inner().and_then(flate2::write::GzEncoder::finish).expect("a tarball");
-        let mut unpacked = Vec::new();
-        flate2::read::GzDecoder::new(tar.as_slice()).read_to_end(&mut unpacked).expect("gzip");
-        let write = |bytes: &[u8]| {
-            let digest = Sha256::of(bytes);
-            fs::write(layout.0.join(format!("blobs/sha256/{digest}")), bytes).expect("a blob");
-            (json!(digest.oci()), json!(bytes.len()))
-        };
-        let set = |descriptor: &mut Value, (digest, size): (Value, Value)| {
-            descriptor["digest"] = digest;
-            descriptor["size"] = size;
-        };
-        let mut config = layout.config(Arch::Amd64);
-        config["rootfs"]["diff_ids"][1] = json!(Sha256::of(&unpacked).oci());
-        set(&mut manifest["layers"][1], write(&tar));
-        set(&mut manifest["config"], write(config.to_string().as_bytes()));
-        let mut index = layout.index();
-        let manifests = index["manifests"].as_array_mut().expect("manifests");
-        let of = |entry: &&mut Value| entry["platform"]["architecture"] == "amd64";
-        set(manifests.iter_mut().find(of).expect("a build"), write(manifest.to_string().as_bytes()));
-        let mut top = layout.json("index.json");
-        set(&mut top["manifests"][0], write(index.to_string().as_bytes()));
-        fs::write(layout.0.join("index.json"), top.to_string()).expect("an index");
+        layout.replace_added(Arch::Amd64, &tar);
     });
+}
+
+/// Where the lock does not know all that is in the layer, the archives are read, and the layer that
+/// stands there is taken over all the same: this one is compressed as no run would do it.
+#[test]
+fn a_layer_that_stands_there_is_not_compressed_anew() {
+    let (baked, layout) = built(two());
+    let tar = layout.added(Arch::Amd64);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    packed.write_all(&tar).expect("memory");
+    layout.replace_added(Arch::Amd64, &packed.finish().expect("memory"));
+    let layer = layout.manifest(Arch::Amd64)["layers"][1].clone();
+    baked.image(["build", "--base", "base"]);
+    assert_eq!(layout.manifest(Arch::Amd64)["layers"][1], layer);
+
+    // Not where the tarball is another one, of another time.
+    let mut later = baked.command();
+    said(later.env("SOURCE_DATE_EPOCH", "1").args(["image", "build", "--base", "base"])).done();
+    assert_ne!(layout.manifest(Arch::Amd64)["layers"][1], layer);
 }
 
 #[test]

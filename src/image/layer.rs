@@ -12,7 +12,7 @@ use tar::{Builder, EntryType, Header};
 use super::Recipe;
 use super::error::Error;
 use super::gzip::Gzip;
-use super::spool::{Pieces, Spool};
+use super::spool::Pieces;
 use super::tree::{Node, Tree};
 use crate::digest::{Hasher, Sha256};
 
@@ -27,12 +27,18 @@ pub(super) struct Layer {
     pub(super) diff_id: Sha256,
 }
 
-/// Writes the layer of `tree`.
-pub(super) fn write(tree: &Tree, spool: Spool, recipe: &Recipe<'_>) -> Result<Layer, Error> {
+/// Writes the layer of `tree`, whose files are in `pieces`.
+pub(super) fn write(tree: &Tree, pieces: &Pieces, recipe: &Recipe<'_>) -> Result<Layer, Error> {
     let failed = || Error::io(recipe.scratch, "write a temporary file");
-    let pieces = spool.finish()?;
     let file = tempfile::tempfile_in(recipe.scratch).map_err(failed())?;
-    pack(tree, &pieces, mtime(recipe), file).map_err(failed())
+    compressed(tree, pieces, mtime(recipe), file).map_err(failed())
+}
+
+/// The digest that the uncompressed layer of `tree` has.
+pub(super) fn diff_id(tree: &Tree, pieces: &Pieces, recipe: &Recipe<'_>) -> Result<Sha256, Error> {
+    let mut tarball = Tarball::new(Hashing::new(io::sink()), mtime(recipe));
+    let packed = pack(tree, pieces, &mut tarball).and_then(|()| tarball.finish());
+    Ok(packed.map_err(Error::io(recipe.scratch, "read a temporary file"))?.hasher.finish())
 }
 
 /// The time of every entry, in seconds since 1970.
@@ -40,9 +46,18 @@ pub(super) fn mtime(recipe: &Recipe<'_>) -> u64 {
     u64::try_from(recipe.created.as_second()).unwrap_or_default()
 }
 
-fn pack(tree: &Tree, pieces: &Pieces, mtime: u64, file: File) -> io::Result<Layer> {
+fn compressed(tree: &Tree, pieces: &Pieces, mtime: u64, file: File) -> io::Result<Layer> {
     let stored = Hashing::new(BufWriter::with_capacity(256 << 10, file));
     let mut tarball = Tarball::new(Hashing::new(Gzip::new(stored)?), mtime);
+    pack(tree, pieces, &mut tarball)?;
+    let Hashing { inner: compressed, hasher, .. } = tarball.finish()?;
+    let diff_id = hasher.finish();
+    let Hashing { inner: file, hasher, count: size } = compressed.finish()?;
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    Ok(Layer { file, size, digest: hasher.finish(), diff_id })
+}
+
+fn pack<W: Write>(tree: &Tree, pieces: &Pieces, tarball: &mut Tarball<W>) -> io::Result<()> {
     for (path, node) in tree.nodes() {
         let path = Path::new(OsStr::from_bytes(path));
         match node {
@@ -54,11 +69,7 @@ fn pack(tree: &Tree, pieces: &Pieces, mtime: u64, file: File) -> io::Result<Laye
             }
         }
     }
-    let Hashing { inner: compressed, hasher, .. } = tarball.finish()?;
-    let diff_id = hasher.finish();
-    let Hashing { inner: file, hasher, count: size } = compressed.finish()?;
-    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-    Ok(Layer { file, size, digest: hasher.finish(), diff_id })
+    Ok(())
 }
 
 /// An uncompressed layer in the making. Everything in it belongs to root, and is of one time.

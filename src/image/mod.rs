@@ -121,7 +121,8 @@ impl Additions {
         arches.iter().copied().filter(|arch| !self.0.contains_key(arch)).collect()
     }
 
-    /// Makes those for `arches`, side by side, and holds each executable against the lock.
+    /// Makes those for `arches`, side by side, and holds each executable against the lock. What is the
+    /// same in the layout `place` is not compressed anew.
     ///
     /// # Errors
     /// Where an archive is not there or not what the lock says, or the disk is full.
@@ -129,9 +130,10 @@ impl Additions {
         &mut self,
         recipe: &Recipe<'_>,
         archives: &Archives<'_>,
+        place: &Path,
         arches: &[Arch],
     ) -> Result<(), Error> {
-        let made = in_parallel(arches, arches.len(), |arch| addition(recipe, archives, *arch));
+        let made = in_parallel(arches, arches.len(), |arch| addition(recipe, archives, place, *arch));
         for (arch, made) in arches.iter().zip(made) {
             self.0.insert(*arch, made?);
         }
@@ -178,7 +180,12 @@ pub fn assemble(
 }
 
 /// The layer for one architecture.
-fn addition(recipe: &Recipe<'_>, archives: &Archives<'_>, arch: Arch) -> Result<Addition, Error> {
+fn addition(
+    recipe: &Recipe<'_>,
+    archives: &Archives<'_>,
+    place: &Path,
+    arch: Arch,
+) -> Result<Addition, Error> {
     let mut spool = Spool::new(recipe.scratch)?;
     let (mut tree, mut executables) = (Tree::default(), BTreeMap::new());
     for (name, locked) in &recipe.lock.binaries {
@@ -188,6 +195,14 @@ fn addition(recipe: &Recipe<'_>, archives: &Archives<'_>, arch: Arch) -> Result<
         let executable = tree.add(name, arch, locked.beside, build, archive, &mut spool)?;
         executables.insert(name.clone(), executable);
     }
-    let layer = if tree.is_empty() { None } else { Some(layer::write(&tree, spool, recipe)?) };
-    Ok(Addition { layer, executables })
+    if tree.is_empty() {
+        return Ok(Addition { layer: None, executables });
+    }
+    let pieces = spool.finish()?;
+    let standing = match standing::found(place, arch) {
+        Some(layer) => standing::proved(layer, layer::diff_id(&tree, &pieces, recipe)?),
+        None => None,
+    };
+    let layer = standing.map_or_else(|| layer::write(&tree, &pieces, recipe), Ok)?;
+    Ok(Addition { layer: Some(layer), executables })
 }

@@ -1,7 +1,7 @@
 //! The layer that an earlier run left in a layout, taken over where it is the one that this run would
 //! make. Nothing is believed of it: each executable is held against the lock, and the whole tarball
 //! against one that is made of them anew. What that leaves out is the work of unpacking archives and
-//! of compressing.
+//! of compressing; where the lock does not know all that should be in it, of compressing alone.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -28,6 +28,18 @@ use crate::project::values::Arch;
 /// executable, and no tool that needs other files.
 pub(super) fn addition(recipe: &Recipe<'_>, place: &Path, arch: Arch) -> Option<Addition> {
     let wanted = wanted(recipe, arch).filter(|wanted| !wanted.is_empty())?;
+    let layer = found(place, arch)?;
+    let executables = held(&layer, &wanted, mtime(recipe)).ok()??;
+    Some(Addition { layer: Some(layer), executables })
+}
+
+/// The layer itself, where it is whole and its tarball is the one of this digest.
+pub(super) fn proved(layer: Layer, diff_id: Sha256) -> Option<Layer> {
+    (layer.diff_id == diff_id && is_whole(&layer).ok()?).then_some(layer)
+}
+
+/// What the documents of the layout `place` say is the uppermost layer for `arch`: not believed yet.
+pub(super) fn found(place: &Path, arch: Arch) -> Option<Layer> {
     let images = Source::Layout(place.to_owned()).open(&Credentials::Anonymous).ok()?;
     if !layout::is_compressed_alike(place) {
         return None;
@@ -38,9 +50,34 @@ pub(super) fn addition(recipe: &Recipe<'_>, place: &Path, arch: Arch) -> Option<
     // A pipe would be waited for without an end.
     let file = path.metadata().ok()?.is_file().then(|| File::open(&path))?.ok()?;
     let digest = descriptor.digest().as_ref().parse().ok()?;
-    let expected = Layer { file, size: descriptor.size(), digest, diff_id: *diff_id };
-    let executables = held(&expected, &wanted, mtime(recipe)).ok()??;
-    Some(Addition { layer: Some(expected), executables })
+    Some(Layer { file, size: descriptor.size(), digest, diff_id: *diff_id })
+}
+
+/// Whether each byte of the layer is what its digests say.
+fn is_whole(layer: &Layer) -> io::Result<bool> {
+    let mut unpacked = Unpacked::of(&layer.file);
+    io::copy(&mut unpacked, &mut io::sink())?;
+    is_at_its_end(unpacked, layer)
+}
+
+/// The tarball in a layer, and the digests of both.
+type Unpacked<'a> = Hashing<GzDecoder<BufReader<Hashing<&'a File>>>>;
+
+impl<'a> Unpacked<'a> {
+    fn of(file: &'a File) -> Self {
+        Hashing::new(GzDecoder::new(BufReader::with_capacity(128 << 10, Hashing::new(file))))
+    }
+}
+
+/// Whether what was read to its end is the layer, and nothing comes after it.
+fn is_at_its_end(
+    Hashing { inner: decoder, hasher: unpacked, .. }: Unpacked<'_>,
+    layer: &Layer,
+) -> io::Result<bool> {
+    let mut stored = decoder.into_inner();
+    let is_last = stored.fill_buf()?.is_empty();
+    let Hashing { hasher: packed, count: size, .. } = stored.into_inner();
+    Ok(is_last && size == layer.size && packed.finish() == layer.digest && unpacked.finish() == layer.diff_id)
 }
 
 /// What is in the layer, in its order; none where the lock does not say all of it.
@@ -61,9 +98,8 @@ fn held(
     wanted: &[(&ToolName, &Build, Sha256)],
     mtime: u64,
 ) -> io::Result<Option<BTreeMap<ToolName, Executable>>> {
-    let stored = BufReader::with_capacity(128 << 10, Hashing::new(&layer.file));
     let limit = Limits::default().total_bytes;
-    let mut archive = Archive::new(Hashing::new(GzDecoder::new(stored)).take(limit));
+    let mut archive = Archive::new(Unpacked::of(&layer.file).take(limit));
     let mut anew = Tarball::new(Hashing::new(io::sink()), mtime);
     let mut executables = BTreeMap::new();
     let mut wanted = wanted.iter();
@@ -85,14 +121,8 @@ fn held(
     }
     let mut rest = archive.into_inner();
     io::copy(&mut rest, &mut io::sink())?;
-    let Hashing { inner: decoder, hasher: unpacked, .. } = rest.into_inner();
-    let mut stored = decoder.into_inner();
-    let is_whole = wanted.next().is_none() && stored.fill_buf()?.is_empty();
-    let Hashing { hasher: packed, count: size, .. } = stored.into_inner();
-    let same = is_whole
-        && size == layer.size
-        && packed.finish() == layer.digest
-        && unpacked.finish() == layer.diff_id
+    let same = wanted.next().is_none()
+        && is_at_its_end(rest.into_inner(), layer)?
         && anew.finish()?.hasher.finish() == layer.diff_id;
     Ok(same.then_some(executables))
 }

@@ -312,4 +312,30 @@ impl Layout {
             .expect("gzip");
         bytes
     }
+
+    /// Puts another layer in the place of the added one, with all documents as they must be for it.
+    pub fn replace_added(&self, arch: Arch, packed: &[u8]) {
+        let write = |bytes: &[u8]| {
+            let digest = Sha256::of(bytes);
+            std::fs::write(self.0.join(format!("blobs/sha256/{digest}")), bytes).expect("a blob");
+            (json!(digest.oci()), json!(bytes.len()))
+        };
+        let set = |descriptor: &mut Value, (digest, size): (Value, Value)| {
+            descriptor["digest"] = digest;
+            descriptor["size"] = size;
+        };
+        let mut unpacked = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed), &mut unpacked).expect("gzip");
+        let (mut manifest, mut config) = (self.manifest(arch), self.config(arch));
+        config["rootfs"]["diff_ids"][1] = json!(Sha256::of(&unpacked).oci());
+        set(&mut manifest["layers"][1], write(packed));
+        set(&mut manifest["config"], write(config.to_string().as_bytes()));
+        let mut index = self.index();
+        let manifests = index["manifests"].as_array_mut().expect("manifests");
+        let of = |entry: &&mut Value| entry["platform"]["architecture"] == arch.as_str();
+        set(manifests.iter_mut().find(of).expect("a build"), write(manifest.to_string().as_bytes()));
+        let mut top = self.json("index.json");
+        set(&mut top["manifests"][0], write(index.to_string().as_bytes()));
+        std::fs::write(self.0.join("index.json"), top.to_string()).expect("an index");
+    }
 }

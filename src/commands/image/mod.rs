@@ -140,7 +140,7 @@ impl Ready {
         if !missing.is_empty() {
             let fetched = fetch::archives(&self.publishers, recipe.lock, &missing)?;
             let archives = fetched.into_iter().map(|(key, fetched)| (key, fetched.file)).collect();
-            additions.make(recipe, &archives, &missing)?;
+            additions.make(recipe, &archives, layout, &missing)?;
         }
         Ok(additions)
     }
