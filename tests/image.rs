@@ -419,14 +419,14 @@ fn a_layer_that_stands_there_is_not_compressed_anew() {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
     packed.write_all(&tar).expect("memory");
     layout.replace_added(Arch::Amd64, &packed.finish().expect("memory"));
-    let layer = layout.manifest(Arch::Amd64)["layers"][1].clone();
+    let added = layout.manifest(Arch::Amd64)["layers"][1].clone();
     baked.image(["build", "--base", "base"]);
-    assert_eq!(layout.manifest(Arch::Amd64)["layers"][1], layer);
+    assert_eq!(layout.manifest(Arch::Amd64)["layers"][1], added);
 
     // Not where the tarball is another one, of another time.
     let mut later = baked.command();
     said(later.env("SOURCE_DATE_EPOCH", "1").args(["image", "build", "--base", "base"])).done();
-    assert_ne!(layout.manifest(Arch::Amd64)["layers"][1], layer);
+    assert_ne!(layout.manifest(Arch::Amd64)["layers"][1], added);
 }
 
 #[test]
