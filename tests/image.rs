@@ -429,6 +429,82 @@ fn a_layer_that_stands_there_is_not_compressed_anew() {
     assert_ne!(layout.manifest(Arch::Amd64)["layers"][1], added);
 }
 
+/// The record of what was read in the layout, changed so that it holds of the files there now.
+fn claim_all(baked: &Baked, layout: &Layout, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let records: Vec<_> = fs::read_dir(baked.cache().join("proofs")).expect("records").flatten().collect();
+    assert_eq!(records.len(), 1);
+    let path = records[0].path();
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).expect("a record")).expect("JSON");
+    for (digest, stamp) in record["blobs"].as_object_mut().expect("blobs") {
+        let file = fs::metadata(layout.0.join("blobs/sha256").join(digest)).expect("a blob");
+        *stamp = json!({
+            "device": file.dev(),
+            "inode": file.ino(),
+            "size": file.size(),
+            "modified": [file.mtime(), file.mtime_nsec()],
+            "changed": [file.ctime(), file.ctime_nsec()],
+        });
+    }
+    change(&mut record);
+    fs::write(&path, record.to_string()).expect("a record");
+    path
+}
+
+/// The base image's layer, with another byte in it and no other time of its last change.
+fn alter_base(layout: &Layout) {
+    let base = layout.manifest(Arch::Amd64)["layers"][0].clone();
+    let digest = base["digest"].as_str().expect("a digest").trim_start_matches("sha256:").to_owned();
+    let path = layout.0.join("blobs/sha256").join(digest);
+    let mut bytes = fs::read(&path).expect("a blob");
+    support::audit::flip(&mut bytes, 20);
+    let modified = fs::metadata(&path).and_then(|file| file.modified()).expect("a time");
+    let mut file = File::options().write(true).open(path).expect("a blob");
+    file.write_all(&bytes).and_then(|()| file.set_modified(modified)).expect("a blob");
+}
+
+#[test]
+fn what_was_read_once_and_not_touched_is_not_read_again() {
+    let build = |baked: &Baked| baked.image(["build", "--base", "base"])["changed"].clone();
+    // Neither the archives of tools that have other files, nor the layers …
+    let (baked, layout) = built(two());
+    let (records, aside) = (baked.cache().join("proofs"), baked.folder.join("proofs"));
+    fs::rename(&records, &aside).expect("records");
+    baked.without_archives();
+    fs::rename(aside, records).expect("records");
+    assert_eq!(build(&baked), false);
+    alter_base(&layout);
+    claim_all(&baked, &layout, |_| ());
+    assert_eq!(build(&baked), false, "a layer was read that was proved");
+
+    // … but whatever was touched, whatever its times say, and all where the record does not count.
+    let (baked, layout) = built(two());
+    alter_base(&layout);
+    assert_eq!(build(&baked), true, "a layer that was touched was not read");
+    for (what, place, doubt) in [
+        ("of another run of the machine", "/boot", json!("another")),
+        ("of another program", "/program/inode", json!(1)),
+    ] {
+        alter_base(&layout);
+        claim_all(&baked, &layout, |record| *record.pointer_mut(place).expect("a field") = doubt);
+        assert_eq!(build(&baked), true, "a record counted that is {what}");
+    }
+    for (what, mode) in [("readable to others", 0o604), ("writable to a group", 0o620)] {
+        alter_base(&layout);
+        let record = claim_all(&baked, &layout, |_| ());
+        fs::set_permissions(record, PermissionsExt::from_mode(mode)).expect("a mode");
+        assert_eq!(build(&baked), true, "a record counted that is {what}");
+    }
+    alter_base(&layout);
+    let record = claim_all(&baked, &layout, |_| ());
+    chown(record, Some(1000), None).expect("an owner");
+    assert_eq!(build(&baked), true, "a record counted that is somebody else's");
+    alter_base(&layout);
+    let record = claim_all(&baked, &layout, |_| ());
+    fs::write(record, "{").expect("a record");
+    assert_eq!(build(&baked), true, "a torn record counted");
+    assert_eq!(build(&baked), false);
+}
+
 #[test]
 fn what_is_somebody_elses_is_left_alone() {
     let baked = Baked::on_layout(two());

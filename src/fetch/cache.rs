@@ -5,6 +5,8 @@
 //! partial/…         downloads on their way
 //! ```
 //!
+//! Others may keep folders of their own beside these.
+//!
 //! Files have the permissions that the user's umask gives to any new file, less those to write: a
 //! download carries no token, so that what is here is public, and users of one machine may want to
 //! share it. A run trusts none of the others, since it hashes what it is handed.

@@ -12,6 +12,7 @@ use oci_spec::image::{
 
 use super::documents::canonical;
 use super::error::Error;
+use super::proofs::{Proofs, Stamp};
 use super::staging::{Staging, Unfinished, copy, parent, pour};
 use super::{Assembled, SBOM, gzip};
 use crate::digest::{Hasher, Sha256};
@@ -43,16 +44,18 @@ pub enum Outcome {
 }
 
 /// A layout in the making, which has the base image's layers.
-pub struct Layout {
+pub struct Layout<'a> {
     place: PathBuf,
+    proofs: &'a Proofs,
     unfinished: Unfinished,
     /// None where nothing had to be brought so far.
     staging: Option<Staging>,
 }
 
-impl Layout {
-    /// Brings the layers of the base image for a layout that will be at `place`. Blobs that stand
-    /// there already are not brought again, but every byte of them is held against its digest.
+impl<'a> Layout<'a> {
+    /// Brings the layers of the base image for the layout that `proofs` are of. Blobs that stand there
+    /// already are not brought again, but every byte of them is held against its digest, unless it was
+    /// before and nobody has touched it since.
     ///
     /// Nothing is waited for until it is on the disk: what a power cut tears is found by its digest.
     ///
@@ -60,18 +63,23 @@ impl Layout {
     /// Where it cannot be written, the base image cannot be read, something else stands there, or
     /// it was abandoned. What stood there stays then, and nothing else is left.
     pub fn begin(
-        place: &Path,
+        proofs: &'a Proofs,
         base: &Base,
         images: &[Image],
         unfinished: &Unfinished,
     ) -> Result<Self, Error> {
-        unfinished.unless_abandoned(|| Self::of_base(place, base, images, unfinished))
+        unfinished.unless_abandoned(|| Self::of_base(proofs, base, images, unfinished))
     }
 
-    fn of_base(place: &Path, base: &Base, images: &[Image], unfinished: &Unfinished) -> Result<Self, Error> {
-        let place = found(place)?;
+    fn of_base(
+        proofs: &'a Proofs,
+        base: &Base,
+        images: &[Image],
+        unfinished: &Unfinished,
+    ) -> Result<Self, Error> {
+        let place = found(proofs.place())?;
         refuse_foreign(&place)?;
-        let mut layout = Self { place, unfinished: unfinished.clone(), staging: None };
+        let mut layout = Self { place, proofs, unfinished: unfinished.clone(), staging: None };
         let layers: BTreeMap<_, _> = images
             .iter()
             .flat_map(|image| &image.layers)
@@ -79,7 +87,7 @@ impl Layout {
             .collect();
         let (standing, missing): (Vec<_>, Vec<_>) = layers
             .into_values()
-            .map(|layer| Ok((layer, stands(&layout.place, &layer.descriptor)?)))
+            .map(|layer| Ok((layer, layout.stands(&layer.descriptor)?)))
             .collect::<Result<Vec<_>, Error>>()?
             .into_iter()
             .partition(|(_, stands)| *stands);
@@ -112,7 +120,7 @@ impl Layout {
         let mut known = Vec::new();
         for blob in &image.contents.blobs {
             let is_base = matches!(blob.from, Origin::Base { .. });
-            known.push(is_base || stands(&self.place, &blob.descriptor)?);
+            known.push(is_base || self.stands(&blob.descriptor)?);
         }
         let same = |(name, content): &(&str, &[u8])| {
             fs::read(self.place.join(name)).is_ok_and(|there| there == *content)
@@ -166,7 +174,38 @@ impl Layout {
     ) -> Result<(), Error> {
         let path = path(&self.folder()?, descriptor);
         let mut file = File::create_new(&path).map_err(Error::io(&path, "write"))?;
-        write(&mut file, &path)
+        write(&mut file, &path)?;
+        if let Ok(digest) = descriptor.digest().as_ref().parse() {
+            self.proofs.read(&digest, Stamp::of(&file).ok());
+        }
+        Ok(())
+    }
+
+    /// Whether a blob stands there as it should be.
+    fn stands(&self, descriptor: &Descriptor) -> Result<bool, Error> {
+        let path = path(&self.place, descriptor);
+        let is_file = fs::symlink_metadata(&path)
+            .is_ok_and(|there| there.is_file() && there.len() == descriptor.size());
+        let (true, Ok(digest)) = (is_file, descriptor.digest().as_ref().parse::<Sha256>()) else {
+            return Ok(false);
+        };
+        let mut file = File::open(&path).map_err(Error::io(&path, "read"))?;
+        if self.proofs.holds(&digest, &file) {
+            return Ok(true);
+        }
+        let before = Stamp::of(&file).ok();
+        let (mut hasher, mut piece) = (Hasher::default(), vec![0; 128 << 10]);
+        loop {
+            match file.read(&mut piece).map_err(Error::io(&path, "read"))? {
+                0 => break,
+                count => hasher.update(&piece[..count]),
+            }
+        }
+        let stands = hasher.finish() == digest;
+        if stands {
+            self.proofs.read(&digest, before);
+        }
+        Ok(stands)
     }
 }
 
@@ -214,6 +253,11 @@ pub(super) fn name(descriptor: &Descriptor) -> String {
     format!("{BLOBS}/sha256/{}", descriptor.digest().digest())
 }
 
+/// The file of the blob of this digest.
+pub(super) fn blob(layout: &Path, digest: &str) -> PathBuf {
+    blobs(layout).join(digest)
+}
+
 pub(super) fn path(layout: &Path, descriptor: &Descriptor) -> PathBuf {
     layout.join(name(descriptor))
 }
@@ -257,23 +301,4 @@ fn refuse_foreign(place: &Path) -> Result<(), Error> {
         return Ok(());
     }
     foreign()
-}
-
-/// Whether a blob stands there as it should be.
-fn stands(place: &Path, descriptor: &Descriptor) -> Result<bool, Error> {
-    let path = path(place, descriptor);
-    let is_file =
-        fs::symlink_metadata(&path).is_ok_and(|there| there.is_file() && there.len() == descriptor.size());
-    if !is_file {
-        return Ok(false);
-    }
-    let mut file = File::open(&path).map_err(Error::io(&path, "read"))?;
-    let (mut hasher, mut piece) = (Hasher::default(), vec![0; 128 << 10]);
-    loop {
-        match file.read(&mut piece).map_err(Error::io(&path, "read"))? {
-            0 => break,
-            count => hasher.update(&piece[..count]),
-        }
-    }
-    Ok(descriptor.digest().as_ref().parse::<Sha256>() == Ok(hasher.finish()))
 }

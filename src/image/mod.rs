@@ -14,6 +14,7 @@ mod gzip;
 mod labels;
 mod layer;
 mod layout;
+mod proofs;
 mod sbom;
 mod spool;
 mod staging;
@@ -43,6 +44,7 @@ use tree::Tree;
 pub use config::needs_builder;
 pub use error::Error;
 pub use layout::{Layout, Outcome};
+pub use proofs::Proofs;
 pub use staging::Unfinished;
 pub use tarball::{sbom_of, write as write_tarball};
 
@@ -109,9 +111,12 @@ struct Addition {
 }
 
 impl Additions {
-    /// Those that an earlier run left in the layout `place`, where they are what would be made anew.
-    pub fn standing(recipe: &Recipe<'_>, place: &Path, arches: &[Arch]) -> Self {
-        let found = in_parallel(arches, arches.len(), |arch| standing::addition(recipe, place, *arch));
+    /// Those that an earlier run left in the layout that `proofs` are of, where they are what would be
+    /// made anew.
+    pub fn standing(recipe: &Recipe<'_>, proofs: &Proofs, arches: &[Arch]) -> Self {
+        let found = in_parallel(arches, arches.len(), |arch| {
+            proofs.addition(recipe, *arch).or_else(|| standing::addition(recipe, proofs, *arch))
+        });
         let found = arches.iter().zip(found).filter_map(|(arch, found)| Some((*arch, found?)));
         Self(found.collect())
     }
@@ -122,7 +127,7 @@ impl Additions {
     }
 
     /// Makes those for `arches`, side by side, and holds each executable against the lock. What is the
-    /// same in the layout `place` is not compressed anew.
+    /// same in the layout that `proofs` are of is not compressed anew.
     ///
     /// # Errors
     /// Where an archive is not there or not what the lock says, or the disk is full.
@@ -130,14 +135,19 @@ impl Additions {
         &mut self,
         recipe: &Recipe<'_>,
         archives: &Archives<'_>,
-        place: &Path,
+        proofs: &Proofs,
         arches: &[Arch],
     ) -> Result<(), Error> {
-        let made = in_parallel(arches, arches.len(), |arch| addition(recipe, archives, place, *arch));
+        let made = in_parallel(arches, arches.len(), |arch| addition(recipe, archives, proofs, *arch));
         for (arch, made) in arches.iter().zip(made) {
             self.0.insert(*arch, made?);
         }
         Ok(())
+    }
+
+    /// Notes that the recipe makes these, for `proofs` of the layout that they go to.
+    pub fn prove(&self, recipe: &Recipe<'_>, proofs: &Proofs) {
+        self.0.iter().for_each(|(arch, addition)| proofs.made(recipe, *arch, addition));
     }
 }
 
@@ -183,7 +193,7 @@ pub fn assemble(
 fn addition(
     recipe: &Recipe<'_>,
     archives: &Archives<'_>,
-    place: &Path,
+    proofs: &Proofs,
     arch: Arch,
 ) -> Result<Addition, Error> {
     let mut spool = Spool::new(recipe.scratch)?;
@@ -199,7 +209,7 @@ fn addition(
         return Ok(Addition { layer: None, executables });
     }
     let pieces = spool.finish()?;
-    let standing = match standing::found(place, arch) {
+    let standing = match standing::found(proofs.place(), arch) {
         Some(layer) => standing::proved(layer, layer::diff_id(&tree, &pieces, recipe)?),
         None => None,
     };
