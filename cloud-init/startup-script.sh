@@ -16,16 +16,18 @@ fi
 mkdir -p "$state" /etc/cloud/cloud.cfg.d
 : >"$state/bridge-started"
 
-# Only this script runs cloud-init here. On a boot that follows an interrupted one, its own units
-# would run it at the same time.
+# Only this script runs cloud-init here, once, with those of its modules that the user-data is for: the
+# rest is the image's own affair. On a boot that follows an interrupted one, its own units would run it
+# at the same time.
 : >/etc/cloud/cloud-init.disabled
 cat >/etc/cloud/cloud.cfg.d/99-openclaw.cfg <<'END'
 datasource_list: [GCE]
 network: {config: disabled}
-ssh_deletekeys: false
 preserve_hostname: true
 users: []
-locale: false
+cloud_init_modules: [bootcmd, write_files, users_groups, runcmd, scripts_user]
+cloud_config_modules: []
+cloud_final_modules: []
 END
 sync
 
@@ -33,6 +35,12 @@ aptget() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 -o Acquire::Retries=3 \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
+
+# Nothing of cloud-init is to be started, and systemd need not hear of each of its units.
+aptget_quietly() (
+    export SYSTEMD_OFFLINE=1
+    aptget "$@"
+)
 
 # As report.sh does it, which is not there yet; the runner of startup scripts writes this output on
 # the serial console.
@@ -46,7 +54,7 @@ tell() {
 
 install_cloud_init() {
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
-    aptget update && aptget --fix-broken install && aptget --no-install-recommends install cloud-init && return
+    aptget update && aptget --fix-broken install && aptget_quietly --no-install-recommends install cloud-init && return
     # A loss of power can leave lists of no length, which apt takes for whole ones and never fetches
     # again. But another who holds the lock needs them, and the lock itself and partial/ are not ours.
     grep -q 'Could not get lock' "$log" || find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -delete
@@ -56,10 +64,8 @@ install_cloud_init() {
 # Cloud-init marks a module as done before it runs it, and so never finishes an interrupted one:
 # each try begins from nothing. Its warnings are no failure: what counts is that the unit is there.
 apply_user_data() {
-    cloud-init clean
+    [ -z "$(ls -A /var/lib/cloud/instances 2>/dev/null)" ] || cloud-init clean
     cloud-init init
-    cloud-init modules --mode=config
-    cloud-init modules --mode=final
     [ -e "$unit" ] && systemctl is-enabled -q "${unit##*/}"
 }
 
