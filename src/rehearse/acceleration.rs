@@ -33,7 +33,7 @@ const EXIT_PORT: u8 = 0xf4;
 const SAID: u8 = 0x21;
 const ENDED: i32 = 0x43;
 /// A guest that works, emulated ones among them, says so within a fraction of a second.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 impl Acceleration {
     /// The best that works with this QEMU.
