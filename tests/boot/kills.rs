@@ -25,7 +25,9 @@ const MOMENTS: [(&str, f64); 5] = [
 fn a_first_boot_that_is_cut_short_five_times_ends_well() {
     let Some(world) = World::start() else { return };
     let mut random = seeded();
-    let project = Project::locked(&world, STAND_IN, |_| ());
+    let project = Project::locked(&world, STAND_IN, |folder| {
+        folder.edit("bake.yaml", "apt: [socat]", "apt: []");
+    });
     let Some(machine) = Machine::new(&world, &project, "google-13.qcow2") else { return };
 
     for (said, seconds) in MOMENTS {
