@@ -31,7 +31,8 @@ use crate::archive::Executable;
 use crate::digest::Sha256;
 use crate::project::values::Arch;
 
-/// The folder of records in the cache.
+/// The folder of records in the cache, each of which is of the last layout whose digest begins as its
+/// name: they cannot become many.
 const FOLDER: &str = "proofs";
 
 /// Where Linux names its run since it was started (proc(5), "random"). Elsewhere nothing is proved.
@@ -40,9 +41,6 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 /// Within this time two changes of a file can bear the same time: the kernel's clock for them ticks
 /// every 10 milliseconds at the slowest.
 const TICK: Duration = Duration::from_millis(50);
-
-/// For so many seconds a record is kept that nobody renews.
-const AGE: i64 = 7 * 24 * 60 * 60;
 
 /// What is proved of one layout.
 pub struct Proofs {
@@ -57,6 +55,8 @@ pub struct Proofs {
 
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
+    /// Of its path.
+    layout: Option<String>,
     boot: String,
     program: Option<Stamp>,
     /// By digest.
@@ -99,8 +99,10 @@ impl Proofs {
             found: Mutex::default(),
         };
         if let Some((boot, program)) = running() {
-            let known = this.record().and_then(|path| read(&path).ok());
-            let known = known.filter(|known| known.boot == boot && known.program == Some(program));
+            let layout = this.layout();
+            let known = layout.as_ref().and_then(|layout| read(&this.record(layout)).ok()).filter(|known| {
+                known.layout == layout && known.boot == boot && known.program == Some(program)
+            });
             this.known = known.unwrap_or_default();
             *this.found() = Record { boot, program: Some(program), ..Record::default() };
         }
@@ -173,17 +175,18 @@ impl Proofs {
     /// Records what is proved, for the next run. Where that does not work the next run reads it again.
     pub fn store(self) {
         let proved = self.proved();
-        if let Some(path) = self.record()
+        if let Some(layout) = proved.layout.clone()
             && proved.program.is_some()
             && proved != self.known
         {
-            let _ = self.write(&path, proved);
+            let _ = self.write(&self.record(&layout), proved);
         }
     }
 
     /// What still is as it was found.
     fn proved(&self) -> Record {
         let mut proved = self.found().clone();
+        proved.layout = self.layout();
         let there = proved.blobs.into_iter().filter_map(|(digest, found)| {
             let stamp = self.stamp(&digest)?;
             // The layout was put together of links to files, which changes the status of those.
@@ -193,7 +196,7 @@ impl Proofs {
         proved
     }
 
-    /// Writes the record, whole or not at all, and removes those that nobody renewed for long.
+    /// Writes the record, whole or not at all.
     fn write(&self, path: &Path, mut proved: Record) -> io::Result<()> {
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         fs::create_dir_all(folder)?;
@@ -211,11 +214,6 @@ impl Proofs {
             .blobs
             .retain(|digest, stamp| !stamp.is_fresh(now) && self.stamp(digest).as_ref() == Some(stamp));
         file.write_all(&serde_json::to_vec(&proved)?)?;
-        for entry in fs::read_dir(folder)?.flatten() {
-            if entry.metadata().is_ok_and(|metadata| metadata.mtime() < now.0 - AGE) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
         file.persist(path)?;
         Ok(())
     }
@@ -225,10 +223,15 @@ impl Proofs {
         Stamp::of(&File::open(layout::blob(&self.place, digest)).ok()?).ok()
     }
 
-    /// Where the record of this layout is; none where there is no layout.
-    fn record(&self) -> Option<PathBuf> {
+    /// The digest of the layout's path; none where there is no layout.
+    fn layout(&self) -> Option<String> {
         let place = fs::canonicalize(&self.place).ok()?;
-        Some(self.cache.join(FOLDER).join(Sha256::of(place.as_os_str().as_bytes()).to_string()))
+        Some(Sha256::of(place.as_os_str().as_bytes()).to_string())
+    }
+
+    /// Where the record of a layout is.
+    fn record(&self, layout: &str) -> PathBuf {
+        self.cache.join(FOLDER).join(layout.get(..2).unwrap_or_default())
     }
 
     fn found(&self) -> MutexGuard<'_, Record> {

@@ -239,8 +239,9 @@ impl Rehearsal<'_> {
     #[track_caller]
     pub fn run_inside(&self, script: &str) -> Said {
         let script = shlex::try_quote(script).expect("no NUL");
-        let exec = "docker compose exec -T openclaw-gateway sh -c";
-        self.run(&format!("cd /opt/openclaw && {exec} {script} </dev/null"))
+        // An emulated machine reads Compose for seconds.
+        let container = "docker ps --quiet --filter label=com.docker.compose.service=openclaw-gateway";
+        self.run(&format!("docker exec $({container}) sh -c {script} </dev/null"))
     }
 
     /// What the gateway answers through the forwarded port: status and body.

@@ -27,9 +27,9 @@ fn a_disk_with_cloud_init_needs_no_bridge_and_a_finished_image_no_build() {
     vm.tell_times("first boot, finished image from a registry, disk with cloud-init");
     assert!(!world.was_asked("github.com"), "a release was fetched");
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
-    for (tool, _) in TOOLS {
-        vm.run_inside(&format!("{tool} && grep --quiet '{tool} {VERSION}' /usr/local/bin/{tool}")).done();
-    }
+    let runs =
+        TOOLS.map(|(tool, _)| format!("{tool} && grep --quiet '{tool} {VERSION}' /usr/local/bin/{tool}"));
+    vm.run_inside(&runs.join(" && ")).done();
     without_the_bridge(&vm);
 }
 
