@@ -206,7 +206,8 @@ impl Proofs {
         let mut present = || file.write_all(b" ").and_then(|()| Stamp::of(file.as_file()));
         let mut now = present()?.changed;
         if proved.blobs.values().any(|stamp| stamp.is_fresh(now)) {
-            thread::sleep(TICK);
+            // The clock of files is up to a tick behind the one that this sleeps by.
+            thread::sleep(2 * TICK);
             now = present()?.changed;
         }
         // What was changed by others since would bear a later time.
