@@ -23,6 +23,9 @@ const LARGEST_DIRECTORY: u64 = 32 << 20;
 /// The flag of a name in UTF-8 (APPNOTE 4.4.4, bit 11).
 const UTF8: u16 = 1 << 11;
 
+/// Where a member's own header tells its flags (APPNOTE 4.3.7).
+const FLAGS: u64 = 6;
+
 /// Where a member's entry in the directory tells the version that is needed to unpack it, and the
 /// newest that unzip takes. It skips the others (APPNOTE 4.4.3).
 const VERSION_NEEDED: usize = 6;
@@ -51,14 +54,31 @@ pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Re
     if archive.has_overlapping_entries().map_err(from_zip)? {
         return Err(Error::Damaged("members of the zip overlap".to_owned()));
     }
+    let mut marked = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
         let entry = archive.by_index_data(index).map_err(from_zip)?;
+        marked.push((entry.header_start(), entry.flags().as_u16() & UTF8, lossy(entry.name_raw())));
         let at = entry.central_header_start().checked_sub(end.offset).and_then(|at| usize::try_from(at).ok());
         let version = at.and_then(|at| directory.get(at + VERSION_NEEDED..at + VERSION_NEEDED + 2));
         if version.is_none_or(|version| version[1] != 0 || version[0] > NEWEST) {
             return Err(Error::Unsupported("a newer version of the format"));
         }
         member(&mut archive, index, &mut meter, search)?;
+    }
+    check_marks(archive.into_inner(), marked)
+}
+
+/// Holds the mark of a name in UTF-8, which the crate leaves out, of each member's own header against the
+/// directory's: where they differ, unzip unpacks the member, warns, and does not exit with zero.
+fn check_marks(mut file: impl Read + Seek, marked: Vec<(u64, u16, String)>) -> Result<(), Error> {
+    for (header, mark, path) in marked {
+        let mut flags = [0; 2];
+        file.seek(SeekFrom::Start(header + FLAGS)).map_err(Error::Read)?;
+        file.read_exact(&mut flags).map_err(Error::Read)?;
+        if u16::from_le_bytes(flags) & UTF8 != mark {
+            let how = "one of them alone marks the name as UTF-8".to_owned();
+            return Err(Error::HeadersDisagree { path, how });
+        }
     }
     Ok(())
 }
