@@ -95,7 +95,7 @@ impl Vm {
                 add(&["-accel", name, "-cpu", "host", "-smp", &self.cpus.to_string()]);
             }
             Acceleration::Emulation => {
-                add(&["-accel", "tcg,thread=single,tb-size=512", "-cpu", PROCESSOR]);
+                add(&["-accel", "tcg,thread=single,tb-size=1024", "-cpu", PROCESSOR]);
                 match self.clock {
                     Clock::Instructions => add(&["-icount", "shift=0", "-rtc", "base=utc,clock=vm"]),
                     Clock::Host => add(&["-rtc", "base=utc"]),

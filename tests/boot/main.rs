@@ -2,8 +2,7 @@
 //! an internet of its own. Needs root for the namespaces, and the disks of `tests/testbed/up`.
 //!
 //! Under emulation all of it takes some 45 minutes on two cores. Nothing here fails because it is slow;
-//! a VM in which nothing moves any more does. Tests begin in the order of their names, and [`chain`],
-//! the longest, is the first.
+//! a VM in which nothing moves any more does. [`chain`] is the longest, and `tests/all` runs it apart.
 
 #![allow(unreachable_pub, reason = "modules of one test")]
 
