@@ -17,14 +17,19 @@ const DATA: &str = "compute/projects/demo/zones/us-central1-a/disks/openclaw-gat
 const GROUP: &str = "compute/projects/demo/zones/us-central1-a/instanceGroupManagers/openclaw-gateway";
 const OTHERS: &str = "compute/projects/demo/zones/us-central1-a/disks/openclaw-gateway-2-data";
 
-/// A cloud in which another gateway's disk lies beside.
+/// A cloud in which another gateway's disk lies.
 fn cloud() -> Option<Cloud> {
-    let google = Google::set_up(ACCOUNT);
-    google.put(
-        OTHERS,
-        json!({"name": "openclaw-gateway-2-data", "labels": {"openclaw": "openclaw-gateway-2"}}),
-    );
-    Cloud::new(google, &[])
+    Cloud::new(Google::set_up(ACCOUNT), &[]).inspect(put_others)
+}
+
+/// The same, with the VM and its own disk.
+fn created() -> Option<Cloud> {
+    Cloud::created().inspect(put_others)
+}
+
+fn put_others(cloud: &Cloud) {
+    let labels = json!({"openclaw": "openclaw-gateway-2"});
+    cloud.google.put(OTHERS, json!({"name": "openclaw-gateway-2-data", "labels": labels}));
 }
 
 /// Runs the action twice: the second time in another shell, and to no effect.
@@ -119,8 +124,7 @@ fn another_machine_type_a_snapshot_and_back_to_it() {
 
 #[test]
 fn a_new_bundle_and_the_end() {
-    let Some(cloud) = cloud() else { return };
-    cloud.run(Shell::Dash, &["create"]).done();
+    let Some(cloud) = created() else { return };
     cloud.run(Shell::Bash, &["update"]).done();
     let (first, data) = (cloud.google.get(VM), cloud.google.get(DATA));
     cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Europe/Berlin");
@@ -186,8 +190,7 @@ fn a_vm_that_is_on_no_data_disk_is_not_deleted_unasked() {
 /// Even with `--data`, only once the VM's name is typed; and never another gateway's.
 #[test]
 fn the_data_goes_only_once_the_name_is_typed() {
-    let Some(cloud) = cloud() else { return };
-    cloud.run(Shell::Bash, &["create"]).done();
+    let Some(cloud) = created() else { return };
     cloud.run(Shell::Bash, &["backup"]).done();
     let (_, before) = (cloud.google.requests(), cloud.google.resources());
     let alone = cloud.run(Shell::Dash, &["destroy", "--data"]).ended(1);
@@ -290,8 +293,7 @@ fn a_fleet_is_made_replaced_and_deleted_by_its_group() {
 /// As somebody has stopped it by hand, or as a `resize` that failed in the middle has left it.
 #[test]
 fn a_vm_that_stands_still_is_resized_and_started() {
-    let Some(cloud) = cloud() else { return };
-    cloud.run(Shell::Dash, &["create"]).done();
+    let Some(cloud) = created() else { return };
     let mut vm = cloud.google.get(VM);
     vm["status"] = json!("TERMINATED");
     cloud.google.put(VM, vm);

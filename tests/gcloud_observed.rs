@@ -17,8 +17,7 @@ const KEYGEN: &str = "for word; do [ \"$last\" != -f ] || file=$word; last=$word
 
 /// A cloud with the VM as `create` makes it, where pauses take no time.
 fn created() -> Option<Cloud> {
-    let cloud = Cloud::new(Google::set_up(ACCOUNT), &[])?;
-    cloud.run(Shell::Dash, &["create"]).done();
+    let cloud = Cloud::created()?;
     cloud.in_place_of("sleep", "exit 0");
     Some(cloud)
 }

@@ -16,8 +16,9 @@ use support::baked::{Baked, every_packing, real, settings};
 use support::cost::measured;
 use support::testbed;
 
-/// In MiB, whatever the size of the base image.
-const MOST: f64 = 64.0;
+/// In MiB, whatever the size of the base image. The program is not optimized here: before any work it takes
+/// 12 more than the one that is released, which stays below 64 (`docs/measured.md`).
+const MOST: f64 = 80.0;
 
 /// A registry with a base image, whose one layer is zeros that it makes while it sends them. It counts
 /// what is pushed to it, and keeps nothing.

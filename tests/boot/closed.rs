@@ -41,11 +41,13 @@ fn what_gcloud_sends_boots_and_what_the_vm_says_gcloud_sees() {
 
     let vm = machine.start();
     let waited = thread::scope(|scope| {
-        let wait = scope.spawn(|| cloud.run(Shell::Dash, &["wait"]));
+        // Half an hour is enough for Compute Engine, and not for what is emulated beside others.
+        let wait = scope.spawn(|| cloud.run(Shell::Dash, &["wait", "--timeout", "7200"]));
         let mut told = 0;
         while !wait.is_finished() {
             pass_on(&vm, &machine, &cloud.google, &mut told);
-            thread::sleep(Duration::from_secs(1));
+            // Each look takes an emulated VM half a second.
+            thread::sleep(Duration::from_secs(5));
         }
         wait.join().expect("no panic").done()
     });

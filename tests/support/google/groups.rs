@@ -13,6 +13,7 @@ use super::state::{State, last, named, scope};
 use super::{Refusal, instances, unknown};
 
 /// What a group was told and has not done yet: to make this member, anew where it is there.
+#[derive(Clone)]
 pub(super) struct Task {
     member: String,
     /// How often somebody looks before it is done.
@@ -20,7 +21,7 @@ pub(super) struct Task {
 }
 
 /// What is to be done, and why it was not.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Work {
     tasks: VecDeque<Task>,
     errors: Vec<Value>,

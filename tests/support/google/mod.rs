@@ -271,6 +271,17 @@ impl Google {
         google
     }
 
+    /// All that is there now.
+    fn state(&self) -> State {
+        locked(&self.shared.state).clone()
+    }
+
+    /// All that was on another server, in the place of what is here.
+    fn take_over(&self, other: &State) {
+        let mut state = locked(&self.shared.state);
+        *state = other.moved(&state.base);
+    }
+
     /// The environment in which gcloud asks this server and nobody else.
     pub fn environment(&self) -> Vec<(String, String)> {
         let mut environment: Vec<_> = SERVICES

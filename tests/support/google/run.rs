@@ -9,9 +9,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::thread;
 
-use super::{Google, PROJECT};
+use super::state::State;
+use super::{Google, PROJECT, locked};
 use crate::support::{Folder, testbed};
 
 /// What a script may use: gcloud, openssl for random numbers, ssh where it is told to, and POSIX.
@@ -112,6 +114,22 @@ impl Cloud {
             wrap(tools.path(), program);
         }
         Some(Self { google, folder, project: PROJECT, exported: Vec::new(), tools })
+    }
+
+    /// The default project with its VM, as `create` makes it. gcloud takes ten seconds for that, and so does it
+    /// once in a program; every other cloud begins with what it made.
+    pub fn created() -> Option<Self> {
+        static CREATED: Mutex<Option<State>> = Mutex::new(None);
+        let cloud = Self::new(Google::set_up("openclaw-gateway"), &[])?;
+        let mut created = locked(&CREATED);
+        if let Some(state) = &*created {
+            cloud.google.take_over(state);
+        } else {
+            cloud.run(Shell::Dash, &["create"]).done();
+            *created = Some(cloud.google.state());
+        }
+        drop(created);
+        Some(cloud)
     }
 
     /// Has a script find this text of shell in place of a program.

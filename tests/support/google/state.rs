@@ -14,6 +14,7 @@ pub(super) const NOW: &str = "2026-11-22T10:00:00.000-08:00";
 const FIRST_ID: u64 = 1_000_000_000_000_000_000;
 
 /// Everything that is there.
+#[derive(Clone)]
 pub(super) struct State {
     /// Where gcloud finds Compute Engine, for links to itself.
     pub(super) base: String,
@@ -36,7 +37,7 @@ pub(super) struct State {
 }
 
 /// What a VM told so far, since it was made.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Report {
     attributes: BTreeMap<String, String>,
     serial: String,
@@ -60,6 +61,13 @@ impl State {
         };
         state.add_project(project);
         state
+    }
+
+    /// The same on a server where gcloud finds Compute Engine elsewhere.
+    pub(super) fn moved(&self, base: &str) -> Self {
+        let resources = serde_json::to_string(&self.resources).expect("JSON").replace(&self.base, base);
+        let resources = serde_json::from_str(&resources).expect("JSON");
+        Self { base: base.to_owned(), resources, ..self.clone() }
     }
 
     pub(super) fn add_project(&mut self, project: &str) {
