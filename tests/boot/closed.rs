@@ -77,7 +77,8 @@ fn pass_on(vm: &Rehearsal<'_>, machine: &Machine<'_>, google: &Google, told: &mu
     }
     let attributes = checks::attributes(vm);
     let attributes: Value = serde_json::from_str(&attributes).expect("JSON");
-    for (key, value) in attributes["openclaw"].as_object().expect("guest attributes") {
+    // The serial line comes first.
+    for (key, value) in attributes["openclaw"].as_object().into_iter().flatten() {
         google.guest_attribute(INSTANCE, &format!("openclaw/{key}"), value.as_str().expect("text"));
     }
 }
