@@ -9,9 +9,6 @@ use crate::rehearsal::{Machine, Rehearsal};
 use crate::support::testbed;
 use crate::world::World;
 
-/// Docker is on it: that it comes onto one without it, whatever happens meanwhile, is held by [`crate::kills`].
-const DISK: &str = "google-13-docker.qcow2";
-
 const KEY: &str = "  GOOGLE_PLACES_API_KEY: {secret_manager: google-places-api-key}\n";
 
 #[test]
@@ -24,7 +21,7 @@ fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
     let project = Project::locked(&world, REAL, |folder| {
         folder.write("bake.yaml", folder.read("bake.yaml") + KEY);
     });
-    let Some(mut machine) = Machine::new(&world, &project, DISK) else { return };
+    let Some(mut machine) = Machine::new(&world, &project, "google-13.qcow2") else { return };
 
     let vm = machine.start();
     vm.until_ready();
@@ -75,7 +72,7 @@ fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
     // What ran there had no time to say that it is gone.
     vm.pull_the_plug();
 
-    machine.replace_boot_disk(DISK);
+    machine.replace_boot_disk("google-13-docker.qcow2");
     let vm = machine.start();
     vm.until_ready();
     vm.tell_times("new boot disk, old data disk");
