@@ -71,10 +71,13 @@ pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Re
 /// Holds the mark of a name in UTF-8, which the crate leaves out, of each member's own header against the
 /// directory's: where they differ, unzip unpacks the member, warns, and does not exit with zero.
 fn check_marks(mut file: impl Read + Seek, marked: Vec<(u64, u16, String)>) -> Result<(), Error> {
+    let length = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
     for (header, mark, path) in marked {
         let mut flags = [0; 2];
-        file.seek(SeekFrom::Start(header + FLAGS)).map_err(Error::Read)?;
-        file.read_exact(&mut flags).map_err(Error::Read)?;
+        let outside = || Error::Damaged("a member of the zip is told to lie outside of it".to_owned());
+        let at = header.checked_add(FLAGS).filter(|at| *at < length).ok_or_else(outside)?;
+        file.seek(SeekFrom::Start(at)).map_err(Error::Read)?;
+        file.read_exact(&mut flags).map_err(Error::from_reader)?;
         if u16::from_le_bytes(flags) & UTF8 != mark {
             let how = "one of them alone marks the name as UTF-8".to_owned();
             return Err(Error::HeadersDisagree { path, how });
