@@ -12,7 +12,8 @@ pub(super) struct Extended {
 
 /// Reads the records of an extended header: `LENGTH KEY=VALUE\n`, LENGTH counting all of it.
 ///
-/// What changes no path and no content is passed over: times, owners, attributes, comments.
+/// What changes no path and no content is passed over: times, owners, attributes, comments. Times and
+/// owners that are none are refused all the same: tar unpacks, and does not exit with zero.
 pub(super) fn read(mut records: &[u8]) -> Result<Extended, Error> {
     let mut extended = Extended::default();
     while !records.is_empty() {
@@ -21,7 +22,12 @@ pub(super) fn read(mut records: &[u8]) -> Result<Extended, Error> {
         if key.starts_with(b"GNU.sparse.") {
             return Err(Error::Unsupported("sparse files"));
         }
+        if key.starts_with(b"GNU.volume.") {
+            return Err(Error::Unsupported("several volumes"));
+        }
         match key {
+            b"atime" | b"ctime" | b"mtime" if !is_time(value) => return Err(damaged()),
+            b"uid" | b"gid" if !is_id(value) => return Err(damaged()),
             b"path" => set(&mut extended.path, value.to_vec())?,
             b"linkpath" => set(&mut extended.link_path, value.to_vec())?,
             b"size" => {
@@ -43,7 +49,8 @@ fn damaged() -> Error {
     Error::Damaged("an extended header of tar breaks its rules".to_owned())
 }
 
-/// Key and value of the first record, and what follows it.
+/// Key and value of the first record, and what follows it. A key is text for tar, which passes over blanks
+/// before it, and ends it at a NUL.
 fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = records.iter().take(20).position(|byte| *byte == b' ')?;
     let digits = &records[..space];
@@ -55,7 +62,21 @@ fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let text = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = text.iter().position(|byte| *byte == b'=')?;
     let (key, value) = (&text[..equals], &text[equals + 1..]);
-    (!key.is_empty()).then_some((key, value, rest))
+    let is_text = !matches!(key, [] | [b' ' | b'\t', ..]) && !key.contains(&0);
+    is_text.then_some((key, value, rest))
+}
+
+/// Seconds, which may be negative and have a fraction; eighteen digits fit into what tar keeps.
+fn is_time(value: &[u8]) -> bool {
+    let value = value.strip_prefix(b"-").unwrap_or(value);
+    let (seconds, fraction) =
+        value.split_at(value.iter().position(|byte| *byte == b'.').unwrap_or(value.len()));
+    is_number(seconds) && seconds.len() <= 18 && fraction.iter().skip(1).all(u8::is_ascii_digit)
+}
+
+/// A user's or a group's number, as Linux has it.
+fn is_id(value: &[u8]) -> bool {
+    is_number(value) && std::str::from_utf8(value).is_ok_and(|text| text.parse::<u32>().is_ok())
 }
 
 fn is_number(digits: &[u8]) -> bool {
@@ -68,7 +89,9 @@ mod tests {
 
     #[test]
     fn records_are_read_by_their_length() {
-        let extended = read(b"30 mtime=1350244992.023960108\n12 path=a\nb\n11 size=42\n12 comment=\n").ok();
+        let records =
+            b"30 mtime=1350244992.023960108\n12 path=a\nb\n11 size=42\n12 comment=\n14 atime=-1.5\n";
+        let extended = read(records).ok();
         assert_eq!(
             extended,
             Some(Extended { path: Some(b"a\nb".to_vec()), link_path: None, size: Some(42) })
@@ -91,6 +114,15 @@ mod tests {
             "1 \n",
             "99999999999999999999 path=a\n",
             "22 GNU.sparse.major=1\n",
+            "22 GNU.volume.label=x\n",
+            "11  path=a\n",
+            "11 \tpath=a\n",
+            "12 path\0=ab\n",
+            "13 atime=abc\n",
+            "10 mtime=\n",
+            "29 ctime=9999999999999999999\n",
+            "10 uid=-1\n",
+            "18 gid=4294967296\n",
         ] {
             assert!(read(wrong.as_bytes()).is_err(), "{wrong:?}");
         }

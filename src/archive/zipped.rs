@@ -26,10 +26,14 @@ const UTF8: u16 = 1 << 11;
 /// Where a member's own header tells its flags (APPNOTE 4.3.7).
 const FLAGS: u64 = 6;
 
-/// Where a member's entry in the directory tells the version that is needed to unpack it, and the
-/// newest that unzip takes. It skips the others (APPNOTE 4.4.3).
+/// What is fixed of a member's entry in the directory, and where it tells the version that is needed to
+/// unpack the member, and the lengths of the three texts that follow (APPNOTE 4.3.12).
+const ENTRY: usize = 46;
 const VERSION_NEEDED: usize = 6;
-const NEWEST: u8 = 46;
+const LENGTHS: [usize; 3] = [28, 30, 32];
+
+/// The newest version that unzip takes. It skips the others (APPNOTE 4.4.3).
+const NEWEST: u16 = 46;
 
 /// No path can be longer on Linux, and so no useful target of a link.
 const LONGEST_TARGET: u64 = 4096;
@@ -55,15 +59,24 @@ pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Re
         return Err(Error::Damaged("members of the zip overlap".to_owned()));
     }
     let mut marked = Vec::with_capacity(archive.len());
+    let mut reach = 0;
     for index in 0..archive.len() {
         let entry = archive.by_index_data(index).map_err(from_zip)?;
         marked.push((entry.header_start(), entry.flags().as_u16() & UTF8, lossy(entry.name_raw())));
         let at = entry.central_header_start().checked_sub(end.offset).and_then(|at| usize::try_from(at).ok());
-        let version = at.and_then(|at| directory.get(at + VERSION_NEEDED..at + VERSION_NEEDED + 2));
-        if version.is_none_or(|version| version[1] != 0 || version[0] > NEWEST) {
+        let entry = at.and_then(|at| directory.get(at..)?.first_chunk::<ENTRY>());
+        let (Some(at), Some(entry)) = (at, entry) else { return Err(misplaced()) };
+        let half = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
+        if half(VERSION_NEEDED) > NEWEST {
             return Err(Error::Unsupported("a newer version of the format"));
         }
+        reach =
+            reach.max(LENGTHS.iter().fold(at + ENTRY, |reach, length| reach + usize::from(half(*length))));
         member(&mut archive, index, &mut meter, search)?;
+    }
+    // The crate forgives it, and unzip unpacks, warns, and does not exit with zero.
+    if reach != directory.len() {
+        return Err(misplaced());
     }
     check_marks(archive.into_inner(), marked)
 }
@@ -235,12 +248,16 @@ fn check_end(file: &mut (impl Read + Seek)) -> Result<End, Error> {
         return Err(Error::Unsupported("several volumes"));
     }
     if u64::from(offset) + u64::from(size) != start + at as u64 {
-        return Err(Error::Damaged("the directory of the zip is not where it should be".to_owned()));
+        return Err(misplaced());
     }
     if u64::from(size) > LARGEST_DIRECTORY {
         return Err(Error::Unsupported("a zip directory of more than 32 MiB"));
     }
     Ok(End { members: usize::from(members), size: size.into(), offset: offset.into() })
+}
+
+fn misplaced() -> Error {
+    Error::Damaged("the directory of the zip is not where it should be".to_owned())
 }
 
 fn from_zip(error: ZipError) -> Error {
