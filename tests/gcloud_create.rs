@@ -78,6 +78,35 @@ fn the_vm_gets_all_that_it_needs_byte_for_byte() {
     assert!(vm["networkInterfaces"][0]["accessConfigs"].is_array(), "a public address");
 }
 
+/// What the tests have in the place of a gcloud that is loaded for each call: nobody can tell the two apart.
+#[test]
+fn a_gcloud_that_is_forked_does_what_gcloud_does() {
+    let scripts = [
+        "gcloud compute disks create given --zone=us-central1-a --size=10GB --type=pd-balanced",
+        "gcloud compute disks list --filter='name=given' --format='value(name, sizeGb)'",
+        "gcloud compute disks describe none --zone=us-central1-a",
+        "gcloud compute disks describe",
+        "printf secret | gcloud secrets create given --data-file=-",
+        "cd /; umask 077; gcloud config list; gcloud secrets create none --data-file=etc/none",
+    ];
+    let did = [true, false].map(|loads_anew| {
+        let mut cloud = Cloud::new(Google::set_up(ACCOUNT), &[])?;
+        cloud.loads_anew = loads_anew;
+        let did = scripts.map(|script| {
+            let run = cloud.piped(Shell::Dash, script);
+            let told = format!("{}{}{:#?}", run.out, run.err, cloud.google.requests());
+            // Ports and times are each one's own.
+            (run.code, told.replace(|letter: char| letter.is_ascii_digit(), "0"))
+        });
+        Some((did, cloud.left().len()))
+    });
+    let [Some((loaded, loaded_left)), Some((forked, forked_left))] = did else { return };
+    for ((script, loaded), forked) in scripts.iter().zip(loaded).zip(forked) {
+        assert_eq!(forked, loaded, "{script}");
+    }
+    assert_eq!(forked_left, loaded_left, "files, logs among them");
+}
+
 /// `gcloud.sh` of the bundle is the same script, but for where it finds its files.
 #[test]
 fn the_script_of_the_bundle_is_the_same() {

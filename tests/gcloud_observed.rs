@@ -169,10 +169,11 @@ fn logs_go_on_where_they_left_off() {
 fn a_token_in_secret_manager_is_printed_and_stands_nowhere_else() {
     let generate = "OPENCLAW_GATEWAY_TOKEN: {generate: hex32";
     let edit = (generate, "OPENCLAW_GATEWAY_TOKEN: {secret_manager: gateway-token, generate: hex32");
-    let Some(cloud) = Cloud::new(Google::set_up(ACCOUNT), &[edit]) else { return };
+    let Some(mut cloud) = Cloud::new(Google::set_up(ACCOUNT), &[edit]) else { return };
     let missing = cloud.run(Shell::Bash, &["token"]).ended(1);
     assert!(missing.err.contains("bake gcloud setup | sh"), "{}", missing.err);
     cloud.piped(Shell::Bash, "gcloud secrets create gateway-token --replication-policy=automatic; printf 's3cr3t-t0k3n\\n' | gcloud secrets versions add gateway-token --data-file=-").done();
+    cloud.loads_anew = true;
     let (run, seen) = processes::seen_during(|| cloud.run(Shell::Bash, &["token"]));
     let run = run.done();
     assert_eq!((run.out.as_str(), run.err.as_str()), ("s3cr3t-t0k3n\n", ""));
@@ -201,7 +202,7 @@ fn sessions(run: &Run) -> Vec<String> {
 /// The real gcloud makes a key, has OS Login take it, and begins an `ssh` that says what it is told to.
 #[test]
 fn a_vm_is_reached_by_the_ssh_that_gcloud_begins() {
-    let Some(cloud) = created() else { return };
+    let Some(mut cloud) = created() else { return };
     cloud.beneath_gcloud("ssh-keygen", KEYGEN);
     cloud.beneath_gcloud("ssh", "exit 0");
     let run = cloud.run(Shell::Dash, &["tunnel"]).done();
@@ -243,6 +244,7 @@ fn a_vm_is_reached_by_the_ssh_that_gcloud_begins() {
     assert!(run.err.contains("The token could not be read"), "{}", run.err);
 
     cloud.beneath_gcloud("ssh", "[ ! -t 0 ] || echo 'welcome, person'; exit 7");
+    cloud.loads_anew = true;
     let run = cloud.typed(Shell::Bash, &["ssh"], &[]).ended(7);
     assert!(run.out.contains("welcome, person"), "{}", run.out);
     assert!(sessions(&run)[0].ends_with(" me_example_com@203.0.113.10"), "{:#?}", run.calls);

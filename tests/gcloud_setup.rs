@@ -41,8 +41,10 @@ fn a_project_is_prepared_once_and_no_secret_is_seen() {
     cloud.google.fail("POST", "gateway-token:setIamPolicy", Fault::account_not_known_yet(account), 1);
     let typed = [("kept as the secret telegram", format!("{TYPED}\n"))];
     let typed: Vec<_> = typed.iter().map(|(asked, answer)| (*asked, answer.as_str())).collect();
+    cloud.loads_anew = true;
     let (first, seen) = processes::seen_during(|| cloud.typed(Shell::Dash, &action, &typed));
     let first = first.done();
+    cloud.loads_anew = false;
     assert!(
         seen.iter().any(|text| text.contains("versions\0add\0gateway-token\0")),
         "gcloud was seen at work"

@@ -8,6 +8,7 @@
 
 mod compute;
 mod filter;
+mod forks;
 mod groups;
 mod http;
 mod instances;

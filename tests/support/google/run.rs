@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use super::state::State;
-use super::{Google, PROJECT, locked};
+use super::{Google, PROJECT, forks, locked};
 use crate::support::{Folder, testbed};
 
 /// What a script may use: gcloud, openssl for random numbers, ssh where it is told to, and POSIX.
@@ -23,10 +23,11 @@ const PROGRAMS: [&str; 28] = [
     "uniq", "wc", "xargs",
 ];
 
-/// Folders of the machine: for what scripts find, for what gcloud finds before anything else, and for
-/// temporary files.
-const FOLDERS: [&str; 3] = [BIN, BENEATH, TEMPORARY];
+/// Folders of the machine: for what scripts find, for a gcloud that is there already, for what gcloud finds
+/// before anything else, and for temporary files.
+const FOLDERS: [&str; 4] = [BIN, FORKS, BENEATH, TEMPORARY];
 const BIN: &str = "bin";
+const FORKS: &str = "forks";
 const BENEATH: &str = "beneath";
 const TEMPORARY: &str = "tmp";
 
@@ -60,6 +61,9 @@ pub struct Cloud {
     pub project: &'static str,
     /// What somebody has exported in the shell that runs the scripts.
     pub exported: Vec<(&'static str, &'static str)>,
+    /// Whether each gcloud is loaded anew, as it is for a user, and not forked from one that is there: it
+    /// must be where the list of processes is looked at, or the terminal that commands it.
+    pub loads_anew: bool,
     tools: tempfile::TempDir,
 }
 
@@ -111,9 +115,11 @@ impl Cloud {
         }
         for program in PROGRAMS {
             testbed::program(program)?;
-            wrap(tools.path(), program);
+            wrap(tools.path(), BIN, program, &found(program).display().to_string());
         }
-        Some(Self { google, folder, project: PROJECT, exported: Vec::new(), tools })
+        testbed::program("python3")?;
+        wrap(tools.path(), FORKS, "gcloud", &forks::call());
+        Some(Self { google, folder, project: PROJECT, exported: Vec::new(), loads_anew: false, tools })
     }
 
     /// The default project with its VM, as `create` makes it. gcloud takes ten seconds for that, and so does it
@@ -207,12 +213,14 @@ impl Cloud {
         for log in [CALLS, ENVIRONMENT] {
             fs::write(self.tools.path().join(log), "").expect("a file");
         }
+        let [forks, bin] = [FORKS, BIN].map(|folder| self.tools.path().join(folder));
+        let path = if self.loads_anew { vec![bin] } else { vec![forks, bin] };
         let mut process = Command::new(found(program));
         process
             .args(arguments)
             .current_dir(self.tools.path())
             .env_clear()
-            .env("PATH", self.tools.path().join(BIN))
+            .env("PATH", std::env::join_paths(path).expect("a path"))
             .env("HOME", self.tools.path())
             .env("TMPDIR", self.tools.path().join(TEMPORARY))
             .env("SHELL", found("dash"))
@@ -242,22 +250,21 @@ impl Cloud {
 }
 
 /// The program's path on this machine.
-fn found(program: &str) -> PathBuf {
+pub(super) fn found(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("no {program} on this machine"))
 }
 
-/// A program that writes its arguments down before it does its work, with the machine's own path.
-fn wrap(folder: &Path, program: &str) {
+/// A program that writes its arguments down before `real` does its work, with the machine's own path.
+fn wrap(folder: &Path, bin: &str, program: &str, real: &str) {
     let text = format!(
         "{recording}PATH='{beneath}:{path}' exec {real} \"$@\"",
         recording = recording(folder, program),
         beneath = folder.join(BENEATH).display(),
         path = std::env::var("PATH").expect("a path"),
-        real = found(program).display(),
     );
-    executable(&folder.join(BIN).join(program), &text);
+    executable(&folder.join(bin).join(program), &text);
 }
 
 /// Shell that writes down the arguments and the environment of what it begins.

@@ -1,0 +1,38 @@
+//! gcloud, loaded once in a test program, and forked for each call.
+//!
+//! Loading takes nearly all of the time of a call, and calls took half of that of all tests without VMs.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::run::found;
+
+/// The words of shell that run gcloud, but for its arguments.
+pub(super) fn call() -> String {
+    static SOCKET: OnceLock<PathBuf> = OnceLock::new();
+    let socket = SOCKET.get_or_init(serve);
+    let call = folder().join("call.py");
+    format!("{} -I -S '{}' '{}'", found("python3").display(), call.display(), socket.display())
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/google/forks")
+}
+
+/// Starts the gcloud that is forked; it ends with this process. Returns where it listens.
+fn serve() -> PathBuf {
+    let socket = std::env::temp_dir().join(format!("bake-gcloud-{}", std::process::id()));
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(&socket).expect("a socket");
+    // gcloud's launcher takes these for arguments of its interpreter, and `-S` from them where it should.
+    let instead = format!("-S {}", folder().join("serve.py").display());
+    let mut gcloud = Command::new(found("gcloud"));
+    gcloud.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    gcloud.envs([("CLOUDSDK_PYTHON_ARGS", instead.as_str()), ("LANG", "C.UTF-8"), ("HOME", "/nonexistent")]);
+    gcloud.stdin(OwnedFd::from(listener)).stdout(Stdio::null());
+    drop(gcloud.spawn().expect("gcloud"));
+    socket
+}
