@@ -22,7 +22,7 @@ pub(super) fn read(mut records: &[u8]) -> Result<Extended, Error> {
         if key.starts_with(b"GNU.sparse.") {
             return Err(Error::Unsupported("sparse files"));
         }
-        if key.starts_with(b"GNU.volume.") {
+        if key.starts_with(b"GNU.volume.") && key != b"GNU.volume.label" {
             return Err(Error::Unsupported("several volumes"));
         }
         match key {
@@ -90,7 +90,8 @@ mod tests {
     #[test]
     fn records_are_read_by_their_length() {
         let records =
-            b"30 mtime=1350244992.023960108\n12 path=a\nb\n11 size=42\n12 comment=\n14 atime=-1.5\n";
+            b"30 mtime=1350244992.023960108\n12 path=a\nb\n11 size=42\n12 comment=\n14 atime=-1.5\n\
+            22 GNU.volume.label=x\n";
         let extended = read(records).ok();
         assert_eq!(
             extended,
@@ -114,7 +115,7 @@ mod tests {
             "1 \n",
             "99999999999999999999 path=a\n",
             "22 GNU.sparse.major=1\n",
-            "22 GNU.volume.label=x\n",
+            "23 GNU.volume.offset=7\n",
             "11  path=a\n",
             "11 \tpath=a\n",
             "12 path\0=ab\n",

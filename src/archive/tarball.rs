@@ -154,19 +154,23 @@ fn end_of_archive(rest: &mut Blocks<impl Read>, end: u64) -> Result<(), Error> {
 fn size(header: &Header) -> Result<u64, Error> {
     // Beyond what octal digits can say: a bit, and the number in two's complement (GNU tar).
     const BINARY: u8 = 0x80;
-    const LARGEST: u64 = i32::MAX as u64;
+    // What tar keeps them in.
+    const ID: u64 = u32::MAX as u64;
+    const TIME: u64 = i64::MAX as u64;
     if header.as_ustar().is_none() && header.as_gnu().is_none() {
         return Err(Error::Damaged("a header of tar is neither of POSIX nor of GNU".to_owned()));
     }
     let old = header.as_old();
-    let binary = |field: &[u8]| {
+    let binary = |field: &[u8], largest| {
         let (first, rest) = field.split_first()?;
         let value =
             rest.iter().try_fold(0_u64, |sum, byte| sum.checked_mul(256)?.checked_add((*byte).into()));
-        value.filter(|value| *first == BINARY && *value <= LARGEST)
+        value.filter(|value| *first == BINARY && *value <= largest)
     };
-    for (field, what) in [(&old.uid[..], "owner"), (&old.gid, "group"), (&old.mtime, "time")] {
-        octal(field).or_else(|| binary(field)).ok_or_else(|| not_octal(what))?;
+    for (field, largest, what) in
+        [(&old.uid[..], ID, "owner"), (&old.gid, ID, "group"), (&old.mtime, TIME, "time")]
+    {
+        octal(field).or_else(|| binary(field, largest)).ok_or_else(|| not_octal(what))?;
     }
     octal(&old.mode).ok_or_else(|| not_octal("mode"))?;
     octal(&old.size).ok_or_else(|| not_octal("size"))
@@ -209,11 +213,12 @@ fn extension(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, Err
     if content.len() as u64 == size { Ok(content) } else { Err(Error::CutShort) }
 }
 
-/// A name that is longer than its field. It ends with a NUL, or with the content.
+/// A name that is longer than its field. It ends with a NUL: what fills the last block is a part of it for tar
+/// otherwise.
 fn long_name(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, Error> {
     let mut name = extension(entry, size)?;
     let length = until_nul(&name).len();
-    if name[length..].iter().any(|byte| *byte != 0) {
+    if length == name.len() || name[length..].iter().any(|byte| *byte != 0) {
         return Err(Error::Damaged("a long name in tar goes on behind its end".to_owned()));
     }
     name.truncate(length);

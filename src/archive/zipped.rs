@@ -20,11 +20,16 @@ use crate::project::values::Packing;
 /// The directory is kept in memory, a few times over. A member takes some hundred bytes of it.
 const LARGEST_DIRECTORY: u64 = 32 << 20;
 
-/// The flag of a name in UTF-8 (APPNOTE 4.4.4, bit 11).
+/// Flags (APPNOTE 4.4.4): sizes and checksum stand behind the content, in a descriptor; the name is in UTF-8.
+const DESCRIBED: u16 = 1 << 3;
 const UTF8: u16 = 1 << 11;
 
-/// Where a member's own header tells its flags (APPNOTE 4.3.7).
-const FLAGS: u64 = 6;
+/// What is fixed of a member's own header, and where it tells its flags, and the lengths of the name and of
+/// the extra fields that follow (APPNOTE 4.3.7).
+const HEADER: usize = 30;
+const FLAGS: usize = 6;
+const NAME_LENGTH: usize = 26;
+const EXTRA_LENGTH: usize = 28;
 
 /// What is fixed of a member's entry in the directory, and where it tells the version that is needed to
 /// unpack the member, and the lengths of the three texts that follow (APPNOTE 4.3.12).
@@ -58,45 +63,92 @@ pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Re
     if archive.has_overlapping_entries().map_err(from_zip)? {
         return Err(Error::Damaged("members of the zip overlap".to_owned()));
     }
-    let mut marked = Vec::with_capacity(archive.len());
+    let mut entries = Vec::with_capacity(archive.len());
     let mut reach = 0;
     for index in 0..archive.len() {
         let entry = archive.by_index_data(index).map_err(from_zip)?;
-        marked.push((entry.header_start(), entry.flags().as_u16() & UTF8, lossy(entry.name_raw())));
+        entries.push(Entry {
+            header: entry.header_start(),
+            size: entry.compressed_size(),
+            mark: entry.flags().as_u16() & UTF8,
+            path: lossy(entry.name_raw()),
+        });
         let at = entry.central_header_start().checked_sub(end.offset).and_then(|at| usize::try_from(at).ok());
         let entry = at.and_then(|at| directory.get(at..)?.first_chunk::<ENTRY>());
         let (Some(at), Some(entry)) = (at, entry) else { return Err(misplaced()) };
-        let half = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
-        if half(VERSION_NEEDED) > NEWEST {
+        if half(entry, VERSION_NEEDED) > NEWEST {
             return Err(Error::Unsupported("a newer version of the format"));
         }
-        reach =
-            reach.max(LENGTHS.iter().fold(at + ENTRY, |reach, length| reach + usize::from(half(*length))));
+        reach = LENGTHS.iter().fold(at + ENTRY, |reach, length| reach + usize::from(half(entry, *length)));
         member(&mut archive, index, &mut meter, search)?;
     }
     // The crate forgives it, and unzip unpacks, warns, and does not exit with zero.
     if reach != directory.len() {
         return Err(misplaced());
     }
-    check_marks(archive.into_inner(), marked)
+    check_headers(archive.into_inner(), entries, end.offset)
 }
 
-/// Holds the mark of a name in UTF-8, which the crate leaves out, of each member's own header against the
-/// directory's: where they differ, unzip unpacks the member, warns, and does not exit with zero.
-fn check_marks(mut file: impl Read + Seek, marked: Vec<(u64, u16, String)>) -> Result<(), Error> {
-    let length = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
-    for (header, mark, path) in marked {
-        let mut flags = [0; 2];
-        let outside = || Error::Damaged("a member of the zip is told to lie outside of it".to_owned());
-        let at = header.checked_add(FLAGS).filter(|at| *at < length).ok_or_else(outside)?;
-        file.seek(SeekFrom::Start(at)).map_err(Error::Read)?;
-        file.read_exact(&mut flags).map_err(Error::from_reader)?;
-        if u16::from_le_bytes(flags) & UTF8 != mark {
+/// What the directory tells of a member that its own header is held against.
+struct Entry {
+    /// Where its own header begins.
+    header: u64,
+    /// Of the content as it is stored, in bytes.
+    size: u64,
+    /// Of its flags, that of a name in UTF-8.
+    mark: u16,
+    path: String,
+}
+
+/// Looks at what the crate leaves out of the members' own headers, and what unzip unpacks with a complaint and
+/// another exit code than zero: a name whose mark differs, and a descriptor that has no room.
+fn check_headers(mut file: impl Read + Seek, mut entries: Vec<Entry>, directory: u64) -> Result<(), Error> {
+    entries.sort_by_key(|entry| entry.header);
+    let ends: Vec<_> = entries.iter().skip(1).map(|entry| entry.header).chain([directory]).collect();
+    for (entry, end) in entries.into_iter().zip(ends) {
+        let mut header = [0; HEADER];
+        file.seek(SeekFrom::Start(entry.header)).map_err(Error::Read)?;
+        file.read_exact(&mut header).map_err(Error::from_reader)?;
+        if half(&header, FLAGS) & UTF8 != entry.mark {
             let how = "one of them alone marks the name as UTF-8".to_owned();
-            return Err(Error::HeadersDisagree { path, how });
+            return Err(Error::HeadersDisagree { path: entry.path, how });
+        }
+        if half(&header, FLAGS) & DESCRIBED == 0 {
+            continue;
+        }
+        let mut rest = file.by_ref().take(half(&header, NAME_LENGTH).into());
+        io::copy(&mut rest, &mut io::sink()).map_err(Error::from_reader)?;
+        let mut extra = vec![0; half(&header, EXTRA_LENGTH).into()];
+        file.read_exact(&mut extra).map_err(Error::from_reader)?;
+        let content = file.stream_position().map_err(Error::Read)?;
+        let content_end = content.saturating_add(entry.size);
+        file.seek(SeekFrom::Start(content_end)).map_err(Error::Read)?;
+        let mut signature = Vec::new();
+        file.by_ref().take(4).read_to_end(&mut signature).map_err(Error::Read)?;
+        if content_end.saturating_add(descriptor(&signature, &extra)) > end {
+            let told = format!("what describes `{}` behind its content has no room there", entry.path);
+            return Err(Error::Damaged(told));
         }
     }
     Ok(())
+}
+
+/// The length of a descriptor: checksum and two sizes, of eight bytes each where there is an extra field of
+/// zip64, and before them a signature that may be left out (APPNOTE 4.3.9).
+fn descriptor(begin: &[u8], mut extra: &[u8]) -> u64 {
+    const SIGNATURE: &[u8] = b"PK\x07\x08";
+    const ZIP64: u16 = 1;
+    let mut length = if begin == SIGNATURE { 16 } else { 12 };
+    while let Some(field) = extra.first_chunk::<4>() {
+        length += if half(field, 0) == ZIP64 { 8 } else { 0 };
+        extra = extra.get(4 + usize::from(half(field, 2))..).unwrap_or_default();
+    }
+    length
+}
+
+/// A number of two bytes in a record, which reaches so far.
+fn half(record: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([record[at], record[at + 1]])
 }
 
 fn member<R: Read + Seek>(
@@ -226,6 +278,8 @@ struct End {
 fn check_end(file: &mut (impl Read + Seek)) -> Result<End, Error> {
     const RECORD: usize = 22;
     const SIGNATURE: &[u8; 4] = b"PK\x05\x06";
+    const LOCATOR: usize = 20;
+    const LOCATOR_SIGNATURE: &[u8] = b"PK\x06\x07";
     let length = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
     let start = length.saturating_sub((RECORD + usize::from(u16::MAX)) as u64);
     file.seek(SeekFrom::Start(start)).map_err(Error::Read)?;
@@ -233,10 +287,13 @@ fn check_end(file: &mut (impl Read + Seek)) -> Result<End, Error> {
     file.read_to_end(&mut tail).map_err(Error::Read)?;
     let at = tail.windows(SIGNATURE.len()).rposition(|four| four == SIGNATURE).ok_or(Error::CutShort)?;
     let record = tail[at..].first_chunk::<RECORD>().ok_or(Error::CutShort)?;
-    let half = |at: usize| u16::from_le_bytes([record[at], record[at + 1]]);
+    let half = |at: usize| half(record, at);
     let word = |at: usize| u32::from(half(at)) | u32::from(half(at + 2)) << 16;
     let (members, size, offset, comment) = (half(10), word(12), word(16), half(20));
-    if members == u16::MAX || size == u32::MAX || offset == u32::MAX {
+    // unzip looks for the record that leads to the larger one right before this one, whatever stands there.
+    let locator = at.checked_sub(LOCATOR).map(|at| &tail[at..]);
+    let is_64 = members == u16::MAX || size == u32::MAX || offset == u32::MAX;
+    if is_64 || locator.is_some_and(|record| record.starts_with(LOCATOR_SIGNATURE)) {
         return Err(Error::Unsupported("zip64"));
     }
     match tail.len().cmp(&(at + RECORD + usize::from(comment))) {
@@ -261,8 +318,13 @@ fn misplaced() -> Error {
 }
 
 fn from_zip(error: ZipError) -> Error {
+    // The crate's words for it are of its own types.
+    const CUT: &str = "Unexpected end of ";
     match error {
         ZipError::Io(error) => Error::from_reader(error),
+        ZipError::InvalidArchive(told) if told.starts_with(CUT) => {
+            Error::Damaged("a record of the zip is told to lie where the file has ended".to_owned())
+        }
         ZipError::InvalidArchive(told) => Error::Damaged(told.into_owned()),
         other => Error::Damaged(other.to_string()),
     }
