@@ -88,6 +88,7 @@ fn a_gcloud_that_is_forked_does_what_gcloud_does() {
         "gcloud compute disks describe",
         "printf secret | gcloud secrets create given --data-file=-",
         "cd /; umask 077; gcloud config list; gcloud secrets create none --data-file=etc/none",
+        "gcloud config set compute/zone kept; gcloud config get-value compute/zone; gcloud config list",
     ];
     let did = [true, false].map(|loads_anew| {
         let mut cloud = Cloud::new(Google::set_up(ACCOUNT), &[])?;
@@ -98,7 +99,12 @@ fn a_gcloud_that_is_forked_does_what_gcloud_does() {
             // Ports and times are each one's own.
             (run.code, told.replace(|letter: char| letter.is_ascii_digit(), "0"))
         });
-        Some((did, cloud.left().len()))
+        let names = cloud.left().into_iter().map(|(path, _)| path.file_name().expect("a name").to_owned());
+        let names =
+            names.map(|name| name.to_string_lossy().replace(|letter: char| letter.is_ascii_digit(), "0"));
+        let mut left: Vec<_> = names.collect();
+        left.sort();
+        Some((did, left))
     });
     let [Some((loaded, loaded_left)), Some((forked, forked_left))] = did else { return };
     for ((script, loaded), forked) in scripts.iter().zip(loaded).zip(forked) {

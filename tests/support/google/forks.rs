@@ -29,7 +29,9 @@ fn serve() -> PathBuf {
     let listener = UnixListener::bind(&socket).expect("a socket");
     // gcloud's launcher takes these for arguments of its interpreter, and `-S` from them where it should.
     let instead = format!("-S {}", folder().join("serve.py").display());
+    assert_eq!(instead.split_whitespace().count(), 2, "a path that the launcher would take for two");
     let mut gcloud = Command::new(found("gcloud"));
+    gcloud.arg(std::process::id().to_string());
     gcloud.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     gcloud.envs([("CLOUDSDK_PYTHON_ARGS", instead.as_str()), ("LANG", "C.UTF-8"), ("HOME", "/nonexistent")]);
     gcloud.stdin(OwnedFd::from(listener)).stdout(Stdio::null());

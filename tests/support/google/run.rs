@@ -62,7 +62,8 @@ pub struct Cloud {
     /// What somebody has exported in the shell that runs the scripts.
     pub exported: Vec<(&'static str, &'static str)>,
     /// Whether each gcloud is loaded anew, as it is for a user, and not forked from one that is there: it
-    /// must be where the list of processes is looked at, or the terminal that commands it.
+    /// must be where the list of processes is looked at, or a terminal of its own: a forked one has the
+    /// terminal for its files, and is not ended by it.
     pub loads_anew: bool,
     tools: tempfile::TempDir,
 }
@@ -140,6 +141,7 @@ impl Cloud {
 
     /// Has a script find this text of shell in place of a program.
     pub fn in_place_of(&self, program: &str, text: &str) {
+        assert_ne!(program, "gcloud", "it would be found in two folders");
         executable(&self.tools.path().join(BIN).join(program), text);
     }
 

@@ -3,7 +3,7 @@
 gcloud's own launcher starts this in the place of its lib/gcloud.py (CLOUDSDK_PYTHON_ARGS), with the
 interpreter and the environment that it chooses. Standard input is the socket on which call.py asks. Each
 call runs main() of lib/gcloud.py in a process of its own; what it had to load is loaded here before the
-next one. Ends with the process that started it.
+next one. Ends with the process that started it, whose number is the only argument.
 """
 
 import atexit
@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import selectors
+import signal
 import socket
 import sys
 import threading
@@ -37,13 +38,19 @@ def of_launcher():
     return added
 
 
-def become(caller, launcher):
-    """Takes over the files, environment, folder, and arguments of who calls."""
+def receive(caller):
+    """What call.py sends: a line of JSON, and its files. Nothing follows it but the caller's end."""
     request, files, _, _ = socket.recv_fds(caller, 1 << 16, 3)
-    while more := caller.recv(1 << 16):
-        request += more
-    request = json.loads(request)
+    while not request.endswith(b"\n"):
+        request += caller.recv(1 << 16)
+    return json.loads(request), files
+
+
+def become(request, files, launcher):
+    """Takes over the files, environment, folder, and arguments of who calls."""
+    # Its own session: what ends the caller's terminal does not end this, and serve() ends all of it.
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
@@ -55,37 +62,63 @@ def become(caller, launcher):
     sys.argv[1:] = request["arguments"]
 
 
-def serve(listener):
+def end(child, told, caller):
+    """Answers who calls with the exit code of a child that has told all. Returns what it told."""
+    with open(told) as told:
+        names = told.read().split()
+    _, status = os.waitpid(child, 0)
+    with contextlib.suppress(OSError):
+        caller.send(str(os.waitstatus_to_exitcode(status)).encode())
+    return names
+
+
+def serve(listener, parent):
     """Returns in each child once it is who calls, with a pipe on which to tell what it loads; and in
-    this process, with None, at the end."""
-    parent, launcher = os.getppid(), of_launcher()
+    this process, with None, once its parent is gone."""
+    launcher = of_launcher()
     selector = selectors.DefaultSelector()
     selector.register(listener, selectors.EVENT_READ)
     while os.getppid() == parent:
-        for key, _ in selector.select(timeout=1):
+        # One at a time, for each may be the end of another.
+        for key, _ in selector.select(timeout=1)[:1]:
             if key.fileobj is listener:
                 caller, _ = listener.accept()
+                request, files = receive(caller)
                 told, tell = os.pipe()
                 child = os.fork()
                 if child == 0:
-                    become(caller, launcher)
+                    listener.close()
+                    become(request, files, launcher)
                     return tell
-                os.close(tell)
+                for file in [tell, *files]:
+                    os.close(file)
                 selector.register(told, selectors.EVENT_READ, (child, caller))
-                continue
-            selector.unregister(key.fileobj)
-            child, caller = key.data
-            with open(key.fileobj) as told:
-                names = told.read().split()
-            _, status = os.waitpid(child, 0)
-            with caller, contextlib.suppress(OSError):
-                caller.send(str(os.waitstatus_to_exitcode(status)).encode())
-            for name in names:
-                with contextlib.suppress(Exception):
-                    importlib.import_module(name)
-            # What is here already is nothing that a child's collector need look at.
-            gc.freeze()
+                selector.register(caller, selectors.EVENT_READ, (child, None))
+            elif key.data[1] is None:
+                # Who called is gone before the answer.
+                selector.unregister(key.fileobj)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(key.data[0], signal.SIGTERM)
+            else:
+                child, caller = key.data
+                selector.unregister(key.fileobj)
+                if caller in selector.get_map():
+                    selector.unregister(caller)
+                with caller:
+                    names = end(child, key.fileobj, caller)
+                for name in names:
+                    with contextlib.suppress(BaseException):
+                        importlib.import_module(name)
+                # What is here already is nothing that a child's collector need look at.
+                gc.freeze()
     return None
+
+
+def forget(loaded):
+    """Has gcloud read its user's configuration anew: its modules read one while they were loaded here."""
+    name = "googlecloudsdk.core.configurations.named_configs"
+    if name in loaded:
+        sys.modules[name].ActivePropertiesFile.Invalidate()
 
 
 def run(main):
@@ -105,9 +138,7 @@ def run(main):
     if not isinstance(code, int):
         print(code, file=sys.stderr)
         code = 1
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -115,14 +146,17 @@ def run(main):
 
 
 def main():
-    sys.argv = [argument for argument in sys.argv[1:] if argument != "-S"]
-    gcloud = load(sys.argv[0])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    path, parent = [argument for argument in sys.argv[1:] if argument != "-S"]
+    sys.argv = [path]
+    gcloud = load(path)
     listener = socket.socket(fileno=os.dup(0))
-    tell = serve(listener)
+    tell = serve(listener, int(parent))
     if tell is None:
         os.unlink(listener.getsockname())
         return
     known = set(sys.modules)
+    forget(known)
     code = run(gcloud.main)
     # Modules of single commands are not found by their names.
     new = [name for name in sys.modules if name not in known and not name.startswith("__")]
