@@ -39,16 +39,19 @@ def of_launcher():
 
 
 def receive(caller):
-    """What call.py sends: a line of JSON, and its files. Nothing follows it but the caller's end."""
+    """What call.py sends: a line of JSON, and its files. Nothing follows it but the caller's end, which
+    may also come in the middle: then there is no request."""
     request, files, _, _ = socket.recv_fds(caller, 1 << 16, 3)
-    while not request.endswith(b"\n"):
-        request += caller.recv(1 << 16)
-    return json.loads(request), files
+    more = request
+    while more and not request.endswith(b"\n"):
+        more = caller.recv(1 << 16)
+        request += more
+    return json.loads(request) if more else None, files
 
 
 def become(request, files, launcher):
     """Takes over the files, environment, folder, and arguments of who calls."""
-    # Its own session: what ends the caller's terminal does not end this, and serve() ends all of it.
+    # A group of its own, for serve() to end with all that gcloud begins.
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, file in enumerate(files):
@@ -84,6 +87,11 @@ def serve(listener, parent):
             if key.fileobj is listener:
                 caller, _ = listener.accept()
                 request, files = receive(caller)
+                if request is None:
+                    for file in files:
+                        os.close(file)
+                    caller.close()
+                    continue
                 told, tell = os.pipe()
                 child = os.fork()
                 if child == 0:
