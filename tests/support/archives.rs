@@ -1,10 +1,11 @@
 //! Archives of every kind that a release may be, made by the machine's own tools.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, FileTimes, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 /// Path and content of what goes into an archive; the executable first.
 pub type Members<'a> = [(&'a str, &'a [u8])];
@@ -44,7 +45,7 @@ pub fn zip(members: &Members<'_>) -> Vec<u8> {
 }
 
 pub fn gz(members: &Members<'_>) -> Vec<u8> {
-    output(&mut Command::new("gzip"), members[0].1)
+    output(Command::new("gzip").arg("--no-name"), members[0].1)
 }
 
 /// No archive at all.
@@ -62,7 +63,19 @@ fn spread(members: &Members<'_>) -> tempfile::TempDir {
         fs::write(&path, content).expect("a file");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("permissions");
     }
+    for (path, _) in members {
+        let path = folder.path().join(path);
+        path.ancestors().take_while(|path| path.starts_with(&folder)).for_each(date);
+    }
     folder
+}
+
+/// Dates it to one and the same day, so that what is packed anew has the locked SHA-256 again.
+fn date(path: &Path) {
+    let day = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    // `zip` notes when a folder was last read, which is now, unless that lies ahead.
+    let times = FileTimes::new().set_modified(day(1_750_000_000)).set_accessed(day(2_100_000_000));
+    File::open(path).and_then(|file| file.set_times(times)).expect("a time");
 }
 
 fn output(command: &mut Command, input: &[u8]) -> Vec<u8> {
