@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Cursor;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -109,13 +108,10 @@ impl Build {
         let script = script.replace("/out", &format!("{path}/out"));
         let script = script.replace("/tmp/archive", &format!("{path}/archive"));
         folder.write("fetch-binary", script);
-        folder.write("bin/dpkg", "#!/bin/sh\necho amd64\n");
+        folder.program("bin/dpkg", "#!/bin/sh\necho amd64\n");
         let curl =
             format!("#!/bin/sh\nwhile [ \"$1\" != --output ]; do shift; done\ncp '{path}/served' \"$2\"\n");
-        folder.write("bin/curl", curl);
-        for name in ["bin/dpkg", "bin/curl"] {
-            fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).expect("a mode");
-        }
+        folder.program("bin/curl", &curl);
         Some(Self { folder })
     }
 

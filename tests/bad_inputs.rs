@@ -438,8 +438,7 @@ fn what_is_no_file_is_no_project() {
     } else {
         // Root reads everything; somebody else must be asked.
         fs::set_permissions(locked.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
-        let program = locked.join("bake");
-        fs::copy(locked.command().get_program(), &program).expect("a copy that others may run");
+        let program = locked.program_for_others();
         let mut other = std::process::Command::new("setpriv");
         other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).arg("render");
         let said = support::said(other.current_dir(locked.path()));

@@ -148,8 +148,9 @@ fn openclaw_itself_is_set_up_headless_takes_a_channel_and_starts() {
     let (Some(registry), Some(digest)) = (testbed::registry(), testbed::boot("real.digest")) else { return };
     let digest = fs::read_to_string(digest).expect("a digest");
     let image = format!("{registry}/openclaw/openclaw@{}", digest.trim());
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let port = listener.expect("a port").port();
+    // Held until the gateway comes, so that nobody else gets it.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
     let Some(composed) = Composed::on(&image, port) else { return };
     let engine = |arguments: &[&str]| {
         said(testbed::tool("docker-26").expect("an engine").args(arguments).arg(&image)).done()
@@ -177,6 +178,7 @@ fn openclaw_itself_is_set_up_headless_takes_a_channel_and_starts() {
     }
     // What it is ready by is the end of its start, which no channel holds up. OpenClaw gives its workers
     // five seconds: on a busy machine it ends itself, and Docker starts it again.
+    drop(listener);
     said(composed.compose().args(["up", "--detach", "openclaw-gateway"])).done();
     let startup = format!("http://127.0.0.1:{port}/startupz");
     let mut ask = testbed::program("curl").expect("curl");
@@ -185,7 +187,7 @@ fn openclaw_itself_is_set_up_headless_takes_a_channel_and_starts() {
         "--show-error",
         "--fail",
         "--retry",
-        "300",
+        "900",
         "--retry-delay",
         "2",
         "--retry-all-errors",

@@ -5,8 +5,8 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -603,8 +603,7 @@ fn arm64_gets_the_builds_for_arm64() {
     for (name, script) in
         [("dpkg", "#!/bin/sh\necho arm64\n"), ("fetch-binary", include_str!("../images/fetch-binary.sh"))]
     {
-        let path = shop.scratch.write(name, script).join(name);
-        fs::set_permissions(path, Permissions::from_mode(0o755)).expect("permissions");
+        shop.scratch.program(name, script);
     }
     let dockerfile = sample.dockerfile();
     // Only what the base image can unpack by itself.

@@ -171,7 +171,7 @@ fn the_token_is_not_sent() {
 
 #[test]
 fn a_cut_is_read_on_and_a_stall_is_given_up() {
-    let world = world().with("BAKE_STALL_SECONDS", "1");
+    let world = world().with("BAKE_STALL_SECONDS", "5");
     world.github.fault_times(1, Host::Objects, "one_1.0.0_linux_amd64", Fault::Cut(100));
     world.github.fault_times(1, Host::Objects, "two_1.0.0_linux_amd64", Fault::Stall(100));
     world.bake(["fetch"]).done();

@@ -6,7 +6,6 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -205,8 +204,7 @@ esac
 /// exit code, what it said on standard error, and what gcloud was asked.
 fn run(shell: &str, folder: &Folder, script: &str) -> Option<(i32, String, Vec<Vec<String>>)> {
     program(shell)?;
-    folder.write("bin/gcloud", RECORDER).write("script", script);
-    fs::set_permissions(folder.join("bin/gcloud"), fs::Permissions::from_mode(0o755)).expect("permissions");
+    folder.program("bin/gcloud", RECORDER).write("script", script);
     let log = folder.join("asked");
     fs::write(&log, "").expect("a log");
     let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap_or_default());

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use support::baked::{Baked, Layout, every_packing, lone, settings, two};
 use support::registry::{Registry, Reply};
 use support::server::{Answer, Gate};
-use support::{interrupted, said, testbed};
+use support::{Folder, interrupted, said, testbed};
 
 const BASE: [&str; 2] = ["--base", "base"];
 
@@ -244,19 +244,15 @@ fn the_same_lock_is_the_same_bytes_elsewhere() {
         (tree(&layout.0), Sha256::of(fs::read(baked.folder.join("image.tar")).expect("a file")));
 
     // Another folder, another user, another umask, one processor, a cold cache, another time zone.
-    let elsewhere = tempfile::tempdir().expect("a folder");
+    let elsewhere = Folder::empty();
     let project = elsewhere.path().join("another folder/of somebody's");
     copy(baked.folder.path(), &project, 65534);
     let (Some(mut setpriv), Some(_)) = (testbed::program("setpriv"), testbed::program("taskset")) else {
         return;
     };
     let script = "umask 077; exec taskset --cpu-list 0 \"$@\"";
-    let command = baked.command();
     setpriv.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script, "sh"]);
-    // The one in the target folder may be out of another user's reach.
-    let program = elsewhere.path().join("bake");
-    fs::copy(command.get_program(), &program).expect("a program");
-    setpriv.arg(program).current_dir(&project);
+    setpriv.arg(elsewhere.program_for_others()).current_dir(&project);
     setpriv.env("BAKE_CACHE_DIR", project.join("cache")).env("TZ", "Asia/Tokyo").env("LC_ALL", "de_DE.UTF-8");
     let run = |arguments: &[&str]| {
         let mut command = Command::new(setpriv.get_program());

@@ -3,9 +3,6 @@
 
 mod support;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-
 use bake::digest::Sha256;
 use serde_json::Value;
 use support::depot::{Depot, Fault};
@@ -237,9 +234,7 @@ fn the_helper_of_gcloud_is_used() {
     let helper = format!(
         "#!/bin/sh\n[ \"$(cat)\" = {host} ] && [ \"$1\" = get ] || {{ echo {PASSWORD} >&2; exit 1; }}\necho '{{\"Username\": \"me\", \"Secret\": \"{PASSWORD}\"}}'\n"
     );
-    folder.write("bin/docker-credential-gcloud", &helper);
-    let path = folder.join("bin/docker-credential-gcloud");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    folder.program("bin/docker-credential-gcloud", &helper);
     let push = || {
         let known = std::env::var("PATH").unwrap_or_default();
         let mut command = pushing.world.command();

@@ -5,7 +5,6 @@ mod support;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -212,9 +211,7 @@ fn vm_files(mut reader: Command, folder: &Folder) -> std::collections::BTreeMap<
 fn gcloud_accepts_every_command() {
     let mut commands = Vec::new();
     for (name, folder) in rendered() {
-        folder.write("bin/gcloud", RECORDER);
-        fs::set_permissions(folder.join("bin/gcloud"), fs::Permissions::from_mode(0o755))
-            .expect("permissions");
+        folder.program("bin/gcloud", RECORDER);
         let mut asked = Vec::new();
         for shell in ["dash", "bash"] {
             let Some(mut shell) = program(shell) else { return };

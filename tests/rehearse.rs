@@ -78,9 +78,7 @@ fn no_root_is_needed() {
     let folder = Folder::empty();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("the folder");
     fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
-    // The program may lie where only root may go.
-    let program = folder.join("bake");
-    fs::copy(folder.command().get_program(), &program).expect("the program");
+    let program = folder.program_for_others();
     let mut nobody = Command::new("setpriv");
     nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
     nobody.args(["-C".as_ref(), folder.path().as_os_str(), "rehearse".as_ref(), "--timeout=3".as_ref()]);

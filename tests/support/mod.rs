@@ -25,6 +25,7 @@ pub mod testbed;
 pub mod world;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -84,6 +85,22 @@ impl Folder {
         self
     }
 
+    /// Writes a program that everybody may run.
+    pub fn program(&self, name: &str, content: &str) -> &Self {
+        let path = self.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        install("/dev/stdin", content, &path);
+        self
+    }
+
+    /// Lays a copy of `bake` here that everybody may run, and returns where: the one in the target
+    /// folder may be out of another user's reach.
+    pub fn program_for_others(&self) -> PathBuf {
+        let path = self.join("bake");
+        install(self.command().get_program(), "", &path);
+        path
+    }
+
     /// Replaces a part of a file that must be there.
     pub fn edit(&self, name: &str, from: &str, to: &str) -> &Self {
         let text = self.read(name);
@@ -135,6 +152,15 @@ impl Said {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
+}
+
+/// Lays a program at `path`, from another file or from what is given on standard input.
+///
+/// Another process writes it. What this one has open for writing is open as well in whatever another
+/// test starts at that moment, and until that has begun nobody can run it ("Text file busy").
+pub fn install(from: impl AsRef<OsStr>, given: &str, path: &Path) {
+    let mut command = assert_cmd::Command::new("install");
+    command.args(["-m", "755"]).arg(from).arg(path).write_stdin(given).assert().success();
 }
 
 /// Runs a command to its end.

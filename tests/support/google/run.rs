@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -14,7 +13,7 @@ use std::thread;
 
 use super::state::State;
 use super::{Google, PROJECT, forks, locked};
-use crate::support::{Folder, testbed};
+use crate::support::{Folder, install, testbed};
 
 /// What a script may use: gcloud, openssl for random numbers, ssh where it is told to, and POSIX.
 const PROGRAMS: [&str; 28] = [
@@ -281,8 +280,7 @@ fn recording(folder: &Path, program: &str) -> String {
 
 /// A program of this text of shell.
 fn executable(path: &Path, text: &str) {
-    fs::write(path, format!("#!{}\n{text}\n", found("dash").display())).expect("a file");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
+    install("/dev/stdin", &format!("#!{}\n{text}\n", found("dash").display()), path);
 }
 
 /// Number of arguments, program, arguments; each ends with a NUL.
