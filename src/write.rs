@@ -396,21 +396,45 @@ fn settle(old: &Path, folder: &Path, owned: &[&str]) {
             let _ = fs::remove_file(from);
             continue;
         }
-        match (fs::symlink_metadata(&from), fs::symlink_metadata(&to)) {
-            // Its second link.
-            (Ok(here), Ok(there)) if (here.dev(), here.ino()) == (there.dev(), there.ino()) => {
-                let _ = fs::remove_file(from);
-            }
-            // Replaced on the one side or the other since it was linked: the newer one stays.
-            (Ok(here), Ok(there)) if !here.is_dir() && modified(&here) < modified(&there) => {
-                let _ = fs::remove_file(from);
-            }
-            _ => {
-                let _ = fs::rename(from, to);
-            }
-        }
+        bring(&from, &to);
     }
     let _ = fs::remove_dir(old);
+}
+
+/// Brings what is somebody else's from the folder that was exchanged to where it belongs now. Both
+/// places may change meanwhile: no step takes away what was not looked at before.
+fn bring(from: &Path, to: &Path) {
+    let mut exchanged = false;
+    // Where somebody is quicker each time, it stays for the next run.
+    for _ in 0..10 {
+        let Ok(here) = fs::symlink_metadata(from) else { return };
+        let moved = match fs::symlink_metadata(to) {
+            Err(_) => renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE),
+            Ok(there) if !here.is_dir() && is_superseded(&here, &there, exchanged) => {
+                let _ = fs::remove_file(from);
+                return;
+            }
+            Ok(there) if here.is_dir() || there.is_dir() => {
+                let _ = fs::rename(from, to);
+                return;
+            }
+            Ok(_) => {
+                exchanged = true;
+                renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE)
+            }
+        };
+        if !matches!(moved, Ok(()) | Err(Errno::EXIST | Errno::NOENT)) {
+            return;
+        }
+    }
+}
+
+/// Whether it is a second link to what is there, or older: it was replaced since it was linked. Of the
+/// same age, it is so where it comes from there.
+fn is_superseded(here: &fs::Metadata, there: &fs::Metadata, exchanged: bool) -> bool {
+    let linked = (here.dev(), here.ino()) == (there.dev(), there.ino());
+    let (here, there) = (modified(here), modified(there));
+    linked || here < there || here == there && exchanged
 }
 
 fn modified(metadata: &fs::Metadata) -> (i64, i64) {
