@@ -120,7 +120,7 @@ impl Watch {
         let mut patience = Patience::default();
         if self.is_interrupted() {
             // Somebody waits for the end.
-            patience = Patience { attempts: 1, stall: Duration::from_secs(5), ..patience };
+            patience = Patience { attempts: 1, ..patience };
         }
         match Client::new(patience).and_then(|client| client.get(&request)) {
             Ok(_) => Ok(()),
