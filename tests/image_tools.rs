@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bake::digest::Sha256;
 use bake::oci::{Credentials, Images, Source};
@@ -122,8 +123,10 @@ fn config(images: &dyn Images) -> Value {
 
 /// What a builder makes of the rendered Dockerfile, as `docker save` writes it.
 fn from_the_dockerfile(baked: &Baked, engine: &mut Engine, buildkit: bool) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     baked.bake(["render"]).done();
-    let name = format!("localhost/bake-image-{}-{}-{buildkit}:1", engine.name, std::process::id());
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("localhost/bake-image-{}-{}-{count}:1", engine.name, std::process::id());
     let scratch = Folder::empty();
     scratch.write("Dockerfile", baked.folder.read("out/Dockerfile"));
     let mut build = testbed::tool(engine.name).expect("an engine");

@@ -13,6 +13,7 @@ use bake::project::values::Arch;
 use minisign::KeyPair;
 use serde_json::Value;
 use support::github::{Fault, Host, Release, Style};
+use support::server::Gate;
 use support::world::{World, archive, release};
 
 const AMD64: &str = "tool_1.0.0_linux_amd64.tar.gz";
@@ -145,12 +146,14 @@ fn two_that_add_at_once_lose_nothing() {
     world.bake(["lock"]).done();
     world.github.publish("owner/slow", release("slow", "v1.0.0"));
     world.github.publish("owner/quick", release("quick", "v1.0.0"));
-    world.github.fault_times(1, Host::Api, "owner/slow", Fault::TooMany(2));
+    let gate = Gate::default();
+    world.github.fault_times(1, Host::Api, "owner/slow", Fault::Held(gate.clone()));
     let said = thread::scope(|scope| {
         let slow = scope.spawn(|| world.bake(["add", "owner/slow"]));
         // By now it has read both files.
         world.github.wait_for(Host::Api, "owner/slow");
         add_meanwhile(&world, "owner/quick");
+        gate.open();
         slow.join().expect("a run")
     });
     // The slow one was overtaken, and put its own on top.
@@ -167,11 +170,13 @@ fn a_lock_that_was_made_meanwhile_is_not_undone() {
     world.bake(["lock"]).done();
     world.github.publish("owner/tool", release("tool", "v2.0.0"));
     world.github.publish("owner/quick", release("quick", "v1.0.0"));
-    world.github.fault_times(1, Host::Api, "owner/tool", Fault::TooMany(2));
+    let gate = Gate::default();
+    world.github.fault_times(1, Host::Api, "owner/tool", Fault::Held(gate.clone()));
     let said = thread::scope(|scope| {
         let slow = scope.spawn(|| world.bake(["lock", "--update"]));
         world.github.wait_for(Host::Api, "owner/tool");
         add_meanwhile(&world, "owner/quick");
+        gate.open();
         slow.join().expect("a run")
     });
     let said = said.ended(1);

@@ -264,10 +264,11 @@ fn what_buildah_makes_is_seen_as_its_containers_see_it() {
         built.run(&["build", "--quiet", "--layers", "--tag", &image, &context.path().display().to_string()]);
         let container = built.run(&["from", &image]);
         // Now and then buildah ends before it has passed on what the container said.
-        let look = || built.run(&["run", container.trim(), "--", "/bin/busybox", "sh", "-c", LOOK, BIN]);
-        let expected = (0..5).map(|_| look()).find(|said| !said.is_empty()).unwrap_or_default();
+        let look = format!("{LOOK}\necho THE END");
+        let look = || built.run(&["run", container.trim(), "--", "/bin/busybox", "sh", "-c", &look, BIN]);
+        let expected = (0..5).find_map(|_| look().trim_end().strip_suffix("THE END").map(lines));
         built.run(&["rm", container.trim()]);
-        let expected = lines(&expected);
+        let expected = expected.expect("all that the container said");
         assert!(!expected.is_empty());
 
         let at = |form: &str| context.path().join(form);

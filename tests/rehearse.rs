@@ -16,7 +16,8 @@ fn a_way_to_run_that_works_is_told_from_one_that_does_not() {
         return;
     }
     let folder = Folder::empty();
-    assert!(works(QEMU, "tcg", folder.path()).expect("QEMU"));
+    // On a busy machine it may take longer than it is given.
+    assert!((0..5).any(|_| works(QEMU, "tcg", folder.path()).expect("QEMU")));
     assert!(!works(QEMU, "none-such", folder.path()).expect("QEMU"));
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
@@ -61,8 +62,8 @@ fn an_image_that_nothing_boots_from_ends_as_a_failure_that_says_so() {
     fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
     let image = folder.join("image.raw");
     let before = fs::read(&image).expect("the disk");
-    let run =
-        said(folder.command().args(["rehearse", "--json", "--timeout", "5", "--disk"]).arg(&image)).ended(1);
+    let rehearse = ["rehearse", "--json", "--timeout=5", "--port=28789", "--disk"];
+    let run = said(folder.command().args(rehearse).arg(&image)).ended(1);
     assert!(run.err.contains("the VM has said nothing within 5 s"), "{}", run.err);
     let document: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
     assert_eq!(document["ready"], false);
@@ -81,7 +82,7 @@ fn no_root_is_needed() {
     let program = folder.program_for_others();
     let mut nobody = Command::new("setpriv");
     nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
-    nobody.args(["-C".as_ref(), folder.path().as_os_str(), "rehearse".as_ref(), "--timeout=3".as_ref()]);
+    nobody.arg("-C").arg(folder.path()).args(["rehearse", "--timeout=3", "--port=28790"]);
     nobody.arg("--disk").arg(folder.join("image.raw")).arg("--dir").arg(folder.join("vm"));
     let run = said(&mut nobody).ended(1);
     assert!(run.err.contains("the VM has said nothing"), "{}", run.err);

@@ -93,8 +93,10 @@ fn eligible(text: &str) -> Vec<String> {
 #[track_caller]
 fn databases_are_whole(vm: &Rehearsal<'_>) {
     let check = "const { DatabaseSync } = require('node:sqlite'); \
-                 for (const path of process.argv.slice(1)) \
-                 console.log(new DatabaseSync(path, { readOnly: true }).prepare('PRAGMA integrity_check').get().integrity_check)";
+                 for (const path of process.argv.slice(1)) { \
+                 const database = new DatabaseSync(path, { readOnly: true }); \
+                 database.exec('PRAGMA busy_timeout = 60000'); \
+                 console.log(database.prepare('PRAGMA integrity_check').get().integrity_check) }";
     let quoted = shlex::try_quote(check).expect("no NUL");
     let found = vm.run_inside(&format!(
         "node -e {quoted} $(find /home/node/.openclaw -name '*.sqlite' ! -name '*.lock.sqlite') 2>/dev/null"

@@ -158,6 +158,7 @@ pub fn is_kept_from_metadata(vm: &Rehearsal<'_>) {
 pub fn guard_is_what_keeps_it(vm: &Rehearsal<'_>) {
     // The unit would put the rules back.
     vm.run("systemctl kill --kill-whom=main --signal=STOP openclaw-gateway.service").done();
+    vm.run("while pgrep -f lib/openclaw/[m]etadata-guard.sh; do sleep 1; done").done();
     for chain in ["DOCKER-USER", "FORWARD"] {
         vm.run(&format!("iptables -D {chain} -j OPENCLAW-METADATA")).done();
     }

@@ -136,11 +136,13 @@ pub fn pushed(world: &World) -> (Project, Pushed) {
 }
 
 /// Units, put into the VM by its firmware tables (systemd.system-credentials(7)), that hold the lock
-/// of dpkg from before the startup script for a minute and a half.
+/// of dpkg from before the startup script until apt has given up on it once.
 pub fn held_lock() -> [String; 4] {
     let script = "use Fcntl; open(my $lock, '>>', '/var/lib/dpkg/lock-frontend') or die; \
                   my $all = pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0); fcntl($lock, F_SETLKW, $all) or die; \
-                  open(my $mark, '>', '/run/lock-is-held') or die; sleep 90";
+                  open(my $mark, '>', '/run/lock-is-held') or die; \
+                  until (grep { /Unable to acquire/ } @told) { \
+                  sleep 1; open(my $log, '<', '/run/openclaw-bridge.log'); @told = <$log> }";
     let unit = format!(
         "[Unit]\nDescription=Holds the lock of dpkg\n[Service]\nExecStart=/usr/bin/perl -e \"{}\"\n",
         script.replace('$', "$$")

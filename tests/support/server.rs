@@ -72,7 +72,7 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    fn wait(&self) {
+    pub fn wait(&self) {
         let open = self.0.1.wait_while(locked(&self.0.0), |open| !*open);
         drop(open.unwrap_or_else(PoisonError::into_inner));
     }

@@ -4,6 +4,8 @@
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
+use crate::support::server::Gate;
+
 /// Either end of a connection, encrypted or not.
 pub trait Stream: Read + Write {}
 
@@ -97,6 +99,8 @@ pub enum Fault {
     Status(u16),
     /// 429 with `Retry-After` in seconds.
     TooMany(u64),
+    /// The right answer, once the gate is opened.
+    Held(Gate),
     /// 302 to the same place.
     Loop,
     /// 302 to there.
@@ -134,6 +138,9 @@ impl Answer {
         request: &Request,
         fault: Option<&Fault>,
     ) -> io::Result<bool> {
+        if let Some(Fault::Held(gate)) = fault {
+            gate.wait();
+        }
         let told = match fault {
             Some(Fault::Length(by)) => self.body.len().saturating_add_signed(*by),
             _ => self.body.len(),
