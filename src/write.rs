@@ -401,25 +401,28 @@ fn settle(old: &Path, folder: &Path, owned: &[&str]) {
     let _ = fs::remove_dir(old);
 }
 
-/// Brings what is somebody else's from the folder that was exchanged to where it belongs now. Both
-/// places may change meanwhile: no step takes away what was not looked at before.
+/// Brings what is somebody else's from the folder that was exchanged to where it belongs now. Somebody
+/// may put a newer one there at any moment: it is not replaced unseen.
 fn bring(from: &Path, to: &Path) {
-    let mut exchanged = false;
+    // What stood there and was looked at, before it changed places with this one.
+    let mut exchanged = None;
     // Where somebody is quicker each time, it stays for the next run.
     for _ in 0..10 {
         let Ok(here) = fs::symlink_metadata(from) else { return };
         let moved = match fs::symlink_metadata(to) {
             Err(_) => renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE),
-            Ok(there) if !here.is_dir() && is_superseded(&here, &there, exchanged) => {
-                let _ = fs::remove_file(from);
-                return;
-            }
-            Ok(there) if here.is_dir() || there.is_dir() => {
+            Ok(_) if here.is_dir() => {
+                // Only one that is empty is replaced.
                 let _ = fs::rename(from, to);
                 return;
             }
-            Ok(_) => {
-                exchanged = true;
+            Ok(there) if is_superseded(&here, &there, exchanged == Some(file(&here))) => {
+                let _ = fs::remove_file(from);
+                return;
+            }
+            Ok(there) if there.is_dir() => return,
+            Ok(there) => {
+                exchanged = Some(file(&there));
                 renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE)
             }
         };
@@ -429,12 +432,16 @@ fn bring(from: &Path, to: &Path) {
     }
 }
 
-/// Whether it is a second link to what is there, or older: it was replaced since it was linked. Of the
-/// same age, it is so where it comes from there.
-fn is_superseded(here: &fs::Metadata, there: &fs::Metadata, exchanged: bool) -> bool {
-    let linked = (here.dev(), here.ino()) == (there.dev(), there.ino());
-    let (here, there) = (modified(here), modified(there));
-    linked || here < there || here == there && exchanged
+/// Whether it is a second link to what is there, or older: it was replaced since it was linked. Of two
+/// of the same age, the one that was in the exchanged folder stays.
+fn is_superseded(here: &fs::Metadata, there: &fs::Metadata, is_exchanged: bool) -> bool {
+    let (age, age_there) = (modified(here), modified(there));
+    file(here) == file(there) || age < age_there || age == age_there && is_exchanged
+}
+
+/// Which file it is, by whatever name.
+fn file(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 fn modified(metadata: &fs::Metadata) -> (i64, i64) {
