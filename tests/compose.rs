@@ -176,9 +176,9 @@ fn openclaw_itself_is_set_up_headless_takes_a_channel_and_starts() {
     for secret in ["s3cret", "not-a-real-bot"] {
         assert!(!config.contains(secret), "{config}");
     }
+    drop(listener);
     // What it is ready by is the end of its start, which no channel holds up. OpenClaw gives its workers
     // five seconds: on a busy machine it ends itself, and Docker starts it again.
-    drop(listener);
     said(composed.compose().args(["up", "--detach", "openclaw-gateway"])).done();
     let startup = format!("http://127.0.0.1:{port}/startupz");
     let mut ask = testbed::program("curl").expect("curl");

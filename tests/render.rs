@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use support::{Folder, said};
 
@@ -343,6 +343,58 @@ fn nothing_foreign_is_lost_while_the_bundle_changes() {
         assert_eq!(fs::read_to_string(folder.join(&name)).ok(), Some(text), "{name}");
     }
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside out/");
+}
+
+/// A run that was killed after the exchange left the old folder; the next one takes out of it what is
+/// somebody else's, and of two versions the newer one stays.
+#[test]
+fn what_a_killed_run_left_is_settled() {
+    const DAY: u64 = 24 * 60 * 60;
+    let folder = Folder::project();
+    folder.bake(["render"]).done();
+    let place = |name: &str, text: &str, day: u64| {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(day * DAY);
+        let path = folder.write(name, text).join(name);
+        fs::File::open(path).and_then(|file| file.set_modified(time)).expect("a time");
+    };
+    for (name, old, new) in [("older", 1, 2), ("newer", 2, 1), ("as-old", 1, 1), ("a-folder-now", 50_000, 1)]
+    {
+        place(&format!(".out.bake-1/{name}"), "old", old);
+        let name = if name == "a-folder-now" { "a-folder-now/inner" } else { name };
+        place(&format!("out/{name}"), "new", new);
+    }
+    place(".out.bake-1/only", "old", 1);
+    place(".out.bake-1/theirs/inner", "old", 1);
+    place(".out.bake-1/made-meanwhile/inner", "old", 1);
+    fs::create_dir(folder.join("out/made-meanwhile")).expect("a folder");
+    place(".out.bake-1/Dockerfile", "ours", 9);
+    place("out/linked", "both", 1);
+    fs::hard_link(folder.join("out/linked"), folder.join(".out.bake-1/linked")).expect("a link");
+    // Its name says that it never was in the place of `out/`.
+    fs::create_dir(folder.join("new")).expect("a folder");
+    let inode = fs::metadata(folder.join("new")).expect("a folder").ino();
+    let unused = format!(".out.bake-{inode}");
+    fs::rename(folder.join("new"), folder.join(&unused)).expect("a name");
+    place(&format!("{unused}/only-here"), "never seen", 1);
+
+    folder.bake(["render"]).done();
+    for (name, text) in [
+        ("older", "new"),
+        ("newer", "old"),
+        ("as-old", "old"),
+        ("a-folder-now/inner", "new"),
+        ("only", "old"),
+        ("theirs/inner", "old"),
+        ("made-meanwhile/inner", "old"),
+        ("linked", "both"),
+    ] {
+        assert_eq!(folder.read(&format!("out/{name}")), text, "{name}");
+    }
+    folder.bake(["render", "--check"]).done();
+    let left: Vec<_> = folder.bundle(".out.bake-1").into_keys().collect();
+    assert_eq!(left, ["a-folder-now"], "what has no place stays");
+    assert!(!folder.join("out/only-here").exists());
+    assert!(!folder.join(&unused).exists());
 }
 
 /// A folder that cannot be exchanged gets its files one by one, and the user is told.
