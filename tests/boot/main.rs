@@ -17,7 +17,7 @@ mod faults;
 mod guest;
 mod kills;
 mod monitor;
-mod namespace;
+
 mod project;
 mod rehearsal;
 mod strategies;
