@@ -111,12 +111,17 @@ def started(answer):
     return "silent", f"the gateway answers /startupz with status {status}"
 
 
+def listed(report, name, kind):
+    entries = report.get(name)
+    return [entry for entry in entries if isinstance(entry, kind)] if isinstance(entries, list) else []
+
+
 def refuses(report):
     """What /readyz says in detail: a word, and the reason or a note."""
-    failing = [entry for entry in report.get("failing") or () if isinstance(entry, str)]
+    failing = listed(report, "failing", str)
     agents = [entry for entry in failing if entry.startswith("agent-database:")]
     if agents or "state-database" in failing:
-        refusals = [entry for entry in report.get("agentDatabases") or () if isinstance(entry, dict)]
+        refusals = listed(report, "agentDatabases", dict)
         if refusals and all(entry.get("code") == "agent-database-inspection-pending" for entry in refusals):
             return "starting", "the gateway is still inspecting its agents' databases"
         reasons = [entry["reason"] for entry in refusals if isinstance(entry.get("reason"), str)]
