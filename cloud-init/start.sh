@@ -28,26 +28,38 @@ do_or_say() { # WHAT COMMAND...
 # so Docker is told to leave it alone before it has started for the first time.
 start_container() {
     local as_it_is=(--no-build --pull never --remove-orphans "$service")
-    do_or_say "compose create" timeout 300 docker compose create "${as_it_is[@]}"
+    # A container that is replaced finishes its reply first.
+    local limit=$((OPENCLAW_STOP_SECONDS + 300))
+    do_or_say "compose create" timeout "$limit" docker compose create "${as_it_is[@]}"
     do_or_say "docker update" docker update --restart no "$(container)"
-    do_or_say "compose up" timeout 300 docker compose up -d "${as_it_is[@]}"
+    do_or_say "compose up" timeout "$limit" docker compose up -d "${as_it_is[@]}"
 }
 
-wait_for_startup() {
-    local container waited=0 seen
-    container=$(container)
-    until curl -fsS --noproxy '*' -o /dev/null -m 5 "http://127.0.0.1:$OPENCLAW_PORT/startupz" 2>/dev/null; do
-        seen=$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}' "$container")
-        case $seen in
-        running* | created*) ;;
-        *" 78 "*) echo "the gateway cannot use this state safely (exit code 78): see docker compose logs" >&2; exit 78 ;;
-        *true) echo "the gateway ran out of memory" >&2; exit 1 ;;
-        *) echo "the gateway stopped while starting ($seen): see docker compose logs" >&2; exit 1 ;;
+# A gateway that has started and refuses its agents is left running: the command that repairs it runs
+# in its container. What works only in part is a note.
+wait_for_gateway() {
+    local waited=0 hopeless=0 code said
+    while :; do
+        code=0
+        said=$("$lib/probe.py") || code=$?
+        case $said in
+        ready*)
+            said=${said#ready}
+            [ -z "${said# }" ] || echo "${said# }" >&2
+            return
+            ;;
+        # Right after its start it may still be looking at them.
+        refusing*) hopeless=$((hopeless + 3)) ;;
+        stopped* | gone*) hopeless=60 ;;
         esac
+        if [ "$hopeless" -ge 60 ]; then
+            echo "${said#* }" >&2
+            exit "$code"
+        fi
         waited=$((waited + 3))
         if [ "$waited" -ge 1200 ]; then
-            docker compose stop -t 60 "$service" >/dev/null 2>&1 || true
-            echo "the gateway did not finish its start within 20 minutes: see docker compose logs" >&2
+            timeout $((OPENCLAW_STOP_SECONDS + 30)) docker compose stop -t "$OPENCLAW_STOP_SECONDS" "$service" >/dev/null 2>&1 || true
+            echo "the gateway did not finish its start within 20 minutes (${said#* }): see bake gcloud logs --gateway" >&2
             exit 1
         fi
         sleep 3
@@ -58,4 +70,4 @@ wait_for_startup() {
 "$lib/metadata-guard.sh"
 "$lib/configure.py"
 start_container
-wait_for_startup
+wait_for_gateway

@@ -11,7 +11,7 @@ use super::{fill, sums};
 use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::plan::{Base, Plan};
 use crate::project::openclaw::{Needs, OpenClaw};
-use crate::project::spec::{Model, Origin, SecretSource, Spec};
+use crate::project::spec::{Model, Origin, STOP_GRACE_SECONDS, SecretSource, Spec};
 use crate::project::values::{HostOs, InnerPath};
 
 pub(super) const NAME: &str = "user-data.yaml";
@@ -24,7 +24,7 @@ pub const LARGEST_VALUE: usize = 262_144;
 const NEAR: usize = LARGEST_VALUE / 10 * 9;
 
 /// Files that are the same on every VM: folder, name, content, whether it is a program.
-const STATIC_FILES: [(&str, &str, &str, bool); 18] = [
+const STATIC_FILES: [(&str, &str, &str, bool); 20] = [
     ("/etc/apt/apt.conf.d", "20auto-upgrades", include_str!("../../cloud-init/20auto-upgrades"), false),
     ("/etc/docker", "daemon.json", include_str!("../../cloud-init/daemon.json"), false),
     (
@@ -45,8 +45,10 @@ const STATIC_FILES: [(&str, &str, &str, bool); 18] = [
     (SCRIPTS, "converge.sh", include_str!("../../cloud-init/converge.sh"), true),
     (SCRIPTS, "disk.sh", include_str!("../../cloud-init/disk.sh"), true),
     (SCRIPTS, "docker.sh", include_str!("../../cloud-init/docker.sh"), true),
+    (SCRIPTS, "home.py", include_str!("../../cloud-init/home.py"), true),
     (SCRIPTS, "image.sh", include_str!("../../cloud-init/image.sh"), true),
     (SCRIPTS, "metadata-guard.sh", include_str!("../../cloud-init/metadata-guard.sh"), true),
+    (SCRIPTS, "probe.py", include_str!("../../cloud-init/probe.py"), true),
     (SCRIPTS, "quote.py", include_str!("../../cloud-init/quote.py"), true),
     (SCRIPTS, "report.sh", include_str!("../../cloud-init/report.sh"), true),
     (SCRIPTS, "secrets.py", include_str!("../../cloud-init/secrets.py"), true),
@@ -180,6 +182,7 @@ fn settings(plan: &Plan<'_>, image: &str) -> String {
         ("OPENCLAW_CHANNELS", channels.join(" ")),
         ("OPENCLAW_SECRETS", secrets.join(" ")),
         ("OPENCLAW_PROJECT", project),
+        ("OPENCLAW_STOP_SECONDS", STOP_GRACE_SECONDS.to_string()),
     ];
     let settings: Vec<_> = settings.into_iter().map(|(name, value)| Setting { name, value }).collect();
     let context = std::collections::BTreeMap::from([("settings", settings)]);

@@ -2,11 +2,11 @@
 
 use std::net::TcpListener;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::browser::{self, Visit, assert_answered, assert_refused};
 use crate::support::gateway::Gateway;
-use crate::support::model::{self, Model, Question};
+use crate::support::model::{Model, Question};
 use crate::support::test;
 use crate::support::{Folder, testbed};
 
@@ -14,33 +14,25 @@ use crate::support::{Folder, testbed};
 const PORT: u16 = 18789;
 const OTHER: u16 = 8080;
 
+/// The environment variable with the model's key.
+const KEY: &str = "ABACUS_KEY";
+
 #[test]
 fn the_control_ui_answers_on_every_port_and_name_and_to_nobody_else() {
     let model = Model::on(TcpListener::bind((testbed::engine_address("docker-26"), 0)).expect("a port"));
     let folder = Folder::project();
-    folder.write("bake.yaml", folder.read("bake.yaml") + "  CUSTOM_API_KEY: {generate: hex32}\n");
+    model.configure(&folder, KEY, "generate: hex32");
     let gateway = Gateway::start(folder, PORT);
-    model.expect(&gateway.secret("CUSTOM_API_KEY"));
+    model.expect(&gateway.secret(KEY));
     let published = gateway.published;
     gateway.namespace.forward(OTHER, published);
     let free = gateway.namespace.forward(0, published);
     let foreign = gateway.namespace.forward(0, published);
 
-    // INTERIM
-    let origins: Vec<_> = [PORT, OTHER, free]
-        .iter()
-        .flat_map(|port| [format!("http://127.0.0.1:{port}"), format!("http://localhost:{port}")])
-        .collect();
-    let batch = json!([
-        {"path": "gateway.controlUi.allowedOrigins", "value": origins},
-        {"path": "models.providers.custom", "value": {
-            "baseUrl": model.url(), "api": "openai-completions",
-            "apiKey": {"source": "env", "provider": "default", "id": "CUSTOM_API_KEY"},
-            "models": [{"id": model::NAME, "name": model::NAME, "input": ["text"], "contextWindow": 128_000, "maxTokens": 4096}],
-        }},
-        {"path": "agents.defaults.model.primary", "value": format!("custom/{}", model::NAME)},
-    ]);
-    gateway.cli(&["config", "set", "--batch-json", &batch.to_string()]).done();
+    // As `bake gcloud tunnel --port` does.
+    for port in [OTHER, free] {
+        gateway.run(["/usr/local/lib/openclaw/allow-origin", &port.to_string()]).done();
+    }
 
     let token = gateway.secret("OPENCLAW_GATEWAY_TOKEN");
     let own = format!("127.0.0.1:{PORT}");

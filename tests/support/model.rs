@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::Folder;
 use super::server::{Answer, Asked, Server};
 
 /// The model's name.
-pub const NAME: &str = "abacus";
+const NAME: &str = "abacus";
 
 /// The server, until it is dropped.
 pub struct Model {
@@ -57,9 +58,11 @@ impl Model {
         key.clone_into(&mut self.key.lock().expect("a thread that did not panic"));
     }
 
-    /// What a client calls the base URL.
-    pub fn url(&self) -> String {
-        self.server.url("/v1")
+    /// Makes it the model of a project, with a key in the environment variable `key`.
+    pub fn configure(&self, folder: &Folder, key: &str, source: &str) {
+        let url = self.server.url("/v1");
+        folder.edit("bake.yaml", "gateway:\n", &format!("gateway:\n  model: {{base_url: {url}, name: {NAME}, key: {key}}}\n"));
+        folder.write("bake.yaml", folder.read("bake.yaml") + &format!("  {key}: {{{source}}}\n"));
     }
 
     /// How many chat completions were asked for since the last call.

@@ -19,6 +19,10 @@ use crate::yaml;
 /// The port on which the gateway listens inside its container.
 pub const CONTAINER_PORT: u16 = 18789;
 
+/// How long OpenClaw may take to stop: it finishes the reply that it is giving (`gateway-shutdown-budget.mjs`
+/// in its package).
+pub const STOP_GRACE_SECONDS: u32 = 330;
+
 /// The secret without which the gateway has no password of its own.
 pub const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
 
