@@ -5,6 +5,18 @@ use crate::rehearsal::{Machine, Rehearsal};
 /// Where the gateway's token is kept.
 pub const TOKEN: &str = "/var/lib/openclaw/secrets/OPENCLAW_GATEWAY_TOKEN";
 
+/// OpenClaw's configuration, once made by onboarding its user's.
+pub const CONFIGURATION: &str = "/var/lib/openclaw/config/openclaw.json";
+
+/// Changes OpenClaw's configuration as its user might.
+#[track_caller]
+pub fn change_configuration(vm: &Rehearsal<'_>) {
+    let change = "import json, sys; file = open(sys.argv[1], 'r+'); config = json.load(file); \
+                  config.setdefault('agents', {}).setdefault('defaults', {})['userTimezone'] = 'Europe/Vienna'; \
+                  file.seek(0); file.truncate(); json.dump(config, file, indent=2)";
+    vm.run(&format!("python3 -c \"{change}\" {CONFIGURATION}")).done();
+}
+
 /// No container is there, running or not: the gateway was never started.
 #[track_caller]
 pub fn never_started(vm: &Rehearsal<'_>) {

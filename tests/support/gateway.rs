@@ -33,6 +33,15 @@ impl Gateway {
     /// If a stage fails.
     #[track_caller]
     pub fn start(folder: Folder, port: u16) -> Self {
+        Self::start_with(folder, port, |_| ())
+    }
+
+    /// Like [`Gateway::start`], with what `prepare` puts into the VM's files before the first stage.
+    ///
+    /// # Panics
+    /// If a stage fails.
+    #[track_caller]
+    pub fn start_with(folder: Folder, port: u16, prepare: impl FnOnce(&Path)) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let project = format!("bake-gateway-{}-{number}", std::process::id());
@@ -44,14 +53,24 @@ impl Gateway {
         let image = settings.lines().find_map(|line| line.strip_prefix("OPENCLAW_IMAGE="));
         let image = image.expect("an image").trim_matches('\'').to_owned();
         let published = publish(&folder, port);
+        prepare(&folder.join("vm"));
         let gateway = Self { namespace: Namespace::new(), published, folder, project, image };
         gateway.replace_image();
         gateway.namespace.forward(port, published);
-        for stage in STAGES {
-            let done = gateway.run([format!("/usr/local/lib/openclaw/{stage}")]);
-            assert_eq!((done.code, &*done.err), (0, ""), "{stage}: {}", gateway.log());
-        }
+        gateway.converge();
         gateway
+    }
+
+    /// Runs the stages again, as the VM does whenever the gateway is not there.
+    ///
+    /// # Panics
+    /// If a stage fails.
+    #[track_caller]
+    pub fn converge(&self) {
+        for stage in STAGES {
+            let done = self.run([format!("/usr/local/lib/openclaw/{stage}")]);
+            assert_eq!((done.code, &*done.err), (0, ""), "{stage}: {}", self.log());
+        }
     }
 
     /// The image that the VM would build is OpenClaw as the testbed has it.
@@ -84,6 +103,12 @@ impl Gateway {
     pub fn cli(&self, arguments: &[&str]) -> Said {
         let exec = ["docker", "compose", "exec", "-T", "openclaw-gateway", "node", "dist/index.js"];
         self.run(["sh", "-c", "cd /opt/openclaw && exec \"$@\"", "sh"].iter().chain(&exec).chain(arguments))
+    }
+
+    /// Runs a shell script in the gateway's container.
+    pub fn run_inside(&self, script: &str) -> Said {
+        let exec = "cd /opt/openclaw && exec docker compose exec -T openclaw-gateway sh -c \"$1\"";
+        self.run(["sh", "-c", exec, "sh", script])
     }
 
     /// A secret that was generated on the VM.

@@ -1,4 +1,5 @@
-//! The plug pulled during the first boot, again and again.
+//! The life of a machine: the plug pulled during its first boot, again and again; a reboot without an internet; a
+//! new boot disk.
 
 use crate::support::test;
 use std::thread;
@@ -23,13 +24,13 @@ const MOMENTS: [(&str, f64); 5] = [
 ];
 
 #[test]
-fn a_first_boot_that_is_cut_short_five_times_ends_well() {
+fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
     let world = World::start();
     let mut random = seeded();
     let project = Project::locked(&world, STAND_IN, |folder| {
         folder.edit("bake.yaml", "apt: [socat]", "apt: []");
     });
-    let machine = Machine::new(&world, &project, "google-13.qcow2");
+    let mut machine = Machine::new(&world, &project, "google-13.qcow2");
 
     for (said, seconds) in MOMENTS {
         let vm = machine.start();
@@ -47,14 +48,40 @@ fn a_first_boot_that_is_cut_short_five_times_ends_well() {
     let vm = machine.start();
     vm.until_ready();
     vm.tell_times("a first boot after five power cuts");
-    checks::token(&vm);
-    let config = checks::read(&vm, "/var/lib/openclaw/config/openclaw.json");
+    let token = checks::token(&vm);
+    let config = checks::read(&vm, checks::CONFIGURATION);
     serde_json::from_str::<Value>(&config).expect("a whole openclaw.json");
     assert_eq!(vm.run("dpkg --audit").done().out, "");
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
     vm.run("/usr/local/lib/openclaw/verify.sh").done();
     assert_eq!(vm.get("/startupz").0, "200");
     checks::is_tidy(&vm);
+    vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
+    checks::change_configuration(&vm);
+    let config = checks::read(&vm, checks::CONFIGURATION);
+    vm.power_off();
+
+    world.namespace.cut();
+    // As a user runs it: it ends by itself, and the VM with it.
+    let reboot = machine.rehearse(&["--json"]).done();
+    let document: Value = serde_json::from_str(&reboot.out).expect("JSON");
+    assert_eq!((&document["ready"], &document["emulated"]), (&Value::Bool(true), &Value::Bool(true)));
+    assert_eq!(document["lock"], project.lock());
+    let stages = document["stages"].as_array().expect("a list");
+    assert_eq!(stages[0]["name"], "boot");
+    assert!(reboot.err.contains(" s  ready\n"), "{}", reboot.err);
+    world.namespace.mend();
+
+    // What ran there had no time to say that it is gone.
+    machine.replace_boot_disk("google-13-docker.qcow2");
+    let vm = machine.start();
+    vm.until_ready();
+    vm.tell_times("new boot disk, old data disk");
+    assert_eq!(checks::token(&vm), token);
+    assert_eq!(checks::read(&vm, checks::CONFIGURATION), config);
+    assert_eq!(checks::read(&vm, "/var/lib/openclaw/workspace/note.md"), "remembered\n");
+    assert_eq!(vm.get("/startupz").0, "200");
+    assert!(!machine.serial().contains(&token) && !vm.output().contains(&token));
 }
 
 /// A new seed for each run of the test; the old one where it is to be seen again.
