@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use assert_cmd::cargo::cargo_bin_cmd;
 use support::said;
 
 /// What a test script exits with where the machine lacks something; it has said what.
@@ -33,6 +34,7 @@ scripts! {
     disk: "disk";
     docker: "docker";
     metadata_guard: "metadata-guard";
+    probe: "probe";
     quote: "quote";
     report: "report";
     secrets: "secrets";
@@ -41,7 +43,7 @@ scripts! {
     swap: "swap";
     user_data: "user-data";
     // These share an engine, and names in it.
-    with_docker: "image" "start-compose" "verify";
+    with_docker: "home" "home-real" "image" "start-compose" "verify";
 }
 
 fn folder() -> PathBuf {
@@ -50,7 +52,8 @@ fn folder() -> PathBuf {
 
 #[track_caller]
 fn passes(name: &str) {
-    let run = said(&mut Command::new(folder().join(name)));
+    let bake = cargo_bin_cmd!("bake");
+    let run = said(Command::new(folder().join(name)).env("BAKE", bake.get_program()));
     if run.code == SKIPPED && std::env::var_os("BAKE_TESTBED_REQUIRED").is_none() {
         eprint!("{name}: {}", run.out);
         return;
