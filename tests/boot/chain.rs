@@ -60,6 +60,8 @@ fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
     assert!(model.requests() >= answers, "every answer came from the model");
 
     vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
+    // As a tool keeps its login.
+    vm.run_inside("cd && mkdir -p .local/state/tool && echo in >.local/state/tool/login").done();
     let configuration = "/var/lib/openclaw/config/openclaw.json";
     // As its user might change it.
     let change = "import json, sys; file = open(sys.argv[1], 'r+'); config = json.load(file); \
@@ -71,6 +73,7 @@ fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
         assert_eq!(checks::token(vm), token);
         assert_eq!(checks::read(vm, configuration), config);
         assert_eq!(checks::read(vm, "/var/lib/openclaw/workspace/note.md"), "remembered\n");
+        assert_eq!(vm.run_inside("cat ~/.local/state/tool/login").done().out, "in\n");
         assert_eq!(vm.get("/startupz").0, "200");
         databases_are_whole(vm);
     };

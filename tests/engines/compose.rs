@@ -23,6 +23,9 @@ fn odd_settings() -> Value {
     })
 }
 
+/// Where the text of a VM's paths, in a temporary folder, puts what the image ships below the home.
+const HOME_SHIPPED: &str = "state-boot/home/lower";
+
 /// A project's compose file with the folders of a VM in a temporary one, and another image.
 struct Composed {
     folder: Folder,
@@ -52,8 +55,9 @@ impl Composed {
             .replace("/var/lib/openclaw", &at("state"));
         let secrets = "OPENCLAW_GATEWAY_TOKEN=s3cret\nTELEGRAM_BOT_TOKEN=7:not-a-real-bot\n";
         folder.write("vm/docker-compose.yml", text).write("secrets.env", secrets);
-        for name in ["config", "workspace", "auth-profile-secrets"] {
-            let path = folder.join("state").join(name);
+        let state = ["config", "workspace", "auth-profile-secrets", "backups", "home/upper", "home/work"];
+        for name in state.map(|name| format!("state/{name}")).iter().chain([&HOME_SHIPPED.to_owned()]) {
+            let path = folder.join(name);
             fs::create_dir_all(&path).expect("a folder");
             // As on the VM. Without root nothing here runs anyway.
             let _ = chown(path, Some(1000), Some(1000));
@@ -80,7 +84,7 @@ impl Composed {
 
 impl Drop for Composed {
     fn drop(&mut self) {
-        let _ = self.compose().args(["down", "--timeout", "0"]).output();
+        let _ = self.compose().args(["down", "--timeout", "0", "--volumes"]).output();
     }
 }
 
@@ -99,6 +103,8 @@ fn compose_reads_both_services_closed_and_bounded() {
         assert_eq!(service["user"], "1000:1000", "{name}");
         let logging = json!({"driver": "json-file", "options": {"max-file": "5", "max-size": "10m"}});
         assert_eq!(service["logging"], logging, "{name}");
+        // What OpenClaw documents, so that it can finish a reply.
+        assert_eq!(service["stop_grace_period"], "5m30s", "{name}");
         for key in ["privileged", "cap_add", "devices"] {
             assert!(service[key].is_null(), "{name}: {key}");
         }
@@ -109,6 +115,8 @@ fn compose_reads_both_services_closed_and_bounded() {
         "mode": "ingress", "host_ip": "127.0.0.1", "target": 18789, "published": "18790", "protocol": "tcp"
     }]);
     assert_eq!(gateway["ports"], ports);
+    let options = config["volumes"]["home"]["driver_opts"]["o"].as_str().expect("options");
+    assert!(!options.contains(char::is_whitespace), "{options}");
     let cli = &services["openclaw-cli"];
     assert!(cli["ports"].is_null() && cli["restart"].is_null());
     assert_eq!(cli["network_mode"], "service:openclaw-gateway");
@@ -131,13 +139,13 @@ fn a_container_can_write_its_state_and_nothing_else() {
     let composed = Composed::new();
     let script = "id -u; grep -E '^(CapEff|CapBnd|NoNewPrivs):' /proc/self/status | tr -s '\\t' ' '
         for folder in / /app /usr/local/bin /tmp /home/node /home/node/.openclaw \\
-            /home/node/.openclaw/workspace /home/node/.config/openclaw; do
+            /home/node/.openclaw/workspace /home/node/.config/openclaw /backups; do
             touch \"$folder/x\" 2>/dev/null && echo \"$folder\"
         done; true";
     let expected = "1000\nCapEff: 0000000000000000\nCapBnd: 0000000000000000\nNoNewPrivs: 1\n/tmp\n/home/node\n\
-         /home/node/.openclaw\n/home/node/.openclaw/workspace\n/home/node/.config/openclaw\n";
+         /home/node/.openclaw\n/home/node/.openclaw/workspace\n/home/node/.config/openclaw\n/backups\n";
     assert_eq!(composed.run("sh", &["-c", script]), expected);
-    for state in ["config/x", "workspace/x", "auth-profile-secrets/x"] {
+    for state in ["config/x", "workspace/x", "auth-profile-secrets/x", "backups/x", "home/upper/x"] {
         assert!(composed.folder.join("state").join(state).exists(), "{state}");
     }
 }
