@@ -24,6 +24,9 @@ LIB = "/usr/local/lib/openclaw"
 PROJECT = "/opt/openclaw"
 STATE = "/var/lib/openclaw"
 RUN = "/run/openclaw"
+# The port of the machine that rehearses; there in a rehearsal only.
+REHEARSAL = "/run/openclaw-rehearsal-port"
+COMPOSE = "openclaw"
 SERVICE = "openclaw-gateway"
 SETUP = "openclaw-setup"
 # The port that the gateway listens on in its container, and the user that it runs as.
@@ -304,7 +307,11 @@ def read_spec():
             settings[key] = value
     with open(f"{LIB}/channels.json", encoding="utf-8") as file:
         known = json.load(file)
-    return Spec(settings, known, os.environ.get("OPENCLAW_REHEARSAL_PORT", ""))
+    rehearsal = ""
+    if os.path.exists(REHEARSAL):
+        with open(REHEARSAL, encoding="utf-8") as file:
+            rehearsal = file.read().strip()
+    return Spec(settings, known, rehearsal)
 
 
 # --- OpenClaw ---
@@ -376,7 +383,7 @@ class Running(Setup):
 
 def container():
     """The gateway's own, if it runs: what somebody left of a `docker compose run` is of the same service."""
-    labels = ["project=openclaw", f"service={SERVICE}", "oneoff=False"]
+    labels = [f"project={COMPOSE}", f"service={SERVICE}", "oneoff=False"]
     filters = [word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")]
     said = subprocess.run(["docker", "ps", "-q", *filters], stdout=subprocess.PIPE, check=False)
     return (said.stdout.decode().split() or [None])[0]
