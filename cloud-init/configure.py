@@ -378,7 +378,7 @@ class Running(Setup):
         self.container = container
 
     def __call__(self, *arguments, text=b""):
-        run(["timeout", "120", "docker", "exec", "-i", *self.hidden, self.container, "node", "dist/index.js", *arguments], text)
+        run(["timeout", "300", "docker", "exec", "-i", *self.hidden, self.container, "node", "dist/index.js", *arguments], text)
 
 
 def container():
@@ -486,7 +486,7 @@ class Configuration:
             config = as_dict(read_config())
         if is_none(model) and primary(config) is not None and primary(config) == self.record.get("primary"):
             patch = default_model(None)
-        # Its key may be gone from the environment, and the gateway would not start without.
+        # Its key may be gone from the environment, which the gateway would report at every start.
         served = isinstance(at(config, "models", "providers", SERVED), dict)
         if applied.get("base_url") and not model.get("base_url") and served:
             patch = merged(patch, {"models": {"providers": {SERVED: None}}})
