@@ -342,7 +342,7 @@ def quote():
 
 
 def remove_setup():
-    command = ["docker", "rm", "-f", SETUP]
+    command = ["timeout", "60", "docker", "rm", "-f", SETUP]
     return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
@@ -385,7 +385,7 @@ def container():
     """The gateway's own, if it runs: what somebody left of a `docker compose run` is of the same service."""
     labels = [f"project={COMPOSE}", f"service={SERVICE}", "oneoff=False"]
     filters = [word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")]
-    said = subprocess.run(["docker", "ps", "-q", *filters], stdout=subprocess.PIPE, check=False)
+    said = subprocess.run(["timeout", "60", "docker", "ps", "-q", *filters], stdout=subprocess.PIPE, check=False)
     return (said.stdout.decode().split() or [None])[0]
 
 

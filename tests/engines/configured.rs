@@ -37,7 +37,8 @@ impl Vm {
     fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let vm = Self { folder: Folder::project(), project: format!("bake-conf-{}", std::process::id()), port };
+        let vm =
+            Self { folder: Folder::project(), project: format!("bake-conf-{}", std::process::id()), port };
         vm.folder.edit("bake.yaml", "port: 18789", &format!("port: {port}"));
         // The registry is another service of the same file.
         let env = "env: {NPM_CONFIG_REGISTRY: \"http://npm:4873\", NPM_CONFIG_FETCH_RETRIES: \"0\"}";
@@ -103,11 +104,13 @@ impl Vm {
         let line = rendered.lines().find(|line| line.starts_with("  image: ")).expect("an image");
         let image = real_image();
         let at = |name: &str| self.path(name).display().to_string();
-        let mount =
-            |source: &str, target: &str| format!("- {{type: bind, source: {source}, target: {target}, read_only: true}}");
+        let mount = |source: &str, target: &str| {
+            format!("- {{type: bind, source: {source}, target: {target}, read_only: true}}")
+        };
         // npm is a part of the official image, and not of the testbed's.
         let npm = said(testbed::program("npm").args(["root", "--global"])).done().out;
-        let npm = [mount(&format!("{}/npm", npm.trim()), "/opt/npm"), mount(&at("bin/npm"), "/usr/local/bin/npm")];
+        let npm =
+            [mount(&format!("{}/npm", npm.trim()), "/opt/npm"), mount(&at("bin/npm"), "/usr/local/bin/npm")];
         let plugins = testbed::boot("plugins").display().to_string();
         let registry = [mount(&at("registry"), "/registry"), mount(&plugins, "/registry/packages")];
         let registry = format!(
@@ -191,7 +194,8 @@ fn openclaw_itself_gets_its_model_its_channels_and_its_origins() {
     assert_eq!(config["channels"], json!({"telegram": {"enabled": true}}));
     let first_model = config["agents"]["defaults"]["model"]["primary"].as_str().expect("a model");
     assert!(first_model.starts_with("anthropic/"), "{first_model}");
-    let origins = [vm.port, 18789].map(|port| [format!("http://127.0.0.1:{port}"), format!("http://localhost:{port}")]);
+    let origins =
+        [vm.port, 18789].map(|port| [format!("http://127.0.0.1:{port}"), format!("http://localhost:{port}")]);
     assert_eq!(config["gateway"]["controlUi"]["allowedOrigins"], json!(origins.concat()));
     vm.start();
     assert_eq!(vm.findings(), [], "OpenClaw's own audit of the project");
@@ -232,7 +236,16 @@ fn what_bake_knows_of_openclaw_is_what_its_package_says() {
     let script = Path::new(HERE).join("tests/support/known-choices.mjs");
     let mount = format!("{}:/known-choices.mjs:ro", script.display());
     let mut docker = testbed::tool("docker-26");
-    let docker = docker.args(["run", "--rm", "--volume", &mount, "--entrypoint", "node", &image, "/known-choices.mjs"]);
+    let docker = docker.args([
+        "run",
+        "--rm",
+        "--volume",
+        &mount,
+        "--entrypoint",
+        "node",
+        &image,
+        "/known-choices.mjs",
+    ]);
     let package: Value = serde_json::from_str(&said(docker).done().out).expect("JSON");
 
     let known = OpenClaw::builtin();
@@ -243,7 +256,10 @@ fn what_bake_knows_of_openclaw_is_what_its_package_says() {
     let choices = package["choices"].as_object().expect("choices");
     assert!(choices.len() > 50, "{choices:?}");
     let ours: BTreeMap<_, _> = known.choices.iter().map(|known| (known.choice.as_str(), known)).collect();
-    assert_eq!(ours.keys().copied().collect::<Vec<_>>(), choices.keys().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(
+        ours.keys().copied().collect::<Vec<_>>(),
+        choices.keys().map(String::as_str).collect::<Vec<_>>()
+    );
     for (name, choice) in choices {
         assert_eq!(ours[name.as_str()].provider, choice["provider"].as_str().expect("a provider"), "{name}");
         let variables = named(choice);
@@ -251,12 +267,18 @@ fn what_bake_knows_of_openclaw_is_what_its_package_says() {
         if let Needs::Key(keys) = &ours[name.as_str()].needs
             && !variables.is_empty()
         {
-            assert!(keys.iter().all(|key| variables.iter().any(|name| name == key.as_str())), "{name}: {variables:?}");
+            assert!(
+                keys.iter().all(|key| variables.iter().any(|name| name == key.as_str())),
+                "{name}: {variables:?}"
+            );
         }
     }
     let channels = package["channels"].as_object().expect("channels");
     let ours: BTreeMap<_, _> = known.channels.iter().map(|known| (known.name.as_str(), known)).collect();
-    assert_eq!(ours.keys().copied().collect::<Vec<_>>(), channels.keys().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(
+        ours.keys().copied().collect::<Vec<_>>(),
+        channels.keys().map(String::as_str).collect::<Vec<_>>()
+    );
     for (name, channel) in channels.iter().filter(|(name, _)| !ours[name.as_str()].by_hand) {
         assert_eq!(ours[name.as_str()].plugin.as_deref(), channel["plugin"].as_str(), "{name}");
         let variables = named(channel);
