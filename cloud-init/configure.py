@@ -24,6 +24,9 @@ LIB = "/usr/local/lib/openclaw"
 PROJECT = "/opt/openclaw"
 STATE = "/var/lib/openclaw"
 RUN = "/run/openclaw"
+# The port of the machine that rehearses; there in a rehearsal only.
+REHEARSAL = "/run/openclaw-rehearsal-port"
+COMPOSE = "openclaw"
 SERVICE = "openclaw-gateway"
 SETUP = "openclaw-setup"
 # The port that the gateway listens on in its container, and the user that it runs as.
@@ -147,6 +150,26 @@ def write_record(record):
     sync(folder)
 
 
+def write_private(path, content):
+    """In memory and for root only, whole or not at all."""
+    with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    os.rename(path + ".new", path)
+
+
+def withhold(secrets):
+    """Keeps secrets of this boot from the gateway. secrets.py makes the file anew before each start,
+    and finds in withheld.env what it has read before."""
+    path = f"{RUN}/secrets.env"
+    with open(path, "rb") as file:
+        rows = list(file)
+    names = {secret.encode() for secret in secrets}
+    withheld = [row for row in rows if row.partition(b"=")[0] in names]
+    if withheld:
+        write_private(f"{RUN}/withheld.env", b"".join(withheld))
+        write_private(path, b"".join(row for row in rows if row not in withheld))
+
+
 # --- Values ---
 
 
@@ -209,12 +232,16 @@ def wanted_primary(model):
     return name if name.startswith(provider + "/") else f"{provider}/{name}"
 
 
+def default_model(value):
+    return {"agents": {"defaults": {"model": value}}}
+
+
 def model_patch(model):
     """Sets the model that the spec names, beside what onboarding does for a known provider."""
     wanted = wanted_primary(model)
     if wanted is None:
         return {}
-    patch = {"agents": {"defaults": {"model": {"primary": wanted}}}}
+    patch = default_model({"primary": wanted})
     if model.get("base_url"):
         served = {"baseUrl": model["base_url"], "api": model["api"], "models": [{"id": model["name"], "name": model["name"]}]}
         if model.get("key"):
@@ -265,7 +292,7 @@ class Spec:
 
     def hidden(self):
         """Secrets that a command of OpenClaw's must not see: for the token of a channel whose plug-in is
-        not there, every command tries to install it, and fails where npm cannot be reached."""
+        not there, every command tries to install it, and some fail while npm is out of reach."""
         needed = {TOKEN, self.model.get("key"), *(self.keys or [])}
         if self.model["choice"] != "skip" and self.keys is None:
             return []
@@ -280,7 +307,11 @@ def read_spec():
             settings[key] = value
     with open(f"{LIB}/channels.json", encoding="utf-8") as file:
         known = json.load(file)
-    return Spec(settings, known, os.environ.get("OPENCLAW_REHEARSAL_PORT", ""))
+    rehearsal = ""
+    if os.path.exists(REHEARSAL):
+        with open(REHEARSAL, encoding="utf-8") as file:
+            rehearsal = file.read().strip()
+    return Spec(settings, known, rehearsal)
 
 
 # --- OpenClaw ---
@@ -311,7 +342,7 @@ def quote():
 
 
 def remove_setup():
-    command = ["docker", "rm", "-f", SETUP]
+    command = ["timeout", "60", "docker", "rm", "-f", SETUP]
     return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
@@ -347,14 +378,14 @@ class Running(Setup):
         self.container = container
 
     def __call__(self, *arguments, text=b""):
-        run(["timeout", "120", "docker", "exec", "-i", *self.hidden, self.container, "node", "dist/index.js", *arguments], text)
+        run(["timeout", "300", "docker", "exec", "-i", *self.hidden, self.container, "node", "dist/index.js", *arguments], text)
 
 
 def container():
     """The gateway's own, if it runs: what somebody left of a `docker compose run` is of the same service."""
-    labels = ["project=openclaw", f"service={SERVICE}", "oneoff=False"]
+    labels = [f"project={COMPOSE}", f"service={SERVICE}", "oneoff=False"]
     filters = [word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")]
-    said = subprocess.run(["docker", "ps", "-q", *filters], stdout=subprocess.PIPE, check=False)
+    said = subprocess.run(["timeout", "60", "docker", "ps", "-q", *filters], stdout=subprocess.PIPE, check=False)
     return (said.stdout.decode().split() or [None])[0]
 
 
@@ -381,6 +412,7 @@ class Configuration:
         self.apply_channels()
         self.apply_origins()
         self.report_links()
+        withhold(self.secrets_without_plugin())
 
     def onboard(self):
         """Onboarding saves more than once. While the mark is there it has not come to its end, the
@@ -450,16 +482,27 @@ class Configuration:
         # The usual model of a provider is known to onboarding alone.
         usual = wanted_primary(model) is None
         if not is_none(model) and not model.get("base_url") and (usual or applied.get("choice") != model["choice"]):
-            self.openclaw.onboard(model["choice"])
+            self.onboard_again(model, at(config, "agents", "defaults", "model"))
             config = as_dict(read_config())
         if is_none(model) and primary(config) is not None and primary(config) == self.record.get("primary"):
-            patch = {"agents": {"defaults": {"model": None}}}
-        # Its key may be gone from the environment, and the gateway would not start without.
+            patch = default_model(None)
+        # Its key may be gone from the environment, which the gateway would report at every start.
         served = isinstance(at(config, "models", "providers", SERVED), dict)
         if applied.get("base_url") and not model.get("base_url") and served:
             patch = merged(patch, {"models": {"providers": {SERVED: None}}})
         if patch:
             self.openclaw.patch(patch)
+
+    def onboard_again(self, model, before):
+        """Some providers leave a default model as it is, so there is none while onboarding runs."""
+        if before is not None:
+            self.openclaw.patch(default_model(None))
+        try:
+            self.openclaw.onboard(model["choice"])
+        except Failed:
+            if before is not None and primary(as_dict(read_config())) is None:
+                self.openclaw.patch(default_model(before))
+            raise
 
     def apply_channels(self):
         """Each channel once: one that its user removed later stays removed."""
@@ -535,6 +578,17 @@ class Configuration:
             link = as_dict(self.spec.known.get(name)).get("link")
             if link and has_channel(config, name) and not os.path.lexists(f"{STATE}/config/{link}"):
                 self.notes.append(f"{name} waits to be linked: bake gcloud cli -- channels login --channel {name}")
+
+    def secrets_without_plugin(self):
+        """Tokens of channels that are not set up: for such a token the gateway tries to install the
+        plug-in when it starts, which takes minutes while npm is out of reach."""
+        config = as_dict(read_config())
+        missing = [
+            how
+            for name, how in self.spec.known.items()
+            if how["plugin"] and not has_channel(config, name) and at(config, "plugins", "entries", name) is None
+        ]
+        return {secret for how in missing for secret in how["secrets"]}
 
     def allow_origin(self, port):
         """One more port for browsers, of a gateway that runs; the oldest beyond the limit goes."""

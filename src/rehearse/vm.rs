@@ -108,7 +108,8 @@ impl Vm {
         let product = "manufacturer=Google,product=Google Compute Engine";
         add(&["-smbios", &format!("type=1,{product},serial={serial}")]);
         add(&["-smbios", &format!("type=2,{product},serial=Board-{serial}")]);
-        add(&["-smbios", &format!("type=11,value={}", credential::oem_string(self.gateway_port))]);
+        let credential = credential::oem_string(self.gateway_port, self.host_port);
+        add(&["-smbios", &format!("type=11,value={credential}")]);
         add(&["-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi0"]);
         for (number, disk) in self.disks.iter().enumerate() {
             all.push("-drive".into());

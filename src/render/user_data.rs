@@ -217,6 +217,7 @@ fn channels() -> String {
         .map(|known| {
             let how = json!({
                 "plugin": known.plugin,
+                "secrets": known.secrets,
                 "link": known.link.as_ref().map(InnerPath::as_str),
             });
             format!("  {}: {how}", json!(known.name))

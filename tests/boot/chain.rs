@@ -7,22 +7,30 @@ use serde_json::Value;
 
 use crate::checks;
 use crate::project::{Project, REAL};
-use crate::rehearsal::Machine;
+use crate::rehearsal::{Machine, PORT};
 use crate::state;
+use crate::support::browser;
+use crate::support::model::Model;
 use crate::support::test;
 use crate::support::testbed;
 use crate::world::World;
 
 const KEY: &str = "  GOOGLE_PLACES_API_KEY: {secret_manager: google-places-api-key}\n";
 
+/// The environment variable with the model's key.
+const MODEL_KEY: &str = "ABACUS_KEY";
+
 #[test]
 fn a_gateway_boots_and_its_state_outlives_a_power_cut_a_kill_and_its_machine() {
     let world = World::start();
     testbed::boot("real.digest");
     testbed::tool("docker-26");
+    browser::require();
+    let model = Model::on(world.namespace.listen(0));
     // One of the skills wants a key beside its binary.
     let project = Project::locked(&world, REAL, |folder| {
         folder.write("bake.yaml", folder.read("bake.yaml") + KEY);
+        model.configure(folder, MODEL_KEY, "generate: hex32");
     });
     let machine = Machine::new(&world, &project, "google-13.qcow2");
 
@@ -48,8 +56,16 @@ fn a_gateway_boots_and_its_state_outlives_a_power_cut_a_kill_and_its_machine() {
     checks::is_shut_in(&vm);
     checks::guard_is_what_keeps_it(&vm);
     checks::listens_on_loopback_only(&vm);
+    model.expect(&checks::read(&vm, &format!("/var/lib/openclaw/secrets/{MODEL_KEY}")));
+    let own = [format!("localhost:{PORT}"), format!("127.0.0.1:{PORT}")];
+    let foreign = [format!("attacker.localhost:{PORT}")];
+    let screenshots = testbed::artifacts("browser-vm");
+    let answers = browser::prove(&world.namespace, &screenshots, &token, &own, &foreign);
+    assert!(model.requests() >= answers, "every answer came from the model");
 
     vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
+    // As a tool keeps its login.
+    vm.run_inside("cd && mkdir -p .local/state/tool && echo in >.local/state/tool/login").done();
     checks::change_configuration(&vm);
     let config = checks::read(&vm, checks::CONFIGURATION);
     vm.run("sync").done();
@@ -71,6 +87,7 @@ fn outlives(machine: &Machine<'_>, project: &Project, token: &str, config: &str)
         let read = |path: &str| fs::read_to_string(gateway.file(path)).expect("a file");
         assert_eq!(read(checks::CONFIGURATION), config);
         assert_eq!(read("/var/lib/openclaw/workspace/note.md"), "remembered\n");
+        assert_eq!(gateway.run_inside("cat ~/.local/state/tool/login").done().out, "in\n");
         state::assert_databases_whole(&gateway);
     };
     same();

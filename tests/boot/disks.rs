@@ -97,7 +97,7 @@ fn is_closed_to_the_network(world: &World, monitor: &Monitor) {
 /// Whatever ends the gateway, it is there again.
 fn comes_back(vm: &Rehearsal<'_>) {
     vm.run("kill -KILL $(docker inspect -f '{{.State.Pid}}' $(docker ps --quiet))").done();
-    vm.until_told("start", &["the gateway stopped (exit code 137)"]);
+    vm.until_told("start", &["the gateway was killed (exit code 137)"]);
     vm.until_ready();
     vm.run("docker rm --force $(docker ps --quiet)").done();
     vm.until_told("start", &["the gateway's container is gone"]);

@@ -57,6 +57,8 @@ fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
     assert_eq!(vm.get("/startupz").0, "200");
     checks::is_tidy(&vm);
     vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
+    // As a tool keeps its login.
+    vm.run_inside("cd && mkdir -p .local/state/tool && echo in >.local/state/tool/login").done();
     checks::change_configuration(&vm);
     let config = checks::read(&vm, checks::CONFIGURATION);
     vm.power_off();
@@ -80,6 +82,7 @@ fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
     assert_eq!(checks::token(&vm), token);
     assert_eq!(checks::read(&vm, checks::CONFIGURATION), config);
     assert_eq!(checks::read(&vm, "/var/lib/openclaw/workspace/note.md"), "remembered\n");
+    assert_eq!(vm.run_inside("cat ~/.local/state/tool/login").done().out, "in\n");
     assert_eq!(vm.get("/startupz").0, "200");
     assert!(!machine.serial().contains(&token) && !vm.output().contains(&token));
 }

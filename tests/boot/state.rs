@@ -40,10 +40,7 @@ pub fn continue_gateway(project: &Project, secret: &str, prepare: impl FnOnce(&P
         folder.write(name, project.read(name));
     }
     assert!(folder.read("bake.yaml").contains(REAL), "another gateway");
-    // The copy is a folder and not a disk.
     folder.edit("bake.yaml", secret, "");
-    folder.edit("bake.yaml", "data_disk: 10GB", "data_disk: 0").edit("bake.yaml", "{keep_days: 14}", "null");
-    folder.bake(["lock", "--offline"]).done();
     Gateway::start_with(folder, PORT, |vm| prepare(&vm.join("var/lib/openclaw")))
 }
 

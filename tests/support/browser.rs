@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// One use of the Control UI, with a fresh profile.
 #[derive(Clone, Debug, Serialize)]
-pub struct Visit {
+struct Visit {
     /// Of the visit, and of its screenshot.
-    pub name: String,
+    name: String,
     page: String,
     gateway: String,
     token: String,
@@ -30,13 +30,12 @@ pub struct Visit {
 
 /// What came of a visit.
 #[derive(Debug, Deserialize)]
-pub struct Seen {
-    pub name: String,
+struct Seen {
     /// The message on the page that contains the answer.
-    pub reply: Option<String>,
+    reply: Option<String>,
     /// The gateway's code for why it refuses, and what the page says.
-    pub refusal: Option<String>,
-    pub shown: Option<String>,
+    refusal: Option<String>,
+    shown: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -48,17 +47,72 @@ struct Plan<'a> {
     visits: &'a [Visit],
 }
 
+/// Skips the running test where there is no browser.
+pub fn require() {
+    testbed::program("node");
+    if !Path::new(CHROMIUM).exists() {
+        testbed::missing("chromium");
+    }
+    if !playwright().exists() {
+        testbed::missing("playwright-core");
+    }
+}
+
+fn playwright() -> PathBuf {
+    testbed::folder().join("browser/node_modules/playwright-core")
+}
+
+/// Uses the Control UI at each of `own` with the gateway's token: a question is asked, and the model's answer has to
+/// appear. Before that, a wrong token at the first of them, and the right one on a page at each of `foreign`, have to be
+/// refused. Authorities are as in `localhost:8080`. Returns the number of answers.
+///
+/// # Panics
+/// If anything else happens. The screenshots in `screenshots` are kept.
+#[track_caller]
+pub fn prove(
+    namespace: &Namespace,
+    screenshots: &Path,
+    token: &str,
+    own: &[String],
+    foreign: &[String],
+) -> usize {
+    let questions: Vec<_> =
+        (0..).zip(own).map(|(index, _)| Question(7919 + index, u64::from(std::process::id()))).collect();
+    let mut visits = vec![Visit::refused("wrong-token", &own[0], &own[0], "not-the-token")];
+    visits.extend(foreign.iter().map(|page| Visit::refused("foreign", page, &own[0], token)));
+    visits.extend(
+        own.iter().zip(&questions).map(|(page, question)| Visit::asking("answer", page, token, *question)),
+    );
+    let seen = visit(namespace, screenshots, &visits);
+    let (refused, answered) = seen.split_at(1 + foreign.len());
+    assert_refused(&refused[0], "AUTH_TOKEN_MISMATCH", "rejected the supplied Gateway secret");
+    for seen in &refused[1..] {
+        assert_refused(seen, "CONTROL_UI_ORIGIN_NOT_ALLOWED", "origin not allowed");
+    }
+    for (seen, question) in answered.iter().zip(&questions) {
+        assert!(seen.reply.as_deref().unwrap_or_default().contains(&question.answer()), "{seen:?}");
+    }
+    answered.len()
+}
+
+/// That a visit was refused for this reason, and that the page says so.
+#[track_caller]
+fn assert_refused(seen: &Seen, code: &str, message: &str) {
+    assert_eq!(seen.refusal.as_deref(), Some(code), "{seen:?}");
+    assert!(seen.shown.as_deref().unwrap_or_default().contains(message), "{seen:?}");
+}
+
 impl Visit {
-    /// Opens the page at `authority` (`localhost:8080`), logs in with the token, asks and waits for the answer.
-    pub fn asking(name: &str, authority: &str, token: &str, question: Question) -> Self {
+    /// Opens the page, logs in with the token, asks, and waits for the answer.
+    fn asking(what: &str, page: &str, token: &str, question: Question) -> Self {
         let (question, answer) = (Some(question.text()), Some(question.answer()));
-        Self { question, answer, ..Self::refused(name, authority, authority, token) }
+        Self { question, answer, ..Self::refused(what, page, page, token) }
     }
 
-    /// Opens the page at one authority, tries to log in to the gateway at another, and waits to be refused.
-    pub fn refused(name: &str, page: &str, gateway: &str, token: &str) -> Self {
+    /// Opens a page, tries to log in to the gateway at `gateway`, and waits to be refused.
+    fn refused(what: &str, page: &str, gateway: &str, token: &str) -> Self {
         Self {
-            name: name.to_owned(),
+            name: format!("{what}-{}", page.replace(':', "-")),
             page: format!("http://{page}/"),
             gateway: format!("ws://{gateway}"),
             token: token.to_owned(),
@@ -73,15 +127,8 @@ impl Visit {
 /// # Panics
 /// If one of them neither gets its answer nor is refused. The screenshots are kept.
 #[track_caller]
-pub fn visit(namespace: &Namespace, screenshots: &Path, visits: &[Visit]) -> Vec<Seen> {
-    if !Path::new(CHROMIUM).exists() {
-        testbed::missing("chromium");
-    }
-    let playwright = testbed::folder().join("browser/node_modules/playwright-core");
-    if !playwright.exists() {
-        testbed::missing("playwright-core");
-    }
-    let plan = Plan { chromium: CHROMIUM, playwright, screenshots, patience: PATIENCE.as_millis(), visits };
+fn visit(namespace: &Namespace, screenshots: &Path, visits: &[Visit]) -> Vec<Seen> {
+    let plan = Plan { chromium: CHROMIUM, playwright: playwright(), screenshots, patience: PATIENCE.as_millis(), visits };
     let plan = serde_json::to_string(&plan).expect("JSON");
     let mut node = namespace.command("node");
     node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/browser/drive.mjs"));
@@ -96,18 +143,4 @@ pub fn visit(namespace: &Namespace, screenshots: &Path, visits: &[Visit]) -> Vec
     let seen = said.done().out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect::<Vec<Seen>>();
     assert_eq!(seen.len(), visits.len());
     seen
-}
-
-/// Holds that a visit got its answer.
-#[track_caller]
-pub fn assert_answered(seen: &Seen, question: Question) {
-    let reply = seen.reply.as_deref().unwrap_or_default();
-    assert!(reply.contains(&question.answer()), "{seen:?}");
-}
-
-/// Holds that a visit was refused for this reason, and that the page says so.
-#[track_caller]
-pub fn assert_refused(seen: &Seen, code: &str, message: &str) {
-    assert_eq!(seen.refusal.as_deref(), Some(code), "{seen:?}");
-    assert!(seen.shown.as_deref().unwrap_or_default().contains(message), "{seen:?}");
 }

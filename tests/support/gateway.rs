@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::namespace::Namespace;
 use super::{Folder, Said, said, testbed};
 
-/// The stages of `converge.sh` that make a gateway out of an image that is there.
-const STAGES: [&str; 3] = ["disk.sh", "secrets.py", "start.sh"];
+/// The stages of `converge.sh` for which this machine and its engine are no VM: the image is there already.
+const LEFT_OUT: [&str; 4] = ["swap.sh", "docker.sh", "image.sh", "verify.sh"];
 
 /// A gateway that has started, until it is dropped.
 pub struct Gateway {
@@ -45,6 +45,13 @@ impl Gateway {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let project = format!("bake-gateway-{}-{number}", std::process::id());
+        folder
+            .edit("bake.yaml", "data_disk: 10GB", "data_disk: 0")
+            .edit("bake.yaml", "snapshots: {keep_days: 14}", "snapshots: null");
+        // The image is named after the project.
+        let spec = folder.read("bake.yaml");
+        let name = spec.lines().find(|line| line.starts_with("name: ")).expect("a name");
+        folder.edit("bake.yaml", name, &format!("name: {project}"));
         folder.bake(["render"]).done();
         let mut place = Command::new(support_file("place"));
         said(place.arg(folder.join("out/user-data.yaml")).arg(folder.join("vm"))).done();
@@ -67,7 +74,10 @@ impl Gateway {
     /// If a stage fails.
     #[track_caller]
     pub fn converge(&self) {
-        for stage in STAGES {
+        let converge = self.folder.read("vm/usr/local/lib/openclaw/converge.sh");
+        let stages = converge.split_once("\nstages=(").and_then(|(_, rest)| rest.split_once(')')).expect("stages").0;
+        let stages = stages.split_whitespace().filter_map(|stage| stage.split_once(':')).map(|(name, _)| name);
+        for stage in stages.filter(|stage| !LEFT_OUT.contains(stage)) {
             let done = self.run([format!("/usr/local/lib/openclaw/{stage}")]);
             assert_eq!((done.code, &*done.err), (0, ""), "{stage}: {}", self.log());
         }

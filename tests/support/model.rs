@@ -61,7 +61,7 @@ impl Model {
     /// Makes it the model of a project, with a key in the environment variable `key`.
     pub fn configure(&self, folder: &Folder, key: &str, source: &str) {
         let url = self.server.url("/v1");
-        folder.edit("bake.yaml", "gateway:\n", &format!("gateway:\n  model: {{base_url: {url}, name: {NAME}, key: {key}}}\n"));
+        folder.edit("bake.yaml", "model: null", &format!("model: {{base_url: {url}, name: {NAME}, key: {key}}}"));
         folder.write("bake.yaml", folder.read("bake.yaml") + &format!("  {key}: {{{source}}}\n"));
     }
 
