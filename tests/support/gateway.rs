@@ -14,6 +14,9 @@ use super::{Folder, Said, said, testbed};
 /// The stages of `converge.sh` for which this machine and its engine are no VM: the image is there already.
 const LEFT_OUT: [&str; 4] = ["swap.sh", "docker.sh", "image.sh", "verify.sh"];
 
+/// How often a stage is tried.
+const ATTEMPTS: u32 = 5;
+
 /// A gateway that has started, until it is dropped.
 pub struct Gateway {
     /// Where the gateway listens as it does on the VM, on 127.0.0.1.
@@ -78,7 +81,15 @@ impl Gateway {
         let stages = converge.split_once("\nstages=(").and_then(|(_, rest)| rest.split_once(')')).expect("stages").0;
         let stages = stages.split_whitespace().filter_map(|stage| stage.split_once(':')).map(|(name, _)| name);
         for stage in stages.filter(|stage| !LEFT_OUT.contains(stage)) {
-            let done = self.run([format!("/usr/local/lib/openclaw/{stage}")]);
+            let run = || self.run([format!("/usr/local/lib/openclaw/{stage}")]);
+            let mut done = run();
+            // As converge.sh does it. OpenClaw gives its workers five seconds, and ends itself on a busy machine.
+            for _ in 1..ATTEMPTS {
+                if done.code == 0 {
+                    break;
+                }
+                done = run();
+            }
             assert_eq!((done.code, &*done.err), (0, ""), "{stage}: {}", self.log());
         }
     }
