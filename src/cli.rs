@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use gcloud::{Action, Format, Gcloud, Members, Setup, Wait};
+pub use gcloud::{Action, Format, Gcloud, Members, Message, Setup, Wait};
 
 use crate::project::names::{ArchSpelling, AssetPattern, MinisignKey, SkillName, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};

@@ -4,17 +4,13 @@
 
 mod support;
 
-use support::google::{self, Cloud, Fault, Google, Run, Shell};
+use support::google::{self, Cloud, Fault, Google, KEYGEN, Run, Shell};
 use support::processes;
 
 const ACCOUNT: &str = "openclaw-gateway";
 const INSTANCES: &str = "compute/projects/demo/zones/us-central1-a/instances";
 const INSTANCE: &str = "compute/projects/demo/zones/us-central1-a/instances/openclaw-gateway";
 const DISKS: &str = "compute/projects/demo/zones/us-central1-a/disks";
-/// As `ssh-keygen` makes a pair of keys, where it is told to by `-f`.
-const KEYGEN: &str = "for word; do [ \"$last\" != -f ] || file=$word; last=$word; done\n\
-    echo private >\"$file\"; echo 'ssh-rsa AAAAB3NzaC1yc2EAAAADAQAB me@laptop' >\"$file.pub\"";
-
 /// A cloud with the VM as `create` makes it, where pauses take no time.
 fn created() -> Option<Cloud> {
     let cloud = Cloud::created()?;
