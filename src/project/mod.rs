@@ -7,6 +7,7 @@ pub mod fleet;
 pub mod machine;
 pub mod manifest;
 pub mod names;
+pub mod openclaw;
 pub mod spec;
 pub mod values;
 

@@ -115,6 +115,29 @@ impl Strategy {
     }
 }
 
+/// What a server with models speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelApi {
+    /// OpenAI's chat completions.
+    Openai,
+    /// OpenAI's responses.
+    OpenaiResponses,
+    /// Anthropic's messages.
+    Anthropic,
+}
+
+impl ModelApi {
+    /// OpenClaw's name for it.
+    pub const fn in_openclaw(self) -> &'static str {
+        match self {
+            Self::Openai => "openai-completions",
+            Self::OpenaiResponses => "openai-responses",
+            Self::Anthropic => "anthropic-messages",
+        }
+    }
+}
+
 /// How a secret that is made up gets its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
