@@ -49,7 +49,7 @@ archive_state() {
         return 0
         ;;
     esac
-    reach /dev/null || {
+    reach /dev/null >&2 || {
         archived=no
         tell 'The gateway made no archive of its state. The snapshot is taken all the same, and is what the disk holds after a loss of power.'
     }

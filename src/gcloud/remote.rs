@@ -43,8 +43,10 @@ impl Vm<'_> {
     }
 }
 
+/// The commands of a file alone: what is printed is to be read, and the comments can be read here.
 fn without_comments(file: &str) -> String {
-    let lines = without_directives(file).lines().filter(|line| !line.trim_start().starts_with('#'));
+    let says = |line: &&str| !line.trim_start().starts_with('#') && !line.trim().is_empty();
+    let lines = without_directives(file).lines().filter(says);
     lines.map(|line| format!("{line}\n")).collect()
 }
 

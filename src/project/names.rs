@@ -249,7 +249,9 @@ mod tests {
         assert!("anthropic/claude-opus-5:free".parse::<ModelName>().is_ok());
         assert!("https://llm.example.com:8443/v1".parse::<ModelUrl>().is_ok());
         assert!("http://[::1]:11434/v1/".parse::<ModelUrl>().is_ok());
-        for wrong in ["https://me:pass@host/v1", "https://host/v1?key=x", "ftp://host", "https://", "https://h/a b"] {
+        for wrong in
+            ["https://me:pass@host/v1", "https://host/v1?key=x", "ftp://host", "https://", "https://h/a b"]
+        {
             assert!(wrong.parse::<ModelUrl>().is_err(), "{wrong}");
         }
     }

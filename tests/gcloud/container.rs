@@ -294,10 +294,80 @@ fn the_gateway_is_told_of_another_port() {
         "bake gcloud token | sh",
         "bake gcloud dashboard | sh",
         "devices approve",
-        "This VM is from before",
+        "This VM is older",
     ] {
         assert!(run.err.contains(part), "{part}: {}", run.err);
     }
     let run = cloud.run(Shell::Bash, &["tunnel", "--port", "18789"]).done();
     assert!(!run.calls.iter().flatten().any(|word| word.contains("allow-origin")), "{:#?}", run.calls);
+}
+
+/// The commands of README's "From ready to the first answer", in its order, each as a line of shell.
+fn commands_of_the_readme() -> Vec<String> {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("6. **From ready to the first answer.**").expect("the section");
+    let (section, _) = rest.split_once("\n| what | costs").expect("its end");
+    let shown = section.split('`').skip(1).step_by(2).chain(section.lines());
+    let commands = shown.map(|text| text.trim().split("  #").next().unwrap_or_default().trim());
+    commands.filter(|text| text.starts_with("bake ") && !text.contains('`')).map(str::to_owned).collect()
+}
+
+/// Every command of the way from `ready` to the first answer, as README has it.
+#[test]
+fn the_readmes_way_to_the_first_answer_can_be_gone() {
+    let mut cloud = cloud(&format!(
+        "case $* in *dashboard*) printf '{{\"browserUrl\":\"%s\"}}\\n' '{}' ;; *--message*) echo 'Forty-two.' ;; *) echo done ;; esac",
+        link(18789)
+    ));
+    cloud.beneath_gcloud("ssh", TUNNEL);
+    cloud.google.boots(&["start", "ready"]);
+    // The yaml block, written where README says.
+    cloud.folder.edit("bake.yaml", "model: null ", "model: {provider: anthropic} ");
+    cloud.folder.edit(
+        "bake.yaml",
+        "  # OPENAI_API_KEY",
+        "  ANTHROPIC_API_KEY: {secret_manager: anthropic-api-key}\n  # OPENAI_API_KEY",
+    );
+    cloud.folder.bake(["render"]).done();
+    let commands = commands_of_the_readme();
+    for part in [
+        "dashboard",
+        "token",
+        "tunnel",
+        "setup",
+        "render",
+        "update",
+        "wait",
+        "ask",
+        "models status",
+        "--gateway",
+        "whatsapp",
+    ] {
+        assert!(commands.iter().any(|command| command.contains(part)), "{part}: {commands:#?}");
+    }
+    for command in commands {
+        let line = command.strip_suffix("| sh").unwrap_or(&command);
+        let words = shlex::split(line).expect("words of a shell");
+        let words: Vec<_> = words.iter().skip(1).map(String::as_str).collect();
+        match words[..] {
+            // What `bake init` explains is no step of this way.
+            ["init", ..] => {}
+            ["gcloud", "setup"] => {
+                let typed = [("kept as the secret anthropic-api-key", "sk-ant-a-key\n")];
+                cloud.loads_anew = true;
+                cloud.typed(Shell::Dash, &["setup"], &typed).done();
+                cloud.loads_anew = false;
+            }
+            ["gcloud", ref action @ ..] => {
+                assert!(command.ends_with("| sh"), "{command}");
+                let run = cloud.run(Shell::Dash, action).done();
+                if action[0] == "ask" {
+                    assert_eq!(run.out, "Forty-two.\n");
+                }
+            }
+            ref others => {
+                cloud.folder.bake(others.iter().copied()).done();
+            }
+        }
+    }
 }

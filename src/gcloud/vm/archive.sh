@@ -4,7 +4,7 @@
 # container's own user does, and keeps the newest `$1`.
 running
 if ! docker exec "$id" test -w /backups; then
-    echo "This gateway has no folder for archives: it is from before that was there. Once: bake render && bake gcloud update | sh" >&2
+    echo "This VM is older than this bake, and has no folder for archives. Once: bake render && bake gcloud update | sh" >&2
     exit 69
 fi
 if ! said=$(timeout 1200 docker exec "$id" node dist/index.js backup create --output /backups --verify 2>&1 </dev/null); then

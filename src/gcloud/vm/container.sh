@@ -16,6 +16,6 @@ running() {
     # shellcheck disable=SC2119
     id=$(container)
     [ -n "$id" ] && return
-    echo "The gateway's container is not running. Why: bake gcloud status | sh" >&2
+    echo "The gateway container is not running. Why: bake gcloud status | sh" >&2
     exit 69
 }

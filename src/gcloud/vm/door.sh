@@ -3,7 +3,7 @@
 # link, which is good for ten minutes. Then waits until the connection ends.
 allow=/usr/local/lib/openclaw/allow-origin
 if [ ! -x "$allow" ]; then
-    echo "This VM is from before other ports than the gateway's own were let in; if the page is refused: bake render && bake gcloud update | sh" >&2
+    echo "This VM is older than this bake, and lets browsers in on its own port only. If the page is refused: bake render && bake gcloud update | sh" >&2
 elif ! "$allow" "$1" >/dev/null; then
     echo "The gateway was not told of port $1, and may refuse the page." >&2
 fi

@@ -65,7 +65,10 @@ impl ModelChecker<'_> {
                 self.problems.push(
                     Diagnostic::error(
                         Code::Contradiction,
-                        format!("the auth choice {} names no provider that is known here", quoted(choice.as_str())),
+                        format!(
+                            "the auth choice {} names no provider that is known here",
+                            quoted(choice.as_str())
+                        ),
                     )
                     .at(choice.place.clone())
                     .related(name.place, "the model")
@@ -77,7 +80,11 @@ impl ModelChecker<'_> {
         }
     }
 
-    fn choice_of(&mut self, provider: &At<Provider>, given: Option<At<AuthChoice>>) -> Option<At<AuthChoice>> {
+    fn choice_of(
+        &mut self,
+        provider: &At<Provider>,
+        given: Option<At<AuthChoice>>,
+    ) -> Option<At<AuthChoice>> {
         let Some(usual) = self.known.provider(provider.as_str()) else {
             let providers = self.known.choices.iter().filter(|known| known.chats);
             let close = did_you_mean(provider.as_str(), providers.map(|known| known.provider.as_str()));
@@ -152,7 +159,13 @@ impl ModelChecker<'_> {
         self.problems.push(Diagnostic::error(Code::Contradiction, message).at(place).help(help));
     }
 
-    fn contradiction_with(&mut self, message: String, place: Option<Place>, other: Option<Place>, help: &str) {
+    fn contradiction_with(
+        &mut self,
+        message: String,
+        place: Option<Place>,
+        other: Option<Place>,
+        help: &str,
+    ) {
         self.problems.push(
             Diagnostic::error(Code::Contradiction, message).at(place).related(other, "the other").help(help),
         );

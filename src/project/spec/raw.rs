@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::project::names::{
-    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ModelName, ModelUrl,
-    ProjectId, Provider, SecretId, ServiceAccount, VmName, Zone,
+    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ModelName, ModelUrl, ProjectId,
+    Provider, SecretId, ServiceAccount, VmName, Zone,
 };
 use crate::project::values::{
     Arch, EnvValue, Generate, HostOs, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone,

@@ -90,7 +90,8 @@ impl Rules<'_> {
                 || spec.secrets.iter().any(|(name, _)| name.as_str() == wanted)
         };
         let known = OpenClaw::builtin();
-        let certain = known.covers(&spec.gateway.image) && !matches!(spec.image.origin, Origin::Source { .. });
+        let certain =
+            known.covers(&spec.gateway.image) && !matches!(spec.image.origin, Origin::Source { .. });
         // A secret with a name that nothing knows may be a needed one, misspelt.
         let spare: Vec<_> = spec
             .secrets
@@ -123,7 +124,11 @@ impl Rules<'_> {
         match choice_problem(&spec.gateway.auth_choice, known, certain) {
             Ok(Some(Choice { needs: Needs::Key(keys), provider, .. })) => {
                 let keys: Vec<_> = keys.iter().map(EnvName::as_str).collect();
-                need(&keys, format!("the model provider `{provider}`"), spec.gateway.auth_choice.place.clone());
+                need(
+                    &keys,
+                    format!("the model provider `{provider}`"),
+                    spec.gateway.auth_choice.place.clone(),
+                );
             }
             Ok(_) => {}
             Err(problem) => refused.push(problem),
@@ -133,7 +138,8 @@ impl Rules<'_> {
         }
         for channel in &spec.gateway.channels {
             let Some(found) = known.channel(channel.as_str()) else {
-                let close = did_you_mean(channel.as_str(), known.channels.iter().map(|known| known.name.as_str()));
+                let close =
+                    did_you_mean(channel.as_str(), known.channels.iter().map(|known| known.name.as_str()));
                 let hint = close.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
                 refused.push(
                     unknown("channel", channel.as_str(), certain)
