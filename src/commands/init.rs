@@ -8,7 +8,7 @@ use super::load::{LOCK, MANIFEST, SPEC};
 use super::prompt::{self, ask};
 use super::{Done, Failure, schema};
 use crate::cli::{Init, SchemaOf};
-use crate::diagnostics::{Problems, Source, did_you_mean, quoted, terminal};
+use crate::diagnostics::{Diagnostic, Problems, Source, did_you_mean, quoted};
 use crate::project::machine::{self, PRICES_OF};
 use crate::project::names::{Channel, MachineType, Provider, VmName, Zone};
 use crate::project::openclaw::{Needs, OpenClaw};
@@ -25,6 +25,7 @@ const SPEC_SCHEMA: &str = ".bake/spec.schema.json";
 const MANIFEST_SCHEMA: &str = ".bake/manifest.schema.json";
 /// Answers nothing, where an answer may be nothing.
 const NONE: &str = "none";
+const DATA_DISK: &str = "A data disk keeps the gateway's state when the VM is replaced; 10GB costs about $1 a month, 0 means none.\n";
 /// Machine types that are offered with their price; any other one can be typed.
 const OFFERED: [&str; 4] = ["e2-micro", "e2-small", "e2-medium", "e2-standard-2"];
 
@@ -41,8 +42,8 @@ pub(super) fn run(dir: &Path, options: &Init, console: &mut Console) -> Result<D
         }
     }
     let answers = answers(dir, options)?;
+    fit(&answers).map_err(|why| Failure::Argument(format!("{why}; nothing was written")))?;
     let text = answers.spec();
-    holds(&text)?;
     let json = |file| serde_json::to_string_pretty(&schema::of(file)).map(|text| text + "\n");
     let [spec_schema, manifest_schema] = [json(SchemaOf::Spec), json(SchemaOf::Manifest)]
         .map(|schema| schema.map_err(|error| Failure::Other(error.to_string())));
@@ -79,17 +80,17 @@ pub(super) fn run(dir: &Path, options: &Init, console: &mut Console) -> Result<D
     Ok(Done::Clean)
 }
 
-/// What a person types is checked a line at a time; this is about answers that do not go together.
-fn holds(text: &str) -> Result<(), Failure> {
+/// Holds the answers to the rules of a spec: a value may be of the right form, and not go with another.
+fn fit(answers: &Answers) -> Result<(), String> {
     let mut problems = Problems::default();
-    spec::read(Source::new(SPEC, text), &mut problems);
-    if problems.errors().is_empty() {
-        return Ok(());
-    }
-    Err(Failure::Argument(format!(
-        "these answers do not go together, and nothing was written:\n{}",
-        terminal::render(&problems.errors(), false).trim_end()
-    )))
+    spec::read(Source::new(SPEC, answers.spec()), &mut problems);
+    let errors = problems.errors();
+    let sentence = |error: &Diagnostic| match &error.help {
+        Some(help) => format!("{}: {help}", error.message),
+        None => error.message.clone(),
+    };
+    let sentences: Vec<_> = errors.iter().map(sentence).collect();
+    if sentences.is_empty() { Ok(()) } else { Err(sentences.join("\n  ")) }
 }
 
 /// Each answer: of its option, else of the person, else the default.
@@ -103,9 +104,6 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
         [] => None,
         given => Some(channels_in(&given.join(",")).map_err(wrong("channel"))?),
     };
-    if let Some(size) = options.data_disk {
-        whole(size).map_err(wrong("data-disk"))?;
-    }
     let asks = !options.yes && prompt::is_possible();
     let or_ask = Asking { asks };
 
@@ -127,21 +125,33 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
     };
     let zone: Zone =
         or_ask.answer(options.zone.clone(), || "Zone".to_owned(), "us-central1-a", str::parse)?;
-    let machine_type = or_ask.answer(
+    let machine_type = "e2-small".parse().map_err(Failure::Other)?;
+    let data_disk = Size::gigabytes(10);
+    let mut answers = Answers { name, zone, machine_type, model: None, channels: Vec::new(), data_disk };
+    answers.machine_type = or_ask.answer(
         options.machine_type.clone(),
-        || format!("{}Machine type", prices(&zone)),
-        "e2-small",
-        str::parse::<MachineType>,
+        || format!("{}Machine type", prices(&answers.zone)),
+        answers.machine_type.as_str(),
+        |text| {
+            let machine_type: MachineType = text.parse()?;
+            fit(&Answers { machine_type: machine_type.clone(), ..answers.clone() })?;
+            Ok(machine_type)
+        },
     )?;
-    let model = or_ask.answer(model, || format!("{}Model provider", providers()), NONE, provider)?;
-    let channels = or_ask.answer(channels, || format!("{}Channels", known_channels()), NONE, channels_in)?;
-    let data_disk = or_ask.answer(
+    answers.model = or_ask.answer(model, || format!("{}Model provider", providers()), NONE, provider)?;
+    answers.channels =
+        or_ask.answer(channels, || format!("{}Channels", known_channels()), NONE, channels_in)?;
+    answers.data_disk = or_ask.answer(
         options.data_disk,
-        || "A data disk keeps the gateway's state when the VM is replaced. 10GB costs about $1 a month, 0 means none.\nData disk".to_owned(),
-        "10GB",
-        |text| text.parse().and_then(whole),
+        || format!("{DATA_DISK}Data disk"),
+        &data_disk.to_string(),
+        |text| {
+            let data_disk: Size = text.parse()?;
+            fit(&Answers { data_disk, ..answers.clone() })?;
+            Ok(data_disk)
+        },
     )?;
-    Ok(Answers { name, zone, machine_type, model, channels, data_disk })
+    Ok(answers)
 }
 
 struct Asking {
@@ -171,13 +181,6 @@ fn folder_name(dir: &Path) -> Option<String> {
     // `..` and links: the folder that is there, else the path's last part.
     let whole = fs::canonicalize(&whole).unwrap_or(whole);
     whole.file_name()?.to_str().map(str::to_owned)
-}
-
-fn whole(size: Size) -> Result<Size, String> {
-    if size.is_whole_gb() {
-        return Ok(size);
-    }
-    Err(format!("a disk has whole gigabytes, such as `10GB`, and not `{size}`"))
 }
 
 /// The machine types that are offered, with what a month of each costs.

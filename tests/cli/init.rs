@@ -15,7 +15,8 @@ fn on_a_terminal(folder: &Folder, arguments: &str, typed: &[(&str, &str)]) -> (i
     let mut script = program("script");
     script
         .args(["--quiet", "--return", "--command"])
-        .arg(format!("{} {arguments}", bake.get_program().display()))
+        // What a shell runs in its background ignores Ctrl-C, and so does all that it starts.
+        .arg(format!("env --default-signal=INT {} {arguments}", bake.get_program().display()))
         .arg("/dev/null")
         .current_dir(folder.path())
         .env("TERM", "dumb")
@@ -65,17 +66,25 @@ fn a_person_is_asked_and_every_answer_is_written() {
             ("Name of the VM [my-agent]: ", "Wrong Name\n"),
             ("Name of the VM [my-agent]: ", "\n"),
             ("Zone [us-central1-a]: ", "europe-west1-b\n"),
+            ("Machine type [e2-small]: ", "t2a-standard-1\n"),
             ("Machine type [e2-small]: ", "e2-medium\n"),
             ("Model provider [none]: ", "antropic\n"),
             ("did you mean `anthropic`?", "anthropic\n"),
             ("Channels [none]: ", "telegram, slack\n"),
             ("Data disk [10GB]: ", "512MB\n"),
+            ("Data disk [10GB]: ", "1GB\n"),
             ("Data disk [10GB]: ", "30GB\n"),
         ],
     );
     assert_eq!(code, 0, "{shown}");
     // The price is beside the machine, and what is wrong with an answer is said before it is asked again.
-    for part in ["e2-medium", "$25 a month", "not `512MB`", "lower-case letters", "ANTHROPIC_API_KEY"] {
+    for part in [
+        "e2-medium",
+        "$25 a month",
+        "disks come in whole gigabytes, from 10GB on",
+        "lower-case letters",
+        "ANTHROPIC_API_KEY",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let spec = folder.read("my-agent/bake.yaml");
@@ -130,7 +139,7 @@ fn options_answer_the_questions_and_the_terminal_is_asked_for_the_rest() {
     assert_eq!(code, 0, "{shown}");
     let (code, shown) = on_a_terminal(
         &folder,
-        "init three --name x --model none --channel none --data-disk 1GB",
+        "init three --name x --model none --channel none --data-disk 11GB",
         &[("Zone", "\n"), ("Machine type", "\n")],
     );
     assert_eq!(code, 0, "{shown}");
