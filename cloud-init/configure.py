@@ -24,6 +24,9 @@ LIB = "/usr/local/lib/openclaw"
 PROJECT = "/opt/openclaw"
 STATE = "/var/lib/openclaw"
 RUN = "/run/openclaw"
+# The port of the machine that rehearses; there in a rehearsal only.
+REHEARSAL = "/run/openclaw-rehearsal-port"
+COMPOSE = "openclaw"
 SERVICE = "openclaw-gateway"
 SETUP = "openclaw-setup"
 # The port that the gateway listens on in its container, and the user that it runs as.
@@ -304,7 +307,11 @@ def read_spec():
             settings[key] = value
     with open(f"{LIB}/channels.json", encoding="utf-8") as file:
         known = json.load(file)
-    return Spec(settings, known, os.environ.get("OPENCLAW_REHEARSAL_PORT", ""))
+    rehearsal = ""
+    if os.path.exists(REHEARSAL):
+        with open(REHEARSAL, encoding="utf-8") as file:
+            rehearsal = file.read().strip()
+    return Spec(settings, known, rehearsal)
 
 
 # --- OpenClaw ---
@@ -335,7 +342,7 @@ def quote():
 
 
 def remove_setup():
-    command = ["docker", "rm", "-f", SETUP]
+    command = ["timeout", "60", "docker", "rm", "-f", SETUP]
     return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
@@ -371,14 +378,14 @@ class Running(Setup):
         self.container = container
 
     def __call__(self, *arguments, text=b""):
-        run(["timeout", "120", "docker", "exec", "-i", *self.hidden, self.container, "node", "dist/index.js", *arguments], text)
+        run(["timeout", "300", "docker", "exec", "-i", *self.hidden, self.container, "node", "dist/index.js", *arguments], text)
 
 
 def container():
     """The gateway's own, if it runs: what somebody left of a `docker compose run` is of the same service."""
-    labels = ["project=openclaw", f"service={SERVICE}", "oneoff=False"]
+    labels = [f"project={COMPOSE}", f"service={SERVICE}", "oneoff=False"]
     filters = [word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")]
-    said = subprocess.run(["docker", "ps", "-q", *filters], stdout=subprocess.PIPE, check=False)
+    said = subprocess.run(["timeout", "60", "docker", "ps", "-q", *filters], stdout=subprocess.PIPE, check=False)
     return (said.stdout.decode().split() or [None])[0]
 
 
@@ -479,7 +486,7 @@ class Configuration:
             config = as_dict(read_config())
         if is_none(model) and primary(config) is not None and primary(config) == self.record.get("primary"):
             patch = default_model(None)
-        # Its key may be gone from the environment, and the gateway would not start without.
+        # Its key may be gone from the environment, which the gateway would report at every start.
         served = isinstance(at(config, "models", "providers", SERVED), dict)
         if applied.get("base_url") and not model.get("base_url") and served:
             patch = merged(patch, {"models": {"providers": {SERVED: None}}})

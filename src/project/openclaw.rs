@@ -211,6 +211,32 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_each_name_with_its_secrets() {
+        let page = include_str!("../../docs/gateway.md");
+        let known = OpenClaw::builtin();
+        for choice in &known.choices {
+            let (own, usual) = (choice.choice.as_str(), known.provider(&choice.provider));
+            let usual = usual.is_some_and(|usual| usual.choice == choice.choice);
+            let name = if usual { &choice.provider } else { own };
+            match &choice.needs {
+                Needs::Key(keys) => {
+                    let keys: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();
+                    let row = format!("| `{name}` | {} |", keys.join(" or "));
+                    assert!(page.contains(&row), "{row}");
+                }
+                Needs::Person => assert!(page.contains(&format!("`{own}`")), "{own}"),
+                Needs::Address => {}
+            }
+        }
+        for channel in known.channels.iter().filter(|known| !known.by_hand) {
+            let secrets: Vec<_> = channel.secrets.iter().map(|secret| format!("`{secret}`")).collect();
+            let secrets = if secrets.is_empty() { "none".to_owned() } else { secrets.join(", ") };
+            let row = format!("| `{}` | {secrets} |", channel.name);
+            assert!(page.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
     fn a_variant_of_an_image_is_of_the_same_release() {
         let covers = |tag: &str| {
             let image = format!("ghcr.io/openclaw/openclaw:{tag}").parse().expect("an image");

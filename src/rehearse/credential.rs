@@ -1,5 +1,5 @@
-//! What a rehearsal puts into the VM beside its metadata: a way to the gateway's port, where its Secret
-//! Manager is, and a question to the agent.
+//! What a rehearsal puts into the VM beside its metadata: a way to the gateway's port and the port of
+//! this machine that leads there, where its Secret Manager is, and a question to the agent.
 //!
 //! The gateway listens on the VM's loopback interface only, where nobody outside reaches it; people
 //! go there through SSH. A rehearsal has no SSH keys, so a socket of systemd's forwards one port.
@@ -20,14 +20,16 @@ pub(super) const FORWARDED: u16 = 80;
 
 /// The value of an OEM string (SMBIOS type 11) that makes the VM's systemd write those files.
 ///
-/// `port` is that of the gateway on the VM's loopback interface.
-pub(super) fn oem_string(port: u16, question: Option<&str>) -> String {
-    format!("io.systemd.credential.binary:tmpfiles.extra={}", STANDARD.encode(tmpfiles(port, question)))
+/// `port` is that of the gateway on the VM's loopback interface, `host_port` the one of this machine
+/// that leads there.
+pub(super) fn oem_string(port: u16, host_port: u16, question: Option<&str>) -> String {
+    let files = tmpfiles(port, host_port, question);
+    format!("io.systemd.credential.binary:tmpfiles.extra={}", STANDARD.encode(files))
 }
 
 /// Lines of tmpfiles.d(5). Units are written at each boot and kept, since a unit is read before these
 /// are; the question is of one boot, in memory, and its unit does nothing without it.
-fn tmpfiles(port: u16, question: Option<&str>) -> String {
+fn tmpfiles(port: u16, host_port: u16, question: Option<&str>) -> String {
     let socket = format!(
         "[Unit]\nDescription=The gateway's port, for the machine that rehearses\n\
          [Socket]\nListenStream={ADDRESS}:{FORWARDED}\nFreeBind=yes\n"
@@ -59,8 +61,14 @@ fn tmpfiles(port: u16, question: Option<&str>) -> String {
         };
         format!("d {ASKED} 0700 root root -\n{}{}", file("question", question), file("ask.sh", ASK))
     });
+    // The VM's `configure.py` allows it for the Control UI. Not in the unit, which is read before.
+    let origin = format!("f+ /run/openclaw-rehearsal-port 0644 root root - {host_port}\n");
     // On Compute Engine the resolver knows this name; QEMU's asks that of the machine it runs on.
-    folder + &lines + &question + "w+ /etc/hosts - - - - 169.254.169.254 metadata.google.internal\\n\n"
+    folder
+        + &lines
+        + &origin
+        + &question
+        + "w+ /etc/hosts - - - - 169.254.169.254 metadata.google.internal\\n\n"
 }
 
 #[cfg(test)]
@@ -70,10 +78,10 @@ mod tests {
     /// A disk that boots again has the units of before, and the question must not be there any more.
     #[test]
     fn a_question_is_there_for_the_boot_that_asks_it() {
-        let without = tmpfiles(18789, None);
+        let without = tmpfiles(18789, 18789, None);
         assert!(without.contains("/openclaw-rehearsal-ask.service ") && !without.contains("/question "));
         let text = "it's\n\"$HOME\" %h ñ";
-        let with = tmpfiles(18789, Some(text));
+        let with = tmpfiles(18789, 18789, Some(text));
         for (file, text) in [("question", text), ("ask.sh", ASK)] {
             let line =
                 format!("f+~ /run/openclaw-rehearsal/{file} 0600 root root - {}\n", STANDARD.encode(text));

@@ -1,7 +1,6 @@
 //! The rendered compose file, read and run by the real Compose.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,17 +29,13 @@ struct Composed {
 }
 
 impl Composed {
-    /// On the stand-in.
     fn new() -> Self {
-        Self::on(&testbed::base_image(), 18790)
-    }
-
-    fn on(base: &str, port: u16) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         testbed::tool("docker-26");
+        let base = testbed::base_image();
         let folder = Folder::project();
         folder.edit("bake.yaml", "env: {}", &format!("env: {}", odd_settings()));
-        folder.edit("bake.yaml", "port: 18789", &format!("port: {port}"));
+        folder.edit("bake.yaml", "port: 18789", "port: 18790");
         folder.bake(["render"]).done();
 
         let rendered = folder.read("out/docker-compose.yml");
@@ -140,56 +135,4 @@ fn a_container_can_write_its_state_and_nothing_else() {
     for state in ["config/x", "workspace/x", "auth-profile-secrets/x"] {
         assert!(composed.folder.join("state").join(state).exists(), "{state}");
     }
-}
-
-#[test]
-fn openclaw_itself_is_set_up_headless_takes_a_channel_and_starts() {
-    let (registry, digest) = (testbed::registry(), testbed::boot("real.digest"));
-    let digest = fs::read_to_string(digest).expect("a digest");
-    let image = format!("{registry}/openclaw/openclaw@{}", digest.trim());
-    // Held until the gateway comes, so that nobody else gets it.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let composed = Composed::on(&image, port);
-    let engine = |arguments: &[&str]| said(testbed::tool("docker-26").args(arguments).arg(&image)).done();
-    engine(&["pull", "--quiet"]);
-    let cli = |arguments: &[&str]| {
-        let mut run = composed.compose();
-        run.args(["run", "--rm", "--no-TTY", "--no-deps", "openclaw-gateway", "node", "dist/index.js"]);
-        said(run.args(arguments)).done();
-    };
-    // The very words of the VM's script.
-    let script = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/cloud-init/start.sh"));
-    let script = script.expect("a script");
-    let words = script.split_once("cli onboard ").and_then(|(_, rest)| rest.split_once("||"));
-    let words = words.expect("an onboarding").0.replace("$OPENCLAW_AUTH_CHOICE", "skip");
-    let words = shlex::split(&words.replace("\\\n", " ")).expect("words");
-    let words: Vec<_> = ["onboard"].into_iter().chain(words.iter().map(String::as_str)).collect();
-    cli(&words);
-    cli(&["channels", "add", "--channel", "telegram", "--use-env"]);
-
-    let config = composed.folder.read("state/config/openclaw.json");
-    assert!(config.contains("telegram") && config.contains("OPENCLAW_GATEWAY_TOKEN"), "{config}");
-    for secret in ["s3cret", "not-a-real-bot"] {
-        assert!(!config.contains(secret), "{config}");
-    }
-    drop(listener);
-    // What it is ready by is the end of its start, which no channel holds up. OpenClaw gives its workers
-    // five seconds: on a busy machine it ends itself, and Docker starts it again.
-    said(composed.compose().args(["up", "--detach", "openclaw-gateway"])).done();
-    let startup = format!("http://127.0.0.1:{port}/startupz");
-    let mut ask = testbed::program("curl");
-    ask.args([
-        "--silent",
-        "--show-error",
-        "--fail",
-        "--retry",
-        "900",
-        "--retry-delay",
-        "2",
-        "--retry-all-errors",
-    ]);
-    assert!(said(ask.arg(startup)).done().out.contains("started"));
-    drop(composed);
-    engine(&["rmi"]);
 }

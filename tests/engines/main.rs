@@ -6,6 +6,7 @@ mod support;
 
 mod audit_image;
 mod compose;
+mod configured;
 mod dockerfile;
 mod good_inputs;
 mod image_tools;

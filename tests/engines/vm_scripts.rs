@@ -28,6 +28,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    configure: "configure";
     converge: "converge";
     disk: "disk";
     docker: "docker";
