@@ -3,7 +3,7 @@
 # ready, and reports what came back as guest attributes, the exit code last.
 set -u
 folder=/run/openclaw-rehearsal
-url=http://metadata.google.internal/computeMetadata/v1/instance/guest-attributes/openclaw-rehearsal
+url=${OPENCLAW_METADATA_URL:-http://metadata.google.internal}/computeMetadata/v1/instance/guest-attributes/openclaw-rehearsal
 
 put() {
     head -c 65536 | curl -fsS -o /dev/null --noproxy '*' -m 30 --retry 5 -H 'Metadata-Flavor: Google' -X PUT --data-binary @- "$url/$1"
