@@ -26,7 +26,9 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>, port: Option<u16>, open:
         (forwarding(vm.ssh(), &["-N"], port, own), "open_tunnel")
     } else {
         let want = if open { "link" } else { "page" };
-        (forwarding(vm.running(DOOR, [number.as_str(), want]), &[], port, own), "open_door")
+        // gcloud would read an answer from the pipe that holds the session, and wait for it.
+        let session = vm.running(DOOR, [number.as_str(), want]).arg("--quiet");
+        (forwarding(session, &[], port, own), "open_door")
     };
     let mut shell = session_with(vm, member, session, FUNCTIONS, call).argument(number.into());
     if call == "open_door" {

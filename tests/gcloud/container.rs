@@ -86,6 +86,8 @@ fn the_json_of_a_command_is_what_the_script_runs() {
 #[test]
 fn a_command_has_the_terminal_where_there_is_one() {
     let mut cloud = cloud("[ -t 0 ] && [ -t 1 ] && echo 'scan this'; exit 3");
+    // Makes the key, for whose passphrase gcloud would ask a person.
+    cloud.run(Shell::Dash, &["cli", "--", "status"]).ended(3);
     cloud.loads_anew = true;
     let run = cloud.typed(Shell::Dash, &["cli", "--", "channels", "login"], &[]).ended(3);
     assert!(run.out.contains("scan this"), "{}", run.out);
