@@ -199,8 +199,7 @@ fn a_vm_that_does_not_run_is_not_asked_for_an_archive() {
 }
 
 /// `ssh` for a tunnel, which somebody ends after a while.
-const TUNNEL: &str =
-    "while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done; shift; timeout 3 bash -c \"$*\"; exit 0";
+const TUNNEL: &str = "while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done; [ $# -gt 0 ] || exit 0; shift; timeout 3 bash -c \"$*\"; exit 0";
 const TOKEN: &str = "x9HtNaAOR0BVuKwhoGEaQj77Onqvj5TNdEGY0_t1YT8";
 
 fn door(link: &str) -> Cloud {
@@ -226,7 +225,7 @@ fn the_dashboard_is_opened_by_a_link_that_only_the_browser_sees() {
     ] {
         let mut cloud = door(&link(18789));
         // One that is still open when the tunnel ends.
-        cloud.in_place_of("surf", "cat \"$2\" >\"$HOME/page\"; ls -l \"$2\" >\"$HOME/mode\"; printf '%s\\n' \"$@\" >\"$HOME/arguments\"");
+        cloud.in_place_of("surf", "cat \"$2\" >\"$HOME/page\"; /bin/ls -l \"$2\" >\"$HOME/mode\"; printf '%s\\n' \"$@\" >\"$HOME/arguments\"");
         cloud.exported = vec![("BROWSER", "surf --new:other")];
         let run = cloud.run(shell, action).done();
         let left = cloud.left();

@@ -8,4 +8,4 @@ if [ -z "$id" ]; then
     exit 69
 fi
 docker logs --follow --tail "$1" "$id" 2>&1 |
-    LC_ALL=C sed -u "s/$(printf "\033")\[[0-?]*[ -\/]*[@-~]//g; s/$(printf "\302")[$(printf "\200")-$(printf "\237")]//g; s/[$(printf "\001")-$(printf "\010")$(printf "\013")-$(printf "\037\177")]//g"
+    LC_ALL=C sed -u "s|$(printf "\033")\[[0-?]*[ -/]*[@-~]||g; s|$(printf "\302")[$(printf "\200")-$(printf "\237")]||g; s|[$(printf "\001")-$(printf "\010")$(printf "\013")-$(printf "\037\177")]||g"
