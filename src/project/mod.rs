@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod names;
 pub mod openclaw;
 pub mod spec;
+pub mod starter;
 pub mod values;
 
 use crate::diagnostics::{Code, Diagnostic, Problems};

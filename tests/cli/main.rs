@@ -17,6 +17,7 @@ mod github_server;
 mod image;
 mod image_memory;
 mod image_push;
+mod init;
 mod kills;
 mod lock;
 mod lock_edges;

@@ -69,7 +69,8 @@ impl Folder {
     /// One with the default project written out.
     pub fn project() -> Self {
         let folder = Self::empty();
-        folder.bake(["init"]).done();
+        // Of one name wherever the temporary folder is.
+        folder.bake(["init", "--name", "openclaw-gateway"]).done();
         folder
     }
 
