@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Model, raw};
 use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, did_you_mean, quoted};
-use crate::project::names::{AuthChoice, Provider};
+use crate::project::names::{AuthChoice, EnvName, Provider};
 use crate::project::openclaw::{Choice, Needs, OpenClaw, SKIP};
 use crate::project::values::ModelApi;
 use crate::yaml::decode::Field;
@@ -139,6 +139,8 @@ impl ModelChecker<'_> {
             );
         }
         let key = raw.key.at(self.source);
+        let key =
+            key.and_then(|key| Some(At { value: key.as_str().parse::<EnvName>().ok()?, place: key.place }));
         let (Some(base_url), Some(name)) = (raw.base_url.at(self.source), raw.name.at(self.source)) else {
             return Model::Default;
         };
@@ -188,6 +190,7 @@ pub(super) fn choice_problem(
     }
     let Some(found) = known.choice(choice.as_str()) else {
         let close = did_you_mean(choice.as_str(), known.choices.iter().map(|known| known.choice.as_str()));
+        let close = close.filter(|_| certain);
         let hint = close.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
         return Err(unknown("auth choice", choice.as_str(), certain)
             .at(choice.place.clone())
