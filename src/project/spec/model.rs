@@ -27,6 +27,8 @@ impl ModelChecker<'_> {
         let Some(model) = raw.get().flatten() else {
             return (given.unwrap_or_else(skip), Model::Default);
         };
+        // `skip` beside a model says nothing.
+        let given = given.filter(|given| given.as_str() != SKIP);
         let names_source = !model.provider.is_missing() || !model.base_url.is_missing();
         if !model.base_url.is_missing() {
             return (skip(), self.served(model, given, place));
@@ -123,7 +125,7 @@ impl ModelChecker<'_> {
                 "remove one of the two",
             );
         }
-        if let Some(given) = given.filter(|given| given.as_str() != SKIP) {
+        if let Some(given) = given {
             self.contradiction_with(
                 format!("the auth choice {} and `base_url` each name a model", quoted(given.as_str())),
                 given.place,
