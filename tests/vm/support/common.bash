@@ -59,13 +59,11 @@ has_not() { # WHAT TEXT PART
     esac
 }
 
-# As it is rendered.
-stop_grace=$(sed -n 's/.*STOP_GRACE_SECONDS: u32 = \([0-9]*\);/\1/p' "$repo/src/project/spec/mod.rs")
 settings() { # NAME=VALUE... : over the defaults
     {
         printf '%s\n' OPENCLAW_OS=debian-13 "OPENCLAW_PACKAGES='docker.io docker-compose'" OPENCLAW_STRATEGY=build-on-vm OPENCLAW_IMAGE=openclaw:test \
             OPENCLAW_SOURCE_REPO= OPENCLAW_SOURCE_COMMIT= OPENCLAW_SOURCE_IMAGE= OPENCLAW_PORT=18789 OPENCLAW_SWAP_MIB=0 \
-            OPENCLAW_DATA_DISK= OPENCLAW_LOCK=0123abcd OPENCLAW_AUTH_CHOICE=skip OPENCLAW_CHANNELS= OPENCLAW_SECRETS= OPENCLAW_PROJECT=demo "OPENCLAW_STOP_SECONDS=$stop_grace"
+            OPENCLAW_DATA_DISK= OPENCLAW_LOCK=0123abcd OPENCLAW_AUTH_CHOICE=skip OPENCLAW_CHANNELS= OPENCLAW_SECRETS= OPENCLAW_PROJECT=demo OPENCLAW_STOP_SECONDS=330
         [ $# -eq 0 ] || printf '%q\n' "$@"
     } >/opt/openclaw/settings.env
 }
