@@ -8,7 +8,7 @@
 // Each visit has a fresh profile and leaves a screenshot. A visit with a question sends it and waits for a
 // message that contains the answer. A visit without one waits until the gateway refuses the token: "refusal"
 // is the gateway's own code, "shown" is what the page says. Exits with 1 at the first visit that goes wrong.
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 
@@ -53,12 +53,28 @@ async function connect(page, { gateway, token }) {
   await page.getByRole("button", { name: "Connect", exact: true }).click();
 }
 
+// The page takes input before it has loaded the chat, and may lose it: a person would type it again.
+async function send(page, question) {
+  const composer = page.getByRole("textbox", { name: "Chat composer" });
+  const sent = page.getByRole("log").getByText(question, { exact: true }).first();
+  await composer.waitFor();
+  await page.getByRole("status", { name: "Loading chat" }).waitFor({ state: "hidden" });
+  const end = Date.now() + plan.patience;
+  for (;;) {
+    await composer.fill(question);
+    await composer.press("Enter");
+    try {
+      return await sent.waitFor({ timeout: Math.min(plan.patience, 60000) });
+    } catch (error) {
+      if (Date.now() > end) throw error;
+    }
+  }
+}
+
 async function ask(page, visit) {
   await connect(page, visit);
-  const composer = page.getByRole("textbox", { name: "Chat composer" });
-  await composer.fill(visit.question);
-  await composer.press("Enter");
-  const reply = page.getByRole("log").getByText(visit.answer);
+  await send(page, visit.question);
+  const reply = page.getByRole("log").getByText(visit.answer).first();
   await reply.waitFor();
   return { reply: await reply.innerText() };
 }
@@ -99,6 +115,7 @@ async function pay(browser, visit) {
   await context.close();
 }
 
+await rm(plan.screenshots, { recursive: true, force: true });
 await mkdir(plan.screenshots, { recursive: true });
 const browser = await chromium.launch({
   executablePath: plan.chromium,
