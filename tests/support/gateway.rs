@@ -36,9 +36,11 @@ impl Gateway {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let project = format!("bake-gateway-{}-{number}", std::process::id());
-        folder
-            .edit("bake.yaml", "data_disk: 10GB", "data_disk: 0")
-            .edit("bake.yaml", "snapshots: {keep_days: 14}", "snapshots: null");
+        folder.edit("bake.yaml", "data_disk: 10GB", "data_disk: 0").edit(
+            "bake.yaml",
+            "snapshots: {keep_days: 14}",
+            "snapshots: null",
+        );
         // The image is named after the project.
         let spec = folder.read("bake.yaml");
         let name = spec.lines().find(|line| line.starts_with("name: ")).expect("a name");
@@ -55,8 +57,10 @@ impl Gateway {
         gateway.replace_image();
         gateway.namespace.forward(port, published);
         let converge = gateway.folder.read("vm/usr/local/lib/openclaw/converge.sh");
-        let stages = converge.split_once("\nstages=(").and_then(|(_, rest)| rest.split_once(')')).expect("stages").0;
-        let stages = stages.split_whitespace().filter_map(|stage| stage.split_once(':')).map(|(name, _)| name);
+        let stages =
+            converge.split_once("\nstages=(").and_then(|(_, rest)| rest.split_once(')')).expect("stages").0;
+        let stages =
+            stages.split_whitespace().filter_map(|stage| stage.split_once(':')).map(|(name, _)| name);
         for stage in stages.filter(|stage| !LEFT_OUT.contains(stage)) {
             let done = gateway.run([format!("/usr/local/lib/openclaw/{stage}")]);
             assert_eq!((done.code, &*done.err), (0, ""), "{stage}: {}", gateway.log());
