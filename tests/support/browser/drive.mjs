@@ -24,9 +24,10 @@ const FLAGS = [
   "--no-first-run",
 ];
 
-// Resolves with the gateway's error to the first `connect` request that carries this token.
+// Resolves with the gateway's error to the first `connect` request that carries this token; rejects if it is accepted.
 function refusal(page, { gateway, token }) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error("no request carried the token")), plan.patience).unref();
     page.on("websocket", (socket) => {
       if (new URL(socket.url()).host !== new URL(gateway).host) return;
       const requests = new Set();
@@ -36,7 +37,9 @@ function refusal(page, { gateway, token }) {
       });
       socket.on("framereceived", ({ payload }) => {
         const frame = JSON.parse(payload);
-        if (requests.has(frame.id) && !frame.ok) resolve(frame.error);
+        if (!requests.has(frame.id)) return;
+        if (frame.ok) reject(new Error("the gateway accepted the token"));
+        else resolve(frame.error);
       });
     });
   });
@@ -89,7 +92,7 @@ async function beRefused(page, visit) {
   return { refusal: details.code, shown: await page.getByRole("status").innerText() };
 }
 
-async function pay(browser, visit) {
+async function perform(browser, visit) {
   const began = Date.now();
   const context = await browser.newContext();
   context.setDefaultTimeout(plan.patience);
@@ -97,7 +100,6 @@ async function pay(browser, visit) {
   const log = [];
   page.on("console", (message) => log.push(`${message.type()}: ${message.text()}`));
   page.on("requestfailed", (request) => log.push(`${request.url()}: ${request.failure().errorText}`));
-  const screenshot = () => page.screenshot({ path: `${plan.screenshots}/${visit.name}.png` });
   try {
     let seen;
     if (visit.question) {
@@ -111,7 +113,7 @@ async function pay(browser, visit) {
     console.error([visit.name, error.stack, await page.locator("body").ariaSnapshot(), ...log].join("\n"));
     process.exitCode = 1;
   }
-  await screenshot();
+  await page.screenshot({ path: `${plan.screenshots}/${visit.name}.png` });
   await context.close();
 }
 
@@ -124,6 +126,6 @@ const browser = await chromium.launch({
   timeout: plan.patience,
 });
 for (const visit of plan.visits) {
-  if (!process.exitCode) await pay(browser, visit);
+  if (!process.exitCode) await perform(browser, visit);
 }
 await browser.close();
