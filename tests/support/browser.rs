@@ -128,11 +128,18 @@ impl Visit {
 /// If one of them neither gets its answer nor is refused. The screenshots are kept.
 #[track_caller]
 fn visit(namespace: &Namespace, screenshots: &Path, visits: &[Visit]) -> Vec<Seen> {
-    let plan = Plan { chromium: CHROMIUM, playwright: playwright(), screenshots, patience: PATIENCE.as_millis(), visits };
+    let plan = Plan {
+        chromium: CHROMIUM,
+        playwright: playwright(),
+        screenshots,
+        patience: PATIENCE.as_millis(),
+        visits,
+    };
     let plan = serde_json::to_string(&plan).expect("JSON");
     let mut node = namespace.command("node");
     node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/browser/drive.mjs"));
-    let mut child = node.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("node");
+    let mut child =
+        node.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("node");
     child.stdin.take().expect("a pipe").write_all(plan.as_bytes()).expect("a reader");
     let output = child.wait_with_output().expect("node");
     let said = Said {
@@ -140,7 +147,8 @@ fn visit(namespace: &Namespace, screenshots: &Path, visits: &[Visit]) -> Vec<See
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     };
-    let seen = said.done().out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect::<Vec<Seen>>();
+    let seen =
+        said.done().out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect::<Vec<Seen>>();
     assert_eq!(seen.len(), visits.len());
     seen
 }

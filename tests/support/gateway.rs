@@ -48,9 +48,11 @@ impl Gateway {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let project = format!("bake-gateway-{}-{number}", std::process::id());
-        folder
-            .edit("bake.yaml", "data_disk: 10GB", "data_disk: 0")
-            .edit("bake.yaml", "snapshots: {keep_days: 14}", "snapshots: null");
+        folder.edit("bake.yaml", "data_disk: 10GB", "data_disk: 0").edit(
+            "bake.yaml",
+            "snapshots: {keep_days: 14}",
+            "snapshots: null",
+        );
         // The image is named after the project.
         let spec = folder.read("bake.yaml");
         let name = spec.lines().find(|line| line.starts_with("name: ")).expect("a name");

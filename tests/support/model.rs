@@ -61,7 +61,11 @@ impl Model {
     /// Makes it the model of a project, with a key in the environment variable `key`.
     pub fn configure(&self, folder: &Folder, key: &str, source: &str) {
         let url = self.server.url("/v1");
-        folder.edit("bake.yaml", "model: null", &format!("model: {{base_url: {url}, name: {NAME}, key: {key}}}"));
+        folder.edit(
+            "bake.yaml",
+            "model: null",
+            &format!("model: {{base_url: {url}, name: {NAME}, key: {key}}}"),
+        );
         folder.write("bake.yaml", folder.read("bake.yaml") + &format!("  {key}: {{{source}}}\n"));
     }
 
@@ -77,7 +81,9 @@ fn answer(asked: &Asked, key: &str) -> Answer {
         return refusal(401, "invalid_api_key");
     }
     match (&*asked.method, &*asked.path) {
-        ("GET", "/v1/models") => document(&json!({"object": "list", "data": [{"id": NAME, "object": "model"}]})),
+        ("GET", "/v1/models") => {
+            document(&json!({"object": "list", "data": [{"id": NAME, "object": "model"}]}))
+        }
         ("POST", "/v1/chat/completions") => match serde_json::from_slice(&asked.body) {
             Ok(request) => complete(&request),
             Err(_) => refusal(400, "invalid_request_error"),
@@ -132,6 +138,7 @@ fn document(body: &Value) -> Answer {
 }
 
 fn refusal(status: u16, code: &str) -> Answer {
-    let error = json!({"error": {"message": code, "type": "invalid_request_error", "param": null, "code": code}});
+    let error =
+        json!({"error": {"message": code, "type": "invalid_request_error", "param": null, "code": code}});
     document(&error).with_status(status)
 }

@@ -101,9 +101,7 @@ pub fn engine_address(engine: &str) -> std::net::Ipv4Addr {
 
 /// A folder for what a run leaves to be looked at: in `BAKE_ARTIFACTS`, else below `target/`.
 pub fn artifacts(name: &str) -> PathBuf {
-    let root = std::env::var_os("BAKE_ARTIFACTS").map_or_else(
-        || Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("artifacts"),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("BAKE_ARTIFACTS")
+        .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("artifacts"), PathBuf::from);
     root.join(name)
 }

@@ -8,7 +8,7 @@
 // Each visit has a fresh profile and leaves a screenshot. A visit with a question sends it and waits for a
 // message that contains the answer. A visit without one waits until the gateway refuses the token: "refusal"
 // is the gateway's own code, "shown" is what the page says. Exits with 1 at the first visit that goes wrong.
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 
@@ -24,9 +24,10 @@ const FLAGS = [
   "--no-first-run",
 ];
 
-// Resolves with the gateway's error to the first `connect` request that carries this token.
+// Resolves with the gateway's error to the first `connect` request that carries this token; rejects if it is accepted.
 function refusal(page, { gateway, token }) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error("no request carried the token")), plan.patience).unref();
     page.on("websocket", (socket) => {
       if (new URL(socket.url()).host !== new URL(gateway).host) return;
       const requests = new Set();
@@ -36,7 +37,9 @@ function refusal(page, { gateway, token }) {
       });
       socket.on("framereceived", ({ payload }) => {
         const frame = JSON.parse(payload);
-        if (requests.has(frame.id) && !frame.ok) resolve(frame.error);
+        if (!requests.has(frame.id)) return;
+        if (frame.ok) reject(new Error("the gateway accepted the token"));
+        else resolve(frame.error);
       });
     });
   });
@@ -53,12 +56,28 @@ async function connect(page, { gateway, token }) {
   await page.getByRole("button", { name: "Connect", exact: true }).click();
 }
 
+// The page takes input before it has loaded the chat, and may lose it: a person would type it again.
+async function send(page, question) {
+  const composer = page.getByRole("textbox", { name: "Chat composer" });
+  const sent = page.getByRole("log").getByText(question, { exact: true }).first();
+  await composer.waitFor();
+  await page.getByRole("status", { name: "Loading chat" }).waitFor({ state: "hidden" });
+  const end = Date.now() + plan.patience;
+  for (;;) {
+    await composer.fill(question);
+    await composer.press("Enter");
+    try {
+      return await sent.waitFor({ timeout: Math.min(plan.patience, 60000) });
+    } catch (error) {
+      if (Date.now() > end) throw error;
+    }
+  }
+}
+
 async function ask(page, visit) {
   await connect(page, visit);
-  const composer = page.getByRole("textbox", { name: "Chat composer" });
-  await composer.fill(visit.question);
-  await composer.press("Enter");
-  const reply = page.getByRole("log").getByText(visit.answer);
+  await send(page, visit.question);
+  const reply = page.getByRole("log").getByText(visit.answer).first();
   await reply.waitFor();
   return { reply: await reply.innerText() };
 }
@@ -73,7 +92,7 @@ async function beRefused(page, visit) {
   return { refusal: details.code, shown: await page.getByRole("status").innerText() };
 }
 
-async function pay(browser, visit) {
+async function perform(browser, visit) {
   const began = Date.now();
   const context = await browser.newContext();
   context.setDefaultTimeout(plan.patience);
@@ -81,7 +100,6 @@ async function pay(browser, visit) {
   const log = [];
   page.on("console", (message) => log.push(`${message.type()}: ${message.text()}`));
   page.on("requestfailed", (request) => log.push(`${request.url()}: ${request.failure().errorText}`));
-  const screenshot = () => page.screenshot({ path: `${plan.screenshots}/${visit.name}.png` });
   try {
     let seen;
     if (visit.question) {
@@ -95,10 +113,11 @@ async function pay(browser, visit) {
     console.error([visit.name, error.stack, await page.locator("body").ariaSnapshot(), ...log].join("\n"));
     process.exitCode = 1;
   }
-  await screenshot();
+  await page.screenshot({ path: `${plan.screenshots}/${visit.name}.png` });
   await context.close();
 }
 
+await rm(plan.screenshots, { recursive: true, force: true });
 await mkdir(plan.screenshots, { recursive: true });
 const browser = await chromium.launch({
   executablePath: plan.chromium,
@@ -107,6 +126,6 @@ const browser = await chromium.launch({
   timeout: plan.patience,
 });
 for (const visit of plan.visits) {
-  if (!process.exitCode) await pay(browser, visit);
+  if (!process.exitCode) await perform(browser, visit);
 }
 await browser.close();
