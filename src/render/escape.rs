@@ -188,6 +188,8 @@ fn shell_word(value: &str) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
+    use minijinja::value::Serde;
+
     use super::*;
 
     #[test]
@@ -228,11 +230,11 @@ mod tests {
             Command::new(["echo", ">"]).into_file("$d"),
             Command::new(["ls", &long]),
         ];
-        let list: Vec<_> = list.iter().map(Value::from_serialize).collect();
+        let list: Vec<_> = list.iter().map(|command| Value::from(Serde(command))).collect();
         let expected = format!("tar -xf a -- '-b c' && echo '>' > '$d' \\\n && ls {long}");
         assert_eq!(commands(&list).ok(), Some(expected));
         let broken = Command::new(["echo", "a\nb"]);
-        assert!(commands(&[Value::from_serialize(&broken)]).is_err());
+        assert!(commands(&[Value::from(Serde(&broken))]).is_err());
     }
 
     #[test]
