@@ -180,10 +180,25 @@ fn commands(list: &[Value]) -> Result<String, Error> {
     Ok(lines.join(" \\\n"))
 }
 
-/// Without quotes where it needs none.
+/// Without quotes where it needs none; else in double ones, in which shellcheck takes no `$` for a
+/// variable that was meant to expand.
 fn shell_word(value: &str) -> Result<String, Error> {
+    if value.contains(['\n', '\0']) {
+        return Err(refused(format!("{value:?} has a line break or a null character")));
+    }
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-+=:,/@".contains(c);
-    if !value.is_empty() && value.chars().all(plain) { Ok(value.to_owned()) } else { sh(value) }
+    if !value.is_empty() && value.chars().all(plain) {
+        return Ok(value.to_owned());
+    }
+    let mut quoted = String::from("\"");
+    for c in value.chars() {
+        if matches!(c, '"' | '\\' | '$' | '`') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    Ok(quoted)
 }
 
 #[cfg(test)]
@@ -231,7 +246,7 @@ mod tests {
             Command::new(["ls", &long]),
         ];
         let list: Vec<_> = list.iter().map(|command| Value::from(Serde(command))).collect();
-        let expected = format!("tar -xf a -- '-b c' && echo '>' > '$d' \\\n && ls {long}");
+        let expected = format!("tar -xf a -- \"-b c\" && echo \">\" > \"\\$d\" \\\n && ls {long}");
         assert_eq!(commands(&list).ok(), Some(expected));
         let broken = Command::new(["echo", "a\nb"]);
         assert!(commands(&[Value::from(Serde(&broken))]).is_err());
