@@ -74,7 +74,7 @@ fail() {
     elif grep -q 'exit code: 137' "$log"; then
         why="out of memory (building OpenClaw from source takes 6 GB): $why"
     fi
-    shorten <<<"$1: $why" >&2
+    echo "$1: $(shorten <<<"$why")" >&2
     exit "$code"
 }
 

@@ -63,8 +63,6 @@ pub enum Image {
 pub struct Tool {
     /// Its command.
     pub name: String,
-    /// Its version, where the manifest names one.
-    pub version: Option<String>,
     /// Whether the archive's other files come along.
     pub beside: bool,
     /// A build for each architecture.
@@ -164,12 +162,7 @@ fn tool(name: &ToolName, locked: &LockedBinary) -> Tool {
         path: build.binary.to_string(),
         binary_sha256: build.binary_sha256.map(|digest| digest.to_string()),
     };
-    Tool {
-        name: name.to_string(),
-        version: locked.version.as_ref().map(ToString::to_string),
-        beside: locked.beside,
-        builds: locked.builds.iter().map(build).collect(),
-    }
+    Tool { name: name.to_string(), beside: locked.beside, builds: locked.builds.iter().map(build).collect() }
 }
 
 fn apt(spec: &Spec, lock: &Lock) -> Vec<String> {

@@ -34,7 +34,6 @@ struct Context<'a> {
 #[derive(Serialize)]
 struct ToolStages<'a> {
     name: &'a str,
-    version: Option<&'a str>,
     builds: Vec<BuildStage<'a>>,
     /// Architectures for which nothing is locked.
     lacking: Vec<Arch>,
@@ -92,7 +91,6 @@ fn stages(tool: &Tool) -> ToolStages<'_> {
     let built = |arch: &Arch| tool.builds.iter().any(|build| build.arch == *arch);
     ToolStages {
         name: &tool.name,
-        version: tool.version.as_deref(),
         builds: tool.builds.iter().map(|build| stage(tool, build)).collect(),
         lacking: Arch::ALL.into_iter().filter(|arch| !built(arch)).collect(),
     }
@@ -109,9 +107,8 @@ fn stage<'a>(tool: &Tool, build: &'a ToolBuild) -> BuildStage<'a> {
     };
     // A download that is the executable was checked already.
     if let Some(digest) = build.binary_sha256.as_ref().filter(|digest| **digest != build.sha256) {
-        let list = format!("{}.sha256", tool.name);
-        commands.push(Command::new(["echo", &format!("{digest}  {installed}")]).into_file(&list));
-        commands.push(Command::new(["sha256sum", "-c", &list]));
+        commands.push(Command::new(["echo", &format!("{digest}  {installed}")]).into_file("sums"));
+        commands.push(Command::new(["sha256sum", "-c", "sums"]));
     }
     BuildStage {
         arch: build.arch,

@@ -157,7 +157,7 @@ impl Command {
 
 /// Commands after `RUN`, each only if those before it succeeded; as many on a line as fit.
 fn commands(list: &[Value]) -> Result<String, Error> {
-    const WIDTH: usize = 100;
+    const WIDTH: usize = 120;
     let mut lines = Vec::new();
     let mut line = String::new();
     for command in list {
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn commands_are_wrapped_and_quoted() {
-        let long = "x".repeat(90);
+        let long = "x".repeat(110);
         let list = [
             Command::new(["tar", "-xf", "a"]).operand("-b c"),
             Command::new(["echo", ">"]).into_file("$d"),
