@@ -35,23 +35,46 @@ decisive_line() {
     awk '/^ > /    { step = substr($0, 4, 160); said = ""; inside = 1; next }
          /^-----/  { inside = 0 }
          inside && NF { said = $0; sub(/^[0-9.]+ /, "", said) }
-         /^(ERROR|Error|error|failed)/ { last = $0; sub(/^ERROR: failed to solve: /, "", last) }
+         /^(ERROR|Error|error|failed)/ { last = $0; sub(/^ERROR: (failed to build: )?failed to solve: /, "", last) }
          NF        { any = $0 }
-         END       { print (step ? substr(step, 1, said ? 48 : 160) " " : "") (said ? said : last ? last : any) }' "$log" |
-        sed -E 's/@sha256:[0-9a-f]{64}//g; s/([0-9a-f]{12})[0-9a-f]{52}/\1/g' | cut -c 1-380
+         END       { print (step ? substr(step, 1, said ? 48 : 160) " " : "") (said ? said : last ? last : any) }' "$log"
+}
+
+shorten() {
+    sed -E 's/@sha256:[0-9a-f]{64}//g; s/([0-9a-f]{12})[0-9a-f]{52}/\1/g' | cut -c 1-380
+}
+
+# BuildKit hashes the page of an HTTP error too, and reports a digest mismatch (moby/buildkit#6380).
+# So download the file once more: only a file that is there and differs needs help.
+explain_mismatch() {
+    local tool locked url found
+    # " > [amd64-TOOL 1/2] ADD --checksum=sha256:DIGEST … URL FILE:", with `\$` for a `$` in the URL
+    read -r tool locked url < <(sed -nE 's/^ > \[([^] ]+ )?[a-z0-9]+-([^] ]+) [0-9/]+\] ADD .*--checksum=sha256:([0-9a-f]{64}) .* (https?:[^ ]+) [^ ]+:$/\2 \3 \4/p' "$log" | tail -n 1 | sed 's/\\\(.\)/\1/g')
+    code=78
+    [ -n "$url" ] || return
+    if ! found=$(curl -fsSL --globoff --connect-timeout 30 --speed-time 60 "$url" 2>"$log.curl" | sha256sum); then
+        code=1
+        why="$tool: $url cannot be downloaded: $(tail -n 1 "$log.curl")"
+    elif [ "${found%% *}" = "$locked" ]; then
+        code=1
+        why="$tool: $url had other content for a moment"
+    else
+        why="$tool: $url has SHA-256 ${found%% *}, and $locked is locked"
+    fi
 }
 
 fail() {
     local why code=1
     why=$(decisive_line)
-    # A checksum that does not match is nobody's passing weakness. The builder prints the checking
-    # script too, which has the same words around variables.
-    if grep -Eqi 'has SHA-256 [0-9a-f]+, and [0-9a-f]+ is locked|digest mismatch|did NOT match|checksum mismatch|: FAILED$' "$log"; then
+    if grep -q 'digest mismatch sha256:' "$log"; then
+        explain_mismatch
+    # Trying again does not change a checksum.
+    elif grep -Eqi 'did NOT match|checksum mismatch|: FAILED$' "$log"; then
         code=78
     elif grep -q 'exit code: 137' "$log"; then
         why="out of memory (building OpenClaw from source takes 6 GB): $why"
     fi
-    echo "$1: $why" >&2
+    echo "$1: $(shorten <<<"$why")" >&2
     exit "$code"
 }
 

@@ -3,8 +3,8 @@
 //! An archive is walked once, from its first byte to its last, in bounded memory. Every member's
 //! path and kind is looked at; only the wanted one is read, and hashed while it is. What the build
 //! on the VM would not take, or would take for something else, is refused here: the build asks
-//! GNU tar and unzip for the member by its exact path (`images/fetch-binary.sh`), and both hand
-//! over every member of that path, one after another. Where readers of the same format are known
+//! GNU tar and unzip for the member by its path (`render/dockerfile.rs`), and of two members of
+//! one path tar keeps the last and unzip prints both. Where readers of the same format are known
 //! to disagree about an archive, it is refused as well, since nobody can say what it holds.
 
 mod error;

@@ -21,8 +21,9 @@ pub fn script(plan: &Plan<'_>, metadata: &Metadata, folder: Folder) -> Script {
             .tell(format!("{}: the VM was made of another bundle. To replace it: bake gcloud update | sh, which keeps the data disk, and ends where the VM is on none", vm.name)),
     );
     let about = format!(
-        "Creates the VM `{}` of an OpenClaw Gateway, with its data disk. Rendered by bake from\n\
-         lock {}. Safe to run twice: what is there is kept, and nothing is deleted.",
+        "Creates the VM `{}` of an OpenClaw Gateway, with its data disk. Safe to run twice: it deletes nothing.\n\
+         Rendered by bake from lock {}.\n\
+         Change bake.yaml instead.",
         vm.name, plan.lock_digest
     );
     Script::new("create", about, plan, steps).reading(folder, metadata.files())

@@ -14,7 +14,7 @@ use crate::yaml::decode::{Field, decode};
 use crate::yaml::{self, Node, Value};
 
 /// Programs of the base image and of the fetching stage that no binary may stand before.
-const RESERVED: [&str; 17] = [
+const RESERVED: [&str; 16] = [
     "bash",
     "corepack",
     "curl",
@@ -22,7 +22,6 @@ const RESERVED: [&str; 17] = [
     "docker-entrypoint.sh",
     "dpkg",
     "env",
-    "fetch-binary",
     "git",
     "node",
     "npm",

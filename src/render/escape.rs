@@ -8,6 +8,7 @@ use std::fmt::Write;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+use serde::Serialize;
 
 /// An engine in which undefined values are errors, and so are values that were not escaped.
 pub(super) fn environment() -> Environment<'static> {
@@ -17,10 +18,10 @@ pub(super) fn environment() -> Environment<'static> {
     let syntax = syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
     environment.set_syntax(syntax.expect("the default delimiters differ from each other"));
     environment.set_formatter(only_escaped);
+    environment.add_filter("add", |value: &str| add(value).map(Value::from_safe_string));
     environment.add_filter("block", |text: &str, indent: usize| Value::from_safe_string(block(text, indent)));
     environment.add_filter("compose", |value: &str| Value::from_safe_string(compose(value)));
-    environment
-        .add_filter("copied_to", |text: &str, path: &str| copied_to(text, path).map(Value::from_safe_string));
+    environment.add_filter("commands", |list: Vec<Value>| commands(&list).map(Value::from_safe_string));
     environment.add_filter("sh", |value: &str| sh(value).map(Value::from_safe_string));
     environment.add_filter("word", |value: &str| word(value).map(Value::from_safe_string));
     environment.add_filter("yaml", |value: &str| Value::from_safe_string(yaml(value)));
@@ -110,20 +111,100 @@ fn block(text: &str, indent: usize) -> String {
     scalar
 }
 
-/// Shell words that write `text` to `path` as an executable: a Dockerfile that every builder reads
-/// has no other way to bring a file along.
-fn copied_to(text: &str, path: &str) -> Result<String, Error> {
-    let mut words = String::from("printf '%s\\n'");
-    for line in text.lines() {
-        words.push_str(" \\\n    ");
-        words.push_str(&if line.is_empty() { "''".to_owned() } else { sh(line)? });
+/// A source of a Dockerfile's `ADD`: words end at spaces, and quotes, variables and backslashes are
+/// resolved in them (moby/buildkit, `frontend/dockerfile/shell/lex.go`).
+fn add(value: &str) -> Result<String, Error> {
+    if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(refused(format!("{value:?} is not one word")));
     }
-    let path = word(path)?;
-    Ok(format!("{words} \\\n    > {path} \\\n && chmod 0755 {path}"))
+    let mut escaped = String::new();
+    for c in value.chars() {
+        if matches!(c, '\\' | '$' | '\'' | '"') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    Ok(escaped)
+}
+
+/// A simple command of a POSIX shell, for the filter `commands`.
+#[derive(Serialize)]
+pub(super) struct Command {
+    words: Vec<String>,
+    /// The file that its output goes to.
+    into_file: Option<String>,
+}
+
+impl Command {
+    pub(super) fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { words: words.into_iter().map(ToOwned::to_owned).collect(), into_file: None }
+    }
+
+    /// Adds a word that must not be taken for an option.
+    pub(super) fn operand(mut self, word: &str) -> Self {
+        if word.starts_with('-') {
+            self.words.push("--".to_owned());
+        }
+        self.words.push(word.to_owned());
+        self
+    }
+
+    pub(super) fn into_file(mut self, path: &str) -> Self {
+        self.into_file = Some(path.to_owned());
+        self
+    }
+}
+
+/// Commands after `RUN`, each only if those before it succeeded; as many on a line as fit.
+fn commands(list: &[Value]) -> Result<String, Error> {
+    const WIDTH: usize = 120;
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for command in list {
+        let words = command.get_attr("words")?;
+        let words: Vec<_> =
+            words.try_iter()?.map(|word| shell_word(&word.to_string())).collect::<Result<_, _>>()?;
+        let mut text = words.join(" ");
+        if let Some(path) = command.get_attr("into_file")?.as_str() {
+            let _ = write!(text, " > {}", shell_word(path)?);
+        }
+        if line.is_empty() {
+            line = text;
+        } else if line.len() + text.len() < WIDTH {
+            let _ = write!(line, " && {text}");
+        } else {
+            lines.push(std::mem::replace(&mut line, format!(" && {text}")));
+        }
+    }
+    lines.push(line);
+    Ok(lines.join(" \\\n"))
+}
+
+/// Without quotes where it needs none; else in double ones, in which shellcheck takes no `$` for a
+/// variable that was meant to expand.
+fn shell_word(value: &str) -> Result<String, Error> {
+    if value.contains(['\n', '\0']) {
+        return Err(refused(format!("{value:?} has a line break or a null character")));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-+=:,/@".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        return Ok(value.to_owned());
+    }
+    let mut quoted = String::from("\"");
+    for c in value.chars() {
+        if matches!(c, '"' | '\\' | '$' | '`') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    Ok(quoted)
 }
 
 #[cfg(test)]
 mod tests {
+    use minijinja::value::Serde;
+
     use super::*;
 
     #[test]
@@ -147,6 +228,28 @@ mod tests {
     fn shell_words_hold_anything_on_one_line() {
         assert_eq!(sh("a b'c$d").ok().as_deref(), Some("\"a b'c\"'$d'"));
         assert!(sh("a\nb").is_err());
+    }
+
+    #[test]
+    fn a_source_of_add_is_one_word_without_variables() {
+        assert_eq!(add("https://a/$(b)'c").ok().as_deref(), Some(r"https://a/\$(b)\'c"));
+        assert!(add("a b").is_err());
+        assert!(add("a\nb").is_err());
+    }
+
+    #[test]
+    fn commands_are_wrapped_and_quoted() {
+        let long = "x".repeat(110);
+        let list = [
+            Command::new(["tar", "-xf", "a"]).operand("-b c"),
+            Command::new(["echo", ">"]).into_file("$d"),
+            Command::new(["ls", &long]),
+        ];
+        let list: Vec<_> = list.iter().map(|command| Value::from(Serde(command))).collect();
+        let expected = format!("tar -xf a -- \"-b c\" && echo \">\" > \"\\$d\" \\\n && ls {long}");
+        assert_eq!(commands(&list).ok(), Some(expected));
+        let broken = Command::new(["echo", "a\nb"]);
+        assert!(commands(&[Value::from(Serde(&broken))]).is_err());
     }
 
     #[test]

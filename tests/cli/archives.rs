@@ -9,7 +9,9 @@ use std::fs::{self, File};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
+use crate::support::dockerfile::{Stage, stage};
 use crate::support::test;
 use crate::support::testbed::program;
 use crate::support::{Folder, said};
@@ -17,6 +19,7 @@ use bake::archive::{self, Error, Executable, Limits, Wanted};
 use bake::digest::Sha256;
 use bake::project::values::{Arch, InnerPath, Packing};
 use proptest::prelude::*;
+use serde_json::json;
 
 const PATH: &str = "bin/tool";
 const EXPECTED: &str = "expected.txt";
@@ -90,8 +93,8 @@ fn the_script_makes_the_same_bytes_again() {
     }
 }
 
-/// The script of the build, with this machine in place of a container's: it fetches `archive`, and
-/// puts the binary below `folder`. Returns what it put there.
+/// The commands of the rendered Dockerfile, with this machine in place of a container's: its folders
+/// are below `folder`.
 struct Build {
     folder: Folder,
 }
@@ -101,38 +104,29 @@ impl Build {
         for tool in ["tar", "unzip", "gzip", "xz", "bzip2", "zstd"] {
             program(tool);
         }
-        let folder = Folder::empty();
-        let path = folder.path().display();
-        let script = include_str!("../../images/fetch-binary.sh");
-        let script = script.replace("/out", &format!("{path}/out"));
-        let script = script.replace("/tmp/archive", &format!("{path}/archive"));
-        folder.write("fetch-binary", script);
-        folder.program("bin/dpkg", "#!/bin/sh\necho amd64\n");
-        let curl =
-            format!("#!/bin/sh\nwhile [ \"$1\" != --output ]; do shift; done\ncp '{path}/served' \"$2\"\n");
-        folder.program("bin/curl", &curl);
-        Self { folder }
+        Self { folder: Folder::empty() }
     }
 
     fn unpack(&self, archive: &[u8], packing: Packing, path: &str, beside: bool) -> Result<Vec<u8>, String> {
-        let _ = fs::remove_dir_all(self.folder.join("out"));
-        self.folder.write("served", archive);
-        let inherited = std::env::var("PATH").unwrap_or_default();
-        let format = serde_json::to_value(packing).expect("a name");
+        let (out, work) = (self.folder.join("out"), self.folder.join("download"));
+        for folder in [&out, &work] {
+            let _ = fs::remove_dir_all(folder);
+            fs::create_dir(folder).expect("a folder");
+        }
+        let here = |text: &str| text.replace("/out/", &format!("{}/", out.display()));
+        let stage = rendered_stage(packing, path, beside);
+        let download = work.join(here(&stage.download));
+        fs::create_dir_all(download.parent().expect("a folder")).expect("a folder");
+        fs::write(&download, archive).expect("a file");
         let mut command = Command::new("sh");
-        command.arg(self.folder.join("fetch-binary"));
-        command.args(beside.then_some("--beside"));
-        command.args(["tool", "amd64", format.as_str().expect("a text"), "https://example.org/x"]);
-        command.args([&Sha256::of(archive).to_string(), path, "-"]);
-        command.current_dir(self.folder.path());
-        command.env("PATH", format!("{}:{inherited}", self.folder.join("bin").display()));
+        command.arg("-c").arg(here(&stage.script)).current_dir(&work);
         // As in a container, where no locale is set.
         command.env_remove("LANG").env_remove("LC_ALL");
         let said = said(&mut command);
         if said.code != 0 {
             return Err(said.err);
         }
-        Ok(fs::read(self.folder.join("out/bin/tool")).expect("a binary"))
+        Ok(fs::read(out.join("bin/tool")).expect("a binary"))
     }
 
     /// Holds what was found to be what the build gets: by itself, and with all that is beside it.
@@ -148,6 +142,25 @@ impl Build {
             assert_eq!(unpacked.len() as u64, found.size, "{name}");
         }
     }
+}
+
+/// The stage of a tool that is packed in this way, as `bake render` writes it.
+fn rendered_stage(packing: Packing, path: &str, beside: bool) -> Arc<Stage> {
+    static RENDERED: Mutex<BTreeMap<(Packing, String, bool), Arc<Stage>>> = Mutex::new(BTreeMap::new());
+    let key = (packing, path.to_owned(), beside);
+    if let Some(stage) = RENDERED.lock().expect("no panic").get(&key) {
+        return Arc::clone(stage);
+    }
+    let folder = Folder::project();
+    let url = format!("https://example.org/x{}", packing.ending());
+    let entry = json!({"name": "tool", "url": url, "binary": path});
+    folder.write("images/binaries.yaml", format!("version: 1\nbinaries:\n  - {entry}\n"));
+    folder.lock(&Arch::ALL.map(|arch| ("tool", arch, crate::support::build(&url, b"", path, None))));
+    folder.relock(|lock| lock.binaries.values_mut().for_each(|tool| tool.beside = beside));
+    folder.bake(["render"]).done();
+    let stage = Arc::new(stage(&folder.read("out/Dockerfile"), "tool", Arch::Amd64));
+    RENDERED.lock().expect("no panic").insert(key, Arc::clone(&stage));
+    stage
 }
 
 #[test]

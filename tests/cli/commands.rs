@@ -117,7 +117,7 @@ fn every_tool_of_the_catalog_renders() {
         folder.bake(["lock", "--offline"]).done();
         folder.bake(["render"]).done();
         let dockerfile = folder.read("out/Dockerfile");
-        assert!(dockerfile.contains("RUN fetch-binary --beside codexbar"), "its bundle lies beside it");
+        assert!(dockerfile.contains(" -C /out/lib/codexbar "), "its bundle lies beside it");
         assert!(dockerfile.contains("spogo_0.10.3_spogo_linux_amd64_v1.tar.gz"), "an asset of no pattern");
         assert!(dockerfile.contains(" ffmpeg "), "what camsnap needs");
     }

@@ -165,7 +165,9 @@ impl Drop for Built {
 
 /// What a builder makes of the rendered Dockerfile is clean, however it is kept; what is changed in a
 /// later layer is not.
-fn as_it_is_built(docker: &'static str) {
+#[test]
+fn an_image_of_buildkit_is_clean_until_it_is_changed() {
+    let docker = "docker-26";
     let base = testbed::base_image();
     testbed::tool(docker);
     testbed::program("skopeo");
@@ -222,16 +224,6 @@ fn as_it_is_built(docker: &'static str) {
         (&json!(Sha256::of(binary("two", Arch::Amd64)).to_string()), &json!(Sha256::of(&bytes).to_string()))
     );
     assert_eq!(check["place"]["file"], "bake.lock");
-}
-
-#[test]
-fn an_image_of_the_classic_builder_is_clean_until_it_is_changed() {
-    as_it_is_built("docker-20");
-}
-
-#[test]
-fn an_image_of_buildkit_is_clean_until_it_is_changed() {
-    as_it_is_built("docker-26");
 }
 
 #[test]

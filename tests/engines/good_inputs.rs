@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::dockerfile::stage;
 use crate::support::test;
 use crate::support::{Folder, build, said, testbed};
 use bake::diagnostics::{Problems, Source};
@@ -18,7 +19,7 @@ use bake::lock::Build;
 use bake::project::catalog::Catalog;
 use bake::project::manifest::{Binary, Manifest, Origin};
 use bake::project::spec::Spec;
-use bake::project::values::Arch;
+use bake::project::values::{Arch, Packing};
 use bake::project::{manifest, spec};
 use serde_json::Value;
 
@@ -227,23 +228,25 @@ fn shells_read_every_setting_as_it_was_written() {
 fn a_shell_reads_the_dockerfiles_urls_and_paths_as_they_were_written() {
     for fixture in fixtures() {
         let rendered = rendered(&fixture);
-        let dockerfile = rendered.folder.read("out/Dockerfile").replace("\\\n", "");
+        let dockerfile = rendered.folder.read("out/Dockerfile");
         for binary in &rendered.manifest.binaries {
             if !matches!(binary.origin, Origin::Url { .. }) {
                 continue;
             }
-            let start = format!("RUN fetch-binary {} ", binary.name.value);
-            let line = dockerfile.lines().find(|line| line.starts_with(&start));
-            let line = line.unwrap_or_else(|| panic!("{}: {start}", rendered.name));
-            let mut dash = Command::new("sh");
-            let words = line.trim_start_matches("RUN fetch-binary");
-            dash.args(["-euc", &format!("printf '%s\\0' {words}")]);
-            let said = said(&mut dash).done();
-            let read: Vec<_> = said.out.split_terminator('\0').collect();
-            for (_, arch, build) in builds(binary) {
-                let at = read.iter().position(|word| *word == arch.as_str()).expect("its architecture");
-                assert_eq!(read[at + 2], build.url.as_str(), "{}", rendered.name);
-                assert_eq!(read[at + 4], build.binary.as_str(), "{}", rendered.name);
+            for (name, arch, build) in builds(binary) {
+                let stage = stage(&dockerfile, &name, arch);
+                assert_eq!(stage.url, build.url.as_str(), "{}", rendered.name);
+                assert_eq!(stage.sha256, build.sha256.to_string(), "{}", rendered.name);
+                if Packing::of(build.url.file_name()) != Packing::TarGz {
+                    continue;
+                }
+                let print = ["tar", "install"].map(|name| format!("{name}() {{ printf '%s\\0' \"$@\"; }}\n"));
+                let tar_and_install = stage.script.split(" && echo ").next().expect("commands");
+                let mut shell = Command::new("sh");
+                shell.args(["-euc", &(print.concat() + tar_and_install)]);
+                let said = said(&mut shell).done();
+                let read = said.out.split_terminator('\0').filter(|word| *word == build.binary.as_str());
+                assert_eq!(read.count(), 2, "{}: {}", rendered.name, stage.script);
             }
         }
     }

@@ -119,7 +119,7 @@ fn config(images: &dyn Images) -> Value {
 }
 
 /// What a builder makes of the rendered Dockerfile, as `docker save` writes it.
-fn from_the_dockerfile(baked: &Baked, engine: &mut Engine, buildkit: bool) -> String {
+fn from_the_dockerfile(baked: &Baked, engine: &mut Engine) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     baked.bake(["render"]).done();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -127,8 +127,7 @@ fn from_the_dockerfile(baked: &Baked, engine: &mut Engine, buildkit: bool) -> St
     let scratch = Folder::empty();
     scratch.write("Dockerfile", baked.folder.read("out/Dockerfile"));
     let mut build = testbed::tool(engine.name);
-    build.env("DOCKER_BUILDKIT", if buildkit { "1" } else { "0" });
-    build.args(["build", "--network", "host", "--force-rm", "--tag", &name]).arg(scratch.path());
+    build.args(["build", "--network", "host", "--tag", &name]).arg(scratch.path());
     engine.images.push(name.clone());
     said(&mut build).done();
     let path = plain(&baked.folder.join("dockerfile.tar"));
@@ -138,9 +137,9 @@ fn from_the_dockerfile(baked: &Baked, engine: &mut Engine, buildkit: bool) -> St
 
 /// Both images, flattened, have the same below `/usr/local`; their configs differ in what is taken
 /// away here and nothing else.
-fn is_the_same_as_from_the_dockerfile(engine: &'static str, buildkit: bool) {
+fn is_the_same_as_from_the_dockerfile(engine: &'static str) {
     let (baked, mut engine) = (baked(every_packing()), Engine::open(engine));
-    let theirs = from_the_dockerfile(&baked, &mut engine, buildkit);
+    let theirs = from_the_dockerfile(&baked, &mut engine);
     baked.image(["save", "ours.tar"]);
     baked.image(["build"]);
     let (ours, theirs) = (open(&plain(&baked.folder.join("ours.tar"))), open(&theirs));
@@ -200,12 +199,7 @@ fn is_the_same_as_from_the_dockerfile(engine: &'static str, buildkit: bool) {
 
 #[test]
 fn docker_26_makes_the_same_of_the_dockerfile() {
-    is_the_same_as_from_the_dockerfile("docker-26", true);
-}
-
-#[test]
-fn the_classic_builder_makes_the_same_of_the_dockerfile() {
-    is_the_same_as_from_the_dockerfile("docker-20", false);
+    is_the_same_as_from_the_dockerfile("docker-26");
 }
 
 /// `docker load`, and a container: its user, its health check, its binaries.
@@ -464,7 +458,7 @@ fn an_audit_of_either_image_is_clean() {
             assert!(tool.builds.values().all(|build| build.binary_sha256.is_some()));
         }
     });
-    let theirs = from_the_dockerfile(&baked, &mut engine, true);
+    let theirs = from_the_dockerfile(&baked, &mut engine);
     baked.image(["build"]);
     baked.image(["save", "ours.tar"]);
     for image in ["oci", "ours.tar", &theirs] {

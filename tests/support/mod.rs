@@ -14,6 +14,7 @@ pub mod baked;
 pub mod browser;
 pub mod cost;
 pub mod depot;
+pub mod dockerfile;
 pub mod elf;
 pub mod gateway;
 pub mod github;
@@ -42,7 +43,7 @@ pub use test_attribute::test;
 
 use bake::diagnostics::{Problems, Source, terminal};
 use bake::digest::Sha256;
-use bake::lock::{Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
+use bake::lock::{self, Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
 use bake::project::catalog::Catalog;
 use bake::project::manifest::Origin;
 use bake::project::values::Arch;
@@ -134,6 +135,14 @@ impl Folder {
     pub fn lock(&self, builds: &[(&str, Arch, Build)]) -> &Self {
         let text = lock_text(&self.read("bake.yaml"), &self.read("images/binaries.yaml"), builds);
         self.write("bake.lock", text)
+    }
+
+    /// Changes the lock.
+    pub fn relock(&self, change: impl FnOnce(&mut Lock)) -> &Self {
+        let source = Source::new("bake.lock", self.read("bake.lock"));
+        let (mut lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
+        change(&mut lock);
+        self.write("bake.lock", lock.to_text())
     }
 
     /// The bundle's files, by name.

@@ -48,6 +48,12 @@ impl Packing {
         ("", Self::Bare),
     ];
 
+    /// The usual ending of its file names.
+    pub fn ending(self) -> &'static str {
+        let found = Self::BY_ENDING.iter().find(|(_, packing)| *packing == self);
+        found.map_or("", |(ending, _)| ending)
+    }
+
     /// What a file of this name is.
     pub fn of(file_name: &str) -> Self {
         Self::split(file_name).1
@@ -74,5 +80,6 @@ mod tests {
         assert_eq!(Packing::of("a.gz"), Packing::Gz);
         assert_eq!(Packing::of("a.tar"), Packing::Tar);
         assert_eq!(Packing::of("a-linux-x64"), Packing::Bare);
+        assert_eq!(Packing::TarGz.ending(), ".tar.gz");
     }
 }
