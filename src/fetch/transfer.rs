@@ -109,7 +109,7 @@ impl Transfer<'_> {
         if !(self.ranges && self.resumable) {
             self.restart()?;
         }
-        let request = Request::new(self.download.url.clone());
+        let request = Request::new(self.download.url.clone()).large();
         let start = self.partial.length();
         if start == 0 {
             return self.begin(client.get_within(&request, pauses)?);

@@ -19,7 +19,7 @@ use super::{Addition, Proofs, Recipe, layout};
 use crate::archive::{Executable, Limits};
 use crate::digest::Sha256;
 use crate::lock::Build;
-use crate::oci::{self, Credentials, Source};
+use crate::oci;
 use crate::project::names::ToolName;
 use crate::project::values::Arch;
 
@@ -40,7 +40,7 @@ pub(super) fn proved(layer: Layer, diff_id: Sha256) -> Option<Layer> {
 
 /// What the documents of the layout `place` say is the uppermost layer for `arch`: not believed yet.
 pub(super) fn found(place: &Path, arch: Arch) -> Option<Layer> {
-    let images = Source::Layout(place.to_owned()).open(&Credentials::Anonymous).ok()?;
+    let images = oci::layout(place).ok()?;
     if !layout::is_compressed_alike(place) {
         return None;
     }

@@ -167,7 +167,7 @@ impl Ready {
                 Some(reference) => self.publishers.credentials(reference)?,
                 None => oci::Credentials::Anonymous,
             };
-            source.open_pinned(locked.digest, &credentials)
+            source.open_pinned(locked.digest, self.publishers.client(), &credentials)
         };
         let images = opened().map_err(image::Error::from)?;
         Ok(Base { images, reference })

@@ -9,7 +9,6 @@ use super::super::console::Console;
 use super::super::{Done, Failure, locking};
 use super::{Ready, Row};
 use crate::cli;
-use crate::diagnostics::Problems;
 use crate::digest::Sha256;
 use crate::fetch::Progress;
 use crate::lock::{Lock, PushedImage};
@@ -43,7 +42,7 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
     let ready = Ready::load(dir, INTERRUPTED, console)?;
     let to = target(options.to.as_ref(), &ready.project)?;
     let credentials = ready.publishers.credentials(&to).map_err(|error| Failure::Other(error.to_string()))?;
-    let client = ready.publishers.client().map_err(Problems::from).map_err(Failure::Upstream)?;
+    let client = ready.publishers.client();
     let image = ready.assemble(dir, None, &options.from, console)?;
 
     let bars = ready.publishers.progress();
