@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::checks;
 use crate::project::{Project, REAL};
 use crate::rehearsal::{Machine, Rehearsal};
+use crate::support::test;
 use crate::support::testbed;
 use crate::world::World;
 
@@ -13,15 +14,13 @@ const KEY: &str = "  GOOGLE_PLACES_API_KEY: {secret_manager: google-places-api-k
 
 #[test]
 fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
-    let Some(world) = World::start() else { return };
-    if testbed::boot("real.digest").is_none() {
-        return;
-    }
+    let world = World::start();
+    testbed::boot("real.digest");
     // One of the skills wants a key beside its binary.
     let project = Project::locked(&world, REAL, |folder| {
         folder.write("bake.yaml", folder.read("bake.yaml") + KEY);
     });
-    let Some(mut machine) = Machine::new(&world, &project, "google-13.qcow2") else { return };
+    let mut machine = Machine::new(&world, &project, "google-13.qcow2");
 
     let vm = machine.start();
     vm.until_ready();

@@ -13,6 +13,7 @@ use crate::rehearsal::{Machine, Rehearsal, Report};
 use crate::strategies;
 use crate::support::Folder;
 use crate::support::google::{Cloud, Google, Shell};
+use crate::support::test;
 use crate::world::World;
 
 const NAME: &str = "openclaw-gateway";
@@ -20,20 +21,20 @@ const INSTANCE: &str = "compute/projects/demo/zones/us-central1-a/instances/open
 
 #[test]
 fn what_gcloud_sends_boots_and_what_the_vm_says_gcloud_sees() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let (project, _repositories) = strategies::from_source(&world);
     let folder = Folder::project();
     for name in ["bake.yaml", "bake.lock", "images/binaries.yaml"] {
         folder.write(name, project.read(name));
     }
     folder.bake(["render"]).done();
-    let Some(cloud) = Cloud::of(Google::set_up(NAME), folder) else { return };
+    let cloud = Cloud::of(Google::set_up(NAME), folder);
     cloud.run(Shell::Dash, &["create"]).done();
 
     let described = tempfile::NamedTempFile::new().expect("a temporary file");
     let gcloud = format!("gcloud compute instances describe {NAME} --zone=us-central1-a --format=json");
     fs::write(described.path(), cloud.piped(Shell::Dash, &gcloud).done().out).expect("a file");
-    let Some(machine) = Machine::new(&world, &project, "google-13-docker.qcow2") else { return };
+    let machine = Machine::new(&world, &project, "google-13-docker.qcow2");
     let lock = strategies::held_lock();
     let machine = machine
         .with(&["--metadata", described.path().to_str().expect("UTF-8")])

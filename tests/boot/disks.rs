@@ -9,6 +9,7 @@ use crate::monitor::Monitor;
 use crate::project::{Project, STAND_IN};
 use crate::rehearsal::{Machine, Rehearsal};
 use crate::support::said;
+use crate::support::test;
 use crate::world::World;
 
 /// The name under which the VM knows its data disk.
@@ -19,11 +20,11 @@ const DISK: u64 = 64 << 20;
 
 #[test]
 fn without_its_own_data_disk_no_gateway_starts_and_with_it_none_stays_away() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let project = Project::locked(&world, STAND_IN, |folder| {
         folder.edit("bake.yaml", "apt: [socat]", "apt: []");
     });
-    let Some(machine) = Machine::new(&world, &project, "google-13-docker.qcow2") else { return };
+    let machine = Machine::new(&world, &project, "google-13-docker.qcow2");
     let monitor = Monitor::at(machine.file("monitor.sock"));
     let machine = machine.with_hardware(&monitor.arguments().each_ref().map(String::as_str));
 

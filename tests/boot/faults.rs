@@ -8,6 +8,7 @@ use bake::project::values::Arch;
 use crate::checks;
 use crate::project::{Project, STAND_IN};
 use crate::rehearsal::Machine;
+use crate::support::test;
 use crate::support::world::archive;
 use crate::world::{World, asset};
 
@@ -16,7 +17,7 @@ const WHILE: f64 = 120.0;
 
 #[test]
 fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let project = Project::locked(&world, STAND_IN, |folder| {
         let keys = "  OPENAI_API_KEY: {secret_manager: openai-api-key}\n  \
                     TELEGRAM_BOT_TOKEN: {secret_manager: telegram-bot-token}\n";
@@ -26,7 +27,7 @@ fn what_is_away_is_waited_for_and_what_is_wrong_is_told_by_name() {
     });
     let secrets = tempfile::tempdir().expect("a temporary folder");
     fs::write(secrets.path().join("telegram-bot-token"), "7:not-a-real-bot").expect("a secret");
-    let Some(machine) = Machine::new(&world, &project, "google-13-docker.qcow2") else { return };
+    let machine = Machine::new(&world, &project, "google-13-docker.qcow2");
     let machine = machine.with(&["--secrets", secrets.path().to_str().expect("UTF-8")]);
 
     world.namespace.cut();

@@ -24,3 +24,7 @@ mod strategies;
 mod times;
 mod world;
 mod worlds;
+
+fn main() -> std::process::ExitCode {
+    support::harness::run()
+}

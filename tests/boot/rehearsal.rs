@@ -67,17 +67,17 @@ pub struct Report {
 
 impl<'a> Machine<'a> {
     /// None where the testbed has no such disk.
-    pub fn new(world: &'a World, project: &'a Project, disk: &str) -> Option<Self> {
+    pub fn new(world: &'a World, project: &'a Project, disk: &str) -> Self {
         // Not below /tmp, which may be in memory.
         let folder = tempfile::Builder::new().prefix("vm-").tempdir_in(testbed::folder());
-        Some(Self {
+        Self {
             world,
             project,
-            disk: testbed::boot(disk)?,
+            disk: testbed::boot(disk),
             folder: folder.expect("a temporary folder"),
             options: Vec::new(),
             qemu: Vec::new(),
-        })
+        }
     }
 
     /// With further options of `bake rehearse`.
@@ -105,7 +105,7 @@ impl<'a> Machine<'a> {
     /// From the next start on this disk is booted from, as if it were new.
     pub fn replace_boot_disk(&mut self, disk: &str) {
         fs::remove_file(self.file("boot.qcow2")).expect("a boot disk");
-        self.disk = testbed::boot(disk).expect("a disk");
+        self.disk = testbed::boot(disk);
     }
 
     /// Runs until `bake` ends by itself.

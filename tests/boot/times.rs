@@ -4,16 +4,17 @@
 use crate::project::{Project, STAND_IN};
 use crate::rehearsal::{Machine, Rehearsal};
 use crate::strategies;
+use crate::support::test;
 use crate::world::World;
 
 #[test]
 #[ignore = "a benchmark: tests/all --test boot times -- --ignored --nocapture"]
 fn times_from_power_on_to_ready() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let built = Project::locked(&world, STAND_IN, |_| ());
     let (pulled, _pushed) = strategies::pushed(&world);
-    let Some(one) = Machine::new(&world, &built, "google-13.qcow2") else { return };
-    let Some(other) = Machine::new(&world, &pulled, "google-13.qcow2") else { return };
+    let one = Machine::new(&world, &built, "google-13.qcow2");
+    let other = Machine::new(&world, &pulled, "google-13.qcow2");
     for (title, machine) in [
         ("(a) first boot, image built on the VM", &one),
         ("(b) first boot, finished image from a registry", &other),

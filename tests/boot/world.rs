@@ -56,15 +56,15 @@ struct Internet {
 
 impl World {
     /// None where this machine has not what it takes to boot a VM.
-    pub fn start() -> Option<Self> {
+    pub fn start() -> Self {
         for program in ["dnsmasq", "ip", "iptables", "qemu-img", "qemu-system-x86_64", "setpriv"] {
-            testbed::program(program)?;
+            testbed::program(program);
         }
         let internet = Arc::new(Internet {
             github: GitHub::behind_others(),
-            registry: testbed::registry()?,
-            mirror: testbed::boot("apt")?,
-            tls: certified()?,
+            registry: testbed::registry(),
+            mirror: testbed::boot("apt"),
+            tls: certified(),
             registry_fails: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             asked: Mutex::default(),
@@ -91,7 +91,7 @@ impl World {
             });
         }
         let names = names(&namespace);
-        Some(Self { namespace, internet, names })
+        Self { namespace, internet, names }
     }
 
     pub fn github(&self) -> &GitHub {
@@ -282,8 +282,8 @@ fn names(namespace: &Namespace) -> Child {
     child
 }
 
-fn certified() -> Option<Arc<ServerConfig>> {
-    let (certificate, key) = (testbed::boot("server.pem")?, testbed::boot("server.key")?);
+fn certified() -> Arc<ServerConfig> {
+    let (certificate, key) = (testbed::boot("server.pem"), testbed::boot("server.key"));
     // The first test of the process installs it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let certificates: Result<Vec<_>, _> =
@@ -291,7 +291,7 @@ fn certified() -> Option<Arc<ServerConfig>> {
     let key = PrivateKeyDer::from_pem_file(key).expect("a key");
     let config =
         ServerConfig::builder().with_no_client_auth().with_single_cert(certificates.expect("PEM"), key);
-    Some(Arc::new(config.expect("a key that fits")))
+    Arc::new(config.expect("a key that fits"))
 }
 
 fn locked<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {

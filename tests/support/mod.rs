@@ -5,7 +5,7 @@
     dead_code,
     unreachable_pub,
     unused_imports,
-    reason = "a module of each test file, which uses its own part"
+    reason = "a module of each test program, which uses its own part"
 )]
 
 pub mod archives;
@@ -16,6 +16,7 @@ pub mod depot;
 pub mod elf;
 pub mod github;
 pub mod google;
+pub mod harness;
 pub mod images;
 pub mod processes;
 pub mod registry;
@@ -33,6 +34,8 @@ use std::thread;
 use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin_cmd;
+pub use test_attribute::test;
+
 use bake::diagnostics::{Problems, Source, terminal};
 use bake::digest::Sha256;
 use bake::lock::{Build, Evidence, Lock, LockedBinary, LockedImage, wanted};

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Set where a missing tool is a failure, as in CI.
+use super::harness::skip;
+
+/// Set where a missing part is a failure, as in CI.
 const REQUIRED: &str = "BAKE_TESTBED_REQUIRED";
 
 /// The testbed's folder, as `tests/testbed/up` chooses it.
@@ -11,49 +13,44 @@ pub fn folder() -> PathBuf {
     std::env::var_os("BAKE_TESTBED").map_or_else(|| PathBuf::from("/var/tmp/bake-testbed"), PathBuf::from)
 }
 
-/// A tool, ready to be given arguments; where it is missing, says so, and the test ends.
-///
-/// # Panics
-/// Where it is missing and must not be.
-pub fn tool(name: &str) -> Option<Command> {
+/// A tool of the testbed, without arguments yet. Without it, the test is skipped.
+pub fn tool(name: &str) -> Command {
     let path = folder().join("bin").join(name);
-    if path.exists() {
-        return Some(Command::new(path));
+    if !path.exists() {
+        missing(name);
     }
-    missing(name)
+    Command::new(path)
 }
 
-/// A program of the machine itself, on the same terms.
-pub fn program(name: &str) -> Option<Command> {
-    let path = std::env::var_os("PATH")?;
-    if std::env::split_paths(&path).any(|folder| folder.join(name).exists()) {
-        return Some(Command::new(name));
+/// A program on the `PATH`. Without it, the test is skipped.
+pub fn program(name: &str) -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&path).any(|folder| folder.join(name).exists()) {
+        missing(name);
     }
-    missing(name)
+    Command::new(name)
 }
 
 /// The stand-in for the official image, by digest, in the registry on loopback.
-pub fn base_image() -> Option<String> {
-    let digest = std::fs::read_to_string(folder().join("base.digest")).ok();
-    match digest {
-        Some(digest) => {
-            let port = std::env::var("BAKE_REGISTRY_PORT").unwrap_or_else(|_| "5000".to_owned());
-            Some(format!("127.0.0.1:{port}/openclaw:2026.9.4@{}", digest.trim()))
-        }
-        None => missing("base image"),
-    }
+pub fn base_image() -> String {
+    let Ok(digest) = std::fs::read_to_string(folder().join("base.digest")) else { missing("base image") };
+    let port = std::env::var("BAKE_REGISTRY_PORT").unwrap_or_else(|_| "5000".to_owned());
+    format!("127.0.0.1:{port}/openclaw:2026.9.4@{}", digest.trim())
 }
 
 /// The host of the registry on loopback.
-pub fn registry() -> Option<String> {
-    let image = base_image()?;
-    image.split_once('/').map(|(host, _)| host.to_owned())
+pub fn registry() -> String {
+    let image = base_image();
+    image.split_once('/').map_or_else(String::new, |(host, _)| host.to_owned())
 }
 
 /// A file or folder of what VMs are booted from.
-pub fn boot(name: &str) -> Option<PathBuf> {
+pub fn boot(name: &str) -> PathBuf {
     let path = folder().join("boot").join(name);
-    if path.exists() { Some(path) } else { missing(&format!("boot/{name}")) }
+    if !path.exists() {
+        missing(&format!("boot/{name}"));
+    }
+    path
 }
 
 /// A tag in a repository of its own in that registry, which goes at the end.
@@ -70,15 +67,15 @@ impl Drop for Pushed {
     }
 }
 
-/// Says what this machine lacks.
+/// Skips the running test, for this machine lacks a real part.
 ///
 /// # Panics
-/// Where nothing may be missing.
-pub fn missing<T>(what: &str) -> Option<T> {
-    let hint = "run tests/testbed/install and tests/testbed/up";
-    assert!(std::env::var_os(REQUIRED).is_none(), "no {what} on this machine: {hint}");
-    eprintln!("skipped: no {what} on this machine; {hint}");
-    None
+/// Where `BAKE_TESTBED_REQUIRED` is set.
+pub fn missing(what: &str) -> ! {
+    let reason = format!("no {what} on this machine: run tests/testbed/install and tests/testbed/up");
+    assert!(std::env::var_os(REQUIRED).is_none(), "{reason}");
+    eprintln!("skipped: {reason}");
+    skip(reason)
 }
 
 /// Every script and every unit of the VM, and every script of the bundle's templates.

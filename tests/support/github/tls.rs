@@ -29,9 +29,9 @@ pub struct Proxied {
 
 impl Proxied {
     /// None where the machine cannot make certificates.
-    pub fn start() -> Option<Self> {
+    pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = Arc::new(certified(folder.path())?);
+        let config = Arc::new(certified(folder.path()));
         let mut github = GitHub::with_origins(NAMES.map(|name| format!("https://{name}")));
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -47,7 +47,7 @@ impl Proxied {
                 thread::spawn(move || connected(stream, &shared, config).unwrap_or_default());
             }
         });
-        Some(Self { github, address, folder })
+        Self { github, address, folder }
     }
 
     /// What `HTTPS_PROXY` has to be.
@@ -74,26 +74,25 @@ fn connected(mut stream: TcpStream, shared: &Shared, config: Arc<ServerConfig>) 
 }
 
 /// Makes an authority and a certificate for all names in `folder`.
-fn certified(folder: &Path) -> Option<ServerConfig> {
+fn certified(folder: &Path) -> ServerConfig {
     let names: Vec<_> = NAMES.iter().map(|name| format!("DNS:{name}")).collect();
     let alternatives = format!("subjectAltName={}", names.join(","));
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
     let make = |arguments: &[&str]| {
-        let mut openssl: Command = testbed::program("openssl")?;
+        let mut openssl: Command = testbed::program("openssl");
         let output = openssl.current_dir(folder).args(["req", "-x509"]).args(key).args(arguments).output();
         let output = output.expect("openssl");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Some(())
     };
-    make(&["-subj", "/CN=Throw-away authority", "-keyout", "authority.key", "-out", "authority.pem"])?;
+    make(&["-subj", "/CN=Throw-away authority", "-keyout", "authority.key", "-out", "authority.pem"]);
     let signed = ["-CA", "authority.pem", "-CAkey", "authority.key"];
     let own = ["-subj", "/CN=github.com", "-keyout", "own.key", "-out", "own.pem"];
     let no_authority = ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", &alternatives];
-    make(&[&own[..], &signed, &no_authority].concat())?;
+    make(&[&own[..], &signed, &no_authority].concat());
     // The first test of the process installs it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let certificate = CertificateDer::from_pem_file(folder.join("own.pem")).expect("a certificate");
     let key = PrivateKeyDer::from_pem_file(folder.join("own.key")).expect("a key");
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
-    Some(config.expect("a key that fits"))
+    config.expect("a key that fits")
 }

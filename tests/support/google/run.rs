@@ -95,7 +95,7 @@ impl Run {
 
 impl Cloud {
     /// The default project, rendered, with `edits` to its spec; none where the machine lacks something.
-    pub fn new(google: Google, edits: &[(&str, &str)]) -> Option<Self> {
+    pub fn new(google: Google, edits: &[(&str, &str)]) -> Self {
         let folder = Folder::project();
         for (from, to) in edits {
             folder.edit("bake.yaml", from, to);
@@ -105,28 +105,28 @@ impl Cloud {
     }
 
     /// For a project that is there, rendered or not.
-    pub fn of(google: Google, folder: Folder) -> Option<Self> {
+    pub fn of(google: Google, folder: Folder) -> Self {
         for shell in Shell::ALL {
-            testbed::program(shell.name())?;
+            testbed::program(shell.name());
         }
         let tools = tempfile::tempdir().expect("a temporary folder");
         for folder in FOLDERS {
             fs::create_dir(tools.path().join(folder)).expect("a folder");
         }
         for program in PROGRAMS {
-            testbed::program(program)?;
+            testbed::program(program);
             wrap(tools.path(), BIN, program, &found(program).display().to_string());
         }
-        testbed::program("python3")?;
+        testbed::program("python3");
         wrap(tools.path(), FORKS, "gcloud", &forks::call());
-        Some(Self { google, folder, project: PROJECT, exported: Vec::new(), loads_anew: false, tools })
+        Self { google, folder, project: PROJECT, exported: Vec::new(), loads_anew: false, tools }
     }
 
     /// The default project with its VM, as `create` makes it. gcloud takes ten seconds for that, and so does it
     /// once in a program; every other cloud begins with what it made.
-    pub fn created() -> Option<Self> {
+    pub fn created() -> Self {
         static CREATED: Mutex<Option<State>> = Mutex::new(None);
-        let cloud = Self::new(Google::set_up("openclaw-gateway"), &[])?;
+        let cloud = Self::new(Google::set_up("openclaw-gateway"), &[]);
         let mut created = locked(&CREATED);
         if let Some(state) = &*created {
             cloud.google.take_over(state);
@@ -135,7 +135,7 @@ impl Cloud {
             *created = Some(cloud.google.state());
         }
         drop(created);
-        Some(cloud)
+        cloud
     }
 
     /// Has a script find this text of shell in place of a program.

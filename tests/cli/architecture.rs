@@ -1,0 +1,180 @@
+//! The rules of the house, held against its files.
+
+use crate::support::test;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bake::diagnostics::Code;
+
+/// Each part of the program with the parts that it may use. What is not named here is not there.
+const MAY_USE: [(&str, &[&str]); 21] = [
+    ("diagnostics", &[]),
+    ("digest", &[]),
+    ("yaml", &["diagnostics"]),
+    ("project", &["diagnostics", "digest", "yaml"]),
+    ("lock", &["diagnostics", "digest", "project", "yaml"]),
+    ("plan", &["diagnostics", "digest", "lock", "project"]),
+    ("gcloud", &["digest", "plan", "project"]),
+    ("render", &["diagnostics", "digest", "gcloud", "plan", "project"]),
+    ("write", &[]),
+    ("net", &[]),
+    ("fetch", &["digest", "net"]),
+    ("archive", &["digest", "project"]),
+    ("oci", &["digest", "net", "project"]),
+    ("github", &["diagnostics", "digest", "lock", "net", "project"]),
+    ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project"]),
+    ("image", &["archive", "digest", "fetch", "lock", "oci", "project"]),
+    ("rehearse", &["digest", "project"]),
+    ("cli", &["project"]),
+    (
+        "commands",
+        &[
+            "archive",
+            "audit",
+            "cli",
+            "diagnostics",
+            "digest",
+            "fetch",
+            "gcloud",
+            "github",
+            "image",
+            "lock",
+            "net",
+            "oci",
+            "plan",
+            "project",
+            "rehearse",
+            "render",
+            "write",
+            "yaml",
+        ],
+    ),
+    ("lib", &[]),
+    ("main", &[]),
+];
+
+/// What the pure half does without. A group after `std::` would hide what is in it.
+const OUTSIDE: [&str; 8] =
+    ["std::{", "std::env", "std::fs", "std::net", "std::os", "std::process", "std::thread", "std::time"];
+
+/// The half that opens no file, no socket and no clock.
+const PURE: [&str; 8] = ["diagnostics", "digest", "yaml", "project", "lock", "plan", "gcloud", "render"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        if entry.path().is_dir() { found.extend(files(&entry.path())) } else { found.push(entry.path()) }
+    }
+    found.sort();
+    found
+}
+
+/// Every source file: its part of the program, its path, its text without the tests.
+fn sources() -> Vec<(String, PathBuf, String)> {
+    let source = root().join("src");
+    files(&source)
+        .into_iter()
+        .map(|path| {
+            let inside = path.strip_prefix(&source).expect("below src");
+            let first = inside.components().next().expect("a name").as_os_str().to_string_lossy();
+            let part = first.trim_end_matches(".rs").to_owned();
+            let text = fs::read_to_string(&path).expect("a source file");
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+            (part, path, text)
+        })
+        .collect()
+}
+
+#[test]
+fn each_part_uses_only_what_it_may() {
+    for (part, path, text) in sources() {
+        let allowed =
+            MAY_USE.iter().find(|(name, _)| *name == part).unwrap_or_else(|| panic!("{part}: a new part")).1;
+        for (_, rest) in text.match_indices("crate::").map(|(at, found)| (at, &text[at + found.len()..])) {
+            let used: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let fine = used == part || allowed.contains(&used.as_str()) || used.is_empty();
+            assert!(fine, "{}: {part} may not use {used}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_pure_half_touches_nothing_outside() {
+    for (part, path, text) in sources().iter().filter(|(part, ..)| PURE.contains(&part.as_str())) {
+        for outside in OUTSIDE {
+            assert!(!text.contains(outside), "{}: {part} uses {outside}", path.display());
+        }
+    }
+}
+
+/// The same lock gives the same digest whenever it is asked for.
+#[test]
+fn nobody_who_makes_an_image_asks_for_the_time() {
+    for (part, path, text) in sources() {
+        let of_an_image = matches!(part.as_str(), "archive" | "image" | "oci");
+        for clock in ["now()", "SystemTime", "Instant", "elapsed()"] {
+            assert!(!of_an_image || !text.contains(clock), "{}: {clock}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_console_prints_and_ends_the_program() {
+    for (_, path, text) in sources().iter().filter(|(_, path, _)| !path.ends_with("commands/console.rs")) {
+        for printing in ["print!(", "println!(", "eprint", "io::stdout", "io::stderr", "process::exit"] {
+            assert!(!text.contains(printing), "{}: {printing}", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_imported_by_a_star() {
+    for (_, path, text) in sources() {
+        assert!(!text.contains("::*;"), "{}", path.display());
+    }
+}
+
+#[test]
+fn only_one_file_names_a_crate_that_could_be_exchanged() {
+    let exchangeable = [
+        ("serde_saphyr", "src/yaml/mod.rs"),
+        ("granit_parser", "src/yaml/layout.rs"),
+        ("oci_client", "src/oci/registry.rs"),
+        ("cyclonedx_bom", "src/image/sbom.rs"),
+    ];
+    for (name, file) in exchangeable {
+        let naming: Vec<_> = sources().into_iter().filter(|(.., text)| text.contains(name)).collect();
+        assert_eq!(naming.len(), 1, "{name}");
+        assert!(naming[0].1.ends_with(file), "{name}");
+    }
+}
+
+/// A template or a script that nothing takes in would be dead, and easily taken for living.
+#[test]
+fn every_file_that_is_to_be_built_in_is() {
+    let taken: String = sources().into_iter().map(|(.., text)| text).collect();
+    for folder in ["images", "cloud-init"] {
+        for path in files(&root().join(folder)) {
+            let inside = path.strip_prefix(root()).expect("below the root").display().to_string();
+            assert!(taken.contains(&format!("../{inside}\")")), "{inside} is not built in");
+        }
+    }
+    for path in files(&root().join("src/gcloud")) {
+        let name = path.file_name().expect("a name").to_string_lossy();
+        let is_source = name.ends_with(".rs");
+        assert!(is_source || taken.contains(&format!("include_str!(\"{name}\")")), "{name} is not built in");
+    }
+}
+
+#[test]
+fn every_code_has_a_paragraph_and_every_paragraph_a_code() {
+    let text = fs::read_to_string(root().join("docs/errors.md")).expect("docs/errors.md");
+    let told: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let known: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(told, known);
+}

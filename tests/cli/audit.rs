@@ -1,0 +1,402 @@
+//! `bake audit` against what it finds on the machine: lock, cache and bundle; and what it makes of its
+//! arguments.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::audit::{audited, flip, plain, whole};
+use crate::support::test;
+use crate::support::world::{World, release};
+use crate::support::{Folder, said};
+use bake::digest::Sha256;
+use bake::project::values::Arch;
+use serde_json::{Value, json};
+
+/// Where the cache has an archive.
+fn cached(world: &World, tool: &str, arch: Arch) -> PathBuf {
+    let digest = world.build(tool, arch).sha256;
+    world.cache().join("sha256").join(digest.short(2)).join(digest.to_string())
+}
+
+/// Changes a file that may be read only.
+fn damage(path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
+    let mut content = fs::read(path).expect("a file");
+    how(&mut content);
+    fs::set_permissions(path, Permissions::from_mode(0o644)).expect("permissions");
+    fs::write(path, content).expect("a file");
+}
+
+const ALL: [&str; 2] = ["--against", "lock,upstream,cache,bundle"];
+
+#[test]
+fn what_nobody_changed_is_clean_and_stays_as_it_is() {
+    let world = whole();
+    let before = world.files();
+    for arguments in [&[][..], &ALL] {
+        let audit = audited(&world, arguments, 0);
+        assert_eq!(audit.told, [""; 0]);
+        let subjects: Vec<_> =
+            audit.checks().map(|check| check["subject"].as_str().expect("a text")).collect();
+        let tools = ["one 1.0.0 amd64", "one 1.0.0 arm64", "two 1.0.0 amd64", "two 1.0.0 arm64"];
+        let mut expected = vec!["bake.lock", "base image"];
+        expected.extend(tools.iter().chain(&tools));
+        let bundle = world.folder.bundle("out");
+        expected.extend(bundle.keys().map(String::as_str));
+        assert_eq!(subjects.iter().collect::<BTreeSet<_>>(), expected.iter().collect());
+        assert_eq!(subjects.len(), expected.len());
+    }
+    assert!(world.files() == before, "an audit changed something");
+}
+
+#[test]
+fn the_document_says_what_was_looked_at() {
+    let world = whole();
+    let document = audited(&world, &ALL, 0).document;
+    assert_eq!((&document["version"], &document["clean"]), (&json!(1), &json!(true)));
+    let checks = document["checks"].as_array().expect("checks").len();
+    assert_eq!(document["counts"], json!({"checks": checks, "findings": 0, "unchecked": 0, "notes": 0}));
+    assert_eq!(document["trust"], json!({"one": "publisher checksum + API digest", "two": "computed only"}));
+
+    damage(&cached(&world, "one", Arch::Amd64), |bytes| flip(bytes, 100));
+    fs::remove_file(cached(&world, "two", Arch::Arm64)).expect("a file");
+    world.github.publish("owner/two", release("two", "v1.1.0"));
+    let document = audited(&world, &ALL, 1).document;
+    assert_eq!(document["clean"], json!(false));
+    assert_eq!(document["counts"], json!({"checks": checks + 1, "findings": 1, "unchecked": 1, "notes": 1}));
+}
+
+#[test]
+fn each_part_is_held_alone_where_it_is_asked_for() {
+    let world = whole();
+    for part in ["lock", "upstream", "cache", "bundle"] {
+        let audit = audited(&world, &["--against", part], 0);
+        assert!(audit.checks().count() > 0 && audit.checks().all(|check| check["against"] == part), "{part}");
+        assert_eq!(world.github.requests().is_empty(), part != "upstream", "{part}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_left_out_and_that_is_told_unless_it_is_asked_for() {
+    let world = whole();
+    fs::remove_dir_all(world.folder.join("out")).expect("a bundle");
+    fs::remove_dir_all(world.cache()).expect("a cache");
+    let said = world.bake(["audit"]).done();
+    for part in ["cache is not audited", "bundle is not audited", "`bake fetch`", "`bake render`"] {
+        assert!(said.err.contains(part), "{part} is not in:\n{}", said.err);
+    }
+    assert_eq!(
+        audited(&world, &["--against", "bundle"], 1).told,
+        ["bundle unchecked could-not-check bundle"]
+    );
+    let audit = audited(&world, &["--against", "cache"], 1);
+    assert_eq!(audit.told.len(), 4, "{:?}", audit.told);
+    assert!(audit.told.iter().all(|line| line.starts_with("cache unchecked could-not-check ")));
+    assert_eq!(audit.document["counts"]["unchecked"], 4);
+}
+
+#[test]
+fn one_bit_of_a_cached_archive_is_found_and_left_for_whoever_looks_into_it() {
+    let world = whole();
+    let path = cached(&world, "two", Arch::Arm64);
+    for at in [0, 100] {
+        damage(&path, |bytes| flip(bytes, at));
+        let before = world.files();
+        let audit = audited(&world, &[], 1);
+        assert_eq!(audit.told, ["cache finding checksum-mismatch two 1.0.0 arm64"]);
+        let check = audit.told_of("two 1.0.0 arm64", "cache");
+        assert_eq!(check["expected"], world.build("two", Arch::Arm64).sha256.to_string());
+        assert_eq!(check["found"], Sha256::of(fs::read(&path).expect("a file")).to_string());
+        assert!(world.files() == before, "an audit changed something");
+        world.bake(["fetch"]).done();
+        assert_eq!(audited(&world, &[], 0).told, [""; 0]);
+    }
+}
+
+#[test]
+fn what_is_no_file_in_the_cache_is_found_and_not_waited_for() {
+    let world = whole();
+    let path = cached(&world, "one", Arch::Amd64);
+    let bytes = fs::read(&path).expect("a file");
+    let expected = ["cache finding checksum-mismatch one 1.0.0 amd64"];
+    fs::remove_file(&path).expect("a file");
+    said(std::process::Command::new("mkfifo").arg(&path)).done();
+    assert_eq!(audited(&world, &[], 1).told, expected);
+    fs::remove_file(&path).expect("a pipe");
+    fs::create_dir(&path).expect("a folder");
+    assert_eq!(audited(&world, &[], 1).told, expected);
+    fs::remove_dir(&path).expect("a folder");
+    // The right bytes, which somebody else could exchange.
+    let elsewhere = world.folder.write("elsewhere", bytes).join("elsewhere");
+    std::os::unix::fs::symlink(elsewhere, &path).expect("a link");
+    assert_eq!(audited(&world, &[], 1).told, expected);
+}
+
+/// The files of a bundle, and for each kind of line in it one line's number.
+fn lines(text: &str) -> Vec<usize> {
+    let mut seen = BTreeSet::new();
+    let kind = |line: &str| {
+        let end = line
+            .trim_start()
+            .find([' ', ':', '='])
+            .map_or(line.len(), |end| end + line.len() - line.trim_start().len());
+        line[..end].to_owned()
+    };
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty() && seen.insert(kind(line)))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+#[test]
+fn one_bit_of_any_kind_of_line_in_the_bundle_is_found() {
+    let world = whole();
+    let bundle = world.folder.bundle("out");
+    assert!(
+        ["Dockerfile", "SHA256SUMS", "user-data.yaml", "gcloud.sh"]
+            .iter()
+            .all(|name| bundle.contains_key(*name)),
+        "{:?}",
+        bundle.keys()
+    );
+    for (name, content) in &bundle {
+        let text = str::from_utf8(content).expect("text");
+        let starts: Vec<_> = text
+            .split_inclusive('\n')
+            .scan(0, |at, line| {
+                *at += line.len();
+                Some(*at)
+            })
+            .collect();
+        for line in lines(text) {
+            let mut changed = content.clone();
+            // The line's last byte, before its line feed.
+            flip(&mut changed, starts[line] - 2);
+            world.folder.write(&format!("out/{name}"), changed);
+            let said = world.bake(["audit", "--against", "bundle", "--json"]).ended(1);
+            let document: Value = serde_json::from_str(&said.out).expect("JSON");
+            assert_eq!(document["counts"]["findings"], 1, "{name}:{}", line + 1);
+            let check = document["checks"]
+                .as_array()
+                .expect("checks")
+                .iter()
+                .find(|check| check["verdict"] == "finding")
+                .expect("a finding");
+            assert_eq!((&check["code"], &check["subject"]), (&json!("bundle-differs"), &json!(name)));
+            assert_eq!(check["place"]["file"], format!("out/{name}"));
+            assert_eq!(check["place"]["line"], line + 1, "{name}");
+        }
+        world.folder.write(&format!("out/{name}"), content);
+    }
+    audited(&world, &["--against", "bundle"], 0);
+}
+
+#[test]
+fn a_file_that_is_missing_and_one_that_an_older_bundle_left_are_found() {
+    let world = whole();
+    fs::remove_file(world.folder.join("out/SHA256SUMS")).expect("a file");
+    let audit = audited(&world, &[], 1);
+    assert_eq!(audit.told, ["bundle finding bundle-differs SHA256SUMS"]);
+    world.bake(["render"]).done();
+    // Debian's images need a script that Ubuntu's do without.
+    world.folder.write("bake.yaml", world.folder.read("bake.yaml") + "host: {os: ubuntu-24.04}\n");
+    world.bake(["lock"]).done();
+    let audit = audited(&world, &[], 1);
+    assert!(
+        audit.told.contains(&"bundle finding bundle-differs startup-script.sh".to_owned()),
+        "{:?}",
+        audit.told
+    );
+    let message = audit.message("startup-script.sh", "bundle");
+    assert!(message.contains("older bundle") && message.contains("`bake render`"), "{message}");
+    world.bake(["render"]).done();
+    // The user's own files are the user's.
+    world.folder.write("out/notes.txt", "mine\n");
+    audited(&world, &[], 0);
+}
+
+/// Exchanges the last digit of a digest in the lock.
+fn flip_in_lock(world: &World, digest: Sha256) {
+    let text = digest.to_string();
+    let (most, last) = text.split_at(text.len() - 1);
+    world.folder.edit("bake.lock", &text, &format!("{most}{}", if last == "0" { "1" } else { "0" }));
+}
+
+#[test]
+fn one_digit_of_a_digest_in_the_lock_is_found() {
+    type Which = fn(&World) -> Sha256;
+    let texts = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    let cases: [(Which, Vec<String>); 5] = [
+        // Under the new digest the cache has nothing.
+        (
+            |world| world.build("one", Arch::Amd64).sha256,
+            texts(&[
+                "upstream finding republished one 1.0.0 amd64",
+                "upstream finding republished one 1.0.0 amd64",
+                "cache unchecked could-not-check one 1.0.0 amd64",
+            ]),
+        ),
+        (
+            |world| world.build("two", Arch::Arm64).sha256,
+            texts(&[
+                "upstream finding republished two 1.0.0 arm64",
+                "cache unchecked could-not-check two 1.0.0 arm64",
+            ]),
+        ),
+        // No publisher knows the executable's.
+        (
+            |world| world.build("one", Arch::Arm64).binary_sha256.expect("a digest"),
+            texts(&["cache finding checksum-mismatch one 1.0.0 arm64"]),
+        ),
+        (|world| world.lock().image.digest, texts(&["upstream finding tag-moved base image"])),
+        (
+            |world| world.lock().image.platforms[&Arch::Arm64],
+            texts(&["upstream finding checksum-mismatch base image"]),
+        ),
+    ];
+    for (which, expected) in cases {
+        let world = whole();
+        flip_in_lock(&world, which(&world));
+        let audit = audited(&world, &[], 1);
+        let (of_bundle, others): (Vec<_>, Vec<_>) =
+            audit.told.iter().cloned().partition(|line| line.starts_with("bundle "));
+        assert_eq!(others, expected);
+        // What is rendered says from which lock; the script of the first boot is always the same.
+        let rendered = ["Dockerfile", "SHA256SUMS", "docker-compose.yml", "gcloud.sh", "user-data.yaml"];
+        assert_eq!(of_bundle, rendered.map(|name| format!("bundle finding bundle-differs {name}")));
+    }
+    let world = whole();
+    flip_in_lock(&world, world.lock().inputs);
+    assert_eq!(
+        audited(&world, &[], 1).told,
+        ["lock finding stale-lock bake.lock", "bundle unchecked could-not-check bundle"]
+    );
+}
+
+#[test]
+fn a_lock_that_does_not_fit_is_a_finding_and_one_that_cannot_be_read_is_wrong_input() {
+    let world = whole();
+    let lock = world.folder.read("bake.lock");
+    world.folder.edit(
+        "images/binaries.yaml",
+        "owner/two}\n",
+        "owner/two}\n  - {name: three, repo: owner/three}\n",
+    );
+    let audit = audited(&world, &["--against", "lock,bundle"], 1);
+    assert_eq!(audit.told, ["lock finding stale-lock bake.lock", "bundle unchecked could-not-check bundle"]);
+    assert!(audit.message("bake.lock", "lock").contains("`three`"));
+
+    for (text, says) in
+        [("version: [\n", "bake.lock"), ("version: 2\n", "unsupported-version"), ("", "bake.lock")]
+    {
+        world.folder.write("bake.lock", text);
+        let said = world.bake(["audit"]).ended(2);
+        assert!(said.err.contains(says), "{}", said.err);
+        let said = world.bake(["audit", "--json"]).ended(2);
+        let document: Value = serde_json::from_str(&said.out).expect("JSON");
+        assert_eq!((&document["version"], &document["ok"]), (&json!(1), &json!(false)));
+    }
+    fs::remove_file(world.folder.join("bake.lock")).expect("a lock");
+    let said = world.bake(["audit"]).ended(2);
+    assert!(said.err.contains("missing-file") && said.err.contains("bake lock"), "{}", said.err);
+    world.folder.write("bake.lock", lock).write("bake.yaml", "version: 1\nnonsense: 1\n");
+    let said = world.bake(["audit"]).ended(2);
+    assert!(said.err.contains("unknown-key"), "{}", said.err);
+    assert!(world.github.requests().is_empty());
+}
+
+#[test]
+fn what_is_not_understood_is_wrong_input() {
+    let world = whole();
+    let file = world.folder.write("file", "no image\n").join("file");
+    let folder = world.folder.write("folder/file", "").join("folder");
+    let (file, folder) = (plain(&file), plain(&folder));
+    for (arguments, says) in [
+        (vec!["--against", "image"], "--image"),
+        (vec!["--image"], "--image"),
+        (vec!["--image", ""], "image"),
+        (vec!["--image", "No Image"], "No Image"),
+        (vec!["--image", "./nowhere"], "./nowhere"),
+        (vec!["--image", file.as_str()], "file"),
+        (vec!["--image", folder.as_str()], "oci-layout"),
+        (vec!["--against", "nonsense"], "nonsense"),
+        (vec!["--against", ""], "--against"),
+        (vec!["--json", "--sarif"], "--sarif"),
+    ] {
+        let said = said(world.command().arg("audit").args(&arguments));
+        assert_eq!(said.code, 2, "{arguments:?}: {said:?}");
+        assert!(said.err.contains(says), "{arguments:?}: {}", said.err);
+    }
+}
+
+/// Who names an image wants it to be looked at.
+#[test]
+fn an_image_that_is_named_is_looked_at_whatever_else_is_asked_for() {
+    let world = whole();
+    let image = format!("{}-nothing", world.github.image());
+    let audit = audited(&world, &["--against", "lock", "--image", &image], 1);
+    assert_eq!(
+        audit.told,
+        ["amd64", "arm64"].map(|arch| format!("image unchecked could-not-check {image} {arch}"))
+    );
+}
+
+#[test]
+fn a_folder_without_a_project_is_the_default_one() {
+    let world = whole();
+    for name in ["bake.yaml", "bake.lock"] {
+        fs::remove_file(world.folder.join(name)).expect("a file");
+    }
+    fs::remove_dir_all(world.folder.join("images")).expect("a folder");
+    let said = world.bake(["audit", "--against", "lock"]).done();
+    assert!(said.err.contains("the default project"), "{}", said.err);
+    // Nobody can be asked here.
+    let audit = audited(&world, &["--against", "lock,upstream"], 1);
+    assert!(
+        audit.told.contains(&"upstream unchecked could-not-check base image".to_owned()),
+        "{:?}",
+        audit.told
+    );
+    assert!(
+        audit.told.iter().all(|line| line.starts_with("upstream unchecked ")
+            || line.starts_with("upstream finding upstream-gone ")),
+        "{:?}",
+        audit.told
+    );
+}
+
+#[test]
+fn paths_for_code_scanning_count_from_the_root_of_the_repository() {
+    let world = whole();
+    flip_in_lock(&world, world.build("one", Arch::Arm64).binary_sha256.expect("a digest"));
+    let repository = Folder::empty();
+    repository.write(".git/HEAD", "ref: refs/heads/main\n");
+    for (path, content) in world.project_files() {
+        let name = path.strip_prefix(world.folder.path()).expect("a file of the project");
+        repository.write(&format!("deploy/{}", name.display()), content);
+    }
+    repository.write("deploy/scripts/x", "");
+    for (folder, project) in [("", "deploy"), ("deploy", "."), ("deploy/scripts", "..")] {
+        let said = said(
+            world.command().current_dir(repository.join(folder)).args(["-C", project, "audit", "--sarif"]),
+        )
+        .ended(1);
+        let document: Value = serde_json::from_str(&said.out).expect("JSON");
+        let results = document["runs"][0]["results"].as_array().expect("results");
+        let uris: BTreeSet<_> = results
+            .iter()
+            .map(|result| {
+                result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+                    .as_str()
+                    .expect("a path")
+            })
+            .collect();
+        assert!(
+            uris.contains("deploy/bake.lock") && uris.contains("deploy/out/Dockerfile"),
+            "{folder}: {uris:?}"
+        );
+        assert!(uris.iter().all(|uri| repository.join(uri).is_file()), "{folder}: {uris:?}");
+    }
+}

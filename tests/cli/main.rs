@@ -1,0 +1,34 @@
+//! What needs no engine and no VM: the program, its library, and servers on loopback.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod add_remove;
+mod architecture;
+mod archives;
+mod audit;
+mod audit_upstream;
+mod bad_inputs;
+mod commands;
+mod edit;
+mod fetch;
+mod fetch_command;
+mod github_server;
+mod image;
+mod image_memory;
+mod image_push;
+mod kills;
+mod lock;
+mod lock_edges;
+mod lock_faults;
+mod lock_over_tls;
+mod metadata_limit;
+mod net;
+mod oci_hostile;
+mod push;
+mod pushed_image;
+mod render;
+
+fn main() -> std::process::ExitCode {
+    support::harness::run()
+}

@@ -1,0 +1,527 @@
+//! `bake audit` against images: as real builders make them of a rendered bundle, and as nobody should.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::audit::{Audit, audited, plain};
+use crate::support::images::{Packed, Parts, Tar, gzipped, image, index, plain as uncompressed};
+use crate::support::test;
+use crate::support::testbed::{self, Pushed};
+use crate::support::world::{World, release};
+use crate::support::{Folder, elf, said};
+use bake::digest::Sha256;
+use bake::project::values::Arch;
+use serde_json::{Value, json};
+use tar::EntryType;
+
+/// A name for an image that no other test, and no other run, has.
+fn own(name: &str) -> String {
+    format!("{}/bake-audit-{name}-{}:1", testbed::registry(), std::process::id())
+}
+
+/// A project with two tools on `base`, locked and rendered.
+fn on(base: &str) -> World {
+    let world = World::new("  - {name: one, repo: owner/one}\n  - {name: two, repo: owner/two}\n");
+    world.github.publish("owner/one", release("one", "v1.0.0"));
+    world.github.publish("owner/two", release("two", "v1.0.0"));
+    world
+        .folder
+        .write("bake.yaml", format!("version: 1\ngateway: {{image: '{base}'}}\nimage: {{apt: []}}\n"));
+    world.bake(["lock"]).done();
+    world.bake(["render"]).done();
+    world
+}
+
+/// What `one` or `two` is.
+fn binary(tool: &str, arch: Arch) -> Vec<u8> {
+    elf::executable(arch, &format!("{tool} 1.0.0"))
+}
+
+fn with(tar: Tar, path: &str, content: &[u8]) -> Tar {
+    tar.entry(EntryType::Regular, path, "", content)
+}
+
+/// A base image made by hand, with programs of its own, and a project on it.
+struct Sample {
+    world: World,
+    base: Pushed,
+    scratch: Folder,
+}
+
+/// The base image's layer: programs, a link to one, and a link that leads through another folder.
+fn base_layer(arch: Arch) -> Packed {
+    gzipped(
+        Tar::new()
+            .file("bin/sh", &format!("sh {arch}"))
+            .file("usr/local/bin/node", "node")
+            .file("usr/local/bin/tini", "tini")
+            .symlink("usr/local/bin/npm", "../lib/npm/bin/npm-cli.js")
+            .file("opt/npm/bin/npm-cli.js", "npm")
+            .file("opt/evil/bin/npm-cli.js", "no npm")
+            .symlink("usr/local/lib/npm", "../../../opt/npm"),
+    )
+}
+
+/// The layer of the rendered Dockerfile.
+fn tools_layer(arch: Arch) -> Packed {
+    let tar = ["one", "two"]
+        .iter()
+        .fold(Tar::new(), |tar, tool| with(tar, &format!("usr/local/bin/{tool}"), &binary(tool, arch)));
+    gzipped(tar)
+}
+
+fn on_linux(arch: &str) -> Value {
+    json!({"os": "linux", "architecture": arch})
+}
+
+fn of(arch: Arch, layers: &[Packed]) -> Parts {
+    image(arch.as_str(), layers)
+}
+
+impl Sample {
+    fn new(name: &str) -> Self {
+        let base = Pushed(own(name));
+        let scratch = Folder::empty();
+        let parts =
+            index(Arch::ALL.map(|arch| (on_linux(arch.as_str()), of(arch, &[base_layer(arch)]))).into());
+        parts.layout(&scratch.join("base"), "1");
+        push(&scratch, "base", &base.0);
+        Self { world: on(&base.0), base, scratch }
+    }
+
+    /// An image of what `bake` renders, with further layers, as an OCI layout.
+    fn built(&self, further: Vec<Tar>) -> String {
+        let arch = Arch::Amd64;
+        let mut layers = vec![base_layer(arch), tools_layer(arch)];
+        layers.extend(further.into_iter().map(gzipped));
+        self.layout(&of(arch, &layers))
+    }
+
+    fn layout(&self, parts: &Parts) -> String {
+        let folder = self.scratch.join("image");
+        let _ = fs::remove_dir_all(&folder);
+        parts.layout(&folder, "1");
+        plain(&folder)
+    }
+
+    /// What an audit of an image alone tells, without the image's name.
+    #[track_caller]
+    fn told(&self, image: &str) -> Vec<String> {
+        let audit = self.audited(image, None);
+        let short = |line: &String| {
+            let line = line.replace(&format!(" in {image}"), "").replace(image, "IMAGE");
+            line.strip_prefix("image ").unwrap_or(&line).to_owned()
+        };
+        audit.told.iter().map(short).collect()
+    }
+
+    #[track_caller]
+    fn audited(&self, image: &str, code: Option<i32>) -> Audit {
+        let arguments = ["--against", "image", "--image", image];
+        let code = code.unwrap_or_else(|| said(self.world.command().arg("audit").args(arguments)).code);
+        audited(&self.world, &arguments, code)
+    }
+}
+
+/// Copies a layout into the registry.
+fn push(scratch: &Folder, layout: &str, to: &str) {
+    let mut skopeo = testbed::program("skopeo");
+    skopeo.args(["copy", "--quiet", "--all", "--preserve-digests", "--dest-tls-verify=false"]);
+    skopeo.arg(format!("oci:{}:1", scratch.join(layout).display())).arg(format!("docker://{to}"));
+    said(&mut skopeo).done();
+}
+
+/// An image that is gone at the end.
+struct Built {
+    docker: &'static str,
+    names: Vec<String>,
+}
+
+impl Built {
+    fn run(&self, arguments: &[&str]) {
+        said(testbed::tool(self.docker).args(arguments)).done();
+    }
+
+    fn build(&mut self, folder: &Folder, dockerfile: &str, name: &str) {
+        folder.write("context/Dockerfile", dockerfile);
+        self.names.push(name.to_owned());
+        let context = plain(&folder.join("context"));
+        self.run(&["build", "--quiet", "--force-rm", "--network", "host", "--tag", name, &context]);
+    }
+
+    fn save(&self, folder: &Folder, name: &str) -> String {
+        let path = plain(&folder.join("saved.tar"));
+        self.run(&["save", "--output", &path, name]);
+        path
+    }
+}
+
+impl Drop for Built {
+    fn drop(&mut self) {
+        let _ = testbed::tool(self.docker).args(["rmi", "--force"]).args(self.names.iter().rev()).output();
+    }
+}
+
+/// What a builder makes of the rendered Dockerfile is clean, however it is kept; what is changed in a
+/// later layer is not.
+fn as_it_is_built(docker: &'static str) {
+    let base = testbed::base_image();
+    testbed::tool(docker);
+    testbed::program("skopeo");
+    let world = on(&base);
+    let scratch = Folder::empty();
+    let pushed = Pushed(own(docker));
+    let mut built = Built { docker, names: Vec::new() };
+    built.build(&scratch, &world.folder.read("out/Dockerfile"), &pushed.0);
+    built.run(&["push", "--quiet", &pushed.0]);
+    let tarball = built.save(&scratch, &pushed.0);
+    let layout = plain(&scratch.join("layout"));
+    let mut skopeo = testbed::program("skopeo");
+    skopeo.args([
+        "copy",
+        "--quiet",
+        "--src-tls-verify=false",
+        &format!("docker://{}", pushed.0),
+        &format!("oci:{layout}:1"),
+    ]);
+    said(&mut skopeo).done();
+    for image in [&pushed.0, &layout, &tarball] {
+        let audit = audited(&world, &["--image", image], 0);
+        assert_eq!(audit.told, [""; 0]);
+        let looked: BTreeSet<_> = audit
+            .checks()
+            .filter(|check| check["against"] == "image")
+            .map(|check| check["subject"].as_str().expect("a text"))
+            .collect();
+        let expected = ["one 1.0.0 amd64", "other programs amd64", "two 1.0.0 amd64"]
+            .map(|what| format!("{what} in {image}"));
+        assert_eq!(looked.into_iter().collect::<Vec<_>>(), expected);
+    }
+
+    let changed = own(&format!("{docker}-changed"));
+    let dockerfile = format!(
+        "FROM {}\nUSER 0\nRUN cd /usr/local/bin && printf x >>two\nRUN cd /usr/local/bin && rm one && ln -s /bin/sh x && cp /bin/true more\n",
+        pushed.0
+    );
+    built.build(&scratch, &dockerfile, &changed);
+    let tarball = built.save(&scratch, &changed);
+    let audit = audited(&world, &["--image", &tarball], 1);
+    let expected = [
+        "finding not-in-image one 1.0.0 amd64",
+        "finding checksum-mismatch two 1.0.0 amd64",
+        "finding not-in-lock more amd64",
+        "finding not-in-lock x amd64",
+    ];
+    assert_eq!(audit.told, expected.map(|line| format!("image {line} in {tarball}")));
+    let mut bytes = binary("two", Arch::Amd64);
+    bytes.push(b'x');
+    let check = audit.told_of(&format!("two 1.0.0 amd64 in {tarball}"), "image");
+    assert_eq!(
+        (&check["expected"], &check["found"]),
+        (&json!(Sha256::of(binary("two", Arch::Amd64)).to_string()), &json!(Sha256::of(&bytes).to_string()))
+    );
+    assert_eq!(check["place"]["file"], "bake.lock");
+}
+
+#[test]
+fn an_image_of_the_classic_builder_is_clean_until_it_is_changed() {
+    as_it_is_built("docker-20");
+}
+
+#[test]
+fn an_image_of_buildkit_is_clean_until_it_is_changed() {
+    as_it_is_built("docker-26");
+}
+
+#[test]
+fn an_unchanged_image_is_clean_for_each_architecture_that_it_has() {
+    let sample = Sample::new("unchanged");
+    assert_eq!(sample.told(&sample.built(vec![])), [""; 0]);
+    let build = |arch: Arch| of(arch, &[base_layer(arch), tools_layer(arch)]);
+    let both = index(Arch::ALL.map(|arch| (on_linux(arch.as_str()), build(arch))).into());
+    let layout = sample.layout(&both);
+    let audit = sample.audited(&layout, Some(0));
+    assert_eq!(audit.checks().count(), 2 * 3);
+    // One bit in the build for the other machine.
+    let arm = Tar::new();
+    let arm = with(arm, "usr/local/bin/one", &{
+        let mut bytes = binary("one", Arch::Arm64);
+        crate::support::audit::flip(&mut bytes, 130);
+        bytes
+    });
+    let arm = of(Arch::Arm64, &[base_layer(Arch::Arm64), tools_layer(Arch::Arm64), gzipped(arm)]);
+    let changed = index(vec![(on_linux("amd64"), build(Arch::Amd64)), (on_linux("arm64"), arm)]);
+    assert_eq!(sample.told(&sample.layout(&changed)), ["finding checksum-mismatch one 1.0.0 arm64"]);
+    // What another layer writes anew just as it was, a container sees just as it was.
+    let again = Tar::new().file("usr/local/bin/node", "node").entry(
+        EntryType::Regular,
+        "usr/local/bin/one",
+        "",
+        &binary("one", Arch::Amd64),
+    );
+    assert_eq!(sample.told(&sample.built(vec![again])), [""; 0]);
+}
+
+#[test]
+fn what_a_later_layer_changes_is_found() {
+    let sample = Sample::new("changed");
+    let mut flipped = binary("one", Arch::Amd64);
+    crate::support::audit::flip(&mut flipped, 125);
+    let bin = |name: &str| format!("usr/local/bin/{name}");
+    for (layers, expected) in [
+        (vec![with(Tar::new(), &bin("one"), &flipped)], vec!["finding checksum-mismatch one 1.0.0 amd64"]),
+        (vec![Tar::new().file(&bin(".wh.one"), "")], vec!["finding not-in-image one 1.0.0 amd64"]),
+        (
+            vec![Tar::new().file("usr/local/bin/.wh..wh..opq", "")],
+            vec![
+                "finding not-in-image one 1.0.0 amd64",
+                "finding not-in-image two 1.0.0 amd64",
+                "finding not-in-image node amd64",
+                "finding not-in-image npm amd64",
+                "finding not-in-image tini amd64",
+            ],
+        ),
+        (vec![Tar::new().symlink(&bin("one"), "/bin/sh")], vec!["finding checksum-mismatch one 1.0.0 amd64"]),
+        (vec![Tar::new().symlink(&bin("one"), "two")], vec!["finding checksum-mismatch one 1.0.0 amd64"]),
+        (
+            vec![Tar::new().symlink(&bin("one"), "/nowhere")],
+            vec!["finding checksum-mismatch one 1.0.0 amd64"],
+        ),
+        (vec![Tar::new().folder(&bin("one"))], vec!["finding checksum-mismatch one 1.0.0 amd64"]),
+        (vec![Tar::new().file(&bin("node"), "no node")], vec!["finding checksum-mismatch node amd64"]),
+        (vec![Tar::new().symlink(&bin("node"), "/bin/sh")], vec!["finding checksum-mismatch node amd64"]),
+        (vec![Tar::new().file(&bin(".wh.tini"), "")], vec!["finding not-in-image tini amd64"]),
+        // Behind the link, and in the middle of its way.
+        (
+            vec![Tar::new().file("opt/npm/bin/npm-cli.js", "no npm")],
+            vec!["finding checksum-mismatch npm amd64"],
+        ),
+        (
+            vec![Tar::new().symlink("usr/local/lib/npm", "/opt/evil")],
+            vec!["finding checksum-mismatch npm amd64"],
+        ),
+        (vec![Tar::new().symlink(&bin("x"), "/bin/sh")], vec!["finding not-in-lock x amd64"]),
+        (vec![Tar::new().file(&bin("x"), "x")], vec!["finding not-in-lock x amd64"]),
+        (vec![Tar::new().file(&bin("x"), "x"), Tar::new().file(&bin(".wh.x"), "")], vec![]),
+        // The right bytes for a moment.
+        (
+            vec![
+                Tar::new().file(&bin("two"), "x"),
+                with(Tar::new(), &bin("two"), &binary("two", Arch::Amd64)),
+            ],
+            vec![],
+        ),
+    ] {
+        assert_eq!(sample.told(&sample.built(layers)), expected);
+    }
+    let layout = sample.built(vec![with(Tar::new(), &bin("one"), &flipped)]);
+    let audit = sample.audited(&layout, Some(1));
+    let message = audit.message(&format!("one 1.0.0 amd64 in {layout}"), "image");
+    assert!(message.contains("/usr/local/bin/one, from layer 3 of 3"), "{message}");
+}
+
+/// A setuid bit makes another program of the same bytes.
+#[test]
+fn a_program_of_the_base_image_with_other_permissions_is_found() {
+    let sample = Sample::new("setuid");
+    let tar = Tar::new().file("usr/local/bin/node", "node").bytes();
+    let mut header = tar::Header::new_gnu();
+    header.as_mut_bytes().copy_from_slice(&tar[..512]);
+    header.set_mode(0o4755);
+    header.set_cksum();
+    let tar = Tar::new().raw(header.as_bytes()).raw(&tar[512..1024]);
+    assert_eq!(sample.told(&sample.built(vec![tar])), ["finding checksum-mismatch node amd64"]);
+}
+
+#[test]
+fn an_image_on_another_base_is_found() {
+    let sample = Sample::new("base");
+    let other = gzipped(Tar::new().file("usr/local/bin/node", "node"));
+    let layout = sample.layout(&of(Arch::Amd64, &[other, tools_layer(Arch::Amd64)]));
+    assert_eq!(sample.told(&layout), ["finding not-in-lock other programs amd64"]);
+    let audit = sample.audited(&layout, Some(1));
+    let message = audit.message(&format!("other programs amd64 in {layout}"), "image");
+    assert!(message.contains(&sample.world.lock().image.digest.oci()), "{message}");
+    // All of the base image's layers must be there, and first.
+    let turned = sample.layout(&of(Arch::Amd64, &[tools_layer(Arch::Amd64), base_layer(Arch::Amd64)]));
+    assert_eq!(sample.told(&turned), ["finding not-in-lock other programs amd64"]);
+    let none = sample.layout(&of(Arch::Amd64, &[]));
+    assert_eq!(
+        sample.told(&none),
+        [
+            "finding not-in-image one 1.0.0 amd64",
+            "finding not-in-image two 1.0.0 amd64",
+            "finding not-in-lock other programs amd64"
+        ]
+    );
+}
+
+#[test]
+fn a_tool_that_is_locked_for_another_architecture_is_a_stranger() {
+    let sample = Sample::new("stranger");
+    let world = &sample.world;
+    let lock = world.folder.read("bake.lock");
+    let (before, two) = lock.split_once("\n  two:").expect("an entry");
+    let (kept, _) = two.split_once("\n      arm64:").expect("a build");
+    world.folder.write("bake.lock", format!("{before}\n  two:{kept}\n"));
+    let arm = Arch::Arm64;
+    let both = index(
+        Arch::ALL
+            .map(|arch| (on_linux(arch.as_str()), of(arch, &[base_layer(arch), tools_layer(arch)])))
+            .into(),
+    );
+    assert_eq!(sample.told(&sample.layout(&both)), ["finding not-in-lock two arm64"]);
+    let without = gzipped(with(Tar::new(), "usr/local/bin/one", &binary("one", arm)));
+    let amd = of(Arch::Amd64, &[base_layer(Arch::Amd64), tools_layer(Arch::Amd64)]);
+    let both =
+        index(vec![(on_linux("amd64"), amd), (on_linux("arm64"), of(arm, &[base_layer(arm), without]))]);
+    assert_eq!(sample.told(&sample.layout(&both)), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_told_of_other_programs_is_said() {
+    let sample = Sample::new("unknown");
+    let layout = sample.built(vec![]);
+    // The registry does not have it any more.
+    fs::remove_dir_all(reference_folder(&sample.base.0)).expect("a repository");
+    let audit = sample.audited(&layout, Some(1));
+    let others = format!("other programs amd64 in {layout}");
+    assert_eq!(audit.told, [format!("image unchecked could-not-check {others}")]);
+    assert!(audit.message(&others, "image").contains(&sample.base.0), "{}", audit.message(&others, "image"));
+
+    // Nobody can say what a base image from source has.
+    let world = &sample.world;
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    world.folder.write("bake.yaml", format!("version: 1\ngateway: {{image: '{}'}}\nimage: {{strategy: source, source: {{repo: 'https://github.com/openclaw/openclaw.git', commit: {commit}}}, apt: []}}\ngcp: {{machine_type: e2-standard-4}}\n", sample.base.0));
+    let said = world.bake(["lock"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let audit = sample.audited(&layout, Some(1));
+    assert_eq!(audit.told, [format!("image unchecked could-not-check {others}")]);
+    assert!(audit.message(&others, "image").contains("source"));
+}
+
+/// Where the registry keeps a repository.
+fn reference_folder(image: &str) -> PathBuf {
+    let (_, name) = image.split_once('/').expect("a repository");
+    let name = name.rsplit_once(':').expect("a tag").0;
+    testbed::folder().join("registry/data/docker/registry/v2/repositories").join(name)
+}
+
+#[test]
+fn an_image_that_is_not_what_it_says_is_never_clean() {
+    let sample = Sample::new("broken");
+    let arch = Arch::Amd64;
+    // The stored bytes of a layer are not those of its digest.
+    let layout = sample.built(vec![]);
+    let layer = tools_layer(arch);
+    let blob = sample.scratch.join("image/blobs/sha256").join(Sha256::of(&layer.stored).to_string());
+    let mut bytes = fs::read(&blob).expect("a blob");
+    let last = bytes.len() - 1;
+    crate::support::audit::flip(&mut bytes, last);
+    fs::write(&blob, bytes).expect("a blob");
+    assert_eq!(sample.told(&layout), ["finding checksum-mismatch IMAGE amd64"]);
+    // They are, and what they hold is not what the config says.
+    let lying = Packed { diff_id: Sha256::of("something else"), ..uncompressed(Tar::new()) };
+    let layout = sample.layout(&of(arch, &[base_layer(arch), tools_layer(arch), lying]));
+    assert_eq!(sample.told(&layout), ["finding checksum-mismatch IMAGE amd64"]);
+    // A layer is missing.
+    let layout = sample.built(vec![]);
+    fs::remove_file(&blob).expect("a blob");
+    assert_eq!(sample.told(&layout), ["unchecked could-not-check IMAGE amd64"]);
+    // There is none for the host.
+    let arm = of(Arch::Arm64, &[base_layer(Arch::Arm64), tools_layer(Arch::Arm64)]);
+    let layout = sample.layout(&arm);
+    assert_eq!(sample.told(&layout), ["finding not-in-image IMAGE amd64"]);
+    let message = sample.audited(&layout, Some(1)).message(&format!("{layout} amd64"), "image");
+    assert!(message.contains("linux/amd64") && message.contains("arm64"), "{message}");
+    // The registry does not have it, or nobody is there.
+    for image in [own("nothing"), format!("{}-nothing", sample.base.0), "127.0.0.1:9/image:1".to_owned()] {
+        let audit = sample.audited(&image, Some(1));
+        assert!(!audit.told.is_empty());
+        let unchecked = format!("image unchecked could-not-check {image}");
+        assert!(audit.told.iter().all(|line| line.starts_with(&unchecked)), "{:?}", audit.told);
+    }
+}
+
+#[test]
+fn a_base_image_whose_tag_moved_or_went_is_found() {
+    let sample = Sample::new("moved");
+    let told = || audited(&sample.world, &[], 1);
+    let locked = sample.world.lock().image.digest.oci();
+    let other = of(Arch::Amd64, &[uncompressed(Tar::new().file("etc/motd", "newer"))]);
+    other.layout(&sample.scratch.join("other"), "1");
+    push(&sample.scratch, "other", &sample.base.0);
+    let audit = told();
+    assert_eq!(audit.told, ["upstream finding tag-moved base image"]);
+    let message = audit.message("base image", "upstream");
+    for part in [&sample.base.0, &locked, &other.digest().oci()] {
+        assert!(message.contains(part.as_str()), "{part} is not in: {message}");
+    }
+    // An image on what is locked is clean all the same.
+    assert_eq!(sample.told(&sample.built(vec![])), [""; 0]);
+
+    let repository = reference_folder(&sample.base.0);
+    fs::remove_dir_all(repository.join("_manifests/tags/1")).expect("a tag");
+    let audit = told();
+    assert_eq!(audit.told, ["upstream finding upstream-gone base image"]);
+    assert!(audit.message("base image", "upstream").contains(&sample.base.0));
+}
+
+/// Every code that an audit has a rule for, told by the program itself.
+#[test]
+fn findings_of_every_kind_are_taken_by_the_validator_of_sarif() {
+    let sample = Sample::new("sarif");
+    let _ = testbed::tool("sarif-validate");
+    let world = &sample.world;
+    let image = sample.built(vec![
+        Tar::new()
+            .file("usr/local/bin/.wh.one", "")
+            .file("usr/local/bin/two", "x")
+            .file("usr/local/bin/x]({y}", "x"),
+    ]);
+    // A moved tag, an archive that is gone, another one that was replaced, a newer version.
+    let moved = index(vec![(on_linux("amd64"), of(Arch::Amd64, &[uncompressed(Tar::new())]))]);
+    moved.layout(&sample.scratch.join("moved"), "1");
+    push(&sample.scratch, "moved", &sample.base.0);
+    world.github.change("owner/one", "v1.0.0", |release| {
+        release.assets.retain(|asset| !asset.name.contains("arm64"));
+    });
+    world.github.replace("owner/two", "v1.0.0", "two_1.0.0_linux_amd64.tar.gz", "other");
+    world.github.publish("owner/two", release("two", "v1.1.0"));
+    world.folder.edit("out/Dockerfile", "FROM", "from");
+    // The lock names a path that the archive does not have.
+    world.folder.edit("bake.lock", "binary: one", "binary: none");
+    let mut codes = BTreeSet::new();
+    let mut hold = |arguments: &[&str]| {
+        let said = said(world.command().arg("audit").args(arguments).arg("--sarif")).ended(1);
+        let document: Value = serde_json::from_str(&said.out).expect("JSON");
+        for result in document["runs"][0]["results"].as_array().expect("results") {
+            codes.insert(result["ruleId"].as_str().expect("a rule").to_owned());
+        }
+        let path = sample.scratch.write("audit.sarif", &said.out).join("audit.sarif");
+        let mut validator = testbed::tool("sarif-validate");
+        let said = crate::support::said(validator.arg(path));
+        let complaint = |line: &&str| line.contains(": error ") || line.contains(": warning ");
+        // The package names no address of its own yet.
+        let complaints: Vec<_> =
+            said.out.lines().filter(complaint).filter(|line| !line.contains("'informationUri'")).collect();
+        assert!(said.code < 2 && complaints.is_empty(), "{complaints:#?}");
+    };
+    hold(&["--image", &image]);
+    // A lock that does not fit, without a build for the host, whose archive is not there.
+    world.folder.edit("images/binaries.yaml", "repo: owner/two", "repo: owner/two, version: 1.1.0");
+    fs::remove_dir_all(world.cache()).expect("a cache");
+    let lock = world.folder.read("bake.lock");
+    let start = lock.find("      amd64:").expect("a build");
+    let end = start + lock[start..].find("      arm64:").expect("a build");
+    world.folder.write("bake.lock", format!("{}{}", &lock[..start], &lock[end..]));
+    hold(&["--against", "lock,cache"]);
+    let known = Folder::empty();
+    let rules = said(known.command().args(["audit", "--against", "lock", "--sarif"])).done();
+    let rules: Value = serde_json::from_str(&rules.out).expect("JSON");
+    let rules = rules["runs"][0]["tool"]["driver"]["rules"].as_array().expect("rules").clone();
+    let rules: BTreeSet<_> =
+        rules.iter().map(|rule| rule["id"].as_str().expect("a rule").to_owned()).collect();
+    assert_eq!(codes, rules);
+}

@@ -1,0 +1,623 @@
+//! The rendered Dockerfile, built by every builder that a VM or a person may have, with the tools
+//! served on loopback.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use crate::support::archives::{self, Members};
+use crate::support::server::{Answer, Server};
+use crate::support::test;
+use crate::support::{Folder, Said, build, said, testbed};
+use bake::diagnostics::{Problems, Source};
+use bake::digest::Sha256;
+use bake::lock::{self, Lock};
+use bake::project::values::Arch;
+use serde_json::{Value, json};
+
+/// A tool as a publisher releases it.
+struct Tool {
+    name: String,
+    /// The last part of its URL.
+    file: String,
+    /// The executable's path in the archive.
+    path: &'static str,
+    pack: fn(&Members<'_>) -> Vec<u8>,
+    beside: bool,
+    /// Whether the lock knows the executable's own digest.
+    known: bool,
+}
+
+fn tool(name: &str, file: &str, path: &'static str, pack: fn(&Members<'_>) -> Vec<u8>) -> Tool {
+    Tool { name: name.to_owned(), file: file.to_owned(), path, pack, beside: false, known: true }
+}
+
+/// Each way of packing, and names that some language on the way could take for its own.
+fn every_shape() -> Vec<Tool> {
+    vec![
+        tool("flat", "flat.tar.gz", "flat", archives::tar_gz),
+        tool("folder", "folder-1.tgz", "folder-1/bin/folder", archives::tar_gz),
+        tool("dotted", "dotted.tar.gz", "bin/dotted", archives::dotted_tar_gz),
+        tool("xz", "xz.tar.xz", "xz", archives::tar_xz),
+        tool("bz2", "bz2.tar.bz2", "bz2", archives::tar_bz2),
+        tool("zst", "zst.tar.zst", "zst", archives::tar_zst),
+        tool("odd.tar", "odd.tar.gz", "odd one/it's \"größe\" $(id) <<EOF #1 [a] *", archives::tar_gz),
+        tool("zipped", "zipped.zip", "bin/zipped", archives::zip),
+        tool("odd_zip", "odd[1-3]$(id);&.zip?a=%20&b=*", "odd [v1]*?/it's \"größe\" <<EOF", archives::zip),
+        tool("dashed", "dashed.zip", "-x", archives::zip),
+        tool("bare", "bare-linux", "bare", archives::bare),
+        tool("single", "single.gz", "single", archives::gz),
+        Tool { known: false, ..tool("unknown", "unknown.tar.gz", "unknown", archives::tar_gz) },
+        Tool { beside: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
+        Tool { beside: true, ..tool("plugins", "plugins.zip", "bin/plugins", archives::zip) },
+    ]
+}
+
+fn one() -> Vec<Tool> {
+    vec![tool("flat", "flat.tar.gz", "flat", archives::tar_gz)]
+}
+
+impl Tool {
+    /// What it prints.
+    fn says(&self, version: &str, arch: Arch) -> String {
+        format!("{} {version} {arch}", self.name)
+    }
+
+    /// One with a file beside it has what it says in there.
+    fn binary(&self, version: &str, arch: Arch) -> String {
+        if self.beside {
+            return format!(
+                "#!/bin/sh\n# {version} {arch}\ncat \"$(dirname \"$(readlink -f \"$0\")\")/data/said\"\n"
+            );
+        }
+        format!("#!/bin/sh\necho {}\n", self.says(version, arch))
+    }
+
+    fn archive(&self, version: &str, arch: Arch) -> Vec<u8> {
+        let (binary, said) = (self.binary(version, arch), self.says(version, arch) + "\n");
+        (self.pack)(&[
+            (self.path, binary.as_bytes()),
+            (&self.data(), said.as_bytes()),
+            ("README.md", b"not the tool"),
+        ])
+    }
+
+    /// A file that lies beside the executable.
+    fn data(&self) -> String {
+        Path::new(self.path).with_file_name("data/said").to_str().expect("UTF-8").to_owned()
+    }
+
+    /// What is installed beside the link to the executable.
+    fn members_beside(&self) -> Vec<String> {
+        if self.beside { vec![self.path.to_owned(), self.data(), "README.md".to_owned()] } else { Vec::new() }
+    }
+
+    fn served_at(&self, version: &str, arch: Arch) -> String {
+        format!("/{version}/{arch}/{}", self.file)
+    }
+}
+
+/// A project whose base image is the stand-in, and whose tools are served on loopback.
+struct Sample {
+    folder: Folder,
+    server: Server,
+    tools: Vec<Tool>,
+}
+
+impl Sample {
+    fn new(tools: Vec<Tool>) -> Self {
+        let sample = Self { folder: Folder::project(), server: Server::start(), tools };
+        sample.folder.edit("bake.yaml", "ghcr.io/openclaw/openclaw:2026.9.4", &testbed::base_image());
+        sample.folder.edit("bake.yaml", "apt: [socat]", "apt: []");
+        sample.publish(|_| "1");
+        sample
+    }
+
+    /// Releases every tool at its version, and locks that.
+    fn publish(&self, version: impl Fn(&Tool) -> &'static str) {
+        let mut manifest = String::from("version: 1\nbinaries:\n");
+        let mut builds = Vec::new();
+        for tool in &self.tools {
+            let version = version(tool);
+            let url = self.server.url("/{version}/{arch}/") + &tool.file;
+            let entry = json!({"name": tool.name, "version": version, "url": url, "binary": tool.path});
+            let _ = writeln!(manifest, "  - {entry}");
+            for arch in Arch::ALL {
+                let (archive, binary) = (tool.archive(version, arch), tool.binary(version, arch));
+                let path = tool.served_at(version, arch);
+                let known = tool.known.then_some(binary.as_bytes());
+                builds.push((
+                    tool.name.as_str(),
+                    arch,
+                    build(&self.server.url(&path), &archive, tool.path, known),
+                ));
+                self.server.answer(&path, Answer::of(archive));
+            }
+        }
+        self.folder.write("images/binaries.yaml", manifest).lock(&builds);
+        self.relock(|lock| {
+            for tool in &self.tools {
+                let name = tool.name.parse().expect("a name");
+                lock.binaries.get_mut(&name).expect("a locked tool").beside = tool.beside;
+            }
+        });
+    }
+
+    fn relock(&self, change: impl FnOnce(&mut Lock)) {
+        let source = Source::new("bake.lock", self.folder.read("bake.lock"));
+        let (mut lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
+        change(&mut lock);
+        self.folder.write("bake.lock", lock.to_text());
+    }
+
+    fn dockerfile(&self) -> String {
+        self.folder.bake(["render"]).done();
+        self.folder.read("out/Dockerfile")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Builder {
+    /// Docker 20.10's own.
+    Classic,
+    /// The `BuildKit` of Docker 20.10.
+    OldBuildKit,
+    /// The one of Docker 26.
+    BuildKit,
+    Buildah,
+}
+use Builder::{BuildKit, Buildah, Classic, OldBuildKit};
+
+/// A builder with what it made, which is removed at the end.
+struct Workshop {
+    builder: Builder,
+    /// The Docker that holds and runs the image.
+    docker: &'static str,
+    tag: String,
+    scratch: Folder,
+    /// Images without a name: what the classic builder leaves on the way, and what a later build took
+    /// the name from.
+    nameless: Vec<String>,
+    /// The classic builder's nameless images may serve two tests, and both would remove them.
+    _turn: Option<File>,
+}
+
+impl Workshop {
+    fn open(builder: Builder) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let docker = match builder {
+            Classic | OldBuildKit => "docker-20",
+            BuildKit | Buildah => "docker-26",
+        };
+        testbed::tool(docker);
+        testbed::tool("buildah");
+        let turn = (builder == Classic).then(|| {
+            let turn = File::open(testbed::folder().join(docker)).expect("the engine's folder");
+            turn.lock().expect("a turn");
+            turn
+        });
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let tag = format!("localhost/bake-test-{}-{number}:1", std::process::id());
+        Self { builder, docker, tag, scratch: Folder::empty(), nameless: Vec::new(), _turn: turn }
+    }
+
+    fn docker(&self) -> Command {
+        testbed::tool(self.docker)
+    }
+
+    fn classic(&self) -> Command {
+        let mut command = self.docker();
+        command.env("DOCKER_BUILDKIT", "0").args(["build", "--force-rm"]);
+        command
+    }
+
+    fn buildkit(&self) -> Command {
+        let mut command = self.docker();
+        command.env("DOCKER_BUILDKIT", "1").args(["build", "--progress", "plain"]);
+        command
+    }
+
+    /// In a storage of its own, on top of the testbed's, which has the base image.
+    fn buildah(&self) -> Command {
+        let mut command = testbed::tool("buildah");
+        let shared = testbed::folder().join("buildah/root").display().to_string();
+        command.arg("--root").arg(self.storage()).arg("--runroot").arg(self.scratch.join("run"));
+        command.args(["--storage-driver", "overlay", "--storage-opt"]);
+        command.arg(format!("overlay.imagestore={shared}"));
+        command
+    }
+
+    fn storage(&self) -> PathBuf {
+        self.scratch.join("storage")
+    }
+
+    /// Builds a Dockerfile in a context that has nothing else.
+    fn build(&mut self, dockerfile: &str) -> Said {
+        self.scratch.write("context/Dockerfile", dockerfile);
+        let mut command = match self.builder {
+            Classic => self.classic(),
+            OldBuildKit | BuildKit => self.buildkit(),
+            Buildah => self.buildah(),
+        };
+        if self.builder == Buildah {
+            command.args(["build", "--format", "docker", "--layers", "--force-rm"]);
+        }
+        command.args(["--network", "host", "--tag", &self.tag]).arg(self.scratch.join("context"));
+        if self.has_image() {
+            let earlier = self.inspect(&self.tag, "/Id").as_str().expect("an id").to_owned();
+            self.nameless.push(earlier);
+        }
+        let start = Instant::now();
+        let built = said(&mut command);
+        eprintln!("{:?}: {:.1} s", self.builder, start.elapsed().as_secs_f64());
+        if self.builder == Classic {
+            self.note_steps(&built);
+        }
+        if self.builder == Buildah && built.code == 0 {
+            let archive = self.scratch.join("image.tar").display().to_string();
+            let to = format!("docker-archive:{archive}:{}", self.tag);
+            said(self.buildah().args(["push", "--quiet", &self.tag, &to])).done();
+            said(self.docker().args(["load", "--input", &archive])).done();
+            fs::remove_file(archive).expect("an archive");
+        }
+        built
+    }
+
+    fn note_steps(&mut self, built: &Said) {
+        let base = self.inspect(&testbed::base_image(), "/Id");
+        let ids = built.out.lines().filter_map(|line| line.strip_prefix(" ---> "));
+        let ids = ids.filter(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let ids = ids.filter(|id| !base.as_str().is_some_and(|base| base.contains(id)));
+        self.nameless.extend(ids.map(ToOwned::to_owned));
+    }
+
+    fn inspect(&self, image: &str, pointer: &str) -> Value {
+        let inspected = said(self.docker().args(["image", "inspect", image])).done();
+        let images: Value = serde_json::from_str(&inspected.out).expect("JSON");
+        images[0].pointer(pointer).cloned().unwrap_or_default()
+    }
+
+    fn has_image(&self) -> bool {
+        said(self.docker().args(["image", "inspect", &self.tag])).code == 0
+    }
+
+    /// What a command in a new container prints; without a network, as the image's user.
+    fn run<'a>(&self, image: &str, options: &[&str], command: impl IntoIterator<Item = &'a str>) -> String {
+        let mut run = self.docker();
+        run.args(["run", "--rm", "--network", "none"]).args(options).arg(image).args(command);
+        said(&mut run).done().out
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        let images = self.nameless.iter().chain([&self.tag]).rev();
+        // Failed builds have no image, and an image takes its unnamed ancestors along.
+        let _ = self.docker().args(["rmi"]).args(images).output();
+        if self.builder == Buildah {
+            let _ = Command::new("umount").arg("--recursive").arg(self.storage().join("overlay")).output();
+        }
+    }
+}
+
+/// Everything that an image built from every shape of tool must be.
+fn builds_every_shape(builder: Builder) {
+    let (sample, mut shop) = (Sample::new(every_shape()), Workshop::open(builder));
+    sample.folder.edit("bake.yaml", "apt: []", "apt: [ed]");
+    shop.build(&sample.dockerfile()).done();
+
+    holds_the_binaries(&sample, &shop);
+    holds_nothing_else(&sample, &shop);
+    runs_as_the_base_image_does(&sample, &shop);
+}
+
+fn holds_the_binaries(sample: &Sample, shop: &Workshop) {
+    let container = said(shop.docker().args(["create", &shop.tag])).done().out;
+    let copied = shop.scratch.join("local");
+    let from = format!("{}:/usr/local", container.trim());
+    said(shop.docker().args(["cp", "--archive", &from]).arg(&copied)).done();
+    said(shop.docker().args(["rm", container.trim()])).done();
+    for tool in &sample.tools {
+        let path = copied.join("bin").join(&tool.name);
+        let binary = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", tool.name));
+        assert_eq!(Sha256::of(binary), Sha256::of(tool.binary("1", Arch::Amd64)), "{}", tool.name);
+        let metadata = path.metadata().expect("a file");
+        assert_eq!(metadata.mode() & 0o7777, 0o755, "{}", tool.name);
+        assert_eq!((metadata.uid(), metadata.gid()), (0, 0), "{}", tool.name);
+        assert_eq!(path.is_symlink(), tool.beside, "{}", tool.name);
+    }
+}
+
+/// Beside what the base image has, and Debian's packages elsewhere, there are the tools alone: no
+/// archive, no `fetch-binary`, nothing that was only needed to unpack.
+fn holds_nothing_else(sample: &Sample, shop: &Workshop) {
+    let list = "find / -xdev '(' -path /bin -o -path /etc -o -path /usr/bin -o -path /usr/share -o -path /var ')' -prune \
+                -o ! -type d -print; command -v bzip2 unzip xz zstd || true";
+    let files = |image: &str| -> BTreeSet<String> {
+        let found = shop.run(image, &["--user", "0", "--entrypoint", "sh"], ["-c", list]);
+        found.lines().map(ToOwned::to_owned).collect()
+    };
+    let base = files(&testbed::base_image());
+    let new: BTreeSet<_> = files(&shop.tag).difference(&base).cloned().collect();
+    let mut expected = BTreeSet::new();
+    for tool in &sample.tools {
+        expected.insert(format!("/usr/local/bin/{}", tool.name));
+        let beside = tool.members_beside();
+        expected.extend(beside.into_iter().map(|file| format!("/usr/local/lib/{}/{file}", tool.name)));
+    }
+    assert_eq!(new, expected);
+}
+
+fn runs_as_the_base_image_does(sample: &Sample, shop: &Workshop) {
+    let base = testbed::base_image();
+    for key in ["Entrypoint", "Cmd", "Healthcheck", "Env", "WorkingDir"] {
+        let pointer = format!("/Config/{key}");
+        let expected = shop.inspect(&base, &pointer);
+        assert!(!expected.is_null(), "{key}");
+        assert_eq!(shop.inspect(&shop.tag, &pointer), expected, "{key}");
+    }
+    let (_, digest) = base.split_once('@').expect("a digest");
+    let lock = Sha256::of(sample.folder.read("bake.lock")).to_string();
+    let labels = shop.inspect(&shop.tag, "/Config/Labels");
+    assert_eq!(labels["ai.openclaw.bake.lock"], json!(lock));
+    assert_eq!(labels["org.opencontainers.image.base.name"], json!(base));
+    assert_eq!(labels["org.opencontainers.image.base.digest"], json!(digest));
+
+    // Through the base image's entry point; every tool by its name alone.
+    let script = "id -u; id -g; command -v ed; for tool; do \"$tool\"; done";
+    let names = sample.tools.iter().map(|tool| tool.name.as_str());
+    let out = shop.run(&shop.tag, &[], ["sh", "-c", script, "sh"].into_iter().chain(names));
+    let mut expected = vec!["1000".to_owned(), "1000".to_owned(), "/usr/bin/ed".to_owned()];
+    expected.extend(sample.tools.iter().map(|tool| tool.says("1", Arch::Amd64)));
+    assert_eq!(out.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn hadolint_has_no_complaint() {
+    let (sample, mut hadolint) = (Sample::new(every_shape()), testbed::tool("hadolint"));
+    sample.dockerfile();
+    said(hadolint.arg(sample.folder.join("out/Dockerfile"))).done();
+}
+
+#[test]
+fn the_classic_builder_of_docker_20_builds_every_shape() {
+    builds_every_shape(Classic);
+}
+
+#[test]
+fn buildkit_of_docker_20_builds_every_shape() {
+    builds_every_shape(OldBuildKit);
+}
+
+#[test]
+fn docker_26_builds_every_shape() {
+    builds_every_shape(BuildKit);
+}
+
+#[test]
+fn buildah_builds_every_shape() {
+    builds_every_shape(Buildah);
+}
+
+/// What goes wrong, what the build says of it, and whether that is a checksum.
+type Fault = (fn(&Sample), &'static str, bool);
+
+fn flip_a_byte(sample: &Sample) {
+    let mut archive = sample.tools[0].archive("1", Arch::Amd64);
+    let middle = archive.len() / 2;
+    archive[middle] ^= 1;
+    sample.server.answer("/1/amd64/flat.tar.gz", Answer::of(archive));
+}
+
+fn cut(sample: &Sample) -> (Vec<u8>, usize) {
+    let archive = sample.tools[0].archive("1", Arch::Amd64);
+    let half = archive.len() / 2;
+    (archive, half)
+}
+
+fn change_build(sample: &Sample, change: fn(&mut lock::Build)) {
+    sample.relock(|lock| {
+        let builds = lock.binaries.values_mut().next().expect("a tool").builds.values_mut();
+        builds.for_each(change);
+    });
+}
+
+/// In manifest and lock, since a lock of another path than the manifest's is stale.
+fn change_path(sample: &Sample, path: &str) {
+    sample.folder.edit("images/binaries.yaml", "\"binary\":\"flat\"", &format!("\"binary\":\"{path}\""));
+    let source = Source::new("bake.lock", sample.folder.read("bake.lock"));
+    let (lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
+    let builds = lock.binaries.values().flat_map(|tool| tool.builds.clone());
+    let builds: Vec<_> = builds
+        .map(|(arch, build)| ("flat", arch, lock::Build { binary: path.parse().expect("a path"), ..build }))
+        .collect();
+    sample.folder.lock(&builds);
+}
+
+/// Holds a build with a fault to fail by name, and to leave no image.
+fn fails(builder: Builder, (fault, message, checksum): Fault) {
+    let (sample, mut shop) = (Sample::new(one()), Workshop::open(builder));
+    fault(&sample);
+    let built = shop.build(&sample.dockerfile());
+    let told = built.out + &built.err;
+    assert_ne!(built.code, 0, "{told}");
+    let line = told.lines().rfind(|line| line.contains("fetch-binary: flat: ") && !line.contains('\\'));
+    assert!(line.is_some_and(|line| line.contains(message)), "{message}: {told}");
+    assert!(!shop.has_image());
+    assert_eq!(is_checksum_to_the_vm(&told), checksum, "{told}");
+}
+
+/// Whether the VM, which reads the builder's output, takes the failure for one that no second try
+/// mends.
+fn is_checksum_to_the_vm(told: &str) -> bool {
+    let script = include_str!("../../cloud-init/image.sh");
+    let pattern = script.split("grep -Eqi '").nth(1).and_then(|rest| rest.split('\'').next());
+    let scratch = Folder::empty();
+    scratch.write("log", told);
+    let mut grep = Command::new("grep");
+    grep.args(["-Eqi", pattern.expect("a pattern")]).arg(scratch.join("log"));
+    said(&mut grep).code == 0
+}
+
+#[test]
+fn the_classic_builder_refuses_an_archive_of_which_a_byte_differs() {
+    fails(Classic, (flip_a_byte, "the download has SHA-256 ", true));
+}
+
+#[test]
+fn what_is_not_as_locked_is_refused() {
+    let faults: [Fault; 8] = [
+        (flip_a_byte, "the download has SHA-256 ", true),
+        (|sample| sample.server.remove("/1/amd64/flat.tar.gz"), "flat.tar.gz cannot be downloaded", false),
+        (
+            |sample| {
+                let (archive, half) = cut(sample);
+                sample.server.answer("/1/amd64/flat.tar.gz", Answer::of(&archive[..half]));
+            },
+            "the download has SHA-256 ",
+            true,
+        ),
+        (
+            |sample| {
+                let (archive, half) = cut(sample);
+                sample.server.answer("/1/amd64/flat.tar.gz", Answer::of(archive).cut_at(half));
+            },
+            "flat.tar.gz cannot be downloaded",
+            false,
+        ),
+        (|sample| change_path(sample, "bin/other"), "bin/other cannot be unpacked", false),
+        (|sample| change_path(sample, "data"), "data cannot be unpacked", false),
+        (
+            |sample| change_build(sample, |build| build.binary_sha256 = Some(Sha256::of("other"))),
+            "flat has SHA-256 ",
+            true,
+        ),
+        (
+            |sample| {
+                sample.folder.edit("bake.yaml", "arch: amd64", "arch: arm64");
+                sample.folder.edit("bake.yaml", "machine_type: e2-small", "machine_type: t2a-standard-1");
+                sample.relock(|lock| {
+                    for tool in lock.binaries.values_mut() {
+                        tool.builds.remove(&Arch::Amd64);
+                    }
+                });
+            },
+            "no build for amd64 is locked",
+            false,
+        ),
+    ];
+    for fault in faults {
+        fails(BuildKit, fault);
+    }
+}
+
+#[test]
+fn a_server_that_recovers_is_no_failure() {
+    let (sample, mut shop) = (Sample::new(one()), Workshop::open(BuildKit));
+    let archive = sample.tools[0].archive("1", Arch::Amd64);
+    sample.server.answer("/1/amd64/flat.tar.gz", Answer::of(archive).after_failures(2));
+    shop.build(&sample.dockerfile()).done();
+    assert_eq!(sample.server.paths().len(), 3);
+    assert_eq!(shop.run(&shop.tag, &[], ["flat"]), "flat 1 amd64\n");
+}
+
+/// A change of one tool downloads that one, and no change none.
+fn downloads_what_changed(builder: Builder) {
+    let tools = ["first", "second", "third"].map(|name| tool(name, name, name, archives::bare));
+    let (mut sample, mut shop) = (Sample::new(tools.into()), Workshop::open(builder));
+    shop.build(&sample.dockerfile()).done();
+    let mut first = sample.server.paths();
+    first.sort_unstable();
+    assert_eq!(first, ["/1/amd64/first", "/1/amd64/second", "/1/amd64/third"]);
+
+    sample.publish(|tool| if tool.name == "second" { "2" } else { "1" });
+    shop.build(&sample.dockerfile()).done();
+    assert_eq!(sample.server.paths(), ["/2/amd64/second"]);
+    let all = "first; second; third";
+    assert_eq!(shop.run(&shop.tag, &[], ["sh", "-c", all]), "first 1 amd64\nsecond 2 amd64\nthird 1 amd64\n");
+
+    shop.build(&sample.dockerfile()).done();
+    assert!(sample.server.paths().is_empty());
+
+    // The first tool that is unpacked by another program.
+    sample.tools.push(tool("zipped", "zipped.zip", "zipped", archives::zip));
+    sample.publish(|tool| if tool.name == "second" { "2" } else { "1" });
+    shop.build(&sample.dockerfile()).done();
+    assert_eq!(sample.server.paths(), ["/1/amd64/zipped.zip"]);
+}
+
+#[test]
+fn the_classic_builder_downloads_what_changed() {
+    downloads_what_changed(Classic);
+}
+
+#[test]
+fn docker_26_downloads_what_changed() {
+    downloads_what_changed(BuildKit);
+}
+
+#[test]
+fn buildah_downloads_what_changed() {
+    downloads_what_changed(Buildah);
+}
+
+/// More tools than an image may have layers.
+fn builds_130_tools(builder: Builder) {
+    let names = (0..130).map(|number| format!("tool-{number}"));
+    let tools = names.map(|name| tool(&name, &name, "it", archives::bare)).collect();
+    let (sample, mut shop) = (Sample::new(tools), Workshop::open(builder));
+    shop.build(&sample.dockerfile()).done();
+    let layers = shop.inspect(&shop.tag, "/RootFS/Layers");
+    assert!(layers.as_array().is_some_and(|layers| layers.len() < 10), "{layers}");
+    let all = "seq 0 129 | while read -r n; do \"tool-$n\"; done";
+    let expected: String = sample.tools.iter().map(|tool| tool.says("1", Arch::Amd64) + "\n").collect();
+    assert_eq!(shop.run(&shop.tag, &[], ["sh", "-c", all]), expected);
+}
+
+#[test]
+fn docker_26_builds_130_tools() {
+    builds_130_tools(BuildKit);
+}
+
+#[test]
+fn the_classic_builder_builds_130_tools() {
+    builds_130_tools(Classic);
+}
+
+/// The stages' own commands, in a container that says it is another machine.
+#[test]
+fn arm64_gets_the_builds_for_arm64() {
+    let (sample, shop) = (Sample::new(every_shape()), Workshop::open(BuildKit));
+    for (name, script) in
+        [("dpkg", "#!/bin/sh\necho arm64\n"), ("fetch-binary", include_str!("../../images/fetch-binary.sh"))]
+    {
+        shop.scratch.program(name, script);
+    }
+    let dockerfile = sample.dockerfile();
+    // Only what the base image can unpack by itself.
+    let plain: Vec<_> = sample.tools.iter().filter(|tool| tool.file.ends_with("gz")).collect();
+    let commands: String = plain
+        .iter()
+        .map(|tool| {
+            let stage = format!("FROM fetch AS tool-{}\nRUN ", tool.name);
+            let command = dockerfile.split(&stage).nth(1).and_then(|rest| rest.split("\n\n").next());
+            format!("{}\n", command.expect("a stage"))
+        })
+        .collect();
+    let program = format!("set -eu\n{commands}cp -a /out/. /usr/local/\nfor tool; do \"$tool\"; done");
+    let mut run = shop.docker();
+    run.args(["run", "--rm", "--network", "host", "--user", "0"]);
+    for name in ["dpkg", "fetch-binary"] {
+        let path = shop.scratch.join(name);
+        run.arg("--volume").arg(format!("{}:/usr/local/sbin/{name}:ro", path.display()));
+    }
+    run.arg(testbed::base_image());
+    run.args(["sh", "-c", &program, "sh"]).args(plain.iter().map(|tool| &tool.name));
+    let expected: String = plain.iter().map(|tool| tool.says("1", Arch::Arm64) + "\n").collect();
+    assert_eq!(said(&mut run).done().out, expected);
+}

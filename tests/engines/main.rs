@@ -1,0 +1,22 @@
+//! What the testbed's tools make of what bake writes, and bake of theirs: Docker, buildah, registries,
+//! cloud-init, and the VM's scripts without a VM.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod audit_image;
+mod compose;
+mod dockerfile;
+mod good_inputs;
+mod image_tools;
+mod metadata_server;
+mod oci;
+mod real_readers;
+mod registry_push;
+mod rehearse;
+mod sarif;
+mod vm_scripts;
+
+fn main() -> std::process::ExitCode {
+    support::harness::run()
+}

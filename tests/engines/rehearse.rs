@@ -1,0 +1,82 @@
+//! `bake rehearse`, as far as no VM has to boot; what boots is in `boot`.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
+
+use crate::support::test;
+use crate::support::{Folder, said, testbed};
+use bake::rehearse::{QEMU, works};
+
+/// Emulation works wherever QEMU does, so the disk of the probe says what it should.
+#[test]
+fn a_way_to_run_that_works_is_told_from_one_that_does_not() {
+    testbed::program(QEMU);
+    let folder = Folder::empty();
+    // On a busy machine it may take longer than it is given.
+    assert!((0..5).any(|_| works(QEMU, "tcg", folder.path()).expect("QEMU")));
+    assert!(!works(QEMU, "none-such", folder.path()).expect("QEMU"));
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
+}
+
+#[test]
+fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
+    testbed::program("qemu-img");
+    let folder = Folder::empty();
+    fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(21 << 30)).expect("a disk");
+    let refused = said(folder.command().args(["rehearse", "--disk"]).arg(folder.join("image.raw"))).ended(2);
+    assert!(refused.err.contains("is a disk of 21 GB, and `gcp.boot_disk` is 20 GB"), "{}", refused.err);
+    let absent = said(folder.command().args(["rehearse", "--disk", "none.qcow2"])).ended(2);
+    assert!(absent.err.contains("error: none.qcow2: No such file"), "{}", absent.err);
+    let none = said(folder.command().arg("rehearse")).ended(2);
+    assert!(none.err.contains("debian-13-genericcloud-amd64.qcow2, and name it by --disk"), "{}", none.err);
+}
+
+#[test]
+fn a_description_that_is_of_no_vm_is_refused() {
+    let folder = Folder::empty();
+    for (text, told) in [
+        ("name: vm", "vm.json: expected ident at line 1"),
+        (r#"{"metadata": {"items": [{"key": "startup-script"}]}}"#, "has no `user-data`"),
+    ] {
+        folder.write("vm.json", text);
+        let refused = ["rehearse", "--disk", "image.raw", "--metadata", "vm.json"];
+        let refused = said(folder.command().args(refused)).ended(2);
+        assert!(refused.err.contains(told), "{}", refused.err);
+    }
+    let absent = ["rehearse", "--disk", "image.raw", "--metadata", "none.json"];
+    assert!(said(folder.command().args(absent)).ended(2).err.contains("none.json: No such file"));
+}
+
+#[test]
+fn an_image_that_nothing_boots_from_ends_as_a_failure_that_says_so() {
+    testbed::program(QEMU);
+    let folder = Folder::empty();
+    fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
+    let image = folder.join("image.raw");
+    let before = fs::read(&image).expect("the disk");
+    let rehearse = ["rehearse", "--json", "--timeout=5", "--port=28789", "--disk"];
+    let run = said(folder.command().args(rehearse).arg(&image)).ended(1);
+    assert!(run.err.contains("the VM has said nothing within 5 s"), "{}", run.err);
+    let document: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
+    assert_eq!(document["ready"], false);
+    assert!(document["error"].as_str().is_some_and(|error| error.contains("said nothing")), "{document}");
+    assert_eq!(fs::read(&image).expect("the disk"), before);
+}
+
+#[test]
+fn no_root_is_needed() {
+    testbed::program(QEMU);
+    testbed::program("setpriv");
+    let folder = Folder::empty();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("the folder");
+    fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
+    let program = folder.program_for_others();
+    let mut nobody = Command::new("setpriv");
+    nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
+    nobody.arg("-C").arg(folder.path()).args(["rehearse", "--timeout=3", "--port=28790"]);
+    nobody.arg("--disk").arg(folder.join("image.raw")).arg("--dir").arg(folder.join("vm"));
+    let run = said(&mut nobody).ended(1);
+    assert!(run.err.contains("the VM has said nothing"), "{}", run.err);
+    assert_eq!(fs::metadata(folder.join("vm/boot.qcow2")).expect("a boot disk").uid(), 65534);
+}

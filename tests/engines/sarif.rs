@@ -1,0 +1,223 @@
+//! The audit's SARIF, held against the format's schema, the validator of its authors, and what
+//! GitHub's documentation of code scanning asks for.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+
+use crate::support::test;
+use crate::support::{Folder, said, testbed};
+use bake::audit::bundle;
+use bake::audit::report::{Against, Check, Report};
+use bake::audit::sarif::{self, Paths};
+use bake::diagnostics::{Code, Place, Source};
+use serde_json::Value;
+
+/// Every code that an audit finds.
+const CODES: [Code; 8] = [
+    Code::BundleDiffers,
+    Code::ChecksumMismatch,
+    Code::NewerVersion,
+    Code::NotInImage,
+    Code::NotInLock,
+    Code::Republished,
+    Code::TagMoved,
+    Code::UpstreamGone,
+];
+
+const PATHS: Paths<'static> = Paths { folder: "", lock: "bake.lock" };
+
+/// Places of every kind: none, a part of a line, an empty one, several lines, beyond ASCII.
+fn places() -> Vec<Option<Place>> {
+    let source = Arc::new(Source::new("images/a b#ü.yaml", "binaries:\n- ö𝄞 gog\n- wacli"));
+    let place = |span| Some(Place { source: Arc::clone(&source), span });
+    vec![None, place(0..8), place(9..9), place(10..27), place(19..22), place(27..27)]
+}
+
+fn full() -> Report {
+    let mut checks = vec![Check::clean(Against::Cache, "gog 0.37.0 arm64")];
+    for code in CODES {
+        for (index, place) in places().into_iter().enumerate() {
+            let against = Against::ALL[index % Against::ALL.len()];
+            let subject = format!("tool{index} 1.0 amd64");
+            let message = "[a](https://evil.example) has {braces}, \"quotes\" and a \u{1b} in it";
+            let check = match code {
+                Code::NewerVersion => Check::note(against, subject, code, message),
+                _ => Check::finding(against, subject, code, message),
+            };
+            checks.push(
+                check.at(place).url(&"https://x.example/a.tar.gz").difference(&"a", &"b").help("do it"),
+            );
+        }
+    }
+    for place in places() {
+        checks.push(Check::unchecked(Against::Image, "ghcr.io/x/y", "no network").at(place));
+    }
+    let (wanted, found) = ([("Dockerfile", &b"FROM x\n"[..])], [("Dockerfile", &b"FROM y\n"[..])]);
+    checks.extend(bundle::check("out", &wanted.into(), &found.into()));
+    Report { checks, ..Report::default() }
+}
+
+fn reports() -> [Report; 2] {
+    [full(), Report { checks: vec![Check::clean(Against::Lock, "bake.lock")], ..Report::default() }]
+}
+
+#[test]
+fn the_schema_and_the_validator_of_sarif_accept_it() {
+    let folder = Folder::empty();
+    let schema = testbed::folder().join("sarif/sarif-2.1.0.json");
+    testbed::tool("sarif-validate");
+    let schema: Value = serde_json::from_slice(&fs::read(schema).expect("the schema")).expect("JSON");
+    let schema = jsonschema::validator_for(&schema).expect("a schema");
+    for (index, report) in reports().iter().enumerate() {
+        let document = sarif::document(report, PATHS);
+        let errors: Vec<_> = schema.iter_errors(&document).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+
+        let name = format!("{index}.sarif");
+        folder.write(&name, serde_json::to_vec_pretty(&document).expect("JSON"));
+        let mut validator = testbed::tool("sarif-validate");
+        let said = said(validator.arg(folder.join(&name)));
+        assert!(said.code < 2, "{said:?}");
+        let complaints =
+            said.out.lines().filter(|line| line.contains(": error ") || line.contains(": warning "));
+        // The package names no address of its own yet, and an invented one would be worse.
+        let complaints: Vec<_> = complaints.filter(|line| !line.contains("'informationUri'")).collect();
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+}
+
+/// The tables of "SARIF support for code scanning".
+#[test]
+fn it_has_what_github_requires() {
+    for report in reports() {
+        let document = sarif::document(&report, PATHS);
+        assert_eq!(document["version"], "2.1.0");
+        assert!(document["$schema"].as_str().is_some_and(|schema| schema.contains("sarif-2.1.0")));
+        let run = &document["runs"][0];
+        assert_eq!(run["columnKind"], "unicodeCodePoints");
+        let driver = &run["tool"]["driver"];
+        assert_eq!(driver["semanticVersion"], env!("CARGO_PKG_VERSION"));
+        let rules = driver["rules"].as_array().expect("rules");
+        for rule in rules {
+            for required in
+                ["/id", "/shortDescription/text", "/fullDescription/text", "/help/text", "/help/markdown"]
+            {
+                let text = rule.pointer(required).and_then(Value::as_str).expect(required);
+                assert!(!text.is_empty(), "{rule}");
+                assert!(required.starts_with("/help") || text.chars().count() <= 1024, "{rule}");
+            }
+            let level = rule["defaultConfiguration"]["level"].as_str().expect("a level");
+            assert!(["note", "warning", "error"].contains(&level), "{rule}");
+            let tags = rule["properties"]["tags"].as_array().expect("tags");
+            assert!((1..=10).contains(&tags.len()));
+            let severity = rule["properties"].get("security-severity");
+            assert_eq!(tags.contains(&"security".into()), severity.is_some(), "{rule}");
+            if let Some(severity) = severity {
+                let severity: f64 = severity.as_str().expect("a text").parse().expect("a number");
+                assert!(severity > 0.0 && severity <= 10.0, "{rule}");
+            }
+            // From docs/errors.md, and not the one sentence that stands in for it.
+            assert_ne!(rule["help"]["text"], rule["shortDescription"]["text"]);
+        }
+        let told = report.checks.iter().filter(|check| check.code.is_some()).count();
+        let results = run["results"].as_array().expect("results");
+        assert_eq!(results.len(), told);
+        let mut fingerprints = BTreeSet::new();
+        for result in results {
+            let index =
+                usize::try_from(result["ruleIndex"].as_u64().expect("an index")).expect("a small one");
+            assert_eq!(rules[index]["id"], result["ruleId"]);
+            assert!(result["message"]["text"].as_str().is_some_and(|text| !text.is_empty()));
+            assert_eq!(result["locations"].as_array().map(Vec::len), Some(1));
+            let physical = &result["locations"][0]["physicalLocation"];
+            let uri = physical["artifactLocation"]["uri"].as_str().expect("a path");
+            assert!(!uri.starts_with('/') && !uri.contains([' ', '#']) && !uri.contains("://"), "{uri}");
+            let corner = |name: &str| physical["region"][name].as_u64().expect(name);
+            let (start, end) =
+                ((corner("startLine"), corner("startColumn")), (corner("endLine"), corner("endColumn")));
+            assert!(start.0 >= 1 && start.1 >= 1 && start < end, "{physical}");
+            let print = result["partialFingerprints"]["primaryLocationLineHash"].as_str().expect("a print");
+            assert!(fingerprints.insert(print.to_owned()), "{print} twice");
+        }
+    }
+}
+
+#[test]
+fn columns_count_characters_and_paths_start_at_the_root() {
+    let place = places().remove(4);
+    let check = Check::finding(Against::Lock, "gog", Code::TagMoved, "it moved").at(place);
+    let report = Report { checks: vec![check], ..Report::default() };
+    let physical = |paths| {
+        sarif::document(&report, paths)["runs"][0]["results"][0]["locations"][0]["physicalLocation"].clone()
+    };
+    let here = physical(PATHS);
+    assert_eq!(here["artifactLocation"]["uri"], "images/a%20b%23%C3%BC.yaml");
+    assert_eq!(
+        here["region"],
+        serde_json::json!({"startLine": 2, "startColumn": 6, "endLine": 2, "endColumn": 9})
+    );
+    let below = physical(Paths { folder: "./deploy/x/../gateway", lock: "bake.lock" });
+    assert_eq!(below["artifactLocation"]["uri"], "deploy/gateway/images/a%20b%23%C3%BC.yaml");
+}
+
+/// GitHub would open the same alert anew.
+#[test]
+fn a_finding_is_known_again_when_lines_move_and_others_come() {
+    let prints = |report: &Report| -> Vec<String> {
+        let document = sarif::document(report, PATHS);
+        let results = document["runs"][0]["results"].as_array().expect("results").clone();
+        results.iter().map(|result| result["partialFingerprints"].to_string()).collect()
+    };
+    let check = |subject: &str, start| {
+        let source = Arc::new(Source::new("bake.lock", "a\n".repeat(20)));
+        Check::finding(Against::Cache, subject, Code::ChecksumMismatch, "other bytes")
+            .at(Place { source, span: start..start + 1 })
+    };
+    let before = prints(&Report { checks: vec![check("gog 1 amd64", 2)], ..Report::default() });
+    let others = vec![check("gog 1 arm64", 4), check("gog 1 amd64", 8), check("gog 2 amd64", 8)];
+    let after = prints(&Report { checks: others, ..Report::default() });
+    assert_eq!(before[0], after[1]);
+    assert_eq!(after.iter().collect::<BTreeSet<_>>().len(), 3);
+}
+
+#[test]
+fn what_could_not_be_checked_is_told_twice_and_never_a_success() {
+    let run = &sarif::document(&full(), PATHS)["runs"][0];
+    let invocation = &run["invocations"][0];
+    assert_eq!(invocation["executionSuccessful"], false);
+    assert_eq!(invocation["toolExecutionNotifications"].as_array().map(Vec::len), Some(places().len()));
+    let results = run["results"].as_array().expect("results");
+    assert!(
+        results.iter().any(|result| result["ruleId"] == "could-not-check" && result["level"] == "warning")
+    );
+    assert!(
+        results.iter().all(|result| (result["ruleId"] == "newer-version") == (result["level"] == "note"))
+    );
+
+    let clean = &sarif::document(&reports()[1], PATHS)["runs"][0];
+    assert_eq!(clean["invocations"][0]["executionSuccessful"], true);
+    assert_eq!(clean["results"], serde_json::json!([]));
+}
+
+/// Names out of an image could be anything.
+#[test]
+fn a_message_begins_no_link_and_holds_no_placeholder() {
+    let document = sarif::document(&full(), PATHS);
+    let text = document["runs"][0]["results"][0]["message"]["text"].as_str().expect("a text");
+    assert!(text.contains("[a] (https://evil.example) has {{braces}}"), "{text}");
+    assert!(!text.contains(char::is_control), "{text:?}");
+    assert!(text.ends_with("It is published at https://x.example/a.tar.gz. Do it."), "{text}");
+}
+
+/// A run with more results is refused as a whole.
+#[test]
+fn no_more_results_than_github_takes_and_the_rest_is_told() {
+    let check =
+        |index| Check::finding(Against::Image, format!("x{index}"), Code::NotInLock, "no tool has this name");
+    let report = Report { checks: (0..25_003).map(check).collect(), ..Report::default() };
+    let run = &sarif::document(&report, PATHS)["runs"][0];
+    assert_eq!(run["results"].as_array().map(Vec::len), Some(25_000));
+    let told = run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"].as_str();
+    assert!(told.is_some_and(|text| text.starts_with("3 more results are left out")), "{told:?}");
+}

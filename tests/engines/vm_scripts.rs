@@ -1,0 +1,68 @@
+//! The scripts of the VM, each with real parts: `tests/vm/NAME` tests `cloud-init/NAME.*`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::test;
+use crate::support::{said, testbed};
+
+/// What a test script exits with where the machine lacks something; it has said what.
+const SKIPPED: i32 = 77;
+
+/// A test for each line, which runs its scripts one after the other.
+macro_rules! scripts {
+    ($($test:ident: $($script:literal)+;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                for script in [$($script),+] {
+                    passes(script);
+                }
+            }
+        )+
+
+        const RUN: &[&str] = &[$($($script),+),+];
+    };
+}
+
+scripts! {
+    converge: "converge";
+    disk: "disk";
+    docker: "docker";
+    metadata_guard: "metadata-guard";
+    quote: "quote";
+    report: "report";
+    secrets: "secrets";
+    start: "start";
+    startup_script: "startup-script";
+    swap: "swap";
+    user_data: "user-data";
+    // These share an engine, and names in it.
+    with_docker: "image" "start-compose" "verify";
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm")
+}
+
+#[track_caller]
+fn passes(name: &str) {
+    let run = said(&mut Command::new(folder().join(name)));
+    if run.code == SKIPPED {
+        testbed::missing(&format!("part for {name} ({})", run.out.trim()));
+    }
+    assert_eq!(run.code, 0, "{name}:\n{}{}", run.out, run.err);
+}
+
+#[test]
+fn no_script_is_forgotten() {
+    let files = fs::read_dir(folder()).expect("a folder").flatten();
+    let scripts: BTreeSet<_> = files
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| entry.file_name().into_string().expect("UTF-8"))
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    assert_eq!(scripts, RUN.iter().map(ToString::to_string).collect());
+}

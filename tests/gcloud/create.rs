@@ -1,0 +1,230 @@
+//! `bake gcloud create`, run by the real gcloud: what arrives at Compute Engine, and that a second
+//! run, a run after a failure and a run over what is there already do what they should.
+
+use std::fs;
+
+use crate::support::google::{Cloud, Fault, Google, PROJECT, Shell};
+use crate::support::test;
+use serde_json::{Value, json};
+
+const ACCOUNT: &str = "openclaw-gateway";
+const INSTANCE: &str = "compute/projects/demo/zones/us-central1-a/instances/openclaw-gateway";
+const DATA_DISK: &str = "compute/projects/demo/zones/us-central1-a/disks/openclaw-gateway-data";
+const SCHEDULE: &str = "compute/projects/demo/regions/us-central1/resourcePolicies/openclaw-gateway-daily";
+
+/// What a label of the VM holds, by the script of the bundle.
+fn label(cloud: &Cloud, key: &str) -> String {
+    let script = cloud.folder.read("out/gcloud.sh");
+    let (_, rest) = script.split_once(&format!("{key}=")).expect("a label");
+    let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
+    assert_eq!(digits.len(), 16, "{key}");
+    digits
+}
+
+/// With an operation that takes a while; and a second run, in another shell, finds nothing to do.
+#[test]
+fn the_vm_gets_all_that_it_needs_byte_for_byte() {
+    let cloud = Cloud::new(Google::set_up(ACCOUNT), &[]);
+    cloud.google.fail("POST", "/disks", Fault::Slow(2), 1);
+    cloud.run(Shell::Dash, &["create"]).done();
+    let (requests, before) = (cloud.google.requests(), cloud.google.resources());
+    assert!(requests.iter().filter(|request| request.path.ends_with("/wait")).count() > 4 + 1, "it waited");
+    cloud.run(Shell::Bash, &["create"]).done();
+    assert_eq!(cloud.google.changes().len(), 0);
+    assert_eq!(cloud.google.resources(), before);
+
+    let disk = cloud.google.get(DATA_DISK);
+    assert_eq!((&disk["sizeGb"], last(&disk["type"])), (&json!("10"), "pd-balanced"));
+    let mut labels = json!({"openclaw": "openclaw-gateway", "openclaw-lock": label(&cloud, "openclaw-lock")});
+    assert_eq!(disk["labels"], labels);
+    assert_eq!(texts(&disk["resourcePolicies"]), ["openclaw-gateway-daily"]);
+    let schedule = cloud.google.get(SCHEDULE);
+    let retention = &schedule["snapshotSchedulePolicy"]["retentionPolicy"];
+    assert_eq!(retention, &json!({"maxRetentionDays": 14, "onSourceDiskDelete": "KEEP_AUTO_SNAPSHOTS"}));
+
+    let vm = cloud.google.get(INSTANCE);
+    let mut metadata = cloud.google.metadata(INSTANCE);
+    for (key, file) in [("user-data", "out/user-data.yaml"), ("startup-script", "out/startup-script.sh")] {
+        let arrived = metadata.remove(key).unwrap_or_default();
+        assert!(arrived == cloud.folder.read(file), "{key} did not arrive as it stands in {file}");
+    }
+    let fixed =
+        ["block-project-ssh-keys", "enable-guest-attributes", "enable-oslogin", "serial-port-logging-enable"];
+    assert_eq!(
+        metadata.into_iter().collect::<Vec<_>>(),
+        fixed.map(|key| (key.to_owned(), "TRUE".to_owned()))
+    );
+
+    let [boot, data] = vm["disks"].as_array().expect("disks").as_slice() else { panic!("{vm:#}") };
+    assert_eq!((&boot["boot"], &boot["autoDelete"]), (&json!(true), &json!(true)));
+    assert_eq!(boot["initializeParams"]["diskSizeGb"], "20");
+    assert!(
+        boot["initializeParams"]["sourceImage"].as_str().is_some_and(|image| image.ends_with("/debian-13"))
+    );
+    assert_eq!((&data["boot"], &data["autoDelete"]), (&json!(false), &json!(false)), "the data stays");
+    assert_eq!((&data["deviceName"], &data["mode"]), (&json!("openclaw-gateway-data"), &json!("READ_WRITE")));
+    assert_eq!(last(&data["source"]), "openclaw-gateway-data");
+
+    let account = format!("{ACCOUNT}@{PROJECT}.iam.gserviceaccount.com");
+    let scopes = ["https://www.googleapis.com/auth/cloud-platform"];
+    assert_eq!(vm["serviceAccounts"], json!([{"email": account, "scopes": scopes}]));
+    let shielded = json!({"enableIntegrityMonitoring": true, "enableSecureBoot": true, "enableVtpm": true});
+    assert_eq!(vm["shieldedInstanceConfig"], shielded);
+    labels["openclaw-bundle"] = json!(label(&cloud, "openclaw-bundle"));
+    assert_eq!(vm["labels"], labels);
+    assert_eq!(vm["tags"]["items"], json!(["openclaw-gateway"]));
+    assert_eq!(last(&vm["machineType"]), "e2-small");
+    assert!(vm["networkInterfaces"][0]["accessConfigs"].is_array(), "a public address");
+}
+
+/// What the tests have in the place of a gcloud that is loaded for each call: nobody can tell the two apart.
+#[test]
+fn a_gcloud_that_is_forked_does_what_gcloud_does() {
+    let scripts = [
+        "gcloud compute disks create given --zone=us-central1-a --size=10GB --type=pd-balanced",
+        "gcloud compute disks list --filter='name=given' --format='value(name, sizeGb)'",
+        "gcloud compute disks describe none --zone=us-central1-a",
+        "gcloud compute disks describe",
+        "printf secret | gcloud secrets create given --data-file=-",
+        "cd /; umask 077; gcloud config list; gcloud secrets create none --data-file=etc/none",
+        "gcloud config set compute/zone kept; gcloud config get-value compute/zone; gcloud config list",
+    ];
+    let did = [true, false].map(|loads_anew| {
+        let mut cloud = Cloud::new(Google::set_up(ACCOUNT), &[]);
+        cloud.loads_anew = loads_anew;
+        let did = scripts.map(|script| {
+            let run = cloud.piped(Shell::Dash, script);
+            let told = format!("{}{}{:#?}", run.out, run.err, cloud.google.requests());
+            // Ports and times are each one's own.
+            (run.code, told.replace(|letter: char| letter.is_ascii_digit(), "0"))
+        });
+        let names = cloud.left().into_iter().map(|(path, _)| path.file_name().expect("a name").to_owned());
+        let names =
+            names.map(|name| name.to_string_lossy().replace(|letter: char| letter.is_ascii_digit(), "0"));
+        let mut left: Vec<_> = names.collect();
+        left.sort();
+        (did, left)
+    });
+    let [(loaded, loaded_left), (forked, forked_left)] = did;
+    for ((script, loaded), forked) in scripts.iter().zip(loaded).zip(forked) {
+        assert_eq!(forked, loaded, "{script}");
+    }
+    assert_eq!(forked_left, loaded_left, "files, logs among them");
+}
+
+/// `gcloud.sh` of the bundle is the same script, but for where it finds its files.
+#[test]
+fn the_script_of_the_bundle_is_the_same() {
+    let cloud = Cloud::new(Google::set_up(ACCOUNT), &[]);
+    let steps = |script: &str| {
+        let (_, steps) = script.split_once("command -v gcloud").expect("where the steps begin");
+        steps.to_owned()
+    };
+    assert_eq!(steps(&cloud.script(&["create"])), steps(&cloud.folder.read("out/gcloud.sh")));
+}
+
+/// Whoever has a disk from before keeps it, and what is on it. Names that begin or end alike are
+/// others' disks and VMs. And without a public address the VM gets none.
+#[test]
+fn a_data_disk_that_is_there_is_adopted_and_others_are_not() {
+    let google = Google::set_up(ACCOUNT);
+    for (kind, name) in [
+        ("disks", "openclaw-gateway-data-2"),
+        ("disks", "my-openclaw-gateway-data"),
+        ("instances", "openclaw-gateway-2"),
+    ] {
+        let path = format!("compute/projects/demo/zones/us-central1-a/{kind}/{name}");
+        google.put(&path, json!({"name": name, "labels": {"openclaw": "openclaw-gateway-2"}}));
+    }
+    google.put(
+        DATA_DISK,
+        json!({"name": "openclaw-gateway-data", "id": "7", "sizeGb": "300", "status": "READY"}),
+    );
+    let cloud = Cloud::new(google, &[("public_ip: true", "public_ip: false")]);
+    cloud.run(Shell::Bash, &["create"]).done();
+    let disk = cloud.google.get(DATA_DISK);
+    assert_eq!((&disk["id"], &disk["sizeGb"]), (&json!("7"), &json!("300")));
+    assert_eq!(texts(&disk["resourcePolicies"]), ["openclaw-gateway-daily"], "it gets the schedule");
+    let vm = cloud.google.get(INSTANCE);
+    assert_eq!(last(&vm["disks"][1]["source"]), "openclaw-gateway-data");
+    assert!(vm["networkInterfaces"][0]["accessConfigs"].is_null(), "{vm:#}");
+
+    // Whoever has another schedule, and another VM on it, keeps both.
+    let theirs = "compute/projects/demo/regions/us-central1/resourcePolicies/theirs";
+    cloud.google.put(theirs, json!({"name": "theirs"}));
+    let mut disk = cloud.google.get(DATA_DISK);
+    disk["resourcePolicies"] = json!([cloud.google.get(theirs)["selfLink"]]);
+    disk["users"] = json!(["projects/demo/zones/us-central1-a/instances/openclaw-gateway-2"]);
+    cloud.google.put(DATA_DISK, disk.clone());
+    for gone in [INSTANCE, &INSTANCE.replace("/instances/", "/disks/")] {
+        cloud.google.remove(gone);
+    }
+    let failed = cloud.run(Shell::Dash, &["create"]);
+    assert_ne!(failed.code, 0);
+    assert!(failed.err.contains("gcloud compute instances detach-disk VM"), "{}", failed.err);
+    assert_eq!(cloud.google.get(DATA_DISK)["resourcePolicies"], disk["resourcePolicies"]);
+}
+
+/// The quota of the region is used up when the VM is to be made: the disk stands by then.
+#[test]
+fn a_failure_in_the_middle_says_what_stands_and_the_next_run_completes_it() {
+    let cloud = Cloud::new(Google::set_up(ACCOUNT), &[]);
+    let faults = [
+        (Shell::Dash, Fault::quota(), "gcp.machine_type"),
+        (Shell::Bash, Fault::no_machine_left(), "gcp.zone"),
+        (Shell::Dash, Fault::may_not_act_as(ACCOUNT), "roles/iam.serviceAccountUser"),
+    ];
+    for (shell, fault, advice) in faults {
+        cloud.google.fail("POST", "/instances", fault, 1);
+        let failed = cloud.run(shell, &["create"]);
+        assert_ne!(failed.code, 0, "{}", failed.out);
+        let (_, standing) = failed.err.split_once("This stands:").unwrap_or_else(|| panic!("{}", failed.err));
+        assert!(standing.contains("the data disk of openclaw-gateway"), "{standing}");
+        assert!(!standing.contains("the VM"), "{standing}");
+        assert!(failed.err.contains(advice), "{}", failed.err);
+        assert!(cloud.google.has(DATA_DISK) && !cloud.google.has(INSTANCE));
+    }
+    let disk = cloud.google.get(DATA_DISK);
+    cloud.run(Shell::Bash, &["create"]).done();
+    assert_eq!(cloud.google.get(DATA_DISK)["id"], disk["id"], "the same disk");
+    assert!(cloud.google.has(INSTANCE));
+}
+
+#[test]
+fn what_is_missing_is_answered_with_the_next_command() {
+    let mut cloud = Cloud::new(Google::empty(), &[]);
+    let failed = cloud.run(Shell::Dash, &["create"]).ended(1);
+    assert!(failed.err.contains("bake gcloud setup"), "{}", failed.err);
+    assert_eq!(cloud.google.changes().len(), 0, "nothing was enabled by the way");
+
+    cloud.google = Google::set_up("somebody-else");
+    cloud.google.fail("POST", "/resourcePolicies", Fault::denied("compute.resourcePolicies.create"), 1);
+    let failed = cloud.run(Shell::Bash, &["create"]).ended(1);
+    assert!(failed.err.contains("gcloud config set account"), "{}", failed.err);
+    let failed = cloud.run(Shell::Bash, &["create"]).ended(1);
+    assert!(failed.err.contains("The service account is not there yet: bake gcloud setup"), "{}", failed.err);
+
+    cloud.project = "";
+    let failed = cloud.run(Shell::Dash, &["create"]).ended(1);
+    assert!(failed.err.contains("gcloud config set project"), "{}", failed.err);
+}
+
+/// Without its files, or with others than the plan's, no script is printed.
+#[test]
+fn a_bundle_that_differs_is_to_be_rendered_first() {
+    let cloud = Cloud::new(Google::set_up(ACCOUNT), &[]);
+    fs::write(cloud.folder.join("out/user-data.yaml"), "#cloud-config\n").expect("a file");
+    let refused = cloud.folder.bake(["gcloud", "create"]);
+    assert_ne!(refused.code, 0);
+    assert_eq!(refused.out, "");
+    assert!(refused.err.contains("bake render"), "{}", refused.err);
+}
+
+/// The last part of a URL.
+fn last(url: &Value) -> &str {
+    url.as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default()
+}
+
+fn texts(urls: &Value) -> Vec<&str> {
+    urls.as_array().into_iter().flatten().map(last).collect()
+}

@@ -1,0 +1,16 @@
+//! The scripts of `bake gcloud`: the real gcloud runs them against a server of Google's APIs on loopback.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod create;
+mod life;
+mod look;
+mod observed;
+mod scripts;
+mod setup;
+mod words;
+
+fn main() -> std::process::ExitCode {
+    support::harness::run()
+}
