@@ -78,7 +78,9 @@ mod tests {
 
     #[test]
     fn nothing_hidden_comes_through() {
-        for hidden in ['\u{1b}', '\u{7}', '\n', '\u{9b}', '\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{e0041}'] {
+        for hidden in
+            ['\u{1b}', '\u{7}', '\n', '\u{9b}', '\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{e0041}']
+        {
             assert!(is_hidden(hidden), "{hidden:?}");
             let shown = sanitize(&format!("a{hidden}b"));
             assert!(!shown.chars().any(is_hidden) && shown.starts_with("a\\"), "{shown}");

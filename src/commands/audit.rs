@@ -183,7 +183,9 @@ impl Auditor<'_> {
             oci::Source::Registry(reference) => self.publishers.credentials(reference),
             oci::Source::Layout(_) | oci::Source::Tarball(_) => Ok(oci::Credentials::Anonymous),
         };
-        let images = match credentials.and_then(|credentials| source.open(self.publishers.client(), &credentials)) {
+        let images = match credentials
+            .and_then(|credentials| source.open(self.publishers.client(), &credentials))
+        {
             Ok(images) => images,
             Err(error @ oci::Error::NotASource { .. }) => return Err(Failure::Argument(error.to_string())),
             Err(error) => return Ok(unchecked(&error)),

@@ -65,14 +65,7 @@ impl Setup {
             };
             patience.stall = Duration::from_secs(seconds);
         }
-        Ok(Self {
-            api,
-            token,
-            patience,
-            cache: cache::folder(),
-            logins: logins(variable),
-            youngest,
-        })
+        Ok(Self { api, token, patience, cache: cache::folder(), logins: logins(variable), youngest })
     }
 }
 
@@ -231,8 +224,8 @@ impl Upstream for Publishers {
 
     fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic> {
         let credentials = self.credentials(reference);
-        let resolved = credentials
-            .and_then(|credentials| oci::registry::resolve(&self.client, reference, &credentials));
+        let resolved =
+            credentials.and_then(|credentials| oci::registry::resolve(&self.client, reference, &credentials));
         let resolved = resolved.map_err(|error| of_image(&error))?;
         Ok(Image { digest: resolved.digest, platforms: resolved.platforms })
     }

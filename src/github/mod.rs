@@ -226,7 +226,8 @@ impl<'a> Api<'a> {
             .token(self.token);
         let (head, text) = self.client.document(&request, LONGEST_ANSWER)?;
         let malformed = |why: String| Error::Malformed { url: Address::new(url, None), why };
-        let answer = serde_json::from_str(&text).map_err(|error| malformed(excerpt(&error.to_string(), 200)))?;
+        let answer =
+            serde_json::from_str(&text).map_err(|error| malformed(excerpt(&error.to_string(), 200)))?;
         let next = head.header("link").and_then(answer::next).map(|next| url.join(next)).transpose();
         let next = next.map_err(|error| malformed(format!("its next page is no URL: {error}")))?;
         // The token goes along, and must not go anywhere else.

@@ -163,7 +163,9 @@ impl Client {
             Content::Stream { content, size } => {
                 upload::upload(asking, url, content, size, self.0.patience.stall)
             }
-            Content::Nothing | Content::Bytes(_) => Err(SendError::Content(io::ErrorKind::InvalidInput.into())),
+            Content::Nothing | Content::Bytes(_) => {
+                Err(SendError::Content(io::ErrorKind::InvalidInput.into()))
+            }
         }
     }
 
@@ -186,7 +188,8 @@ impl Client {
             return Err(Error::Unreachable { url, why: why.clone(), is_final: true });
         }
         let client = self.waiting(is_loopback(hops.url()))?;
-        let asking = client.request(request.method().clone(), hops.url().clone()).headers(headers(request, hops));
+        let asking =
+            client.request(request.method().clone(), hops.url().clone()).headers(headers(request, hops));
         let asking = match request.content() {
             // Some registries want to be told the length of nothing, too.
             Content::Bytes(bytes) => asking.body(bytes.clone()),
@@ -202,7 +205,8 @@ impl Client {
         match error {
             Error::Unreachable { url, why, .. } => {
                 let mut unreachable = self.unreachable();
-                let (tries, _) = unreachable.entry(host).and_modify(|known| known.0 += 1).or_insert((1, why.clone()));
+                let (tries, _) =
+                    unreachable.entry(host).and_modify(|known| known.0 += 1).or_insert((1, why.clone()));
                 Err(Error::Unreachable { url, why, is_final: *tries >= CONNECT_ATTEMPTS })
             }
             error => Err(error),

@@ -11,6 +11,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_RANGE
 use url::{Url, form_urlencoded};
 
 use super::response::Validator;
+use crate::text::is_hidden;
 
 /// A request, and what goes along with it.
 pub struct Request<'a> {
@@ -217,7 +218,7 @@ impl Token {
     /// # Errors
     /// Where either cannot be sent: a colon in the name, or a control character.
     pub fn of_password(user: &str, password: &str) -> Result<Self, NotAToken> {
-        if user.contains(':') || user.chars().chain(password.chars()).any(char::is_control) {
+        if user.contains(':') || user.chars().chain(password.chars()).any(is_hidden) {
             return Err(NotAToken);
         }
         let encoded = BASE64.encode(format!("{user}:{password}"));

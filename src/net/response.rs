@@ -1,5 +1,6 @@
 //! An answer, and its body as it arrives.
 
+use std::fmt;
 use std::io::{self, Cursor, Read};
 use std::time::{Duration, Instant};
 
@@ -229,6 +230,12 @@ impl Response {
     pub fn part(&self) -> Option<Option<ContentRange>> {
         let range = || content_range(self.headers.get(CONTENT_RANGE)?.to_str().ok()?);
         (self.status == StatusCode::PARTIAL_CONTENT).then(range)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response").field("status", &self.status).field("url", &self.address).finish()
     }
 }
 

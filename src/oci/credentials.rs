@@ -130,7 +130,8 @@ struct Answer {
 impl Config {
     fn login(&self, image: &ImageRef) -> Result<Option<Credentials>, String> {
         let registry = image.registry();
-        let own = self.cred_helpers.iter().find(|(key, _)| host(key) == host(registry)).map(|(_, helper)| helper);
+        let own =
+            self.cred_helpers.iter().find(|(key, _)| host(key) == host(registry)).map(|(_, helper)| helper);
         let helper = own.unwrap_or(&self.creds_store);
         if !helper.is_empty() {
             // Docker keeps its own registry under the address of the first version of its protocol.
@@ -242,8 +243,8 @@ fn ask(name: &str, server: &str, timeout: Duration) -> Result<Option<Credentials
         let is_unknown = says(&said) || says(&complained);
         return if is_unknown { Ok(None) } else { Err(format!("`{shown}` fails; {see} why")) };
     }
-    let answer: Answer =
-        serde_json::from_slice(&said).map_err(|_| format!("what `{shown}` answers is not understood; {see} it"))?;
+    let answer: Answer = serde_json::from_slice(&said)
+        .map_err(|_| format!("what `{shown}` answers is not understood; {see} it"))?;
     Ok(Credentials::of_password(&answer.username, &answer.secret))
 }
 
@@ -297,7 +298,9 @@ mod tests {
     #[test]
     fn a_login_is_found_however_its_registry_is_written() {
         // u:p
-        for key in ["reg.test", "https://reg.test", "https://reg.test/v1/", "http://reg.test/v2/", "reg.test/"] {
+        for key in
+            ["reg.test", "https://reg.test", "https://reg.test/v1/", "http://reg.test/v2/", "reg.test/"]
+        {
             is(&format!(r#"{{"auths":{{"{key}":{{"auth":"dTpw"}}}}}}"#), "reg.test/a/b:1", "u:p");
         }
         let hub = r#"{"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"}}}"#;
@@ -317,7 +320,9 @@ mod tests {
 
     #[test]
     fn an_empty_login_is_none() {
-        for login in ["{}", r#"{"auth":""}"#, r#"{"auth":"Og=="}"#, r#"{"username":"u"}"#, r#"{"auth":"dTo="}"#] {
+        for login in
+            ["{}", r#"{"auth":""}"#, r#"{"auth":"Og=="}"#, r#"{"username":"u"}"#, r#"{"auth":"dTo="}"#]
+        {
             is(&format!(r#"{{"auths":{{"reg.test":{login}}}}}"#), "reg.test/a:1", "none");
         }
         is(r#"{"auths":{"reg.test":{"auth":"","identitytoken":"t"}}}"#, "reg.test/a:1", "identity t");

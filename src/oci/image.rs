@@ -84,7 +84,10 @@ pub(super) fn builds(blobs: &dyn Blobs, entries: &[Descriptor]) -> Result<BTreeM
             return Err(not_an_image(blobs, format!("an index of more than {MOST} images")));
         }
         if depth > DEEPEST {
-            return Err(not_an_image(blobs, format!("an index with more than {DEEPEST} others inside each other")));
+            return Err(not_an_image(
+                blobs,
+                format!("an index with more than {DEEPEST} others inside each other"),
+            ));
         }
         open.extend(entries.iter().rev().map(|entry| (depth, entry.clone())));
         Ok(())

@@ -31,6 +31,6 @@ pub use credentials::Credentials;
 pub use error::Error;
 pub use flatten::{Files, Found, files_over, files_under};
 pub use image::{Image, Images, Layer};
-pub use section::Section;
 pub use registry::push;
+pub use section::Section;
 pub use source::{Source, layout};

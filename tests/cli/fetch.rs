@@ -128,7 +128,7 @@ fn client() -> Client {
         stall: Duration::from_secs(30),
         ..Patience::default()
     };
-    Client::new(patience).expect("a client")
+    Client::new(patience)
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_stall_is_gone_on_from() {
     let site = Site::new();
     site.serve(site.document().after(1, site.document().stall_at(100_000)));
     let patience = Patience { stall: Duration::from_secs(5), ..Patience::default() };
-    let (url, client) = (site.url(), Client::new(patience).expect("a client"));
+    let (url, client) = (site.url(), Client::new(patience));
     let download =
         Download { url: &url, expected: Some(site.digest()), size: None, limit: LIMIT, label: "x" };
     site.hold(&mut fetch(&client, &site.cache(), &download, &Silent).expect("a download"));

@@ -35,6 +35,8 @@ struct Document {
     uploaded: usize,
     mounted: usize,
     present: usize,
+    /// Why the SBOM is not attached, where it should be.
+    without_sbom: Option<String>,
     images: Vec<Row>,
 }
 
@@ -43,8 +45,11 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
     let to = target(options.to.as_ref(), &ready.project)?;
     let credentials = ready.publishers.credentials(&to).map_err(|error| Failure::Other(error.to_string()))?;
     let client = ready.publishers.client();
-    let image = ready.assemble(dir, None, &options.from, console)?;
+    let mut image = ready.assemble(dir, None, &options.from, console)?;
 
+    if options.no_sbom {
+        image.contents.referrer.clear();
+    }
     let bars = ready.publishers.progress();
     let watch = |blob: &Descriptor| -> Box<dyn FnMut(u64)> {
         let label = format!("push {}", blob.digest().digest().get(..12).unwrap_or_default());
@@ -65,8 +70,14 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
         uploaded: pushed.uploaded,
         mounted: pushed.mounted,
         present: pushed.present,
+        without_sbom: pushed.without_sbom,
         images: image.images.iter().map(Row::of).collect(),
     };
+    if let Some(why) = &document.without_sbom {
+        console.note(&format!(
+            "warning: the image is pushed, and its SBOM is not attached to it: {why}; a registry that takes no SBOM is pushed to with `--no-sbom`"
+        ));
+    }
     if options.json {
         console.json(&document)?;
         return Ok(Done::Clean);

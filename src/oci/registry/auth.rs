@@ -63,7 +63,9 @@ impl Repository {
             }
             credentials => {
                 let password = match credentials {
-                    Credentials::Password { user, password } if is_trusted => Some(self.basic(user, password)?),
+                    Credentials::Password { user, password } if is_trusted => {
+                        Some(self.basic(user, password)?)
+                    }
                     _ => None,
                 };
                 url.query_pairs_mut()
@@ -113,7 +115,8 @@ fn is_one_site(registry: &Url, service: &Url) -> bool {
     if registry.host() == service.host() || is_loopback(registry) && is_loopback(service) {
         return true;
     }
-    let (Some(Host::Domain(registry)), Some(Host::Domain(service))) = (registry.host(), service.host()) else {
+    let (Some(Host::Domain(registry)), Some(Host::Domain(service))) = (registry.host(), service.host())
+    else {
         return false;
     };
     let site = |host: &str| -> Vec<String> { host.rsplit('.').take(2).map(str::to_owned).collect() };

@@ -138,14 +138,23 @@ mod tests {
     fn the_registries_in_use_are_understood() {
         for (header, realm, service) in [
             // ghcr.io
-            (r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:openclaw/openclaw:pull""#,
-             "https://ghcr.io/token", "ghcr.io"),
+            (
+                r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:openclaw/openclaw:pull""#,
+                "https://ghcr.io/token",
+                "ghcr.io",
+            ),
             // Docker Hub
-            (r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/debian:pull,push",error="insufficient_scope""#,
-             "https://auth.docker.io/token", "registry.docker.io"),
+            (
+                r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/debian:pull,push",error="insufficient_scope""#,
+                "https://auth.docker.io/token",
+                "registry.docker.io",
+            ),
             // Artifact Registry
-            (r#"Bearer realm="https://us-central1-docker.pkg.dev/v2/token",service="us-central1-docker.pkg.dev",scope="repository:p/r/i:pull""#,
-             "https://us-central1-docker.pkg.dev/v2/token", "us-central1-docker.pkg.dev"),
+            (
+                r#"Bearer realm="https://us-central1-docker.pkg.dev/v2/token",service="us-central1-docker.pkg.dev",scope="repository:p/r/i:pull""#,
+                "https://us-central1-docker.pkg.dev/v2/token",
+                "us-central1-docker.pkg.dev",
+            ),
         ] {
             assert_eq!(read(header), Some(bearer(realm, Some(service))), "{header}");
         }
@@ -167,7 +176,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_answered_is_none() {
-        for header in ["", "Bearer", "Negotiate abc", r#"Bearer service="x""#, "Bearer realm", ",,,", "=", "\"\""] {
+        for header in
+            ["", "Bearer", "Negotiate abc", r#"Bearer service="x""#, "Bearer realm", ",,,", "=", "\"\""]
+        {
             assert_eq!(read(header), None, "{header}");
         }
         // One without an end is taken as far as it goes.

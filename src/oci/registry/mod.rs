@@ -184,7 +184,9 @@ impl Repository {
             (404, _) if self.access == Access::Pull => {
                 Error::NotFound { image: self.image.clone(), what: what.to_owned() }
             }
-            (404, _) => Error::NotFound { image: self.image.clone(), what: format!("repository (for {what})") },
+            (404, _) => {
+                Error::NotFound { image: self.image.clone(), what: format!("repository (for {what})") }
+            }
             _ => self.answer(match words {
                 Some(words) => format!("HTTP {status} to {what}: {words}"),
                 None => format!("HTTP {status} to {what}"),

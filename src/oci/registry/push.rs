@@ -198,9 +198,7 @@ impl Push<'_> {
             let stored = answer.header("docker-content-digest");
             let is_right = stored.is_none_or(|stored| stored == digest.oci());
             match answer.status() {
-                200..=299 if is_right => {
-                    Ok(answer.header("oci-subject").map(str::to_owned))
-                }
+                200..=299 if is_right => Ok(answer.header("oci-subject").map(str::to_owned)),
                 200..=299 => Err(Trouble::Final(
                     repository.answer(format!("it stored the manifest {name} under another digest")),
                 )),
