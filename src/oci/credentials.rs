@@ -228,7 +228,7 @@ fn ask(name: &str, server: &str, timeout: Duration) -> Result<Option<Credentials
     let mut command = Command::new(&program);
     command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| {
-        format!("`{shown}` cannot be run ({error}): put the folder that it is in into PATH, or take it out of the file where no login is needed")
+        format!("`{shown}` cannot be run: put the folder that it is in into PATH, or take it out of the file where no login is needed ({error})")
     })?;
     // One that fails before it reads closes its end; what it says tells more than that.
     let _ = child.stdin.take().map(|mut input| input.write_all(format!("{server}\n").as_bytes()));
