@@ -42,7 +42,8 @@ pub(super) fn document(subject: &Subject<'_>) -> Result<Vec<u8>, Error> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Bom {
-    bom_format: &'static str,
+    #[serde(rename = "bomFormat")]
+    format: &'static str,
     spec_version: &'static str,
     version: u32,
     serial_number: String,
@@ -128,7 +129,7 @@ fn bom(subject: &Subject<'_>) -> Result<Bom, String> {
     }
     let depends_on = components.iter().map(|component| component.reference.clone()).collect();
     Ok(Bom {
-        bom_format: "CycloneDX",
+        format: "CycloneDX",
         spec_version: "1.5",
         version: 1,
         serial_number: uuid_of(digest),

@@ -235,11 +235,11 @@ impl Client {
 }
 
 /// What is in `place`, made where nothing is.
-fn made<T>(place: &OnceLock<T>, make: impl FnOnce() -> reqwest::Result<T>) -> Result<&T, Error> {
+fn made<T>(place: &OnceLock<T>, build: impl FnOnce() -> reqwest::Result<T>) -> Result<&T, Error> {
     if let Some(made) = place.get() {
         return Ok(made);
     }
-    let made = make().map_err(|error| Error::setup(&error))?;
+    let made = build().map_err(|error| Error::setup(&error))?;
     Ok(place.get_or_init(|| made))
 }
 

@@ -235,7 +235,10 @@ impl Response {
 
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response").field("status", &self.status).field("url", &self.address).finish()
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("url", &self.address)
+            .finish_non_exhaustive()
     }
 }
 

@@ -49,6 +49,9 @@ impl Repository {
             return Err(self.answer("it asks for a token of a service without encryption".to_owned()));
         }
         let is_trusted = is_one_site(&self.root, &url);
+        if !is_trusted && !matches!(self.credentials, Credentials::Anonymous) {
+            self.withheld.get_or_init(|| told(url.host_str().unwrap_or_default()));
+        }
         let token = match &self.credentials {
             Credentials::IdentityToken(secret) if is_trusted => {
                 let scope = self.scopes.join(" ");
@@ -74,15 +77,7 @@ impl Repository {
                 self.token_of(|| Request::new(url.clone()).token(password.as_ref()))?
             }
         };
-        let withheld = !is_trusted && !matches!(self.credentials, Credentials::Anonymous);
-        match token {
-            Some(token) => Ok(token),
-            None if withheld => Err(self.answer(format!(
-                "its service for tokens is {}, on another domain, where this login is not sent",
-                told(url.host_str().unwrap_or_default())
-            ))),
-            None => Err(self.may_not(None)),
-        }
+        token.ok_or_else(|| self.may_not(None))
     }
 
     /// The token that is granted to a request; none where the service refuses.

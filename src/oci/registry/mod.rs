@@ -9,7 +9,7 @@ mod pull;
 pub mod push;
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::Deserialize;
 use url::{Host, Url};
@@ -92,6 +92,8 @@ struct Repository {
     /// What a token must allow (distribution, "Token Scope Documentation").
     scopes: Vec<String>,
     token: Mutex<Option<Token>>,
+    /// The host of a service for tokens that did not get the login.
+    withheld: OnceLock<String>,
 }
 
 impl Repository {
@@ -135,6 +137,7 @@ impl Repository {
             access,
             scopes,
             token: Mutex::default(),
+            withheld: OnceLock::new(),
         })
     }
 
@@ -248,7 +251,12 @@ impl Repository {
         let (image, registry) = (self.image.clone(), self.host.clone());
         let is_anonymous = matches!(self.credentials, Credentials::Anonymous);
         let who = if is_anonymous { "just anybody" } else { "this login" };
-        let said = said.map_or_else(String::new, |said| format!(" (it says: {said})"));
+        let said = match self.withheld.get() {
+            Some(host) => {
+                format!(" (its service for tokens is {host}, on another domain, where the login is not sent)")
+            }
+            None => said.map_or_else(String::new, |said| format!(" (it says: {said})")),
+        };
         match self.access {
             Access::Pull => Error::Denied { image, registry, who, said },
             Access::Push => Error::MayNotPush { image, registry, who, said },

@@ -231,9 +231,9 @@ impl Push<'_> {
             let request = Request::head(url.clone()).accept(&ACCEPTED.join(", "));
             let answer = self.repository.ask(&url, request)?;
             match answer.status() {
-                301..=303 | 307 | 308 => Ok(false),
                 200 => Ok(answer.header("docker-content-digest").is_some_and(|there| there == digest.oci())),
-                404 => Ok(false),
+                // A manifest that is kept elsewhere is sent once more.
+                301..=303 | 307 | 308 | 404 => Ok(false),
                 _ => Err(self.repository.refused(answer, path)),
             }
         })
