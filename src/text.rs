@@ -18,7 +18,11 @@ pub fn is_hidden(c: char) -> bool {
 pub fn sanitize(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_hidden(c) || c == '\\' { shown.extend(c.escape_default()) } else { shown.push(c) }
+        match c {
+            '\0' => shown.push_str("\\0"),
+            c if is_hidden(c) || c == '\\' => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
     }
     shown
 }

@@ -164,6 +164,10 @@ impl Transfer<'_> {
             self.hold_to_limit(self.partial.length() + count as u64, &address)?;
             self.partial.append(&self.buffer[..count])?;
             self.meter.iter_mut().for_each(|meter| meter.advance(count as u64));
+            // Wrong already, and perhaps without an end.
+            if self.download.size.is_some_and(|size| self.partial.length() > size) {
+                return Ok(None);
+            }
         }
         // A server may send less than the part it was asked for.
         let cut = total.is_some_and(|total| self.partial.length() < total);

@@ -314,7 +314,7 @@ fn another_length_is_refused_before_it_came() {
     gate.open();
     site.serve(site.document().chunked());
     let error = site.get(None, Some(5)).expect_err("an error");
-    assert!(matches!(error, Error::WrongSize { expected: 5, found: 400_000, .. }), "{error}");
+    assert!(matches!(error, Error::WrongSize { expected: 5, found: 6.., .. }), "{error}");
     site.nothing_kept();
     site.right();
     let error = site.get(Some(site.digest()), Some(5)).expect_err("an error");
