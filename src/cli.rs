@@ -354,6 +354,9 @@ pub struct ImagePush {
     /// Where the base image is read from.
     #[command(flatten)]
     pub from: BaseFrom,
+    /// Push no SBOM, for a registry that takes none
+    #[arg(long)]
+    pub no_sbom: bool,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,

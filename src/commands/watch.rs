@@ -145,7 +145,7 @@ impl Watch {
             // Somebody waits for the end.
             patience = Patience { attempts: 1, ..patience };
         }
-        match Client::new(patience).and_then(|client| client.get(&request)) {
+        match Client::new(patience).get(&request) {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("the VM says that it is ready, and {error}")),
         }

@@ -28,6 +28,7 @@ mod net;
 mod oci_hostile;
 mod push;
 mod pushed_image;
+mod registry;
 mod render;
 
 fn main() -> std::process::ExitCode {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::names::text;
 use crate::diagnostics::{did_you_mean, quoted};
 use crate::digest::Sha256;
+use crate::text::is_hidden;
 
 pub use image_ref::ImageRef;
 pub use packing::Packing;
@@ -171,7 +172,7 @@ impl FromStr for InnerPath {
         if !inside || text.len() > LONGEST {
             return Err(format!("{} is not a relative path without `..`", quoted(text)));
         }
-        if text.chars().any(char::is_control) || text.contains('\\') {
+        if text.chars().any(is_hidden) || text.contains('\\') {
             return Err(format!("{} holds a control character or a backslash", quoted(text)));
         }
         Ok(Self(text.to_owned()))

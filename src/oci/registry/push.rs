@@ -6,18 +6,19 @@
 //! that an interrupted push goes on where it was when it is started again, and a second one sends
 //! nothing.
 
-mod challenge;
-mod repository;
-
 use oci_spec::image::{Descriptor, ImageIndex, MediaType};
+use url::Url;
 
-use super::contents::{Blob, Contents, Origin};
-use super::manifest::{ACCEPTED, Manifest, digest_of, parse};
-use super::{Credentials, Error};
+use super::{Access, Repository, Trouble};
 use crate::digest::Sha256;
-use crate::net::{Answer, Client, Sending};
+use crate::net::{Client, Request, Response};
+use crate::oci::contents::{Blob, Contents, Origin};
+use crate::oci::manifest::{ACCEPTED, LONGEST_DOCUMENT, Manifest, digest_of, parse};
+use crate::oci::{Credentials, Error};
 use crate::project::values::ImageRef;
-use repository::{Repository, Trouble};
+
+/// How many redirects of one upload are followed.
+const MOST_REDIRECTS: usize = 5;
 
 /// What became of an image that was pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Pushed {
     pub mounted: usize,
     /// How many were there already.
     pub present: usize,
+    /// Why the SBOM is not attached, where it is not: the image is there all the same.
+    pub without_sbom: Option<String>,
 }
 
 /// Where an image goes, and on whose behalf.
@@ -65,22 +68,23 @@ pub fn push(contents: &Contents, target: &Target<'_>, watch: &Watch<'_>) -> Resu
     // From another registry nothing can be mounted, and what is in the same repository is there.
     let from = base.filter(|base| base.registry() == image.registry() && base.name() != image.name());
     let from = from.map(ImageRef::name);
-    let repository = Repository::new(target.client, image, target.credentials, from)?;
+    let repository = Repository::new(target.client, image, target.credentials, Access::Push, from)?;
     let index = digest_of(&contents.index).map_err(|why| repository.answer(why))?;
     let tag = image.tag().map_or_else(|| own_tag(index), str::to_owned);
-    let pushed = Pushed { tag, sent: 0, uploaded: 0, mounted: 0, present: 0 };
+    let pushed = Pushed { tag, sent: 0, uploaded: 0, mounted: 0, present: 0, without_sbom: None };
     let mut push = Push { repository, contents, from, watch, pushed };
     for blob in &contents.blobs {
         let last = blob.descriptor.digest() == contents.index.digest();
         let name = if last { push.pushed.tag.clone() } else { blob.descriptor.digest().to_string() };
         push.put(blob, &name)?;
     }
-    push.attach()?;
+    // The image is whole by now, and what it was pushed for.
+    push.pushed.without_sbom = push.attach().err().map(|error| error.to_string());
     Ok(push.pushed)
 }
 
 struct Push<'a> {
-    repository: Repository<'a>,
+    repository: Repository,
     contents: &'a Contents,
     from: Option<&'a str>,
     watch: &'a Watch<'a>,
@@ -113,7 +117,7 @@ impl Push<'_> {
             if let Some(from) = from {
                 start.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
             }
-            let begun = match (repository.ask(&start, Sending::post(start.clone())), from) {
+            let begun = match (repository.ask(&start, Request::post(start.clone())), from) {
                 (Ok(answer), Some(_)) if matches!(answer.status(), 400..=405) => None,
                 // A token that ran out is one reason, and asked for again first.
                 (Err(Trouble::Challenged(_)), Some(_)) if challenged => None,
@@ -128,26 +132,31 @@ impl Push<'_> {
                 answer
             } else {
                 from = None;
-                repository.ask(&uploads, Sending::post(uploads.clone()))?
+                repository.ask(&uploads, Request::post(uploads.clone()))?
             };
             let mut url = match answer.status() {
                 201 => return Ok(false),
                 202 => repository.location(&answer)?,
-                _ => return Err(repository.refused(&answer, "the beginning of an upload")),
+                _ => return Err(repository.refused(answer, "the beginning of an upload")),
             };
             url.query_pairs_mut().append_pair("digest", &digest);
-            let mut advance = watch(&blob.descriptor);
-            let mut content = Watched { inner: contents.open(blob)?, advance: &mut *advance };
-            let sending = Sending::stream(url.clone(), &mut content, blob.descriptor.size())
-                .header("content-type", "application/octet-stream")?;
-            let answer = repository.ask(&url, sending).map_err(|trouble| match trouble {
-                Trouble::Content(error) => Trouble::Final(contents.base.failed(error)),
-                trouble => trouble,
-            })?;
-            match answer.status() {
-                200..=299 => Ok(true),
-                _ => Err(repository.refused(&answer, &format!("the blob {digest}"))),
+            for _ in 0..=MOST_REDIRECTS {
+                let mut advance = watch(&blob.descriptor);
+                let mut content = Watched { inner: contents.open(blob)?, advance: &mut *advance };
+                let request = Request::stream(url.clone(), &mut content, blob.descriptor.size())
+                    .header("content-type", "application/octet-stream");
+                let answer = repository.ask(&url, request).map_err(|trouble| match trouble {
+                    Trouble::Content(error) => Trouble::Final(contents.base.failed(error)),
+                    trouble => trouble,
+                })?;
+                match answer.status() {
+                    200..=299 => return Ok(true),
+                    // What was streamed is gone, and is streamed once more to there.
+                    307 | 308 => url = repository.redirected(&url, &answer)?,
+                    _ => return Err(repository.refused(answer, &format!("the blob {digest}"))),
+                }
             }
+            Err(Trouble::Final(repository.answer("it redirects an upload without an end".to_owned())))
         })?;
         if sent {
             self.pushed.uploaded += 1;
@@ -183,18 +192,17 @@ impl Push<'_> {
         let repository = &self.repository;
         let subject = repository.patiently(|| {
             let url = repository.url(&path)?;
-            let sending = Sending::put(url.clone(), bytes.to_vec())
-                .header("content-type", descriptor.media_type().as_ref())?;
-            let answer = repository.ask(&url, sending)?;
+            let request = Request::put(url.clone(), bytes.to_vec())
+                .header("content-type", descriptor.media_type().as_ref());
+            let answer = repository.ask(&url, request)?;
             let stored = answer.header("docker-content-digest");
+            let is_right = stored.is_none_or(|stored| stored == digest.oci());
             match answer.status() {
-                200..=299 if stored.is_none_or(|stored| stored == digest.oci()) => {
-                    Ok(answer.header("oci-subject").map(str::to_owned))
-                }
+                200..=299 if is_right => Ok(answer.header("oci-subject").map(str::to_owned)),
                 200..=299 => Err(Trouble::Final(
                     repository.answer(format!("it stored the manifest {name} under another digest")),
                 )),
-                _ => Err(repository.refused(&answer, &format!("the manifest {name}"))),
+                _ => Err(repository.refused(answer, &format!("the manifest {name}"))),
             }
         })?;
         self.pushed.uploaded += 1;
@@ -206,11 +214,11 @@ impl Push<'_> {
     fn has(&self, path: &str) -> Result<bool, Error> {
         self.repository.patiently(|| {
             let url = self.repository.url(path)?;
-            let answer = self.repository.ask(&url, Sending::head(url.clone()))?;
+            let answer = self.repository.ask(&url, Request::head(url.clone()))?;
             match answer.status() {
                 200 | 301 | 302 | 303 | 307 | 308 => Ok(true),
                 404 => Ok(false),
-                _ => Err(self.repository.refused(&answer, path)),
+                _ => Err(self.repository.refused(answer, path)),
             }
         })
     }
@@ -220,12 +228,13 @@ impl Push<'_> {
     fn names(&self, path: &str, digest: Sha256) -> Result<bool, Error> {
         self.repository.patiently(|| {
             let url = self.repository.url(path)?;
-            let sending = Sending::head(url.clone()).header("accept", &ACCEPTED.join(", "))?;
-            let answer = self.repository.ask(&url, sending)?;
+            let request = Request::head(url.clone()).accept(&ACCEPTED.join(", "));
+            let answer = self.repository.ask(&url, request)?;
             match answer.status() {
                 200 => Ok(answer.header("docker-content-digest").is_some_and(|there| there == digest.oci())),
-                404 => Ok(false),
-                _ => Err(self.repository.refused(&answer, path)),
+                // A manifest that is kept elsewhere is sent once more.
+                301..=303 | 307 | 308 | 404 => Ok(false),
+                _ => Err(self.repository.refused(answer, path)),
             }
         })
     }
@@ -246,16 +255,16 @@ impl Push<'_> {
         let refers = |index: &ImageIndex| {
             index.manifests().iter().any(|listed| listed.digest() == manifest.descriptor.digest())
         };
-        let kept = self.document(&format!("referrers/{subject}"))?;
-        // Whoever has no such list answers with whatever it has for an unknown page.
-        let kept: Option<ImageIndex> = parse(kept.body()).ok().filter(|_| kept.status() == 200);
+        let (status, kept) = self.document(&format!("referrers/{subject}"))?;
+        // A registry without such a list answers with whatever it has for an unknown page.
+        let kept: Option<ImageIndex> = parse(&kept).ok().filter(|_| status == 200);
         if kept.is_some_and(|index| refers(&index)) {
             return Ok(());
         }
         // This registry keeps no list of its own, so there is one under a tag.
         let tag = subject.replace(':', "-");
-        let answer = self.document(&format!("manifests/{tag}"))?;
-        let mut index = match (answer.status(), Manifest::read(answer.body())) {
+        let (status, kept) = self.document(&format!("manifests/{tag}"))?;
+        let mut index = match (status, Manifest::read(&kept)) {
             (404, _) => ImageIndex::default(),
             (200, Ok((Manifest::Index(index), _))) if refers(&index) => return Ok(()),
             (200, Ok((Manifest::Index(index), _))) => *index,
@@ -275,13 +284,32 @@ impl Push<'_> {
         self.manifest(&descriptor, &bytes, &tag).map(|_| ())
     }
 
-    /// What is answered to somebody who asks for an index.
-    fn document(&self, path: &str) -> Result<Answer, Error> {
+    /// The status and the body of the answer to a request for an index.
+    fn document(&self, path: &str) -> Result<(u16, Vec<u8>), Error> {
         self.repository.patiently(|| {
             let url = self.repository.url(path)?;
-            let sending = Sending::get(url.clone()).header("accept", MediaType::ImageIndex.as_ref())?;
-            self.repository.ask(&url, sending)
+            let request = Request::new(url.clone()).raw().accept(MediaType::ImageIndex.as_ref());
+            let mut answer = self.repository.ask(&url, request)?;
+            Ok((answer.status(), answer.document(LONGEST_DOCUMENT)?))
         })
+    }
+}
+
+impl Repository {
+    /// Where an answer says that an upload goes on.
+    fn location(&self, answer: &Response) -> Result<Url, Trouble> {
+        let why = || self.answer("it does not say where to upload to".to_owned());
+        answer.location().ok_or_else(|| Trouble::Final(why()))
+    }
+
+    /// Where an answer sends an upload instead; not from encryption to none.
+    fn redirected(&self, from: &Url, answer: &Response) -> Result<Url, Trouble> {
+        let to = self.location(answer)?;
+        if from.scheme() == "https" && to.scheme() != "https" {
+            let why = "it redirects an upload to a place without encryption".to_owned();
+            return Err(Trouble::Final(self.answer(why)));
+        }
+        Ok(to)
     }
 }
 
