@@ -32,6 +32,7 @@ pub(super) struct Rules<'a> {
 impl Rules<'_> {
     /// Adds whatever two values say against each other.
     pub(super) fn hold(&mut self, spec: &Spec) {
+        self.setup_rules(spec);
         self.secret_rules(spec);
         self.machine_rules(spec);
         self.disk_rules(spec);
@@ -81,14 +82,16 @@ impl Rules<'_> {
         }
     }
 
-    fn secret_rules(&mut self, spec: &Spec) {
-        let section = self.section;
-        let unreadable = section.is_some_and(|section| !matches!(section.value, Value::Map(_)));
-        let has = |wanted: &str| {
-            unreadable
-                || self.declared.contains(wanted)
-                || spec.secrets.iter().any(|(name, _)| name.as_str() == wanted)
-        };
+    /// Whether a secret of that name is there, or may be.
+    fn has(&self, spec: &Spec, wanted: &str) -> bool {
+        let unreadable = self.section.is_some_and(|section| !matches!(section.value, Value::Map(_)));
+        unreadable
+            || self.declared.contains(wanted)
+            || spec.secrets.iter().any(|(name, _)| name.as_str() == wanted)
+    }
+
+    /// What OpenClaw is set up with: that it exists, and has the secrets it takes.
+    fn setup_rules(&mut self, spec: &Spec) {
         let known = OpenClaw::builtin();
         let certain =
             known.covers(&spec.gateway.image) && !matches!(spec.image.origin, Origin::Source { .. });
@@ -99,8 +102,9 @@ impl Rules<'_> {
             .filter(|(name, source)| *source != SecretSource::Generated && !known.asks_for(name))
             .map(|(name, _)| name)
             .collect();
+        let (mut missing, mut refused) = (Vec::new(), Vec::new());
         let mut need = |wanted: &[&str], why: String, place| {
-            if wanted.iter().any(|wanted| has(wanted)) {
+            if wanted.iter().any(|wanted| self.has(spec, wanted)) {
                 return;
             }
             let [first, others @ ..] = wanted else { return };
@@ -118,9 +122,8 @@ impl Rules<'_> {
             if let Some(meant) = meant {
                 problem = problem.related(meant.place.clone(), "a secret that nothing asks for");
             }
-            self.problems.push(problem);
+            missing.push(problem);
         };
-        let mut refused = Vec::new();
         match choice_problem(&spec.gateway.auth_choice, known, certain) {
             Ok(Some(Choice { needs: Needs::Key(keys), provider, .. })) => {
                 let keys: Vec<_> = keys.iter().map(EnvName::as_str).collect();
@@ -165,8 +168,14 @@ impl Rules<'_> {
                 need(&[secret.as_str()], format!("the channel `{}`", found.name), channel.place.clone());
             }
         }
-        refused.into_iter().for_each(|problem| self.problems.push(problem));
-        if !has(GATEWAY_TOKEN) {
+        for problem in missing.into_iter().chain(refused) {
+            self.problems.push(problem);
+        }
+    }
+
+    fn secret_rules(&mut self, spec: &Spec) {
+        let section = self.section;
+        if !self.has(spec, GATEWAY_TOKEN) {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, format!("`{GATEWAY_TOKEN}` is not among the secrets"))
                     .at(section.map(|section| Place { source: Arc::clone(self.source), span: section.span.clone() }))

@@ -120,11 +120,11 @@ impl Strategy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelApi {
-    /// OpenAI's chat completions.
+    /// The chat completions of `OpenAI`.
     Openai,
-    /// OpenAI's responses.
+    /// The responses of `OpenAI`.
     OpenaiResponses,
-    /// Anthropic's messages.
+    /// The messages of Anthropic.
     Anthropic,
 }
 
