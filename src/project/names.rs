@@ -130,6 +130,9 @@ names! {
     /// A choice of OpenClaw's `onboard --auth-choice`.
     AuthChoice = r"[A-Za-z][A-Za-z0-9-]{0,63}",
         "an auth choice such as `skip` or `openai-api-key`";
+    /// The name of a secret where its value could be pasted by mistake: in capitals, unlike most values.
+    SecretName = r"[A-Z][A-Z0-9_]{0,127}",
+        "the name of a secret in capitals, such as `LLM_KEY`";
     /// A model provider of OpenClaw.
     Provider = r"[a-z0-9][a-z0-9-]{0,63}",
         "a model provider such as `anthropic`";

@@ -60,6 +60,10 @@ impl Vm {
         let docker = testbed::folder().join("bin/docker-26");
         symlink(docker, vm.path("bin/docker")).expect("a link");
         vm.program("bin/npm", "#!/bin/sh\nexec node /opt/npm/bin/npm-cli.js \"$@\"\n");
+        // npm is a part of the official image, and not of the testbed's. The daemon has a `/usr` of its own.
+        let npm = said(testbed::program("npm").args(["root", "--global"])).done().out;
+        let mut copy = testbed::program("cp");
+        said(copy.args(["-aL", &format!("{}/npm", npm.trim())]).arg(vm.path("npm"))).done();
         let registry = format!("{HERE}/tests/support/npm-registry.mjs");
         fs::copy(registry, vm.path("registry/registry.mjs")).expect("a copy");
         vm
@@ -107,10 +111,7 @@ impl Vm {
         let mount = |source: &str, target: &str| {
             format!("- {{type: bind, source: {source}, target: {target}, read_only: true}}")
         };
-        // npm is a part of the official image, and not of the testbed's.
-        let npm = said(testbed::program("npm").args(["root", "--global"])).done().out;
-        let npm =
-            [mount(&format!("{}/npm", npm.trim()), "/opt/npm"), mount(&at("bin/npm"), "/usr/local/bin/npm")];
+        let npm = [mount(&at("npm"), "/opt/npm"), mount(&at("bin/npm"), "/usr/local/bin/npm")];
         let plugins = testbed::boot("plugins").display().to_string();
         let registry = [mount(&at("registry"), "/registry"), mount(&plugins, "/registry/packages")];
         let registry = format!(
@@ -127,9 +128,13 @@ impl Vm {
     }
 
     fn docker(&self, arguments: &[&str]) -> Said {
+        said(&mut self.docker_command(arguments))
+    }
+
+    fn docker_command(&self, arguments: &[&str]) -> Command {
         let mut docker = testbed::tool("docker-26");
-        docker.args(arguments).current_dir(self.path("project"));
-        said(docker.env("COMPOSE_PROJECT_NAME", &self.project))
+        docker.args(arguments).current_dir(self.path("project")).env("COMPOSE_PROJECT_NAME", &self.project);
+        docker
     }
 
     /// What a start of the gateway does before its container.
@@ -174,7 +179,7 @@ impl Vm {
 
 impl Drop for Vm {
     fn drop(&mut self) {
-        let _ = self.docker(&["compose", "down", "--timeout", "0"]);
+        let _ = self.docker_command(&["compose", "down", "--timeout", "0"]).output();
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Model, raw};
 use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, did_you_mean, quoted};
-use crate::project::names::{AuthChoice, Provider};
+use crate::project::names::{AuthChoice, EnvName, Provider};
 use crate::project::openclaw::{Choice, Needs, OpenClaw, SKIP};
 use crate::project::values::ModelApi;
 use crate::yaml::decode::Field;
@@ -27,6 +27,8 @@ impl ModelChecker<'_> {
         let Some(model) = raw.get().flatten() else {
             return (given.unwrap_or_else(skip), Model::Default);
         };
+        // `skip` beside a model says nothing.
+        let given = given.filter(|given| given.as_str() != SKIP);
         let names_source = !model.provider.is_missing() || !model.base_url.is_missing();
         if !model.base_url.is_missing() {
             return (skip(), self.served(model, given, place));
@@ -123,7 +125,7 @@ impl ModelChecker<'_> {
                 "remove one of the two",
             );
         }
-        if let Some(given) = given.filter(|given| given.as_str() != SKIP) {
+        if let Some(given) = given {
             self.contradiction_with(
                 format!("the auth choice {} and `base_url` each name a model", quoted(given.as_str())),
                 given.place,
@@ -139,6 +141,8 @@ impl ModelChecker<'_> {
             );
         }
         let key = raw.key.at(self.source);
+        let key =
+            key.and_then(|key| Some(At { value: key.as_str().parse::<EnvName>().ok()?, place: key.place }));
         let (Some(base_url), Some(name)) = (raw.base_url.at(self.source), raw.name.at(self.source)) else {
             return Model::Default;
         };
@@ -188,6 +192,7 @@ pub(super) fn choice_problem(
     }
     let Some(found) = known.choice(choice.as_str()) else {
         let close = did_you_mean(choice.as_str(), known.choices.iter().map(|known| known.choice.as_str()));
+        let close = close.filter(|_| certain);
         let hint = close.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
         return Err(unknown("auth choice", choice.as_str(), certain)
             .at(choice.place.clone())

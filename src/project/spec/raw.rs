@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::project::names::{
     AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ModelName, ModelUrl, ProjectId,
-    Provider, SecretId, ServiceAccount, VmName, Zone,
+    Provider, SecretId, SecretName, ServiceAccount, VmName, Zone,
 };
 use crate::project::values::{
     Arch, EnvValue, Generate, HostOs, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone,
@@ -70,7 +70,7 @@ pub struct Model {
     /// What the server speaks.
     pub api: Field<ModelApi>,
     /// The secret that holds the server's key; without it, the server asks for none.
-    pub key: Field<EnvName>,
+    pub key: Field<SecretName>,
 }
 
 /// The image the gateway runs from.

@@ -107,7 +107,7 @@ impl Rules<'_> {
             let meant = did_you_mean(first, spare.iter().map(|name| name.as_str()));
             let meant = meant.and_then(|meant| spare.iter().find(|name| name.as_str() == meant));
             let help = match meant {
-                Some(meant) => format!("did you mean it by `{}`? Then write `{first}` there", meant.as_str()),
+                Some(meant) => format!("if `{}` is meant for it, rename it to `{first}`", meant.as_str()),
                 None => format!("under `secrets`, write `{first}: {{secret_manager: ID}}`"),
             };
             let or = others.iter().map(|other| format!(" or `{other}`")).collect::<String>();
