@@ -42,8 +42,11 @@ open_link() {
         return
     fi
     page=$home/dashboard.html
-    printf '<!DOCTYPE html>\n<meta charset="utf-8">\n<meta name="referrer" content="no-referrer">\n<meta http-equiv="refresh" content="0; url=%s">\n' \
-        "$(printf %s "$link" | sed 's/&/\&amp;/g')" >"$page"
+    (
+        umask 077
+        printf '<!DOCTYPE html>\n<meta charset="utf-8">\n<meta name="referrer" content="no-referrer">\n<meta http-equiv="refresh" content="0; url=%s">\n' \
+            "$(printf %s "$link" | sed 's/&/\&amp;/g')" >"$page"
+    )
     tell 'Opening the Control UI in the browser. If nothing opens: its address, and the token that it then asks for:' \
         "  http://127.0.0.1:$port/" "  bake gcloud token${fleet:+ --member $vm} | sh"
     # shellcheck disable=SC2086 # a command with its options; it may last as long as the browser does

@@ -162,6 +162,9 @@ fn work(work: &Work, indent: &str) -> String {
                 let _ = writeln!(text, "{indent}{name}={}", quote(value));
             }
             for (name, command) in commands {
+                if expands_elsewhere(command) {
+                    let _ = writeln!(text, "{indent}# shellcheck disable=SC2016 # the VM expands it");
+                }
                 let deeper = format!("{indent}  ");
                 let command = wrapped(command, &deeper);
                 let _ = writeln!(text, "{indent}{name}() {{\n{deeper}{command}\n{indent}}}");
@@ -174,6 +177,12 @@ fn work(work: &Work, indent: &str) -> String {
         }
     }
     text
+}
+
+/// Whether it holds shell that is for a shell of the VM's.
+fn expands_elsewhere(command: &Command) -> bool {
+    let foreign = |part: &Part| matches!(part, Part::Text(text) if text.starts_with("--command=") && text.contains('$'));
+    command.0.iter().any(|word| word.0.iter().any(foreign))
 }
 
 /// What a file of functions is without the lines that only count where it stands alone.

@@ -1,5 +1,7 @@
 //! A project's first `bake.yaml`: the built-in spec with a few values of its own.
 
+use std::fmt::Write;
+
 use super::defaults;
 use super::names::{Channel, EnvName, MachineType, Provider, VmName, Zone};
 use super::openclaw::{Needs, OpenClaw};
@@ -64,7 +66,7 @@ impl Answers {
         for name in self.secrets() {
             // In Secret Manager, under a name that no other gateway of the project has.
             let id = format!("{}-{}", self.name, name.as_str().to_ascii_lowercase().replace('_', "-"));
-            text.push_str(&format!("  {name}: {{secret_manager: {id}}}\n"));
+            let _ = writeln!(text, "  {name}: {{secret_manager: {id}}}");
         }
         text
     }

@@ -89,7 +89,7 @@ fn gcloud(folder: &Folder, action: &[&str]) -> String {
 }
 
 fn document(folder: &Folder, action: &[&str]) -> Value {
-    let text = gcloud(folder, &[action, &["--format", "json"]].concat());
+    let text = gcloud(folder, &[&["--format", "json"][..], action].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{action:?}: {error}: {text}"))
 }
 
