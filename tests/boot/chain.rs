@@ -5,20 +5,28 @@ use serde_json::Value;
 
 use crate::checks;
 use crate::project::{Project, REAL};
-use crate::rehearsal::{Machine, Rehearsal};
+use crate::rehearsal::{Machine, PORT, Rehearsal};
+use crate::support::browser;
+use crate::support::model::Model;
 use crate::support::test;
 use crate::support::testbed;
 use crate::world::World;
 
 const KEY: &str = "  GOOGLE_PLACES_API_KEY: {secret_manager: google-places-api-key}\n";
 
+/// The environment variable with the model's key.
+const MODEL_KEY: &str = "ABACUS_KEY";
+
 #[test]
 fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
     let world = World::start();
     testbed::boot("real.digest");
+    browser::require();
+    let model = Model::on(world.namespace.listen(0));
     // One of the skills wants a key beside its binary.
     let project = Project::locked(&world, REAL, |folder| {
         folder.write("bake.yaml", folder.read("bake.yaml") + KEY);
+        model.configure(folder, MODEL_KEY, "generate: hex32");
     });
     let mut machine = Machine::new(&world, &project, "google-13.qcow2");
 
@@ -44,6 +52,12 @@ fn a_gateway_boots_and_outlives_a_reboot_a_power_cut_and_its_boot_disk() {
     checks::is_shut_in(&vm);
     checks::guard_is_what_keeps_it(&vm);
     checks::listens_on_loopback_only(&vm);
+    model.expect(&checks::read(&vm, &format!("/var/lib/openclaw/secrets/{MODEL_KEY}")));
+    let own = [format!("localhost:{PORT}"), format!("127.0.0.1:{PORT}")];
+    let foreign = [format!("attacker.localhost:{PORT}")];
+    let screenshots = testbed::artifacts("browser-vm");
+    let answers = browser::prove(&world.namespace, &screenshots, &token, &own, &foreign);
+    assert!(model.requests() >= answers, "every answer came from the model");
 
     vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
     let configuration = "/var/lib/openclaw/config/openclaw.json";

@@ -17,7 +17,6 @@ mod faults;
 mod guest;
 mod kills;
 mod monitor;
-mod namespace;
 mod project;
 mod rehearsal;
 mod strategies;

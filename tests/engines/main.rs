@@ -5,6 +5,7 @@
 mod support;
 
 mod audit_image;
+mod browser;
 mod compose;
 mod dockerfile;
 mod good_inputs;

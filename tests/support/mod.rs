@@ -11,13 +11,17 @@
 pub mod archives;
 pub mod audit;
 pub mod baked;
+pub mod browser;
 pub mod cost;
 pub mod depot;
 pub mod elf;
+pub mod gateway;
 pub mod github;
 pub mod google;
 pub mod harness;
 pub mod images;
+pub mod model;
+pub mod namespace;
 pub mod processes;
 pub mod registry;
 pub mod server;

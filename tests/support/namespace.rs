@@ -2,7 +2,8 @@
 //! the whole internet. Who runs in there reaches what listens there, and nothing else.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use rustix::fd::AsFd;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::support::said;
+use super::said;
 
 /// The internet's address (RFC 5737: documentation).
 pub const INTERNET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
@@ -71,6 +72,20 @@ impl Namespace {
         self.inside(|| TcpListener::bind((INTERNET, port))).expect("a port of the internet's")
     }
 
+    /// Has `port` of the loopback interface in there lead to an address out here, as the forwarding of SSH does. Returns
+    /// the port; with 0, one that is free.
+    pub fn forward(&self, port: u16, to: SocketAddr) -> u16 {
+        let listener = self.inside(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port))).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        // Ends with the process, as the namespace's last user.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || relay(&stream, to).unwrap_or_default());
+            }
+        });
+        port
+    }
+
     /// Connects to the internet and says nothing; returns whether somebody listens on that port.
     pub fn knock(&self, port: u16) -> bool {
         let address = SocketAddr::from((INTERNET, port));
@@ -121,4 +136,19 @@ impl Drop for Namespace {
 
 fn ip(arguments: &[&str]) {
     said(Command::new("ip").args(arguments)).done();
+}
+
+/// Copies in both directions until both ends are done.
+fn relay(stream: &TcpStream, to: SocketAddr) -> io::Result<()> {
+    let far = TcpStream::connect(to)?;
+    thread::scope(|scope| {
+        scope.spawn(|| copy(&far, stream));
+        copy(stream, &far)
+    })
+}
+
+fn copy(mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
+    let copied = io::copy(&mut from, &mut to);
+    to.shutdown(Shutdown::Write)?;
+    copied.map(drop)
 }
