@@ -24,10 +24,10 @@ const FLAGS = [
   "--no-first-run",
 ];
 
-// Resolves with the gateway's error to the first `connect` request that carries this token; rejects if it is accepted.
-function refusal(page, { gateway, token }) {
+// Resolves with the gateway's response to the first `connect` request that carries this token.
+function verdict(page, { gateway, token }) {
   return new Promise((resolve, reject) => {
-    setTimeout(() => reject(new Error("no request carried the token")), plan.patience).unref();
+    setTimeout(() => reject(new Error("the gateway did not respond to the token")), plan.patience).unref();
     page.on("websocket", (socket) => {
       if (new URL(socket.url()).host !== new URL(gateway).host) return;
       const requests = new Set();
@@ -37,23 +37,24 @@ function refusal(page, { gateway, token }) {
       });
       socket.on("framereceived", ({ payload }) => {
         const frame = JSON.parse(payload);
-        if (!requests.has(frame.id)) return;
-        if (frame.ok) reject(new Error("the gateway accepted the token"));
-        else resolve(frame.error);
+        if (requests.has(frame.id)) resolve(frame);
       });
     });
   });
 }
 
-async function connect(page, { gateway, token }) {
+async function connect(page, visit) {
+  const responded = verdict(page, visit);
+  await page.goto(visit.page);
   const secret = page.getByRole("textbox", { name: "Gateway secret" });
   // Where the origin is refused, the fields are folded away.
   const change = page.getByText("Change", { exact: true });
   await secret.or(change).first().waitFor();
   if (!(await secret.isVisible())) await change.click();
-  await page.getByRole("textbox", { name: "Gateway URL" }).fill(gateway);
-  await secret.fill(token);
+  await page.getByRole("textbox", { name: "Gateway URL" }).fill(visit.gateway);
+  await secret.fill(visit.token);
   await page.getByRole("button", { name: "Connect", exact: true }).click();
+  return responded;
 }
 
 // The page takes input before it has loaded the chat, and may lose it: a person would type it again.
@@ -75,7 +76,8 @@ async function send(page, question) {
 }
 
 async function ask(page, visit) {
-  await connect(page, visit);
+  const { ok, error } = await connect(page, visit);
+  if (!ok) throw new Error(`the gateway refuses: ${error.message}`);
   await send(page, visit.question);
   const reply = page.getByRole("log").getByText(visit.answer).first();
   await reply.waitFor();
@@ -83,13 +85,11 @@ async function ask(page, visit) {
 }
 
 async function beRefused(page, visit) {
-  const refused = refusal(page, visit);
-  await page.goto(visit.page);
-  await connect(page, visit);
-  const { message, details } = await refused;
+  const { ok, error } = await connect(page, visit);
+  if (ok) throw new Error("the gateway accepts the token");
   await page.getByText("Raw error").click();
-  await page.getByText(message).waitFor();
-  return { refusal: details.code, shown: await page.getByRole("status").innerText() };
+  await page.getByText(error.message).waitFor();
+  return { refusal: error.details.code, shown: await page.getByRole("status").innerText() };
 }
 
 async function perform(browser, visit) {
@@ -101,13 +101,7 @@ async function perform(browser, visit) {
   page.on("console", (message) => log.push(`${message.type()}: ${message.text()}`));
   page.on("requestfailed", (request) => log.push(`${request.url()}: ${request.failure().errorText}`));
   try {
-    let seen;
-    if (visit.question) {
-      await page.goto(visit.page);
-      seen = await ask(page, visit);
-    } else {
-      seen = await beRefused(page, visit);
-    }
+    const seen = await (visit.question ? ask : beRefused)(page, visit);
     console.log(JSON.stringify({ name: visit.name, milliseconds: Date.now() - began, ...seen }));
   } catch (error) {
     console.error([visit.name, error.stack, await page.locator("body").ariaSnapshot(), ...log].join("\n"));
