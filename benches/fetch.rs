@@ -57,7 +57,7 @@ fn main() {
 fn ours(archives: &[(Url, Sha256)], workers: usize) -> f64 {
     let folder = Folder::empty();
     let start = Instant::now();
-    let client = Client::new(Patience::default()).expect("a client");
+    let client = Client::new(Patience::default());
     let cache = Cache::open(folder.path()).expect("a cache");
     let fetched = in_parallel(archives, workers, |(url, sha256)| {
         let size = Some(BYTES as u64);

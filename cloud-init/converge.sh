@@ -9,7 +9,7 @@ set -u
 lib=/usr/local/lib/openclaw
 errors=/run/openclaw/stage.err
 # Each stage with the status under which it is reported.
-stages=(disk.sh:starting swap.sh:starting docker.sh:starting secrets.py:secrets image.sh:image verify.sh:verify start.sh:start)
+stages=(disk.sh:starting swap.sh:starting docker.sh:starting secrets.py:secrets image.sh:image verify.sh:verify home.py:start start.sh:start)
 
 failing=-1         # the stage that failed last: until it passes, the report stays with it
 failing_since=0
@@ -21,17 +21,15 @@ now() {
     cut -d . -f 1 /proc/uptime
 }
 
-container() {
-    # By label: compose itself needs the secrets to name its containers.
-    timeout 20 docker ps -aq --filter label=com.docker.compose.project=openclaw \
-        --filter label=com.docker.compose.service=openclaw-gateway --filter label=com.docker.compose.oneoff=False
-}
-
+# It may be giving a reply: it gets the time that OpenClaw documents for that.
 stop_gateway() {
     local id
-    id=$(container)
+    # By label: compose itself needs the secrets to name its containers.
+    id=$(timeout 20 docker ps -aq --filter label=com.docker.compose.project=openclaw \
+        --filter label=com.docker.compose.service=openclaw-gateway --filter label=com.docker.compose.oneoff=False)
     # shellcheck disable=SC2086 # one word a container
-    [ -z "$id" ] || timeout 90 docker stop -t 60 $id >/dev/null || timeout 30 docker kill $id >/dev/null
+    [ -z "$id" ] || timeout $((OPENCLAW_STOP_SECONDS + 30)) docker stop -t "$OPENCLAW_STOP_SECONDS" $id >/dev/null ||
+        timeout 30 docker kill $id >/dev/null
 }
 
 run_stages() {
@@ -70,57 +68,43 @@ run_stages() {
     trouble=
 }
 
-answers() {
-    curl -fsS --noproxy '*' -o /dev/null -m 10 "http://127.0.0.1:$OPENCLAW_PORT/startupz" 2>/dev/null
-}
-
-# The reason why the gateway is not ready, or nothing.
-look() {
-    local id state
-    id=$(container) || { echo "Docker is away"; return; }
-    [ -n "$id" ] || { echo "the gateway's container is gone"; return; }
-    state=$(timeout 20 docker inspect -f '{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}} {{.State.ExitCode}}' "$id")
-    case $state in
-    running\ unhealthy*) echo "the gateway is unhealthy" ;;
-    running\ starting*) answers || echo "the gateway is starting" ;;
-    running*) answers || echo "the gateway does not answer" ;;
-    *) echo "the gateway stopped (exit code ${state##* })" ;;
-    esac
-}
-
 # Returns once the gateway needs the stages again, with the reason in `trouble`.
 watch() {
-    local bad_since='' started now_wrong
+    local bad_since='' started said
     started=$(now)
     while :; do
         sleep 15
         "$lib/metadata-guard.sh" || true
-        now_wrong=$(look)
-        if [ -z "$now_wrong" ]; then
+        said=$("$lib/probe.py")
+        said=${said:-silent the gateway could not be probed}
+        case $said in
+        ready*)
             bad_since=
-            "$lib/report.sh" ready "$notes"
+            said=${said#ready}
+            said=${said# }
+            "$lib/report.sh" ready "$notes${notes:+${said:+; }}$said"
             # What has run this long is no crash loop.
             [ $(($(now) - started)) -lt 600 ] || pause=5
             continue
-        fi
-        : "${bad_since:=$(now)}"
-        case $now_wrong in
-        *starting)
+            ;;
+        starting*)
             # Restarted by somebody. Docker ends this: its health is good or bad before long.
             bad_since=
-            "$lib/report.sh" start "$now_wrong"
+            "$lib/report.sh" start "${said#* }"
             continue
             ;;
-        *unhealthy | *"not answer")
+        silent* | refusing*)
             # It may be busy, or at its own restart: some minutes are granted.
+            : "${bad_since:=$(now)}"
             if [ $(($(now) - bad_since)) -lt 180 ]; then
-                [ $(($(now) - bad_since)) -lt 45 ] || "$lib/report.sh" start "$now_wrong"
+                [ $(($(now) - bad_since)) -lt 45 ] || "$lib/report.sh" start "${said#* }"
                 continue
             fi
-            stop_gateway
+            # One that refuses its agents would do so again, and its repair needs it running.
+            case $said in refusing*) ;; *) stop_gateway ;; esac
             ;;
         esac
-        trouble=$now_wrong
+        trouble=${said#* }
         return
     done
 }

@@ -120,4 +120,7 @@ else
 fi
 # Closed at the top: a user of the host with uid 1000 is not the gateway's.
 install -d -m 0700 "$root" "$root/secrets"
-install -d -m 0700 -o 1000 -g 1000 "$root/config" "$root/workspace" "$root/auth-profile-secrets"
+install -d -m 0700 -o 1000 -g 1000 "$root/config" "$root/workspace" "$root/auth-profile-secrets" "$root/backups"
+# The two folders of the home's overlay: see home.py.
+install -d -m 0700 "$root/home" "$root/home/work"
+install -d -m 0750 -o 1000 -g 1000 "$root/home/upper"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """quote.py LOG: the line of a log that says most, short enough for a report and without a secret.
 
-That is the last that speaks of an error, or the last of all. A program that has a secret may print
+That is the last that speaks of an error or a refusal, or the last of all. A program that has a secret may print
 it as it is, a line of it, or in the form that JSON, an address or secrets.env itself has for it.
 """
 
@@ -10,6 +10,11 @@ import sys
 import urllib.parse
 
 SECRETS = "/run/openclaw/secrets.env"
+LONGEST = 200
+# Of a stack trace, JavaScript's or V8's own, only the first line is of use.
+FRAME = re.compile(r"at |\d+: (0x)?[0-9a-f]+ |-+ .*stack trace")
+TELLING = re.compile(r"error|fatal|failed to|refus(ed|ing)|start blocked", re.I)
+NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d) ")
 
 
 def forms(row):
@@ -20,18 +25,39 @@ def forms(row):
     return {kept, json, value, *lines, *(urllib.parse.quote(line, safe="") for line in [value, *lines])} - {""}
 
 
-def main():
-    with open(sys.argv[1], encoding="utf-8", errors="replace") as file:
-        lines = [line for line in (re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in file) if line]
-    # Of a stack trace the first line.
-    errors = [line for line in lines if re.search("error", line, re.I) and not line.startswith("at ")]
-    said = (errors or lines or ["it said nothing"])[-1]
-    with open(SECRETS, encoding="utf-8") as file:
-        secrets = set().union(*map(forms, file))
+def hide(text):
+    """`text` without any of the secrets of this boot."""
+    try:
+        with open(SECRETS, encoding="utf-8") as file:
+            secrets = set().union(*map(forms, file))
+    except FileNotFoundError:
+        return text
     # The longest first: another may be a part of it.
     for secret in sorted(secrets, key=len, reverse=True):
-        said = said.replace(secret, "***")
-    print(said[:200])
+        text = text.replace(secret, "***")
+    return text
 
 
-main()
+def decisive(text):
+    """The line of `text` that says most."""
+    lines = [line for line in (NOISE.sub("", line).strip() for line in text.split("\n")) if line]
+    said = [line for line in lines if not FRAME.match(line)]
+    telling = [place for place, line in enumerate(said) if TELLING.search(line)]
+    if not telling:
+        return (said or lines or ["it said nothing"])[-1]
+    # One that ends in a colon has its reason in the next line.
+    place = telling[-1]
+    return " ".join(said[place : place + 2] if said[place].endswith(":") else [said[place]])
+
+
+def quote(text):
+    return hide(decisive(text))[:LONGEST]
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8", errors="replace") as file:
+        print(quote(file.read()))
+
+
+if __name__ == "__main__":
+    main()

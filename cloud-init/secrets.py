@@ -17,6 +17,8 @@ import urllib.request
 
 KEPT = "/var/lib/openclaw/secrets"
 OUTPUT = "/run/openclaw/secrets.env"
+# What configure.py has taken out of it.
+WITHHELD = "/run/openclaw/withheld.env"
 METADATA = os.environ.get("OPENCLAW_METADATA_URL", "http://metadata.google.internal") + "/computeMetadata/v1/"
 MANAGER = os.environ.get("OPENCLAW_SECRET_MANAGER_URL", "https://secretmanager.googleapis.com") + "/v1/"
 
@@ -110,9 +112,10 @@ def main():
             key, _, value = word.partition("=")
             settings[key] = value
     before = {}
-    if os.path.exists(OUTPUT):
-        with open(OUTPUT, "rb") as file:
-            before = {row.partition(b"=")[0].decode(): row for row in file}
+    for path in WITHHELD, OUTPUT:
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                before.update({row.partition(b"=")[0].decode(): row for row in file})
 
     token = project = None
     rows, help_needed, not_yet, reused = [], [], [], []

@@ -6,9 +6,9 @@ set -euo pipefail
 . /opt/openclaw/settings.env
 
 container=openclaw-verify
-docker rm -f "$container" >/dev/null 2>&1 || true
+docker rm -f -v "$container" >/dev/null 2>&1 || true
 docker create --name "$container" --network none "$OPENCLAW_IMAGE" never-run >/dev/null
-trap 'docker rm -f "$container" >/dev/null 2>&1' EXIT
+trap 'docker rm -f -v "$container" >/dev/null 2>&1' EXIT
 
 # Through links, as a caller goes: what counts is what runs under this name.
 hash_of() {

@@ -8,10 +8,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use gcloud::{Action, Format, Gcloud, Members, Setup, Wait};
+pub use gcloud::{Action, Format, Gcloud, Members, Message, Setup, Wait};
 
-use crate::project::names::{ArchSpelling, AssetPattern, MinisignKey, SkillName, ToolName, Version};
-use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
+use crate::project::names::{
+    ArchSpelling, AssetPattern, MachineType, MinisignKey, SkillName, ToolName, Version, VmName, Zone,
+};
+use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
 
 /// Bakes an OpenClaw Gateway for Google Compute Engine: locked binaries, reproducible user-data,
 /// no SSH set-up.
@@ -53,11 +55,8 @@ pub enum Color {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write the defaults out as a project to edit
-    Init {
-        /// The folder to write to, instead of the project folder
-        dir: Option<PathBuf>,
-    },
+    /// Write a project to edit; on a terminal it asks for what no option says
+    Init(Init),
     /// Read spec, manifest and lock, and report every problem at once
     Check {
         /// Print one JSON document
@@ -127,7 +126,7 @@ impl Command {
             Self::Image(Image::Save(options)) => options.json,
             Self::Image(Image::Push(options)) => options.json,
             Self::Gcloud(options) => matches!(options.format, Format::Json),
-            Self::Init { .. }
+            Self::Init(_)
             | Self::Add(_)
             | Self::Remove { .. }
             | Self::Fetch
@@ -137,6 +136,34 @@ impl Command {
             | Self::Man => false,
         }
     }
+}
+
+/// Options of `init`.
+#[derive(Args, Debug)]
+pub struct Init {
+    /// The folder to write to, instead of the project folder
+    pub dir: Option<PathBuf>,
+    /// The VM's name [default: that of the folder]
+    #[arg(long)]
+    pub name: Option<VmName>,
+    /// The Compute Engine zone
+    #[arg(long)]
+    pub zone: Option<Zone>,
+    /// The machine type, such as e2-small
+    #[arg(long, value_name = "TYPE")]
+    pub machine_type: Option<MachineType>,
+    /// The model provider, such as anthropic, or `none`
+    #[arg(long, value_name = "PROVIDER")]
+    pub model: Option<String>,
+    /// A channel, such as telegram, or `none`; more than one with commas or by repeating it
+    #[arg(long, value_name = "CHANNEL", value_delimiter = ',')]
+    pub channel: Vec<String>,
+    /// The size of the data disk, such as 10GB; 0 for none
+    #[arg(long, value_name = "SIZE")]
+    pub data_disk: Option<Size>,
+    /// Ask nothing: take the default of whatever no option says
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// Options of `add`.
@@ -327,6 +354,9 @@ pub struct ImagePush {
     /// Where the base image is read from.
     #[command(flatten)]
     pub from: BaseFrom,
+    /// Push no SBOM, for a registry that takes none
+    #[arg(long)]
+    pub no_sbom: bool,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -380,6 +410,9 @@ pub struct Rehearse {
     /// The port of 127.0.0.1 that leads to the gateway [default: `gateway.port`, or any where that is taken]
     #[arg(long)]
     pub port: Option<u16>,
+    /// Once the gateway is ready, send this message to its agent, and print the reply
+    #[arg(long, value_name = "TEXT")]
+    pub ask: Option<Message>,
     /// Let the VM run on until Ctrl-C
     #[arg(long)]
     pub keep: bool,

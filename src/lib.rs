@@ -24,5 +24,6 @@ pub mod plan;
 pub mod project;
 pub mod rehearse;
 pub mod render;
+pub mod text;
 pub mod write;
 pub mod yaml;

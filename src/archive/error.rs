@@ -6,6 +6,7 @@ use std::io;
 use super::executable::Unfit;
 use super::looks::Looks;
 use crate::project::values::Arch;
+use crate::text::ending;
 
 /// What is wrong with an archive, in words that fit behind `tool: URL: `.
 ///
@@ -271,11 +272,7 @@ impl fmt::Display for Listed {
 /// A path in quotes for a message: control characters escaped, a long one cut at its start, for
 /// the end of a path tells more.
 pub(super) fn shown(path: &str) -> String {
-    const LONGEST: usize = 80;
-    let skipped = path.chars().count().saturating_sub(LONGEST);
-    let end: String = path.chars().skip(skipped).collect();
-    let end = end.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
-    format!("`{}{end}`", if skipped > 0 { "…" } else { "" })
+    format!("`{}`", ending(path, 80))
 }
 
 /// A number of bytes in the largest unit that holds it whole.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::diagnostics::json::{Location, location};
 use crate::diagnostics::{Code, Diagnostic, Place, Problems, Severity};
 use crate::project::names::ToolName;
+use crate::text::sanitize;
 
 /// What was held against the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -158,7 +159,7 @@ impl Check {
         if let Some((expected, found)) = &self.difference {
             let _ = write!(text, " (expected {expected}, found {found})");
         }
-        visible(&text)
+        sanitize(&text)
     }
 }
 
@@ -239,7 +240,7 @@ impl Report {
         for against in Against::ALL {
             let group = || self.checks.iter().filter(|check| check.against == against);
             let row = |what: String, result: String| {
-                [against.as_str().to_owned(), visible(&what), visible(&result)]
+                [against.as_str().to_owned(), sanitize(&what), sanitize(&result)]
             };
             let clean = group().filter(|check| check.verdict == Verdict::Clean).count();
             for check in group().filter(|check| verbose || check.verdict != Verdict::Clean) {
@@ -251,7 +252,7 @@ impl Report {
         }
         let mut text = aligned(&rows);
         if !self.trust.is_empty() {
-            let trust = self.trust.iter().map(|(tool, level)| [tool.to_string(), visible(level)]);
+            let trust = self.trust.iter().map(|(tool, level)| [tool.to_string(), sanitize(level)]);
             let rows: Vec<_> = std::iter::once(["TOOL", "TRUST"].map(str::to_owned)).chain(trust).collect();
             text.push('\n');
             text.push_str(&aligned(&rows));
@@ -297,7 +298,7 @@ impl Report {
             let mut problem =
                 Diagnostic { severity, ..Diagnostic::error(code, check.sentence()) }.at(check.place.clone());
             if !help.is_empty() {
-                problem = problem.help(visible(&help.join("; ")));
+                problem = problem.help(sanitize(&help.join("; ")));
             }
             problems.push(problem);
         }
@@ -350,12 +351,6 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// `text` on one line, with a sign for each character that commands a terminal: names out of an
-/// image are chosen by whoever made it.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The actions of `bake gcloud`, and their options.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -47,8 +48,11 @@ pub enum Action {
         #[command(flatten)]
         member: Member,
         /// From the beginning
-        #[arg(long)]
+        #[arg(long, conflicts_with = "gateway")]
         all: bool,
+        /// The log of the gateway's container instead, over SSH, until Ctrl-C
+        #[arg(long)]
+        gateway: bool,
     },
     /// Print the gateway's token: from Secret Manager, or by SSH where the VM has made it
     Token(Member),
@@ -60,9 +64,38 @@ pub enum Action {
         /// Another port of this machine than the gateway's own
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
+        /// Open a browser there, as `dashboard` does
+        #[arg(long)]
+        open: bool,
+    },
+    /// Open the Control UI in a browser by the gateway's one-time link, until Ctrl-C
+    Dashboard {
+        /// Which VM
+        #[command(flatten)]
+        member: Member,
+        /// Another port of this machine than the gateway's own
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
     },
     /// A shell on the VM
     Ssh(Member),
+    /// Run an OpenClaw command in the gateway's container, over SSH: `cli -- channels status`
+    Cli {
+        /// Which VM
+        #[command(flatten)]
+        member: Member,
+        /// The command and its arguments, as `openclaw` takes them
+        #[arg(last = true, required = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+    /// Send one message to the gateway's agent, over SSH, and print the reply
+    Ask {
+        /// Which VM
+        #[command(flatten)]
+        member: Member,
+        /// The message
+        text: Message,
+    },
     /// Give the VM another machine type, and wait for the gateway
     Resize {
         /// The machine type, such as e2-medium
@@ -71,8 +104,15 @@ pub enum Action {
         #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
         timeout: u32,
     },
-    /// Take a snapshot of the data disk now, as it would be after a loss of power
-    Backup(Member),
+    /// Have the gateway make an archive of its state, over SSH, then take a snapshot of the data disk
+    Backup {
+        /// Which VM
+        #[command(flatten)]
+        member: Member,
+        /// Do not ask the gateway: the snapshot alone, as the disk would be after a loss of power
+        #[arg(long)]
+        snapshot_only: bool,
+    },
     /// Put a snapshot on a new data disk, and a new VM on that
     Restore {
         /// The snapshot's name
@@ -90,6 +130,34 @@ pub enum Action {
         #[arg(long)]
         data: bool,
     },
+}
+
+/// A message to an agent.
+#[derive(Clone, Debug)]
+pub struct Message(String);
+
+/// Bytes of a message on a command line, which is passed on to other programs as one argument.
+const LONGEST_MESSAGE: usize = 16 * 1024;
+
+impl FromStr for Message {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("the message is empty".to_owned());
+        }
+        if text.len() > LONGEST_MESSAGE {
+            return Err(format!("the message is longer than {LONGEST_MESSAGE} bytes"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Message {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Options of `setup`.

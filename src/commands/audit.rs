@@ -183,7 +183,9 @@ impl Auditor<'_> {
             oci::Source::Registry(reference) => self.publishers.credentials(reference),
             oci::Source::Layout(_) | oci::Source::Tarball(_) => Ok(oci::Credentials::Anonymous),
         };
-        let images = match credentials.and_then(|credentials| source.open(&credentials)) {
+        let images = match credentials
+            .and_then(|credentials| source.open(self.publishers.client(), &credentials))
+        {
             Ok(images) => images,
             Err(error @ oci::Error::NotASource { .. }) => return Err(Failure::Argument(error.to_string())),
             Err(error) => return Ok(unchecked(&error)),
@@ -209,7 +211,7 @@ impl Auditor<'_> {
         let reference: ImageRef = locked.reference.pinned(locked.digest).parse()?;
         let layers = || {
             let credentials = self.publishers.credentials(&reference)?;
-            let registry = oci::registry::Registry::connect(&reference, &credentials)?;
+            let registry = oci::registry::Registry::new(self.publishers.client(), &reference, &credentials)?;
             oci::Images::image(&registry, arch)
         };
         let image = layers().map_err(|error: oci::Error| error.to_string())?;

@@ -9,8 +9,8 @@ use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
 use crate::cli::{self, Action, Format, Gcloud, Members, Wait};
 use crate::gcloud::{
-    Folder, Metadata, Script, backup, create, destroy, fleet, logs, resize, restore, setup, ssh, status,
-    token, tunnel, update, wait,
+    Folder, Metadata, Script, backup, cli as container, create, destroy, fleet, logs, resize, restore, setup,
+    ssh, status, token, tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::names::VmName;
@@ -54,7 +54,9 @@ fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) 
         Action::Resize { machine_type, timeout } => {
             resize::script(plan, machine_type, *timeout).map_err(Failure::Argument)?
         }
-        Action::Backup(of) => backup::script(plan, of.member.as_ref()).map_err(Failure::Argument)?,
+        Action::Backup { member: of, snapshot_only } => {
+            backup::script(plan, of.member.as_ref(), *snapshot_only).map_err(Failure::Argument)?
+        }
         Action::Restore { snapshot } => {
             let (metadata, folder) = bundle()?;
             restore::script(plan, snapshot, &metadata, folder).map_err(Failure::Argument)?
@@ -67,10 +69,14 @@ fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) 
             wait::script(plan, &vms(plan, members)?, members.fleet.as_ref(), *timeout)
         }
         Action::Status(options) => status::script(plan, &vms(plan, options)?, options.fleet.as_ref()),
-        Action::Logs { member: of, all } => logs::script(plan, of.member.as_ref(), *all),
+        Action::Logs { member: of, gateway: true, .. } => logs::gateway(plan, of.member.as_ref()),
+        Action::Logs { member: of, all, .. } => logs::script(plan, of.member.as_ref(), *all),
         Action::Token(of) => token::script(plan, of.member.as_ref()),
-        Action::Tunnel { member: of, port } => tunnel::script(plan, of.member.as_ref(), *port),
+        Action::Tunnel { member: of, port, open } => tunnel::script(plan, of.member.as_ref(), *port, *open),
+        Action::Dashboard { member: of, port } => tunnel::script(plan, of.member.as_ref(), *port, true),
         Action::Ssh(of) => ssh::script(plan, of.member.as_ref()),
+        Action::Cli { member: of, arguments } => container::script(plan, of.member.as_ref(), arguments),
+        Action::Ask { member: of, text } => container::ask(plan, of.member.as_ref(), text.as_str()),
     })
 }
 

@@ -1,17 +1,38 @@
-//! `bake init`: the defaults as a project to edit.
+//! `bake init`: a project to edit, with the answers to a few questions.
 
 use std::fs;
 use std::path::Path;
 
 use super::console::Console;
 use super::load::{LOCK, MANIFEST, SPEC};
-use super::{Done, Failure};
-use crate::project::defaults;
+use super::prompt::{self, ask};
+use super::{Done, Failure, schema};
+use crate::cli::{Init, SchemaOf};
+use crate::diagnostics::{Diagnostic, Problems, Source, did_you_mean, quoted};
+use crate::project::machine::{self, PRICES_OF};
+use crate::project::names::{Channel, MachineType, Provider, VmName, Zone};
+use crate::project::openclaw::{Needs, OpenClaw};
+use crate::project::starter::{self, Answers};
+use crate::project::values::Size;
+use crate::project::{defaults, spec};
 use crate::write::{self, NewFile};
 
-pub(super) fn run(dir: &Path, console: &mut Console) -> Result<Done, Failure> {
-    let files = [(SPEC, defaults::SPEC), (MANIFEST, defaults::MANIFEST), (LOCK, defaults::LOCK)];
-    for (name, _) in files {
+const GITIGNORE: &str = ".gitignore";
+/// What `render`, `image` and `rehearse` write, and where secrets may lie.
+const IGNORED: &str = "/out/\n/oci/\n/rehearsal/\n/secrets/\n*.secret\n.env\n";
+/// JSON Schemas, for editors: in the project, so that they need no network and are those of this `bake`.
+const SPEC_SCHEMA: &str = ".bake/spec.schema.json";
+const MANIFEST_SCHEMA: &str = ".bake/manifest.schema.json";
+/// Answers nothing, where an answer may be nothing.
+const NONE: &str = "none";
+const DATA_DISK: &str = "A data disk keeps the gateway's state when the VM is replaced; 10GB costs about $1 a month, 0 means none.\n";
+/// Machine types that are offered with their price; any other one can be typed.
+const OFFERED: [&str; 4] = ["e2-micro", "e2-small", "e2-medium", "e2-standard-2"];
+
+pub(super) fn run(dir: &Path, options: &Init, console: &mut Console) -> Result<Done, Failure> {
+    let dir = &options.dir.as_ref().map_or_else(|| dir.to_owned(), |target| dir.join(target));
+    let gitignore_is_there = fs::symlink_metadata(dir.join(GITIGNORE)).is_ok();
+    for name in [SPEC, MANIFEST, LOCK, SPEC_SCHEMA, MANIFEST_SCHEMA] {
         let path = dir.join(name);
         if fs::symlink_metadata(&path).is_ok() {
             return Err(Failure::Argument(format!(
@@ -20,12 +41,220 @@ pub(super) fn run(dir: &Path, console: &mut Console) -> Result<Done, Failure> {
             )));
         }
     }
-    let files = files.map(|(name, text)| NewFile { name, content: text.as_bytes(), executable: false });
+    let answers = answers(dir, options)?;
+    fit(&answers).map_err(|why| Failure::Argument(format!("{why}; nothing was written")))?;
+    let text = answers.spec();
+    let json = |file| serde_json::to_string_pretty(&schema::of(file)).map(|text| text + "\n");
+    let [spec_schema, manifest_schema] = [json(SchemaOf::Spec), json(SchemaOf::Manifest)]
+        .map(|schema| schema.map_err(|error| Failure::Other(error.to_string())));
+    let files = [
+        (SPEC, format!("# yaml-language-server: $schema={SPEC_SCHEMA}\n{text}")),
+        (MANIFEST, format!("# yaml-language-server: $schema=../{MANIFEST_SCHEMA}\n{}", defaults::MANIFEST)),
+        (LOCK, defaults::LOCK.to_owned()),
+        (SPEC_SCHEMA, spec_schema?),
+        (MANIFEST_SCHEMA, manifest_schema?),
+        (GITIGNORE, IGNORED.to_owned()),
+    ];
+    let files: Vec<_> = files
+        .iter()
+        .filter(|(name, _)| !(gitignore_is_there && *name == GITIGNORE))
+        .map(|(name, text)| NewFile { name, content: text.as_bytes(), executable: false })
+        .collect();
     write::create(dir, &files)?;
     for file in &files {
         let path = dir.join(file.name);
         console.result(&format!("{}\n", path.strip_prefix(".").unwrap_or(&path).display()))?;
     }
+    if gitignore_is_there {
+        console.note(&format!(
+            "{GITIGNORE} is yours, and stays as it is. These should be in it: {}",
+            IGNORED.trim_end().replace('\n', ", ")
+        ));
+    }
     console.note("Edit bake.yaml and images/binaries.yaml, then run `bake lock` and `bake render`.");
+    let secrets = answers.secrets();
+    if !secrets.is_empty() {
+        let names: Vec<_> = secrets.iter().map(ToString::to_string).collect();
+        console.note(&format!("`bake gcloud setup | sh` will ask for the value of {}.", names.join(", ")));
+    }
     Ok(Done::Clean)
+}
+
+/// Holds the answers to the rules of a spec: a value may be of the right form, and not go with another.
+fn fit(answers: &Answers) -> Result<(), String> {
+    let mut problems = Problems::default();
+    spec::read(Source::new(SPEC, answers.spec()), &mut problems);
+    let errors = problems.errors();
+    let sentence = |error: &Diagnostic| match &error.help {
+        Some(help) => format!("{}: {help}", error.message),
+        None => error.message.clone(),
+    };
+    let sentences: Vec<_> = errors.iter().map(sentence).collect();
+    if sentences.is_empty() { Ok(()) } else { Err(sentences.join("\n  ")) }
+}
+
+/// Each answer: of its option, else of the person, else the default.
+fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
+    let wrong = |option: &str| {
+        let option = option.to_owned();
+        move |why: String| Failure::Argument(format!("--{option}: {why}"))
+    };
+    let model = options.model.as_deref().map(provider).transpose().map_err(wrong("model"))?;
+    let channels = match &options.channel[..] {
+        [] => None,
+        given => Some(channels_in(&given.join(",")).map_err(wrong("channel"))?),
+    };
+    let asks = !options.yes && prompt::is_possible();
+    let or_ask = Asking { asks };
+
+    let folder = folder_name(dir);
+    let own = folder.as_deref().and_then(starter::vm_name);
+    let name = match (&options.name, &own) {
+        (Some(name), _) => name.clone(),
+        (None, Some(own)) if !asks => own.clone(),
+        (None, None) if !asks => {
+            return Err(Failure::Argument(format!(
+                "the folder's name, {}, gives none to a VM: add --name",
+                quoted(&folder.unwrap_or_default())
+            )));
+        }
+        (None, own) => {
+            let own = own.as_ref().map(VmName::as_str);
+            ask("Name of the VM", own, str::parse)?
+        }
+    };
+    let zone: Zone =
+        or_ask.answer(options.zone.clone(), || "Zone".to_owned(), "us-central1-a", str::parse)?;
+    let machine_type = "e2-small".parse().map_err(Failure::Other)?;
+    let data_disk = Size::gigabytes(10);
+    let mut answers = Answers { name, zone, machine_type, model: None, channels: Vec::new(), data_disk };
+    answers.machine_type = or_ask.answer(
+        options.machine_type.clone(),
+        || format!("{}Machine type", prices(&answers.zone)),
+        answers.machine_type.as_str(),
+        |text| {
+            let machine_type: MachineType = text.parse()?;
+            fit(&Answers { machine_type: machine_type.clone(), ..answers.clone() })?;
+            Ok(machine_type)
+        },
+    )?;
+    answers.model = or_ask.answer(model, || format!("{}Model provider", providers()), NONE, provider)?;
+    answers.channels =
+        or_ask.answer(channels, || format!("{}Channels", known_channels()), NONE, channels_in)?;
+    answers.data_disk = or_ask.answer(
+        options.data_disk,
+        || format!("{DATA_DISK}Data disk"),
+        &data_disk.to_string(),
+        |text| {
+            let data_disk: Size = text.parse()?;
+            fit(&Answers { data_disk, ..answers.clone() })?;
+            Ok(data_disk)
+        },
+    )?;
+    Ok(answers)
+}
+
+struct Asking {
+    asks: bool,
+}
+
+impl Asking {
+    /// What was given, or what a person answers, or the default.
+    fn answer<T>(
+        &self,
+        given: Option<T>,
+        question: impl FnOnce() -> String,
+        default: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, Failure> {
+        match given {
+            Some(given) => Ok(given),
+            None if self.asks => ask(&question(), Some(default), read),
+            None => read(default).map_err(Failure::Argument),
+        }
+    }
+}
+
+/// The name of the folder, which need not be there yet.
+fn folder_name(dir: &Path) -> Option<String> {
+    let whole = std::path::absolute(dir).ok()?;
+    // `..` and links: the folder that is there, else the path's last part.
+    let whole = fs::canonicalize(&whole).unwrap_or(whole);
+    whole.file_name()?.to_str().map(str::to_owned)
+}
+
+/// The machine types that are offered, with what a month of each costs.
+fn prices(zone: &Zone) -> String {
+    let row = |name: &str| {
+        let machine_type: MachineType = name.parse().ok()?;
+        let memory = machine::Machine::new(&machine_type).memory_mib()? / 1024;
+        let estimate = machine::estimate(&machine_type, zone, Size::gigabytes(0), false);
+        Some(format!("  {name:<14} {memory:>2} GB of memory, ${} a month\n", estimate.dollars?))
+    };
+    let rows: String = OFFERED.into_iter().filter_map(row).collect();
+    format!("{rows}  (list prices of us-central1, {PRICES_OF}, without disks and address)\n")
+}
+
+/// A model provider that can be set up without a person, or none.
+fn provider(text: &str) -> Result<Option<Provider>, String> {
+    if text == NONE {
+        return Ok(None);
+    }
+    let known = OpenClaw::builtin();
+    match known.provider(text).map(|choice| &choice.needs) {
+        Some(Needs::Key(_)) => text.parse().map(Some),
+        Some(Needs::Person | Needs::Address) => Err(format!(
+            "{} takes more than a key: answer `{NONE}`, and set `gateway.model` in bake.yaml",
+            quoted(text)
+        )),
+        None => {
+            let close = did_you_mean(text, with_key());
+            let hint = close.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+            Err(format!("no model provider {} is known here{hint}", quoted(text)))
+        }
+    }
+}
+
+/// Every provider for which a key is enough.
+fn with_key() -> impl Iterator<Item = &'static str> {
+    let choices = OpenClaw::builtin().choices.iter();
+    choices
+        .filter(|choice| choice.chats && matches!(choice.needs, Needs::Key(_)))
+        .map(|choice| choice.provider.as_str())
+}
+
+fn providers() -> String {
+    let usual = ["anthropic", "openai", "google", "openrouter"];
+    let others = with_key().filter(|name| !usual.contains(name)).count();
+    format!("Models come from a provider: {}, one of {others} others, or {NONE} for now.\n", usual.join(", "))
+}
+
+/// Channels between commas, or none.
+fn channels_in(text: &str) -> Result<Vec<Channel>, String> {
+    let known = OpenClaw::builtin();
+    let mut found: Vec<Channel> = Vec::new();
+    for name in text.split([',', ' ']).filter(|name| !name.is_empty() && *name != NONE) {
+        let settable = known.channels.iter().filter(|channel| !channel.by_hand);
+        let Some(channel) = settable.clone().find(|channel| channel.name.as_str() == name) else {
+            let names: Vec<_> = settable.map(|channel| channel.name.as_str()).collect();
+            return Err(format!(
+                "no channel {} can be set up by bake; {} can",
+                quoted(name),
+                names.join(", ")
+            ));
+        };
+        if !found.contains(&channel.name) {
+            found.push(channel.name.clone());
+        }
+    }
+    Ok(found)
+}
+
+fn known_channels() -> String {
+    let settable = OpenClaw::builtin().channels.iter().filter(|channel| !channel.by_hand);
+    let names: Vec<_> = settable.map(|channel| channel.name.as_str()).collect();
+    format!(
+        "Channels to talk to it through, beside its own page: {}, with commas between, or {NONE}.\n",
+        names.join(", ")
+    )
 }

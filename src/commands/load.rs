@@ -11,6 +11,7 @@ use crate::lock::{self, Lock, MENDED_BY};
 use crate::project::catalog::Catalog;
 use crate::project::spec::Spec;
 use crate::project::{Project, defaults, manifest, spec};
+use crate::text::sanitize;
 use crate::write::{self, Revision};
 use crate::yaml;
 
@@ -213,7 +214,7 @@ fn is_absent(path: &Path) -> bool {
 /// A file of the project as the user would type it.
 fn shown(dir: &Path, name: &str) -> String {
     let path = dir.join(name);
-    path.strip_prefix(".").unwrap_or(&path).display().to_string().escape_debug().to_string()
+    sanitize(&path.strip_prefix(".").unwrap_or(&path).display().to_string())
 }
 
 fn missing(dir: &Path, name: &str) -> Diagnostic {

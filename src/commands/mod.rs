@@ -18,6 +18,7 @@ mod lock;
 mod locking;
 mod man;
 mod progress;
+mod prompt;
 mod publishers;
 mod rehearse;
 mod remove;
@@ -140,9 +141,7 @@ fn refuse(cli: &Cli, problems: &Problems, code: u8, console: &mut Console) -> Ex
 fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
     let dir = &cli.directory;
     match &cli.command {
-        Command::Init { dir: target } => {
-            init::run(target.as_ref().map_or(dir.clone(), |target| dir.join(target)).as_path(), console)
-        }
+        Command::Init(options) => init::run(dir, options, console),
         Command::Check { json } => check::run(dir, *json, console),
         Command::Catalog { json } => catalog::run(*json, console),
         Command::Add(options) => locking::over_others(|| add::run(dir, options, console)),

@@ -35,7 +35,8 @@ pub(super) struct Setup {
     token: Option<Token>,
     patience: Patience,
     cache: Option<PathBuf>,
-    docker: Option<PathBuf>,
+    /// The files that may keep logins of registries, the first one first.
+    logins: Vec<PathBuf>,
     youngest: Option<Timestamp>,
 }
 
@@ -64,17 +65,27 @@ impl Setup {
             };
             patience.stall = Duration::from_secs(seconds);
         }
-        Ok(Self {
-            api,
-            token,
-            patience,
-            cache: cache::folder(),
-            docker: variable("DOCKER_CONFIG")
-                .map(PathBuf::from)
-                .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".docker"))),
-            youngest,
-        })
+        Ok(Self { api, token, patience, cache: cache::folder(), logins: logins(variable), youngest })
     }
+}
+
+/// Where Docker and Podman keep logins, in the order in which they count: a file that was named, then
+/// Docker's, then Podman's (containers-auth.json(5)).
+fn logins(variable: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    let folder = |name: &str| variable(name).map(PathBuf::from);
+    let home = folder("HOME");
+    let at_home = |name: &str| home.as_ref().map(|home| home.join(name));
+    [
+        folder("REGISTRY_AUTH_FILE"),
+        folder("DOCKER_CONFIG").or_else(|| at_home(".docker")).map(|docker| docker.join("config.json")),
+        folder("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
+        folder("XDG_CONFIG_HOME")
+            .or_else(|| at_home(".config"))
+            .map(|config| config.join("containers/auth.json")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Who says what a download should be, in words.
@@ -97,7 +108,7 @@ impl<'a> Stated<'a> {
 /// asked: a lock that is whole needs neither.
 pub(super) struct Publishers {
     setup: Setup,
-    client: OnceLock<Client>,
+    client: Client,
     cache: OnceLock<Cache>,
     progress: Bars,
 }
@@ -106,8 +117,8 @@ impl Publishers {
     /// Asks nobody yet.
     pub(super) fn new(setup: Setup, console: &Console) -> Self {
         Self {
+            client: Client::new(setup.patience.clone()),
             setup,
-            client: OnceLock::new(),
             cache: OnceLock::new(),
             progress: Bars::new(console.is_quiet()),
         }
@@ -115,23 +126,18 @@ impl Publishers {
 
     /// An archive, from the cache or over the network. `stated` says what is held against it.
     pub(super) fn fetch(&self, download: &Download<'_>, stated: Stated<'_>) -> Result<Fetched, Diagnostic> {
-        let fetched = fetch::fetch(self.client()?, self.cache()?, download, &self.progress);
+        let fetched = fetch::fetch(&self.client, self.cache()?, download, &self.progress);
         fetched.map_err(|error| of_fetch(&error, stated))
     }
 
-    /// Who the user is to the registry of `reference`, as Docker's configuration has it.
+    /// The user's login at the registry of `reference`, as Docker and Podman keep it.
     pub(super) fn credentials(&self, reference: &ImageRef) -> Result<Credentials, oci::Error> {
-        let folder = self.setup.docker.as_deref();
-        folder.map_or(Ok(Credentials::Anonymous), |folder| Credentials::of_docker(folder, reference))
+        Credentials::find(&self.setup.logins, reference)
     }
 
     /// Who asks over HTTP.
-    pub(super) fn client(&self) -> Result<&Client, Diagnostic> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let client = Client::new(self.setup.patience.clone()).map_err(|error| of_net(&error))?;
-        Ok(self.client.get_or_init(|| client))
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Shows what takes time.
@@ -156,12 +162,12 @@ impl Publishers {
 impl Upstream for Publishers {
     fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Diagnostic> {
         let Setup { api, token, youngest, .. } = &self.setup;
-        let api = Api::new(self.client()?, api, token.as_ref(), *youngest);
+        let api = Api::new(&self.client, api, token.as_ref(), *youngest);
         api.release(repo, wanted).map_err(|error| of_api(&error))
     }
 
     fn document(&self, url: &WebUrl) -> Result<Document, Diagnostic> {
-        match self.client()?.text(&Request::new(parsed(url)?), LARGEST_DOCUMENT) {
+        match self.client.text(&Request::new(parsed(url)?), LARGEST_DOCUMENT) {
             Ok(text) => Ok(Document::Text(text)),
             Err(NetError::Malformed { .. } | NetError::TooLarge { .. }) => Ok(Document::NoText),
             Err(error @ (NetError::NotFound { .. } | NetError::Status { status: 401 | 403, .. })) => {
@@ -212,13 +218,14 @@ impl Upstream for Publishers {
             limit: LARGEST_ARCHIVE,
             label: url.file_name(),
         };
-        let published = fetch::published(self.client()?, &download, &self.progress);
+        let published = fetch::published(&self.client, &download, &self.progress);
         published.map_err(|error| of_fetch(&error, Stated::by("nobody")))
     }
 
     fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic> {
         let credentials = self.credentials(reference);
-        let resolved = credentials.and_then(|credentials| oci::registry::resolve(reference, &credentials));
+        let resolved =
+            credentials.and_then(|credentials| oci::registry::resolve(&self.client, reference, &credentials));
         let resolved = resolved.map_err(|error| of_image(&error))?;
         Ok(Image { digest: resolved.digest, platforms: resolved.platforms })
     }

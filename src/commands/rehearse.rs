@@ -61,6 +61,9 @@ struct Document<'a> {
     port: u16,
     reports: &'a [Report],
     stages: Vec<Stage<'a>>,
+    /// What the agent replied to `--ask`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -113,6 +116,9 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
     let mut watch = Watch::begin(running, changes, interrupted, Duration::from_secs(limit));
     let lock = plan.lock_digest.to_string();
     let mut outcome = watch.until_settled(console).and_then(|()| watch.confirm(&lock, vm.host_port));
+    if outcome.is_ok() && options.ask.is_some() {
+        outcome = watch.until_answered(console);
+    }
     if options.keep && watch.runs() && !watch.is_interrupted() {
         if let Err(why) = &outcome {
             console.error(why);
@@ -252,6 +258,7 @@ fn vm(
         relay,
         gateway_port: spec.gateway.port.value,
         host_port: host_port(options.port, spec.gateway.port.value)?,
+        question: options.ask.as_ref().map(|text| text.as_str().to_owned()),
         more: options.qemu.clone(),
     })
 }
@@ -286,6 +293,7 @@ fn report(
     let stages =
         watch.timeline().stages(watch.elapsed()).into_iter().map(|(name, seconds)| Stage { name, seconds });
     let stages: Vec<_> = stages.collect();
+    let reply = watch.reply();
     if options.json {
         console.json(&Document {
             version: 1,
@@ -296,6 +304,7 @@ fn report(
             port: vm.host_port,
             reports: watch.timeline().reports(),
             stages,
+            reply,
         })?;
     } else {
         let total: u64 = stages.iter().map(|stage| stage.seconds).sum();
@@ -305,6 +314,9 @@ fn report(
         let rows: String = stages.iter().map(row).collect();
         let emulated = if vm.acceleration == Acceleration::Emulation { ", emulated" } else { "" };
         console.result(&format!("{rows}{:<10} {total:>5} s{emulated}\n", "all"))?;
+        if let Some(reply) = reply {
+            console.result(&format!("{reply}\n"))?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `bake schema`: the JSON Schema of a file, for editors.
 
-use schemars::schema_for;
+use schemars::{Schema, schema_for};
 
 use super::console::Console;
 use super::{Done, Failure};
@@ -10,11 +10,14 @@ use crate::project::manifest::RawManifest;
 use crate::project::spec::raw;
 
 pub(super) fn run(file: SchemaOf, console: &mut Console) -> Result<Done, Failure> {
-    let schema = match file {
+    console.json(&of(file))?;
+    Ok(Done::Clean)
+}
+
+pub(super) fn of(file: SchemaOf) -> Schema {
+    match file {
         SchemaOf::Spec => schema_for!(raw::Spec),
         SchemaOf::Manifest => schema_for!(RawManifest),
         SchemaOf::Lock => schema_for!(RawLock),
-    };
-    console.json(&schema)?;
-    Ok(Done::Clean)
+    }
 }

@@ -11,13 +11,14 @@ use url::Url;
 use super::console::Console;
 use crate::net::{Client, Patience, Request};
 use crate::rehearse::metadata::Change;
-use crate::rehearse::{Report, Running, Timeline};
+use crate::rehearse::{Reply, Report, Running, Timeline};
 
 /// A VM that is looked after.
 pub(super) struct Watch {
     vm: Running,
     begun: Instant,
     timeline: Timeline,
+    reply: Reply,
     changes: Receiver<Change>,
     interrupted: Arc<AtomicBool>,
     limit: Duration,
@@ -31,7 +32,8 @@ impl Watch {
         interrupted: Arc<AtomicBool>,
         limit: Duration,
     ) -> Self {
-        Self { vm, begun: Instant::now(), timeline: Timeline::default(), changes, interrupted, limit }
+        let (timeline, reply) = (Timeline::default(), Reply::default());
+        Self { vm, begun: Instant::now(), timeline, reply, changes, interrupted, limit }
     }
 
     /// What the VM has said so far.
@@ -67,6 +69,26 @@ impl Watch {
         }
     }
 
+    /// Until the agent has replied; else why it has not.
+    pub(super) fn until_answered(&mut self, console: &mut Console) -> Result<(), String> {
+        loop {
+            self.step(console)?;
+            match self.reply.settled() {
+                Some(outcome) => return outcome.map(|_| ()),
+                None if self.is_interrupted() => return Err("interrupted".to_owned()),
+                None if self.begun.elapsed() > self.limit => {
+                    return Err(format!("the agent has not replied within {} s", self.limit.as_secs()));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// What the agent replied, where it was asked and did.
+    pub(super) fn reply(&self) -> Option<&str> {
+        self.reply.settled()?.ok()
+    }
+
     /// Until somebody ends it; the outcome is where the VM stands then.
     pub(super) fn until_interrupted(&mut self, console: &mut Console) -> Result<(), String> {
         while !self.is_interrupted() {
@@ -83,6 +105,7 @@ impl Watch {
     fn step(&mut self, console: &mut Console) -> Result<(), String> {
         thread::sleep(Duration::from_millis(100));
         while let Ok(change) = self.changes.try_recv() {
+            self.reply.take(&change);
             let Some(report) = self.timeline.take(change, self.begun.elapsed()) else { continue };
             let error = if report.error.is_empty() { String::new() } else { format!(": {}", report.error) };
             console.note(&format!("{:>5} s  {}{error}", report.seconds, report.status));
@@ -122,7 +145,7 @@ impl Watch {
             // Somebody waits for the end.
             patience = Patience { attempts: 1, ..patience };
         }
-        match Client::new(patience).and_then(|client| client.get(&request)) {
+        match Client::new(patience).get(&request) {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("the VM says that it is ready, and {error}")),
         }

@@ -53,6 +53,7 @@ codes! {
     MissingFile = "missing-file", "A file of the project that is not there.";
     MissingKey = "missing-key", "A key that must be there.";
     NeedsBuilder = "needs-builder", "Something that only a builder can put into an image.";
+    NeedsTerminal = "needs-terminal", "Something that OpenClaw sets up with a person alone.";
     NewerVersion = "newer-version", "A tool of which there is a newer version than the locked one.";
     NoBuildForArch = "no-build-for-arch", "A tool without a build for the chosen architecture.";
     NoInternet = "no-internet", "A VM without a public address, and so without the internet unless there is Cloud NAT.";

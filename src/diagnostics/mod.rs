@@ -11,6 +11,8 @@ pub mod terminal;
 
 use std::ops::Deref;
 
+use crate::text::sanitize;
+
 pub use code::Code;
 pub use source::{Place, Source, Span};
 
@@ -223,10 +225,9 @@ pub fn quoted(value: &str) -> String {
     let end = (0..=value.len().min(LONGEST * 16)).rev().find(|at| value.is_char_boundary(*at));
     let whole = end == Some(value.len());
     let value = without_credentials(&value[..end.unwrap_or(0)]);
-    let mut chars = value.chars();
-    let shown: String = chars.by_ref().take(LONGEST).collect();
-    let more = if chars.next().is_some() || !whole { "…" } else { "" };
-    format!("`{}{more}`", shown.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""))
+    let shown: String = value.chars().take(LONGEST).collect();
+    let more = if shown.len() < value.len() || !whole { "…" } else { "" };
+    format!("`{}{more}`", sanitize(&shown))
 }
 
 /// `, did you mean …?` where one of `candidates` is close to what was typed; else nothing.

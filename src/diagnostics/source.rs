@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::without_credentials;
+use crate::text::masked;
 
 /// Bytes of a [`Source`], from the first to the one after the last.
 pub type Span = Range<usize>;
@@ -94,26 +95,13 @@ impl Source {
             // As many bytes as there were, so that the marks below the line stay in place.
             shown.replace_range(from..to, &"*".repeat(to - from));
         }
-        (start, visible(&without_credentials(&shown)))
+        (start, masked(&without_credentials(&shown)))
     }
 
     fn boundary(&self, offset: usize) -> usize {
         let offset = offset.min(self.text.len());
         (0..=offset).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
     }
-}
-
-/// `line` with a sign of the same length for each character that commands a terminal, turns text
-/// around or cannot be seen. C0 is left to the renderer, which has signs of its own for it.
-fn visible(line: &str) -> String {
-    let sign = |c| match c {
-        '\u{80}'..='\u{9F}' | '\u{AD}' | '\u{61C}' => '¿',
-        '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' => {
-            '\u{FFFD}'
-        }
-        c => c,
-    };
-    line.chars().map(sign).collect()
 }
 
 impl fmt::Debug for Source {
@@ -161,12 +149,5 @@ mod tests {
         source.hide([0..2, 1..4]);
         assert_eq!(source.line(0).1, "****1");
         assert!(source.hides(&(3..5)) && !source.hides(&(4..6)));
-    }
-
-    #[test]
-    fn no_line_commands_a_terminal() {
-        let source = Source::new("x", "a\u{9b}2J\u{202e}b\u{200e}c");
-        assert_eq!(source.line(0).1, "a¿2J\u{fffd}b\u{fffd}c");
-        assert_eq!(source.line(0).1.len(), source.text().len());
     }
 }

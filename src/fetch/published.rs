@@ -20,7 +20,7 @@ pub fn published(
     download: &Download<'_>,
     progress: &dyn Progress,
 ) -> Result<(Sha256, u64), Error> {
-    let request = Request::new(download.url.clone());
+    let request = Request::new(download.url.clone()).large();
     let mut pauses = client.pauses();
     let mut buffer = vec![0; BUFFER];
     loop {

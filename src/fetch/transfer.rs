@@ -109,7 +109,7 @@ impl Transfer<'_> {
         if !(self.ranges && self.resumable) {
             self.restart()?;
         }
-        let request = Request::new(self.download.url.clone());
+        let request = Request::new(self.download.url.clone()).large();
         let start = self.partial.length();
         if start == 0 {
             return self.begin(client.get_within(&request, pauses)?);
@@ -164,6 +164,10 @@ impl Transfer<'_> {
             self.hold_to_limit(self.partial.length() + count as u64, &address)?;
             self.partial.append(&self.buffer[..count])?;
             self.meter.iter_mut().for_each(|meter| meter.advance(count as u64));
+            // Wrong already, and perhaps without an end.
+            if self.download.size.is_some_and(|size| self.partial.length() > size) {
+                return Ok(None);
+            }
         }
         // A server may send less than the part it was asked for.
         let cut = total.is_some_and(|total| self.partial.length() < total);

@@ -1,16 +1,23 @@
-//! `backup`: a snapshot of the data disk, now.
+//! `backup`: an archive by the gateway itself, and a snapshot of the data disk with it.
 
-use super::script::{Command, Name, Script, Step, Word};
+use super::cli;
+use super::remote::ARCHIVE;
+use super::script::{Command, Name, Script, Shell, Step, Word};
+use super::ssh::session_with;
 use super::vm::{Vm, shortened};
 use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::names::VmName;
 
-/// Takes the snapshot while the VM runs, which may be a `member` of a fleet.
+/// So many of the gateway's archives are kept on the data disk; older ones are in older snapshots.
+const ARCHIVES: &str = "5";
+
+/// Takes the snapshot while the VM runs, which may be a `member` of a fleet; first the gateway makes an
+/// archive of its state, unless it is to be a `snapshot_only`.
 ///
 /// # Errors
 /// Where there is no data disk.
-pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Result<Script, String> {
+pub fn script(plan: &Plan<'_>, member: Option<&VmName>, snapshot_only: bool) -> Result<Script, String> {
     let vm = Vm::one(plan, member);
     if !vm.has_data_disk() {
         return Err(
@@ -30,7 +37,7 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Result<Script, String
     let mut taken = Step::run(
         "What the disk holds at one moment, as after a loss of power: the file system and the gateway's\n\
              SQLite databases are made to come back from that whole, but what the gateway had not written\n\
-             yet is missing. For a quiet moment stop the VM first: gcloud compute instances stop.",
+             yet is missing.",
         snapshot,
     )
     .stands("every snapshot that was taken before");
@@ -45,7 +52,19 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Result<Script, String
             taken = taken.tell(line);
         }
     }
-    let steps = vec![vm.data_must_be_there(), taken];
+    let mut steps = vec![vm.data_must_be_there(), taken];
+    if !snapshot_only {
+        let archive = vm.running(ARCHIVE, [ARCHIVES]);
+        let archive = session_with(vm, member, archive, cli::FUNCTIONS, "archive_state");
+        steps.insert(1, Step::shell(
+            "The gateway's own archive of its state, checked by itself, into a folder on the data disk: the\n\
+             snapshot takes it along. A VM that does not run is not asked.",
+            archive,
+        ));
+        let how = "exits with 1 where the gateway made no archive";
+        let end = Shell::calling(how, cli::FUNCTIONS, ["conclude_backup"]);
+        steps.push(Step::shell("A snapshot alone is less than was asked for.", end));
+    }
     let about = format!("Takes a snapshot of the data disk of `{}`. Each run takes one more.", vm.name);
     Ok(Script::new("backup", about, plan, steps))
 }

@@ -95,6 +95,12 @@ impl Script {
                 ..empty(Name::Start)
             });
         }
+        if self.uses(Name::Terminal) {
+            names.push(Learned {
+                how: Some("-t where standard input and output are a terminal, else -T"),
+                ..empty(Name::Terminal)
+            });
+        }
         names
     }
 }

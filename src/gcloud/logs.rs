@@ -1,11 +1,26 @@
-//! `logs`: the serial console, from where one left off.
+//! `logs`: the serial console, from where one left off; or the log of the gateway's container.
 
+use super::cli;
+use super::remote::FOLLOW;
 use super::script::{Script, Step};
+use super::ssh::session_with;
 use super::vm::Vm;
 use crate::plan::Plan;
 use crate::project::names::VmName;
 
 const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("logs.sh")];
+
+/// Lines of the container's log to begin with.
+const TAIL: &str = "200";
+
+/// Follows the log of the gateway's container.
+pub fn gateway(plan: &Plan<'_>, member: Option<&VmName>) -> Script {
+    let vm = Vm::one(plan, member);
+    let follow = vm.running(FOLLOW, [TAIL]);
+    let shell = session_with(vm, member, follow, cli::FUNCTIONS, "follow_log");
+    let step = Step::shell(format!("What the gateway on {} writes, over SSH.", vm.name), shell);
+    Script::new("logs", "The log of the gateway's container, until Ctrl-C.", plan, vec![step])
+}
 
 /// Prints what the serial console has said since the last call, or with `all` everything that
 /// Compute Engine still has.

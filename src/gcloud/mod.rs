@@ -4,6 +4,7 @@
 //! files beside these are functions that such a text begins with.
 
 pub mod backup;
+pub mod cli;
 pub mod create;
 pub mod destroy;
 pub mod fleet;
@@ -12,6 +13,7 @@ mod json;
 pub mod logs;
 mod metadata;
 mod observe;
+mod remote;
 pub mod resize;
 pub mod restore;
 mod script;

@@ -111,16 +111,6 @@ open_shell() {
     reach /dev/tty
 }
 
-# The gateway's port on this machine, until somebody ends it.
-open_tunnel() {
-    account=$1 port=$2
-    broken="The tunnel ended: the network was away, or another program has port $port of this machine. Once more, on another one:
-  bake gcloud tunnel${fleet:+ --member $vm} --port OTHER | sh"
-    tell "The Control UI, while this runs: http://127.0.0.1:$port/" \
-        "The token that it asks for: bake gcloud token${fleet:+ --member $vm} | sh" 'Ctrl-C ends it.'
-    reach /dev/null
-}
-
 # The token that the VM has made.
 read_token() {
     account=$1 broken='The connection broke. Run it again.'

@@ -23,6 +23,8 @@ pub(super) enum Name {
     Each,
     /// The byte of the serial console's log to begin with.
     Start,
+    /// ssh's option that asks for a terminal, or for none.
+    Terminal,
 }
 
 impl Name {
@@ -35,6 +37,7 @@ impl Name {
             Self::Data => "data",
             Self::Each => "each",
             Self::Start => "start",
+            Self::Terminal => "terminal",
         }
     }
 }

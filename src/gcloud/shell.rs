@@ -177,7 +177,7 @@ fn work(work: &Work, indent: &str) -> String {
 }
 
 /// What a file of functions is without the lines that only count where it stands alone.
-fn without_directives(mut file: &str) -> &str {
+pub(super) fn without_directives(mut file: &str) -> &str {
     while let Some((_, rest)) = file.split_once('\n').filter(|(line, _)| line.starts_with(DIRECTIVE)) {
         file = rest;
     }

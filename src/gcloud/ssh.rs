@@ -17,15 +17,26 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Script {
     Script::new("ssh", "A shell on the VM.", plan, vec![step])
 }
 
-/// Shell that calls a function of `reach.sh` to run `session` on the VM, which may be a `member` of a
-/// fleet, and answers what is said against it.
+/// Shell that calls a function of `reach.sh` or `gateway.sh` to run `session` on the VM, which may be a
+/// `member` of a fleet, and answers what is said against it.
 pub(super) fn session(vm: Vm<'_>, member: Option<&VmName>, session: Command, call: &'static str) -> Shell {
+    session_with(vm, member, session, FUNCTIONS, call)
+}
+
+/// The same with these files of functions, of which `observe.sh` and `reach.sh` are the first.
+pub(super) fn session_with(
+    vm: Vm<'_>,
+    member: Option<&VmName>,
+    session: Command,
+    functions: &'static [&'static str],
+    call: &'static str,
+) -> Shell {
     let gcp = &vm.plan.spec.gcp;
     let ranges = if gcp.public_ip.value { "YOUR_ADDRESS/32" } else { IAP };
     vm.observed(
         "runs the last one; where it fails, the others find out why: the one before it does nothing but \
          connect, every 10 s until it can",
-        FUNCTIONS,
+        functions,
         call,
         member.map(VmName::as_str),
     )

@@ -1,28 +1,56 @@
-//! `tunnel`: the Control UI on a port of this machine.
+//! `tunnel` and `dashboard`: the Control UI on a port of this machine.
 
-use super::script::{Script, Step};
-use super::ssh::session;
+use super::remote::DOOR;
+use super::script::{Command, Script, Step};
+use super::ssh::session_with;
 use super::vm::Vm;
 use crate::plan::Plan;
 use crate::project::names::VmName;
 
-/// Keeps the gateway's port open on this machine, as `port` or else the same.
-pub fn script(plan: &Plan<'_>, member: Option<&VmName>, port: Option<u16>) -> Script {
+const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("reach.sh"), include_str!("door.sh")];
+
+/// Keeps the gateway's port open on this machine, as `port` or else the same, and with `open` opens a
+/// browser there by a one-time link.
+pub fn script(plan: &Plan<'_>, member: Option<&VmName>, port: Option<u16>, open: bool) -> Script {
     let vm = Vm::one(plan, member);
-    let remote = plan.spec.gateway.port.value;
-    let port = port.unwrap_or(remote);
-    let tunnel = vm.ssh().args([
-        "--".to_owned(),
-        "-N".to_owned(),
-        "-L".to_owned(),
-        format!("{port}:127.0.0.1:{remote}"),
-        // A port that is taken is an error, and a network that went away is noticed.
-        "-o".to_owned(),
-        "ExitOnForwardFailure=yes".to_owned(),
-        "-o".to_owned(),
-        "ServerAliveInterval=30".to_owned(),
-    ]);
-    let shell = session(vm, member, tunnel, "open_tunnel").argument(port.to_string().into());
+    let own = plan.spec.gateway.port.value;
+    let port = port.unwrap_or(own);
+    let (action, about) = if open {
+        ("dashboard", "The Control UI in the browser, until Ctrl-C.")
+    } else {
+        ("tunnel", "The Control UI on this machine, until Ctrl-C.")
+    };
+    let number = port.to_string();
+    // The gateway lets its own address in by itself; any other one, and a link, it must be asked for.
+    let (session, call) = if port == own && !open {
+        (forwarding(vm.ssh(), &["-N"], port, own), "open_tunnel")
+    } else {
+        let want = if open { "link" } else { "page" };
+        // gcloud would read an answer from the pipe that holds the session, and wait for it.
+        let session = vm.running(DOOR, [number.as_str(), want]).arg("--quiet");
+        (forwarding(session, &[], port, own), "open_door")
+    };
+    let mut shell = session_with(vm, member, session, FUNCTIONS, call).argument(number.into());
+    if call == "open_door" {
+        shell = shell
+            .argument(if open { "link" } else { "page" }.into())
+            .given("nothing, and it is not closed as long as the tunnel is to last");
+    }
     let step = Step::shell("The gateway listens on the VM's loopback interface alone.", shell);
-    Script::new("tunnel", "The Control UI on this machine, until Ctrl-C.", plan, vec![step])
+    Script::new(action, about, plan, vec![step])
+}
+
+/// `ssh` with what makes the session a tunnel.
+fn forwarding(ssh: Command, first: &[&str], port: u16, remote: u16) -> Command {
+    let forward = format!("{port}:127.0.0.1:{remote}");
+    let rest = [
+        "-L",
+        &forward,
+        // A port that is taken is an error, and a network that went away is noticed.
+        "-o",
+        "ExitOnForwardFailure=yes",
+        "-o",
+        "ServerAliveInterval=30",
+    ];
+    ssh.arg("--").args(first.iter().copied()).args(rest)
 }

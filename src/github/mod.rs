@@ -12,6 +12,7 @@ use crate::lock::upstream::{Release, Wanted};
 use crate::lock::versions;
 use crate::net::{Address, Client, Error as NetError, Request, Token};
 use crate::project::names::{RepoSlug, Version};
+use crate::text::excerpt;
 
 /// Where the API is unless the environment says otherwise.
 pub const API: &str = "https://api.github.com";
@@ -225,7 +226,8 @@ impl<'a> Api<'a> {
             .token(self.token);
         let (head, text) = self.client.document(&request, LONGEST_ANSWER)?;
         let malformed = |why: String| Error::Malformed { url: Address::new(url, None), why };
-        let answer = serde_json::from_str(&text).map_err(|error| malformed(shortened(&error.to_string())))?;
+        let answer =
+            serde_json::from_str(&text).map_err(|error| malformed(excerpt(&error.to_string(), 200)))?;
         let next = head.header("link").and_then(answer::next).map(|next| url.join(next)).transpose();
         let next = next.map_err(|error| malformed(format!("its next page is no URL: {error}")))?;
         // The token goes along, and must not go anywhere else.
@@ -252,14 +254,6 @@ impl<'a> Api<'a> {
         }
         url
     }
-}
-
-/// The reason without most of a value that it repeats, which may have megabytes.
-fn shortened(why: &str) -> String {
-    const LONGEST: usize = 200;
-    let mut chars = why.chars();
-    let start: String = chars.by_ref().take(LONGEST).collect();
-    if chars.next().is_some() { format!("{start}…") } else { start }
 }
 
 /// The tags that a version is looked for under, the likeliest first.

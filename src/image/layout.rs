@@ -12,7 +12,6 @@ use oci_spec::image::{
 
 use super::documents::canonical;
 use super::error::Error;
-use super::proofs::{Proofs, Stamp};
 use super::staging::{Staging, Unfinished, copy, parent, pour};
 use super::{Assembled, SBOM, gzip};
 use crate::digest::{Hasher, Sha256};
@@ -44,18 +43,16 @@ pub enum Outcome {
 }
 
 /// A layout in the making, which has the base image's layers.
-pub struct Layout<'a> {
+pub struct Layout {
     place: PathBuf,
-    proofs: &'a Proofs,
     unfinished: Unfinished,
     /// None where nothing had to be brought so far.
     staging: Option<Staging>,
 }
 
-impl<'a> Layout<'a> {
-    /// Brings the layers of the base image for the layout that `proofs` are of. Blobs that stand there
-    /// already are not brought again, but every byte of them is held against its digest, unless it was
-    /// before and nobody has touched it since.
+impl Layout {
+    /// Brings the layers of the base image for the layout at `place`. Blobs that are there already are
+    /// not brought again, but every byte of them is held against its digest.
     ///
     /// Nothing is waited for until it is on the disk: what a power cut tears is found by its digest.
     ///
@@ -63,23 +60,18 @@ impl<'a> Layout<'a> {
     /// Where it cannot be written, the base image cannot be read, something else stands there, or
     /// it was abandoned. What stood there stays then, and nothing else is left.
     pub fn begin(
-        proofs: &'a Proofs,
+        place: &Path,
         base: &Base,
         images: &[Image],
         unfinished: &Unfinished,
     ) -> Result<Self, Error> {
-        unfinished.unless_abandoned(|| Self::of_base(proofs, base, images, unfinished))
+        unfinished.unless_abandoned(|| Self::of_base(place, base, images, unfinished))
     }
 
-    fn of_base(
-        proofs: &'a Proofs,
-        base: &Base,
-        images: &[Image],
-        unfinished: &Unfinished,
-    ) -> Result<Self, Error> {
-        let place = found(proofs.place())?;
+    fn of_base(place: &Path, base: &Base, images: &[Image], unfinished: &Unfinished) -> Result<Self, Error> {
+        let place = found(place)?;
         refuse_foreign(&place)?;
-        let mut layout = Self { place, proofs, unfinished: unfinished.clone(), staging: None };
+        let mut layout = Self { place, unfinished: unfinished.clone(), staging: None };
         let layers: BTreeMap<_, _> = images
             .iter()
             .flat_map(|image| &image.layers)
@@ -174,11 +166,7 @@ impl<'a> Layout<'a> {
     ) -> Result<(), Error> {
         let path = path(&self.folder()?, descriptor);
         let mut file = File::create_new(&path).map_err(Error::io(&path, "write"))?;
-        write(&mut file, &path)?;
-        if let Ok(digest) = descriptor.digest().as_ref().parse() {
-            self.proofs.read(&digest, Stamp::of(&file).ok());
-        }
-        Ok(())
+        write(&mut file, &path)
     }
 
     /// Whether a blob stands there as it should be.
@@ -190,10 +178,6 @@ impl<'a> Layout<'a> {
             return Ok(false);
         };
         let mut file = File::open(&path).map_err(Error::io(&path, "read"))?;
-        if self.proofs.holds(&digest, &file) {
-            return Ok(true);
-        }
-        let before = Stamp::of(&file).ok();
         let (mut hasher, mut piece) = (Hasher::default(), vec![0; 128 << 10]);
         loop {
             match file.read(&mut piece).map_err(Error::io(&path, "read"))? {
@@ -201,11 +185,7 @@ impl<'a> Layout<'a> {
                 count => hasher.update(&piece[..count]),
             }
         }
-        let stands = hasher.finish() == digest;
-        if stands {
-            self.proofs.read(&digest, before);
-        }
-        Ok(stands)
+        Ok(hasher.finish() == digest)
     }
 }
 
@@ -251,11 +231,6 @@ pub(super) fn marker() -> Result<Vec<u8>, Error> {
 /// The path of a blob in a layout.
 pub(super) fn name(descriptor: &Descriptor) -> String {
     format!("{BLOBS}/sha256/{}", descriptor.digest().digest())
-}
-
-/// The file of the blob of this digest.
-pub(super) fn blob(layout: &Path, digest: &str) -> PathBuf {
-    blobs(layout).join(digest)
 }
 
 pub(super) fn path(layout: &Path, descriptor: &Descriptor) -> PathBuf {

@@ -14,7 +14,6 @@ mod gzip;
 mod labels;
 mod layer;
 mod layout;
-mod proofs;
 mod sbom;
 mod spool;
 mod staging;
@@ -44,12 +43,14 @@ use tree::Tree;
 pub use config::needs_builder;
 pub use error::Error;
 pub use layout::{Layout, Outcome};
-pub use proofs::Proofs;
 pub use staging::Unfinished;
 pub use tarball::{sbom_of, write as write_tarball};
 
 /// The name of the SBOM in a layout's folder.
 pub const SBOM: &str = "sbom.cdx.json";
+
+/// The most layers of an image that Docker takes (moby, `maxLayerDepth`); overlayfs takes two more.
+const MOST_LAYERS: usize = 125;
 
 /// What an image is made from.
 #[derive(Clone, Copy)]
@@ -111,12 +112,9 @@ struct Addition {
 }
 
 impl Additions {
-    /// Those that an earlier run left in the layout that `proofs` are of, where they are what would be
-    /// made anew.
-    pub fn standing(recipe: &Recipe<'_>, proofs: &Proofs, arches: &[Arch]) -> Self {
-        let found = in_parallel(arches, arches.len(), |arch| {
-            proofs.addition(recipe, *arch).or_else(|| standing::addition(recipe, proofs, *arch))
-        });
+    /// Those that an earlier run left in the layout at `place`, where they are what would be made anew.
+    pub fn standing(recipe: &Recipe<'_>, place: &Path, arches: &[Arch]) -> Self {
+        let found = in_parallel(arches, arches.len(), |arch| standing::addition(recipe, place, *arch));
         let found = arches.iter().zip(found).filter_map(|(arch, found)| Some((*arch, found?)));
         Self(found.collect())
     }
@@ -127,7 +125,7 @@ impl Additions {
     }
 
     /// Makes those for `arches`, side by side, and holds each executable against the lock. What is the
-    /// same in the layout that `proofs` are of is not compressed anew.
+    /// same in the layout at `place` is not compressed anew.
     ///
     /// # Errors
     /// Where an archive is not there or not what the lock says, or the disk is full.
@@ -135,19 +133,14 @@ impl Additions {
         &mut self,
         recipe: &Recipe<'_>,
         archives: &Archives<'_>,
-        proofs: &Proofs,
+        place: &Path,
         arches: &[Arch],
     ) -> Result<(), Error> {
-        let made = in_parallel(arches, arches.len(), |arch| addition(recipe, archives, proofs, *arch));
+        let made = in_parallel(arches, arches.len(), |arch| addition(recipe, archives, place, *arch));
         for (arch, made) in arches.iter().zip(made) {
             self.0.insert(*arch, made?);
         }
         Ok(())
-    }
-
-    /// Notes that the recipe makes these, for `proofs` of the layout that they go to.
-    pub fn prove(&self, recipe: &Recipe<'_>, proofs: &Proofs) {
-        self.0.iter().for_each(|(arch, addition)| proofs.made(recipe, *arch, addition));
     }
 }
 
@@ -175,6 +168,13 @@ pub fn assemble(
             what: "manifest",
             why: format!("nothing was made for {}", image.arch),
         })?;
+        let count = image.layers.len() + usize::from(addition.layer.is_some());
+        if count > MOST_LAYERS {
+            let why = format!(
+                "with the locked binaries the image has {count} layers, and Docker takes no more than {MOST_LAYERS}: name a base image with fewer, or squash it"
+            );
+            return Err(Error::Base { image: base.images.name().to_owned(), why });
+        }
         let config = config::over(&image, &labels, addition.layer.as_ref().map(|layer| layer.diff_id))
             .map_err(|why| Error::Base { image: base.images.name().to_owned(), why })?;
         // What the base image says of itself is the same for each architecture.
@@ -193,7 +193,7 @@ pub fn assemble(
 fn addition(
     recipe: &Recipe<'_>,
     archives: &Archives<'_>,
-    proofs: &Proofs,
+    place: &Path,
     arch: Arch,
 ) -> Result<Addition, Error> {
     let mut spool = Spool::new(recipe.scratch)?;
@@ -209,7 +209,7 @@ fn addition(
         return Ok(Addition { layer: None, executables });
     }
     let pieces = spool.finish()?;
-    let standing = match standing::found(proofs.place(), arch) {
+    let standing = match standing::found(place, arch) {
         Some(layer) => standing::proved(layer, layer::diff_id(&tree, &pieces, recipe)?),
         None => None,
     };

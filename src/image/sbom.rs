@@ -2,19 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cyclonedx_bom::external_models::normalized_string::NormalizedString;
-use cyclonedx_bom::external_models::uri::{Purl, Uri};
-use cyclonedx_bom::models::bom::{Bom, SpecVersion, UrnUuid};
-use cyclonedx_bom::models::component::{Classification, Component, Components};
-use cyclonedx_bom::models::dependency::{Dependencies, Dependency};
-use cyclonedx_bom::models::external_reference::{
-    ExternalReference, ExternalReferenceType, ExternalReferences,
-};
-use cyclonedx_bom::models::hash::{Hash, HashAlgorithm, HashValue, Hashes};
-use cyclonedx_bom::models::metadata::Metadata;
-use cyclonedx_bom::models::property::{Properties, Property};
-use cyclonedx_bom::models::tool::{Tool, Tools};
 use oci_spec::image::Descriptor;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 
 use super::Recipe;
 use super::error::Error;
@@ -43,118 +33,193 @@ pub(super) struct Subject<'a> {
 pub(super) fn document(subject: &Subject<'_>) -> Result<Vec<u8>, Error> {
     let unwritten = |why: String| Error::Document { what: "SBOM", why };
     let bom = bom(subject).map_err(unwritten)?;
-    let mut bytes = Vec::new();
-    bom.output_as_json(&mut bytes, SpecVersion::V1_5).map_err(|error| unwritten(error.to_string()))?;
+    let mut bytes = serde_json::to_vec_pretty(&bom).map_err(|error| unwritten(error.to_string()))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
+/// The document (CycloneDX 1.5, "bom-1.5.schema.json"), as far as it is written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Bom {
+    #[serde(rename = "bomFormat")]
+    format: &'static str,
+    spec_version: &'static str,
+    version: u32,
+    serial_number: String,
+    metadata: Metadata,
+    components: Vec<Component>,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Serialize)]
+struct Metadata {
+    timestamp: String,
+    tools: Vec<Tool>,
+    component: Component,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Component {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(rename = "bom-ref")]
+    reference: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    hashes: [Hash; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purl: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    external_references: Vec<ExternalReference>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    properties: Vec<Property>,
+}
+
+#[derive(Serialize)]
+struct Hash {
+    alg: &'static str,
+    content: String,
+}
+
+#[derive(Serialize)]
+struct ExternalReference {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    url: String,
+    hashes: [Hash; 1],
+}
+
+#[derive(Serialize)]
+struct Property {
+    name: String,
+    value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Dependency {
+    #[serde(rename = "ref")]
+    reference: String,
+    depends_on: Vec<String>,
+}
+
 fn bom(subject: &Subject<'_>) -> Result<Bom, String> {
     let Subject { recipe, index, executables } = subject;
-    let image = image(recipe.name, index)?;
-    let mut components = vec![base(subject)?];
+    let digest: Sha256 = index.digest().as_ref().parse().map_err(|error| format!("{error}"))?;
+    let image = image(recipe.name, digest);
+    let mut components = vec![base(subject)];
     for (arch, executables) in *executables {
         for (name, executable) in executables {
             let locked = recipe.lock.binaries.get(name);
             let build = locked.and_then(|locked| locked.builds.get(arch));
             let version = locked.and_then(|locked| locked.version.as_ref()).map(ToString::to_string);
             if let Some(build) = build {
-                components.push(binary(name, version.as_deref(), *arch, build, executable)?);
+                components.push(binary(name, version, *arch, build, executable));
             }
         }
     }
-    let parts = components.iter().filter_map(|component| component.bom_ref.clone()).collect();
-    let whole = image.bom_ref.clone().unwrap_or_default();
-    let digest: Sha256 = index.digest().as_ref().parse().map_err(|error| format!("{error}"))?;
+    let depends_on = components.iter().map(|component| component.reference.clone()).collect();
     Ok(Bom {
-        spec_version: SpecVersion::V1_5,
+        format: "CycloneDX",
+        spec_version: "1.5",
         version: 1,
-        serial_number: Some(UrnUuid::new(uuid_of(digest)).map_err(|_| "no serial number".to_owned())?),
-        metadata: Some(Metadata {
-            timestamp: Some(recipe.created.to_string().try_into().map_err(|error| format!("{error}"))?),
-            tools: Some(Tools::List(vec![Tool {
-                name: Some(NormalizedString::new(env!("CARGO_PKG_NAME"))),
-                version: Some(NormalizedString::new(env!("CARGO_PKG_VERSION"))),
-                ..Tool::default()
-            }])),
-            component: Some(image),
-            ..Metadata::default()
-        }),
-        components: Some(Components(components)),
-        dependencies: Some(Dependencies(vec![Dependency { dependency_ref: whole, dependencies: parts }])),
-        services: None,
-        external_references: None,
-        compositions: None,
-        properties: None,
-        vulnerabilities: None,
-        signature: None,
-        annotations: None,
-        formulation: None,
+        serial_number: uuid_of(digest),
+        dependencies: vec![Dependency { reference: image.reference.clone(), depends_on }],
+        metadata: Metadata {
+            timestamp: recipe.created.to_string(),
+            tools: vec![Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") }],
+            component: image,
+        },
+        components,
     })
 }
 
 /// The image itself.
-fn image(name: &str, index: &Descriptor) -> Result<Component, String> {
-    let digest: Sha256 = index.digest().as_ref().parse().map_err(|error| format!("{error}"))?;
-    let mut image = Component::new(Classification::Container, name, &digest.oci(), Some(name.to_owned()));
-    image.hashes = Some(sha256(digest));
-    image.purl = Some(Purl::new("oci", name, &digest.oci()).map_err(|error| error.to_string())?);
-    Ok(image)
+fn image(name: &str, digest: Sha256) -> Component {
+    Component {
+        kind: "container",
+        reference: name.to_owned(),
+        name: name.to_owned(),
+        version: Some(digest.oci()),
+        hashes: sha256(digest),
+        purl: Some(purl("oci", name, &digest.oci())),
+        external_references: Vec::new(),
+        properties: Vec::new(),
+    }
 }
 
 /// The base image, by the digest that is locked.
-fn base(Subject { recipe, executables, .. }: &Subject<'_>) -> Result<Component, String> {
+fn base(Subject { recipe, executables, .. }: &Subject<'_>) -> Component {
     let locked = &recipe.lock.image;
     let repository = locked.reference.repository();
     let digest = locked.digest.oci();
-    let version = locked.reference.tag().unwrap_or(&digest);
-    let reference = format!("base:{}", locked.reference.pinned(locked.digest));
-    let mut base = Component::new(Classification::Container, repository, version, Some(reference));
-    base.hashes = Some(sha256(locked.digest));
     let name = repository.rsplit('/').next().unwrap_or(repository);
-    let purl = Purl::new("oci", name, &digest).map_err(|error| error.to_string())?;
-    let purl = format!("{purl}?repository_url={repository}");
-    base.purl = purl.parse().ok();
     let platforms = locked.platforms.iter().filter(|(arch, _)| executables.contains_key(arch));
-    let platforms = platforms.map(|(arch, digest)| property(&format!("manifest:{arch}"), &digest.oci()));
-    base.properties = Some(Properties(platforms.collect())).filter(|properties| !properties.0.is_empty());
-    Ok(base)
+    Component {
+        kind: "container",
+        reference: format!("base:{}", locked.reference.pinned(locked.digest)),
+        name: repository.to_owned(),
+        version: Some(locked.reference.tag().unwrap_or(&digest).to_owned()),
+        hashes: sha256(locked.digest),
+        purl: Some(format!("{}?repository_url={repository}", purl("oci", name, &digest))),
+        external_references: Vec::new(),
+        properties: platforms
+            .map(|(arch, digest)| property(&format!("manifest:{arch}"), &digest.oci()))
+            .collect(),
+    }
 }
 
 /// A binary for one architecture, and the archive that it is from.
 fn binary(
     name: &ToolName,
-    version: Option<&str>,
+    version: Option<String>,
     arch: Arch,
     build: &Build,
     executable: &Executable,
-) -> Result<Component, String> {
-    let reference = format!("binary:{name}/{arch}");
-    let mut binary = Component::new(Classification::Application, name.as_str(), "", Some(reference));
-    binary.version = version.map(NormalizedString::new);
-    binary.hashes = Some(sha256(executable.sha256));
-    binary.purl = version
-        .map(|version| Purl::new("generic", name.as_str(), version))
-        .transpose()
-        .map_err(|error| error.to_string())?;
-    let mut archive =
-        ExternalReference::new(ExternalReferenceType::Distribution, Uri::new(build.url.as_str()));
-    archive.hashes = Some(sha256(build.sha256));
-    binary.external_references = Some(ExternalReferences(vec![archive]));
-    binary.properties = Some(Properties(vec![
-        property("arch", arch.as_str()),
-        property("path", &format!("/usr/local/bin/{name}")),
-        property("path-in-archive", executable.path.as_str()),
-    ]));
-    Ok(binary)
+) -> Component {
+    Component {
+        kind: "application",
+        reference: format!("binary:{name}/{arch}"),
+        name: name.to_string(),
+        purl: version.as_deref().map(|version| purl("generic", name.as_str(), version)),
+        version,
+        hashes: sha256(executable.sha256),
+        external_references: vec![ExternalReference {
+            kind: "distribution",
+            url: build.url.to_string(),
+            hashes: sha256(build.sha256),
+        }],
+        properties: vec![
+            property("arch", arch.as_str()),
+            property("path", &format!("/usr/local/bin/{name}")),
+            property("path-in-archive", executable.path.as_str()),
+        ],
+    }
 }
 
 fn property(name: &str, value: &str) -> Property {
-    Property::new(format!("ai.openclaw.bake:{name}"), value)
+    Property { name: format!("ai.openclaw.bake:{name}"), value: value.to_owned() }
 }
 
-fn sha256(digest: Sha256) -> Hashes {
-    Hashes(vec![Hash { alg: HashAlgorithm::SHA_256, content: HashValue(digest.to_string()) }])
+fn sha256(digest: Sha256) -> [Hash; 1] {
+    [Hash { alg: "SHA-256", content: digest.to_string() }]
+}
+
+/// A package URL (purl-spec, "Rules for each purl component").
+fn purl(kind: &str, name: &str, version: &str) -> String {
+    const ENCODED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+    let encoded = |text| utf8_percent_encode(text, ENCODED).to_string();
+    format!("pkg:{kind}/{}@{}", encoded(name), encoded(version))
 }
 
 /// A UUID of a digest (RFC 9562, "UUID Version 8"): every bill has one of its own, and the bill of

@@ -11,12 +11,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
-use rustix::io::Errno;
+use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 use super::error::Error;
 use crate::oci::{self, Blob, Contents};
+use crate::write::exchange::{put_folder, staging_prefix};
 
 /// How much is copied at once.
 const PIECE: usize = 128 << 10;
@@ -99,7 +99,7 @@ impl Staging {
     pub(super) fn beside(place: &Path, unfinished: &Unfinished) -> Result<Self, Error> {
         const TRIES: usize = 8;
         let parent = parent(place);
-        let prefix = prefix(place);
+        let prefix = staging_prefix(place.file_name().unwrap_or_default());
         sweep(parent, &prefix);
         let failed = || Error::io(parent, "make a folder in it");
         for _ in 0..TRIES {
@@ -128,20 +128,8 @@ impl Staging {
     /// Puts the folder `name` where `place` is, in one step; what stood there goes.
     pub(super) fn put_folder(&self, name: &str, place: &Path) -> Result<(), Error> {
         let new = self.join(name);
-        self.unfinished.at_once(|| {
-            if fs::symlink_metadata(place).is_err() {
-                return fs::rename(&new, place).map_err(Error::io(place, "put the new folder"));
-            }
-            match renameat_with(CWD, &new, CWD, place, RenameFlags::EXCHANGE) {
-                Ok(()) => Ok(()),
-                // Not every file system exchanges; then there is an instant without a folder.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                    let replaced = fs::rename(place, self.join("old")).and_then(|()| fs::rename(&new, place));
-                    replaced.map_err(Error::io(place, "replace"))
-                }
-                Err(error) => Err(Error::io(place, "replace")(error.into())),
-            }
-        })
+        self.unfinished
+            .at_once(|| put_folder(&new, place, &self.join("old")).map_err(Error::io(place, "replace")))
     }
 
     /// Puts each of these files where its place is, in one step.
@@ -190,13 +178,6 @@ pub(super) fn pour(
 /// The folder that a path is in.
 pub(super) fn parent(place: &Path) -> &Path {
     place.parent().filter(|parent| *parent != Path::new("")).unwrap_or_else(|| Path::new("."))
-}
-
-fn prefix(place: &Path) -> OsString {
-    let mut prefix = OsString::from(".");
-    prefix.push(place.file_name().unwrap_or_default());
-    prefix.push(".bake-");
-    prefix
 }
 
 /// Removes what killed runs left.

@@ -15,20 +15,20 @@ use tar::{Archive, EntryType};
 
 use super::layer::{Hashing, Layer, Tarball, mtime};
 use super::tree::BIN;
-use super::{Addition, Proofs, Recipe, layout};
+use super::{Addition, Recipe, layout};
 use crate::archive::{Executable, Limits};
 use crate::digest::Sha256;
 use crate::lock::Build;
-use crate::oci::{self, Credentials, Source};
+use crate::oci;
 use crate::project::names::ToolName;
 use crate::project::values::Arch;
 
-/// What goes over the base image for `arch`, from the layout that `proofs` are of; none where that
+/// What goes over the base image for `arch`, from the layout at `place`; none where that
 /// holds something else, or nothing, or where the lock does not know what it should hold: the digest of every
 /// executable, and no tool that needs other files.
-pub(super) fn addition(recipe: &Recipe<'_>, proofs: &Proofs, arch: Arch) -> Option<Addition> {
+pub(super) fn addition(recipe: &Recipe<'_>, place: &Path, arch: Arch) -> Option<Addition> {
     let wanted = wanted(recipe, arch).filter(|wanted| !wanted.is_empty())?;
-    let layer = found(proofs.place(), arch)?;
+    let layer = found(place, arch)?;
     let executables = held(&layer, &wanted, mtime(recipe)).ok()??;
     Some(Addition { layer: Some(layer), executables })
 }
@@ -40,7 +40,7 @@ pub(super) fn proved(layer: Layer, diff_id: Sha256) -> Option<Layer> {
 
 /// What the documents of the layout `place` say is the uppermost layer for `arch`: not believed yet.
 pub(super) fn found(place: &Path, arch: Arch) -> Option<Layer> {
-    let images = Source::Layout(place.to_owned()).open(&Credentials::Anonymous).ok()?;
+    let images = oci::layout(place).ok()?;
     if !layout::is_compressed_alike(place) {
         return None;
     }

@@ -1,6 +1,6 @@
 //! Why a document could not be had. Each error names the URL, without anything secret in it.
 
-use std::error::Error as StdError;
+use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::StatusCode;
 use url::Url;
+
+use crate::text::{causes, excerpt, innermost};
 
 /// A URL as messages show it: the one that was asked for and, after redirects, the one that
 /// answered. Passwords are left out, and so is the query of a redirect's target, which signs it.
@@ -29,12 +31,15 @@ impl Address {
     }
 }
 
+/// What is shown of a URL, in characters; a server can redirect to one of any length.
+const LONGEST: usize = 400;
+
 fn shown(mut url: Url) -> String {
     // Both fail where a URL can have neither.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_fragment(None);
-    url.into()
+    excerpt(url.as_str(), LONGEST)
 }
 
 impl fmt::Display for Address {
@@ -80,6 +85,8 @@ pub enum Error {
         url: Address,
         /// The operating system's reason.
         why: String,
+        /// Whether it was tried often enough.
+        is_final: bool,
     },
     /// The host cannot prove who it is, or speaks no TLS that is known here.
     #[error("{url}: no encrypted connection: {why}")]
@@ -121,6 +128,14 @@ pub enum Error {
         /// How long that was.
         patience: Duration,
     },
+    /// Something came all the time, and too little.
+    #[error("{url}: too slow: {why}")]
+    TooSlow {
+        /// What was asked for.
+        url: Address,
+        /// How much came, or how long it took.
+        why: String,
+    },
     /// It is larger than anybody should need.
     #[error("{url}: larger than the limit of {limit} bytes")]
     TooLarge {
@@ -161,7 +176,8 @@ impl Error {
     /// Whether another attempt could go better.
     pub const fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Cut { .. } | Self::Stalled { .. } => true,
+            Self::Unreachable { is_final, .. } => !*is_final,
+            Self::Cut { .. } | Self::Stalled { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             _ => false,
         }
@@ -172,16 +188,16 @@ impl Error {
     }
 
     pub(super) fn setup(error: &reqwest::Error) -> Self {
-        Self::Setup { why: innermost(error) }
+        Self::Setup { why: reason(error) }
     }
 
     /// Why no answer came. `reqwest`'s own words would hold the whole URL.
     pub(super) fn of_request(error: &reqwest::Error, url: Address, stall: Duration) -> Self {
-        let why = innermost(error);
+        let why = reason(error);
         if causes(error).any(is_tls) {
             Self::Untrusted { url, why }
         } else if error.is_connect() {
-            Self::Unreachable { url, why }
+            Self::Unreachable { url, why, is_final: false }
         } else if error.is_timeout() {
             Self::Stalled { url, patience: stall }
         } else if error.is_builder() {
@@ -193,33 +209,15 @@ impl Error {
 
     /// Why a [`Response`](super::Response) could not be read on.
     pub fn of_body(error: io::Error, url: &Address) -> Self {
-        error.downcast().unwrap_or_else(|error| Self::Cut { url: url.clone(), why: error.to_string() })
+        error.downcast().unwrap_or_else(|error| Self::Cut { url: url.clone(), why: innermost(&error) })
     }
 }
 
-type Cause = dyn StdError + 'static;
-
-/// An error and all that caused it.
-fn causes(error: &Cause) -> impl Iterator<Item = &Cause> {
-    std::iter::successors(Some(error), next_cause)
+/// Why a request failed. The error itself would repeat the whole URL.
+pub(super) fn reason(error: &reqwest::Error) -> String {
+    error.source().map_or_else(|| "no reason is known".to_owned(), innermost)
 }
 
-fn next_cause<'a>(error: &&'a Cause) -> Option<&'a Cause> {
-    // An I/O error stands for what it wraps, and names only what comes after that.
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => Some(inner),
-        None => (*error).source(),
-    }
-}
-
-fn is_tls(error: &Cause) -> bool {
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<rustls::Error>()
-}
-
-/// The last cause, in its own words: those above it say no more than what was tried.
-pub(super) fn innermost(error: &reqwest::Error) -> String {
-    match causes(error).skip(1).last() {
-        Some(cause) => cause.to_string(),
-        None => "no reason is known".to_owned(),
-    }
 }

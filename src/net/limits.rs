@@ -2,7 +2,6 @@
 
 use jiff::fmt::{rfc2822, strtime};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::blocking;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::error::{Address, Error};
@@ -12,9 +11,7 @@ use super::error::{Address, Error};
 /// GitHub answers 403 or 429 where a limit is reached: `x-ratelimit-remaining` is 0 where it is
 /// that of the hour, and `retry-after` comes with its secondary limits. Asking on in spite of
 /// either can get a client banned.
-pub(super) fn refusal(answer: &blocking::Response, url: Address, had_token: bool) -> Error {
-    let headers = answer.headers();
-    let status = answer.status().as_u16();
+pub(super) fn refusal(status: u16, headers: &HeaderMap, url: Address, had_token: bool) -> Error {
     let used_up = number(headers, "x-ratelimit-remaining") == Some(0);
     match status {
         404 | 410 => Error::NotFound { url },

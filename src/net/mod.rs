@@ -6,34 +6,31 @@
 //! reads how long a server wants to be left alone. Every [`Error`] names the URL, and none of them
 //! holds a password, a token or the query of a redirect's target, which is often a signature.
 
-mod answer;
 mod error;
 mod limits;
+mod pace;
 mod patience;
 mod redirect;
 mod request;
 mod response;
-mod sending;
 mod upload;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use reqwest::blocking;
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 
-pub use answer::{Answer, SendError};
 pub use error::{Address, Error};
 pub use patience::{Patience, Pauses};
 pub use redirect::objection;
 pub use request::{NotAToken, Request, Token};
 pub use response::{ContentRange, Response, Validator};
-pub use sending::Sending;
 
 use redirect::{Hops, is_loopback};
-use sending::Streams;
+use request::Content;
 
 /// What the program calls itself.
 const USER_AGENT: &str = concat!("bake/", env!("CARGO_PKG_VERSION"));
@@ -41,43 +38,56 @@ const USER_AGENT: &str = concat!("bake/", env!("CARGO_PKG_VERSION"));
 /// How often a host is tried that cannot be reached at all.
 const CONNECT_ATTEMPTS: u32 = 3;
 
-/// Asks servers. Threads share one by reference, and with it its connections.
+/// Why a request was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The network, or the server.
+    #[error(transparent)]
+    Net(#[from] Error),
+    /// What was to be sent could not be read, or not be believed.
+    #[error(transparent)]
+    Content(io::Error),
+}
+
+/// Asks servers. Clones share connections and what is known of hosts; no connection is made, and no
+/// certificate read, before the first request.
 ///
 /// A host that could not be reached is remembered: later requests to it fail at once, so that a
 /// machine without a network does not wait for each of forty tools.
-pub struct Client {
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
     patience: Patience,
-    web: blocking::Client,
+    web: OnceLock<blocking::Client>,
     /// Asks this very machine, never through a proxy: what is allowed to go unencrypted must not
-    /// leave it. Most runs need none.
+    /// leave it.
     loopback: OnceLock<blocking::Client>,
-    streams: Streams,
-    unreachable: Mutex<BTreeMap<String, String>>,
+    /// The same two for what is streamed: they keep no connections, for those would end with their
+    /// runtimes.
+    web_streams: OnceLock<reqwest::Client>,
+    loopback_streams: OnceLock<reqwest::Client>,
+    /// How often each host could not be reached since it last answered, and why.
+    unreachable: Mutex<BTreeMap<String, (u32, String)>>,
 }
 
 impl Client {
     /// A client that waits as long as `patience` says. Proxies come from the environment
     /// (`HTTPS_PROXY`, `NO_PROXY`), certificates from the platform (`SSL_CERT_FILE`).
-    ///
-    /// # Errors
-    /// [`Error::Setup`] where the platform has no certificates, or the environment names a proxy
-    /// that is none.
-    pub fn new(patience: Patience) -> Result<Self, Error> {
-        // Whoever came first has installed the same one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let web = waiting(builder(&patience), &patience).build().map_err(|error| Error::setup(&error))?;
-        Ok(Self {
+    pub fn new(patience: Patience) -> Self {
+        Self(Arc::new(Shared {
             patience,
-            web,
+            web: OnceLock::new(),
             loopback: OnceLock::new(),
-            streams: Streams::default(),
+            web_streams: OnceLock::new(),
+            loopback_streams: OnceLock::new(),
             unreachable: Mutex::default(),
-        })
+        }))
     }
 
     /// A fresh share of patience, for work that takes several requests.
     pub fn pauses(&self) -> Pauses {
-        self.patience.pauses()
+        self.0.patience.pauses()
     }
 
     /// Asks for a document, tries again what can pass, and follows redirects. The answer's status
@@ -85,7 +95,7 @@ impl Client {
     ///
     /// # Errors
     /// Any but [`Error::TooLarge`]: see there. A body that breaks off is told by its reader.
-    pub fn get(&self, request: &Request) -> Result<Response, Error> {
+    pub fn get(&self, request: &Request<'_>) -> Result<Response, Error> {
         self.get_within(request, &mut self.pauses())
     }
 
@@ -93,25 +103,16 @@ impl Client {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub fn get_within(&self, request: &Request, pauses: &mut Pauses) -> Result<Response, Error> {
-        let mut connects = 1;
+    pub fn get_within(&self, request: &Request<'_>, pauses: &mut Pauses) -> Result<Response, Error> {
         loop {
-            let mut hops = Hops::new(request.url())?;
-            let error = match self.follow(request, &mut hops) {
-                Ok(response) => return Ok(response),
+            let error = match self.follow(request) {
+                Ok(response) => match response.status() {
+                    200 => return Ok(response),
+                    206 if request.starts_at().is_some() => return Ok(response),
+                    _ => response.refusal(),
+                },
                 Err(error) => error,
             };
-            if let Error::Unreachable { why, .. } = &error {
-                if self.known_unreachable(&hops).is_some() {
-                    return Err(error);
-                }
-                if connects == CONNECT_ATTEMPTS || pauses.is_over() {
-                    let mut unreachable = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
-                    unreachable.insert(hops.authority(), why.clone());
-                    return Err(error);
-                }
-                connects += 1;
-            }
             pauses.wait_after(error)?;
         }
     }
@@ -121,7 +122,7 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get); [`Error::TooLarge`] beyond `limit` bytes; [`Error::Malformed`] where
     /// it is not UTF-8.
-    pub fn text(&self, request: &Request, limit: u64) -> Result<String, Error> {
+    pub fn text(&self, request: &Request<'_>, limit: u64) -> Result<String, Error> {
         self.document(request, limit).map(|(_, text)| text)
     }
 
@@ -129,93 +130,145 @@ impl Client {
     ///
     /// # Errors
     /// As [`text`](Self::text).
-    pub fn document(&self, request: &Request, limit: u64) -> Result<(Response, String), Error> {
+    pub fn document(&self, request: &Request<'_>, limit: u64) -> Result<(Response, String), Error> {
         let mut pauses = self.pauses();
         loop {
             let mut response = self.get_within(request, &mut pauses)?;
-            let address = response.address().clone();
-            let mut body = Vec::new();
-            match response.by_ref().take(limit.saturating_add(1)).read_to_end(&mut body) {
-                Ok(_) if body.len() as u64 > limit => return Err(Error::TooLarge { url: address, limit }),
-                Ok(_) => {
+            match response.document(limit) {
+                Ok(body) => {
                     let text = String::from_utf8(body);
-                    let text = text.map_err(|_| Error::malformed(address, "it is not UTF-8"))?;
+                    let text =
+                        text.map_err(|_| Error::malformed(response.address().clone(), "it is not UTF-8"))?;
                     return Ok((response, text));
                 }
-                Err(error) => pauses.wait_after(Error::of_body(error, &address))?,
+                Err(error) => pauses.wait_after(error)?,
+            }
+        }
+    }
+
+    /// Sends a request once, and follows redirects where they do not change it. What a status means,
+    /// and whether to try again, is for the caller to decide.
+    ///
+    /// # Errors
+    /// Where no answer came. One with a status that is not wanted is no error here.
+    pub fn send(&self, request: Request<'_>) -> Result<Response, SendError> {
+        if !matches!(request.content(), Content::Stream { .. }) {
+            return Ok(self.follow(&request)?);
+        }
+        let hops = Hops::new(request.url(), true)?;
+        let url = request.url().clone();
+        let asking = self.streams(is_loopback(&url))?.request(request.method().clone(), url.clone());
+        let asking = asking.headers(headers(&request, &hops));
+        match request.into_content() {
+            Content::Stream { content, size } => {
+                upload::upload(asking, url, content, size, self.0.patience.stall)
+            }
+            Content::Nothing | Content::Bytes(_) => {
+                Err(SendError::Content(io::ErrorKind::InvalidInput.into()))
             }
         }
     }
 
     /// One attempt: from the first URL through every redirect to an answer.
-    fn follow(&self, request: &Request, hops: &mut Hops) -> Result<Response, Error> {
+    fn follow(&self, request: &Request<'_>) -> Result<Response, Error> {
+        let mut hops = Hops::new(request.url(), request.is_confined())?;
         loop {
-            if let Some(why) = self.known_unreachable(hops) {
-                return Err(Error::Unreachable { url: hops.address(), why });
+            let answer = self.ask(request, &hops)?;
+            if !request.follows(answer.status().as_u16()) {
+                return Response::new(answer, request, &hops, &self.0.patience);
             }
-            let answer = self.ask(request, hops)?;
-            match answer.status().as_u16() {
-                301 | 302 | 303 | 307 | 308 => hops.follow(&answer)?,
-                200 => return Response::new(answer, hops, self.patience.stall),
-                206 if request.starts_at().is_some() => {
-                    return Response::new(answer, hops, self.patience.stall);
-                }
-                _ => {
-                    let had_token = request.sent_token().is_some() && hops.at_home();
-                    return Err(limits::refusal(&answer, hops.address(), had_token));
-                }
-            }
+            hops.follow(&answer)?;
         }
     }
 
     /// One request and its answer's head.
-    fn ask(&self, request: &Request, hops: &Hops) -> Result<blocking::Response, Error> {
-        let client = if is_loopback(hops.url()) { self.loopback()? } else { &self.web };
-        let mut asking = client.get(hops.url().clone()).headers(request.headers());
-        if let Some(token) = request.sent_token().filter(|_| hops.at_home()) {
-            asking = asking.header(AUTHORIZATION, token.header());
+    fn ask(&self, request: &Request<'_>, hops: &Hops) -> Result<blocking::Response, Error> {
+        let (host, url) = (hops.authority(), hops.address());
+        if let Some((CONNECT_ATTEMPTS.., why)) = self.unreachable().get(&host) {
+            return Err(Error::Unreachable { url, why: why.clone(), is_final: true });
         }
-        asking.send().map_err(|error| Error::of_request(&error, hops.address(), self.patience.stall))
+        let client = self.waiting(is_loopback(hops.url()))?;
+        let asking =
+            client.request(request.method().clone(), hops.url().clone()).headers(headers(request, hops));
+        let asking = match request.content() {
+            // Some registries want to be told the length of nothing, too.
+            Content::Bytes(bytes) => asking.body(bytes.clone()),
+            Content::Nothing | Content::Stream { .. } => asking,
+        };
+        let error = match asking.send() {
+            Ok(answer) => {
+                self.unreachable().remove(&host);
+                return Ok(answer);
+            }
+            Err(error) => Error::of_request(&error, url, self.0.patience.stall),
+        };
+        match error {
+            Error::Unreachable { url, why, .. } => {
+                let mut unreachable = self.unreachable();
+                let (tries, _) =
+                    unreachable.entry(host).and_modify(|known| known.0 += 1).or_insert((1, why.clone()));
+                Err(Error::Unreachable { url, why, is_final: *tries >= CONNECT_ATTEMPTS })
+            }
+            error => Err(error),
+        }
     }
 
-    fn loopback(&self) -> Result<&blocking::Client, Error> {
-        if let Some(client) = self.loopback.get() {
-            return Ok(client);
-        }
-        let client = waiting(loopback(builder(&self.patience)), &self.patience)
-            .build()
-            .map_err(|error| Error::setup(&error))?;
-        Ok(self.loopback.get_or_init(|| client))
+    /// The client for requests whose answers are waited for. The time limit is one for each wait: for
+    /// an answer's head, and for each piece of its body.
+    fn waiting(&self, local: bool) -> Result<&blocking::Client, Error> {
+        let Shared { patience, web, loopback, .. } = &*self.0;
+        made(if local { loopback } else { web }, || {
+            blocking::ClientBuilder::from(builder(patience, local)).timeout(patience.stall).build()
+        })
     }
 
-    fn known_unreachable(&self, hops: &Hops) -> Option<String> {
-        let unreachable = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
-        unreachable.get(&hops.authority()).cloned()
+    fn streams(&self, local: bool) -> Result<&reqwest::Client, Error> {
+        let Shared { patience, web_streams, loopback_streams, .. } = &*self.0;
+        made(if local { loopback_streams } else { web_streams }, || {
+            builder(patience, local).pool_max_idle_per_host(0).build()
+        })
+    }
+
+    fn unreachable(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (u32, String)>> {
+        self.0.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What is in `place`, made where nothing is.
+fn made<T>(place: &OnceLock<T>, build: impl FnOnce() -> reqwest::Result<T>) -> Result<&T, Error> {
+    if let Some(made) = place.get() {
+        return Ok(made);
+    }
+    let made = build().map_err(|error| Error::setup(&error))?;
+    Ok(place.get_or_init(|| made))
+}
+
+/// The headers of a request at a hop: the token is for its own origin.
+fn headers(request: &Request<'_>, hops: &Hops) -> HeaderMap {
+    let mut headers = request.headers();
+    if let Some(token) = request.sent_token().filter(|_| hops.at_home()) {
+        headers.insert(AUTHORIZATION, token.header());
+    }
+    headers
+}
+
 /// What all clients share.
-fn builder(patience: &Patience) -> reqwest::ClientBuilder {
+fn builder(patience: &Patience, local: bool) -> reqwest::ClientBuilder {
+    // An error says that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     // Archives are compressed already, and their digest is that of the bytes as they are.
     let headers = [(ACCEPT_ENCODING, HeaderValue::from_static("identity"))];
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .default_headers(headers.into_iter().collect())
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .connect_timeout(patience.connect)
-}
-
-/// One for this very machine.
-fn loopback(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+        .connect_timeout(patience.connect);
+    if !local {
+        return builder;
+    }
     // The name is the machine's own (RFC 6761, 6.3), whatever a resolver says.
     let own = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let own = own.map(|address| SocketAddr::new(address, 0));
     builder.no_proxy().resolve_to_addrs("localhost", &own)
-}
-
-/// One that waits for its answers. The time limit is one for each wait: for an answer's head, and
-/// for each piece of its body.
-fn waiting(builder: reqwest::ClientBuilder, patience: &Patience) -> blocking::ClientBuilder {
-    blocking::ClientBuilder::from(builder).timeout(patience.stall)
 }

@@ -24,6 +24,8 @@ pub struct Patience {
     pub stall: Duration,
     /// How long a connection may take.
     pub connect: Duration,
+    /// How long the server may take to send the whole of an archive or a layer.
+    pub download: Duration,
 }
 
 impl Default for Patience {
@@ -35,11 +37,22 @@ impl Default for Patience {
             longest_pause: Duration::from_secs(8),
             stall: Duration::from_secs(30),
             connect: Duration::from_secs(10),
+            // 2 GiB at 50 kB/s.
+            download: Duration::from_secs(12 * 60 * 60),
         }
     }
 }
 
 impl Patience {
+    /// The least rate of a body, in bytes a second: a fifth of what a telephone line had.
+    pub const LEAST_RATE: u64 = 1024;
+
+    /// How many times as long as silence may last the rate is averaged over: a minute.
+    pub(super) const WINDOW: u32 = 2;
+
+    /// How many times as long as silence may last a whole document may take: five minutes.
+    pub(super) const DOCUMENT: u32 = 10;
+
     pub(super) fn pauses(&self) -> Pauses {
         Pauses { left: self.attempts.saturating_sub(1), next: self.first_pause, longest: self.longest_pause }
     }

@@ -18,18 +18,21 @@ pub(super) struct Hops {
     /// Whether every hop so far stayed with the origin that was asked. Who sends a request away
     /// does not get the token for a path of its choice by sending it back.
     at_home: bool,
+    confined: bool,
     /// Where the document has moved to for good; known as long as every hop was permanent.
     moved: Option<Url>,
     permanent: bool,
 }
 
 impl Hops {
-    pub(super) fn new(url: &Url) -> Result<Self, Error> {
+    /// The way of a request to `url`; one that is confined never leaves the origin of that.
+    pub(super) fn new(url: &Url, confined: bool) -> Result<Self, Error> {
         let this = Self {
             asked: url.clone(),
             at: url.clone(),
             followed: 0,
             at_home: true,
+            confined,
             moved: None,
             permanent: true,
         };
@@ -87,6 +90,8 @@ impl Hops {
         }
         let why = if encrypted && self.at.scheme() == "http" {
             Some("it redirects from https to plain http")
+        } else if self.confined && !self.at_home {
+            Some("it redirects a request with a secret in it to another host")
         } else {
             objection(&self.at)
         };

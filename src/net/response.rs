@@ -1,7 +1,8 @@
 //! An answer, and its body as it arrives.
 
+use std::fmt;
 use std::io::{self, Cursor, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flate2::read::MultiGzDecoder;
 use jiff::SignedDuration;
@@ -10,9 +11,13 @@ use reqwest::blocking;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 use url::Url;
 
-use super::error::{Address, Error, innermost};
-use super::limits::http_date;
+use super::error::{Address, Error, reason};
+use super::limits::{http_date, refusal};
+use super::pace::Pace;
+use super::patience::Patience;
 use super::redirect::Hops;
+use super::request::Request;
+use crate::text::{excerpt, innermost};
 
 /// How much is looked at to tell what a compressed body is.
 const HEAD: u64 = 64 * 1024;
@@ -23,8 +28,8 @@ const SETTLED: SignedDuration = SignedDuration::from_mins(1);
 /// What a gzip file begins with (RFC 1952, 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// An answer with a document. It is read as any other reader; [`Error::of_body`] makes an error of
-/// the reader's an [`Error`] again.
+/// An answer, whatever its status. Its body is read as any other reader; [`Error::of_body`] makes an
+/// error of the reader's an [`Error`] again.
 pub struct Response {
     url: Url,
     moved: Option<Url>,
@@ -33,6 +38,7 @@ pub struct Response {
     headers: HeaderMap,
     length: Option<u64>,
     encoded: bool,
+    had_token: bool,
     body: Box<dyn Read + Send>,
 }
 
@@ -58,28 +64,55 @@ pub struct ContentRange {
 }
 
 impl Response {
-    pub(super) fn new(answer: blocking::Response, hops: &Hops, stall: Duration) -> Result<Self, Error> {
+    pub(super) fn new(
+        answer: blocking::Response,
+        request: &Request<'_>,
+        hops: &Hops,
+        patience: &Patience,
+    ) -> Result<Self, Error> {
         let address = hops.address();
-        let encoding = answer.headers().get(CONTENT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
-        let gzip = match encoding.to_ascii_lowercase().as_slice() {
-            b"" | b"identity" => false,
-            b"gzip" | b"x-gzip" => true,
+        let (status, headers, length) = (answer.status(), answer.headers().clone(), answer.content_length());
+        let mut this = Self {
+            url: hops.url().clone(),
+            moved: hops.moved().cloned(),
+            address: address.clone(),
+            status,
+            headers,
+            length,
+            encoded: false,
+            had_token: request.sent_token().is_some() && hops.at_home(),
+            body: Box::new(io::empty()),
+        };
+        let pace = Pace::new(patience, request.is_large());
+        let raw = Raw { answer, address: address.clone(), stall: patience.stall, pace };
+        let is_document = matches!(status.as_u16(), 200 | 206) && !request.is_raw();
+        let encoding = this.headers.get(CONTENT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
+        match encoding.to_ascii_lowercase().as_slice() {
+            b"gzip" | b"x-gzip" if is_document => this.decode(raw)?,
+            b"" | b"identity" => this.body = Box::new(raw),
+            _ if !is_document => this.body = Box::new(raw),
             _ => {
-                let why = format!("it is encoded as {}, which nobody asked for", encoding.escape_ascii());
+                let encoding = excerpt(&String::from_utf8_lossy(encoding), 40);
+                let why = format!("it is encoded as {encoding}, which was not asked for");
                 return Err(Error::malformed(address, why));
             }
-        };
-        let (url, moved) = (hops.url().clone(), hops.moved().cloned());
-        let (status, headers, length) = (answer.status(), answer.headers().clone(), answer.content_length());
-        let mut this =
-            Self { url, moved, address, status, headers, length, encoded: gzip, body: Box::new(io::empty()) };
-        let raw = Raw { answer, address: this.address.clone(), stall };
-        if gzip {
-            this.decode(raw)?;
-        } else {
-            this.body = Box::new(raw);
         }
         Ok(this)
+    }
+
+    /// One whose body is here already.
+    pub(super) fn whole(url: Url, status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Self {
+        Self {
+            address: Address::new(&url, None),
+            url,
+            moved: None,
+            status,
+            headers,
+            length: Some(body.len() as u64),
+            encoded: false,
+            had_token: false,
+            body: Box::new(Cursor::new(body)),
+        }
     }
 
     /// Decodes a body that was compressed for the transfer.
@@ -97,13 +130,55 @@ impl Response {
         let twice = MultiGzDecoder::new(head.as_slice()).read_exact(&mut magic).is_ok() && magic == GZIP;
         let whole = Cursor::new(head).chain(raw);
         if named_so && !twice {
-            self.encoded = false;
             self.body = Box::new(whole);
         } else {
+            self.encoded = true;
             self.length = None;
             self.body = Box::new(Decoded { body: MultiGzDecoder::new(whole), address });
         }
         Ok(())
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// Each header of that name.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// Where it says that things go on, resolved against the URL that answered (RFC 9110, 10.2.2).
+    pub fn location(&self) -> Option<Url> {
+        self.url.join(self.header("location")?).ok()
+    }
+
+    /// All of the body.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] beyond `limit` bytes; any other where it breaks off.
+    pub fn document(&mut self, limit: u64) -> Result<Vec<u8>, Error> {
+        let body = self.beginning(limit.saturating_add(1))?;
+        if body.len() as u64 > limit {
+            return Err(Error::TooLarge { url: self.address.clone(), limit });
+        }
+        Ok(body)
+    }
+
+    /// The first bytes of the body, at most `most`.
+    ///
+    /// # Errors
+    /// Where it breaks off.
+    pub fn beginning(&mut self, most: u64) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::new();
+        let read = self.body.by_ref().take(most).read_to_end(&mut body);
+        read.map(|_| body).map_err(|error| Error::of_body(error, &self.address))
+    }
+
+    /// The error that it is for a caller that wanted another status.
+    pub fn refusal(&self) -> Error {
+        refusal(self.status(), &self.headers, self.address.clone(), self.had_token)
     }
 
     /// The URL that answered, after all redirects.
@@ -158,6 +233,15 @@ impl Response {
     }
 }
 
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("url", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Read for Response {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.body.read(buffer)
@@ -178,19 +262,23 @@ struct Raw {
     answer: blocking::Response,
     address: Address,
     stall: Duration,
+    pace: Pace,
 }
 
 impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.answer.read(buffer).map_err(|error| {
+        let began = Instant::now();
+        let count = self.answer.read(buffer).map_err(|error| {
             let url = self.address.clone();
             let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>());
             io::Error::other(match cause {
                 Some(cause) if cause.is_timeout() => Error::Stalled { url, patience: self.stall },
-                Some(cause) => Error::Cut { url, why: innermost(cause) },
-                None => Error::Cut { url, why: error.to_string() },
+                Some(cause) => Error::Cut { url, why: reason(cause) },
+                None => Error::Cut { url, why: innermost(&error) },
             })
-        })
+        })?;
+        self.pace.count(count, began.elapsed(), &self.address).map_err(io::Error::other)?;
+        Ok(count)
     }
 }
 

@@ -19,8 +19,12 @@ use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
-use super::answer::{Answer, LONGEST, SendError};
+use super::SendError;
 use super::error::{Address, Error};
+use super::response::Response;
+
+/// What is kept of an answer, in bytes: to an upload it is a line or two.
+const LONGEST: usize = 64 << 10;
 
 /// How many bytes are handed over at once.
 const PIECE: u64 = 256 << 10;
@@ -34,7 +38,7 @@ enum Event {
     /// It has room for a piece.
     Wants,
     /// An answer came, or none will.
-    Ended(Box<Result<Answer, reqwest::Error>>),
+    Ended(Box<Result<Response, reqwest::Error>>),
 }
 
 /// Sends `size` bytes of `content` with `request`, and waits for the answer.
@@ -48,7 +52,7 @@ pub(super) fn upload(
     content: &mut dyn Read,
     size: u64,
     stall: Duration,
-) -> Result<Answer, SendError> {
+) -> Result<Response, SendError> {
     let address = Address::new(&url, None);
     let (events, happened) = channel();
     let (pieces, arriving) = mpsc::channel(1);
@@ -103,17 +107,17 @@ fn body(arriving: mpsc::Receiver<Vec<u8>>, events: Sender<Event>) -> Body {
     }))
 }
 
-async fn exchange(request: RequestBuilder, url: Url) -> Result<Answer, reqwest::Error> {
+async fn exchange(request: RequestBuilder, url: Url) -> Result<Response, reqwest::Error> {
     let answer = request.send().await?;
     let (status, headers) = (answer.status(), answer.headers().clone());
     let (mut stream, mut body) = (answer.bytes_stream(), Vec::new());
     while let Some(chunk) = stream.next().await {
         body.extend_from_slice(&chunk?);
-        if body.len() as u64 >= LONGEST {
+        if body.len() >= LONGEST {
             break;
         }
     }
-    Ok(Answer::new(url, status, headers, body))
+    Ok(Response::whole(url, status, headers, body))
 }
 
 /// The next piece; an empty one at the end.

@@ -5,6 +5,7 @@ use std::io;
 use super::verified::WrongDigest;
 use crate::digest::Sha256;
 use crate::project::values::Arch;
+use crate::text::excerpt;
 
 /// Why an image could not be read, or must not be believed.
 ///
@@ -103,11 +104,13 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// The credentials of `docker login` could not be used.
-    #[error("{registry}: the credentials that Docker's `config.json` keeps cannot be used: {why}")]
+    /// The login of a registry could not be used.
+    #[error("{registry}: the credentials in {file} cannot be used: {why}")]
     Credentials {
         /// The registry's host.
         registry: String,
+        /// The file that keeps them, Docker's or Podman's.
+        file: String,
         /// What is wrong with them; never what they are.
         why: String,
     },
@@ -186,22 +189,7 @@ impl Error {
     }
 }
 
-/// What somebody else wrote, fit for a message: one line, escaped, not too long.
+/// What is shown of a text from outside.
 pub(super) fn told(text: &str) -> String {
-    const LONGEST: usize = 160;
-    let text = text.trim();
-    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown.replace("\\'", "'").replace("\\\"", "\"")
-}
-
-/// The innermost reason: the outer ones repeat the URL, or say only that something failed.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut reason = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    told(&reason.to_string())
+    excerpt(text, 160)
 }

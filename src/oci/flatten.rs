@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{innermost, told};
+use super::error::told;
 use super::layer::{self, Failure, File, Meter};
 use super::tree::{Inode, Tree};
 use super::{Error, Image, Images, Layer};
 use crate::digest::Sha256;
+use crate::text::innermost;
 
 /// More names than any folder of programs has.
 const MOST_NAMES: usize = 10_000;

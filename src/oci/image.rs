@@ -71,23 +71,36 @@ pub(super) trait Blobs: Images {
 /// The builds that an index lists, by architecture, with those of nested indexes; the first one
 /// counts, as for container runtimes.
 pub(super) fn builds(blobs: &dyn Blobs, entries: &[Descriptor]) -> Result<BTreeMap<Arch, Descriptor>, Error> {
-    /// More than anybody publishes; each may cost a request.
+    /// More than anything that is published; each may cost a request.
     const MOST: usize = 256;
+    /// Indexes in indexes; one level is in use.
+    const DEEPEST: usize = 4;
     let mut found = BTreeMap::new();
-    let mut open: Vec<Descriptor> = entries.iter().rev().cloned().collect();
     let mut seen = 0;
-    while let Some(descriptor) = open.pop() {
-        seen += 1;
+    let mut open = Vec::new();
+    let mut enter = |open: &mut Vec<(usize, Descriptor)>, depth: usize, entries: &[Descriptor]| {
+        seen += entries.len();
         if seen > MOST {
             return Err(not_an_image(blobs, format!("an index of more than {MOST} images")));
         }
+        if depth > DEEPEST {
+            return Err(not_an_image(
+                blobs,
+                format!("an index with more than {DEEPEST} others inside each other"),
+            ));
+        }
+        open.extend(entries.iter().rev().map(|entry| (depth, entry.clone())));
+        Ok(())
+    };
+    enter(&mut open, 0, entries)?;
+    while let Some((depth, descriptor)) = open.pop() {
         match Entry::of(&descriptor) {
             Entry::Other => {}
             Entry::Build(arch) => {
                 found.entry(arch).or_insert(descriptor);
             }
             Entry::Nested => match read_manifest(blobs, &descriptor)? {
-                Manifest::Index(nested) => open.extend(nested.manifests().iter().rev().cloned()),
+                Manifest::Index(nested) => enter(&mut open, depth + 1, nested.manifests())?,
                 Manifest::Image(_) => {
                     return Err(not_an_image(blobs, "an index that calls a manifest an index".to_owned()));
                 }

@@ -11,6 +11,7 @@ use super::registry::Registry;
 use super::tarball::Tarball;
 use super::{Credentials, Error, Images};
 use crate::digest::Sha256;
+use crate::net::Client;
 use crate::project::values::ImageRef;
 
 /// Where an image is.
@@ -54,26 +55,31 @@ impl Source {
     /// # Errors
     /// As [`Self::open`]; where no image of this digest is there, and for a tarball of a Docker
     /// older than 25, in which nothing has the digest of an index or a manifest.
-    pub fn open_pinned(&self, digest: Sha256, credentials: &Credentials) -> Result<Box<dyn Images>, Error> {
+    pub fn open_pinned(
+        &self,
+        digest: Sha256,
+        client: &Client,
+        credentials: &Credentials,
+    ) -> Result<Box<dyn Images>, Error> {
         Ok(match self {
             Self::Registry(image) => {
                 let pinned = image.pinned(digest);
                 let pinned = pinned.parse().map_err(|_| Error::NoSource { text: told(&pinned) })?;
-                Box::new(Registry::connect(&pinned, credentials)?)
+                Box::new(Registry::new(client, &pinned, credentials)?)
             }
-            Self::Layout(path) => Box::new(Layout::open(Box::new(Folder::new(path)))?.only(digest)?),
+            Self::Layout(path) => Box::new(in_folder(path)?.only(digest)?),
             Self::Tarball(path) => Box::new(Layout::open(Box::new(Tarball::open(path)?))?.only(digest)?),
         })
     }
 
-    /// Opens it; a registry is spoken to with `credentials`.
+    /// Opens it; a registry is asked through `client`, with `credentials`.
     ///
     /// # Errors
     /// Where it cannot be read or reached, or is something else.
-    pub fn open(&self, credentials: &Credentials) -> Result<Box<dyn Images>, Error> {
+    pub fn open(&self, client: &Client, credentials: &Credentials) -> Result<Box<dyn Images>, Error> {
         Ok(match self {
-            Self::Registry(image) => Box::new(Registry::connect(image, credentials)?),
-            Self::Layout(path) => Box::new(Layout::open(Box::new(Folder::new(path)))?),
+            Self::Registry(image) => Box::new(Registry::new(client, image, credentials)?),
+            Self::Layout(path) => Box::new(in_folder(path)?),
             Self::Tarball(path) => {
                 let tarball = Tarball::open(path)?;
                 // Newer Dockers write both forms into one file, and the layout says more.
@@ -85,4 +91,16 @@ impl Source {
             }
         })
     }
+}
+
+/// The image of the OCI image layout at `path`.
+///
+/// # Errors
+/// As [`Source::open`].
+pub fn layout(path: &Path) -> Result<Box<dyn Images>, Error> {
+    Ok(Box::new(in_folder(path)?))
+}
+
+fn in_folder(path: &Path) -> Result<Layout, Error> {
+    Layout::open(Box::new(Folder::new(path)))
 }

@@ -8,5 +8,7 @@ pub const MANIFEST_PATH: &str = "images/binaries.yaml";
 pub const MANIFEST: &str = include_str!("../../images/binaries.yaml");
 /// `bake.lock`.
 pub const LOCK: &str = include_str!("../../images/bake.lock");
+/// What OpenClaw can be set up with.
+pub const OPENCLAW: &str = include_str!("../../images/openclaw.yaml");
 /// The catalog.
 pub const CATALOG: &str = include_str!("../../images/catalog.yaml");

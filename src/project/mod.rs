@@ -7,7 +7,9 @@ pub mod fleet;
 pub mod machine;
 pub mod manifest;
 pub mod names;
+pub mod openclaw;
 pub mod spec;
+pub mod starter;
 pub mod values;
 
 use crate::diagnostics::{Code, Diagnostic, Problems};

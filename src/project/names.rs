@@ -130,6 +130,18 @@ names! {
     /// A choice of OpenClaw's `onboard --auth-choice`.
     AuthChoice = r"[A-Za-z][A-Za-z0-9-]{0,63}",
         "an auth choice such as `skip` or `openai-api-key`";
+    /// The name of a secret where its value could be pasted by mistake: in capitals, unlike most values.
+    SecretName = r"[A-Z][A-Z0-9_]{0,127}",
+        "the name of a secret in capitals, such as `LLM_KEY`";
+    /// A model provider of OpenClaw.
+    Provider = r"[a-z0-9][a-z0-9-]{0,63}",
+        "a model provider such as `anthropic`";
+    /// A model, by its provider's name for it.
+    ModelName = r"[A-Za-z0-9@](?:[A-Za-z0-9._:/@+-]{0,158}[A-Za-z0-9])?",
+        "a model's name such as `claude-opus-5`";
+    /// The address of a server with models.
+    ModelUrl = r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~-]+)*/?",
+        "a server's address such as `https://llm.example.com/v1`, without a user, a query or a fragment";
     /// A public key of minisign: the second line of its `.pub` file.
     MinisignKey = r"RW[A-Za-z0-9+/]{54}",
         "a minisign public key: the 56 characters of its second line, `RW…`";
@@ -237,5 +249,13 @@ mod tests {
         assert!("0".repeat(40).parse::<CommitId>().is_ok());
         assert!("apiKey".parse::<AuthChoice>().is_ok());
         assert!("telegram".parse::<Channel>().is_ok());
+        assert!("anthropic/claude-opus-5:free".parse::<ModelName>().is_ok());
+        assert!("https://llm.example.com:8443/v1".parse::<ModelUrl>().is_ok());
+        assert!("http://[::1]:11434/v1/".parse::<ModelUrl>().is_ok());
+        for wrong in
+            ["https://me:pass@host/v1", "https://host/v1?key=x", "ftp://host", "https://", "https://h/a b"]
+        {
+            assert!(wrong.parse::<ModelUrl>().is_err(), "{wrong}");
+        }
     }
 }

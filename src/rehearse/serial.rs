@@ -1,5 +1,7 @@
 //! The serial console's log, and what of it matters to somebody whose VM did not get well.
 
+use crate::text::is_hidden;
+
 /// At most so many lines are quoted.
 const MOST: usize = 20;
 /// Always quoted: where the log ends.
@@ -39,7 +41,7 @@ pub(super) fn plain(line: &str) -> String {
                     characters.by_ref().find(|c| ('@'..='~').contains(c));
                 }
             }
-            character if character.is_control() => {}
+            character if is_hidden(character) => {}
             character => text.push(character),
         }
     }

@@ -66,6 +66,8 @@ pub struct Vm {
     pub gateway_port: u16,
     /// The port of this machine's loopback interface that leads there.
     pub host_port: u16,
+    /// What the gateway's agent is asked once the gateway is ready.
+    pub question: Option<String>,
     /// Further arguments of QEMU's.
     pub more: Vec<OsString>,
 }
@@ -108,7 +110,9 @@ impl Vm {
         let product = "manufacturer=Google,product=Google Compute Engine";
         add(&["-smbios", &format!("type=1,{product},serial={serial}")]);
         add(&["-smbios", &format!("type=2,{product},serial=Board-{serial}")]);
-        add(&["-smbios", &format!("type=11,value={}", credential::oem_string(self.gateway_port))]);
+        let question = self.question.as_deref();
+        let credential = credential::oem_string(self.gateway_port, self.host_port, question);
+        add(&["-smbios", &format!("type=11,value={credential}")]);
         add(&["-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi0"]);
         for (number, disk) in self.disks.iter().enumerate() {
             all.push("-drive".into());

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::fill;
 use crate::plan::Plan;
-use crate::project::spec::CONTAINER_PORT;
+use crate::project::spec::{CONTAINER_PORT, STOP_GRACE_SECONDS};
 use crate::project::values::Strategy;
 
 pub(super) const NAME: &str = "docker-compose.yml";
@@ -18,6 +18,7 @@ struct Context<'a> {
     published: String,
     timezone: &'a str,
     probe: String,
+    stop_grace: String,
     env: Vec<Setting<'a>>,
 }
 
@@ -42,8 +43,9 @@ pub(super) fn render(plan: &Plan<'_>, image: &str) -> String {
             timezone: gateway.timezone.as_str(),
             // Node is in every base image, and curl in some only.
             probe: format!(
-                "fetch('http://127.0.0.1:{CONTAINER_PORT}/startupz').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"
+                "fetch('http://127.0.0.1:{CONTAINER_PORT}/startupz').then(r => r.json()).then(b => process.exit(b.status === 'started' ? 0 : 1), () => process.exit(1))"
             ),
+            stop_grace: format!("{STOP_GRACE_SECONDS}s"),
             env: env.collect(),
         },
     )

@@ -5,12 +5,14 @@ use std::io::Write;
 use base64::Engine;
 use flate2::{Compression, GzBuilder};
 use serde::Serialize;
+use serde_json::json;
 
 use super::{fill, sums};
 use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::plan::{Base, Plan};
-use crate::project::spec::{Origin, SecretSource};
-use crate::project::values::HostOs;
+use crate::project::openclaw::{Needs, OpenClaw};
+use crate::project::spec::{Model, Origin, STOP_GRACE_SECONDS, SecretSource, Spec};
+use crate::project::values::{HostOs, InnerPath};
 
 pub(super) const NAME: &str = "user-data.yaml";
 pub(super) const ENCODED: &str = "user-data.yaml.gz.b64";
@@ -22,7 +24,7 @@ pub const LARGEST_VALUE: usize = 262_144;
 const NEAR: usize = LARGEST_VALUE / 10 * 9;
 
 /// Files that are the same on every VM: folder, name, content, whether it is a program.
-const STATIC_FILES: [(&str, &str, &str, bool); 16] = [
+const STATIC_FILES: [(&str, &str, &str, bool); 20] = [
     ("/etc/apt/apt.conf.d", "20auto-upgrades", include_str!("../../cloud-init/20auto-upgrades"), false),
     ("/etc/docker", "daemon.json", include_str!("../../cloud-init/daemon.json"), false),
     (
@@ -37,12 +39,16 @@ const STATIC_FILES: [(&str, &str, &str, bool); 16] = [
         include_str!("../../cloud-init/openclaw-metadata-guard.service"),
         false,
     ),
+    (SCRIPTS, "allow-origin", include_str!("../../cloud-init/allow-origin"), true),
     (SCRIPTS, "cleanup.sh", include_str!("../../cloud-init/cleanup.sh"), true),
+    (SCRIPTS, "configure.py", include_str!("../../cloud-init/configure.py"), true),
     (SCRIPTS, "converge.sh", include_str!("../../cloud-init/converge.sh"), true),
     (SCRIPTS, "disk.sh", include_str!("../../cloud-init/disk.sh"), true),
     (SCRIPTS, "docker.sh", include_str!("../../cloud-init/docker.sh"), true),
+    (SCRIPTS, "home.py", include_str!("../../cloud-init/home.py"), true),
     (SCRIPTS, "image.sh", include_str!("../../cloud-init/image.sh"), true),
     (SCRIPTS, "metadata-guard.sh", include_str!("../../cloud-init/metadata-guard.sh"), true),
+    (SCRIPTS, "probe.py", include_str!("../../cloud-init/probe.py"), true),
     (SCRIPTS, "quote.py", include_str!("../../cloud-init/quote.py"), true),
     (SCRIPTS, "report.sh", include_str!("../../cloud-init/report.sh"), true),
     (SCRIPTS, "secrets.py", include_str!("../../cloud-init/secrets.py"), true),
@@ -109,6 +115,7 @@ fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
         VmFile::plain(PROJECT, "docker-compose.yml", on_vm.compose),
         VmFile::plain(PROJECT, "lock.sha256", format!("{}\n", plan.lock_digest)),
         VmFile::plain(PROJECT, "settings.env", settings(plan, on_vm.image)),
+        VmFile::plain(SCRIPTS, "channels.json", channels()),
     ];
     if matches!(plan.spec.image.origin, Origin::Registry(_)) {
         // The image is finished: a Dockerfile there would only mislead.
@@ -171,13 +178,52 @@ fn settings(plan: &Plan<'_>, image: &str) -> String {
         ("OPENCLAW_DATA_DISK", data_disk),
         ("OPENCLAW_LOCK", plan.lock_digest.to_string()),
         ("OPENCLAW_AUTH_CHOICE", spec.gateway.auth_choice.to_string()),
+        ("OPENCLAW_MODEL", model(spec)),
         ("OPENCLAW_CHANNELS", channels.join(" ")),
         ("OPENCLAW_SECRETS", secrets.join(" ")),
         ("OPENCLAW_PROJECT", project),
+        ("OPENCLAW_STOP_SECONDS", STOP_GRACE_SECONDS.to_string()),
     ];
     let settings: Vec<_> = settings.into_iter().map(|(name, value)| Setting { name, value }).collect();
     let context = std::collections::BTreeMap::from([("settings", settings)]);
     fill("settings.env", include_str!("../../cloud-init/settings.env.j2"), &context)
+}
+
+/// The model as the VM's `configure.py` reads it, in JSON.
+fn model(spec: &Spec) -> String {
+    let choice = OpenClaw::builtin().choice(spec.gateway.auth_choice.as_str());
+    let provider = choice.map(|known| known.provider.as_str());
+    let keys = choice.and_then(|known| match &known.needs {
+        Needs::Key(keys) => Some(keys),
+        Needs::Address | Needs::Person => None,
+    });
+    let value = match &spec.gateway.model {
+        Model::Default => json!({"provider": provider, "keys": keys}),
+        Model::Named { provider, name } => json!({"provider": provider, "keys": keys, "name": name.value}),
+        Model::Served { base_url, api, name, key } => json!({
+            "base_url": base_url.value,
+            "api": api.in_openclaw(),
+            "name": name.value,
+            "key": key.as_ref().map(|key| &key.value),
+        }),
+    };
+    value.to_string()
+}
+
+/// How each channel is set up, the same on every VM.
+fn channels() -> String {
+    let channels = OpenClaw::builtin().channels.iter().filter(|known| !known.by_hand);
+    let lines: Vec<_> = channels
+        .map(|known| {
+            let how = json!({
+                "plugin": known.plugin,
+                "secrets": known.secrets,
+                "link": known.link.as_ref().map(InnerPath::as_str),
+            });
+            format!("  {}: {how}", json!(known.name))
+        })
+        .collect();
+    format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 
 /// As it is while it fits; compressed above that, which cloud-init unpacks by itself; refused

@@ -12,10 +12,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
-use super::foreign::{is_owned, settle, settle_leftovers, staging_prefix};
+use super::exchange::{cannot_swap, staging_prefix, swap};
+use super::foreign::{is_owned, settle, settle_leftovers};
 use super::{Context, Error, NewFile, exclusive, new_file, sync};
 
 /// What [`replace`] did.
@@ -71,7 +69,7 @@ pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<O
             sync(parent);
             Ok(Outcome::Replaced)
         }
-        Err(error) if cannot_exchange(&error) => {
+        Err(error) if cannot_swap(&error) => {
             drop(staged);
             one_by_one(&folder, files, owned)
         }
@@ -169,23 +167,7 @@ fn exchange(staged: &Path, folder: &Path, owned: &[&str]) -> io::Result<()> {
         }
     }
     sync(staged);
-    Ok(renameat_with(CWD, staged, CWD, folder, RenameFlags::EXCHANGE)?)
-}
-
-/// Whether the file system, and not this attempt, is the reason: no exchange or no links there, or
-/// the folder is a mount point.
-fn cannot_exchange(error: &io::Error) -> bool {
-    let reasons = [
-        Errno::BUSY,
-        Errno::INVAL,
-        Errno::MLINK,
-        Errno::NOSYS,
-        Errno::NOTSUP,
-        Errno::OPNOTSUPP,
-        Errno::PERM,
-        Errno::XDEV,
-    ];
-    Errno::from_io_error(error).is_some_and(|errno| reasons.contains(&errno))
+    swap(staged, folder)
 }
 
 /// All new files are on the disk before the first takes its place, so that a full disk stops

@@ -1,19 +1,12 @@
 //! What is somebody else's in a folder that was exchanged, and is brought out of it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
-pub(super) fn staging_prefix(name: &OsStr) -> OsString {
-    let mut prefix = OsString::from(".");
-    prefix.push(name);
-    prefix.push(".bake-");
-    prefix
-}
+use super::exchange::{move_to_free, staging_prefix, swap};
 
 /// What a killed run left: a folder that never came into its place goes; one that was taken out of
 /// it may hold what is somebody else's. Nobody else is at work, for the lock is held.
@@ -57,7 +50,7 @@ fn bring(from: &Path, to: &Path) {
     for _ in 0..10 {
         let Ok(here) = fs::symlink_metadata(from) else { return };
         let moved = match fs::symlink_metadata(to) {
-            Err(_) => renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE),
+            Err(_) => move_to_free(from, to),
             Ok(_) if here.is_dir() => {
                 // Only one that is empty is replaced.
                 let _ = fs::rename(from, to);
@@ -70,10 +63,10 @@ fn bring(from: &Path, to: &Path) {
             Ok(there) if there.is_dir() => return,
             Ok(there) => {
                 exchanged = Some(file(&there));
-                renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE)
+                swap(from, to)
             }
         };
-        if !matches!(moved, Ok(()) | Err(Errno::EXIST | Errno::NOENT)) {
+        if moved.is_err_and(|error| !matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound)) {
             return;
         }
     }

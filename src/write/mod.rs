@@ -1,5 +1,6 @@
 //! Files onto the disk: all of them or none, and whoever is killed leaves nothing half.
 
+pub mod exchange;
 mod folder;
 mod foreign;
 mod revise;

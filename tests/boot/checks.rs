@@ -5,6 +5,18 @@ use crate::rehearsal::{Machine, Rehearsal};
 /// Where the gateway's token is kept.
 pub const TOKEN: &str = "/var/lib/openclaw/secrets/OPENCLAW_GATEWAY_TOKEN";
 
+/// OpenClaw's configuration, once made by onboarding its user's.
+pub const CONFIGURATION: &str = "/var/lib/openclaw/config/openclaw.json";
+
+/// Changes OpenClaw's configuration as its user might.
+#[track_caller]
+pub fn change_configuration(vm: &Rehearsal<'_>) {
+    let change = "import json, sys; file = open(sys.argv[1], 'r+'); config = json.load(file); \
+                  config.setdefault('agents', {}).setdefault('defaults', {})['userTimezone'] = 'Europe/Vienna'; \
+                  file.seek(0); file.truncate(); json.dump(config, file, indent=2)";
+    vm.run(&format!("python3 -c \"{change}\" {CONFIGURATION}")).done();
+}
+
 /// No container is there, running or not: the gateway was never started.
 #[track_caller]
 pub fn never_started(vm: &Rehearsal<'_>) {
@@ -129,9 +141,10 @@ pub fn is_shut_in(vm: &Rehearsal<'_>) {
                   test -w \"$at\" && ! test -c \"$at\" && echo \"$at\"; done";
     let writable = vm.run_inside(&format!("{{ {image}; {mounts}; }} | sort -u")).done().out;
     let home = "/home/node";
-    let state = [".config/openclaw", ".openclaw", ".openclaw/workspace"].map(|name| format!("{home}/{name}"));
+    let folders = [".config/openclaw", ".openclaw", ".openclaw/workspace"].map(|name| format!("{home}/{name}"));
+    let state = [home, "/backups"].map(str::to_owned).into_iter().chain(folders).collect::<Vec<_>>();
     for path in writable.lines() {
-        let memory = [home, "/tmp", "/dev/shm", "/dev/mqueue"].contains(&path);
+        let memory = ["/tmp", "/dev/shm", "/dev/mqueue"].contains(&path);
         assert!(memory || state.iter().any(|known| known == path), "{path} of:\n{writable}");
     }
     for path in state {

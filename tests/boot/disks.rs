@@ -6,11 +6,11 @@ use std::process::Command;
 
 use crate::checks;
 use crate::monitor::Monitor;
-use crate::project::{Project, STAND_IN};
 use crate::rehearsal::{Machine, Rehearsal};
+use crate::strategies;
 use crate::support::said;
 use crate::support::test;
-use crate::world::World;
+use crate::world::{TOOLS, VERSION, World};
 
 /// The name under which the VM knows its data disk.
 const DEVICE: &str = "openclaw-gateway-data";
@@ -21,14 +21,14 @@ const DISK: u64 = 64 << 20;
 #[test]
 fn without_its_own_data_disk_no_gateway_starts_and_with_it_none_stays_away() {
     let world = World::start();
-    let project = Project::locked(&world, STAND_IN, |folder| {
-        folder.edit("bake.yaml", "apt: [socat]", "apt: []");
-    });
-    let machine = Machine::new(&world, &project, "google-13-docker.qcow2");
+    let (project, _pushed) = strategies::pushed(&world);
+    // With cloud-init on the disk, and a finished image in a registry: the bridge and the build are in the others.
+    let machine = Machine::new(&world, &project, "cloud-13.qcow2");
     let monitor = Monitor::at(machine.file("monitor.sock"));
     let machine = machine.with_hardware(&monitor.arguments().each_ref().map(String::as_str));
 
     let vm = machine.start_with(&["--no-data-disk"]);
+    world.was_asked("");
     vm.until_told("failed", &["openclaw-gateway-data is not attached"]);
     not_on_the_boot_disk(&vm);
 
@@ -49,6 +49,12 @@ fn without_its_own_data_disk_no_gateway_starts_and_with_it_none_stays_away() {
     vm.until("ready", |report| report.status == "ready");
     vm.tell_times("with a blank data disk at last");
     assert_eq!(vm.run("findmnt -n -o FSTYPE,LABEL /var/lib/openclaw").done().out, "ext4 openclaw\n");
+    assert!(!world.was_asked("github.com"), "a release was fetched");
+    assert_eq!(checks::attribute(&vm, "lock"), project.lock());
+    let runs =
+        TOOLS.map(|(tool, _)| format!("{tool} && grep --quiet '{tool} {VERSION}' /usr/local/bin/{tool}"));
+    vm.run_inside(&runs.join(" && ")).done();
+    strategies::without_the_bridge(&vm);
     let token = checks::token(&vm);
     comes_back(&vm);
     assert_eq!(checks::token(&vm), token);
@@ -91,7 +97,7 @@ fn is_closed_to_the_network(world: &World, monitor: &Monitor) {
 /// Whatever ends the gateway, it is there again.
 fn comes_back(vm: &Rehearsal<'_>) {
     vm.run("kill -KILL $(docker inspect -f '{{.State.Pid}}' $(docker ps --quiet))").done();
-    vm.until_told("start", &["the gateway stopped (exit code 137)"]);
+    vm.until_told("start", &["the gateway was killed (exit code 137)"]);
     vm.until_ready();
     vm.run("docker rm --force $(docker ps --quiet)").done();
     vm.until_told("start", &["the gateway's container is gone"]);

@@ -1,7 +1,7 @@
 //! VMs that boot what `bake` renders, as users do it: `bake rehearse` in a network namespace with
 //! an internet of its own. Needs root for the namespaces, and the disks of `tests/testbed/up`.
 //!
-//! Under emulation all of it takes some 45 minutes on two cores. Nothing here fails because it is slow;
+//! `tests/README.md` has what each boot proves. Nothing here fails because it is slow;
 //! a VM in which nothing moves any more does. [`chain`] is the longest, and `tests/all` runs it apart.
 
 #![allow(unreachable_pub, reason = "modules of one test")]
@@ -15,11 +15,11 @@ mod closed;
 mod disks;
 mod faults;
 mod guest;
-mod kills;
+mod life;
 mod monitor;
-mod namespace;
 mod project;
 mod rehearsal;
+mod state;
 mod strategies;
 mod times;
 mod world;

@@ -15,8 +15,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::namespace::{INTERNET, Namespace};
 use crate::support::github::{GitHub, Host, Release, tls};
+use crate::support::namespace::{INTERNET, Namespace};
 use crate::support::testbed;
 use crate::support::world::archive;
 

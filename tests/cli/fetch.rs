@@ -128,7 +128,7 @@ fn client() -> Client {
         stall: Duration::from_secs(30),
         ..Patience::default()
     };
-    Client::new(patience).expect("a client")
+    Client::new(patience)
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_stall_is_gone_on_from() {
     let site = Site::new();
     site.serve(site.document().after(1, site.document().stall_at(100_000)));
     let patience = Patience { stall: Duration::from_secs(5), ..Patience::default() };
-    let (url, client) = (site.url(), Client::new(patience).expect("a client"));
+    let (url, client) = (site.url(), Client::new(patience));
     let download =
         Download { url: &url, expected: Some(site.digest()), size: None, limit: LIMIT, label: "x" };
     site.hold(&mut fetch(&client, &site.cache(), &download, &Silent).expect("a download"));
@@ -314,7 +314,7 @@ fn another_length_is_refused_before_it_came() {
     gate.open();
     site.serve(site.document().chunked());
     let error = site.get(None, Some(5)).expect_err("an error");
-    assert!(matches!(error, Error::WrongSize { expected: 5, found: 400_000, .. }), "{error}");
+    assert!(matches!(error, Error::WrongSize { expected: 5, found: 6.., .. }), "{error}");
     site.nothing_kept();
     site.right();
     let error = site.get(Some(site.digest()), Some(5)).expect_err("an error");

@@ -186,6 +186,23 @@ fn a_registry_that_fails_leaves_the_lock_alone() {
     assert_eq!(pushing.world.folder.read("bake.lock"), lock);
 }
 
+#[test]
+fn a_registry_that_takes_no_sbom_has_the_image_all_the_same() {
+    let pushing = Pushing::new();
+    pushing.depot.refuse_subjects();
+    let said = pushing.push().done();
+    assert!(said.err.contains("warning: the image is pushed, and its SBOM is not attached"), "{}", said.err);
+    assert!(said.err.contains("MANIFEST_INVALID") && said.err.contains("--no-sbom"), "{}", said.err);
+    assert!(pushing.world.lock().pushed.is_some());
+    assert!(pushing.pushed()["without_sbom"].as_str().is_some_and(|why| why.contains("HTTP 400")));
+
+    let pushing = Pushing::new();
+    let said = pushing.world.bake(["image", "push", "--no-sbom"]).done();
+    assert!(!said.err.contains("warning"), "{}", said.err);
+    assert!(pushing.world.lock().pushed.is_some());
+    assert!(!pushing.depot.asked().iter().any(|asked| asked.path.contains("referrers")));
+}
+
 /// Whatever the outcome, no output has the password, in any form in which it travels.
 #[track_caller]
 fn tells_no_secret(said: &Said) {

@@ -17,6 +17,7 @@ mod github_server;
 mod image;
 mod image_memory;
 mod image_push;
+mod init;
 mod kills;
 mod lock;
 mod lock_edges;
@@ -27,6 +28,7 @@ mod net;
 mod oci_hostile;
 mod push;
 mod pushed_image;
+mod registry;
 mod render;
 
 fn main() -> std::process::ExitCode {

@@ -29,10 +29,10 @@ fn quick() -> Patience {
 }
 
 fn client() -> Client {
-    Client::new(quick()).expect("a client")
+    Client::new(quick())
 }
 
-fn request(url: &str) -> Request {
+fn request(url: &str) -> Request<'static> {
     Request::new(url.parse().expect("a URL"))
 }
 
@@ -118,7 +118,7 @@ fn there_is_an_end_to_it() {
 #[test]
 fn a_server_that_says_nothing_more_is_given_up() {
     let patience = Patience { attempts: 2, stall: Duration::from_millis(500), ..quick() };
-    let client = Client::new(patience).expect("a client");
+    let client = Client::new(patience);
     let server = Server::start();
     server.answer("/body", Answer::of("x".repeat(100)).stall_at(50));
     let message = wrong(client.text(&request(&server.url("/body")), LIMIT));
@@ -436,7 +436,7 @@ fn a_host_without_an_answer_is_asked_no_more() {
 #[test]
 fn a_name_that_nobody_has_is_told() {
     let patience = Patience { attempts: 2, ..quick() };
-    let error = Client::new(patience).expect("a client").text(&request("https://nobody.invalid/x"), LIMIT);
+    let error = Client::new(patience).text(&request("https://nobody.invalid/x"), LIMIT);
     assert!(matches!(error, Err(Error::Unreachable { .. })), "{error:?}");
 }
 
@@ -463,7 +463,7 @@ fn https_without_tls_is_no_network_failure() {
 #[ignore = "a part of other tests"]
 fn child_asks() {
     let url = std::env::var("ASK").expect("a URL");
-    let result = Client::new(quick()).and_then(|client| client.text(&request(&url), LIMIT));
+    let result = client().text(&request(&url), LIMIT);
     println!("\nresult: {}", result.unwrap_or_else(|error| error.to_string()));
 }
 

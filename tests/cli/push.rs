@@ -8,7 +8,7 @@ use crate::support::images::{self, Parts, Tar, gzipped};
 use crate::support::registry::{Registry, Reply};
 use crate::support::test;
 use bake::digest::Sha256;
-use bake::net::{Client, Patience, SendError, Sending};
+use bake::net::{Client, Patience, Request, SendError};
 use bake::oci::push::{Pushed, Target, own_tag, push};
 use bake::oci::{Base, Blob, Contents, Credentials, Error, Origin, Source};
 use bake::project::values::Arch;
@@ -90,7 +90,7 @@ impl Made {
             Source::Registry(reference) => Some(reference.clone()),
             _ => None,
         };
-        let images = source.open(&Credentials::Anonymous).expect("a base");
+        let images = source.open(&client(), &Credentials::Anonymous).expect("a base");
         images.image(Arch::Amd64).expect("its image");
         Contents {
             base: Base { images, reference },
@@ -125,8 +125,9 @@ fn client() -> Client {
         longest_pause: Duration::from_millis(2),
         stall: Duration::from_secs(20),
         connect: Duration::from_secs(20),
+        ..Patience::default()
     };
-    Client::new(patience).expect("a client")
+    Client::new(patience)
 }
 
 fn pushed_as(contents: &Contents, to: &str, credentials: &Credentials) -> Result<Pushed, Error> {
@@ -407,9 +408,10 @@ fn a_registry_that_falls_silent_is_noticed() {
             longest_pause: Duration::from_millis(2),
             stall: Duration::from_millis(200),
             connect: Duration::from_secs(20),
+            ..Patience::default()
         };
         let image = format!("{}/{REPOSITORY}:1", depot.host()).parse().expect("a reference");
-        let client = Client::new(patience).expect("a client");
+        let client = Client::new(patience);
         let target = Target { image: &image, credentials: &Credentials::Anonymous, client: &client };
         let error = push(&contents, &target, &|_| Box::new(|_| {})).expect_err("silence");
         assert!(error.to_string().contains("after 2 tries (nothing happened for"), "{fault:?}: {error}");
@@ -595,9 +597,38 @@ fn a_tag_that_is_something_else_is_left_alone() {
     let manifest = &contents.blobs[3];
     let Origin::Bytes(bytes) = &manifest.from else { panic!("a document") };
     depot.put_manifest(REPOSITORY, &tag, manifest.descriptor.media_type().as_ref(), bytes);
-    let error = pushed(&contents, &depot).expect_err("no list").to_string();
-    assert!(error.contains("no list of referrers"), "{error}");
+    let done = pushed(&contents, &depot).expect("the image");
+    let why = done.without_sbom.expect("no list");
+    assert!(why.contains("no list of referrers"), "{why}");
     assert_eq!(depot.manifest(REPOSITORY, &tag).as_ref(), Some(bytes));
+}
+
+#[test]
+fn an_upload_goes_where_the_registry_sends_it() {
+    let elsewhere = |path: &str| vec![("Location", path.to_owned())];
+    for (method, status) in [("POST", 307), ("POST", 308), ("PUT", 307)] {
+        let (depot, made) = (Depot::start(), Made::new());
+        let contents = made.on_layout("one");
+        // Absolute or relative: the upload begins, or ends, in another repository than it was asked for.
+        let to = match method {
+            "POST" => format!("/v2/{REPOSITORY}/blobs/uploads/"),
+            _ => format!(
+                "http://{}/v2/{REPOSITORY}/blobs/uploads/1?_state=a%2Fb&digest={}",
+                depot.host(),
+                made.layer.digest()
+            ),
+        };
+        depot.fail(method, "/blobs/uploads/", &[Fault::Says(status, elsewhere(&to), "")]);
+        pushed(&contents, &depot).unwrap_or_else(|error| panic!("{method} {status}: {error}"));
+        is_whole(&depot, &contents);
+    }
+    let (depot, made) = (Depot::start(), Made::new());
+    let contents = made.on_layout("one");
+    let to = format!("/v2/{REPOSITORY}/blobs/uploads/again");
+    depot.fail("PUT", "/blobs/uploads/", &vec![Fault::Says(307, elsewhere(&to), ""); 99]);
+    let error = pushed(&contents, &depot).expect_err("a loop").to_string();
+    assert!(error.contains("without an end"), "{error}");
+    assert_eq!(uploads(&told(&depot)), 6);
 }
 
 #[test]
@@ -662,8 +693,8 @@ fn the_last_bytes_wait_for_the_end_of_their_source() {
         }
     });
     let mut content = Wrong { left: all, arrived: std::sync::Arc::clone(&arrived), all };
-    let sending = Sending::stream(url.parse().expect("a URL"), &mut content, all as u64);
-    let error = client().send(sending).expect_err("wrong bytes");
+    let request = Request::stream(url.parse().expect("a URL"), &mut content, all as u64);
+    let error = client().send(request).expect_err("wrong bytes");
     assert!(matches!(error, SendError::Content(_)), "{error}");
     server.join().expect("an end");
     assert!(*arrived.0.lock().expect("no panic while it is held") < all);

@@ -1,7 +1,6 @@
 //! The rendered compose file, read and run by the real Compose.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,6 +22,9 @@ fn odd_settings() -> Value {
     })
 }
 
+/// Where the text of a VM's paths, in a temporary folder, puts what the image ships below the home.
+const HOME_SHIPPED: &str = "state-boot/home/lower";
+
 /// A project's compose file with the folders of a VM in a temporary one, and another image.
 struct Composed {
     folder: Folder,
@@ -30,17 +32,13 @@ struct Composed {
 }
 
 impl Composed {
-    /// On the stand-in.
     fn new() -> Self {
-        Self::on(&testbed::base_image(), 18790)
-    }
-
-    fn on(base: &str, port: u16) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         testbed::tool("docker-26");
+        let base = testbed::base_image();
         let folder = Folder::project();
         folder.edit("bake.yaml", "env: {}", &format!("env: {}", odd_settings()));
-        folder.edit("bake.yaml", "port: 18789", &format!("port: {port}"));
+        folder.edit("bake.yaml", "port: 18789", "port: 18790");
         folder.bake(["render"]).done();
 
         let rendered = folder.read("out/docker-compose.yml");
@@ -52,8 +50,9 @@ impl Composed {
             .replace("/var/lib/openclaw", &at("state"));
         let secrets = "OPENCLAW_GATEWAY_TOKEN=s3cret\nTELEGRAM_BOT_TOKEN=7:not-a-real-bot\n";
         folder.write("vm/docker-compose.yml", text).write("secrets.env", secrets);
-        for name in ["config", "workspace", "auth-profile-secrets"] {
-            let path = folder.join("state").join(name);
+        let state = ["config", "workspace", "auth-profile-secrets", "backups", "home/upper", "home/work"];
+        for name in state.map(|name| format!("state/{name}")).iter().chain([&HOME_SHIPPED.to_owned()]) {
+            let path = folder.join(name);
             fs::create_dir_all(&path).expect("a folder");
             // As on the VM. Without root nothing here runs anyway.
             let _ = chown(path, Some(1000), Some(1000));
@@ -80,7 +79,7 @@ impl Composed {
 
 impl Drop for Composed {
     fn drop(&mut self) {
-        let _ = self.compose().args(["down", "--timeout", "0"]).output();
+        let _ = self.compose().args(["down", "--timeout", "0", "--volumes"]).output();
     }
 }
 
@@ -99,6 +98,8 @@ fn compose_reads_both_services_closed_and_bounded() {
         assert_eq!(service["user"], "1000:1000", "{name}");
         let logging = json!({"driver": "json-file", "options": {"max-file": "5", "max-size": "10m"}});
         assert_eq!(service["logging"], logging, "{name}");
+        // What OpenClaw documents, so that it can finish a reply.
+        assert_eq!(service["stop_grace_period"], "5m30s", "{name}");
         for key in ["privileged", "cap_add", "devices"] {
             assert!(service[key].is_null(), "{name}: {key}");
         }
@@ -109,6 +110,8 @@ fn compose_reads_both_services_closed_and_bounded() {
         "mode": "ingress", "host_ip": "127.0.0.1", "target": 18789, "published": "18790", "protocol": "tcp"
     }]);
     assert_eq!(gateway["ports"], ports);
+    let options = config["volumes"]["home"]["driver_opts"]["o"].as_str().expect("options");
+    assert!(!options.contains(char::is_whitespace), "{options}");
     let cli = &services["openclaw-cli"];
     assert!(cli["ports"].is_null() && cli["restart"].is_null());
     assert_eq!(cli["network_mode"], "service:openclaw-gateway");
@@ -131,65 +134,13 @@ fn a_container_can_write_its_state_and_nothing_else() {
     let composed = Composed::new();
     let script = "id -u; grep -E '^(CapEff|CapBnd|NoNewPrivs):' /proc/self/status | tr -s '\\t' ' '
         for folder in / /app /usr/local/bin /tmp /home/node /home/node/.openclaw \\
-            /home/node/.openclaw/workspace /home/node/.config/openclaw; do
+            /home/node/.openclaw/workspace /home/node/.config/openclaw /backups; do
             touch \"$folder/x\" 2>/dev/null && echo \"$folder\"
         done; true";
     let expected = "1000\nCapEff: 0000000000000000\nCapBnd: 0000000000000000\nNoNewPrivs: 1\n/tmp\n/home/node\n\
-         /home/node/.openclaw\n/home/node/.openclaw/workspace\n/home/node/.config/openclaw\n";
+         /home/node/.openclaw\n/home/node/.openclaw/workspace\n/home/node/.config/openclaw\n/backups\n";
     assert_eq!(composed.run("sh", &["-c", script]), expected);
-    for state in ["config/x", "workspace/x", "auth-profile-secrets/x"] {
+    for state in ["config/x", "workspace/x", "auth-profile-secrets/x", "backups/x", "home/upper/x"] {
         assert!(composed.folder.join("state").join(state).exists(), "{state}");
     }
-}
-
-#[test]
-fn openclaw_itself_is_set_up_headless_takes_a_channel_and_starts() {
-    let (registry, digest) = (testbed::registry(), testbed::boot("real.digest"));
-    let digest = fs::read_to_string(digest).expect("a digest");
-    let image = format!("{registry}/openclaw/openclaw@{}", digest.trim());
-    // Held until the gateway comes, so that nobody else gets it.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let composed = Composed::on(&image, port);
-    let engine = |arguments: &[&str]| said(testbed::tool("docker-26").args(arguments).arg(&image)).done();
-    engine(&["pull", "--quiet"]);
-    let cli = |arguments: &[&str]| {
-        let mut run = composed.compose();
-        run.args(["run", "--rm", "--no-TTY", "--no-deps", "openclaw-gateway", "node", "dist/index.js"]);
-        said(run.args(arguments)).done();
-    };
-    // The very words of the VM's script.
-    let script = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/cloud-init/start.sh"));
-    let script = script.expect("a script");
-    let words = script.split_once("cli onboard ").and_then(|(_, rest)| rest.split_once("||"));
-    let words = words.expect("an onboarding").0.replace("$OPENCLAW_AUTH_CHOICE", "skip");
-    let words = shlex::split(&words.replace("\\\n", " ")).expect("words");
-    let words: Vec<_> = ["onboard"].into_iter().chain(words.iter().map(String::as_str)).collect();
-    cli(&words);
-    cli(&["channels", "add", "--channel", "telegram", "--use-env"]);
-
-    let config = composed.folder.read("state/config/openclaw.json");
-    assert!(config.contains("telegram") && config.contains("OPENCLAW_GATEWAY_TOKEN"), "{config}");
-    for secret in ["s3cret", "not-a-real-bot"] {
-        assert!(!config.contains(secret), "{config}");
-    }
-    drop(listener);
-    // What it is ready by is the end of its start, which no channel holds up. OpenClaw gives its workers
-    // five seconds: on a busy machine it ends itself, and Docker starts it again.
-    said(composed.compose().args(["up", "--detach", "openclaw-gateway"])).done();
-    let startup = format!("http://127.0.0.1:{port}/startupz");
-    let mut ask = testbed::program("curl");
-    ask.args([
-        "--silent",
-        "--show-error",
-        "--fail",
-        "--retry",
-        "900",
-        "--retry-delay",
-        "2",
-        "--retry-all-errors",
-    ]);
-    assert!(said(ask.arg(startup)).done().out.contains("started"));
-    drop(composed);
-    engine(&["rmi"]);
 }

@@ -15,6 +15,7 @@ use crate::support::depot::{Depot, Nature};
 use crate::support::test;
 use crate::support::{Folder, said, testbed};
 use bake::digest::Sha256;
+use bake::net::{Client, Patience};
 use bake::oci::{Credentials, Images, Source};
 use bake::project::values::Arch;
 use flate2::read::GzDecoder;
@@ -109,7 +110,7 @@ fn tools_in(baked: &Baked) -> impl Iterator<Item = PathBuf> {
 
 fn open(path: &str) -> Box<dyn Images> {
     let source = Source::find(path).expect("an image");
-    source.open(&Credentials::Anonymous).expect("an image")
+    source.open(&Client::new(Patience::default()), &Credentials::Anonymous).expect("an image")
 }
 
 /// The config of the image in a tarball of Docker's.

@@ -5,7 +5,9 @@
 mod support;
 
 mod audit_image;
+mod browser;
 mod compose;
+mod configured;
 mod dockerfile;
 mod good_inputs;
 mod image_tools;

@@ -8,11 +8,16 @@ use std::process::Command;
 use crate::support::images::{Parts, Tar, gzipped, image, index};
 use crate::support::test;
 use crate::support::testbed::{self, Pushed};
+use bake::net::{Client, Patience};
 use bake::oci::{Credentials, Found, Source, files_under, registry};
 use bake::project::values::{Arch, ImageRef};
 use serde_json::{Value, json};
 
 const BIN: &str = "usr/local/bin";
+
+fn client() -> Client {
+    Client::new(Patience::default())
+}
 
 fn reference(text: &str) -> ImageRef {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
@@ -40,14 +45,16 @@ fn digest_header(image: &ImageRef) -> String {
 fn a_tag_is_resolved_to_the_digest_that_the_registry_has() {
     let pinned = testbed::base_image();
     let (tagged, _) = pinned.split_once('@').expect("a digest");
-    let resolved = registry::resolve(&reference(tagged), &Credentials::Anonymous).expect("an image");
+    let resolved =
+        registry::resolve(&client(), &reference(tagged), &Credentials::Anonymous).expect("an image");
     assert_eq!(Some(resolved.digest), reference(&pinned).digest());
     assert_eq!(resolved.digest.oci(), digest_header(&reference(tagged)));
     // One manifest, no index: what it is for is only in its config.
     assert_eq!(resolved.platforms.into_iter().collect::<Vec<_>>(), [(Arch::Amd64, resolved.digest)]);
     assert_eq!(resolved.media_type, "application/vnd.docker.distribution.manifest.v2+json");
 
-    let again = registry::resolve(&reference(&pinned), &Credentials::Anonymous).expect("by its digest");
+    let again =
+        registry::resolve(&client(), &reference(&pinned), &Credentials::Anonymous).expect("by its digest");
     assert_eq!(again.digest, resolved.digest);
 }
 
@@ -60,7 +67,8 @@ fn what_the_registry_does_not_have_is_named() {
         (format!("{repository}-nothing:1"), "no such "),
         (format!("{repository}@sha256:{}", "0".repeat(64)), "no such manifest sha256:000"),
     ] {
-        let error = registry::resolve(&reference(&missing), &Credentials::Anonymous).expect_err("nothing");
+        let error =
+            registry::resolve(&client(), &reference(&missing), &Credentials::Anonymous).expect_err("nothing");
         assert!(error.to_string().starts_with(&format!("{missing}: ")), "{error}");
         assert!(error.to_string().contains(what), "{error}");
     }
@@ -91,7 +99,7 @@ fn an_index_has_a_manifest_for_each_architecture_and_a_moved_tag_is_seen() {
     ]);
     push(&first);
     let image = reference(&pushed.0);
-    let resolved = registry::resolve(&image, &Credentials::Anonymous).expect("an index");
+    let resolved = registry::resolve(&client(), &image, &Credentials::Anonymous).expect("an index");
     assert_eq!(resolved.digest.oci(), digest_header(&image));
     assert_eq!(resolved.digest, first.digest());
     assert_eq!(resolved.platforms, [(Arch::Amd64, amd.digest()), (Arch::Arm64, arm.digest())].into());
@@ -99,10 +107,11 @@ fn an_index_has_a_manifest_for_each_architecture_and_a_moved_tag_is_seen() {
 
     let second = index(vec![(on("amd64", Value::Null), of("amd64", "newer"))]);
     push(&second);
-    let moved = registry::resolve(&image, &Credentials::Anonymous).expect("an index");
+    let moved = registry::resolve(&client(), &image, &Credentials::Anonymous).expect("an index");
     assert_eq!(moved.digest, second.digest());
     // By its digest the old one is still there.
-    let old = registry::resolve(&reference(&image.pinned(first.digest())), &Credentials::Anonymous);
+    let old =
+        registry::resolve(&client(), &reference(&image.pinned(first.digest())), &Credentials::Anonymous);
     assert_eq!(old.expect("the first"), resolved);
 }
 
@@ -155,7 +164,7 @@ fn seen(source: &Source) -> BTreeSet<String> {
 }
 
 fn seen_in(source: &Source, folder: &str) -> BTreeSet<String> {
-    let images = source.open(&Credentials::Anonymous).unwrap_or_else(|error| panic!("{error}"));
+    let images = source.open(&client(), &Credentials::Anonymous).unwrap_or_else(|error| panic!("{error}"));
     let image = images.image(Arch::Amd64).unwrap_or_else(|error| panic!("{error}"));
     let found = files_under(&*images, &image, folder).unwrap_or_else(|error| panic!("{error}"));
     let line = |(name, found)| match found {

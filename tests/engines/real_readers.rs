@@ -135,10 +135,10 @@ fn shellcheck_finds_nothing_in_the_rendered_scripts() {
 
 #[test]
 fn python_compiles_its_scripts() {
-    let compile = "import sys\nfor path in sys.argv[1:]: compile(open(path).read(), path, 'exec')";
+    let compile = "import glob\nfor path in glob.glob('*.py'): compile(open(path).read(), path, 'exec')";
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cloud-init");
     let mut python = program("python3");
-    said(python.args(["-c", compile, "secrets.py", "quote.py"]).current_dir(folder)).done();
+    said(python.args(["-c", compile]).current_dir(folder)).done();
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use assert_cmd::cargo::cargo_bin_cmd;
+
 use crate::support::test;
 use crate::support::{said, testbed};
 
@@ -28,10 +30,12 @@ macro_rules! scripts {
 }
 
 scripts! {
+    configure: "configure";
     converge: "converge";
     disk: "disk";
     docker: "docker";
     metadata_guard: "metadata-guard";
+    probe: "probe";
     quote: "quote";
     report: "report";
     secrets: "secrets";
@@ -40,7 +44,7 @@ scripts! {
     swap: "swap";
     user_data: "user-data";
     // These share an engine, and names in it.
-    with_docker: "image" "start-compose" "verify";
+    with_docker: "home" "image" "start-compose" "verify" "home-real";
 }
 
 fn folder() -> PathBuf {
@@ -49,7 +53,8 @@ fn folder() -> PathBuf {
 
 #[track_caller]
 fn passes(name: &str) {
-    let run = said(&mut Command::new(folder().join(name)));
+    let bake = cargo_bin_cmd!("bake");
+    let run = said(Command::new(folder().join(name)).env("BAKE", bake.get_program()));
     if run.code == SKIPPED {
         testbed::missing(&format!("part for {name} ({})", run.out.trim()));
     }

@@ -88,7 +88,7 @@ fn another_machine_type_a_snapshot_and_back_to_it() {
     let wrong = cloud.folder.bake(["gcloud", "resize", "t2a-standard-1"]).ended(2);
     assert!(wrong.err.contains("arm64"), "{}", wrong.err);
 
-    let taken = cloud.run(Shell::Dash, &["backup"]).done();
+    let taken = cloud.run(Shell::Dash, &["backup", "--snapshot-only"]).done();
     let [snapshot] = &names(&cloud, SNAPSHOTS)[..] else { panic!("{:?}", names(&cloud, SNAPSHOTS)) };
     assert!(taken.out.contains(snapshot.as_str()), "{}", taken.out);
     assert_eq!(
@@ -150,7 +150,7 @@ fn a_new_bundle_and_the_end() {
     let user_data = cloud.google.metadata(VM).remove("user-data").unwrap_or_default();
     assert!(user_data == cloud.folder.read("out/user-data.yaml") && user_data.contains("Europe/Berlin"));
 
-    cloud.run(Shell::Dash, &["backup"]).done();
+    cloud.run(Shell::Dash, &["backup", "--snapshot-only"]).done();
     twice(&cloud, &["destroy"]);
     assert!(!cloud.google.has(VM) && !cloud.google.has(&format!("{DISKS}/openclaw-gateway")));
     assert_eq!(cloud.google.get(DATA)["id"], data["id"], "the data stays");
@@ -191,7 +191,7 @@ fn a_vm_that_is_on_no_data_disk_is_not_deleted_unasked() {
 #[test]
 fn the_data_goes_only_once_the_name_is_typed() {
     let cloud = created();
-    cloud.run(Shell::Bash, &["backup"]).done();
+    cloud.run(Shell::Bash, &["backup", "--snapshot-only"]).done();
     let (_, before) = (cloud.google.requests(), cloud.google.resources());
     let alone = cloud.run(Shell::Dash, &["destroy", "--data"]).ended(1);
     assert!(alone.err.contains("no terminal"), "{}", alone.err);

@@ -620,7 +620,11 @@ fn the_tunnel_is_to_the_loopback_interface_and_through_iap_without_an_address() 
         assert!(said.err.contains("http://127.0.0.1:8080/"), "{}", said.err);
         let asked = world.asked();
         let tunnel = asked.last().expect("a call").join(" ");
-        assert!(tunnel.contains("--tunnel-through-iap -- -N -L 8080:127.0.0.1:18789"), "{tunnel}");
+        assert!(
+            tunnel.contains("--tunnel-through-iap --command=")
+                && tunnel.contains(" -- -L 8080:127.0.0.1:18789"),
+            "{tunnel}"
+        );
 
         let said = world
             .now("session.error", "bind [127.0.0.1]:18789: Address already in use\n")

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod container;
 mod create;
 mod life;
 mod look;

@@ -2,7 +2,7 @@
 //! Google's APIs on loopback: what gcloud really prints and says is what the scripts must read. Each
 //! in one shell; that both do the same is held by `look.rs`, where gcloud costs nothing.
 
-use crate::support::google::{self, Cloud, Fault, Google, Run, Shell};
+use crate::support::google::{self, Cloud, Fault, Google, KEYGEN, Run, Shell};
 use crate::support::processes;
 use crate::support::test;
 
@@ -10,10 +10,6 @@ const ACCOUNT: &str = "openclaw-gateway";
 const INSTANCES: &str = "compute/projects/demo/zones/us-central1-a/instances";
 const INSTANCE: &str = "compute/projects/demo/zones/us-central1-a/instances/openclaw-gateway";
 const DISKS: &str = "compute/projects/demo/zones/us-central1-a/disks";
-/// As `ssh-keygen` makes a pair of keys, where it is told to by `-f`.
-const KEYGEN: &str = "for word; do [ \"$last\" != -f ] || file=$word; last=$word; done\n\
-    echo private >\"$file\"; echo 'ssh-rsa AAAAB3NzaC1yc2EAAAADAQAB me@laptop' >\"$file.pub\"";
-
 /// A cloud with the VM as `create` makes it, where pauses take no time.
 fn created() -> Cloud {
     let cloud = Cloud::created();

@@ -13,7 +13,7 @@ use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 26] = [
+const ACTIONS: [&[&str]; 33] = [
     &["setup"],
     &["setup", "--deployer"],
     &["create"],
@@ -28,9 +28,16 @@ const ACTIONS: [&[&str]; 26] = [
     &["token", "--member", "alice"],
     &["tunnel"],
     &["tunnel", "--member", "alice"],
+    &["tunnel", "--port", "8080"],
+    &["dashboard"],
     &["ssh"],
+    &["cli", "--", "message", "send", "it's $HOME ${HOME} `id`\n\"now\""],
+    &["cli", "--member", "alice", "--", "status"],
+    &["ask", "What's new?"],
+    &["logs", "--gateway"],
     &["resize", "e2-medium"],
     &["backup"],
+    &["backup", "--snapshot-only"],
     &["backup", "--member", "alice"],
     &["restore", "openclaw-gateway-data-20260102-030405"],
     &["update"],
@@ -95,6 +102,7 @@ fn vectors(document: &Value) -> Vec<Vec<String>> {
             ("stamp", "20260102-030405"),
             ("each", "it"),
             ("start", "0"),
+            ("terminal", "-T"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
@@ -125,9 +133,12 @@ fn filled(word: &str, names: &BTreeMap<String, String>) -> String {
 }
 
 /// A command as gcloud's linter reads it: it drops backslashes, and takes what comes after `--` for
-/// arguments of gcloud's.
+/// arguments of gcloud's. What a shell of the VM's is given is none of its concern.
 fn for_the_linter(vector: &[String]) -> String {
-    let own = vector.iter().skip(1).take_while(|word| *word != "--").map(|word| word.replace('\\', ""));
+    let own = vector.iter().skip(1).take_while(|word| *word != "--").map(|word| match word {
+        command if command.starts_with("--command=") => "--command=true".to_owned(),
+        word => word.replace('\\', ""),
+    });
     own.fold("gcloud".to_owned(), |line, word| {
         let quote = if word.contains('\'') { '"' } else { '\'' };
         assert!(!word.contains(quote), "{word}: the linter has no quotes for it");

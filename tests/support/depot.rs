@@ -75,6 +75,7 @@ struct State {
     /// Every token that it gave out, and what it allows: a repository, and what may be done there.
     tokens: Vec<Vec<(String, String)>>,
     uploads: usize,
+    refuses_subjects: bool,
     closing: bool,
 }
 
@@ -126,6 +127,11 @@ impl Depot {
 
     pub fn wants_basic(&self, authorization: &str) {
         locked(&self.state.0).guard = Guard::Basic(authorization.to_owned());
+    }
+
+    /// From now on it takes no manifest that is about another one.
+    pub fn refuse_subjects(&self) {
+        locked(&self.state.0).refuses_subjects = true;
     }
 
     pub fn put_blob(&self, repository: &str, bytes: &[u8]) {
@@ -391,6 +397,9 @@ fn put_manifest(
     nature: &Nature,
 ) -> Reply {
     let document: Value = serde_json::from_slice(body).expect("JSON");
+    if state.refuses_subjects && document["subject"].is_object() {
+        return Reply::refusal(400, "MANIFEST_INVALID");
+    }
     let digests = |of: &Value| -> Vec<String> {
         let listed = of.as_array().into_iter().flatten();
         listed.map(|child| child["digest"].as_str().expect("a digest").to_owned()).collect()

@@ -11,14 +11,18 @@
 pub mod archives;
 pub mod audit;
 pub mod baked;
+pub mod browser;
 pub mod cost;
 pub mod depot;
 pub mod dockerfile;
 pub mod elf;
+pub mod gateway;
 pub mod github;
 pub mod google;
 pub mod harness;
 pub mod images;
+pub mod model;
+pub mod namespace;
 pub mod processes;
 pub mod registry;
 pub mod server;
@@ -66,7 +70,8 @@ impl Folder {
     /// One with the default project written out.
     pub fn project() -> Self {
         let folder = Self::empty();
-        folder.bake(["init"]).done();
+        // Of one name wherever the temporary folder is.
+        folder.bake(["init", "--name", "openclaw-gateway"]).done();
         folder
     }
 

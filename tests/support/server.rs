@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use rustix::net::{Shutdown, shutdown};
 
 /// What the server says to a path.
 #[derive(Clone, Debug)]
@@ -199,6 +200,7 @@ pub struct Asked {
     /// Path and query, as it was given to [`Server::url`].
     pub path: String,
     pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 impl Asked {
@@ -252,6 +254,7 @@ struct State {
 /// The server, until it is dropped. A path that it has no answer for is 404.
 pub struct Server {
     address: SocketAddr,
+    listener: TcpListener,
     shared: Arc<Shared>,
 }
 
@@ -262,17 +265,26 @@ impl Server {
 
     /// One that asks `handler` for what it was given no [`answer`](Self::answer).
     pub fn with(handler: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        Self::on(TcpListener::bind(("127.0.0.1", 0)).expect("a port"), handler)
+    }
+
+    /// The same behind a listener that is there, in another network namespace for example.
+    pub fn on(
+        listener: TcpListener,
+        handler: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("an address");
         let now = SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970");
         let prefix = format!("/{}", now.as_nanos());
         let shared = Arc::new(Shared { prefix, handler: Box::new(handler), state: Mutex::default() });
-        let server = Self { address, shared: Arc::clone(&shared) };
+        let accepting = listener.try_clone().expect("a descriptor");
+        let server = Self { address, listener, shared: Arc::clone(&shared) };
         thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            for stream in accepting.incoming() {
                 if locked(&shared.state).closing {
                     break;
                 }
+                let Ok(stream) = stream else { continue };
                 let shared = Arc::clone(&shared);
                 // A client that hangs up early is no failure of the server's.
                 thread::spawn(move || serve(&stream, &shared).unwrap_or_default());
@@ -313,8 +325,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         locked(&self.shared.state).closing = true;
-        // Wakes the listener, which then sees that it is over.
-        let _ = TcpStream::connect(self.address);
+        // Wakes the thread that accepts, which then sees that it is over.
+        let _ = shutdown(&self.listener, Shutdown::Both);
     }
 }
 
@@ -344,7 +356,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
 }
 
 fn read_request(reader: &mut impl BufRead, prefix: &str) -> io::Result<Option<Asked>> {
-    let mut lines = reader.lines();
+    let mut lines = reader.by_ref().lines();
     let Some(line) = lines.next().transpose()? else { return Ok(None) };
     let mut words = line.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -354,8 +366,11 @@ fn read_request(reader: &mut impl BufRead, prefix: &str) -> io::Result<Option<As
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
+    let length = find(&headers, "Content-Length").and_then(|value| value.parse().ok()).unwrap_or_default();
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body)?;
     let path = path.strip_prefix(prefix).unwrap_or(path).to_owned();
-    Ok(Some(Asked { method: method.to_owned(), path, headers }))
+    Ok(Some(Asked { method: method.to_owned(), path, headers, body }))
 }
 
 /// Sends an answer; whether the connection can be used on.

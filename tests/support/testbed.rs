@@ -91,3 +91,17 @@ pub fn scripts() -> Vec<PathBuf> {
     }
     scripts
 }
+
+/// This machine's address in the default network of an engine's containers.
+pub fn engine_address(engine: &str) -> std::net::Ipv4Addr {
+    let format = "{{(index .IPAM.Config 0).Gateway}}";
+    let found = super::said(tool(engine).args(["network", "inspect", "--format", format, "bridge"])).done();
+    found.out.trim().parse().expect("an address")
+}
+
+/// A folder for what a run leaves to be looked at: in `BAKE_ARTIFACTS`, else below `target/`.
+pub fn artifacts(name: &str) -> PathBuf {
+    let root = std::env::var_os("BAKE_ARTIFACTS")
+        .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("artifacts"), PathBuf::from);
+    root.join(name)
+}

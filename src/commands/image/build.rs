@@ -10,7 +10,7 @@ use super::super::console::Console;
 use super::super::{Done, Failure};
 use super::{INTERRUPTED, Ready, Row};
 use crate::cli;
-use crate::image::{self, Layout, Outcome, Proofs, SBOM};
+use crate::image::{self, Layout, Outcome, SBOM};
 
 #[derive(Serialize)]
 struct Document {
@@ -28,21 +28,18 @@ pub(super) fn run(dir: &Path, options: &cli::ImageBuild, console: &mut Console) 
     let place = dir.join(&options.out);
     let (base, images) = ready.bases(None, &options.from, console)?;
     let recipe = ready.recipe()?;
-    let proofs = Proofs::of(&place, recipe.scratch);
     // The base image is on its way while the layer that goes over it is made.
     let (layout, additions) = thread::scope(|scope| {
-        let layout = scope.spawn(|| Layout::begin(&proofs, &base, &images, &ready.unfinished));
-        let additions = ready.additions(&recipe, &images, &proofs);
+        let layout = scope.spawn(|| Layout::begin(&place, &base, &images, &ready.unfinished));
+        let additions = ready.additions(&recipe, &images, &place);
         if additions.is_err() {
             ready.unfinished.abandon();
         }
         (layout.join().unwrap_or_else(|cause| panic::resume_unwind(cause)), additions)
     });
     let additions = additions?;
-    additions.prove(&recipe, &proofs);
     let image = image::assemble(&recipe, base, images, additions)?;
     let outcome = layout?.finish(&image)?;
-    proofs.store();
     let document = Document {
         version: 1,
         out: options.out.clone(),

@@ -18,7 +18,7 @@ use super::publishers::{Publishers, Setup};
 use super::{Done, Failure, fetch};
 use crate::cli;
 use crate::diagnostics::{Code, Diagnostic, Problems};
-use crate::image::{self, Additions, Assembled, Built, Proofs, Recipe, Unfinished};
+use crate::image::{self, Additions, Assembled, Built, Recipe, Unfinished};
 use crate::lock::Lock;
 use crate::oci::{self, Base, Image, Source};
 use crate::project::Project;
@@ -82,8 +82,7 @@ impl Ready {
     ) -> Result<Assembled, Failure> {
         let (base, images) = self.bases(only, from, console)?;
         let recipe = self.recipe()?;
-        let proofs = Proofs::of(&dir.join(cli::LAYOUT), recipe.scratch);
-        let additions = self.additions(&recipe, &images, &proofs)?;
+        let additions = self.additions(&recipe, &images, &dir.join(cli::LAYOUT))?;
         Ok(image::assemble(&recipe, base, images, additions)?)
     }
 
@@ -134,19 +133,14 @@ impl Ready {
     }
 
     /// What goes over `images`: from the layout where an earlier run left it there, else from the archives.
-    fn additions(
-        &self,
-        recipe: &Recipe<'_>,
-        images: &[Image],
-        proofs: &Proofs,
-    ) -> Result<Additions, Failure> {
+    fn additions(&self, recipe: &Recipe<'_>, images: &[Image], place: &Path) -> Result<Additions, Failure> {
         let arches: Vec<_> = images.iter().map(|image| image.arch).collect();
-        let mut additions = Additions::standing(recipe, proofs, &arches);
+        let mut additions = Additions::standing(recipe, place, &arches);
         let missing = additions.missing(&arches);
         if !missing.is_empty() {
             let fetched = fetch::archives(&self.publishers, recipe.lock, &missing)?;
             let archives = fetched.into_iter().map(|(key, fetched)| (key, fetched.file)).collect();
-            additions.make(recipe, &archives, proofs, &missing)?;
+            additions.make(recipe, &archives, place, &missing)?;
         }
         Ok(additions)
     }
@@ -167,7 +161,7 @@ impl Ready {
                 Some(reference) => self.publishers.credentials(reference)?,
                 None => oci::Credentials::Anonymous,
             };
-            source.open_pinned(locked.digest, &credentials)
+            source.open_pinned(locked.digest, self.publishers.client(), &credentials)
         };
         let images = opened().map_err(image::Error::from)?;
         Ok(Base { images, reference })

@@ -9,7 +9,6 @@ use super::super::console::Console;
 use super::super::{Done, Failure, locking};
 use super::{Ready, Row};
 use crate::cli;
-use crate::diagnostics::Problems;
 use crate::digest::Sha256;
 use crate::fetch::Progress;
 use crate::lock::{Lock, PushedImage};
@@ -36,6 +35,8 @@ struct Document {
     uploaded: usize,
     mounted: usize,
     present: usize,
+    /// Why the SBOM is not attached, where it should be.
+    without_sbom: Option<String>,
     images: Vec<Row>,
 }
 
@@ -43,9 +44,12 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
     let ready = Ready::load(dir, INTERRUPTED, console)?;
     let to = target(options.to.as_ref(), &ready.project)?;
     let credentials = ready.publishers.credentials(&to).map_err(|error| Failure::Other(error.to_string()))?;
-    let client = ready.publishers.client().map_err(Problems::from).map_err(Failure::Upstream)?;
-    let image = ready.assemble(dir, None, &options.from, console)?;
+    let client = ready.publishers.client();
+    let mut image = ready.assemble(dir, None, &options.from, console)?;
 
+    if options.no_sbom {
+        image.contents.referrer.clear();
+    }
     let bars = ready.publishers.progress();
     let watch = |blob: &Descriptor| -> Box<dyn FnMut(u64)> {
         let label = format!("push {}", blob.digest().digest().get(..12).unwrap_or_default());
@@ -66,8 +70,14 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
         uploaded: pushed.uploaded,
         mounted: pushed.mounted,
         present: pushed.present,
+        without_sbom: pushed.without_sbom,
         images: image.images.iter().map(Row::of).collect(),
     };
+    if let Some(why) = &document.without_sbom {
+        console.note(&format!(
+            "warning: the image is pushed, and its SBOM is not attached to it: {why}; a registry that takes no SBOM is pushed to with `--no-sbom`"
+        ));
+    }
     if options.json {
         console.json(&document)?;
         return Ok(Done::Clean);

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::model::ModelChecker;
 use super::rules::Rules;
 use super::{Gateway, Gcp, Host, Image, Origin, SecretSource, Spec, raw, secrecy};
 use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, holds_password, quoted};
 use crate::project::defaults;
 use crate::project::names::{AptPackage, Channel, EnvName};
+use crate::project::openclaw::OpenClaw;
 use crate::project::values::{Arch, EnvValue, HostOs, ImageRef, Size, Strategy, TimeZone};
 use crate::yaml::Node;
 use crate::yaml::decode::{Entries, Field, decode};
@@ -80,12 +82,16 @@ impl Checker<'_> {
     }
 
     fn gateway(&mut self, raw: raw::Gateway) -> Gateway {
+        let known = OpenClaw::builtin();
+        let mut checker = ModelChecker { known, source: self.source, problems: self.problems };
+        let (auth_choice, model) = checker.model(raw.model, raw.auth_choice);
         Gateway {
             image: self.base_image(raw.image),
             port: self.number(raw.port, 18789, 1..=u16::MAX, "a port"),
             timezone: raw.timezone.or(TimeZone::UTC, self.source),
             env: self.env(raw.env),
-            auth_choice: self.named(raw.auth_choice, "skip"),
+            auth_choice,
+            model,
             channels: self.list(raw.channels, Channel::as_str),
         }
     }

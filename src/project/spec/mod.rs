@@ -1,6 +1,7 @@
 //! The spec, `bake.yaml`: what the user wants of the gateway, its VM and its secrets.
 
 mod check;
+mod model;
 pub mod raw;
 mod rules;
 mod secrecy;
@@ -8,15 +9,19 @@ mod secrecy;
 use std::sync::Arc;
 
 use super::names::{
-    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ProjectId, SecretId,
-    ServiceAccount, VmName, Zone,
+    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ModelName, ModelUrl, ProjectId,
+    Provider, SecretId, ServiceAccount, VmName, Zone,
 };
-use super::values::{Arch, EnvValue, HostOs, ImageRef, InnerPath, Size, Strategy, TimeZone};
+use super::values::{Arch, EnvValue, HostOs, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone};
 use crate::diagnostics::{At, Problems, Source};
 use crate::yaml;
 
 /// The port on which the gateway listens inside its container.
 pub const CONTAINER_PORT: u16 = 18789;
+
+/// How long OpenClaw may take to stop: it finishes the reply that it is giving (`gateway-shutdown-budget.mjs`
+/// in its package).
+pub const STOP_GRACE_SECONDS: u32 = 330;
 
 /// The secret without which the gateway has no password of its own.
 pub const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
@@ -49,10 +54,37 @@ pub struct Gateway {
     pub timezone: At<TimeZone>,
     /// Plain settings, in the order of the file.
     pub env: Vec<(At<EnvName>, At<EnvValue>)>,
-    /// What onboarding is told about authentication.
+    /// What onboarding is told about authentication: the provider's choice, where `model` names one.
     pub auth_choice: At<AuthChoice>,
+    /// The model.
+    pub model: Model,
     /// Channels to add.
     pub channels: Vec<At<Channel>>,
+}
+
+/// The model that the agents talk to.
+#[derive(Clone, Debug)]
+pub enum Model {
+    /// OpenClaw's choice, or the usual one of the auth choice.
+    Default,
+    /// A model of a provider that OpenClaw knows.
+    Named {
+        /// The provider.
+        provider: Provider,
+        /// The model, by the provider's name for it.
+        name: At<ModelName>,
+    },
+    /// A model of a server with its address.
+    Served {
+        /// The address.
+        base_url: At<ModelUrl>,
+        /// What it speaks.
+        api: ModelApi,
+        /// The model, by the server's name for it.
+        name: At<ModelName>,
+        /// The secret that holds the key.
+        key: Option<At<EnvName>>,
+    },
 }
 
 /// The image the gateway runs from.

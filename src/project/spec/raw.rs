@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::project::names::{
-    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ProjectId, SecretId,
-    ServiceAccount, VmName, Zone,
+    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ModelName, ModelUrl, ProjectId,
+    Provider, SecretId, SecretName, ServiceAccount, VmName, Zone,
 };
 use crate::project::values::{
-    Arch, EnvValue, Generate, HostOs, ImageRef, InnerPath, Size, Strategy, TimeZone,
+    Arch, EnvValue, Generate, HostOs, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone,
 };
 use crate::yaml::decode::{Entries, Field};
 
@@ -49,10 +49,28 @@ pub struct Gateway {
     pub timezone: Field<TimeZone>,
     /// Plain environment variables. Secrets stand under `secrets`.
     pub env: Field<Entries<EnvName, EnvValue>>,
-    /// What `openclaw onboard --auth-choice` is given.
+    /// The model that the agents talk to; `null` leaves the choice to OpenClaw.
+    pub model: Field<Option<Model>>,
+    /// What `openclaw onboard --auth-choice` is given; `model` is the readable way to say it.
     pub auth_choice: Field<AuthChoice>,
-    /// Channels to add without a terminal, such as `telegram`.
+    /// Channels to set up without a terminal: `discord`, `slack`, `telegram`, `whatsapp`.
     pub channels: Field<Vec<Field<Channel>>>,
+}
+
+/// The model: of a provider that OpenClaw knows, or of a server with its address.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Model {
+    /// A provider such as `anthropic`, `openai`, `google` or `openrouter`.
+    pub provider: Field<Provider>,
+    /// The model; without it, the provider's usual one.
+    pub name: Field<ModelName>,
+    /// The address of a server, where it is none of OpenClaw's providers.
+    pub base_url: Field<ModelUrl>,
+    /// What the server speaks.
+    pub api: Field<ModelApi>,
+    /// The secret that holds the server's key; without it, the server asks for none.
+    pub key: Field<SecretName>,
 }
 
 /// The image the gateway runs from.

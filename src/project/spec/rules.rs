@@ -4,21 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::check::{LARGEST_SWAP, OWN_VARIABLES, SMALLEST_BOOT_DISK};
-use super::{GATEWAY_TOKEN, Origin, Spec};
-use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, quoted};
+use super::model::{choice_problem, unknown};
+use super::{GATEWAY_TOKEN, Model, Origin, SecretSource, Spec};
+use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, did_you_mean, quoted};
 use crate::project::machine::{Machine, beyond_free_tier};
-use crate::project::names::AuthChoice;
+use crate::project::names::EnvName;
+use crate::project::openclaw::{Choice, Needs, OpenClaw};
 use crate::project::values::{Arch, Size};
 use crate::yaml::{Node, Value};
-
-/// Auth choices and channels that need a secret, by OpenClaw's documentation.
-const NEEDED_FOR_AUTH: [(&str, &str); 4] = [
-    ("apiKey", "ANTHROPIC_API_KEY"),
-    ("openai-api-key", "OPENAI_API_KEY"),
-    ("openrouter-api-key", "OPENROUTER_API_KEY"),
-    ("gemini-api-key", "GEMINI_API_KEY"),
-];
-const NEEDED_FOR_CHANNEL: [(&str, &str); 1] = [("telegram", "TELEGRAM_BOT_TOKEN")];
 
 /// A source build needs this much memory (OpenClaw's installation documentation).
 const SOURCE_BUILD_MIB: u32 = 6 * 1024;
@@ -96,28 +89,83 @@ impl Rules<'_> {
                 || self.declared.contains(wanted)
                 || spec.secrets.iter().any(|(name, _)| name.as_str() == wanted)
         };
-        let mut need = |wanted: &str, why: String, place| {
-            if !has(wanted) {
-                self.problems.push(
-                    Diagnostic::error(Code::MissingKey, format!("{why} needs the secret `{wanted}`"))
-                        .at(place)
-                        .help(format!("under `secrets`, write `{wanted}: {{secret_manager: ID}}`")),
+        let known = OpenClaw::builtin();
+        let certain =
+            known.covers(&spec.gateway.image) && !matches!(spec.image.origin, Origin::Source { .. });
+        // A secret with a name that nothing knows may be a needed one, misspelt.
+        let spare: Vec<_> = spec
+            .secrets
+            .iter()
+            .filter(|(name, source)| *source != SecretSource::Generated && !known.asks_for(name))
+            .map(|(name, _)| name)
+            .collect();
+        let mut need = |wanted: &[&str], why: String, place| {
+            if wanted.iter().any(|wanted| has(wanted)) {
+                return;
+            }
+            let [first, others @ ..] = wanted else { return };
+            let meant = did_you_mean(first, spare.iter().map(|name| name.as_str()));
+            let meant = meant.and_then(|meant| spare.iter().find(|name| name.as_str() == meant));
+            let help = match meant {
+                Some(meant) => format!("if `{}` is meant for it, rename it to `{first}`", meant.as_str()),
+                None => format!("under `secrets`, write `{first}: {{secret_manager: ID}}`"),
+            };
+            let or = others.iter().map(|other| format!(" or `{other}`")).collect::<String>();
+            let mut problem =
+                Diagnostic::error(Code::MissingKey, format!("{why} needs the secret `{first}`{or}"))
+                    .at(place)
+                    .help(help);
+            if let Some(meant) = meant {
+                problem = problem.related(meant.place.clone(), "a secret that nothing asks for");
+            }
+            self.problems.push(problem);
+        };
+        let mut refused = Vec::new();
+        match choice_problem(&spec.gateway.auth_choice, known, certain) {
+            Ok(Some(Choice { needs: Needs::Key(keys), provider, .. })) => {
+                let keys: Vec<_> = keys.iter().map(EnvName::as_str).collect();
+                need(
+                    &keys,
+                    format!("the model provider `{provider}`"),
+                    spec.gateway.auth_choice.place.clone(),
                 );
             }
-        };
-        for (choice, secret) in NEEDED_FOR_AUTH {
-            if spec.gateway.auth_choice.as_str() == choice {
-                let auth: &At<AuthChoice> = &spec.gateway.auth_choice;
-                need(secret, format!("the auth choice `{choice}`"), auth.place.clone());
-            }
+            Ok(_) => {}
+            Err(problem) => refused.push(problem),
+        }
+        if let Model::Served { key: Some(key), .. } = &spec.gateway.model {
+            need(&[key.as_str()], "the model's server".to_owned(), key.place.clone());
         }
         for channel in &spec.gateway.channels {
-            for (name, secret) in NEEDED_FOR_CHANNEL {
-                if channel.as_str() == name {
-                    need(secret, format!("the channel `{name}`"), channel.place.clone());
-                }
+            let Some(found) = known.channel(channel.as_str()) else {
+                let close =
+                    did_you_mean(channel.as_str(), known.channels.iter().map(|known| known.name.as_str()));
+                let hint = close.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
+                refused.push(
+                    unknown("channel", channel.as_str(), certain)
+                        .at(channel.place.clone())
+                        .help(format!("{hint}docs/gateway.md lists them")),
+                );
+                continue;
+            };
+            if found.by_hand {
+                refused.push(
+                    Diagnostic::error(
+                        Code::NeedsTerminal,
+                        format!("the channel `{}` takes a person to set it up", found.name),
+                    )
+                    .at(channel.place.clone())
+                    .help(format!(
+                        "leave it out, and run `bake gcloud cli -- channels add --channel {}` once the gateway is ready",
+                        found.name
+                    )),
+                );
+            }
+            for secret in &found.secrets {
+                need(&[secret.as_str()], format!("the channel `{}`", found.name), channel.place.clone());
             }
         }
+        refused.into_iter().for_each(|problem| self.problems.push(problem));
         if !has(GATEWAY_TOKEN) {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, format!("`{GATEWAY_TOKEN}` is not among the secrets"))

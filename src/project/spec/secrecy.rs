@@ -107,13 +107,18 @@ impl Hidden<'_> {
             Value::Map(entries) => {
                 // `{name: NAME, value: …}`, as Kubernetes has it.
                 let tells = |key: &str| matches!(node.get(key).map(|name| &name.value), Some(Value::Scalar(name, _)) if is_secret_name(name));
-                if tells("name") || tells("key") {
+                // The map of `model` names a secret by its `key`.
+                let model = ["base_url", "provider"].iter().any(|key| node.get(key).is_some());
+                if tells("name") || (tells("key") && !model) {
                     self.all(node);
                 }
                 for (key, value) in entries {
                     match &key.value {
                         Value::Scalar(name, _) if is_section(name) => self.section(key, value),
                         Value::Scalar(name, _) if is_secret_name(name) => self.entry(key, value),
+                        Value::Scalar(name, _) if model && name == "key" && !is_capital(value) => {
+                            self.entry(key, value);
+                        }
                         _ => {
                             self.anywhere(key);
                             self.anywhere(value);
@@ -171,6 +176,12 @@ impl Hidden<'_> {
             start += line.len();
         }
     }
+}
+
+/// Whether a value is written as the names of secrets are.
+fn is_capital(value: &Node) -> bool {
+    let capital = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    matches!(&value.value, Value::Scalar(text, _) if text.chars().all(capital))
 }
 
 fn words(text: &str) -> impl DoubleEndedIterator<Item = &str> {

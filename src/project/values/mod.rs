@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::names::text;
 use crate::diagnostics::{did_you_mean, quoted};
 use crate::digest::Sha256;
+use crate::text::is_hidden;
 
 pub use image_ref::ImageRef;
 pub use packing::Packing;
@@ -115,6 +116,29 @@ impl Strategy {
     }
 }
 
+/// What a server with models speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelApi {
+    /// OpenAI's chat completions.
+    Openai,
+    /// OpenAI's responses.
+    OpenaiResponses,
+    /// Anthropic's messages.
+    Anthropic,
+}
+
+impl ModelApi {
+    /// OpenClaw's name for it.
+    pub const fn in_openclaw(self) -> &'static str {
+        match self {
+            Self::Openai => "openai-completions",
+            Self::OpenaiResponses => "openai-responses",
+            Self::Anthropic => "anthropic-messages",
+        }
+    }
+}
+
 /// How a secret that is made up gets its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -148,7 +172,7 @@ impl FromStr for InnerPath {
         if !inside || text.len() > LONGEST {
             return Err(format!("{} is not a relative path without `..`", quoted(text)));
         }
-        if text.chars().any(char::is_control) || text.contains('\\') {
+        if text.chars().any(is_hidden) || text.contains('\\') {
             return Err(format!("{} holds a control character or a backslash", quoted(text)));
         }
         Ok(Self(text.to_owned()))

@@ -1,5 +1,6 @@
 //! Sizes of disks and files.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::diagnostics::quoted;
@@ -34,6 +35,16 @@ impl Size {
     /// Whether it is a whole number of gigabytes, as disks must be.
     pub const fn is_whole_gb(self) -> bool {
         self.megabytes.is_multiple_of(1024)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.megabytes, self.is_whole_gb()) {
+            (0, _) => f.write_str("0"),
+            (_, true) => write!(f, "{}GB", self.gb()),
+            (megabytes, false) => write!(f, "{megabytes}MB"),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 pub use http::Request;
-pub use run::{Cloud, Run, Shell, files};
+pub use run::{Cloud, KEYGEN, Run, Shell, files};
 use state::State;
 
 /// The project that is there from the beginning.

@@ -16,10 +16,10 @@ use super::{Google, PROJECT, forks, locked};
 use crate::support::{Folder, install, testbed};
 
 /// What a script may use: gcloud, openssl for random numbers, ssh where it is told to, and POSIX.
-const PROGRAMS: [&str; 28] = [
+const PROGRAMS: [&str; 29] = [
     "awk", "basename", "cat", "cp", "cut", "date", "dirname", "env", "expr", "gcloud", "grep", "head",
-    "mkdir", "mktemp", "mv", "od", "openssl", "rm", "sed", "sh", "sleep", "sort", "stty", "tail", "tr",
-    "uniq", "wc", "xargs",
+    "mkdir", "mkfifo", "mktemp", "mv", "od", "openssl", "rm", "sed", "sh", "sleep", "sort", "stty", "tail",
+    "tr", "uniq", "wc", "xargs",
 ];
 
 /// Folders of the machine: for what scripts find, for a gcloud that is there already, for what gcloud finds
@@ -33,6 +33,10 @@ const TEMPORARY: &str = "tmp";
 /// Where the wrappers write down arguments and environments.
 const CALLS: &str = "calls";
 const ENVIRONMENT: &str = "environment";
+
+/// As `ssh-keygen` makes a pair of keys, where it is told to by `-f`.
+pub const KEYGEN: &str = "for word; do [ \"$last\" != -f ] || file=$word; last=$word; done\n\
+    echo private >\"$file\"; echo 'ssh-rsa AAAAB3NzaC1yc2EAAAADAQAB me@laptop' >\"$file.pub\"";
 
 /// A POSIX shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,98 @@
+//! The life of a machine: the plug pulled during its first boot, again and again; a reboot without an internet; a
+//! new boot disk.
+
+use crate::support::test;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use fastrand::Rng;
+use serde_json::Value;
+
+use crate::checks;
+use crate::project::{Project, STAND_IN};
+use crate::rehearsal::Machine;
+use crate::world::World;
+
+/// What the serial console says first, and within how many seconds after that the plug is pulled: so
+/// it meets the boot, the bridge, the installation of Docker, the image and the gateway's start.
+const MOMENTS: [(&str, f64); 5] = [
+    ("", 60.0),
+    ("Found startup-script", 60.0),
+    ("status=starting", 60.0),
+    ("status=image", 60.0),
+    ("status=start ", 15.0),
+];
+
+#[test]
+fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
+    let world = World::start();
+    let mut random = seeded();
+    let project = Project::locked(&world, STAND_IN, |folder| {
+        folder.edit("bake.yaml", "apt: [socat]", "apt: []");
+    });
+    let mut machine = Machine::new(&world, &project, "google-13.qcow2");
+
+    for (said, seconds) in MOMENTS {
+        let vm = machine.start();
+        vm.until_serial(said);
+        let moment = Duration::from_secs_f64(seconds * random.f64());
+        let begun = Instant::now();
+        // On a quick machine the end of the first boot is the last of its moments.
+        while begun.elapsed() < moment && !vm.was_ready() {
+            thread::sleep(Duration::from_millis(50));
+        }
+        vm.pull_the_plug();
+        println!("plug pulled {:.1} s after {said:?}", begun.elapsed().as_secs_f64());
+    }
+
+    let vm = machine.start();
+    vm.until_ready();
+    vm.tell_times("a first boot after five power cuts");
+    let token = checks::token(&vm);
+    let config = checks::read(&vm, checks::CONFIGURATION);
+    serde_json::from_str::<Value>(&config).expect("a whole openclaw.json");
+    assert_eq!(vm.run("dpkg --audit").done().out, "");
+    assert_eq!(checks::attribute(&vm, "lock"), project.lock());
+    vm.run("/usr/local/lib/openclaw/verify.sh").done();
+    assert_eq!(vm.get("/startupz").0, "200");
+    checks::is_tidy(&vm);
+    vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
+    // As a tool keeps its login.
+    vm.run_inside("cd && mkdir -p .local/state/tool && echo in >.local/state/tool/login").done();
+    checks::change_configuration(&vm);
+    let config = checks::read(&vm, checks::CONFIGURATION);
+    vm.power_off();
+
+    world.namespace.cut();
+    // As a user runs it: it ends by itself, and the VM with it.
+    let reboot = machine.rehearse(&["--json"]).done();
+    let document: Value = serde_json::from_str(&reboot.out).expect("JSON");
+    assert_eq!((&document["ready"], &document["emulated"]), (&Value::Bool(true), &Value::Bool(true)));
+    assert_eq!(document["lock"], project.lock());
+    let stages = document["stages"].as_array().expect("a list");
+    assert_eq!(stages[0]["name"], "boot");
+    assert!(reboot.err.contains(" s  ready\n"), "{}", reboot.err);
+    world.namespace.mend();
+
+    // What ran there had no time to say that it is gone.
+    machine.replace_boot_disk("google-13-docker.qcow2");
+    let vm = machine.start();
+    vm.until_ready();
+    vm.tell_times("new boot disk, old data disk");
+    assert_eq!(checks::token(&vm), token);
+    assert_eq!(checks::read(&vm, checks::CONFIGURATION), config);
+    assert_eq!(checks::read(&vm, "/var/lib/openclaw/workspace/note.md"), "remembered\n");
+    assert_eq!(vm.run_inside("cat ~/.local/state/tool/login").done().out, "in\n");
+    assert_eq!(vm.get("/startupz").0, "200");
+    assert!(!machine.serial().contains(&token) && !vm.output().contains(&token));
+}
+
+/// A new seed for each run of the test; the old one where it is to be seen again.
+fn seeded() -> Rng {
+    let seed = std::env::var("BAKE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| {
+        SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970").subsec_nanos().into()
+    });
+    println!("BAKE_TEST_SEED={seed}");
+    Rng::with_seed(seed)
+}

@@ -1,0 +1,53 @@
+//! What bake sets up, in use: the real gateway and its Control UI in a real browser, with a model on loopback.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use crate::support::browser;
+use crate::support::gateway::Gateway;
+use crate::support::model::Model;
+use crate::support::test;
+use crate::support::{Folder, testbed};
+
+/// The port of the default project, and the one that the README recommends for a second tunnel.
+const PORT: u16 = 18789;
+const OTHER: u16 = 8080;
+
+/// The environment variable with the model's key.
+const KEY: &str = "ABACUS_KEY";
+
+#[test]
+fn the_control_ui_answers_on_every_port_and_name_and_refuses_others() {
+    browser::require();
+    let model = Model::on(TcpListener::bind((testbed::engine_address("docker-26"), 0)).expect("a port"));
+    let folder = Folder::project();
+    model.configure(&folder, KEY, "generate: hex32");
+    let gateway = Gateway::start(folder, PORT);
+    model.expect(&gateway.secret(KEY));
+    let published = gateway.published;
+    gateway.namespace.forward(OTHER, published);
+    let free = gateway.namespace.forward(0, published);
+    let foreign = gateway.namespace.forward(0, published);
+
+    // As `bake gcloud tunnel --port` does.
+    for port in [OTHER, free] {
+        gateway.run(["/usr/local/lib/openclaw/allow-origin", &port.to_string()]).done();
+    }
+
+    let ports = [PORT, OTHER, free];
+    let own: Vec<_> =
+        ports.iter().flat_map(|port| [format!("localhost:{port}"), format!("127.0.0.1:{port}")]).collect();
+    // A page on another port, and one on a host whose name leads to the loopback interface.
+    let foreign = [format!("127.0.0.1:{foreign}"), format!("attacker.localhost:{PORT}")];
+    let token = gateway.secret("OPENCLAW_GATEWAY_TOKEN");
+    let screenshots = testbed::artifacts("browser");
+    let answers = browser::prove(&gateway.namespace, &screenshots, &token, &own, &foreign);
+    assert!(model.requests() >= answers, "every answer came from the model");
+
+    let audit = gateway.cli(&["security", "audit", "--json"]).done().out;
+    let audit: Value = serde_json::from_str(&audit).expect("JSON");
+    let critical = audit["findings"].as_array().expect("findings").iter();
+    let critical: Vec<_> = critical.filter(|finding| finding["severity"] == "critical").collect();
+    assert!(critical.is_empty(), "{critical:#?}");
+}

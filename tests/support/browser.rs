@@ -1,0 +1,154 @@
+//! The Control UI in Debian's Chromium, which `browser/drive.mjs` uses as a person does.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::Question;
+use super::namespace::Namespace;
+use super::{Said, testbed};
+
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// Bounds each step of a visit. Emulated machines take minutes for what takes a second otherwise.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// One use of the Control UI, with a fresh profile.
+#[derive(Clone, Debug, Serialize)]
+struct Visit {
+    /// Of the visit, and of its screenshot.
+    name: String,
+    page: String,
+    gateway: String,
+    token: String,
+    question: Option<String>,
+    answer: Option<String>,
+}
+
+/// What came of a visit.
+#[derive(Debug, Deserialize)]
+struct Seen {
+    /// The message on the page that contains the answer.
+    reply: Option<String>,
+    /// The gateway's code for why it refuses, and what the page says.
+    refusal: Option<String>,
+    shown: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Plan<'a> {
+    chromium: &'a str,
+    playwright: PathBuf,
+    screenshots: &'a Path,
+    patience: u128,
+    visits: &'a [Visit],
+}
+
+/// Skips the running test where there is no browser.
+pub fn require() {
+    testbed::program("node");
+    if !Path::new(CHROMIUM).exists() {
+        testbed::missing("chromium");
+    }
+    if !playwright().exists() {
+        testbed::missing("playwright-core");
+    }
+}
+
+fn playwright() -> PathBuf {
+    testbed::folder().join("browser/node_modules/playwright-core")
+}
+
+/// Uses the Control UI at each of `own` with the gateway's token: a question is asked, and the model's answer has to
+/// appear. Before that, a wrong token at the first of them, and the right one on a page at each of `foreign`, have to be
+/// refused. Authorities are as in `localhost:8080`. Returns the number of answers.
+///
+/// # Panics
+/// If anything else happens. The screenshots in `screenshots` are kept.
+#[track_caller]
+pub fn prove(
+    namespace: &Namespace,
+    screenshots: &Path,
+    token: &str,
+    own: &[String],
+    foreign: &[String],
+) -> usize {
+    let questions: Vec<_> =
+        (0..).zip(own).map(|(index, _)| Question(7919 + index, u64::from(std::process::id()))).collect();
+    let mut visits = vec![Visit::refused("wrong-token", &own[0], &own[0], "not-the-token")];
+    visits.extend(foreign.iter().map(|page| Visit::refused("foreign", page, &own[0], token)));
+    visits.extend(
+        own.iter().zip(&questions).map(|(page, question)| Visit::asking("answer", page, token, *question)),
+    );
+    let seen = visit(namespace, screenshots, &visits);
+    let (refused, answered) = seen.split_at(1 + foreign.len());
+    assert_refused(&refused[0], "AUTH_TOKEN_MISMATCH", "rejected the supplied Gateway secret");
+    for seen in &refused[1..] {
+        assert_refused(seen, "CONTROL_UI_ORIGIN_NOT_ALLOWED", "origin not allowed");
+    }
+    for (seen, question) in answered.iter().zip(&questions) {
+        assert!(seen.reply.as_deref().unwrap_or_default().contains(&question.answer()), "{seen:?}");
+    }
+    answered.len()
+}
+
+/// That a visit was refused for this reason, and that the page says so.
+#[track_caller]
+fn assert_refused(seen: &Seen, code: &str, message: &str) {
+    assert_eq!(seen.refusal.as_deref(), Some(code), "{seen:?}");
+    assert!(seen.shown.as_deref().unwrap_or_default().contains(message), "{seen:?}");
+}
+
+impl Visit {
+    /// Opens the page, logs in with the token, asks, and waits for the answer.
+    fn asking(what: &str, page: &str, token: &str, question: Question) -> Self {
+        let (question, answer) = (Some(question.text()), Some(question.answer()));
+        Self { question, answer, ..Self::refused(what, page, page, token) }
+    }
+
+    /// Opens a page, tries to log in to the gateway at `gateway`, and waits to be refused.
+    fn refused(what: &str, page: &str, gateway: &str, token: &str) -> Self {
+        Self {
+            name: format!("{what}-{}", page.replace(':', "-")),
+            page: format!("http://{page}/"),
+            gateway: format!("ws://{gateway}"),
+            token: token.to_owned(),
+            question: None,
+            answer: None,
+        }
+    }
+}
+
+/// Makes the visits from within a namespace, in one run of the browser.
+///
+/// # Panics
+/// If one of them neither gets its answer nor is refused. The screenshots are kept.
+#[track_caller]
+fn visit(namespace: &Namespace, screenshots: &Path, visits: &[Visit]) -> Vec<Seen> {
+    let plan = Plan {
+        chromium: CHROMIUM,
+        playwright: playwright(),
+        screenshots,
+        patience: PATIENCE.as_millis(),
+        visits,
+    };
+    let plan = serde_json::to_string(&plan).expect("JSON");
+    let mut node = namespace.command("node");
+    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/browser/drive.mjs"));
+    let mut child =
+        node.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("node");
+    child.stdin.take().expect("a pipe").write_all(plan.as_bytes()).expect("a reader");
+    let output = child.wait_with_output().expect("node");
+    let said = Said {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    };
+    let seen =
+        said.done().out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect::<Vec<Seen>>();
+    assert_eq!(seen.len(), visits.len());
+    seen
+}

@@ -1,0 +1,131 @@
+// Opens the Control UI in a real browser and uses it as a person does. Reads a plan as JSON from standard
+// input and writes what it saw to standard output, one line of JSON for each visit:
+//
+//   plan   {"chromium": FILE, "playwright": FOLDER, "screenshots": FOLDER, "patience": MILLISECONDS, "visits": […]}
+//   visit  {"name", "page": URL, "gateway": "ws://…", "token", "question", "answer"}
+//   line   {"name", "milliseconds", "reply"} or {"name", "milliseconds", "refusal", "shown"}
+//
+// Each visit has a fresh profile and leaves a screenshot. A visit with a question sends it and waits for a
+// message that contains the answer. A visit without one waits until the gateway refuses the token: "refusal"
+// is the gateway's own code, "shown" is what the page says. Exits with 1 at the first visit that goes wrong.
+import { mkdir, rm } from "node:fs/promises";
+import { text } from "node:stream/consumers";
+import { pathToFileURL } from "node:url";
+
+const plan = JSON.parse(await text(process.stdin));
+const { chromium } = await import(pathToFileURL(`${plan.playwright}/index.mjs`));
+
+const FLAGS = [
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-gpu",
+  "--disable-quic",
+  "--disable-sync",
+  "--no-first-run",
+];
+
+// Resolves with the gateway's error to the first `connect` request that carries this token; rejects if it is accepted.
+function refusal(page, { gateway, token }) {
+  return new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error("no request carried the token")), plan.patience).unref();
+    page.on("websocket", (socket) => {
+      if (new URL(socket.url()).host !== new URL(gateway).host) return;
+      const requests = new Set();
+      socket.on("framesent", ({ payload }) => {
+        const frame = JSON.parse(payload);
+        if (frame.method === "connect" && frame.params.auth?.token === token) requests.add(frame.id);
+      });
+      socket.on("framereceived", ({ payload }) => {
+        const frame = JSON.parse(payload);
+        if (!requests.has(frame.id)) return;
+        if (frame.ok) reject(new Error("the gateway accepted the token"));
+        else resolve(frame.error);
+      });
+    });
+  });
+}
+
+async function connect(page, { gateway, token }) {
+  const secret = page.getByRole("textbox", { name: "Gateway secret" });
+  // Where the origin is refused, the fields are folded away.
+  const change = page.getByText("Change", { exact: true });
+  await secret.or(change).first().waitFor();
+  if (!(await secret.isVisible())) await change.click();
+  await page.getByRole("textbox", { name: "Gateway URL" }).fill(gateway);
+  await secret.fill(token);
+  await page.getByRole("button", { name: "Connect", exact: true }).click();
+}
+
+// The page takes input before it has loaded the chat, and may lose it: a person would type it again.
+async function send(page, question) {
+  const composer = page.getByRole("textbox", { name: "Chat composer" });
+  const sent = page.getByRole("log").getByText(question, { exact: true }).first();
+  await composer.waitFor();
+  await page.getByRole("status", { name: "Loading chat" }).waitFor({ state: "hidden" });
+  const end = Date.now() + plan.patience;
+  for (;;) {
+    await composer.fill(question);
+    await composer.press("Enter");
+    try {
+      return await sent.waitFor({ timeout: Math.min(plan.patience, 60000) });
+    } catch (error) {
+      if (Date.now() > end) throw error;
+    }
+  }
+}
+
+async function ask(page, visit) {
+  await connect(page, visit);
+  await send(page, visit.question);
+  const reply = page.getByRole("log").getByText(visit.answer).first();
+  await reply.waitFor();
+  return { reply: await reply.innerText() };
+}
+
+async function beRefused(page, visit) {
+  const refused = refusal(page, visit);
+  await page.goto(visit.page);
+  await connect(page, visit);
+  const { message, details } = await refused;
+  await page.getByText("Raw error").click();
+  await page.getByText(message).waitFor();
+  return { refusal: details.code, shown: await page.getByRole("status").innerText() };
+}
+
+async function perform(browser, visit) {
+  const began = Date.now();
+  const context = await browser.newContext();
+  context.setDefaultTimeout(plan.patience);
+  const page = await context.newPage();
+  const log = [];
+  page.on("console", (message) => log.push(`${message.type()}: ${message.text()}`));
+  page.on("requestfailed", (request) => log.push(`${request.url()}: ${request.failure().errorText}`));
+  try {
+    let seen;
+    if (visit.question) {
+      await page.goto(visit.page);
+      seen = await ask(page, visit);
+    } else {
+      seen = await beRefused(page, visit);
+    }
+    console.log(JSON.stringify({ name: visit.name, milliseconds: Date.now() - began, ...seen }));
+  } catch (error) {
+    console.error([visit.name, error.stack, await page.locator("body").ariaSnapshot(), ...log].join("\n"));
+    process.exitCode = 1;
+  }
+  await page.screenshot({ path: `${plan.screenshots}/${visit.name}.png` });
+  await context.close();
+}
+
+await rm(plan.screenshots, { recursive: true, force: true });
+await mkdir(plan.screenshots, { recursive: true });
+const browser = await chromium.launch({
+  executablePath: plan.chromium,
+  chromiumSandbox: false,
+  args: FLAGS,
+  timeout: plan.patience,
+});
+for (const visit of plan.visits) {
+  if (!process.exitCode) await perform(browser, visit);
+}
+await browser.close();

@@ -1,0 +1,177 @@
+//! The real gateway without a VM: the VM's own scripts, run on the rendered user-data with the testbed's Docker and
+//! OpenClaw from npm. Folders of the VM are below a temporary one, and its loopback interface is a namespace's.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::namespace::Namespace;
+use super::{Folder, Said, said, testbed};
+
+/// The stages of `converge.sh` for which this machine and its engine are no VM: the image is there already.
+const LEFT_OUT: [&str; 4] = ["swap.sh", "docker.sh", "image.sh", "verify.sh"];
+
+/// How often a stage is tried.
+const ATTEMPTS: u32 = 5;
+
+/// A gateway that has started, until it is dropped.
+pub struct Gateway {
+    /// Where the gateway listens as it does on the VM, on 127.0.0.1.
+    pub namespace: Namespace,
+    /// Where it is published on this machine.
+    pub published: SocketAddr,
+    folder: Folder,
+    /// The name of the Compose project, which nothing else on this machine has.
+    project: String,
+    image: String,
+}
+
+impl Gateway {
+    /// Runs the stages for the project in `folder`, which has to publish the gateway on port `port`.
+    ///
+    /// # Panics
+    /// If a stage fails.
+    #[track_caller]
+    pub fn start(folder: Folder, port: u16) -> Self {
+        Self::start_with(folder, port, |_| ())
+    }
+
+    /// Like [`Gateway::start`], with what `prepare` puts into the VM's files before the first stage.
+    ///
+    /// # Panics
+    /// If a stage fails.
+    #[track_caller]
+    pub fn start_with(folder: Folder, port: u16, prepare: impl FnOnce(&Path)) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let project = format!("bake-gateway-{}-{number}", std::process::id());
+        folder.edit("bake.yaml", "data_disk: 10GB", "data_disk: 0").edit(
+            "bake.yaml",
+            "snapshots: {keep_days: 14}",
+            "snapshots: null",
+        );
+        // The image is named after the project.
+        let spec = folder.read("bake.yaml");
+        let name = spec.lines().find(|line| line.starts_with("name: ")).expect("a name");
+        folder.edit("bake.yaml", name, &format!("name: {project}"));
+        folder.bake(["render"]).done();
+        let mut place = Command::new(support_file("place"));
+        said(place.arg(folder.join("out/user-data.yaml")).arg(folder.join("vm"))).done();
+
+        let settings = folder.read("vm/opt/openclaw/settings.env");
+        let image = settings.lines().find_map(|line| line.strip_prefix("OPENCLAW_IMAGE="));
+        let image = image.expect("an image").trim_matches('\'').to_owned();
+        let published = publish(&folder, port);
+        prepare(&folder.join("vm"));
+        let gateway = Self { namespace: Namespace::new(), published, folder, project, image };
+        gateway.replace_image();
+        gateway.namespace.forward(port, published);
+        gateway.converge();
+        gateway
+    }
+
+    /// Runs the stages again, as the VM does whenever the gateway is not there.
+    ///
+    /// # Panics
+    /// If a stage fails.
+    #[track_caller]
+    pub fn converge(&self) {
+        let converge = self.folder.read("vm/usr/local/lib/openclaw/converge.sh");
+        let stages = converge.split_once("\nstages=(").and_then(|(_, rest)| rest.split_once(')')).expect("stages").0;
+        let stages = stages.split_whitespace().filter_map(|stage| stage.split_once(':')).map(|(name, _)| name);
+        for stage in stages.filter(|stage| !LEFT_OUT.contains(stage)) {
+            let run = || self.run([format!("/usr/local/lib/openclaw/{stage}")]);
+            let mut done = run();
+            // As converge.sh does it. OpenClaw gives its workers five seconds, and ends itself on a busy machine.
+            for _ in 1..ATTEMPTS {
+                if done.code == 0 {
+                    break;
+                }
+                done = run();
+            }
+            assert_eq!((done.code, &*done.err), (0, ""), "{stage}: {}", self.log());
+        }
+    }
+
+    /// The image that the VM would build is OpenClaw as the testbed has it.
+    fn replace_image(&self) {
+        let digest = fs::read_to_string(testbed::boot("real.digest")).expect("a digest");
+        let real = format!("{}/openclaw/openclaw@{}", testbed::registry(), digest.trim());
+        let mut pull = testbed::tool("docker-26");
+        said(pull.args(["pull", "--quiet", &real])).done();
+        let mut tag = testbed::tool("docker-26");
+        said(tag.args(["tag", &real, &self.image])).done();
+        let wrapper = fs::read_to_string(support_file("docker")).expect("a script");
+        let docker = testbed::folder().join("bin/docker-26").display().to_string();
+        let wrapper = wrapper.replace("@PROJECT@", &self.project).replace("@DOCKER@", &docker);
+        self.folder.program("vm/usr/local/bin/docker", &wrapper);
+    }
+
+    /// A file of the VM.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.folder.join("vm").join(path.trim_start_matches('/'))
+    }
+
+    /// Runs a command on the VM, as root.
+    pub fn run(&self, command: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Said {
+        let mut enter = self.namespace.command("unshare");
+        enter.args(["--mount", "--propagation", "private"]).arg(support_file("inside"));
+        said(enter.arg(self.folder.join("vm")).args(command))
+    }
+
+    /// Runs a command of OpenClaw's in the gateway's container.
+    pub fn cli(&self, arguments: &[&str]) -> Said {
+        let exec = ["docker", "compose", "exec", "-T", "openclaw-gateway", "node", "dist/index.js"];
+        self.run(["sh", "-c", "cd /opt/openclaw && exec \"$@\"", "sh"].iter().chain(&exec).chain(arguments))
+    }
+
+    /// Runs a shell script in the gateway's container.
+    pub fn run_inside(&self, script: &str) -> Said {
+        let exec = "cd /opt/openclaw && exec docker compose exec -T openclaw-gateway sh -c \"$1\"";
+        self.run(["sh", "-c", exec, "sh", script])
+    }
+
+    /// A secret that was generated on the VM.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn secret(&self, name: &str) -> String {
+        fs::read_to_string(self.file("/var/lib/openclaw/secrets").join(name)).expect("a secret")
+    }
+
+    /// What the gateway has logged.
+    fn log(&self) -> String {
+        let logs = "cd /opt/openclaw && docker compose logs --no-color --tail 50 2>&1";
+        self.run(["sh", "-c", logs]).out
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let end = format!(
+            "cd /opt/openclaw && docker compose down --volumes --timeout 5; docker rmi {}; \
+             docker ps -aq --filter name={} | xargs -r docker rm -f",
+            self.image, self.project
+        );
+        self.run(["sh", "-c", &end]);
+    }
+}
+
+fn support_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/gateway").join(name)
+}
+
+/// Has the daemon mount this VM's folders, and publish on a port that is free on this machine.
+fn publish(folder: &Folder, port: u16) -> SocketAddr {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let free = free.local_addr().expect("an address");
+    let name = "vm/opt/openclaw/docker-compose.yml";
+    let state = folder.join("vm/var/lib/openclaw").display().to_string();
+    folder.write(name, folder.read(name).replace("/var/lib/openclaw", &state));
+    folder.edit(name, &format!("127.0.0.1:{port}:"), &format!("127.0.0.1:{}:", free.port()));
+    free
+}

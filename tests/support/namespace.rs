@@ -1,0 +1,154 @@
+//! A network of its own for one VM: nothing in it but loopback, with one address that stands for
+//! the whole internet. Who runs in there reaches what listens there, and nothing else.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fd::AsFd;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::said;
+
+/// The internet's address (RFC 5737: documentation).
+pub const INTERNET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+
+/// What `iptables` is told to keep everybody from the internet, without a word to them.
+const CUT: [&str; 5] = ["INPUT", "--destination", "192.0.2.10", "--jump", "DROP"];
+
+/// What makes the metadata server slow to answer: TCP sends again what is lost, after growing pauses.
+const SLOW: [&str; 11] = [
+    "INPUT",
+    "--source",
+    "127.0.0.1",
+    "--match",
+    "statistic",
+    "--mode",
+    "random",
+    "--probability",
+    "0.2",
+    "--jump",
+    "DROP",
+];
+
+/// The namespace, until it is dropped.
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let namespace = Self { name: format!("bake-{}-{count}", std::process::id()) };
+        ip(&["netns", "add", &namespace.name]);
+        let configuration = namespace.configuration();
+        fs::create_dir_all(&configuration).expect("a folder");
+        fs::write(configuration.join("resolv.conf"), format!("nameserver {INTERNET}\n")).expect("a file");
+        ip(&["-n", &namespace.name, "link", "set", "lo", "up"]);
+        ip(&["-n", &namespace.name, "address", "add", &format!("{INTERNET}/32"), "dev", "lo"]);
+        namespace
+    }
+
+    /// What `ip netns exec` lays over `/etc`.
+    fn configuration(&self) -> PathBuf {
+        Path::new("/etc/netns").join(&self.name)
+    }
+
+    /// A program, to be run in there; it ends when the thread that started it ends.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "ip", "netns", "exec", &self.name]).arg(program);
+        command
+    }
+
+    /// A listener in there, for a thread anywhere.
+    pub fn listen(&self, port: u16) -> TcpListener {
+        self.inside(|| TcpListener::bind((INTERNET, port))).expect("a port of the internet's")
+    }
+
+    /// Has `port` of the loopback interface in there lead to an address out here, as the forwarding of SSH does. Returns
+    /// the port; with 0, one that is free.
+    pub fn forward(&self, port: u16, to: SocketAddr) -> u16 {
+        let listener = self.inside(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port))).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        // Ends with the process, as the namespace's last user.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || relay(&stream, to).unwrap_or_default());
+            }
+        });
+        port
+    }
+
+    /// Connects to the internet and says nothing; returns whether somebody listens on that port.
+    pub fn knock(&self, port: u16) -> bool {
+        let address = SocketAddr::from((INTERNET, port));
+        self.inside(|| TcpStream::connect_timeout(&address, Duration::from_secs(1))).is_ok()
+    }
+
+    fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
+        let namespace = fs::File::open(Path::new("/run/netns").join(&self.name)).expect("a namespace");
+        // A thread stays where it has gone: so it is one that ends.
+        let thread = || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).expect("a way in");
+            action()
+        };
+        thread::scope(|scope| scope.spawn(thread).join().expect("a thread that ends"))
+    }
+
+    /// From now on the internet is silent.
+    pub fn cut(&self) {
+        self.iptables("--insert", &CUT);
+    }
+
+    /// The internet is back.
+    pub fn mend(&self) {
+        self.iptables("--delete", &CUT);
+    }
+
+    /// From now on the metadata server takes seconds to answer, and sometimes many.
+    pub fn slow_down(&self) {
+        self.iptables("--insert", &SLOW);
+    }
+
+    /// The metadata server is as quick as ever.
+    pub fn speed_up(&self) {
+        self.iptables("--delete", &SLOW);
+    }
+
+    fn iptables(&self, action: &str, rule: &[&str]) {
+        said(self.command("iptables").args(["--wait", action]).args(rule)).done();
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
+        let _ = fs::remove_dir_all(self.configuration());
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    said(Command::new("ip").args(arguments)).done();
+}
+
+/// Copies in both directions until both ends are done.
+fn relay(stream: &TcpStream, to: SocketAddr) -> io::Result<()> {
+    let far = TcpStream::connect(to)?;
+    thread::scope(|scope| {
+        scope.spawn(|| copy(&far, stream));
+        copy(stream, &far)
+    })
+}
+
+fn copy(mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
+    let copied = io::copy(&mut from, &mut to);
+    to.shutdown(Shutdown::Write)?;
+    copied.map(drop)
+}
