@@ -176,6 +176,25 @@ fn docker() -> Command {
     testbed::tool(DOCKER)
 }
 
+fn buildkit() -> Command {
+    let mut command = docker();
+    command.args(["build", "--progress", "plain"]);
+    command
+}
+
+fn inspect(image: &str, pointer: &str) -> Value {
+    let inspected = said(docker().args(["image", "inspect", image])).done();
+    let images: Value = serde_json::from_str(&inspected.out).expect("JSON");
+    images[0].pointer(pointer).cloned().unwrap_or_default()
+}
+
+/// What a command in a new container prints; without a network, as the image's user.
+fn run<'a>(image: &str, options: &[&str], command: impl IntoIterator<Item = &'a str>) -> String {
+    let mut run = docker();
+    run.args(["run", "--rm", "--network", "none"]).args(options).arg(image).args(command);
+    said(&mut run).done().out
+}
+
 /// A builder with what it made, which is removed at the end.
 struct Workshop {
     builder: Builder,
@@ -193,12 +212,6 @@ impl Workshop {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let tag = format!("localhost/bake-test-{}-{number}:1", std::process::id());
         Self { builder, tag, scratch: Folder::empty(), nameless: Vec::new() }
-    }
-
-    fn buildkit(&self) -> Command {
-        let mut command = docker();
-        command.args(["build", "--progress", "plain"]);
-        command
     }
 
     /// In a storage of its own, on top of the testbed's, which has the base image.
@@ -223,7 +236,7 @@ impl Workshop {
     fn build_for(&mut self, arch: Arch, dockerfile: &str) -> Said {
         self.scratch.write("context/Dockerfile", dockerfile);
         let mut command = match self.builder {
-            BuildKit => self.buildkit(),
+            BuildKit => buildkit(),
             Buildah => self.buildah(),
         };
         if self.builder == Buildah {
@@ -232,7 +245,7 @@ impl Workshop {
         command.args(["--platform", &format!("linux/{arch}"), "--network", "host", "--tag", &self.tag]);
         command.arg(self.scratch.join("context"));
         if self.has_image() {
-            let earlier = self.inspect(&self.tag, "/Id").as_str().expect("an id").to_owned();
+            let earlier = inspect(&self.tag, "/Id").as_str().expect("an id").to_owned();
             self.nameless.push(earlier);
         }
         let start = Instant::now();
@@ -248,21 +261,8 @@ impl Workshop {
         built
     }
 
-    fn inspect(&self, image: &str, pointer: &str) -> Value {
-        let inspected = said(docker().args(["image", "inspect", image])).done();
-        let images: Value = serde_json::from_str(&inspected.out).expect("JSON");
-        images[0].pointer(pointer).cloned().unwrap_or_default()
-    }
-
     fn has_image(&self) -> bool {
         said(docker().args(["image", "inspect", &self.tag])).code == 0
-    }
-
-    /// What a command in a new container prints; without a network, as the image's user.
-    fn run<'a>(&self, image: &str, options: &[&str], command: impl IntoIterator<Item = &'a str>) -> String {
-        let mut run = docker();
-        run.args(["run", "--rm", "--network", "none"]).args(options).arg(image).args(command);
-        said(&mut run).done().out
     }
 }
 
@@ -308,7 +308,7 @@ fn holds_nothing_else(sample: &Sample, shop: &Workshop) {
     let list = "find / -xdev '(' -path /bin -o -path /etc -o -path /usr/bin -o -path /usr/share -o -path /var ')' -prune \
                 -o ! -type d -print; command -v bzip2 unzip xz zstd || true";
     let files = |image: &str| -> BTreeSet<String> {
-        let found = shop.run(image, &["--user", "0", "--entrypoint", "sh"], ["-c", list]);
+        let found = run(image, &["--user", "0", "--entrypoint", "sh"], ["-c", list]);
         found.lines().map(ToOwned::to_owned).collect()
     };
     let base = files(&testbed::base_image());
@@ -326,13 +326,13 @@ fn runs_as_the_base_image_does(sample: &Sample, shop: &Workshop) {
     let base = testbed::base_image();
     for key in ["Entrypoint", "Cmd", "Healthcheck", "Env", "WorkingDir"] {
         let pointer = format!("/Config/{key}");
-        let expected = shop.inspect(&base, &pointer);
+        let expected = inspect(&base, &pointer);
         assert!(!expected.is_null(), "{key}");
-        assert_eq!(shop.inspect(&shop.tag, &pointer), expected, "{key}");
+        assert_eq!(inspect(&shop.tag, &pointer), expected, "{key}");
     }
     let (_, digest) = base.split_once('@').expect("a digest");
     let lock = Sha256::of(sample.folder.read("bake.lock")).to_string();
-    let labels = shop.inspect(&shop.tag, "/Config/Labels");
+    let labels = inspect(&shop.tag, "/Config/Labels");
     assert_eq!(labels["ai.openclaw.bake.lock"], json!(lock));
     assert_eq!(labels["org.opencontainers.image.base.name"], json!(base));
     assert_eq!(labels["org.opencontainers.image.base.digest"], json!(digest));
@@ -340,7 +340,7 @@ fn runs_as_the_base_image_does(sample: &Sample, shop: &Workshop) {
     // Through the base image's entry point; every tool by its name alone.
     let script = "id -u; id -g; command -v ed; for tool; do \"$tool\"; done";
     let names = sample.tools.iter().map(|tool| tool.name.as_str());
-    let out = shop.run(&shop.tag, &[], ["sh", "-c", script, "sh"].into_iter().chain(names));
+    let out = run(&shop.tag, &[], ["sh", "-c", script, "sh"].into_iter().chain(names));
     let mut expected = vec!["1000".to_owned(), "1000".to_owned(), "/usr/bin/ed".to_owned()];
     expected.extend(sample.tools.iter().map(|tool| tool.says("1", Arch::Amd64)));
     assert_eq!(out.lines().collect::<Vec<_>>(), expected);
@@ -491,7 +491,7 @@ fn docker_26_downloads_what_changed() {
     shop.build(&sample.dockerfile()).done();
     assert_eq!(sample.server.paths(), ["/2/amd64/second"]);
     let all = "first; second; third";
-    assert_eq!(shop.run(&shop.tag, &[], ["sh", "-c", all]), "first 1 amd64\nsecond 2 amd64\nthird 1 amd64\n");
+    assert_eq!(run(&shop.tag, &[], ["sh", "-c", all]), "first 1 amd64\nsecond 2 amd64\nthird 1 amd64\n");
 
     shop.build(&sample.dockerfile()).done();
     assert!(sample.server.paths().is_empty());
@@ -509,11 +509,11 @@ fn builds_130_tools(builder: Builder) {
     let tools = names.map(|name| tool(&name, &name, "it", archives::bare)).collect();
     let (sample, mut shop) = (Sample::new(tools), Workshop::open(builder));
     shop.build(&sample.dockerfile()).done();
-    let layers = shop.inspect(&shop.tag, "/RootFS/Layers");
+    let layers = inspect(&shop.tag, "/RootFS/Layers");
     assert!(layers.as_array().is_some_and(|layers| layers.len() < 10), "{layers}");
     let all = "seq 0 129 | while read -r n; do \"tool-$n\"; done";
     let expected: String = sample.tools.iter().map(|tool| tool.says("1", Arch::Amd64) + "\n").collect();
-    assert_eq!(shop.run(&shop.tag, &[], ["sh", "-c", all]), expected);
+    assert_eq!(run(&shop.tag, &[], ["sh", "-c", all]), expected);
 }
 
 #[test]
