@@ -141,7 +141,8 @@ pub fn is_shut_in(vm: &Rehearsal<'_>) {
                   test -w \"$at\" && ! test -c \"$at\" && echo \"$at\"; done";
     let writable = vm.run_inside(&format!("{{ {image}; {mounts}; }} | sort -u")).done().out;
     let home = "/home/node";
-    let folders = [".config/openclaw", ".openclaw", ".openclaw/workspace"].map(|name| format!("{home}/{name}"));
+    let folders =
+        [".config/openclaw", ".openclaw", ".openclaw/workspace"].map(|name| format!("{home}/{name}"));
     let state = [home, "/backups"].map(str::to_owned).into_iter().chain(folders).collect::<Vec<_>>();
     for path in writable.lines() {
         let memory = ["/tmp", "/dev/shm", "/dev/mqueue"].contains(&path);

@@ -80,8 +80,10 @@ impl Gateway {
     #[track_caller]
     pub fn converge(&self) {
         let converge = self.folder.read("vm/usr/local/lib/openclaw/converge.sh");
-        let stages = converge.split_once("\nstages=(").and_then(|(_, rest)| rest.split_once(')')).expect("stages").0;
-        let stages = stages.split_whitespace().filter_map(|stage| stage.split_once(':')).map(|(name, _)| name);
+        let stages =
+            converge.split_once("\nstages=(").and_then(|(_, rest)| rest.split_once(')')).expect("stages").0;
+        let stages =
+            stages.split_whitespace().filter_map(|stage| stage.split_once(':')).map(|(name, _)| name);
         for stage in stages.filter(|stage| !LEFT_OUT.contains(stage)) {
             let run = || self.run([format!("/usr/local/lib/openclaw/{stage}")]);
             let mut done = run();
