@@ -1,4 +1,4 @@
-//! A model on loopback, behind the API that OpenAI's clients speak ("Chat completions"). It multiplies: its reply
+//! A model on loopback, behind the API that `OpenAI`'s clients speak ("Chat completions"). It multiplies: its reply
 //! depends on the question, so no page can show it without having asked.
 
 use std::net::TcpListener;
