@@ -403,13 +403,13 @@ mod tests {
         assert_eq!(
             report().table(false),
             "\
-AGAINST   WHAT                    RESULT
-upstream  gog 0.37.0 amd64        FINDING: the archive was replaced under its version
-upstream  goplaces                note: 0.5.0 is out, and 0.4.4 is locked
-upstream  2 checks                clean
-bundle    1 check                 clean
-image     ghcr.io/x/y:1           NOT CHECKED: the registry asks for a login
-image     /usr/local/bin/\u{fffd}[31mx\u{fffd}  FINDING: no tool of the lock has this name
+AGAINST   WHAT                          RESULT
+upstream  gog 0.37.0 amd64              FINDING: the archive was replaced under its version
+upstream  goplaces                      note: 0.5.0 is out, and 0.4.4 is locked
+upstream  2 checks                      clean
+bundle    1 check                       clean
+image     ghcr.io/x/y:1                 NOT CHECKED: the registry asks for a login
+image     /usr/local/bin/\\u{1b}[31mx\\n  FINDING: no tool of the lock has this name
 
 TOOL  TRUST
 gog   publisher checksum

@@ -10,6 +10,8 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 use serde::Serialize;
 
+use crate::text::is_hidden;
+
 /// An engine in which undefined values are errors, and so are values that were not escaped.
 pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
@@ -114,7 +116,7 @@ fn block(text: &str, indent: usize) -> String {
 /// A source of a Dockerfile's `ADD`: words end at spaces, and quotes, variables and backslashes are
 /// resolved in them (moby/buildkit, `frontend/dockerfile/shell/lex.go`).
 fn add(value: &str) -> Result<String, Error> {
-    if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    if value.is_empty() || value.contains(|c: char| c.is_whitespace() || is_hidden(c)) {
         return Err(refused(format!("{value:?} is not one word")));
     }
     let mut escaped = String::new();

@@ -315,7 +315,7 @@ fn alias_bombs_are_refused() {
 
 #[test]
 fn more_than_anyone_writes_is_refused() {
-    let items = "-\n".repeat(1_000_000);
+    let items = "-\n".repeat(100_000);
     let key = format!("{}: 1\n", "k".repeat(1 << 20));
     let unknown: String = (0..10_000).map(|i| format!("unknown_{i}: {i}\n")).collect();
     let twice: String = (0..10_000).map(|_| "name: a\n").collect();
@@ -325,7 +325,7 @@ fn more_than_anyone_writes_is_refused() {
     let quotes = format!("name: \"{}", "\\\n".repeat(1 << 20));
     for name in ["bake.yaml", "images/binaries.yaml", "bake.lock"] {
         for (what, text) in [
-            ("1,000,000 empty items", &items),
+            ("100,000 empty items", &items),
             ("a key of 1 MB", &key),
             ("10,000 unknown keys", &unknown),
             ("10,000 times the same key", &twice),
@@ -338,7 +338,7 @@ fn more_than_anyone_writes_is_refused() {
         }
     }
     let within = [
-        ("1,000,000 empty binaries", "images/binaries.yaml", format!("binaries:\n{items}")),
+        ("100,000 empty binaries", "images/binaries.yaml", format!("binaries:\n{items}")),
         (
             "10,000 wrong binaries",
             "images/binaries.yaml",

@@ -466,7 +466,7 @@ fn what_needs_a_builder_is_told_with_its_place() {
     let baked = Baked::on_layout(two());
     baked.folder.edit("bake.yaml", "apt: []", "apt: [socat, ed]");
     let said = baked.bake(["image", "build", "--base", "base"]).ended(2);
-    for part in ["error[needs-builder]", "socat, ed", "bake.yaml:19", "set `apt: []`", "bake render"] {
+    for part in ["error[needs-builder]", "socat, ed", "bake.yaml:21", "set `apt: []`", "bake render"] {
         assert!(said.err.contains(part), "{part}: {}", said.err);
     }
     assert!(!baked.folder.join("oci").exists());

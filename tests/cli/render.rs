@@ -150,7 +150,7 @@ fn a_file_that_no_longer_belongs_is_removed_and_foreign_ones_stay() {
     assert_eq!(folder.join("out/notes.txt").metadata().expect("a file").ino(), inode, "the very file");
     assert_eq!(folder.read("out/deep/er/file"), "mine too");
     assert_eq!(fs::read_link(folder.join("out/link")).expect("a link").to_str(), Some("nowhere"));
-    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside out/");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 6, "nothing is left beside out/");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_full_disk_leaves_the_old_bundle() {
     let mut apart = Command::new("unshare");
     apart.args(["--mount", "--map-root-user", "sh", "-c", SCRIPT]).arg(disk.command().get_program());
     let said = said(apart.arg(disk.path()).arg(kept.path())).done();
-    assert_eq!(said.out, "exit code 1\nbake.lock\nbake.yaml\nfull\nimages\nout\n");
+    assert_eq!(said.out, "exit code 1\n.bake\n.gitignore\nbake.lock\nbake.yaml\nfull\nimages\nout\n");
     assert!(said.err.contains("No space left on device"), "{}", said.err);
 }
 
@@ -289,7 +289,7 @@ fn killed_in_between_it_is_the_old_bundle_or_the_new_one() {
     fs::remove_dir_all(folder.join("other")).expect("a bundle");
     folder.write("bake.yaml", spec);
     folder.bake(["render"]).done();
-    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside out/");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 6, "nothing is left beside out/");
 }
 
 /// Whatever somebody else writes into out/ while it is replaced is still there afterwards.
@@ -339,7 +339,7 @@ fn nothing_foreign_is_lost_while_the_bundle_changes() {
     for (name, text) in last {
         assert_eq!(fs::read_to_string(folder.join(&name)).ok(), Some(text), "{name}");
     }
-    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside out/");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 6, "nothing is left beside out/");
 }
 
 /// A run that was killed after the exchange left the old folder; the next one takes out of it what is
