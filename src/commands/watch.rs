@@ -13,6 +13,9 @@ use crate::net::{Client, Patience, Request};
 use crate::rehearse::metadata::Change;
 use crate::rehearse::{Reply, Report, Running, Timeline};
 
+/// Bytes of the answer of a probe.
+const LARGEST_PROBE: u64 = 1 << 16;
+
 /// A VM that is looked after.
 pub(super) struct Watch {
     vm: Running,
@@ -145,8 +148,13 @@ impl Watch {
             // Somebody waits for the end.
             patience = Patience { attempts: 1, ..patience };
         }
-        match Client::new(patience).get(&request) {
-            Ok(_) => Ok(()),
+        // The Control UI answers any path with 200, so the body decides.
+        let started = |text: &str| {
+            serde_json::from_str::<serde_json::Value>(text).is_ok_and(|body| body["status"] == "started")
+        };
+        match Client::new(patience).text(&request, LARGEST_PROBE) {
+            Ok(text) if started(&text) => Ok(()),
+            Ok(_) => Err("the VM says that it is ready, and its gateway does not say `started`".to_owned()),
             Err(error) => Err(format!("the VM says that it is ready, and {error}")),
         }
     }

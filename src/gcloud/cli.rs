@@ -1,6 +1,6 @@
 //! `cli` and `ask`: OpenClaw's own commands, in the gateway's container.
 
-use super::remote::CLI;
+use super::remote::{ASK, CLI};
 use super::script::{Name, Script, Step, Word};
 use super::ssh::session_with;
 use super::vm::Vm;
@@ -29,7 +29,7 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>, arguments: &[String]) ->
 /// Sends one message to the gateway's agent, and prints the reply.
 pub fn ask(plan: &Plan<'_>, member: Option<&VmName>, text: &str) -> Script {
     let vm = Vm::one(plan, member);
-    let question = vm.running(CLI, QUESTION.into_iter().chain([text]));
+    let question = vm.running(ASK, QUESTION.into_iter().chain([text]));
     let step = Step::shell(
         format!("One message to the agent of {}, through the gateway's own command line.", vm.name),
         session_with(vm, member, question, FUNCTIONS, "ask_agent"),

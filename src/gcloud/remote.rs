@@ -16,6 +16,8 @@ pub(super) struct Remote(&'static str);
 
 /// Runs an OpenClaw command.
 pub(super) const CLI: Remote = Remote(include_str!("vm/cli.sh"));
+/// Runs an OpenClaw command where the gateway runs.
+pub(super) const ASK: Remote = Remote(include_str!("vm/ask.sh"));
 /// Follows the container's log.
 pub(super) const FOLLOW: Remote = Remote(include_str!("vm/follow.sh"));
 /// Has the gateway make an archive of its state.
@@ -77,7 +79,9 @@ mod tests {
     /// Quotes of the scripts' own would be written as four characters each, three times over.
     #[test]
     fn the_scripts_read_well_in_quotes() {
-        for Remote(text) in [super::CLI, super::FOLLOW, super::ARCHIVE, super::DOOR, Remote(CONTAINER)] {
+        for Remote(text) in
+            [super::CLI, super::ASK, super::FOLLOW, super::ARCHIVE, super::DOOR, Remote(CONTAINER)]
+        {
             let text = without_comments(text);
             assert!(!text.contains('\'') && !text.contains("${"), "{text}");
         }

@@ -101,14 +101,24 @@ fn a_command_has_the_terminal_where_there_is_one() {
 #[test]
 fn what_keeps_a_command_from_running_is_said() {
     let cloud = cloud("exit 9");
-    cloud.beneath_gcloud("docker", "exit 0");
-    let run = cloud.run(Shell::Bash, &["cli", "--", "status"]).ended(69);
-    assert!(run.err.contains("container is not running. Why: bake gcloud status | sh"), "{}", run.err);
     cloud.beneath_gcloud("sudo", "echo 'sudo: a password is required' >&2; exit 1");
     let run = cloud.run(Shell::Dash, &["cli", "--", "status"]).ended(77);
     assert!(run.err.contains("roles/compute.osAdminLogin"), "{}", run.err);
     cloud.folder.bake(["gcloud", "cli"]).ended(2);
     cloud.folder.bake(["gcloud", "cli", "status"]).ended(2);
+}
+
+/// `doctor --fix` is for a gateway that does not start.
+#[test]
+fn a_command_needs_no_gateway_that_runs() {
+    let cloud = cloud("exit 9");
+    cloud.beneath_gcloud("docker", "[ \"$1\" = compose ] && exit 7; exit 0");
+    let run = cloud.run(Shell::Bash, &["cli", "--", "doctor", "--fix"]).ended(7);
+    let [call] = &docker(&run)[..] else { panic!("{:#?}", run.calls) };
+    let wanted = "compose -f /opt/openclaw/docker-compose.yml run --rm --no-deps -T openclaw-gateway node dist/index.js doctor --fix";
+    assert_eq!(call.join(" "), wanted);
+    let asked = cloud.run(Shell::Dash, &["ask", "hello"]).ended(69);
+    assert!(asked.err.contains("container is not running. Why: bake gcloud status | sh"), "{}", asked.err);
 }
 
 #[test]
