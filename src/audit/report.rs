@@ -418,7 +418,7 @@ gog   publisher checksum
 "
         );
         let verbose = report().table(true);
-        assert!(verbose.contains("\nbundle    Dockerfile              clean\n"), "{verbose}");
+        assert!(verbose.contains("\nbundle    Dockerfile                    clean\n"), "{verbose}");
         assert_eq!(
             Report::default().table(false),
             "AGAINST  WHAT  RESULT\n\n0 checks: 0 findings, 0 could not be checked\n"
