@@ -48,10 +48,11 @@ impl Vm {
             .map(|(name, _)| format!("  {name}: {{secret_manager: {}}}\n", name.to_lowercase()))
             .collect();
         vm.folder.write("bake.yaml", vm.folder.read("bake.yaml") + &secrets);
-        for folder in ["bin", "registry/packages"] {
+        for folder in ["bin", "registry/packages", "state-boot/home/lower"] {
             fs::create_dir_all(vm.path(folder)).expect("a folder");
         }
-        for folder in ["config", "workspace", "auth-profile-secrets"] {
+        let home = ["home/upper", "home/work"];
+        for folder in ["config", "workspace", "auth-profile-secrets", "backups"].into_iter().chain(home) {
             let path = vm.path("state").join(folder);
             fs::create_dir_all(&path).expect("a folder");
             // As on the VM. Without root nothing here runs anyway.
@@ -115,8 +116,8 @@ impl Vm {
         let plugins = testbed::boot("plugins").display().to_string();
         let registry = [mount(&at("registry"), "/registry"), mount(&plugins, "/registry/packages")];
         let registry = format!(
-            "\n  npm:\n    image: {image}\n    volumes:\n      {}\n    \
-             entrypoint: [node, /registry/registry.mjs, \"4873\", /registry/packages]\n",
+            "  npm:\n    image: {image}\n    volumes:\n      {}\n    \
+             entrypoint: [node, /registry/registry.mjs, \"4873\", /registry/packages]\n\nvolumes:\n",
             registry.join("\n      ")
         );
         rendered
@@ -124,7 +125,7 @@ impl Vm {
             .replace("/run/openclaw/secrets.env", &at("run/secrets.env"))
             .replace("/var/lib/openclaw", &at("state"))
             .replacen("  volumes:\n", &format!("  volumes:\n    {}\n", npm.join("\n    ")), 1)
-            + &registry
+            .replacen("\nvolumes:\n", &format!("\n{registry}"), 1)
     }
 
     fn docker(&self, arguments: &[&str]) -> Said {

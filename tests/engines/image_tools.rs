@@ -279,9 +279,9 @@ fn skopeo_and_buildah_find_both_architectures() {
         entries.map(|entry| entry.file_name()).collect()
     };
     assert_eq!(blobs("copy"), blobs("oci"));
-    let storage = Folder::empty();
-    let buildah = |arguments: &[&str]| buildah(&baked, &storage, arguments);
     for arch in Arch::ALL {
+        let storage = Folder::empty();
+        let buildah = |arguments: &[&str]| buildah(&baked, &storage, arguments);
         let container = buildah(&["from", "--arch", arch.as_str(), "oci:oci"]);
         let path = buildah(&["mount", container.trim()]);
         for tool in &baked.tools {

@@ -31,7 +31,7 @@ const ACTIONS: [&[&str]; 33] = [
     &["tunnel", "--port", "8080"],
     &["dashboard"],
     &["ssh"],
-    &["cli", "--", "message", "send", "its $HOME ${HOME} `id`\n\"now\""],
+    &["cli", "--", "message", "send", "it's $HOME ${HOME} `id`\n\"now\""],
     &["cli", "--member", "alice", "--", "status"],
     &["ask", "What's new?"],
     &["logs", "--gateway"],
