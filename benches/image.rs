@@ -83,20 +83,15 @@ struct Builder {
     push: fn(&Bench, &str) -> Cost,
 }
 
-/// The one that the others are held against, and those that the goals hold it against.
+/// The one that the others are held against, and the one that the goals hold it against.
 const BAKE: usize = 0;
-const DOCKER: [usize; 2] = [1, 2];
+const DOCKER: usize = 1;
 
-const BUILDERS: [Builder; 5] = [
+const BUILDERS: [Builder; 4] = [
     Builder { name: "bake", build: bake, push: push_bake },
     Builder {
-        name: "docker 20.10, classic",
-        build: |bench, there| bench.docker("docker-20", "0", there),
-        push: |bench, to| bench.push_docker("docker-20", to),
-    },
-    Builder {
         name: "docker 26, BuildKit",
-        build: |bench, there| bench.docker("docker-26", "1", there),
+        build: |bench, there| bench.docker("docker-26", there),
         push: |bench, to| bench.push_docker("docker-26", to),
     },
     Builder { name: "buildah", build: buildah, push: push_buildah },
@@ -177,11 +172,10 @@ fn print_costs(costs: &[Costs], runs: usize) {
 }
 
 fn print_goals(costs: &[Costs]) {
-    // Of the engine that comes nearest.
     let seconds = |builder: usize, step: usize| median(&costs[builder][step]).seconds;
     let ratio = |steps: &[usize]| {
-        let of = |step: &usize| DOCKER.map(|docker| seconds(docker, *step) / seconds(BAKE, *step));
-        steps.iter().flat_map(of).fold(f64::INFINITY, f64::min)
+        let of = |step: &usize| seconds(DOCKER, *step) / seconds(BAKE, *step);
+        steps.iter().map(of).fold(f64::INFINITY, f64::min)
     };
     let told = |met: bool| if met { "met" } else { "missed" };
     let (cold, warm) = (ratio(&[COLD]), ratio(&WARM));
@@ -253,9 +247,9 @@ impl Bench {
         self.scratch.join("layout")
     }
 
-    fn docker(&self, engine: &str, buildkit: &str, there: There) -> Cost {
+    fn docker(&self, engine: &str, there: There) -> Cost {
         let mut build = testbed::tool(engine);
-        build.env("DOCKER_BUILDKIT", buildkit).args(["build", "--quiet", "--force-rm", "--network", "host"]);
+        build.args(["build", "--quiet", "--force-rm", "--network", "host"]);
         match there {
             There::Nothing => {
                 self.forget(engine);
@@ -271,11 +265,6 @@ impl Bench {
         }
         build.args((there != There::Everything).then_some("--no-cache"));
         build.args(["--tag", &self.tag]).arg(self.scratch.join("context"));
-        if there == There::Everything {
-            // After a build without it, the classic builder finds in its cache what is alike and leads
-            // nowhere.
-            said(&mut build).done();
-        }
         cost(&build, &daemons(engine))
     }
 
@@ -315,9 +304,7 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        for engine in ["docker-20", "docker-26"] {
-            self.forget(engine);
-        }
+        self.forget("docker-26");
         let _ = Command::new("umount").arg("--recursive").arg(self.storage().join("overlay")).output();
     }
 }
