@@ -163,7 +163,10 @@ fn work(work: &Work, indent: &str) -> String {
             }
             for (name, command) in commands {
                 if expands_elsewhere(command) {
-                    let _ = writeln!(text, "{indent}# shellcheck disable=SC1003,SC2016 # quoted for the shell of the VM");
+                    let _ = writeln!(
+                        text,
+                        "{indent}# shellcheck disable=SC1003,SC2016 # quoted for the shell of the VM"
+                    );
                 }
                 let deeper = format!("{indent}  ");
                 let command = wrapped(command, &deeper);

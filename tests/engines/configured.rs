@@ -154,8 +154,9 @@ impl Vm {
         serde_json::from_str(&self.folder.read("vm/state/config/openclaw.json")).expect("JSON")
     }
 
+    /// A gateway that is replaced has no more than 20 s: one whose Telegram cannot be reached would take all of 330.
     fn start(&self) {
-        self.docker(&["compose", "up", "--detach", "openclaw-gateway"]).done();
+        self.docker(&["compose", "up", "--detach", "--timeout", "20", "openclaw-gateway"]).done();
         let startup = format!("http://127.0.0.1:{}/startupz", self.port);
         let mut ask = testbed::program("curl");
         ask.args(["--silent", "--show-error", "--fail", "--retry", "900", "--retry-delay", "2"]);
