@@ -21,6 +21,7 @@ fn a_way_to_run_that_works_is_told_from_one_that_does_not() {
 
 #[test]
 fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
+    testbed::program(QEMU);
     testbed::program("qemu-img");
     let folder = Folder::empty();
     fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(21 << 30)).expect("a disk");

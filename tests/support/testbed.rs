@@ -16,7 +16,8 @@ pub fn folder() -> PathBuf {
 /// A tool of the testbed, without arguments yet. Without it, the test is skipped.
 pub fn tool(name: &str) -> Command {
     let path = folder().join("bin").join(name);
-    if !path.exists() {
+    // What is dropped while a skipped test unwinds may ask for one, and cleans up as far as it can.
+    if !path.exists() && !std::thread::panicking() {
         missing(name);
     }
     Command::new(path)
