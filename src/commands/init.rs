@@ -1,7 +1,7 @@
 //! `bake init`: a project to edit, with the answers to a few questions.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::console::Console;
 use super::load::{LOCK, MANIFEST, SPEC};
@@ -107,14 +107,14 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
     let asks = !options.yes && prompt::is_possible();
     let or_ask = Asking { asks };
 
-    let folder = folder_name(dir);
+    let folder = folder_path(dir);
     let own = folder.as_deref().and_then(starter::vm_name);
     let name = match (&options.name, &own) {
         (Some(name), _) => name.clone(),
         (None, Some(own)) if !asks => own.clone(),
         (None, None) if !asks => {
             return Err(Failure::Argument(format!(
-                "the folder's name, {}, gives none to a VM: add --name",
+                "no VM name can be made from the folder {}: add --name",
                 quoted(&folder.unwrap_or_default())
             )));
         }
@@ -175,12 +175,21 @@ impl Asking {
     }
 }
 
-/// The name of the folder, which need not be there yet.
-fn folder_name(dir: &Path) -> Option<String> {
+/// The absolute path of the folder, which need not be there yet.
+fn folder_path(dir: &Path) -> Option<String> {
     let whole = std::path::absolute(dir).ok()?;
     // `..` and links: the folder that is there, else the path's last part.
     let whole = fs::canonicalize(&whole).unwrap_or(whole);
-    whole.file_name()?.to_str().map(str::to_owned)
+    // `x/../y` of a folder that is not there.
+    let whole = whole.components().fold(PathBuf::new(), |mut path, part| {
+        if part == Component::ParentDir {
+            path.pop();
+        } else {
+            path.push(part);
+        }
+        path
+    });
+    whole.to_str().map(str::to_owned)
 }
 
 /// The machine types that are offered, with what a month of each costs.

@@ -92,14 +92,13 @@ fn set(text: &mut String, key: &str, value: &str) {
     *text = lines.collect();
 }
 
-/// A VM name out of a folder's: in lower case, with `-` for what a VM name cannot have. A name that loses
-/// something so gets a few digits of its digest, so that two folders do not come to the same.
+/// A VM name from the last part of a folder's absolute path: in lower case, with `-` for what a VM name
+/// cannot have, and with a few digits of the path's digest. Two folders never get the same name, also where
+/// they have the same name in different places.
 ///
 /// Nothing where the folder's name has no letter or digit that a VM name could have.
-pub fn vm_name(folder: &str) -> Option<VmName> {
-    if let Ok(name) = folder.parse() {
-        return Some(name);
-    }
+pub fn vm_name(path: &str) -> Option<VmName> {
+    let folder = path.rsplit('/').next().unwrap_or_default();
     let mut name = String::new();
     for c in folder.chars() {
         if c.is_ascii_alphanumeric() {
@@ -115,14 +114,14 @@ pub fn vm_name(folder: &str) -> Option<VmName> {
         name.insert_str(0, "vm-");
     }
     name.truncate(LONGEST - DIGITS - 1);
-    let digest = crate::digest::Sha256::of(folder).short(DIGITS);
+    let digest = crate::digest::Sha256::of(path).short(DIGITS);
     format!("{}-{digest}", name.trim_end_matches('-')).parse().ok()
 }
 
 /// Characters of a VM name.
 const LONGEST: usize = 57;
 /// Digits of the digest in a name.
-const DIGITS: usize = 6;
+const DIGITS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -187,13 +186,14 @@ mod tests {
 
     #[test]
     fn a_folder_gives_its_name_to_the_vm_and_no_two_the_same() {
-        let name = |folder: &str| vm_name(folder).map(|name| name.to_string());
-        assert_eq!(name("my-gateway"), Some("my-gateway".to_owned()));
+        let name = |folder: &str| vm_name(&format!("/home/me/{folder}")).map(|name| name.to_string());
+        assert_ne!(name("my-gateway"), vm_name("/home/you/my-gateway").map(|name| name.to_string()));
         for nothing in ["", "...", "日本", "--", "_ _"] {
             assert_eq!(name(nothing), None, "{nothing}");
         }
         let long = "x".repeat(80);
         let folders = [
+            "my-gateway",
             "my_gateway",
             "My-Gateway",
             "my gateway",
