@@ -21,6 +21,7 @@ pub mod github;
 pub mod google;
 pub mod harness;
 pub mod images;
+pub mod language;
 pub mod model;
 pub mod namespace;
 pub mod processes;
