@@ -14,7 +14,7 @@ use tar::{EntryType, Header};
 
 use super::documents::canonical;
 use super::error::ImageError;
-use super::layout::{self, INDEX, MARKER};
+use super::layout::format::{self, INDEX, MARKER};
 use super::staging::{CancelToken, Staging, copy, parent};
 use super::{Assembled, Built};
 use crate::oci::Blob;
@@ -69,11 +69,11 @@ fn put(
     let path = staging.join("image");
     let file = File::create_new(&path).map_err(ImageError::io(&path, "write"))?;
     let mut tarball = Writer { file: BufWriter::with_capacity(256 << 10, file), path: place, mtime };
-    tarball.document(MARKER, &layout::marker()?)?;
-    tarball.document(INDEX, &layout::index(image, vec![built.manifest.clone()])?)?;
+    tarball.document(MARKER, &format::marker()?)?;
+    tarball.document(INDEX, &format::index(image, vec![built.manifest.clone()])?)?;
     tarball.document(MANIFEST, &manifest(image, built)?)?;
     for blob in image.contents.blobs.iter().filter(|blob| is_part(built, blob)) {
-        tarball.header(&layout::name(&blob.descriptor), blob.descriptor.size())?;
+        tarball.header(&format::name(&blob.descriptor), blob.descriptor.size())?;
         copy(&image.contents, blob, &mut tarball.file, place, unfinished)?;
         tarball.fill(blob.descriptor.size())?;
     }
@@ -93,9 +93,9 @@ fn is_part(built: &Built, blob: &Blob) -> bool {
 /// What `docker load` reads.
 fn manifest(image: &Assembled, built: &Built) -> Result<Vec<u8>, ImageError> {
     let document = json!([{
-        "Config": layout::name(&built.config),
+        "Config": format::name(&built.config),
         "RepoTags": [format!("{}:{}", image.name, image.tag)],
-        "Layers": built.layers.iter().map(layout::name).collect::<Vec<_>>(),
+        "Layers": built.layers.iter().map(format::name).collect::<Vec<_>>(),
     }]);
     canonical(&document).map_err(|error| ImageError::Document { what: "manifest", why: error.to_string() })
 }

@@ -15,7 +15,8 @@ use tar::{Archive, EntryType};
 
 use super::layer::{BuiltLayer, Hashing, LayerBuilder, mtime};
 use super::layer_tree::BIN;
-use super::{Addition, Recipe, layout};
+use super::layout::format;
+use super::{Addition, Recipe};
 use crate::archive::{Executable, Limits};
 use crate::digest::Sha256;
 use crate::lock::Build;
@@ -41,12 +42,12 @@ pub(super) fn proved(layer: BuiltLayer, diff_id: Sha256) -> Option<BuiltLayer> {
 /// What the documents of the layout `place` say is the uppermost layer for `arch`: not believed yet.
 pub(super) fn found(place: &Path, arch: Arch) -> Option<BuiltLayer> {
     let images = oci::layout(place).ok()?;
-    if !layout::is_compressed_alike(place) {
+    if !format::is_compressed_alike(place) {
         return None;
     }
     let image = images.image(arch).ok()?;
     let oci::Layer { descriptor, diff_id } = image.layers.last()?;
-    let path = layout::path(place, descriptor);
+    let path = format::path(place, descriptor);
     // A pipe would be waited for without an end.
     let file = path.metadata().ok()?.is_file().then(|| File::open(&path))?.ok()?;
     let digest = descriptor.digest().as_ref().parse().ok()?;

@@ -5,30 +5,17 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use oci_spec::image::{
-    ANNOTATION_REF_NAME, Descriptor, ImageIndex, ImageIndexBuilder, MediaType, OciLayoutBuilder,
-    SCHEMA_VERSION,
-};
+use oci_spec::image::Descriptor;
 
-use super::documents::canonical;
-use super::error::ImageError;
-use super::staging::{CancelToken, Staging, copy, copy_stream, parent};
-use super::{Assembled, SBOM, gzip};
+use super::format::{BLOBS, INDEX, MARKER, blobs, count, index, marker, path};
 use crate::digest::{Hasher, Sha256};
+use crate::image::error::ImageError;
+use crate::image::staging::{CancelToken, Staging, copy, copy_stream, parent};
+use crate::image::{Assembled, SBOM};
 use crate::oci::{BaseImage, BlobSource, PlatformImage};
-
-pub(super) const MARKER: &str = "oci-layout";
-pub(super) const INDEX: &str = "index.json";
-const BLOBS: &str = "blobs";
 
 /// Everything that can stand in a folder that this program wrote.
 const OURS: [&str; 4] = [BLOBS, INDEX, MARKER, SBOM];
-
-/// How containerd, and newer Dockers with it, find the whole name of an image in a layout.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
-
-/// How the added layer in a layout was compressed.
-const COMPRESSED: &str = "ai.openclaw.bake.gzip";
 
 /// The name of the layout in the making.
 const FOLDER: &str = "layout";
@@ -192,63 +179,6 @@ impl LayoutWriter {
         }
         Ok(hasher.finish() == digest)
     }
-}
-
-/// Whether `index.json` in `layout` is of a program that compresses as this one does.
-pub(super) fn is_compressed_alike(layout: &Path) -> bool {
-    let Ok(index) = ImageIndex::from_file(layout.join(INDEX)) else { return false };
-    let mut listed = index.manifests().iter().map(Descriptor::annotations);
-    listed.any(|annotations| {
-        annotations.as_ref().and_then(|annotations| annotations.get(COMPRESSED)).map(String::as_str)
-            == Some(gzip::FORM)
-    })
-}
-
-/// `index.json` for these images.
-pub(super) fn index(image: &Assembled, mut listed: Vec<Descriptor>) -> Result<Vec<u8>, ImageError> {
-    for descriptor in &mut listed {
-        let name = format!("docker.io/library/{}:{}", image.name, image.tag);
-        let annotations = [
-            (ANNOTATION_REF_NAME, image.tag.clone()),
-            (CONTAINERD_NAME, name),
-            (COMPRESSED, gzip::FORM.to_owned()),
-        ];
-        let annotations = annotations.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        descriptor.set_annotations(Some(annotations));
-    }
-    let index = ImageIndexBuilder::default()
-        .schema_version(SCHEMA_VERSION)
-        .media_type(MediaType::ImageIndex)
-        .manifests(listed)
-        .build()
-        .map_err(|error| ImageError::Document { what: "index", why: error.to_string() })?;
-    canonical(&index).map_err(|error| ImageError::Document { what: "index", why: error.to_string() })
-}
-
-/// What says that a folder is a layout.
-pub(super) fn marker() -> Result<Vec<u8>, ImageError> {
-    let unwritten = |why: String| ImageError::Document { what: "layout", why };
-    let marker = OciLayoutBuilder::default().image_layout_version("1.0.0").build();
-    canonical(&marker.map_err(|error| unwritten(error.to_string()))?)
-        .map_err(|error| unwritten(error.to_string()))
-}
-
-/// The path of a blob in a layout.
-pub(super) fn name(descriptor: &Descriptor) -> String {
-    format!("{BLOBS}/sha256/{}", descriptor.digest().digest())
-}
-
-pub(super) fn path(layout: &Path, descriptor: &Descriptor) -> PathBuf {
-    layout.join(name(descriptor))
-}
-
-fn blobs(layout: &Path) -> PathBuf {
-    layout.join(BLOBS).join("sha256")
-}
-
-/// How many blobs there are.
-fn count(layout: &Path) -> usize {
-    fs::read_dir(blobs(layout)).into_iter().flatten().count()
 }
 
 /// The place itself, behind links; the folder that it is in is made.
