@@ -80,7 +80,10 @@ fn a_first_boot_waits_for_what_is_missing_and_reports_what_is_wrong() {
     vm.until_ready();
     vm.tell_times("first boot under bad conditions, OpenClaw built from source");
     assert_eq!(vm.get("/startupz").0, "200");
-    assert_eq!(vm.run_inside("cat /app/from-source; printenv OPENAI_API_KEY").done().out, format!("yes\n{value}\n"));
+    assert_eq!(
+        vm.run_inside("cat /app/from-source; printenv OPENAI_API_KEY").done().out,
+        format!("yes\n{value}\n")
+    );
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
     let config = checks::read(&vm, checks::CONFIGURATION);
     assert!(config.contains(r#""telegram": {"enabled": true}"#), "{config}");
