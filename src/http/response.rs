@@ -191,8 +191,8 @@ impl Response {
         self.encoded
     }
 
-    /// A strong ETag, or a `Last-Modified` date that was settled when the response was sent (RFC 9110,
-    /// 8.8.2.2). A weak ETag may refer to different bytes.
+    /// A strong `ETag`, or a `Last-Modified` date that was settled when the response was sent (RFC 9110,
+    /// 8.8.2.2). A weak `ETag` may refer to different bytes.
     pub fn validator(&self) -> Option<Validator> {
         if let Some(tag) = self.headers.get(ETAG) {
             return (!tag.as_bytes().starts_with(b"W/")).then(|| Validator::new(tag.clone()));

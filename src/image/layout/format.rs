@@ -16,13 +16,13 @@ pub(in crate::image) const MARKER: &str = "oci-layout";
 pub(in crate::image) const INDEX: &str = "index.json";
 pub(super) const BLOBS: &str = "blobs";
 
-/// How containerd, and newer Dockers with it, find the whole name of an image in a layout.
+/// The full image name, for containerd and newer Docker versions.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// How the added layer in a layout was compressed.
+/// Version of the added layer's compression.
 const COMPRESSED: &str = "ai.openclaw.bake.gzip";
 
-/// Whether `index.json` in `layout` is of a program that compresses as this one does.
+/// Whether the layout was compressed with the same settings.
 pub(in crate::image) fn is_compressed_alike(layout: &Path) -> bool {
     let Ok(index) = ImageIndex::from_file(layout.join(INDEX)) else { return false };
     let mut listed = index.manifests().iter().map(Descriptor::annotations);
@@ -32,7 +32,6 @@ pub(in crate::image) fn is_compressed_alike(layout: &Path) -> bool {
     })
 }
 
-/// `index.json` for these images.
 pub(in crate::image) fn index(image: &Assembled, mut listed: Vec<Descriptor>) -> Result<Vec<u8>, ImageError> {
     for descriptor in &mut listed {
         let name = format!("docker.io/library/{}:{}", image.name, image.tag);
@@ -53,7 +52,6 @@ pub(in crate::image) fn index(image: &Assembled, mut listed: Vec<Descriptor>) ->
     canonical(&index).map_err(|error| ImageError::Document { what: "index", why: error.to_string() })
 }
 
-/// What says that a folder is a layout.
 pub(in crate::image) fn marker() -> Result<Vec<u8>, ImageError> {
     let unwritten = |why: String| ImageError::Document { what: "layout", why };
     let marker = OciLayoutBuilder::default().image_layout_version("1.0.0").build();
@@ -61,7 +59,6 @@ pub(in crate::image) fn marker() -> Result<Vec<u8>, ImageError> {
         .map_err(|error| unwritten(error.to_string()))
 }
 
-/// The path of a blob in a layout.
 pub(in crate::image) fn name(descriptor: &Descriptor) -> String {
     format!("{BLOBS}/sha256/{}", descriptor.digest().digest())
 }
@@ -74,7 +71,6 @@ pub(super) fn blobs(layout: &Path) -> PathBuf {
     layout.join(BLOBS).join("sha256")
 }
 
-/// How many blobs there are.
 pub(super) fn count(layout: &Path) -> usize {
     fs::read_dir(blobs(layout)).into_iter().flatten().count()
 }

@@ -1,4 +1,4 @@
-//! An image as a folder: what its files are, and how one is written.
+//! OCI image layouts on disk.
 
 pub(super) mod format;
 mod writer;

@@ -1,4 +1,4 @@
-//! An image as a folder (image-spec, "OCI Image Layout Specification"), exchanged as a whole.
+//! Writes an OCI image layout atomically (image-spec, "OCI Image Layout Specification").
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,38 +14,35 @@ use crate::image::staging::{CancelToken, Staging, copy, copy_stream, parent};
 use crate::image::{Assembled, SBOM};
 use crate::oci::{BaseImage, BlobSource, PlatformImage};
 
-/// Everything that can stand in a folder that this program wrote.
+/// Names in a layout written by this program.
 const OURS: [&str; 4] = [BLOBS, INDEX, MARKER, SBOM];
 
-/// The name of the layout in the making.
+/// Name in the staging folder.
 const FOLDER: &str = "layout";
 
-/// What [`LayoutWriter::finish`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayoutOutcome {
-    /// Nothing: this very image stood there, whole.
     Unchanged,
-    /// The folder holds this image now, and no other.
+    /// The folder now contains exactly this image.
     Written,
 }
 
-/// A layout in the making, which has the base image's layers.
+/// A layout under construction, with the base image's layers.
 pub struct LayoutWriter {
     place: PathBuf,
     unfinished: CancelToken,
-    /// None where nothing had to be brought so far.
+    /// Created when something has to be written.
     staging: Option<Staging>,
 }
 
 impl LayoutWriter {
-    /// Brings the layers of the base image for the layout at `place`. Blobs that are there already are
-    /// not brought again, but every byte of them is held against its digest.
+    /// Fetches the layers of the base image for the layout at `place`. Existing blobs are verified and
+    /// kept.
     ///
-    /// Nothing is waited for until it is on the disk: what a power cut tears is found by its digest.
+    /// Files are not synced: damage from a power cut is detected by digest.
     ///
     /// # Errors
-    /// Where it cannot be written, the base image cannot be read, something else stands there, or
-    /// it was abandoned. What stood there stays then, and nothing else is left.
+    /// The old layout remains. Also if `place` contains something else, or after cancellation.
     pub fn begin(
         place: &Path,
         base: &BaseImage,
@@ -89,10 +86,7 @@ impl LayoutWriter {
         Ok(layout)
     }
 
-    /// Puts everything else there, and all of it where it belongs, in one step.
-    ///
-    /// # Errors
-    /// As [`Self::begin`].
+    /// Writes everything else and replaces the layout atomically.
     pub fn finish(self, image: &Assembled) -> Result<LayoutOutcome, ImageError> {
         let unfinished = self.unfinished.clone();
         unfinished.unless_abandoned(|| self.completed(image))
@@ -131,7 +125,7 @@ impl LayoutWriter {
         Ok(LayoutOutcome::Written)
     }
 
-    /// Where it is made.
+    /// The folder under construction.
     fn folder(&mut self) -> Result<PathBuf, ImageError> {
         if let Some(staging) = &self.staging {
             return Ok(staging.join(FOLDER));
@@ -143,14 +137,12 @@ impl LayoutWriter {
         Ok(folder)
     }
 
-    /// Takes over a blob that stands there. Returns whether it is in the new layout now: not every
-    /// file system has hard links.
+    /// Hard-links an existing blob. Returns whether that worked: not every file system supports it.
     fn keep(&mut self, descriptor: &Descriptor) -> Result<bool, ImageError> {
         let new = path(&self.folder()?, descriptor);
         Ok(new.exists() || fs::hard_link(path(&self.place, descriptor), &new).is_ok())
     }
 
-    /// Makes the file of a blob.
     fn put(
         &mut self,
         descriptor: &Descriptor,
@@ -161,7 +153,7 @@ impl LayoutWriter {
         write(&mut file, &path)
     }
 
-    /// Whether a blob stands there as it should be.
+    /// Whether the blob exists and has the right digest.
     fn stands(&self, descriptor: &Descriptor) -> Result<bool, ImageError> {
         let path = path(&self.place, descriptor);
         let is_file = fs::symlink_metadata(&path)
@@ -181,7 +173,7 @@ impl LayoutWriter {
     }
 }
 
-/// The place itself, behind links; the folder that it is in is made.
+/// Resolves links, and creates the parent folder.
 fn found(place: &Path) -> Result<PathBuf, ImageError> {
     let parent = parent(place);
     fs::create_dir_all(parent).map_err(ImageError::io(parent, "make the folder"))?;
@@ -194,7 +186,7 @@ fn found(place: &Path) -> Result<PathBuf, ImageError> {
     }
 }
 
-/// The folder is exchanged, so that what is somebody else's in it would be lost.
+/// The folder is replaced as a whole, so other files in it would be lost.
 fn refuse_foreign(place: &Path) -> Result<(), ImageError> {
     let foreign = || Err(ImageError::Foreign { path: place.to_owned() });
     let entries = match fs::read_dir(place) {
@@ -206,7 +198,7 @@ fn refuse_foreign(place: &Path) -> Result<(), ImageError> {
     };
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     let ours = names.iter().all(|name| OURS.iter().any(|ours| name == ours));
-    // An SBOM beside the marker is what no other program writes.
+    // Only this program writes an SBOM next to the marker.
     if names.is_empty() || ours && [MARKER, SBOM].iter().all(|own| names.iter().any(|name| name == own)) {
         return Ok(());
     }
