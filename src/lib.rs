@@ -25,5 +25,6 @@ pub mod project;
 pub mod rehearse;
 pub mod render;
 pub mod text;
+pub mod vm;
 pub mod write;
 pub mod yaml;

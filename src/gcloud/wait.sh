@@ -18,7 +18,7 @@ line() {
 # A stage may come and go between two looks: they always follow each other.
 show_stages() {
     between=$unheard
-    for stage in starting secrets image verify start; do
+    for stage in $stages; do
         if [ "$stage" = "$status" ] || [ "$status" = failed ]; then
             break
         fi
@@ -83,7 +83,7 @@ where_it_stands() {
 # Waits for one VM, in a subshell of its own.
 watch_vm() (
     scratch
-    state='' status='' error='' since='' shown='' shown_status='' unheard=no trouble=''
+    state='' status='' error='' kind='' since='' shown='' shown_status='' unheard=no trouble=''
     while :; do
         looked=no
         if look && looked=yes && away; then
