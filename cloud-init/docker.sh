@@ -58,7 +58,7 @@ install_packages() {
     code=1 kind=packages-unavailable
     log=/run/openclaw/apt.log
     # Exactly this key: apt would trust a second one in the file as well.
-    if [ "$OPENCLAW_OS" = debian-12 ] && [ "$(primary_keys "$key")" != "$fingerprint" ]; then
+    if [ -e /etc/apt/sources.list.d/docker.list ] && [ "$(primary_keys "$key")" != "$fingerprint" ]; then
         code=78 kind=package-key-mismatch
         trouble="$key is not Docker's key $fingerprint"
         return 1

@@ -49,9 +49,9 @@ explain_mismatch() {
     local tool locked url found
     kind=checksum-mismatch
     # " > [amd64-TOOL 1/2] ADD --checksum=sha256:DIGEST … URL FILE:", with `\$` for a `$` in the URL
-    read -r tool locked url < <(sed -nE 's/^ > \[([^] ]+ )?[a-z0-9]+-([^] ]+) [0-9/]+\] ADD .*--checksum=sha256:([0-9a-f]{64}) .* (https?:[^ ]+) [^ ]+:$/\2 \3 \4/p' "$log" | tail -n 1 | sed 's/\\\(.\)/\1/g')
+    read -r tool locked url < <(sed -nE 's/^ > \[([^] ]+ )?[a-z0-9]+-([^] ]+) [0-9/]+\] ADD .*--checksum=sha256:([0-9a-f]{64}) (.* )?(https?:[^ ]+) [^ ]+:$/\2 \3 \5/p' "$log" | tail -n 1 | sed 's/\\\(.\)/\1/g') || true
     code=78
-    [ -n "$url" ] || return
+    [ -n "$url" ] || return 0
     if ! found=$(curl -fsSL --globoff --connect-timeout 30 --speed-time 60 "$url" 2>"$log.curl" | sha256sum); then
         code=1 kind=download-failed
         why="$tool: $url cannot be downloaded: $(tail -n 1 "$log.curl")"

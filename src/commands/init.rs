@@ -7,9 +7,9 @@ use super::console::Console;
 use super::load::{LOCK, MANIFEST, SPEC};
 use super::prompt::{self, ask};
 use super::{Done, Failure, schema};
-use crate::cli::{Init, SchemaOf};
+use crate::cli::{InitArgs, SchemaOf};
 use crate::diagnostics::{Diagnostic, Problems, Source, did_you_mean, quoted};
-use crate::project::machine::{self, PRICES_OF};
+use crate::project::machine::{self, prices_of};
 use crate::project::names::{Channel, MachineType, Provider, VmName, Zone};
 use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::starter::{self, Answers};
@@ -29,7 +29,7 @@ const DATA_DISK: &str = "A data disk keeps the gateway's state when the VM is re
 /// Machine types that are offered with their price; any other one can be typed.
 const OFFERED: [&str; 4] = ["e2-micro", "e2-small", "e2-medium", "e2-standard-2"];
 
-pub(super) fn run(dir: &Path, options: &Init, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &InitArgs, console: &mut Console) -> Result<Done, Failure> {
     let dir = &options.dir.as_ref().map_or_else(|| dir.to_owned(), |target| dir.join(target));
     let gitignore_is_there = fs::symlink_metadata(dir.join(GITIGNORE)).is_ok();
     for name in [SPEC, MANIFEST, LOCK, SPEC_SCHEMA, MANIFEST_SCHEMA] {
@@ -94,7 +94,7 @@ fn fit(answers: &Answers) -> Result<(), String> {
 }
 
 /// Each answer: of its option, else of the person, else the default.
-fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
+fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
     let wrong = |option: &str| {
         let option = option.to_owned();
         move |why: String| Failure::Argument(format!("--{option}: {why}"))
@@ -105,7 +105,7 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
         given => Some(channels_in(&given.join(",")).map_err(wrong("channel"))?),
     };
     let asks = !options.yes && prompt::is_possible();
-    let or_ask = Asking { asks };
+    let or_ask = Questions { asks };
 
     let folder = folder_path(dir);
     let own = folder.as_deref().and_then(starter::vm_name);
@@ -154,11 +154,11 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
     Ok(answers)
 }
 
-struct Asking {
+struct Questions {
     asks: bool,
 }
 
-impl Asking {
+impl Questions {
     /// What was given, or what a person answers, or the default.
     fn answer<T>(
         &self,
@@ -201,7 +201,7 @@ fn prices(zone: &Zone) -> String {
         Some(format!("  {name:<14} {memory:>2} GB of memory, ${} a month\n", estimate.dollars?))
     };
     let rows: String = OFFERED.into_iter().filter_map(row).collect();
-    format!("{rows}  (list prices of us-central1, {PRICES_OF}, without disks and address)\n")
+    format!("{rows}  (list prices of us-central1, {}, without disks and address)\n", prices_of())
 }
 
 /// A model provider that can be set up without a person, or none.

@@ -1,8 +1,8 @@
 //! How a VM is looked at from outside: the commands that `observe.sh` is built on.
 
-use super::script::{Command, Name, Shell, Word};
+use super::script::{Name, ScriptCommand, Shell, Word};
 use super::vm::{Vm, named};
-use crate::project::names::MachineType;
+use crate::project::machine::Machine;
 
 /// Everything that Compute Engine says of the VM that matters here, in one line; nothing where there
 /// is no such VM. The time is in UTC, as the VM's own reports have it.
@@ -25,13 +25,13 @@ impl Vm<'_> {
             .value("fleet", fleet.map_or_else(String::new, |fleet| format!(" --fleet {fleet}")))
             .value("zone", self.zone())
             .value("device", self.device())
-            .value("larger", larger(&self.plan.spec.gcp.machine_type))
+            .value("larger", Machine::new(&self.plan.spec.gcp.machine_type).larger())
             .command("vm_state", self.state())
     }
 
     /// What Compute Engine says of the VM.
-    fn state(self) -> Command {
-        Command::gcloud("compute instances list")
+    fn state(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute instances list")
             .in_project()
             .flag("zones", self.zone())
             .flag("filter", named(self.name.as_str()))
@@ -39,36 +39,26 @@ impl Vm<'_> {
     }
 
     /// What the VM says of itself.
-    pub(super) fn report(self) -> Command {
+    pub(super) fn report(self) -> ScriptCommand {
         self.on("compute instances get-guest-attributes")
             .flag("query-path", "openclaw/")
             .flag("format", "value[separator=' '](key,value)")
     }
 
     /// The end of the serial console's log.
-    pub(super) fn serial(self) -> Command {
+    pub(super) fn serial(self) -> ScriptCommand {
         self.on("compute instances get-serial-port-output")
     }
 
     /// The serial console's log from [`Name::Start`] on, after the bytes where it begins and ends.
-    pub(super) fn serial_onward(self) -> Command {
+    pub(super) fn serial_onward(self) -> ScriptCommand {
         self.serial()
             .flag_word("start", Word(Vec::new()).name(Name::Start))
             .flag("format", r#"value[no-quote,separator="\n"](start,next,contents)"#)
     }
 
     /// A command about the VM by its name.
-    pub(super) fn on(self, words: &str) -> Command {
-        Command::gcloud(words).arg(self.name.as_str()).in_project().flag("zone", self.zone())
-    }
-}
-
-/// The machine type to advise where memory runs out.
-fn larger(machine_type: &MachineType) -> &'static str {
-    match machine_type.as_str() {
-        "e2-micro" | "f1-micro" => "e2-small",
-        "e2-small" | "g1-small" => "e2-medium",
-        "e2-medium" => "e2-standard-2",
-        _ => "MACHINE_TYPE",
+    pub(super) fn on(self, words: &str) -> ScriptCommand {
+        ScriptCommand::gcloud(words).arg(self.name.as_str()).in_project().flag("zone", self.zone())
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use super::{advice, group};
 use super::script::{Script, Shell, Step};
 use super::vm::Vm;
+use super::{advice, group};
 use crate::plan::Plan;
 use crate::project::fleet::Fleet;
 use crate::project::names::VmName;

@@ -8,13 +8,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{fill, sums};
-use crate::diagnostics::{At, Code, Diagnostic, Problems};
-use crate::plan::{Base, Plan};
+use crate::diagnostics::{Code, Diagnostic, Problems, Spanned};
+use crate::plan::{Plan, PlannedBase};
 use crate::project::names::EnvName;
 use crate::project::openclaw::{Needs, OpenClaw};
-use crate::project::spec::{Model, Origin, STOP_GRACE_SECONDS, SecretSource, Spec};
-use crate::project::values::{HostOs, InnerPath};
-use crate::vm::{FILES, PROJECT, SCRIPTS, Setting};
+use crate::project::spec::{ImageOrigin, Model, STOP_GRACE_SECONDS, SecretSource, Spec};
+use crate::project::values::InnerPath;
+use crate::vm::{FILES, PROJECT, SCRIPTS, VmSetting};
 
 pub(super) const NAME: &str = "user-data.yaml";
 pub(super) const ENCODED: &str = "user-data.yaml.gz.b64";
@@ -44,7 +44,7 @@ pub(super) const fn startup_script() -> &'static str {
 }
 
 #[derive(Serialize)]
-struct Context<'a> {
+struct UserDataContext<'a> {
     name: &'a str,
     lock: String,
     files: Vec<VmFile>,
@@ -64,7 +64,7 @@ impl VmFile {
 }
 
 pub(super) fn render(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Result<(UserData, Problems), Problems> {
-    let context = Context {
+    let context = UserDataContext {
         name: plan.spec.name.as_str(),
         lock: plan.lock_digest.to_string(),
         files: files(plan, on_vm),
@@ -83,18 +83,14 @@ fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
         VmFile::plain(PROJECT, "settings.env", settings(plan, on_vm.image)),
         VmFile::plain(SCRIPTS, "channels.json", channels()),
     ];
-    if matches!(plan.spec.image.origin, Origin::Registry(_)) {
+    if matches!(plan.spec.image.origin, ImageOrigin::Registry(_)) {
         // The image is finished: a Dockerfile there would only mislead.
         files.remove(0);
     }
-    if plan.spec.host.os.value == HostOs::Debian12 {
-        files.push(VmFile::plain(
-            "/etc/apt/keyrings",
-            "docker.asc",
-            include_str!("../../cloud-init/docker.asc"),
-        ));
-        let list = "deb [signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian bookworm stable\n";
-        files.push(VmFile::plain("/etc/apt/sources.list.d", "docker.list", list));
+    if let Some(repository) = plan.spec.host.os.docker_repository() {
+        let key = include_str!("../../cloud-init/docker.asc");
+        files.push(VmFile::plain("/etc/apt/keyrings", "docker.asc", key));
+        files.push(VmFile::plain("/etc/apt/sources.list.d", "docker.list", format!("{repository}\n")));
     }
     files.extend(FILES.iter().map(|file| VmFile {
         mode: if file.executable { "0755" } else { "0644" },
@@ -110,47 +106,46 @@ struct Row {
 }
 
 fn settings(plan: &Plan<'_>, image: &str) -> String {
-    let row = |setting: &Setting| Row { name: setting.name(), value: value(*setting, plan, image) };
-    let settings: Vec<_> = Setting::ALL.iter().map(row).collect();
+    let row = |setting: &VmSetting| Row { name: setting.name(), value: value(*setting, plan, image) };
+    let settings: Vec<_> = VmSetting::ALL.iter().map(row).collect();
     let context = std::collections::BTreeMap::from([("settings", settings)]);
     fill("settings.env", include_str!("../../cloud-init/settings.env.j2"), &context)
 }
 
 /// The value of a setting; empty where it does not apply.
-fn value(setting: Setting, plan: &Plan<'_>, image: &str) -> String {
+fn value(setting: VmSetting, plan: &Plan<'_>, image: &str) -> String {
     let spec = plan.spec;
     match (setting, &spec.image.origin) {
-        (Setting::Os, _) => spec.host.os.as_str().to_owned(),
-        (Setting::Strategy, origin) => origin.strategy().as_str().to_owned(),
-        (Setting::Image, _) => image.to_owned(),
-        (Setting::SourceRepo, Origin::Source { repo, .. }) => repo.to_string(),
-        (Setting::SourceCommit, Origin::Source { commit, .. }) => commit.to_string(),
-        (Setting::SourceRepo | Setting::SourceCommit, _) => String::new(),
-        (Setting::SourceImage, _) => match &plan.base {
-            Base::Local(tag) => tag.clone(),
-            Base::Pinned { .. } => String::new(),
+        (VmSetting::Strategy, origin) => origin.strategy().as_str().to_owned(),
+        (VmSetting::Image, _) => image.to_owned(),
+        (VmSetting::SourceRepo, ImageOrigin::Source { repo, .. }) => repo.to_string(),
+        (VmSetting::SourceCommit, ImageOrigin::Source { commit, .. }) => commit.to_string(),
+        (VmSetting::SourceRepo | VmSetting::SourceCommit, _) => String::new(),
+        (VmSetting::SourceImage, _) => match &plan.base {
+            PlannedBase::Local(tag) => tag.clone(),
+            PlannedBase::Pinned { .. } => String::new(),
         },
-        (Setting::Port, _) => spec.gateway.port.value.to_string(),
-        (Setting::Packages, _) => plan.host_packages.join(" "),
-        (Setting::SwapMib, _) => spec.host.swap.mib().to_string(),
-        (Setting::DataDisk, _) if spec.gcp.data_disk.is_zero() => String::new(),
-        (Setting::DataDisk, _) => spec.name.data_disk(),
-        (Setting::AuthChoice, _) => spec.gateway.auth_choice.to_string(),
-        (Setting::Model, _) => model(spec),
-        (Setting::Channels, _) => {
+        (VmSetting::Port, _) => spec.gateway.port.value.to_string(),
+        (VmSetting::Packages, _) => plan.host_packages.join(" "),
+        (VmSetting::SwapMib, _) => spec.host.swap.mib().to_string(),
+        (VmSetting::DataDisk, _) if spec.gcp.data_disk.is_zero() => String::new(),
+        (VmSetting::DataDisk, _) => spec.name.data_disk(),
+        (VmSetting::AuthChoice, _) => spec.gateway.auth_choice.to_string(),
+        (VmSetting::Model, _) => model(spec),
+        (VmSetting::Channels, _) => {
             spec.gateway.channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(" ")
         }
-        (Setting::Secrets, _) => {
-            let secret = |(name, source): &(At<EnvName>, SecretSource)| match source {
+        (VmSetting::Secrets, _) => {
+            let secret = |(name, source): &(Spanned<EnvName>, SecretSource)| match source {
                 SecretSource::Generated => format!("{}=generate", name.value),
                 SecretSource::SecretManager { id, .. } => format!("{}=secret-manager:{id}", name.value),
             };
             spec.secrets.iter().map(secret).collect::<Vec<_>>().join(" ")
         }
-        (Setting::Project, _) => {
+        (VmSetting::Project, _) => {
             spec.gcp.project.as_ref().map(|project| project.to_string()).unwrap_or_default()
         }
-        (Setting::StopSeconds, _) => STOP_GRACE_SECONDS.to_string(),
+        (VmSetting::StopSeconds, _) => STOP_GRACE_SECONDS.to_string(),
     }
 }
 
@@ -221,7 +216,7 @@ fn delivered(plan: &Plan<'_>, text: String) -> Result<(UserData, Problems), Prob
             ),
         )
         .help(match plan.spec.image.origin {
-            Origin::Registry(_) => "bake fewer binaries",
+            ImageOrigin::Registry(_) => "bake fewer binaries",
             _ => "bake fewer binaries, or build the image elsewhere and use `strategy: registry`: then the Dockerfile stays out of the user-data",
         })
         .into());

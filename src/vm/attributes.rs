@@ -11,26 +11,26 @@ pub const SINCE: &str = "since";
 
 /// A guest attribute.
 #[derive(Debug)]
-pub struct Attribute {
+pub struct GuestAttribute {
     pub key: &'static str,
     pub meaning: &'static str,
 }
 
 /// In the order in which `report.sh` writes them. A reader that sees a new status finds the rest of
 /// the report in place.
-pub const ATTRIBUTES: [Attribute; 5] = [
-    Attribute { key: LOCK, meaning: "The SHA-256 of the `bake.lock` that the VM was rendered from." },
-    Attribute { key: SINCE, meaning: "When the status was reached (RFC 3339, UTC)." },
-    Attribute {
+pub const ATTRIBUTES: [GuestAttribute; 5] = [
+    GuestAttribute { key: LOCK, meaning: "The SHA-256 of the `bake.lock` that the VM was rendered from." },
+    GuestAttribute { key: SINCE, meaning: "When the status was reached (RFC 3339, UTC)." },
+    GuestAttribute {
         key: ERROR,
         meaning: "Why the stage fails, in one line of at most 400 printable ASCII characters; with \
                   `ready`, what works only in part. Empty where there is nothing to say. It never \
                   contains a secret.",
     },
-    Attribute {
+    GuestAttribute {
         key: ERROR_KIND,
         meaning: "The kind of the error, a word of the table below. Empty whenever `error` is empty, \
                   and for remarks with `ready`. VMs of older releases of bake do not report it.",
     },
-    Attribute { key: STATUS, meaning: "The stage that the VM is in, or `ready` or `failed`." },
+    GuestAttribute { key: STATUS, meaning: "The stage that the VM is in, or `ready` or `failed`." },
 ];

@@ -4,7 +4,7 @@ use super::paths::SCRIPTS;
 
 /// A file of `cloud-init/` and where the user-data puts it.
 #[derive(Debug)]
-pub struct VmFile {
+pub struct StaticFile {
     pub folder: &'static str,
     pub name: &'static str,
     pub text: &'static str,
@@ -13,7 +13,7 @@ pub struct VmFile {
 
 macro_rules! file {
     ($folder:expr, $name:literal) => {
-        VmFile {
+        StaticFile {
             folder: $folder,
             name: $name,
             text: include_str!(concat!("../../cloud-init/", $name)),
@@ -24,13 +24,13 @@ macro_rules! file {
 
 macro_rules! script {
     ($name:literal) => {
-        VmFile { executable: true, ..file!(SCRIPTS, $name) }
+        StaticFile { executable: true, ..file!(SCRIPTS, $name) }
     };
 }
 
 const SYSTEMD: &str = "/etc/systemd/system";
 
-pub const FILES: [VmFile; 20] = [
+pub const FILES: [StaticFile; 20] = [
     file!("/etc/apt/apt.conf.d", "20auto-upgrades"),
     file!("/etc/docker", "daemon.json"),
     file!(SYSTEMD, "openclaw-gateway.service"),

@@ -4,8 +4,6 @@
 //! Each fact is one row here. Rust code uses the rows; tests hold the scripts and
 //! `docs/vm-contract.md` to them (`tests/cli/vm_contract.rs`).
 
-#![allow(missing_docs, reason = "the rows explain themselves")]
-
 mod attributes;
 mod errors;
 mod files;
@@ -13,9 +11,9 @@ mod paths;
 mod settings;
 mod stages;
 
-pub use attributes::{ATTRIBUTES, Attribute, ERROR, ERROR_KIND, LOCK, NAMESPACE, SINCE, STATUS};
+pub use attributes::{ATTRIBUTES, ERROR, ERROR_KIND, GuestAttribute, LOCK, NAMESPACE, SINCE, STATUS};
 pub use errors::{ERRORS, ErrorKind, PLACEHOLDERS, error_kind};
-pub use files::{FILES, VmFile};
+pub use files::{FILES, StaticFile};
 pub use paths::{PATHS, PROJECT, SCRIPTS, SECRETS, VmPath};
-pub use settings::Setting;
-pub use stages::{FAILED, READY, STAGES, Stage, statuses};
+pub use settings::VmSetting;
+pub use stages::{FAILED, READY, STAGES, VmStage, statuses};

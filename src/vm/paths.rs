@@ -44,6 +44,9 @@ pub const PATHS: [VmPath; 26] = [
     row("/var/lib/openclaw/home/work", "The work folder of the home's overlay."),
     row(SECRETS, "Generated secrets, a file each, for root only."),
     row("/var/lib/openclaw/workspace", "`~/.openclaw/workspace` in the container."),
-    row("/var/lib/openclaw-boot", "State of the boot disk: which steps of a first boot are complete, and images."),
+    row(
+        "/var/lib/openclaw-boot",
+        "State of the boot disk: which steps of a first boot are complete, and images.",
+    ),
     row("/var/lib/openclaw-boot/home", "The home folder that each image ships."),
 ];

@@ -4,11 +4,11 @@ macro_rules! settings {
     ($($setting:ident = $name:literal, $meaning:literal;)*) => {
         /// A setting: `render` gives each one its value.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Setting {
+        pub enum VmSetting {
             $(#[doc = $meaning] $setting,)*
         }
 
-        impl Setting {
+        impl VmSetting {
             /// All settings, in the order of the file.
             pub const ALL: &'static [Self] = &[$(Self::$setting),*];
 
@@ -28,7 +28,6 @@ macro_rules! settings {
 }
 
 settings! {
-    Os = "OPENCLAW_OS", "`host.os`.";
     Strategy = "OPENCLAW_STRATEGY", "`image.strategy`.";
     Image = "OPENCLAW_IMAGE", "The image that the gateway runs.";
     SourceRepo = "OPENCLAW_SOURCE_REPO", "OpenClaw's git repository; empty unless it is built from source.";

@@ -2,7 +2,7 @@
 
 /// A script that `converge.sh` runs at every boot, in this order.
 #[derive(Debug)]
-pub struct Stage {
+pub struct VmStage {
     pub script: &'static str,
     /// The status that is reported while it runs.
     pub status: &'static str,
@@ -11,50 +11,50 @@ pub struct Stage {
     pub meaning: &'static str,
 }
 
-pub const STAGES: [Stage; 8] = [
-    Stage {
+pub const STAGES: [VmStage; 8] = [
+    VmStage {
         script: "disk.sh",
         status: "starting",
         error_kind: "disk-failed",
         meaning: "Formats the data disk if it is blank, and mounts it.",
     },
-    Stage {
+    VmStage {
         script: "swap.sh",
         status: "starting",
         error_kind: "swap-failed",
         meaning: "Creates the swap file and turns it on.",
     },
-    Stage {
+    VmStage {
         script: "docker.sh",
         status: "starting",
         error_kind: "docker-unavailable",
         meaning: "Installs and starts Docker.",
     },
-    Stage {
+    VmStage {
         script: "secrets.py",
         status: "secrets",
         error_kind: "secrets-unreachable",
         meaning: "Generates secrets or reads them from Secret Manager.",
     },
-    Stage {
+    VmStage {
         script: "image.sh",
         status: "image",
         error_kind: "image-failed",
         meaning: "Builds or pulls the image.",
     },
-    Stage {
+    VmStage {
         script: "verify.sh",
         status: "verify",
         error_kind: "docker-unavailable",
         meaning: "Compares each binary in the image with the lock.",
     },
-    Stage {
+    VmStage {
         script: "home.py",
         status: "start",
         error_kind: "home-failed",
         meaning: "Prepares the home folder of the gateway's user.",
     },
-    Stage {
+    VmStage {
         script: "start.sh",
         status: "start",
         error_kind: "container-failed",

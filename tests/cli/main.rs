@@ -19,6 +19,7 @@ mod image_memory;
 mod image_push;
 mod init;
 mod kills;
+mod language;
 mod lock;
 mod lock_edges;
 mod lock_faults;
@@ -30,6 +31,7 @@ mod push;
 mod pushed_image;
 mod registry;
 mod render;
+mod vm_contract;
 
 fn main() -> std::process::ExitCode {
     support::harness::run()
