@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154
+# shellcheck disable=SC2034,SC2154
 # Looks at VMs until their gateways are ready.
 
 # A VM's guest attributes may be asked for ten times a minute in all ("Set and query guest attributes",
