@@ -14,6 +14,9 @@ LONGEST = 200
 # The frames of a stack trace, of JavaScript or V8.
 FRAME = re.compile(r"at |\d+: (0x)?[0-9a-f]+ |-+ .*stack trace")
 TELLING = re.compile(r"error|fatal|failed to|refus(ed|ing)|start blocked", re.I)
+# npm prints the cause after its codes, and then where to read more.
+NPM = re.compile(r"npm (error|ERR!) ")
+NPM_CAUSE = re.compile(r"npm (error|ERR!) (?!code |syscall |errno |path |A complete log)\S")
 NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d) ")
 
 
@@ -45,8 +48,10 @@ def decisive(text):
     telling = [place for place, line in enumerate(said) if TELLING.search(line)]
     if not telling:
         return (said or lines or ["it said nothing"])[-1]
-    # The reason follows a line that ends in a colon.
     place = telling[-1]
+    if NPM.match(said[place]):
+        return next((line for line in said if NPM_CAUSE.match(line)), said[place])
+    # The reason follows a line that ends in a colon.
     return " ".join(said[place : place + 2] if said[place].endswith(":") else [said[place]])
 
 

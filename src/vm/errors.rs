@@ -50,7 +50,7 @@ const DISKS: &str =
     "  gcloud compute disks list --project={project} --zones={zone} --filter=labels.openclaw={vm}";
 
 /// All kinds. Where several patterns match an error's text, the first one counts.
-pub const ERRORS: [ErrorKind; 26] = [
+pub static ERRORS: [ErrorKind; 26] = [
     kind(
         "secret-unavailable",
         "A secret does not exist in Secret Manager, has no usable version, or the VM may not read it.",
