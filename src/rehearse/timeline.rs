@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use super::metadata::AttributeChange;
 use super::serial::plain;
-
-const NAMESPACE: &str = "openclaw";
+use crate::vm::{ERROR, ERROR_KIND, LOCK, NAMESPACE, READY, STATUS};
 
 /// A status report as received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,6 +18,8 @@ pub struct StatusReport {
     /// The reason for waiting or failing, if any.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error_kind: String,
 }
 
 /// All reports of one run.
@@ -36,7 +37,7 @@ impl Timeline {
         if change.namespace != NAMESPACE {
             return None;
         }
-        let completes = change.key == "status" && change.value.is_some();
+        let completes = change.key == STATUS && change.value.is_some();
         match change.value {
             // Sanitize output of VM programs for the terminal.
             Some(value) => self.attributes.insert(change.key, plain(&value)),
@@ -44,10 +45,11 @@ impl Timeline {
         };
         let report = StatusReport {
             seconds: after.as_secs(),
-            status: self.value("status").to_owned(),
-            error: self.value("error").to_owned(),
+            status: self.value(STATUS).to_owned(),
+            error: self.value(ERROR).to_owned(),
+            error_kind: self.value(ERROR_KIND).to_owned(),
         };
-        let is_new = |last: &StatusReport| (&last.status, &last.error) != (&report.status, &report.error);
+        let is_new = |last: &StatusReport| StatusReport { seconds: report.seconds, ..last.clone() } != report;
         if !completes || !self.reports.last().is_none_or(is_new) {
             return None;
         }
@@ -57,7 +59,7 @@ impl Timeline {
 
     /// Lock digest reported by the VM; empty before the first report.
     pub fn lock(&self) -> &str {
-        self.value("lock")
+        self.value(LOCK)
     }
 
     fn value(&self, key: &str) -> &str {
@@ -88,7 +90,7 @@ impl Timeline {
             }
             since = (status, seconds);
         }
-        stages.retain(|(name, _)| *name != "ready");
+        stages.retain(|(name, _)| *name != READY);
         stages
     }
 }
