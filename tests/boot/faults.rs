@@ -48,6 +48,8 @@ fn a_first_boot_waits_for_what_is_missing_and_reports_what_is_wrong() {
     world.namespace.cut();
     world.namespace.slow_down();
     let vm = machine.start();
+    // apt takes the missing network for a warning as long as it has no lock.
+    vm.until_told("starting", &["the user-data is not applied yet", "dpkg frontend lock"]);
     vm.until_told("starting", &["the user-data is not applied yet", "deb.debian.org"]);
     vm.until_uptime(WHILE);
     assert!(!vm.was_ready());
@@ -57,7 +59,6 @@ fn a_first_boot_waits_for_what_is_missing_and_reports_what_is_wrong() {
     world.github().replace("openclaw/gogcli", "v99.0.0", &gog, tampered);
     world.namespace.mend();
 
-    vm.until_told("starting", &["lock"]);
     vm.until_told("failed", &["secret openai-api-key is missing"]);
     checks::never_started(&vm);
     seen.push(Seen::now(&machine, &vm, &["failed", "openai-api-key", "bake gcloud setup"]));
