@@ -25,20 +25,44 @@ use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
 )]
 pub struct Cli {
     /// The project folder
-    #[arg(short = 'C', global = true, value_name = "DIR", default_value = ".")]
+    #[arg(short = 'C', global = true, help_heading = GLOBAL, value_name = "DIR", default_value = ".")]
     pub directory: PathBuf,
-    /// Say nothing but results and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    /// Print the result, or the errors, as one JSON document
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub json: bool,
+    /// Print results and errors only
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more
-    #[arg(short, long, global = true)]
+    /// Print more details
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub verbose: bool,
     /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+
+impl Cli {
+    /// Whether the result is one JSON document.
+    pub fn wants_json(&self) -> bool {
+        self.json || matches!(&self.command, Command::Gcloud(options) if options.format == Some(Format::Json))
+    }
+
+    /// Whether arguments that could not be parsed ask for JSON.
+    pub fn asks_for_json<'a>(arguments: impl IntoIterator<Item = &'a OsString>) -> bool {
+        let mut before = "";
+        arguments.into_iter().filter_map(|argument| argument.to_str()).any(|argument| {
+            let found =
+                matches!(argument, "--json" | "--format=json") || (before, argument) == ("--format", "json");
+            before = argument;
+            found
+        })
+    }
 }
 
 /// When to use colours.
@@ -58,17 +82,9 @@ pub enum Command {
     /// Write a project to edit; on a terminal it asks for what no option says
     Init(Init),
     /// Read spec, manifest and lock, and report every problem at once
-    Check {
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
+    Check,
     /// List the tools known by name
-    Catalog {
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
+    Catalog,
     /// Add binaries to the manifest, and lock them
     Add(Add),
     /// Remove binaries from manifest and lock
@@ -111,31 +127,6 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
-}
-
-impl Command {
-    /// Whether its result is to be one JSON document.
-    pub const fn wants_json(&self) -> bool {
-        match self {
-            Self::Check { json } | Self::Catalog { json } => *json,
-            Self::Lock(options) => options.json,
-            Self::Render(options) => options.json,
-            Self::Audit(options) => options.json,
-            Self::Rehearse(options) => options.json,
-            Self::Image(Image::Build(options)) => options.json,
-            Self::Image(Image::Save(options)) => options.json,
-            Self::Image(Image::Push(options)) => options.json,
-            Self::Gcloud(options) => matches!(options.format, Format::Json),
-            Self::Init(_)
-            | Self::Add(_)
-            | Self::Remove { .. }
-            | Self::Fetch
-            | Self::Relay { .. }
-            | Self::Schema { .. }
-            | Self::Completions { .. }
-            | Self::Man => false,
-        }
-    }
 }
 
 /// Options of `init`.
@@ -228,9 +219,6 @@ pub struct Lock {
     /// Take another archive of this tool under the locked version; `image` is the base image
     #[arg(long, value_name = "NAME")]
     pub allow_republished: Vec<String>,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Options of `audit`.
@@ -246,11 +234,8 @@ pub struct Audit {
     /// The folder of the bundle, relative to the project folder
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// Print one JSON document
-    #[arg(long, conflicts_with = "sarif")]
-    pub json: bool,
     /// Print one SARIF 2.1.0 document, for code scanning
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub sarif: bool,
 }
 
@@ -278,12 +263,9 @@ pub struct Render {
     /// Change nothing; exit with 1 where what stands there differs
     #[arg(long)]
     pub check: bool,
-    /// Change nothing; show how what stands there differs
-    #[arg(long)]
+    /// Change nothing; show the differences from the files in the folder
+    #[arg(long, conflicts_with = "json")]
     pub diff: bool,
-    /// Print one JSON document
-    #[arg(long, conflicts_with = "diff")]
-    pub json: bool,
 }
 
 /// What to do with the image.
@@ -319,9 +301,6 @@ pub struct ImageBuild {
     /// Where the base image is read from.
     #[command(flatten)]
     pub from: BaseFrom,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Options of `image save`.
@@ -335,9 +314,6 @@ pub struct ImageSave {
     /// Where the base image is read from.
     #[command(flatten)]
     pub from: BaseFrom,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Where `image push` has its credentials from.
@@ -357,9 +333,6 @@ pub struct ImagePush {
     /// Push no SBOM, for a registry that takes none
     #[arg(long)]
     pub no_sbom: bool,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// An architecture, on the command line.
@@ -422,9 +395,6 @@ pub struct Rehearse {
     /// What the clock of an emulated VM counts
     #[arg(long, value_enum, default_value_t = Clock::Instructions)]
     pub clock: Clock,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
     /// Further arguments of QEMU's
     #[arg(last = true, value_name = "QEMU_ARGS")]
     pub qemu: Vec<OsString>,

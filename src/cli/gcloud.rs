@@ -14,9 +14,9 @@ pub struct Gcloud {
     /// The folder of the bundle, relative to the project folder
     #[arg(long, global = true, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// A script to be read and piped to `sh`, or argument vectors
-    #[arg(long, global = true, value_enum, default_value_t = Format::Sh)]
-    pub format: Format,
+    /// The form of the output: `json` is the older name of --json
+    #[arg(long, global = true, hide = true, value_enum, conflicts_with = "json")]
+    pub format: Option<Format>,
     /// What to do
     #[command(subcommand)]
     pub action: Action,

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::console::Console;
 use super::load::{self, Loaded};
-use super::locking::{self, Made, Wishes};
+use super::locking::{self, Made, Tool, Wishes};
 use super::publishers::{Publishers, Setup};
 use super::{Done, Failure};
 use crate::cli;
@@ -17,6 +19,12 @@ use crate::project::manifest::is_reserved;
 use crate::project::names::{ArchSpelling, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, Packing, WebUrl};
 
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    tools: Vec<Tool<'a>>,
+}
+
 /// A binary to be added.
 struct New {
     entry: Entry,
@@ -24,7 +32,12 @@ struct New {
     unnamed: bool,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::Add,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let Loaded { lock: old, builtin, manifest, problems, .. } = load::load(dir)?;
     if builtin {
         return Err(load::no_project(dir));
@@ -45,7 +58,11 @@ pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Resu
     made.tell(console);
     locking::store(dir, Some(manifest.revision(&text)), old.as_ref(), &made.lock)?;
     let names: BTreeSet<_> = new.into_iter().map(|new| new.entry.name).collect();
-    console.result(&made.table(Some(&names)))?;
+    if json {
+        console.json(&Document { version: 1, tools: made.tools(Some(&names)).collect() })?;
+    } else {
+        console.result(&made.table(Some(&names)))?;
+    }
     Ok(Done::Clean)
 }
 

@@ -26,7 +26,12 @@ use crate::render;
 /// Tools that are asked for at once.
 const AT_ONCE: usize = 8;
 
-pub(super) fn run(dir: &Path, options: &cli::Audit, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::Audit,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let Loaded { project, lock, builtin, problems, .. } = load::load(dir)?;
     if builtin {
         console.note(load::NO_PROJECT);
@@ -46,7 +51,7 @@ pub(super) fn run(dir: &Path, options: &cli::Audit, console: &mut Console) -> Re
         .map(|(name, binary)| (name.clone(), Trust::in_binary(binary).to_string()));
     report.trust = trust.collect();
     let clean = report.is_clean();
-    if options.json {
+    if json {
         console.json(&report.json())?;
     } else if options.sarif {
         let lock = locked.place.source.name();

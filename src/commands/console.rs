@@ -7,7 +7,7 @@ use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 
 use crate::cli::{Cli, Color};
-use crate::diagnostics::{Problems, terminal};
+use crate::diagnostics::{Code, Diagnostic, Problems, terminal};
 
 pub(super) struct Console {
     results: AutoStream<io::Stdout>,
@@ -42,9 +42,12 @@ impl Console {
 
     /// A result as one JSON document.
     pub(super) fn json<T: Serialize>(&mut self, document: &T) -> io::Result<()> {
-        let mut text = serde_json::to_string_pretty(document)?;
-        text.push('\n');
-        self.result(&text)
+        self.result(&pretty(document)?)
+    }
+
+    /// A result that is text itself, such as a script; with `json`, as one string in a document.
+    pub(super) fn text(&mut self, text: &str, json: bool) -> io::Result<()> {
+        if json { self.json(&Text { version: 1, text }) } else { self.result(text) }
     }
 
     /// A sentence beside the result, unless the user wants none.
@@ -80,9 +83,9 @@ impl Console {
         }
     }
 
-    /// Why the command could not do its work.
-    pub(super) fn error(&mut self, message: &str) {
-        self.message(&format!("error: {message}"));
+    /// An error after which the command still prints a result.
+    pub(super) fn error(&mut self, code: Code, message: &str) {
+        self.problems(&Diagnostic::error(code, message).into());
     }
 
     /// Where standard error is gone, nobody is left to be told.
@@ -91,9 +94,31 @@ impl Console {
     }
 }
 
-/// Says why, and ends the program with exit code 1, whatever its other threads wait for.
-#[expect(clippy::exit, reason = "some wait for a network that is silent")]
-pub(super) fn end(message: &str) -> ! {
-    let _ = writeln!(io::stderr(), "error: {message}");
+#[derive(Serialize)]
+struct Text<'a> {
+    version: u32,
+    text: &'a str,
+}
+
+fn pretty<T: Serialize>(document: &T) -> io::Result<String> {
+    Ok(serde_json::to_string_pretty(document)? + "\n")
+}
+
+/// Prints one JSON document before there is a [`Console`]: the arguments could not be parsed.
+pub(super) fn json<T: Serialize>(document: &T) -> io::Result<()> {
+    io::stdout().write_all(pretty(document)?.as_bytes())
+}
+
+/// Prints a mistake in the arguments with its code and the usage.
+pub(super) fn usage(error: &clap::Error, code: Code) {
+    let text = error.render().ansi().to_string();
+    let text = text.replacen("error:", &format!("error[{code}]:"), 1);
+    let _ = write!(AutoStream::auto(io::stderr()), "{text}");
+}
+
+/// Ends the program with exit code 1.
+#[expect(clippy::exit, reason = "other threads may be waiting for a silent network")]
+pub(super) fn interrupted(message: &str) -> ! {
+    let _ = writeln!(io::stderr(), "error[{}]: {message}", Code::Interrupted);
     process::exit(1)
 }

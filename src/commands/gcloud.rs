@@ -7,7 +7,8 @@ use std::path::Path;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, Format, Gcloud, Members, Wait};
+use crate::cli::{self, Action, Gcloud, Members, Wait};
+use crate::diagnostics::Code;
 use crate::gcloud::{
     Folder, Metadata, Script, backup, cli as container, create, destroy, fleet, logs, resize, restore, setup,
     ssh, status, token, tunnel, update, wait,
@@ -16,22 +17,29 @@ use crate::plan::Plan;
 use crate::project::names::VmName;
 use crate::render;
 
-pub(super) fn run(dir: &Path, options: &Gcloud, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &Gcloud, json: bool, console: &mut Console) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
-    let script = script(dir, options, &plan, console)?;
-    match options.format {
-        Format::Sh => console.result(&script.to_shell())?,
-        Format::Json => console.json(&script.to_document())?,
+    let script = script(dir, options, &plan, json, console)?;
+    if json {
+        console.json(&script.to_document())?;
+    } else {
+        console.result(&script.to_shell())?;
     }
     Ok(Done::Clean)
 }
 
-fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) -> Result<Script, Failure> {
+fn script(
+    dir: &Path,
+    options: &Gcloud,
+    plan: &Plan<'_>,
+    json: bool,
+    console: &mut Console,
+) -> Result<Script, Failure> {
     let mut bundle = || standing(dir, options, plan, console);
     Ok(match &options.action {
         Action::Setup(setup) => {
-            setup::script(plan, &setup_options(setup, options.format)?).map_err(Failure::Argument)?
+            setup::script(plan, &setup_options(setup, json)?).map_err(Failure::Argument)?
         }
         Action::Create(options) => {
             let members = members(plan, options)?;
@@ -88,7 +96,7 @@ fn members(plan: &Plan<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Fa
         .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
 }
 
-fn setup_options(options: &cli::Setup, format: Format) -> Result<setup::Options, Failure> {
+fn setup_options(options: &cli::Setup, json: bool) -> Result<setup::Options, Failure> {
     let mut files = BTreeMap::new();
     for (id, path) in &options.secret_file {
         if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
@@ -96,7 +104,7 @@ fn setup_options(options: &cli::Setup, format: Format) -> Result<setup::Options,
         }
         let path = absolute(path)?;
         // In JSON that is a name which the reader fills in.
-        if format == Format::Json && path.contains("${") {
+        if json && path.contains("${") {
             return Err(Failure::Argument(format!("{path}: a path with `${{` cannot stand in JSON")));
         }
         files.insert(id.clone(), path);
@@ -106,8 +114,8 @@ fn setup_options(options: &cli::Setup, format: Format) -> Result<setup::Options,
 
 /// What a script does elsewhere must not hang on where it is run.
 fn absolute(path: &Path) -> Result<String, Failure> {
-    let path =
-        fs::canonicalize(path).map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+    let path = fs::canonicalize(path)
+        .map_err(|error| Failure::Other(Code::IoFailed, format!("{}: {error}", path.display())))?;
     path.into_os_string().into_string().map_err(|path| {
         Failure::Argument(format!("{}: this path is not UTF-8, and cannot stand in a script", path.display()))
     })

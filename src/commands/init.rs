@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use serde::Serialize;
+
 use super::console::Console;
 use super::load::{LOCK, MANIFEST, SPEC};
 use super::prompt::{self, ask};
 use super::{Done, Failure, schema};
 use crate::cli::{Init, SchemaOf};
-use crate::diagnostics::{Diagnostic, Problems, Source, did_you_mean, quoted};
+use crate::diagnostics::{Code, Diagnostic, Problems, Source, did_you_mean, quoted};
 use crate::project::machine::{self, PRICES_OF};
 use crate::project::names::{Channel, MachineType, Provider, VmName, Zone};
 use crate::project::openclaw::{Needs, OpenClaw};
@@ -29,7 +31,14 @@ const DATA_DISK: &str = "A data disk keeps the gateway's state when the VM is re
 /// Machine types that are offered with their price; any other one can be typed.
 const OFFERED: [&str; 4] = ["e2-micro", "e2-small", "e2-medium", "e2-standard-2"];
 
-pub(super) fn run(dir: &Path, options: &Init, console: &mut Console) -> Result<Done, Failure> {
+#[derive(Serialize)]
+struct Document {
+    version: u32,
+    /// Paths of the new files.
+    written: Vec<String>,
+}
+
+pub(super) fn run(dir: &Path, options: &Init, json: bool, console: &mut Console) -> Result<Done, Failure> {
     let dir = &options.dir.as_ref().map_or_else(|| dir.to_owned(), |target| dir.join(target));
     let gitignore_is_there = fs::symlink_metadata(dir.join(GITIGNORE)).is_ok();
     for name in [SPEC, MANIFEST, LOCK, SPEC_SCHEMA, MANIFEST_SCHEMA] {
@@ -44,9 +53,9 @@ pub(super) fn run(dir: &Path, options: &Init, console: &mut Console) -> Result<D
     let answers = answers(dir, options)?;
     fit(&answers).map_err(|why| Failure::Argument(format!("{why}; nothing was written")))?;
     let text = answers.spec();
-    let json = |file| serde_json::to_string_pretty(&schema::of(file)).map(|text| text + "\n");
-    let [spec_schema, manifest_schema] = [json(SchemaOf::Spec), json(SchemaOf::Manifest)]
-        .map(|schema| schema.map_err(|error| Failure::Other(error.to_string())));
+    let schema_text = |file| serde_json::to_string_pretty(&schema::of(file)).map(|text| text + "\n");
+    let [spec_schema, manifest_schema] = [schema_text(SchemaOf::Spec), schema_text(SchemaOf::Manifest)]
+        .map(|schema| schema.map_err(|error| Failure::Other(Code::IoFailed, error.to_string())));
     let files = [
         (SPEC, format!("# yaml-language-server: $schema={SPEC_SCHEMA}\n{text}")),
         (MANIFEST, format!("# yaml-language-server: $schema=../{MANIFEST_SCHEMA}\n{}", defaults::MANIFEST)),
@@ -61,9 +70,15 @@ pub(super) fn run(dir: &Path, options: &Init, console: &mut Console) -> Result<D
         .map(|(name, text)| NewFile { name, content: text.as_bytes(), executable: false })
         .collect();
     write::create(dir, &files)?;
-    for file in &files {
+    let written = files.iter().map(|file| {
         let path = dir.join(file.name);
-        console.result(&format!("{}\n", path.strip_prefix(".").unwrap_or(&path).display()))?;
+        path.strip_prefix(".").unwrap_or(&path).display().to_string()
+    });
+    let written: Vec<_> = written.collect();
+    if json {
+        console.json(&Document { version: 1, written })?;
+    } else {
+        console.result(&format!("{}\n", written.join("\n")))?;
     }
     if gitignore_is_there {
         console.note(&format!(
@@ -125,7 +140,7 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
     };
     let zone: Zone =
         or_ask.answer(options.zone.clone(), || "Zone".to_owned(), "us-central1-a", str::parse)?;
-    let machine_type = "e2-small".parse().map_err(Failure::Other)?;
+    let machine_type = "e2-small".parse().map_err(Failure::Argument)?;
     let data_disk = Size::gigabytes(10);
     let mut answers = Answers { name, zone, machine_type, model: None, channels: Vec::new(), data_disk };
     answers.machine_type = or_ask.answer(

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, Loaded, LoadedLock};
-use super::locking::{self, IMAGE, Made, Wishes};
+use super::locking::{self, IMAGE, Made, Tool, Wishes};
 use super::publishers::{Publishers, Setup};
 use super::{Done, Failure};
 use crate::cli;
@@ -15,12 +15,11 @@ use crate::diagnostics::{Problems, json};
 use crate::digest::Sha256;
 use crate::lock::changes::{self, Change};
 use crate::lock::resolve::Extent;
-use crate::lock::trust::Trust;
 use crate::lock::upstream::{Upstream, Wanted};
 use crate::lock::{self, versions};
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
-use crate::project::names::{ToolName, Version};
+use crate::project::names::Version;
 use crate::project::{Project, edit};
 use crate::write::Revision;
 
@@ -38,20 +37,15 @@ struct Document<'a> {
     problems: Vec<json::Record<'a>>,
 }
 
-#[derive(Serialize)]
-struct Tool<'a> {
-    name: &'a ToolName,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'a Version>,
-    trust: &'static str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    notes: &'a [String],
-}
-
-pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::Lock,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let loaded = load::load(dir)?;
     if options.check {
-        return check(loaded, options.json, console);
+        return check(loaded, json, console);
     }
     if loaded.builtin {
         return Err(load::no_project(dir));
@@ -64,7 +58,7 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     if options.offline {
         let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
         let made = Made { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
-        return keep(dir, old.as_ref(), &made, None, options.json, console);
+        return keep(dir, old.as_ref(), &made, None, json, console);
     }
     let wishes = wishes(options, &project)?;
     let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
@@ -73,7 +67,7 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
     made.tell(console);
     let edit = edited.as_deref().map(|text| manifest.revision(text));
-    keep(dir, old.as_ref(), &made, edit, options.json, console)
+    keep(dir, old.as_ref(), &made, edit, json, console)
 }
 
 /// Whether the lock fits, without asking anybody.
@@ -193,17 +187,11 @@ fn keep(
     }
     let written = locking::store(dir, edit, old, &made.lock)?;
     if json {
-        let tools = made.lock.binaries.iter().map(|(name, locked)| Tool {
-            name,
-            version: locked.version.as_ref(),
-            trust: Trust::in_binary(locked).as_str(),
-            notes: made.notes.get(name).map_or(&[], Vec::as_slice),
-        });
         console.json(&Document {
             version: 1,
             changed: written,
             lock: Some(Sha256::of(made.lock.to_text())),
-            tools: tools.collect(),
+            tools: made.tools(None).collect(),
             changes: &changes,
             problems: Vec::new(),
         })?;

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::console::Console;
 use super::load::{self, LOCK, LoadedLock};
 use super::{Done, Failure};
@@ -15,7 +17,7 @@ use crate::lock::{Lock, LockedBinary, LockedImage, wanted};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
-use crate::project::names::ToolName;
+use crate::project::names::{ToolName, Version};
 use crate::write::{self, Revision};
 
 /// How the base image is named where tools are.
@@ -70,6 +72,17 @@ pub(super) struct Made {
     pub(super) notes: BTreeMap<ToolName, Vec<String>>,
     /// Publishers that could not be asked; the catalog's word stands.
     pub(super) unreachable: Vec<Diagnostic>,
+}
+
+/// A locked tool as `--json` prints it.
+#[derive(Serialize)]
+pub(super) struct Tool<'a> {
+    name: &'a ToolName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a Version>,
+    trust: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'a [String],
 }
 
 /// Makes the lock of `project`, keeping what `old` has and `wishes` do not ask for.
@@ -240,6 +253,21 @@ impl Made {
                 console.note(&format!("note: {name}: {note}"));
             }
         }
+    }
+
+    /// The locked tools, or those in `only`.
+    pub(super) fn tools<'a>(
+        &'a self,
+        only: Option<&'a BTreeSet<ToolName>>,
+    ) -> impl Iterator<Item = Tool<'a>> {
+        let binaries =
+            self.lock.binaries.iter().filter(move |(name, _)| only.is_none_or(|only| only.contains(*name)));
+        binaries.map(|(name, locked)| Tool {
+            name,
+            version: locked.version.as_ref(),
+            trust: Trust::in_binary(locked).as_str(),
+            notes: self.notes.get(name).map_or(&[], Vec::as_slice),
+        })
     }
 
     /// One line for each tool: its version, and how much stands behind its checksums.

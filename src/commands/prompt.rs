@@ -6,6 +6,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::Failure;
+use crate::diagnostics::Code;
 
 /// Whether a person can be asked.
 pub(super) fn is_possible() -> bool {
@@ -30,6 +31,7 @@ pub(super) fn ask<T>(
             Ok(0) => {
                 let _ = writeln!(screen);
                 return Err(Failure::Other(
+                    Code::Interrupted,
                     "nothing was written: the questions were not answered".to_owned(),
                 ));
             }
@@ -38,7 +40,9 @@ pub(super) fn ask<T>(
                 let _ = writeln!(screen, "  That was not UTF-8.");
                 continue;
             }
-            Err(error) => return Err(Failure::Other(format!("the terminal cannot be read: {error}"))),
+            Err(error) => {
+                return Err(Failure::Other(Code::IoFailed, format!("the terminal cannot be read: {error}")));
+            }
         }
         let answer = Some(line.trim()).filter(|answer| !answer.is_empty()).or(default);
         let Some(answer) = answer else { continue };

@@ -293,12 +293,25 @@ fn of_api(error: &github::Error) -> Diagnostic {
 }
 
 fn of_image(error: &oci::Error) -> Diagnostic {
-    let code = match error {
+    Diagnostic::error(code_of(error), format!("the base image: {error}"))
+}
+
+pub(super) const fn code_of(error: &oci::Error) -> Code {
+    match error {
+        oci::Error::NoSource { .. } | oci::Error::NotASource { .. } => Code::BadArgument,
+        oci::Error::Io { .. } => Code::IoFailed,
         oci::Error::Unreachable { .. } => Code::UpstreamUnreachable,
         oci::Error::NotFound { .. } => Code::UpstreamGone,
         oci::Error::Mismatch { .. } => Code::ChecksumMismatch,
         oci::Error::NoBuild { .. } => Code::NoBuildForArch,
-        _ => Code::UpstreamFailed,
-    };
-    Diagnostic::error(code, format!("the base image: {error}"))
+        oci::Error::Denied { .. }
+        | oci::Error::MayNotPush { .. }
+        | oci::Error::Failing { .. }
+        | oci::Error::Answer { .. }
+        | oci::Error::Credentials { .. } => Code::UpstreamFailed,
+        oci::Error::Incomplete { .. }
+        | oci::Error::NotAnImage { .. }
+        | oci::Error::Several { .. }
+        | oci::Error::Layer { .. } => Code::BadImage,
+    }
 }

@@ -16,6 +16,7 @@ use super::load::{self, LoadedLock};
 use super::watch::Watch;
 use super::{Done, Failure};
 use crate::cli;
+use crate::diagnostics::Code;
 use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::spec::{SecretSource, Spec};
@@ -44,7 +45,7 @@ impl From<DiskError> for Failure {
             | DiskError::NoDisk(..)
             | DiskError::OtherImage { .. }
             | DiskError::TooLarge { .. } => Self::Argument(error.to_string()),
-            _ => Self::Other(error.to_string()),
+            _ => Self::Other(Code::RehearsalFailed, error.to_string()),
         }
     }
 }
@@ -72,7 +73,12 @@ struct Stage<'a> {
     seconds: u64,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::Rehearse,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
     if plan.spec.host.arch.value != Arch::Amd64 {
@@ -89,8 +95,9 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
     let disks = disks(plan.spec, options, image, &folder)?;
     let instance = instance(plan.spec, folder.instance_id()?, &disks, attributes);
     let (sender, changes) = mpsc::channel();
-    let server = Server::start(instance, secrets(plan.spec, options, console)?, sender)
-        .map_err(|error| Failure::Other(format!("the metadata server cannot start: {error}")))?;
+    let server = Server::start(instance, secrets(plan.spec, options, console)?, sender).map_err(|error| {
+        Failure::Other(Code::RehearsalFailed, format!("the metadata server cannot start: {error}"))
+    })?;
     let vm = vm(plan.spec, options, &folder, acceleration, disks, &server)?;
 
     let serial_begin = std::fs::metadata(folder.serial_log()).map_or(0, |log| log.len());
@@ -121,18 +128,18 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
     }
     if options.keep && watch.runs() && !watch.is_interrupted() {
         if let Err(why) = &outcome {
-            console.error(why);
+            console.error(Code::RehearsalFailed, why);
         }
         console.note(&kept(&folder, vm.host_port));
         outcome = watch.until_interrupted(console).and_then(|()| watch.confirm(&lock, vm.host_port));
     }
-    report(options, console, &plan, &watch, &vm, outcome.as_ref().err().map(String::as_str))?;
+    report(json, console, &plan, &watch, &vm, outcome.as_ref().err().map(String::as_str))?;
     if let Err(why) = outcome {
         let log = decisive(&folder.serial_from(serial_begin));
         if !log.is_empty() {
             console.note(&format!("The serial console's decisive lines:\n  {}", log.join("\n  ")));
         }
-        console.error(&why);
+        console.error(Code::RehearsalFailed, &why);
         return Ok(Done::Finding);
     }
     Ok(Done::Clean)
@@ -178,7 +185,7 @@ fn no_disk(os: HostOs) -> Failure {
 fn no_qemu(error: &io::Error) -> Failure {
     let hint = "; it is in the package qemu-system-x86 (Debian, Ubuntu) or qemu (Homebrew)";
     let hint = if error.kind() == io::ErrorKind::NotFound { hint } else { "" };
-    Failure::Other(format!("{QEMU}: {error}{hint}"))
+    Failure::Other(Code::RehearsalFailed, format!("{QEMU}: {error}{hint}"))
 }
 
 /// The rehearsal's folder; a temporary one ends with the program.
@@ -195,7 +202,8 @@ fn folder(options: &cli::Rehearse) -> Result<(Folder, Option<tempfile::TempDir>)
     } else {
         builder.tempdir()
     };
-    let temporary = temporary.map_err(|error| Failure::Other(format!("no temporary folder: {error}")))?;
+    let temporary =
+        temporary.map_err(|error| Failure::Other(Code::IoFailed, format!("no temporary folder: {error}")))?;
     Ok((Folder::open(temporary.path())?, Some(temporary)))
 }
 
@@ -240,7 +248,7 @@ fn vm(
 ) -> Result<Vm, Failure> {
     let machine = Machine::new(&spec.gcp.machine_type);
     let relay = std::env::current_exe()
-        .map_err(|error| Failure::Other(format!("bake does not find itself: {error}")))?;
+        .map_err(|error| Failure::Other(Code::IoFailed, format!("bake does not find itself: {error}")))?;
     Ok(Vm {
         name: spec.name.to_string(),
         id: folder.instance_id()?,
@@ -270,7 +278,7 @@ fn host_port(asked: Option<u16>, own: u16) -> Result<u16, Failure> {
         Some(port) => bound(port).map_err(|error| format!("port {port} of 127.0.0.1: {error}")),
         None => bound(own).or_else(|_| bound(0)).map_err(|error| format!("127.0.0.1: {error}")),
     };
-    address.map(|address| address.port()).map_err(Failure::Other)
+    address.map(|address| address.port()).map_err(|why| Failure::Other(Code::RehearsalFailed, why))
 }
 
 fn kept(folder: &Folder, port: u16) -> String {
@@ -283,7 +291,7 @@ fn kept(folder: &Folder, port: u16) -> String {
 }
 
 fn report(
-    options: &cli::Rehearse,
+    json: bool,
     console: &mut Console,
     plan: &Plan<'_>,
     watch: &Watch,
@@ -294,7 +302,7 @@ fn report(
         watch.timeline().stages(watch.elapsed()).into_iter().map(|(name, seconds)| Stage { name, seconds });
     let stages: Vec<_> = stages.collect();
     let reply = watch.reply();
-    if options.json {
+    if json {
         console.json(&Document {
             version: 1,
             ready: error.is_none(),

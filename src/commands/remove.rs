@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::console::Console;
 use super::load::{self, Loaded};
 use super::locking;
@@ -12,7 +14,18 @@ use crate::project::edit;
 use crate::project::names::ToolName;
 use crate::write;
 
-pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Result<Done, Failure> {
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    removed: &'a [ToolName],
+}
+
+pub(super) fn run(
+    dir: &Path,
+    names: &[ToolName],
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     // What is wrong with a binary may be the reason to remove it.
     let Loaded { project, lock: old, builtin, manifest, .. } = load::load(dir)?;
     if builtin {
@@ -44,8 +57,11 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
         console.note("note: there is no bake.lock that could be read: run `bake lock`");
         write::revise(dir, &[edit])?;
     }
-    for name in names {
-        console.result(&format!("{name} removed\n"))?;
+    if json {
+        console.json(&Document { version: 1, removed: names })?;
+    } else {
+        let lines: String = names.iter().map(|name| format!("{name} removed\n")).collect();
+        console.result(&lines)?;
     }
     Ok(Done::Clean)
 }

@@ -47,7 +47,12 @@ impl Row {
     }
 }
 
-pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::Render,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
     for (name, build) in plan.host_builds() {
@@ -67,7 +72,7 @@ pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> R
     if !options.check && !options.diff {
         put(dir, &out, &files, console)?;
     }
-    if options.json {
+    if json {
         console.json(&Document { version: 1, out: options.out.clone(), changed, files: rows })?;
     } else if !options.diff {
         console.result(&table(&options.out, &rows))?;

@@ -33,6 +33,8 @@ codes! {
     AmbiguousSource = "ambiguous-source", "A binary names two sources, or a key that its source does not have.";
     ArchMismatch = "arch-mismatch", "Machine type and architecture do not fit.";
     BadArchive = "bad-archive", "An archive that cannot be trusted, or does not hold the executable.";
+    BadArgument = "bad-argument", "An option, an argument or an environment variable has a value that cannot be used.";
+    BadImage = "bad-image", "An image that cannot be read or built on.";
     BadPlaceholder = "bad-placeholder", "A `{…}` that is not known where it stands.";
     BadSignature = "bad-signature", "A signature that the manifest asks for is missing or does not hold.";
     BadValue = "bad-value", "A value that is not of the form asked for.";
@@ -46,8 +48,11 @@ codes! {
     CouldNotCheck = "could-not-check", "Something that an audit could not look at.";
     Downgrade = "downgrade", "The newest release is older than the locked one.";
     Duplicate = "duplicate", "The same key or name twice.";
+    EditedMeanwhile = "edited-meanwhile", "Another program changed a file of the project while the command ran.";
     FreeTier = "free-tier", "The free tier's machine type, outside the free tier's limits.";
     InputTooLarge = "input-too-large", "A file beyond the size that is read.";
+    Interrupted = "interrupted", "The command was ended by Ctrl-C or a signal.";
+    IoFailed = "io-failed", "The operating system refused to read or write a file.";
     LiteralSecret = "literal-secret", "A secret's value where only its source may stand.";
     MachineTooSmall = "machine-too-small", "Not enough memory for the chosen strategy.";
     MissingFile = "missing-file", "A file of the project that is not there.";
@@ -63,6 +68,7 @@ codes! {
     NotPushed = "not-pushed", "A finished image of which the lock has no digest.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
+    RehearsalFailed = "rehearsal-failed", "A rehearsal could not start, or its gateway did not become ready.";
     Republished = "republished", "Another archive under a version that was locked.";
     ReservedName = "reserved-name", "A name that the rendered files use themselves.";
     StaleLock = "stale-lock", "The lock does not fit spec and manifest.";

@@ -18,6 +18,7 @@ mod image;
 mod image_memory;
 mod image_push;
 mod init;
+mod json;
 mod kills;
 mod language;
 mod lock;

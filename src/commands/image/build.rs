@@ -23,7 +23,12 @@ struct Document {
     images: Vec<Row>,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::ImageBuild, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::ImageBuild,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let ready = Ready::load(dir, INTERRUPTED, console)?;
     let place = dir.join(&options.out);
     let (base, images) = ready.bases(None, &options.from, console)?;
@@ -48,7 +53,7 @@ pub(super) fn run(dir: &Path, options: &cli::ImageBuild, console: &mut Console) 
         changed: outcome == Outcome::Written,
         images: image.images.iter().map(Row::of).collect(),
     };
-    if options.json {
+    if json {
         console.json(&document)?;
         return Ok(Done::Clean);
     }

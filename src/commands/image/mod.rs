@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::console::{self, Console};
 use super::interrupt::on_interrupt;
 use super::load::{self, LoadedLock};
-use super::publishers::{Publishers, Setup};
+use super::publishers::{Publishers, Setup, code_of};
 use super::{Done, Failure, fetch};
 use crate::cli;
 use crate::diagnostics::{Code, Diagnostic, Problems};
@@ -31,20 +31,32 @@ const INTERRUPTED: &str = "interrupted; nothing was left";
 /// The moment that stands in the image, in seconds since 1970.
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-pub(super) fn run(dir: &Path, action: &cli::Image, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    action: &cli::Image,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     match action {
-        cli::Image::Build(options) => build::run(dir, options, console),
-        cli::Image::Save(options) => save::run(dir, options, console),
-        cli::Image::Push(options) => push::run(dir, options, console),
+        cli::Image::Build(options) => build::run(dir, options, json, console),
+        cli::Image::Save(options) => save::run(dir, options, json, console),
+        cli::Image::Push(options) => push::run(dir, options, json, console),
     }
 }
 
 impl From<image::Error> for Failure {
     fn from(error: image::Error) -> Self {
-        match error {
-            image::Error::Foreign { .. } => Self::Argument(error.to_string()),
-            error => Self::Other(error.to_string()),
-        }
+        let code = match &error {
+            image::Error::Foreign { .. } => return Self::Argument(error.to_string()),
+            image::Error::Oci(error) => code_of(error),
+            image::Error::Base { .. } | image::Error::Document { .. } => Code::BadImage,
+            image::Error::NoArchive { .. } => Code::NoBuildForArch,
+            image::Error::Archive { .. } | image::Error::Whiteout { .. } => Code::BadArchive,
+            image::Error::Mismatch { .. } => Code::ChecksumMismatch,
+            image::Error::Io { .. } => Code::IoFailed,
+            image::Error::Interrupted => Code::Interrupted,
+        };
+        Self::Other(code, error.to_string())
     }
 }
 
@@ -64,7 +76,7 @@ impl Ready {
     fn load(dir: &Path, interrupted: &'static str, console: &mut Console) -> Result<Self, Failure> {
         let unfinished = Unfinished::default();
         let written = unfinished.clone();
-        on_interrupt(move || written.end(|| console::end(interrupted)))?;
+        on_interrupt(move || written.end(|| console::interrupted(interrupted)))?;
         let created = created(std::env::var(EPOCH).ok().as_deref())?;
         let (project, lock) = load::fitting(dir, console)?;
         let ((), _) = needs_builder(&project, &lock.lock).unless_errors(())?;
@@ -102,7 +114,9 @@ impl Ready {
                 Err(Missing::Build(why)) if only.is_none() && arch != self.project.spec.host.arch.value => {
                     console.note(&format!("note: linux/{arch} is left out: {why}"));
                 }
-                Err(Missing::Build(why)) => return Err(Failure::Other(format!("linux/{arch}: {why}"))),
+                Err(Missing::Build(why)) => {
+                    return Err(Failure::Other(Code::NoBuildForArch, format!("linux/{arch}: {why}")));
+                }
                 Err(Missing::Base(error)) => return Err(image::Error::from(error).into()),
             }
         }

@@ -6,9 +6,11 @@ use oci_spec::image::Descriptor;
 use serde::Serialize;
 
 use super::super::console::Console;
+use super::super::publishers::code_of;
 use super::super::{Done, Failure, locking};
 use super::{Ready, Row};
 use crate::cli;
+use crate::diagnostics::Code;
 use crate::digest::Sha256;
 use crate::fetch::Progress;
 use crate::lock::{Lock, PushedImage};
@@ -40,10 +42,18 @@ struct Document {
     images: Vec<Row>,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::ImagePush,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let ready = Ready::load(dir, INTERRUPTED, console)?;
     let to = target(options.to.as_ref(), &ready.project)?;
-    let credentials = ready.publishers.credentials(&to).map_err(|error| Failure::Other(error.to_string()))?;
+    let credentials = ready
+        .publishers
+        .credentials(&to)
+        .map_err(|error| Failure::Other(code_of(&error), error.to_string()))?;
     let client = ready.publishers.client();
     let mut image = ready.assemble(dir, None, &options.from, console)?;
 
@@ -57,7 +67,8 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
         Box::new(move |bytes| bar.advance(bytes))
     };
     let target = Target { image: &to, credentials: &credentials, client };
-    let pushed = push(&image.contents, &target, &watch).map_err(|error| Failure::Other(error.to_string()))?;
+    let pushed = push(&image.contents, &target, &watch)
+        .map_err(|error| Failure::Other(code_of(&error), error.to_string()))?;
 
     let digest = image.contents.index.digest().to_string();
     let locked = lock(dir, &ready, &to, &digest)?;
@@ -78,7 +89,7 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
             "warning: the image is pushed, and its SBOM is not attached to it: {why}; a registry that takes no SBOM is pushed to with `--no-sbom`"
         ));
     }
-    if options.json {
+    if json {
         console.json(&document)?;
         return Ok(Done::Clean);
     }
@@ -132,7 +143,7 @@ fn lock(dir: &Path, ready: &Ready, to: &ImageRef, digest: &str) -> Result<bool, 
     let digest: Sha256 = digest
         .trim_start_matches("sha256:")
         .parse()
-        .map_err(|_| Failure::Other(format!("{digest} is not a SHA-256")))?;
+        .map_err(|_| Failure::Other(Code::BadImage, format!("{digest} is not a SHA-256")))?;
     let old = &ready.lock.lock;
     let pushed = PushedImage { reference: wanted.value.clone(), digest, lock: old.content() };
     locking::store(dir, None, Some(&ready.lock), &Lock { pushed: Some(pushed), ..old.clone() })?;
