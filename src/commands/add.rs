@@ -14,10 +14,10 @@ use crate::cli;
 use crate::diagnostics::Problems;
 use crate::lock::Lock;
 use crate::project::catalog::Catalog;
-use crate::project::edit::{self, Entry, EntrySource};
+use crate::project::edit::{self, EntrySource, ManifestEntry};
 use crate::project::manifest::is_reserved;
 use crate::project::names::{ArchSpelling, RepoSlug, ToolName, Version};
-use crate::project::values::{Arch, Packing, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, WebUrl};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -27,7 +27,7 @@ struct Document<'a> {
 
 /// A binary to be added.
 struct New {
-    entry: Entry,
+    entry: ManifestEntry,
     /// Whether nobody chose its name, so that the executable's own is better.
     unnamed: bool,
 }
@@ -46,7 +46,7 @@ pub(super) fn run(
     manifest.tidy(dir)?;
     let old = locking::usable(dir, old, console)?;
     let mut new = wanted(options, console)?;
-    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
+    let publishers = Publishers::new(Environment::from_environment(options.min_age)?, console);
 
     let (mut text, mut made) = locked(dir, &new, &manifest, old.as_ref().map(|old| &old.lock), &publishers)?;
     if name_after_executables(&mut new, &mut made.lock) {
@@ -73,7 +73,7 @@ fn locked(
     manifest: &load::ManifestFile,
     old: Option<&Lock>,
     publishers: &Publishers,
-) -> Result<(String, Made), Failure> {
+) -> Result<(String, LockOutcome), Failure> {
     let mut text = None;
     for New { entry, .. } in new {
         let source = manifest.source(text.as_deref());
@@ -81,12 +81,12 @@ fn locked(
     }
     let text = text.unwrap_or_default();
     let project = locking::edited_project(dir, &text)?;
-    let made = locking::make(&project, old, &Wishes::missing(), publishers)?;
+    let made = locking::make(&project, old, &LockRequest::missing(), publishers)?;
     Ok((text, made))
 }
 
 /// What the arguments ask for.
-fn wanted(options: &cli::Add, console: &mut Console) -> Result<Vec<New>, Failure> {
+fn wanted(options: &cli::AddArgs, console: &mut Console) -> Result<Vec<New>, Failure> {
     if let Some(url) = &options.url {
         let source = EntrySource::Url { url: url.clone(), arch: spellings(options) };
         let name = options.name.clone().map_or_else(|| name_of(url), Ok)?;
@@ -103,7 +103,12 @@ fn wanted(options: &cli::Add, console: &mut Console) -> Result<Vec<New>, Failure
 }
 
 /// `NAME`, `OWNER/REPO`, each with `@VERSION` or without.
-fn of_argument(argument: &str, own: bool, options: &cli::Add, console: &mut Console) -> Result<New, Failure> {
+fn of_argument(
+    argument: &str,
+    own: bool,
+    options: &cli::AddArgs,
+    console: &mut Console,
+) -> Result<New, Failure> {
     let (what, version) = match argument.split_once('@') {
         Some((what, version)) => (what, Some(version.parse::<Version>().map_err(Failure::Argument)?)),
         None => (argument, None),
@@ -132,10 +137,10 @@ fn of_argument(argument: &str, own: bool, options: &cli::Add, console: &mut Cons
     Ok(new(options, free(name)?, version, Some(source)))
 }
 
-fn new(options: &cli::Add, name: ToolName, version: Option<Version>, source: Option<EntrySource>) -> New {
+fn new(options: &cli::AddArgs, name: ToolName, version: Option<Version>, source: Option<EntrySource>) -> New {
     New {
         unnamed: options.name.is_none() && source.is_some(),
-        entry: Entry {
+        entry: ManifestEntry {
             name,
             version,
             source,
@@ -146,7 +151,7 @@ fn new(options: &cli::Add, name: ToolName, version: Option<Version>, source: Opt
     }
 }
 
-fn spellings(options: &cli::Add) -> Option<BTreeMap<Arch, ArchSpelling>> {
+fn spellings(options: &cli::AddArgs) -> Option<BTreeMap<Arch, ArchSpelling>> {
     (!options.arch.is_empty()).then(|| options.arch.iter().cloned().collect())
 }
 
@@ -163,7 +168,7 @@ fn free(name: ToolName) -> Result<ToolName, Failure> {
 
 /// A name for what is at a URL: the first word of the file's name.
 fn name_of(url: &WebUrl) -> Result<ToolName, Failure> {
-    let (stem, _) = Packing::split(url.file_name());
+    let (stem, _) = ArchiveFormat::split(url.file_name());
     let word = stem.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
     word.to_ascii_lowercase().parse().map_err(|_| no_name(url.as_str()))
 }

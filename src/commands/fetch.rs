@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, LoadedLock};
-use super::publishers::{self, Publishers, Setup, Stated};
+use super::publishers::{self, Environment, Publishers, Stated};
 use super::{Done, Failure};
 use crate::diagnostics::Problems;
 use crate::fetch::{self, Download, Fetched};
@@ -31,7 +31,7 @@ struct Document {
 
 pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done, Failure> {
     let (_, LoadedLock { lock, .. }) = load::fitting(dir, console)?;
-    let publishers = Publishers::new(Setup::from_environment(0)?, console);
+    let publishers = Publishers::new(Environment::from_environment(0)?, console);
     let fetched = archives(&publishers, &lock, &Arch::ALL)?;
     let new: Vec<_> = fetched.values().filter(|fetched| !fetched.from_cache).collect();
     let bytes: u64 = new.iter().map(|fetched| fetched.size).sum();

@@ -10,8 +10,8 @@ use super::{Done, Failure, render as rendered};
 use crate::cli::{self, Action, Gcloud, Members, Wait};
 use crate::diagnostics::Code;
 use crate::gcloud::{
-    Folder, Metadata, Script, backup, cli as container, create, destroy, fleet, logs, resize, restore, setup,
-    ssh, status, token, tunnel, update, wait,
+    BundleFolder, Script, VmMetadata, backup, cli as container, create, destroy, fleet, logs, resize,
+    restore, setup, ssh, status, token, tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::names::VmName;
@@ -73,7 +73,7 @@ fn script(
             Some(members) => fleet::destroy(plan, &members, *data),
             None => destroy::script(plan, *data).map_err(Failure::Argument)?,
         },
-        Action::Wait(Wait { members, timeout }) => {
+        Action::Wait(WaitArgs { members, timeout }) => {
             wait::script(plan, &vms(plan, members)?, members.fleet.as_ref(), *timeout)
         }
         Action::Status(options) => status::script(plan, &vms(plan, options)?, options.fleet.as_ref()),
@@ -129,10 +129,10 @@ fn vms(plan: &Plan<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
 /// What goes into the VM's metadata and where it lies, which must be what the project says today.
 fn standing(
     dir: &Path,
-    options: &Gcloud,
+    options: &GcloudArgs,
     plan: &Plan<'_>,
     console: &mut Console,
-) -> Result<(Metadata, Folder), Failure> {
+) -> Result<(VmMetadata, BundleFolder), Failure> {
     let (bundle, warnings) = render::render(plan)?;
     console.problems(&warnings);
     let out = dir.join(&options.out);
@@ -145,5 +145,5 @@ fn standing(
         )));
     }
     let metadata = render::metadata(plan, &bundle);
-    Ok((metadata, Folder::At(absolute(&out)?)))
+    Ok((metadata, BundleFolder::At(absolute(&out)?)))
 }

@@ -109,7 +109,7 @@ fn fit(answers: &Answers) -> Result<(), String> {
 }
 
 /// Each answer: of its option, else of the person, else the default.
-fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
+fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
     let wrong = |option: &str| {
         let option = option.to_owned();
         move |why: String| Failure::Argument(format!("--{option}: {why}"))
@@ -120,7 +120,7 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
         given => Some(channels_in(&given.join(",")).map_err(wrong("channel"))?),
     };
     let asks = !options.yes && prompt::is_possible();
-    let or_ask = Asking { asks };
+    let or_ask = Questions { asks };
 
     let folder = folder_path(dir);
     let own = folder.as_deref().and_then(starter::vm_name);
@@ -169,11 +169,11 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
     Ok(answers)
 }
 
-struct Asking {
+struct Questions {
     asks: bool,
 }
 
-impl Asking {
+impl Questions {
     /// What was given, or what a person answers, or the default.
     fn answer<T>(
         &self,

@@ -24,17 +24,17 @@ use crate::project::{Project, edit};
 use crate::write::Revision;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct LockJson<'a> {
     version: u32,
     changed: bool,
     /// The digest of the lock; none where there is no lock.
     #[serde(skip_serializing_if = "Option::is_none")]
     lock: Option<Sha256>,
-    tools: Vec<Tool<'a>>,
-    changes: &'a [Change],
+    tools: Vec<ToolRow<'a>>,
+    changes: &'a [LockChange],
     /// Why it is stale, with `--check`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    problems: Vec<json::Record<'a>>,
+    problems: Vec<json::DiagnosticRecord<'a>>,
 }
 
 pub(super) fn run(
@@ -61,7 +61,7 @@ pub(super) fn run(
         return keep(dir, old.as_ref(), &made, None, json, console);
     }
     let wishes = wishes(options, &project)?;
-    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
+    let publishers = Publishers::new(Environment::from_environment(options.min_age)?, console);
     let edited = unpinned(&project, &wishes, &publishers, &manifest, console)?;
     let project = edited.as_deref().map_or(Ok(project), |text| locking::edited_project(dir, text))?;
     let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
@@ -82,7 +82,7 @@ fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, F
     let digest = loaded.lock.as_ref().ok().map(|locked| locked.digest);
     let fits = loaded.fitting();
     if as_json {
-        console.json(&Document {
+        console.json(&LockJson {
             version: 1,
             changed: fits.is_err(),
             lock: digest,
@@ -99,7 +99,7 @@ fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, F
     Ok(if fits.is_ok() { Done::Clean } else { Done::Finding })
 }
 
-fn wishes(options: &cli::Lock, project: &Project) -> Result<Wishes, Failure> {
+fn wishes(options: &cli::LockArgs, project: &Project) -> Result<LockRequest, Failure> {
     let known: BTreeSet<&str> =
         project.manifest.binaries.iter().map(|binary| binary.name.as_str()).chain([IMAGE]).collect();
     let named = options.update.iter().flatten();
@@ -109,11 +109,11 @@ fn wishes(options: &cli::Lock, project: &Project) -> Result<Wishes, Failure> {
         }
     }
     let owned = |names: &[String]| names.iter().cloned().collect();
-    Ok(Wishes {
+    Ok(LockRequest {
         extent: match options.update.as_deref() {
-            None => Extent::Complete,
-            Some([]) => Extent::Newest,
-            Some(_) => Extent::Missing,
+            None => UpdateScope::Complete,
+            Some([]) => UpdateScope::Newest,
+            Some(_) => UpdateScope::Missing,
         },
         update: owned(options.update.as_deref().unwrap_or_default()),
         downgrade: owned(&options.allow_downgrade),
@@ -125,7 +125,7 @@ fn wishes(options: &cli::Lock, project: &Project) -> Result<Wishes, Failure> {
 /// that is nothing. What is not named stays, and is told.
 fn unpinned(
     project: &Project,
-    wishes: &Wishes,
+    wishes: &LockRequest,
     upstream: &dyn Upstream,
     manifest: &load::ManifestFile,
     console: &mut Console,
@@ -135,7 +135,7 @@ fn unpinned(
         let Some(pinned) = &binary.version else { continue };
         let name = &binary.name.value;
         if !wishes.update.contains(name.as_str()) {
-            if wishes.extent == Extent::Newest {
+            if wishes.extent == UpdateScope::Newest {
                 console.note(&format!(
                     "note: {name}: the manifest asks for {}; `--update {name}` looks for a newer one",
                     pinned.value
@@ -165,7 +165,7 @@ fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> 
             binary.name.value
         ))
     })?;
-    let release = upstream.release(repo, &Wanted::Newest);
+    let release = upstream.release(repo, &ReleaseQuery::Newest);
     release.map(|release| release.version).map_err(|problem| {
         let place = binary.version.as_ref().and_then(|version| version.place.clone());
         Failure::Upstream(problem.or_at(place).into())
@@ -176,7 +176,7 @@ fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> 
 fn keep(
     dir: &Path,
     old: Option<&LoadedLock>,
-    made: &Made,
+    made: &LockOutcome,
     edit: Option<Revision<'_>>,
     json: bool,
     console: &mut Console,

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::{Build, Evidence, LockedBinary};
-use crate::project::catalog::Tool;
-use crate::project::manifest::{Binary, Origin};
+use crate::project::catalog::CatalogTool;
+use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{ArchSpelling, Version};
 use crate::project::values::Arch;
 
@@ -25,15 +25,15 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
         return vec![format!("{has}, and {} is asked for", version.value)];
     }
     let repo = match &wanted.origin {
-        Origin::Release { repo, .. } => Some(repo),
-        Origin::Catalog(_) | Origin::Url { .. } => None,
+        BinarySource::Release { repo, .. } => Some(repo),
+        BinarySource::Catalog(_) | BinarySource::Url { .. } => None,
     };
     if repo != locked.repo.as_ref() {
         return vec!["another source than the manifest".to_owned()];
     }
     match &wanted.origin {
-        Origin::Catalog(tool) => from_catalog(tool, locked, &mut found),
-        Origin::Url { url, arch } => {
+        BinarySource::Catalog(tool) => from_catalog(tool, locked, &mut found),
+        BinarySource::Url { url, arch } => {
             for (of, build) in &locked.builds {
                 if build.url.as_str()
                     != filled(url.as_str(), locked.version.as_ref(), spelled(arch.as_ref(), *of))
@@ -44,7 +44,7 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
             missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found);
         }
         // The rest of a release's URL is known to the release alone.
-        Origin::Release { asset: Some(asset), arch, .. } => {
+        BinarySource::Release { asset: Some(asset), arch, .. } => {
             for (of, build) in &locked.builds {
                 let name = filled(asset.as_str(), locked.version.as_ref(), spelled(arch.as_ref(), *of));
                 if build.url.file_name() != name {
@@ -53,7 +53,7 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
             }
             missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found);
         }
-        Origin::Release { asset: None, arch, .. } => {
+        BinarySource::Release { asset: None, arch, .. } => {
             missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found);
         }
     }
@@ -71,12 +71,12 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
 /// The executable's path in the archive, where manifest or catalog say it.
 pub(super) fn path(wanted: &Binary, version: Option<&Version>, arch: Arch) -> Option<String> {
     let (pattern, spelling) = match (&wanted.binary, &wanted.origin) {
-        (Some(path), Origin::Url { arch: words, .. } | Origin::Release { arch: words, .. }) => {
+        (Some(path), BinarySource::Url { arch: words, .. } | BinarySource::Release { arch: words, .. }) => {
             (path.as_str(), spelled(words.as_ref(), arch))
         }
-        (Some(path), Origin::Catalog(_)) => (path.as_str(), arch.as_str()),
-        (None, Origin::Catalog(tool)) => (tool.binary.as_str(), arch.as_str()),
-        (None, Origin::Url { .. } | Origin::Release { .. }) => return None,
+        (Some(path), BinarySource::Catalog(_)) => (path.as_str(), arch.as_str()),
+        (None, BinarySource::Catalog(tool)) => (tool.binary.as_str(), arch.as_str()),
+        (None, BinarySource::Url { .. } | BinarySource::Release { .. }) => return None,
     };
     Some(filled(pattern, version, spelling))
 }
@@ -86,7 +86,7 @@ pub(super) fn spelled(words: Option<&BTreeMap<Arch, ArchSpelling>>, arch: Arch) 
     words.and_then(|words| words.get(&arch)).map_or(arch.as_str(), ArchSpelling::as_str)
 }
 
-fn from_catalog(tool: &Tool, locked: &LockedBinary, found: &mut Vec<String>) {
+fn from_catalog(tool: &CatalogTool, locked: &LockedBinary, found: &mut Vec<String>) {
     if locked.beside != tool.beside || locked.apt != tool.apt {
         found.push("other needs than the catalog".to_owned());
     }

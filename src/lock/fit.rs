@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use super::expected::differences;
 use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, wanted};
-use crate::diagnostics::{Code, Diagnostic, Place, Problems, Severity};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Severity};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
-use crate::project::spec::Origin;
+use crate::project::spec::ImageOrigin;
 use crate::project::values::Arch;
 
 /// Adds every difference between `lock` and what `project` asks for. `place` is the lock's.
-pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problems) {
+pub fn fit(lock: &Lock, project: &Project, place: &Location, problems: &mut Problems) {
     let before = problems.len();
     let wanted_image = &project.spec.gateway.image;
     let digest = wanted_image.digest().filter(|digest| *digest != lock.image.digest);
@@ -78,7 +78,7 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
 /// Why the image that was pushed is not what `project` asks for, or not made of what `lock` holds.
 pub(super) fn outdated(pushed: &PushedImage, lock: &Lock, project: &Project) -> Option<String> {
     let wanted = match &project.spec.image.origin {
-        Origin::Registry(reference) if reference.digest().is_none() => reference,
+        ImageOrigin::Registry(reference) if reference.digest().is_none() => reference,
         _ => {
             return Some(format!(
                 "the lock has the pushed image `{}`, and none is asked for",
@@ -101,7 +101,13 @@ pub(super) fn is_as_seeded(image: &LockedImage, catalog: &Catalog) -> bool {
     image.evidence != [Evidence::Seed] || catalog.base_image(&image.reference) == Some(image.digest)
 }
 
-fn missing_build(arch: Arch, name: &str, locked: &LockedBinary, at: Option<Place>, problems: &mut Problems) {
+fn missing_build(
+    arch: Arch,
+    name: &str,
+    locked: &LockedBinary,
+    at: Option<Location>,
+    problems: &mut Problems,
+) {
     if locked.builds.contains_key(&arch) {
         return;
     }

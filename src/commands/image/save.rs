@@ -6,20 +6,20 @@ use serde::Serialize;
 
 use super::super::console::Console;
 use super::super::{Done, Failure};
-use super::{INTERRUPTED, Ready, Row};
+use super::{INTERRUPTED, ImageRow, Ready};
 use crate::cli;
 use crate::diagnostics::Code;
 use crate::image;
 
 #[derive(Serialize)]
-struct Document {
+struct ImageSaveJson {
     version: u32,
     file: PathBuf,
     sbom: PathBuf,
     /// What `docker load` calls the image.
     name: String,
     #[serde(flatten)]
-    image: Row,
+    image: ImageRow,
 }
 
 pub(super) fn run(
@@ -36,12 +36,12 @@ pub(super) fn run(
     };
     let mtime = u64::try_from(ready.created.as_second()).unwrap_or_default();
     image::write_tarball(&image, built, &dir.join(&options.file), mtime, &ready.unfinished)?;
-    let document = Document {
+    let document = ImageSaveJson {
         version: 1,
         file: options.file.clone(),
         sbom: image::sbom_of(&options.file),
         name: format!("{}:{}", image.name, image.tag),
-        image: Row::of(built),
+        image: ImageRow::of(built),
     };
     if json {
         console.json(&document)?;
