@@ -50,7 +50,8 @@ const GLOBAL: &str = "Global options";
 impl Cli {
     /// Whether the result is one JSON document.
     pub fn wants_json(&self) -> bool {
-        self.json || matches!(&self.command, Command::Gcloud(options) if options.format == Some(Format::Json))
+        self.json
+            || matches!(&self.command, Command::Gcloud(options) if options.format == Some(OutputFormat::Json))
     }
 
     /// Whether arguments that could not be parsed ask for JSON.
@@ -393,8 +394,8 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
     /// What the clock of an emulated VM counts
-    #[arg(long, value_enum, default_value_t = Clock::Instructions)]
-    pub clock: Clock,
+    #[arg(long, value_enum, default_value_t = ClockArg::Instructions)]
+    pub clock: ClockArg,
     /// Further arguments of QEMU's
     #[arg(last = true, value_name = "QEMU_ARGS")]
     pub qemu: Vec<OsString>,

@@ -16,7 +16,7 @@ pub struct GcloudArgs {
     pub out: PathBuf,
     /// The form of the output: `json` is the older name of --json
     #[arg(long, global = true, hide = true, value_enum, conflicts_with = "json")]
-    pub format: Option<Format>,
+    pub format: Option<OutputFormat>,
     /// What to do
     #[command(subcommand)]
     pub action: Action,

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, Loaded};
-use super::locking::{self, Made, Tool, Wishes};
-use super::publishers::{Publishers, Setup};
+use super::locking::{self, LockOutcome, LockRequest, Tool};
+use super::publishers::{Environment, Publishers};
 use super::{Done, Failure};
 use crate::cli;
 use crate::diagnostics::Problems;
@@ -34,7 +34,7 @@ struct New {
 
 pub(super) fn run(
     dir: &Path,
-    options: &cli::Add,
+    options: &cli::AddArgs,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {

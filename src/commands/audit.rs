@@ -28,7 +28,7 @@ const AT_ONCE: usize = 8;
 
 pub(super) fn run(
     dir: &Path,
-    options: &cli::Audit,
+    options: &cli::AuditArgs,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, Gcloud, Members, Wait};
+use crate::cli::{self, Action, GcloudArgs, Members, WaitArgs};
 use crate::diagnostics::Code;
 use crate::gcloud::{
     BundleFolder, Script, VmMetadata, backup, cli as container, create, destroy, fleet, logs, resize,
@@ -17,7 +17,12 @@ use crate::plan::Plan;
 use crate::project::names::VmName;
 use crate::render;
 
-pub(super) fn run(dir: &Path, options: &Gcloud, json: bool, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &GcloudArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
     let script = script(dir, options, &plan, json, console)?;
@@ -31,7 +36,7 @@ pub(super) fn run(dir: &Path, options: &Gcloud, json: bool, console: &mut Consol
 
 fn script(
     dir: &Path,
-    options: &Gcloud,
+    options: &GcloudArgs,
     plan: &Plan<'_>,
     json: bool,
     console: &mut Console,
@@ -96,7 +101,7 @@ fn members(plan: &Plan<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Fa
         .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
 }
 
-fn setup_options(options: &cli::Setup, json: bool) -> Result<setup::Options, Failure> {
+fn setup_options(options: &cli::SetupArgs, json: bool) -> Result<setup::Options, Failure> {
     let mut files = BTreeMap::new();
     for (id, path) in &options.secret_file {
         if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {

@@ -38,7 +38,12 @@ struct Document {
     written: Vec<String>,
 }
 
-pub(super) fn run(dir: &Path, options: &Init, json: bool, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &InitArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let dir = &options.dir.as_ref().map_or_else(|| dir.to_owned(), |target| dir.join(target));
     let gitignore_is_there = fs::symlink_metadata(dir.join(GITIGNORE)).is_ok();
     for name in [SPEC, MANIFEST, LOCK, SPEC_SCHEMA, MANIFEST_SCHEMA] {

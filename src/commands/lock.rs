@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, Loaded, LoadedLock};
-use super::locking::{self, IMAGE, Made, Tool, Wishes};
-use super::publishers::{Publishers, Setup};
+use super::locking::{self, IMAGE, LockOutcome, LockRequest, Tool};
+use super::publishers::{Environment, Publishers};
 use super::{Done, Failure};
 use crate::cli;
 use crate::diagnostics::{Problems, json};
@@ -39,7 +39,7 @@ struct LockJson<'a> {
 
 pub(super) fn run(
     dir: &Path,
-    options: &cli::Lock,
+    options: &cli::LockArgs,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {
@@ -57,7 +57,7 @@ pub(super) fn run(
     let old = locking::usable(dir, old, console)?;
     if options.offline {
         let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
-        let made = Made { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
+        let made = LockOutcome { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
         return keep(dir, old.as_ref(), &made, None, json, console);
     }
     let wishes = wishes(options, &project)?;

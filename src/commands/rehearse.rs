@@ -75,7 +75,7 @@ struct StageTime<'a> {
 
 pub(super) fn run(
     dir: &Path,
-    options: &cli::Rehearse,
+    options: &cli::RehearseArgs,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {

@@ -49,7 +49,7 @@ impl FileRow {
 
 pub(super) fn run(
     dir: &Path,
-    options: &cli::Render,
+    options: &cli::RenderArgs,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {

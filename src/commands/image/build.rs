@@ -25,7 +25,7 @@ struct ImageBuildJson {
 
 pub(super) fn run(
     dir: &Path,
-    options: &cli::ImageBuild,
+    options: &cli::ImageBuildArgs,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::console::{self, Console};
 use super::interrupt::on_interrupt;
 use super::load::{self, LoadedLock};
-use super::publishers::{Publishers, Setup, code_of};
+use super::publishers::{Environment, Publishers, code_of};
 use super::{Done, Failure, fetch};
 use crate::cli;
 use crate::diagnostics::{Code, Diagnostic, Problems};
@@ -33,28 +33,28 @@ const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 pub(super) fn run(
     dir: &Path,
-    action: &cli::Image,
+    action: &cli::ImageCommand,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {
     match action {
-        cli::Image::Build(options) => build::run(dir, options, json, console),
-        cli::Image::Save(options) => save::run(dir, options, json, console),
-        cli::Image::Push(options) => push::run(dir, options, json, console),
+        cli::ImageCommand::Build(options) => build::run(dir, options, json, console),
+        cli::ImageCommand::Save(options) => save::run(dir, options, json, console),
+        cli::ImageCommand::Push(options) => push::run(dir, options, json, console),
     }
 }
 
-impl From<image::Error> for Failure {
-    fn from(error: image::Error) -> Self {
+impl From<image::ImageError> for Failure {
+    fn from(error: image::ImageError) -> Self {
         let code = match &error {
-            image::Error::Foreign { .. } => return Self::Argument(error.to_string()),
-            image::Error::Oci(error) => code_of(error),
-            image::Error::Base { .. } | image::Error::Document { .. } => Code::BadImage,
-            image::Error::NoArchive { .. } => Code::NoBuildForArch,
-            image::Error::Archive { .. } | image::Error::Whiteout { .. } => Code::BadArchive,
-            image::Error::Mismatch { .. } => Code::ChecksumMismatch,
-            image::Error::Io { .. } => Code::IoFailed,
-            image::Error::Interrupted => Code::Interrupted,
+            image::ImageError::Foreign { .. } => return Self::Argument(error.to_string()),
+            image::ImageError::Oci(error) => code_of(error),
+            image::ImageError::Base { .. } | image::ImageError::Document { .. } => Code::BadImage,
+            image::ImageError::NoArchive { .. } => Code::NoBuildForArch,
+            image::ImageError::Archive { .. } | image::ImageError::Whiteout { .. } => Code::BadArchive,
+            image::ImageError::Mismatch { .. } => Code::ChecksumMismatch,
+            image::ImageError::Io { .. } => Code::IoFailed,
+            image::ImageError::Interrupted => Code::Interrupted,
         };
         Self::Other(code, error.to_string())
     }
@@ -117,7 +117,7 @@ impl Ready {
                 Err(Missing::Build(why)) => {
                     return Err(Failure::Other(Code::NoBuildForArch, format!("linux/{arch}: {why}")));
                 }
-                Err(Missing::Base(error)) => return Err(image::Error::from(error).into()),
+                Err(Missing::Base(error)) => return Err(image::ImageError::from(error).into()),
             }
         }
         if images.iter().any(image::needs_builder) {

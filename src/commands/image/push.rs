@@ -44,7 +44,7 @@ struct ImagePushJson {
 
 pub(super) fn run(
     dir: &Path,
-    options: &cli::ImagePush,
+    options: &cli::ImagePushArgs,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {

@@ -24,7 +24,7 @@ struct ImageSaveJson {
 
 pub(super) fn run(
     dir: &Path,
-    options: &cli::ImageSave,
+    options: &cli::ImageSaveArgs,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {
