@@ -64,7 +64,7 @@ pub struct PlannedTool {
     /// Its command.
     pub name: String,
     /// Whether the archive's other files come along.
-    pub beside: bool,
+    pub keep_siblings: bool,
     /// A build for each architecture.
     pub builds: Vec<ToolBuild>,
 }
@@ -164,7 +164,7 @@ fn tool(name: &ToolName, locked: &LockedBinary) -> PlannedTool {
     };
     PlannedTool {
         name: name.to_string(),
-        beside: locked.beside,
+        keep_siblings: locked.keep_siblings,
         builds: locked.builds.iter().map(build).collect(),
     }
 }

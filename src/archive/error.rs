@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::executable::Unfit;
-use super::looks::FileKind;
+use super::file_kind::FileKind;
 use crate::project::values::Arch;
 use crate::text::ending;
 

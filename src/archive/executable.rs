@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::looks::FileKind;
+use super::file_kind::FileKind;
 use crate::project::values::Arch;
 
 /// How long the header of a 64-bit file is.
@@ -36,7 +36,7 @@ pub enum Unfit {
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Other(looks) => looks.fmt(f),
+            Self::Other(kind) => kind.fmt(f),
             Self::Cut => f.write_str("an ELF file that ends within its header"),
             Self::Bits32 => f.write_str("a 32-bit ELF file"),
             Self::BigEndian => f.write_str("a big-endian ELF file"),
@@ -160,14 +160,14 @@ mod tests {
 
     #[test]
     fn what_is_no_elf_is_named() {
-        for (head, looks) in [
+        for (head, kind) in [
             (&b"\xcf\xfa\xed\xfe\x0c\0\0\x01"[..], FileKind::MacOs),
             (b"\xca\xfe\xba\xbe\0\0\0\x02", FileKind::MacOs),
             (b"MZ\x90\0", FileKind::Windows),
             (b"#!/bin/sh\n", FileKind::Script),
             (b"", FileKind::Empty),
         ] {
-            assert_eq!(check_executable(head, Arch::Amd64), Err(Unfit::Other(looks)));
+            assert_eq!(check_executable(head, Arch::Amd64), Err(Unfit::Other(kind)));
         }
     }
 

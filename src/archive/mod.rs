@@ -9,13 +9,13 @@
 
 mod error;
 mod executable;
-mod looks;
+mod file_kind;
 mod path;
 mod pax;
 mod search;
 mod stream;
-mod tarball;
-mod zipped;
+mod tar_reader;
+mod zip_reader;
 
 use std::io::{self, Read, Seek, Write};
 
@@ -25,7 +25,7 @@ use search::Search;
 
 pub use error::{ArchiveError, Listed};
 pub use executable::{Unfit, check_executable};
-pub use looks::FileKind;
+pub use file_kind::FileKind;
 pub use search::Unpack;
 
 /// Which executable is wanted.
@@ -135,7 +135,7 @@ fn walk(
     mut search: Search<'_>,
 ) -> Result<Executable, ArchiveError> {
     match packing {
-        ArchiveFormat::Zip => zipped::walk(archive, &mut search)?,
+        ArchiveFormat::Zip => zip_reader::walk(archive, &mut search)?,
         ArchiveFormat::Gz | ArchiveFormat::Bare => {
             search.lone_file(&mut stream::open(archive, packing, search.limits())?)?;
         }
@@ -145,7 +145,7 @@ fn walk(
         | ArchiveFormat::TarZst
         | ArchiveFormat::Tar => {
             let stream = stream::open(archive, packing, search.limits())?;
-            tarball::walk(stream, &mut search)?;
+            tar_reader::walk(stream, &mut search)?;
         }
     }
     search.finish()

@@ -31,7 +31,7 @@ impl MemberPath {
     }
 
     /// The path by which a member is known, however it is spelt.
-    pub(super) fn plain(&self) -> &[u8] {
+    pub(super) fn normalized(&self) -> &[u8] {
         &self.plain
     }
 
@@ -41,7 +41,7 @@ impl MemberPath {
     }
 
     /// As the archive has it, for a message.
-    pub(super) fn spelt(&self) -> String {
+    pub(super) fn raw(&self) -> String {
         lossy(&self.spelt)
     }
 
@@ -125,10 +125,10 @@ mod tests {
             ("a/b/", false, false),
         ] {
             let path = path(spelt);
-            assert_eq!(path.plain(), b"a/b", "{spelt}");
+            assert_eq!(path.normalized(), b"a/b", "{spelt}");
             assert_eq!((path.is_found_plain(true), path.is_found_plain(false)), (in_tar, in_zip), "{spelt}");
         }
-        assert_eq!(path("./").plain(), b"");
+        assert_eq!(path("./").normalized(), b"");
         assert_eq!(path("a/b/c").folders().collect::<Vec<_>>(), [&b"a/b"[..], b"a"]);
     }
 

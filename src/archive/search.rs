@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 
 use super::error::{ArchiveError, Listed, shown};
 use super::executable::{Unfit, check_executable};
-use super::looks::{FileKind, HEAD};
+use super::file_kind::{FileKind, HEAD};
 use super::path::{MemberPath, file_name};
 use super::{Executable, ExecutableQuery, Limits};
 use crate::digest::{Hasher, Sha256};
@@ -149,28 +149,28 @@ impl<'a> Search<'a> {
         let is_wanted = self.is_wanted(&path);
         self.place(&path, matches!(kind, MemberKind::Folder), is_wanted)?;
         if let Sink::All(sink) = &mut self.sink {
-            let repeated = self.seen.get(&Sha256::of(path.plain())).is_some_and(|seen| seen.repeated);
+            let repeated = self.seen.get(&Sha256::of(path.normalized())).is_some_and(|seen| seen.repeated);
             return match (kind, target) {
                 (MemberKind::Folder, _) => {
-                    if !path.plain().is_empty() {
-                        sink.folder(path.plain());
+                    if !path.normalized().is_empty() {
+                        sink.folder(path.normalized());
                     }
                     Ok(None)
                 }
                 _ if repeated => Err(ArchiveError::Duplicate { path: path.to_text() }),
                 (MemberKind::File { executable }, _) => {
-                    sink.file(path.plain(), executable);
+                    sink.file(path.normalized(), executable);
                     Ok(Some(path))
                 }
                 (_, Some(target)) if is_wanted => {
                     Err(ArchiveError::WantedLink { path: path.to_text(), target })
                 }
                 (MemberKind::Symlink(target), _) => {
-                    sink.symlink(path.plain(), target);
+                    sink.symlink(path.normalized(), target);
                     Ok(None)
                 }
                 (MemberKind::HardLink(target), _) => {
-                    sink.hard_link(path.plain(), MemberPath::new(target)?.plain());
+                    sink.hard_link(path.normalized(), MemberPath::new(target)?.normalized());
                     Ok(None)
                 }
             };
@@ -192,14 +192,14 @@ impl<'a> Search<'a> {
             return Ok(Some(path));
         }
         if is_wanted {
-            return Err(ArchiveError::OddlySpelt { path: path.to_text(), spelt: path.spelt() });
+            return Err(ArchiveError::OddlySpelt { path: path.to_text(), spelt: path.raw() });
         }
-        self.others.push(|| format!("{} (spelt {})", shown(&path.to_text()), shown(&path.spelt())));
+        self.others.push(|| format!("{} (spelt {})", shown(&path.to_text()), shown(&path.raw())));
         Ok(None)
     }
 
     fn is_wanted(&self, path: &MemberPath) -> bool {
-        self.wanted.path.is_some_and(|wanted| wanted.as_str().as_bytes() == path.plain())
+        self.wanted.path.is_some_and(|wanted| wanted.as_str().as_bytes() == path.normalized())
     }
 
     /// Holds a path against all that came before it.
@@ -218,11 +218,11 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        if path.plain().is_empty() {
+        if path.normalized().is_empty() {
             let why = "is that of the archive itself";
-            return if folder { Ok(()) } else { Err(ArchiveError::BadName { name: path.spelt(), why }) };
+            return if folder { Ok(()) } else { Err(ArchiveError::BadName { name: path.raw(), why }) };
         }
-        match self.seen.entry(Sha256::of(path.plain())) {
+        match self.seen.entry(Sha256::of(path.normalized())) {
             Entry::Vacant(free) => {
                 free.insert(Seen { folder, repeated: false });
             }
@@ -243,7 +243,7 @@ impl<'a> Search<'a> {
     /// Remembers a file that is not the wanted one, for a message.
     fn note(&mut self, path: &MemberPath) {
         let wanted = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
-        let alike = file_name(path.plain()) == file_name(wanted.as_bytes());
+        let alike = file_name(path.normalized()) == file_name(wanted.as_bytes());
         let list = if alike { &mut self.alike } else { &mut self.others };
         list.push(|| shown(&path.to_text()));
     }
@@ -261,7 +261,7 @@ impl<'a> Search<'a> {
             Err(unfit) => {
                 let program = !matches!(
                     unfit,
-                    Unfit::Other(looks) if !matches!(looks, FileKind::MacOs | FileKind::Windows | FileKind::Script)
+                    Unfit::Other(kind) if !matches!(kind, FileKind::MacOs | FileKind::Windows | FileKind::Script)
                 );
                 if program {
                     self.alike.push(|| format!("{} is {unfit}", shown(&path.to_text())));
@@ -278,7 +278,7 @@ impl<'a> Search<'a> {
         let name = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
         let path = MemberPath::new(name.as_bytes())?;
         if let Sink::All(sink) = &mut self.sink {
-            sink.file(path.plain(), true);
+            sink.file(path.normalized(), true);
         }
         let head = read_head(data)?;
         match check_executable(&head, self.wanted.arch) {
@@ -328,7 +328,7 @@ impl<'a> Search<'a> {
     /// Decides, once the archive has been read to its end.
     pub(super) fn finish(mut self) -> Result<Executable, ArchiveError> {
         let chosen = self.choose()?;
-        let again = self.seen.get(&Sha256::of(chosen.path.plain())).is_some_and(|seen| seen.repeated);
+        let again = self.seen.get(&Sha256::of(chosen.path.normalized())).is_some_and(|seen| seen.repeated);
         if again {
             return Err(ArchiveError::Duplicate { path: chosen.path.to_text() });
         }
@@ -352,12 +352,12 @@ impl<'a> Search<'a> {
                 None => ArchiveError::NoExecutable { arch: self.wanted.arch, there },
             });
         };
-        if self.found.iter().all(|other| other.path.plain() == last.path.plain()) {
+        if self.found.iter().all(|other| other.path.normalized() == last.path.normalized()) {
             return Ok(last);
         }
         self.found.push(last);
         let name = self.wanted.name.as_bytes();
-        let named = |candidate: &Candidate| file_name(candidate.path.plain()) == name;
+        let named = |candidate: &Candidate| file_name(candidate.path.normalized()) == name;
         let mut same_name = self.found.iter().filter(|candidate| named(candidate));
         let only_one = same_name.next().is_some() && same_name.next().is_none();
         if only_one && let Some(index) = self.found.iter().position(named) {

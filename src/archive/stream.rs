@@ -9,7 +9,7 @@ use liblzma::stream::{CONCATENATED, Stream as Xz, TELL_UNSUPPORTED_CHECK};
 
 use super::Limits;
 use super::error::ArchiveError;
-use super::looks::FileKind;
+use super::file_kind::FileKind;
 use super::search::read_head;
 use crate::project::values::ArchiveFormat;
 
@@ -106,7 +106,7 @@ pub(super) fn expect_magic(
     file: &mut (impl Read + Seek),
     packing: ArchiveFormat,
 ) -> Result<(), ArchiveError> {
-    let (looks, expected) = match packing {
+    let (kind, expected) = match packing {
         ArchiveFormat::TarGz | ArchiveFormat::Gz => (FileKind::Gzip, "a gzip file"),
         ArchiveFormat::TarXz => (FileKind::Xz, "an xz file"),
         ArchiveFormat::TarBz2 => (FileKind::Bzip2, "a bzip2 file"),
@@ -117,7 +117,7 @@ pub(super) fn expect_magic(
     };
     file.rewind().map_err(ArchiveError::Read)?;
     let found = FileKind::at(&read_head(file)?);
-    if found != looks {
+    if found != kind {
         return Err(ArchiveError::OtherKind { expected, found });
     }
     file.rewind().map_err(ArchiveError::Read)

@@ -4,7 +4,7 @@ use super::report::{Against, Check};
 use crate::diagnostics::{Location, Problems, Severity};
 use crate::digest::Sha256;
 
-/// What [`crate::lock::fit`] found, as checks.
+/// What [`crate::lock::check_staleness`] found, as checks.
 pub fn check(problems: &Problems, place: &Location) -> Vec<Check> {
     let errors: Vec<_> = problems
         .iter()

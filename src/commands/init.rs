@@ -17,7 +17,6 @@ use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::starter::{self, Answers};
 use crate::project::values::Size;
 use crate::project::{defaults, spec};
-use crate::write::{self, NewFile};
 
 const GITIGNORE: &str = ".gitignore";
 /// What `render`, `image` and `rehearse` write, and where secrets may lie.

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
+use crate::fs::{Revision, tidy};
 use crate::lock::{self, Lock, MENDED_BY};
 use crate::project::catalog::Catalog;
 use crate::project::spec::Spec;
 use crate::project::{Project, defaults, manifest, spec};
 use crate::text::sanitize;
-use crate::write::{self, Revision};
 use crate::yaml;
 
 use super::Failure;
@@ -48,7 +48,7 @@ pub(super) struct ManifestFile {
 impl ManifestFile {
     /// Removes what killed runs left beside it and beside the lock in `dir`.
     pub(super) fn tidy(&self, dir: &Path) -> Result<(), Failure> {
-        Ok(write::tidy(dir, &[&self.path, &dir.join(LOCK)])?)
+        Ok(tidy(dir, &[&self.path, &dir.join(LOCK)])?)
     }
 
     /// Its replacement by `text`.
@@ -75,7 +75,7 @@ impl Loaded {
             Ok(locked) => {
                 // Wrong input would be told a second time as a difference.
                 if !self.problems.has_errors() {
-                    lock::fit(&locked.lock, &self.project, &locked.place, &mut self.problems);
+                    lock::check_staleness(&locked.lock, &self.project, &locked.place, &mut self.problems);
                 }
                 let (found, warnings) = self.problems.unless_errors((self.project, locked))?;
                 Ok((found.0, found.1, warnings))

@@ -21,7 +21,6 @@ use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
 use crate::project::names::Version;
 use crate::project::{Project, edit};
-use crate::write::Revision;
 
 #[derive(Serialize)]
 struct LockJson<'a> {
@@ -56,7 +55,7 @@ pub(super) fn run(
     manifest.tidy(dir)?;
     let old = locking::usable(dir, old, console)?;
     if options.offline {
-        let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
+        let lock = lock::from_catalog(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
         let made = LockOutcome { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
         return keep(dir, old.as_ref(), &made, None, json, console);
     }

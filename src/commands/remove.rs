@@ -9,10 +9,10 @@ use super::load::{self, Loaded};
 use super::locking;
 use super::{Done, Failure};
 use crate::diagnostics::Problems;
-use crate::lock::{Lock, wanted};
+use crate::fs;
+use crate::lock::{Lock, inputs};
 use crate::project::edit;
 use crate::project::names::ToolName;
-use crate::write;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -33,7 +33,7 @@ pub(super) fn run(
     }
     manifest.tidy(dir)?;
     let old = locking::usable(dir, old, console)?;
-    let asked_before = wanted::digest(&project);
+    let asked_before = inputs::digest(&project);
     let mut text = None;
     for name in names {
         let source = manifest.source(text.as_deref());
@@ -47,7 +47,7 @@ pub(super) fn run(
         lock.binaries.retain(|name, _| !names.contains(name));
         // A lock that was stale before stays so.
         if lock.inputs == asked_before {
-            lock.inputs = wanted::digest(&project);
+            lock.inputs = inputs::digest(&project);
         } else {
             console.note("note: bake.lock was stale before, and still is: run `bake lock`");
         }
@@ -55,7 +55,7 @@ pub(super) fn run(
         locking::store(dir, Some(edit), Some(old), &lock)?;
     } else {
         console.note("note: there is no bake.lock that could be read: run `bake lock`");
-        write::revise(dir, &[edit])?;
+        fs::revise(dir, &[edit])?;
     }
     if json {
         console.json(&Document { version: 1, removed: names })?;

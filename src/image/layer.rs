@@ -12,8 +12,8 @@ use tar::{Builder, EntryType, Header};
 use super::Recipe;
 use super::error::ImageError;
 use super::gzip::Gzip;
+use super::layer_tree::{LayerNode, LayerTree};
 use super::spool::Pieces;
-use super::tree::{LayerNode, LayerTree};
 use crate::digest::{Hasher, Sha256};
 
 /// A layer in a file without a name.

@@ -12,7 +12,7 @@ use oci_spec::image::{
 
 use super::documents::canonical;
 use super::error::ImageError;
-use super::staging::{CancelToken, Staging, copy, parent, pour};
+use super::staging::{CancelToken, Staging, copy, copy_stream, parent};
 use super::{Assembled, SBOM, gzip};
 use crate::digest::{Hasher, Sha256};
 use crate::oci::{BaseImage, BlobSource, PlatformImage};
@@ -96,7 +96,7 @@ impl LayoutWriter {
         }
         for (layer, _) in missing {
             layout.put(&layer.descriptor, |file, path| {
-                pour(base.images.layer(layer)?, |error| base.failed(error), file, path, unfinished)
+                copy_stream(base.images.layer(layer)?, |error| base.failed(error), file, path, unfinished)
             })?;
         }
         Ok(layout)
@@ -149,7 +149,7 @@ impl LayoutWriter {
         if let Some(staging) = &self.staging {
             return Ok(staging.join(FOLDER));
         }
-        let staging = self.staging.insert(Staging::beside(&self.place, &self.unfinished)?);
+        let staging = self.staging.insert(Staging::next_to(&self.place, &self.unfinished)?);
         let folder = staging.join(FOLDER);
         let blobs = blobs(&folder);
         fs::create_dir_all(&blobs).map_err(ImageError::io(&blobs, "make the folder"))?;

@@ -8,18 +8,18 @@
 //! else: neither this machine nor the moment is asked.
 
 mod config;
+mod docker_archive;
 mod documents;
 mod error;
 mod gzip;
 mod labels;
 mod layer;
+mod layer_tree;
 mod layout;
+mod reuse;
 mod sbom;
 mod spool;
 mod staging;
-mod standing;
-mod tarball;
-mod tree;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -37,14 +37,14 @@ use crate::project::names::ToolName;
 use crate::project::values::Arch;
 use labels::Labels;
 use layer::BuiltLayer;
+use layer_tree::LayerTree;
 use spool::TempSpool;
-use tree::LayerTree;
 
 pub use config::needs_builder;
+pub use docker_archive::{sbom_of, write as write_tarball};
 pub use error::ImageError;
 pub use layout::{LayoutOutcome, LayoutWriter};
 pub use staging::CancelToken;
-pub use tarball::{sbom_of, write as write_tarball};
 
 /// The name of the SBOM in a layout's folder.
 pub const SBOM: &str = "sbom.cdx.json";
@@ -114,7 +114,7 @@ struct Addition {
 impl Additions {
     /// Those that an earlier run left in the layout at `place`, where they are what would be made anew.
     pub fn standing(recipe: &Recipe<'_>, place: &Path, arches: &[Arch]) -> Self {
-        let found = in_parallel(arches, arches.len(), |arch| standing::addition(recipe, place, *arch));
+        let found = in_parallel(arches, arches.len(), |arch| reuse::addition(recipe, place, *arch));
         let found = arches.iter().zip(found).filter_map(|(arch, found)| Some((*arch, found?)));
         Self(found.collect())
     }
@@ -202,15 +202,15 @@ fn addition(
         let missing = || ImageError::NoArchive { tool: name.clone(), arch };
         let build = locked.builds.get(&arch).ok_or_else(missing)?;
         let archive = archives.get(&(name, arch)).ok_or_else(missing)?;
-        let executable = tree.add(name, arch, locked.beside, build, archive, &mut spool)?;
+        let executable = tree.add(name, arch, locked.keep_siblings, build, archive, &mut spool)?;
         executables.insert(name.clone(), executable);
     }
     if tree.is_empty() {
         return Ok(Addition { layer: None, executables });
     }
     let pieces = spool.finish()?;
-    let standing = match standing::found(place, arch) {
-        Some(layer) => standing::proved(layer, layer::diff_id(&tree, &pieces, recipe)?),
+    let standing = match reuse::found(place, arch) {
+        Some(layer) => reuse::proved(layer, layer::diff_id(&tree, &pieces, recipe)?),
         None => None,
     };
     let layer = standing.map_or_else(|| layer::write(&tree, &pieces, recipe), Ok)?;

@@ -15,8 +15,8 @@ use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 use super::error::ImageError;
+use crate::fs::exchange::{put_folder, staging_prefix};
 use crate::oci::{self, Blob, Contents};
-use crate::write::exchange::{put_folder, staging_prefix};
 
 /// How much is copied at once.
 const PIECE: usize = 128 << 10;
@@ -99,7 +99,7 @@ pub(super) struct Staging {
 
 impl Staging {
     /// One beside `place`, on the same file system. The folder of `place` must be there.
-    pub(super) fn beside(place: &Path, unfinished: &CancelToken) -> Result<Self, ImageError> {
+    pub(super) fn next_to(place: &Path, unfinished: &CancelToken) -> Result<Self, ImageError> {
         const TRIES: usize = 8;
         let parent = parent(place);
         let prefix = staging_prefix(place.file_name().unwrap_or_default());
@@ -153,11 +153,11 @@ pub(super) fn copy(
     path: &Path,
     unfinished: &CancelToken,
 ) -> Result<(), ImageError> {
-    pour(contents.open(blob)?, |error| contents.base.failed(error), into, path, unfinished)
+    copy_stream(contents.open(blob)?, |error| contents.base.failed(error), into, path, unfinished)
 }
 
 /// Copies what `from` gives, whose errors `failed` can tell; ends early once it was abandoned.
-pub(super) fn pour(
+pub(super) fn copy_stream(
     mut from: impl Read,
     failed: impl Fn(io::Error) -> oci::OciError,
     into: &mut dyn Write,
@@ -215,7 +215,7 @@ mod tests {
 
     /// A folder that is about to stand at `place`.
     fn begun(place: &Path, unfinished: &CancelToken) -> Staging {
-        let staging = Staging::beside(place, unfinished).expect("a folder");
+        let staging = Staging::next_to(place, unfinished).expect("a folder");
         fs::create_dir(staging.join("layout")).expect("a folder");
         fs::write(staging.join("layout/new"), "new").expect("a file");
         staging

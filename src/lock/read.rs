@@ -196,7 +196,7 @@ impl LockReader<'_> {
         Some(LockedBinary {
             version: raw.version.get(),
             repo: raw.repo.get(),
-            beside: raw.beside.get().unwrap_or(false),
+            keep_siblings: raw.beside.get().unwrap_or(false),
             apt: list(raw.apt),
             builds: builds.collect(),
         })

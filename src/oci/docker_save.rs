@@ -31,7 +31,7 @@ struct Saved {
 }
 
 /// A tarball in that format.
-pub(super) struct DockerSave {
+pub(crate) struct DockerSave {
     tarball: Tarball,
     /// By the digest of their config: one image can have several names.
     images: BTreeMap<Sha256, PlatformImage>,
@@ -41,7 +41,7 @@ pub(super) struct DockerSave {
 
 impl DockerSave {
     /// Reads what is in it; no layer yet but those that are stored compressed.
-    pub(super) fn open(tarball: Tarball) -> Result<Self, OciError> {
+    pub(crate) fn open(tarball: Tarball) -> Result<Self, OciError> {
         let saved: Vec<Saved> = parse(&document(&tarball, "manifest.json")?)
             .map_err(|why| not_an_image(&tarball, format!("`manifest.json` cannot be read: {why}")))?;
         let (mut images, mut paths) = (BTreeMap::new(), BTreeMap::new());

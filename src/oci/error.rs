@@ -178,7 +178,7 @@ pub enum OciError {
 
 impl OciError {
     /// The error of a stream with the wrong bytes, where `error` is one.
-    pub(super) fn of_mismatch(image: &str, error: &io::Error) -> Option<Self> {
+    pub(crate) fn of_mismatch(image: &str, error: &io::Error) -> Option<Self> {
         let wrong = WrongDigest::of(error)?;
         Some(Self::Mismatch {
             image: image.to_owned(),
@@ -190,6 +190,6 @@ impl OciError {
 }
 
 /// What is shown of a text from outside.
-pub(super) fn told(text: &str) -> String {
+pub(crate) fn told(text: &str) -> String {
     excerpt(text, 160)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::told;
 use super::layer::{self, LayerError, LayerFile, ReadBudget};
-use super::tree::{Inode, Overlay};
+use super::overlay::{Inode, Overlay};
 use super::{Images, Layer, OciError, PlatformImage};
 use crate::digest::Sha256;
 use crate::text::innermost;

@@ -57,7 +57,7 @@ pub trait Images: Send + Sync {
 }
 
 /// Where blobs lie under their digests: everything but the oldest tarballs.
-pub(super) trait Blobs: Images {
+pub(crate) trait Blobs: Images {
     /// An index or a manifest; the bytes are not verified yet.
     fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, OciError>;
 
@@ -70,7 +70,7 @@ pub(super) trait Blobs: Images {
 
 /// The builds that an index lists, by architecture, with those of nested indexes; the first one
 /// counts, as for container runtimes.
-pub(super) fn builds(
+pub(crate) fn builds(
     blobs: &dyn Blobs,
     entries: &[Descriptor],
 ) -> Result<BTreeMap<Arch, Descriptor>, OciError> {
@@ -123,7 +123,7 @@ pub(super) fn builds(
 }
 
 /// The image for `arch` among the builds of an index.
-pub(super) fn build(
+pub(crate) fn build(
     blobs: &dyn Blobs,
     arch: Arch,
     builds: &BTreeMap<Arch, Descriptor>,
@@ -140,7 +140,7 @@ pub(super) fn build(
 }
 
 /// The image for `arch` of a layout, in which each entry is an image of its own.
-pub(super) fn only(blobs: &dyn Blobs, arch: Arch, entries: &[Descriptor]) -> Result<PlatformImage, OciError> {
+pub(crate) fn only(blobs: &dyn Blobs, arch: Arch, entries: &[Descriptor]) -> Result<PlatformImage, OciError> {
     let (mut fitting, mut others) = (BTreeMap::new(), BTreeMap::new());
     for entry in entries {
         let mut found = builds(blobs, std::slice::from_ref(entry))?;
@@ -157,12 +157,12 @@ pub(super) fn only(blobs: &dyn Blobs, arch: Arch, entries: &[Descriptor]) -> Res
 }
 
 /// The stored bytes of a layer, verified.
-pub(super) fn layer<'a>(blobs: &'a dyn Blobs, layer: &Layer) -> Result<Box<dyn Read + 'a>, OciError> {
+pub(crate) fn layer<'a>(blobs: &'a dyn Blobs, layer: &Layer) -> Result<Box<dyn Read + 'a>, OciError> {
     Ok(Box::new(verified(blobs, blobs.blob(&layer.descriptor)?, &layer.descriptor)?))
 }
 
 /// The image of a manifest, which must be for `arch`.
-pub(super) fn image(
+pub(crate) fn image(
     blobs: &dyn Blobs,
     arch: Arch,
     manifest: &ImageManifest,
@@ -195,7 +195,7 @@ fn layers(config: &ImageConfiguration, stored: &[Descriptor]) -> Result<Vec<Laye
 }
 
 /// The digests of the uncompressed layers (image-spec, "rootfs").
-pub(super) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, String> {
+pub(crate) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, String> {
     let parse = |text: &String| {
         text.parse().map_err(|_| format!("its config names a layer by {}, not by a SHA-256", told(text)))
     };
@@ -203,7 +203,7 @@ pub(super) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, Strin
 }
 
 /// The config of a manifest, and its bytes.
-pub(super) fn config(
+pub(crate) fn config(
     blobs: &dyn Blobs,
     manifest: &ImageManifest,
 ) -> Result<(ImageConfiguration, Vec<u8>), OciError> {
@@ -214,7 +214,7 @@ pub(super) fn config(
 }
 
 /// An index or a manifest, verified.
-pub(super) fn read_manifest(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<OciManifest, OciError> {
+pub(crate) fn read_manifest(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<OciManifest, OciError> {
     let bytes = read_whole(blobs, descriptor, true)?;
     OciManifest::read(&bytes).map(|(manifest, _)| manifest).map_err(|why| not_an_image(blobs, why))
 }
@@ -232,7 +232,7 @@ fn read_whole(blobs: &dyn Blobs, descriptor: &Descriptor, manifest: bool) -> Res
 }
 
 /// Holds a stream against its descriptor.
-pub(super) fn verified<'a>(
+pub(crate) fn verified<'a>(
     blobs: &dyn Blobs,
     stored: Box<dyn Read + 'a>,
     descriptor: &Descriptor,

@@ -14,7 +14,7 @@ use crate::digest::Sha256;
 use crate::project::values::Arch;
 
 /// Files by their paths: a folder, or a tarball that is not unpacked.
-pub(super) trait ImageFiles: Send + Sync {
+pub(crate) trait ImageFiles: Send + Sync {
     /// As the user named it.
     fn name(&self) -> &str;
 
@@ -23,7 +23,7 @@ pub(super) trait ImageFiles: Send + Sync {
 }
 
 /// A document that must be there, whole, unverified: nothing names its digest.
-pub(super) fn document(files: &dyn ImageFiles, path: &str) -> Result<Vec<u8>, OciError> {
+pub(crate) fn document(files: &dyn ImageFiles, path: &str) -> Result<Vec<u8>, OciError> {
     let mut bytes = Vec::new();
     files
         .open(path)
@@ -37,7 +37,7 @@ pub(super) fn document(files: &dyn ImageFiles, path: &str) -> Result<Vec<u8>, Oc
 }
 
 /// What is told where `path` cannot be read.
-pub(super) fn unreadable(files: &dyn ImageFiles, path: &str, source: io::Error) -> OciError {
+pub(crate) fn unreadable(files: &dyn ImageFiles, path: &str, source: io::Error) -> OciError {
     let image = files.name().to_owned();
     if source.kind() == io::ErrorKind::NotFound {
         return OciError::Incomplete { image, what: told(path) };
@@ -46,13 +46,13 @@ pub(super) fn unreadable(files: &dyn ImageFiles, path: &str, source: io::Error) 
 }
 
 /// A folder on the disk.
-pub(super) struct LayoutFolder {
+pub(crate) struct LayoutFolder {
     name: String,
     path: PathBuf,
 }
 
 impl LayoutFolder {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         Self { name: path.display().to_string(), path: path.to_owned() }
     }
 }
@@ -73,14 +73,14 @@ impl ImageFiles for LayoutFolder {
 }
 
 /// An image layout.
-pub(super) struct LayoutReader {
+pub(crate) struct LayoutReader {
     files: Box<dyn ImageFiles>,
     /// What `index.json` lists.
     listed: Vec<Descriptor>,
 }
 
 impl LayoutReader {
-    pub(super) fn open(files: Box<dyn ImageFiles>) -> Result<Self, OciError> {
+    pub(crate) fn open(files: Box<dyn ImageFiles>) -> Result<Self, OciError> {
         let not_an_image = |why| OciError::NotAnImage { image: files.name().to_owned(), why };
         let marker: OciLayout = parse(&document(&*files, "oci-layout")?)
             .map_err(|why| not_an_image(format!("`oci-layout` cannot be read: {why}")))?;
@@ -97,7 +97,7 @@ impl LayoutReader {
     }
 
     /// With nothing listed but the image of this digest.
-    pub(super) fn only(mut self, digest: Sha256) -> Result<Self, OciError> {
+    pub(crate) fn only(mut self, digest: Sha256) -> Result<Self, OciError> {
         self.listed.retain(|entry| digest_of(entry) == Ok(digest));
         // One image can be listed under several names.
         self.listed.truncate(1);
@@ -138,4 +138,16 @@ impl Images for LayoutReader {
     fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, OciError> {
         image::layer(self, layer)
     }
+}
+
+/// The image of the OCI image layout at `path`.
+///
+/// # Errors
+/// Where it cannot be read, or is no layout.
+pub fn layout(path: &Path) -> Result<Box<dyn Images>, OciError> {
+    Ok(Box::new(in_folder(path)?))
+}
+
+pub(crate) fn in_folder(path: &Path) -> Result<LayoutReader, OciError> {
+    LayoutReader::open(Box::new(LayoutFolder::new(path)))
 }

@@ -11,7 +11,6 @@
 //! memory.
 
 mod contents;
-mod credentials;
 mod docker_save;
 mod error;
 mod flatten;
@@ -19,18 +18,23 @@ mod image;
 mod layer;
 mod layout;
 mod manifest;
-pub mod registry;
+mod overlay;
 mod section;
-mod source;
 mod tarball;
-mod tree;
 mod verified;
 
 pub use contents::{BaseImage, Blob, BlobSource, Contents};
-pub use credentials::Credentials;
 pub use error::OciError;
 pub use flatten::{FolderFiles, FoundFile, files_over, files_under};
 pub use image::{Images, Layer, PlatformImage};
-pub use registry::push;
+pub use layout::layout;
 pub use section::Section;
-pub use source::{ImageSource, layout};
+
+pub(crate) use docker_save::DockerSave;
+pub(crate) use error::told;
+pub(crate) use image::{Blobs, build, builds, config, image, layer};
+pub(crate) use layout::{LayoutReader, in_folder};
+pub(crate) use manifest::{
+    ACCEPTED, LONGEST_DOCUMENT, OciManifest, arch_of_config, digest_of, listed, parse,
+};
+pub(crate) use tarball::Tarball;

@@ -20,7 +20,7 @@ const MOST_MEMBERS: usize = 100_000;
 const MOST_LINKS: usize = 8;
 
 /// A tarball and where its members are.
-pub(super) struct Tarball {
+pub(crate) struct Tarball {
     name: String,
     file: File,
     members: BTreeMap<Vec<u8>, TarMember>,
@@ -35,7 +35,7 @@ enum TarMember {
 
 impl Tarball {
     /// Reads where its members are.
-    pub(super) fn open(path: &Path) -> Result<Self, OciError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, OciError> {
         let name = path.display().to_string();
         let io = |source| OciError::Io { image: name.clone(), source };
         let not_a_source = |why: String| OciError::NotASource { image: name.clone(), why };
@@ -54,12 +54,12 @@ impl Tarball {
     }
 
     /// Whether it has such a member.
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub(crate) fn has(&self, path: &str) -> bool {
         self.members.contains_key(path.as_bytes())
     }
 
     /// The bytes of a member, links followed.
-    pub(super) fn section(&self, path: &str) -> io::Result<Section<'_>> {
+    pub(crate) fn section(&self, path: &str) -> io::Result<Section<'_>> {
         let mut path = path.as_bytes();
         for _ in 0..=MOST_LINKS {
             match self.members.get(path) {

@@ -3,8 +3,8 @@
 //! A tree, not types at once, because a typed read ends at the first error; [`decode`] turns the
 //! tree into types and notes every error on the way.
 
+pub mod cst;
 pub mod decode;
-pub mod layout;
 
 use std::sync::Arc;
 

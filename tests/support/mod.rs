@@ -44,7 +44,7 @@ pub use test_attribute::test;
 
 use bake::diagnostics::{Problems, Source, terminal};
 use bake::digest::Sha256;
-use bake::lock::{self, Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
+use bake::lock::{self, Build, Evidence, Lock, LockedBinary, LockedImage, inputs};
 use bake::project::catalog::Catalog;
 use bake::project::manifest::BinarySource;
 use bake::project::values::Arch;
@@ -255,7 +255,7 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
             LockedBinary {
                 version: binary.version.as_ref().map(|version| version.value.clone()),
                 repo,
-                beside: false,
+                keep_siblings: false,
                 apt: Vec::new(),
                 builds: by_name.remove(name.as_str()).unwrap_or_default().into_iter().collect(),
             },
@@ -263,5 +263,5 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
     }
     let image =
         LockedImage { reference, digest, platforms: BTreeMap::new(), evidence: vec![Evidence::ApiDigest] };
-    Lock { version: 1, inputs: wanted::digest(&project), image, pushed: None, binaries }.to_text()
+    Lock { version: 1, inputs: inputs::digest(&project), image, pushed: None, binaries }.to_text()
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use super::checksum_claims::{ChecksumFiles, Statement, Statements};
 use super::find::{Asked, FoundAsset};
-use super::statements::{ChecksumFiles, Statement, Statements};
 use super::{Allowed, Resolved, is_known, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::lock::assets;
-use crate::lock::expected::{differences, path};
-use crate::lock::seed;
+use crate::lock::from_catalog;
+use crate::lock::tampering::{differences, path};
 use crate::lock::upstream::{Order, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, signature};
@@ -34,7 +34,7 @@ pub fn binary(
         Err(problems) => {
             let unreachable = problems.iter().find(|problem| is_unreachable(problem));
             let known = old.filter(|old| differences(wanted, old).is_empty());
-            let known = known.cloned().or_else(|| seed::from_catalog(wanted));
+            let known = known.cloned().or_else(|| from_catalog::binary(wanted));
             // Only where nobody could be asked: what was answered counts, and who looks for a newer
             // version wants an answer.
             match (unreachable, known) {
@@ -122,7 +122,7 @@ fn ask(
     let locked = LockedBinary {
         version: version.clone(),
         repo: own,
-        beside: tool.is_some_and(|tool| tool.beside),
+        keep_siblings: tool.is_some_and(|tool| tool.keep_siblings),
         apt: tool.map(|tool| tool.apt.clone()).unwrap_or_default(),
         builds,
     };

@@ -2,15 +2,15 @@
 
 use super::{Allowed, Resolved, UpdateScope, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic};
-use crate::lock::fit::is_as_seeded;
+use crate::lock::staleness::is_as_in_catalog;
 use crate::lock::upstream::Upstream;
-use crate::lock::{Evidence, LockedImage, seed};
+use crate::lock::{Evidence, LockedImage, from_catalog};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 
 /// Whether `old` is what `project` asks for, and no registry need be asked.
 pub fn keeps(project: &Project, old: &LockedImage, extent: UpdateScope, catalog: &Catalog) -> bool {
-    let fits = old.reference == project.spec.gateway.image.value && is_as_seeded(old, catalog);
+    let fits = old.reference == project.spec.gateway.image.value && is_as_in_catalog(old, catalog);
     match extent {
         UpdateScope::Missing => fits,
         UpdateScope::Complete => fits && old.evidence.contains(&Evidence::ApiDigest),
@@ -34,7 +34,7 @@ pub fn image(
     let said = match upstream.image(reference) {
         Ok(said) => said,
         Err(problem) => {
-            return match seed::image(project, old, catalog) {
+            return match from_catalog::image(project, old, catalog) {
                 Some(known) if extent != UpdateScope::Newest && is_unreachable(&problem) => {
                     Ok(Resolved { unreachable: Some(problem), ..Resolved::plain(known) })
                 }

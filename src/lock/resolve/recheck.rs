@@ -1,6 +1,6 @@
 //! What publishers say today of what is locked.
 
-use super::statements::{ChecksumFiles, Statements};
+use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::lock::upstream::{Release, ReleaseQuery, Upstream};
 use crate::lock::versions;

@@ -10,10 +10,10 @@
 //! where that is silent, that which Google's guest agent, cloud-init and our own scripts rely on.
 //! Left out are `instance/service-accounts/…/identity`, OS Login's folder and limits of rate.
 
-mod answer;
 mod guest;
 mod instance;
 mod query;
+mod response;
 mod secrets;
 mod server;
 mod service;

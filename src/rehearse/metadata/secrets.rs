@@ -10,8 +10,8 @@ use hyper::StatusCode;
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::answer::MetadataResponse;
 use super::instance::Instance;
+use super::response::MetadataResponse;
 
 /// Where the values of secrets come from.
 pub trait Secrets: Send + Sync + 'static {

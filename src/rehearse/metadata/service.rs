@@ -9,10 +9,10 @@ use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Method, Request, StatusCode, header};
 use tokio::sync::watch;
 
-use super::answer::MetadataResponse;
 use super::guest::{AttributeChange, GuestAttributes, LONGEST_VALUE, is_name};
 use super::instance::Instance;
 use super::query::{Query, names};
+use super::response::MetadataResponse;
 use super::secrets::{self, Secrets};
 use super::tree::{MetadataNode, ValueFormat};
 use crate::digest::Sha256;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::expected::{differences, path};
-use super::fit::is_as_seeded;
-use super::{Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
+use super::staleness::is_as_in_catalog;
+use super::tampering::{differences, path};
+use super::{Build, Evidence, Lock, LockedBinary, LockedImage, inputs};
 use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
@@ -15,7 +15,7 @@ use crate::project::manifest::{Binary, BinarySource};
 /// # Errors
 /// Names everything that the catalog does not know: another base image, another version of a
 /// tool, a tool with a source of its own.
-pub fn seed(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<Lock, Problems> {
+pub fn from_catalog(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<Lock, Problems> {
     let mut problems = Problems::default();
     let image = image(project, old.map(|old| &old.image), catalog);
     if image.is_none() {
@@ -33,7 +33,7 @@ pub fn seed(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<
         let kept = old
             .and_then(|old| old.binaries.get(&wanted.name.value))
             .filter(|old| differences(wanted, old).is_empty());
-        if let Some(locked) = kept.cloned().or_else(|| from_catalog(wanted)) {
+        if let Some(locked) = kept.cloned().or_else(|| binary(wanted)) {
             binaries.insert(wanted.name.value.clone(), locked);
         } else {
             let version =
@@ -50,7 +50,7 @@ pub fn seed(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<
     }
     match image {
         Some(image) if problems.is_empty() => {
-            let lock = Lock { version: 1, inputs: wanted::digest(project), image, pushed: None, binaries };
+            let lock = Lock { version: 1, inputs: inputs::digest(project), image, pushed: None, binaries };
             Ok(lock.with_push_of(old, project))
         }
         _ => Err(problems),
@@ -60,7 +60,7 @@ pub fn seed(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<
 /// The base image by a digest that spec, catalog or lock state.
 pub(super) fn image(project: &Project, old: Option<&LockedImage>, catalog: &Catalog) -> Option<LockedImage> {
     let reference = &project.spec.gateway.image.value;
-    if let Some(old) = old.filter(|old| old.reference == *reference && is_as_seeded(old, catalog)) {
+    if let Some(old) = old.filter(|old| old.reference == *reference && is_as_in_catalog(old, catalog)) {
         return Some(old.clone());
     }
     let (digest, evidence) = match (reference.digest(), catalog.base_image(reference)) {
@@ -74,7 +74,7 @@ pub(super) fn image(project: &Project, old: Option<&LockedImage>, catalog: &Cata
 
 /// What the catalog states of `wanted`, where it is the version that it knows and nobody asks for a
 /// signature, which only a download can be held against.
-pub(super) fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
+pub(super) fn binary(wanted: &Binary) -> Option<LockedBinary> {
     let BinarySource::Catalog(tool) = wanted.origin else { return None };
     let other = wanted.version.as_ref().is_some_and(|version| version.value != tool.version);
     if other || wanted.minisign.is_some() {
@@ -83,7 +83,7 @@ pub(super) fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
     let mut locked = LockedBinary {
         version: Some(tool.version.clone()),
         repo: None,
-        beside: tool.beside,
+        keep_siblings: tool.keep_siblings,
         apt: tool.apt.clone(),
         builds: BTreeMap::new(),
     };

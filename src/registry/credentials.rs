@@ -15,8 +15,8 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::GeneralPurposeConfig;
 use serde::Deserialize;
 
-use super::OciError;
-use super::error::told;
+use crate::oci::OciError;
+use crate::oci::told;
 use crate::project::values::ImageRef;
 
 /// The longest file, and the longest answer of a helper, in bytes.

@@ -73,8 +73,8 @@ impl FileKind {
         if head.is_empty() {
             return Self::Empty;
         }
-        if let Some((_, looks)) = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)) {
-            return *looks;
+        if let Some((_, kind)) = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)) {
+            return *kind;
         }
         // A frame to be skipped may come first (RFC 8878, 3.1.2).
         if head.len() >= 4 && (0x50..=0x5f).contains(&head[0]) && head[1..4] == *b"\x2a\x4d\x18" {

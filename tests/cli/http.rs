@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::support::server::{Answer, Ranges, Server};
 use crate::support::test;
 use crate::support::{Folder, said, testbed};
-use bake::net::{Client, ContentRange, HttpError, Request, RetryPolicy, Token};
+use bake::http::{Client, ContentRange, HttpError, Request, RetryPolicy, Token};
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -470,7 +470,7 @@ fn child_asks() {
 fn ask_as_child(url: &str, environment: &[(&str, &str)]) -> String {
     let this = std::env::current_exe().expect("this program");
     let mut command = Command::new(this);
-    command.args(["net::child_asks", "--exact", "--ignored", "--nocapture"]).env("ASK", url);
+    command.args(["http::child_asks", "--exact", "--ignored", "--nocapture"]).env("ASK", url);
     for name in
         ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY"]
     {

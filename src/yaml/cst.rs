@@ -86,7 +86,7 @@ impl Element {
 
 /// Lays a document out; nothing where [`parse`](super::parse) would not read it either, or where
 /// there is more than one.
-pub fn layout(source: &Source) -> Option<Cst> {
+pub fn parse(source: &Source) -> Option<Cst> {
     let text = source.text();
     let options = granit_parser::options! {
         flow_nesting_limit: DEEPEST,
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn everything_stands_where_it_stands() {
         for (text, expected, comments) in LAID_OUT {
-            let layout = layout(&Source::new("x", *text)).unwrap_or_else(|| panic!("{text}"));
+            let layout = parse(&Source::new("x", *text)).unwrap_or_else(|| panic!("{text}"));
             let mut found = String::new();
             told(text, &layout.root, 0, &mut found);
             assert_eq!(found, *expected, "{text}");
@@ -295,9 +295,9 @@ mod tests {
     #[test]
     fn what_is_not_one_document_has_no_layout() {
         for text in ["", "a: [", "a: 1\n---\nb: 2\n", "a: *b\n"] {
-            assert!(layout(&Source::new("x", text)).is_none(), "{text}");
+            assert!(parse(&Source::new("x", text)).is_none(), "{text}");
         }
         let deep = format!("{}{}", "[".repeat(DEEPEST + 1), "]".repeat(DEEPEST + 1));
-        assert!(layout(&Source::new("x", deep)).is_none());
+        assert!(parse(&Source::new("x", deep)).is_none());
     }
 }

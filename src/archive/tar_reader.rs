@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use tar::{Archive, Entry, EntryType, Header};
 
 use super::error::ArchiveError;
-use super::looks::FileKind;
+use super::file_kind::FileKind;
 use super::path::lossy;
 use super::pax::{self, Extended};
 use super::search::{MemberKind, Search, read_head};

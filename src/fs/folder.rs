@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::exchange::{cannot_swap, staging_prefix, swap};
-use super::foreign::{is_owned, settle, settle_leftovers};
+use super::user_files::{is_owned, recover, recover_leftovers};
 use super::{FsError, IoContext, NewFile, exclusive, new_file, sync};
 
 /// What [`replace`] did.
@@ -47,7 +47,7 @@ pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<R
     };
     fs::create_dir_all(parent).context("create the folder", parent)?;
     let _guard = exclusive(parent)?;
-    settle_leftovers(parent, name, &folder, owned);
+    recover_leftovers(parent, name, &folder, owned);
     if stands(&folder, files, owned) {
         return Ok(ReplaceOutcome::Unchanged);
     }
@@ -65,7 +65,7 @@ pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<R
     match exchange(&staged.0, &folder, owned) {
         Ok(()) => {
             // From here on it holds the old files, and what is somebody else's.
-            settle(&staged.keep(), &folder, owned);
+            recover(&staged.keep(), &folder, owned);
             sync(parent);
             Ok(ReplaceOutcome::Replaced)
         }

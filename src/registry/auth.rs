@@ -7,11 +7,12 @@
 use serde::Deserialize;
 use url::{Host, Url};
 
+use super::Credentials;
 use super::challenge::Challenge;
 use super::{RepositoryClient, Trouble, is_loopback};
-use crate::net::{Request, Response, Token};
-use crate::oci::error::told;
-use crate::oci::{Credentials, OciError};
+use crate::http::{Request, Response, Token};
+use crate::oci::OciError;
+use crate::oci::told;
 
 /// The longest answer of a service for tokens, in bytes; a token is a few thousand.
 const LONGEST_TOKEN: u64 = 1 << 20;

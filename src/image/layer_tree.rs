@@ -60,7 +60,7 @@ impl LayerTree {
         &mut self,
         name: &ToolName,
         arch: Arch,
-        beside: bool,
+        keep_siblings: bool,
         build: &Build,
         mut archive: &File,
         spool: &mut TempSpool,
@@ -69,7 +69,7 @@ impl LayerTree {
         let (limits, path) = (Limits::default(), &build.binary);
         let bad = |source| ImageError::Archive { tool: name.clone(), arch, source };
         let command = format!("{BIN}/{name}").into_bytes();
-        let found = if beside {
+        let found = if keep_siblings {
             let folder = format!("{LIB}/{name}");
             self.0.insert(folder.clone().into_bytes(), LayerNode::Folder);
             let mut unpacking = Unpacking { tree: self, folder: &folder, spool, open: None, hides: None };

@@ -87,7 +87,7 @@ pub(super) fn spelled(words: Option<&BTreeMap<Arch, ArchSpelling>>, arch: Arch) 
 }
 
 fn from_catalog(tool: &CatalogTool, locked: &LockedBinary, found: &mut Vec<String>) {
-    if locked.beside != tool.beside || locked.apt != tool.apt {
+    if locked.keep_siblings != tool.keep_siblings || locked.apt != tool.apt {
         found.push("other needs than the catalog".to_owned());
     }
     // Of another version the catalog knows no files.

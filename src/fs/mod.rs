@@ -2,8 +2,8 @@
 
 pub mod exchange;
 mod folder;
-mod foreign;
-mod revise;
+mod update;
+mod user_files;
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 pub use folder::{ReplaceOutcome, replace};
-pub use revise::{Revision, revise, tidy};
+pub use update::{Revision, revise, tidy};
 
 /// How long a run waits for another one, which takes milliseconds: half a minute.
 const LOCK_TRIES: u32 = 600;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::error::{Address, HttpError};
-use super::patience::RetryPolicy;
+use super::retry::RetryPolicy;
 
 /// What is awaited of one body. Only time spent waiting for the server counts: a reader that pauses,
 /// because it writes to a slow disk or sends the bytes on, does not make the server slow.
-pub(super) struct Pace {
+pub(super) struct RateLimit {
     window: Duration,
     least: u64,
     whole: Duration,
@@ -16,7 +16,7 @@ pub(super) struct Pace {
     came: u64,
 }
 
-impl Pace {
+impl RateLimit {
     /// That of an archive or a layer where `is_large`, and of a document otherwise.
     pub(super) fn new(patience: &RetryPolicy, is_large: bool) -> Self {
         let window = patience.stall * RetryPolicy::WINDOW;
@@ -60,17 +60,17 @@ impl Pace {
 mod tests {
     use std::time::Duration;
 
-    use super::Pace;
-    use crate::net::{Address, RetryPolicy};
+    use super::RateLimit;
+    use crate::http::{Address, RetryPolicy};
 
     /// Seconds until it gives up on `bytes` that come every `pause`, within a day.
     fn given_up(bytes: usize, pause: Duration, is_large: bool) -> Option<u64> {
         let url = Address::new(&"https://example.org/".parse().expect("a URL"), None);
-        let mut pace = Pace::new(&RetryPolicy::default(), is_large);
+        let mut rate = RateLimit::new(&RetryPolicy::default(), is_large);
         let mut waited = Duration::ZERO;
         while waited < Duration::from_secs(24 * 60 * 60) {
             waited += pause;
-            if pace.count(bytes, pause, &url).is_err() {
+            if rate.count(bytes, pause, &url).is_err() {
                 return Some(waited.as_secs());
             }
         }
@@ -90,7 +90,7 @@ mod tests {
     fn time_without_waiting_is_nobodys_fault() {
         assert_eq!(given_up(1, Duration::from_secs(1), true), Some(60));
         let url = Address::new(&"https://example.org/".parse().expect("a URL"), None);
-        let mut pace = Pace::new(&RetryPolicy::default(), true);
-        assert!((0..100_000).all(|_| pace.count(1, Duration::ZERO, &url).is_ok()));
+        let mut rate = RateLimit::new(&RetryPolicy::default(), true);
+        assert!((0..100_000).all(|_| rate.count(1, Duration::ZERO, &url).is_ok()));
     }
 }

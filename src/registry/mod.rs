@@ -5,8 +5,10 @@
 
 mod auth;
 mod challenge;
+mod credentials;
 mod pull;
 pub mod push;
+mod source;
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,13 +16,15 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use serde::Deserialize;
 use url::{Host, Url};
 
-use super::error::told;
-use super::{Credentials, OciError};
-use crate::net::{self, Client, Request, Response, SendError, Token};
+use crate::http::{self, Client, Request, Response, SendError, Token};
+use crate::oci::OciError;
+use crate::oci::told;
 use crate::project::values::ImageRef;
 use crate::text::innermost;
 
+pub use credentials::Credentials;
 pub use pull::{Registry, ResolvedImage, resolve};
+pub use source::ImageSource;
 
 /// What is read of a refusal, in bytes.
 const LONGEST_REFUSAL: u64 = 64 << 10;
@@ -28,7 +32,7 @@ const LONGEST_REFUSAL: u64 = 64 << 10;
 /// What an attempt did not come to an end for.
 enum Trouble {
     /// The network, or a status that may pass.
-    Net(net::HttpError),
+    Net(http::HttpError),
     /// The registry wants to know who asks.
     Challenged(Box<Response>),
     /// What was to be sent could not be read, or not be believed.
@@ -37,8 +41,8 @@ enum Trouble {
     Final(OciError),
 }
 
-impl From<net::HttpError> for Trouble {
-    fn from(error: net::HttpError) -> Self {
+impl From<http::HttpError> for Trouble {
+    fn from(error: http::HttpError) -> Self {
         Self::Net(error)
     }
 }
@@ -226,23 +230,23 @@ impl RepositoryClient {
         }
     }
 
-    fn explained(&self, error: net::HttpError, tries: usize) -> OciError {
+    fn explained(&self, error: http::HttpError, tries: usize) -> OciError {
         let (image, registry) = (self.image.clone(), self.host.clone());
         let failing =
             |why| OciError::Failing { image: image.clone(), registry: registry.clone(), tries, why };
         match error {
-            net::HttpError::Unreachable { why, .. }
-            | net::HttpError::Untrusted { why, .. }
-            | net::HttpError::Setup { why } => OciError::Unreachable { image, registry, why },
-            net::HttpError::Cut { why, .. } => failing(format!("the connection was cut: {why}")),
-            net::HttpError::Stalled { patience, .. } => {
+            http::HttpError::Unreachable { why, .. }
+            | http::HttpError::Untrusted { why, .. }
+            | http::HttpError::Setup { why } => OciError::Unreachable { image, registry, why },
+            http::HttpError::Cut { why, .. } => failing(format!("the connection was cut: {why}")),
+            http::HttpError::Stalled { patience, .. } => {
                 failing(format!("nothing happened for {} s", patience.as_secs_f64()))
             }
-            net::HttpError::Status { status, until, .. } => {
+            http::HttpError::Status { status, until, .. } => {
                 let until = until.map(|until| format!(", and wants to be asked after {until:.0}"));
                 failing(format!("HTTP {status}{}", until.unwrap_or_default()))
             }
-            net::HttpError::RateLimited { until, .. } => {
+            http::HttpError::RateLimited { until, .. } => {
                 let until = until.map(|until| format!(" before {until:.0}"));
                 failing(format!("too many requests{}", until.unwrap_or_default()))
             }

@@ -36,7 +36,7 @@ impl RedirectChain {
             moved: None,
             permanent: true,
         };
-        match objection(url) {
+        match check_scheme(url) {
             Some(why) => Err(HttpError::Insecure { url: this.address(), why }),
             None => Ok(this),
         }
@@ -93,14 +93,14 @@ impl RedirectChain {
         } else if self.confined && !self.at_home {
             Some("it redirects a request with a secret in it to another host")
         } else {
-            objection(&self.at)
+            check_scheme(&self.at)
         };
         why.map_or(Ok(()), |why| Err(HttpError::Insecure { url: self.address(), why }))
     }
 }
 
 /// Why `url` may not be asked, if so: nothing goes out unencrypted but to this very machine.
-pub fn objection(url: &Url) -> Option<&'static str> {
+pub fn check_scheme(url: &Url) -> Option<&'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Some("it has a user name or a password in it");
     }
@@ -124,7 +124,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::objection;
+    use super::check_scheme;
 
     #[test]
     fn only_this_machine_is_asked_without_encryption() {
@@ -135,7 +135,7 @@ mod tests {
             "http://127.255.0.1/",
             "http://[::1]:1/",
         ] {
-            assert_eq!(objection(&fine.parse().expect("a URL")), None, "{fine}");
+            assert_eq!(check_scheme(&fine.parse().expect("a URL")), None, "{fine}");
         }
         for wrong in [
             "http://example.org/",
@@ -149,7 +149,7 @@ mod tests {
             "https://user:password@example.org/",
             "http://127.0.0.1@example.org/",
         ] {
-            assert!(objection(&wrong.parse().expect("a URL")).is_some(), "{wrong}");
+            assert!(check_scheme(&wrong.parse().expect("a URL")).is_some(), "{wrong}");
         }
     }
 }

@@ -5,12 +5,13 @@ use std::io::{self, Cursor, Read};
 
 use oci_spec::image::Descriptor;
 
+use super::Credentials;
 use super::{Access, RepositoryClient, Trouble};
 use crate::digest::Sha256;
-use crate::net::{self, Backoff, Client, Request, Response};
-use crate::oci::image::{self, Blobs, Images, Layer, PlatformImage, builds};
-use crate::oci::manifest::{ACCEPTED, LONGEST_DOCUMENT, OciManifest, arch_of_config, digest_of, listed};
-use crate::oci::{Credentials, OciError};
+use crate::http::{self, Backoff, Client, Request, Response};
+use crate::oci::OciError;
+use crate::oci::{self, Blobs, Images, Layer, PlatformImage, builds};
+use crate::oci::{ACCEPTED, LONGEST_DOCUMENT, OciManifest, arch_of_config, digest_of, listed};
 use crate::project::values::{Arch, ImageRef};
 
 /// An attempt that brought as much of a blob as this does not count as a failure, in bytes.
@@ -72,7 +73,7 @@ impl Registry {
                 platforms
             }
             OciManifest::Image(manifest) => {
-                let arch = arch_of_config(&image::config(self, manifest)?.0);
+                let arch = arch_of_config(&oci::config(self, manifest)?.0);
                 arch.map(|arch| (arch, digest)).into_iter().collect()
             }
         };
@@ -110,7 +111,7 @@ impl Registry {
                 return Err(repository.refused(response, what));
             }
             let bytes = match response.document(LONGEST_DOCUMENT) {
-                Err(net::HttpError::TooLarge { .. }) => {
+                Err(http::HttpError::TooLarge { .. }) => {
                     let why = format!("the {what} is longer than {} MiB", LONGEST_DOCUMENT >> 20);
                     return Err(Trouble::Final(self.not_an_image(why)));
                 }
@@ -183,13 +184,13 @@ impl Images for Registry {
     fn image(&self, arch: Arch) -> Result<PlatformImage, OciError> {
         let (_, manifest, _) = self.root()?;
         match manifest {
-            OciManifest::Image(manifest) => image::image(self, arch, &manifest),
-            OciManifest::Index(index) => image::build(self, arch, &builds(self, index.manifests())?),
+            OciManifest::Image(manifest) => oci::image(self, arch, &manifest),
+            OciManifest::Index(index) => oci::build(self, arch, &builds(self, index.manifests())?),
         }
     }
 
     fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, OciError> {
-        image::layer(self, layer)
+        oci::layer(self, layer)
     }
 }
 
@@ -214,7 +215,7 @@ impl BlobReader<'_> {
             (self.pauses, self.tries) = (repository.client.pauses(), 1);
         }
         self.resumed = self.read;
-        let mut error = net::HttpError::of_body(error, self.stream.address());
+        let mut error = http::HttpError::of_body(error, self.stream.address());
         loop {
             let tries = self.tries;
             self.pauses.wait_after(error).map_err(|error| repository.explained(error, tries))?;
@@ -231,7 +232,7 @@ impl BlobReader<'_> {
             match io::copy(&mut self.stream.by_ref().take(skip), &mut io::sink()) {
                 // One that ends here ends too early, which the length will tell.
                 Ok(_) => return Ok(()),
-                Err(cut) => error = net::HttpError::of_body(cut, self.stream.address()),
+                Err(cut) => error = http::HttpError::of_body(cut, self.stream.address()),
             }
         }
     }

@@ -14,7 +14,7 @@ use flate2::bufread::GzDecoder;
 use tar::{Archive, EntryType};
 
 use super::layer::{BuiltLayer, Hashing, LayerBuilder, mtime};
-use super::tree::BIN;
+use super::layer_tree::BIN;
 use super::{Addition, Recipe, layout};
 use crate::archive::{Executable, Limits};
 use crate::digest::Sha256;
@@ -85,7 +85,7 @@ fn wanted<'a>(recipe: &Recipe<'a>, arch: Arch) -> Option<Vec<(&'a ToolName, &'a 
     let binaries = recipe.lock.binaries.iter();
     binaries
         .map(|(name, locked)| {
-            let build = locked.builds.get(&arch).filter(|_| !locked.beside)?;
+            let build = locked.builds.get(&arch).filter(|_| !locked.keep_siblings)?;
             Some((name, build, build.binary_sha256?))
         })
         .collect()

@@ -9,12 +9,13 @@
 use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 use url::Url;
 
+use super::Credentials;
 use super::{Access, RepositoryClient, Trouble};
 use crate::digest::Sha256;
-use crate::net::{Client, Request, Response};
-use crate::oci::contents::{Blob, BlobSource, Contents};
-use crate::oci::manifest::{ACCEPTED, LONGEST_DOCUMENT, OciManifest, digest_of, parse};
-use crate::oci::{Credentials, OciError};
+use crate::http::{Client, Request, Response};
+use crate::oci::OciError;
+use crate::oci::{ACCEPTED, LONGEST_DOCUMENT, OciManifest, digest_of, parse};
+use crate::oci::{Blob, BlobSource, Contents};
 use crate::project::values::ImageRef;
 
 /// How many redirects of one upload are followed.

@@ -13,10 +13,10 @@ use url::Url;
 
 use super::error::{Address, HttpError, reason};
 use super::limits::{http_date, refusal};
-use super::pace::Pace;
-use super::patience::RetryPolicy;
+use super::rate::RateLimit;
 use super::redirect::RedirectChain;
 use super::request::Request;
+use super::retry::RetryPolicy;
 use crate::text::{excerpt, innermost};
 
 /// How much is looked at to tell what a compressed body is.
@@ -83,8 +83,8 @@ impl Response {
             had_token: request.sent_token().is_some() && hops.at_home(),
             body: Box::new(io::empty()),
         };
-        let pace = Pace::new(patience, request.is_large());
-        let raw = RawBody { answer, address: address.clone(), stall: patience.stall, pace };
+        let rate = RateLimit::new(patience, request.is_large());
+        let raw = RawBody { answer, address: address.clone(), stall: patience.stall, rate };
         let is_document = matches!(status.as_u16(), 200 | 206) && !request.is_raw();
         let encoding = this.headers.get(CONTENT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
         match encoding.to_ascii_lowercase().as_slice() {
@@ -265,7 +265,7 @@ struct RawBody {
     answer: blocking::Response,
     address: Address,
     stall: Duration,
-    pace: Pace,
+    rate: RateLimit,
 }
 
 impl Read for RawBody {
@@ -280,7 +280,7 @@ impl Read for RawBody {
                 None => HttpError::Cut { url, why: innermost(&error) },
             })
         })?;
-        self.pace.count(count, began.elapsed(), &self.address).map_err(io::Error::other)?;
+        self.rate.count(count, began.elapsed(), &self.address).map_err(io::Error::other)?;
         Ok(count)
     }
 }

@@ -4,14 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::docker_save::DockerSave;
-use super::error::told;
-use super::layout::{LayoutFolder, LayoutReader};
-use super::registry::Registry;
-use super::tarball::Tarball;
-use super::{Credentials, Images, OciError};
+use super::Credentials;
+use super::Registry;
 use crate::digest::Sha256;
-use crate::net::Client;
+use crate::http::Client;
+use crate::oci::{DockerSave, Images, LayoutReader, OciError, Tarball, in_folder, told};
 use crate::project::values::ImageRef;
 
 /// Where an image is.
@@ -93,16 +90,4 @@ impl ImageSource {
             }
         })
     }
-}
-
-/// The image of the OCI image layout at `path`.
-///
-/// # Errors
-/// As [`ImageSource::open`].
-pub fn layout(path: &Path) -> Result<Box<dyn Images>, OciError> {
-    Ok(Box::new(in_folder(path)?))
-}
-
-fn in_folder(path: &Path) -> Result<LayoutReader, OciError> {
-    LayoutReader::open(Box::new(LayoutFolder::new(path)))
 }

@@ -10,7 +10,7 @@ use super::exchange::{move_to_free, staging_prefix, swap};
 
 /// What a killed run left: a folder that never came into its place goes; one that was taken out of
 /// it may hold what is somebody else's. Nobody else is at work, for the lock is held.
-pub(super) fn settle_leftovers(parent: &Path, name: &OsStr, folder: &Path, owned: &[&str]) {
+pub(super) fn recover_leftovers(parent: &Path, name: &OsStr, folder: &Path, owned: &[&str]) {
     let prefix = staging_prefix(name);
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -22,13 +22,13 @@ pub(super) fn settle_leftovers(parent: &Path, name: &OsStr, folder: &Path, owned
         if suffix == metadata.ino().to_string().as_bytes() {
             let _ = fs::remove_dir_all(entry.path());
         } else if folder.exists() {
-            settle(&entry.path(), folder, owned);
+            recover(&entry.path(), folder, owned);
         }
     }
 }
 
 /// Brings out of the folder that was exchanged whatever is not ours, and removes the rest.
-pub(super) fn settle(old: &Path, folder: &Path, owned: &[&str]) {
+pub(super) fn recover(old: &Path, folder: &Path, owned: &[&str]) {
     // Somebody may still write into it; what comes in the last moment stays for the next run.
     for entry in fs::read_dir(old).into_iter().flatten().flatten() {
         let (from, to) = (entry.path(), folder.join(entry.file_name()));
@@ -36,14 +36,14 @@ pub(super) fn settle(old: &Path, folder: &Path, owned: &[&str]) {
             let _ = fs::remove_file(from);
             continue;
         }
-        bring(&from, &to);
+        move_back(&from, &to);
     }
     let _ = fs::remove_dir(old);
 }
 
 /// Brings what is somebody else's from the folder that was exchanged to where it belongs now. Somebody
 /// may put a newer one there at any moment: it is not replaced unseen.
-fn bring(from: &Path, to: &Path) {
+fn move_back(from: &Path, to: &Path) {
     // What stood there and was looked at, before it changed places with this one.
     let mut exchanged = None;
     // Where somebody is quicker each time, it stays for the next run.

@@ -8,11 +8,11 @@
 
 mod error;
 mod limits;
-mod pace;
-mod patience;
+mod rate;
 mod redirect;
 mod request;
 mod response;
+mod retry;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -24,10 +24,10 @@ use reqwest::blocking;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 
 pub use error::{Address, HttpError};
-pub use patience::{Backoff, RetryPolicy};
-pub use redirect::objection;
+pub use redirect::check_scheme;
 pub use request::{NotAToken, Request, Token};
 pub use response::{ContentRange, Response, Validator};
+pub use retry::{Backoff, RetryPolicy};
 
 use redirect::{RedirectChain, is_loopback};
 use request::Content;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::expected::differences;
-use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, wanted};
+use super::tampering::differences;
+use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, inputs};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Severity};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
@@ -11,7 +11,7 @@ use crate::project::spec::ImageOrigin;
 use crate::project::values::Arch;
 
 /// Adds every difference between `lock` and what `project` asks for. `place` is the lock's.
-pub fn fit(lock: &Lock, project: &Project, place: &Location, problems: &mut Problems) {
+pub fn check_staleness(lock: &Lock, project: &Project, place: &Location, problems: &mut Problems) {
     let before = problems.len();
     let wanted_image = &project.spec.gateway.image;
     let digest = wanted_image.digest().filter(|digest| *digest != lock.image.digest);
@@ -35,7 +35,7 @@ pub fn fit(lock: &Lock, project: &Project, place: &Location, problems: &mut Prob
             .at(wanted_image.place.clone().unwrap_or_else(|| place.clone())),
         );
     }
-    if !is_as_seeded(&lock.image, Catalog::builtin()) {
+    if !is_as_in_catalog(&lock.image, Catalog::builtin()) {
         problems.push(
             stale(format!(
                 "the lock has another digest of `{}` than the catalog it was taken from",
@@ -70,7 +70,7 @@ pub fn fit(lock: &Lock, project: &Project, place: &Location, problems: &mut Prob
         problems.push(stale(why).at(place.clone()));
     }
     let told = problems[before..].iter().any(|problem| problem.severity == Severity::Error);
-    if !told && lock.inputs != wanted::digest(project) {
+    if !told && lock.inputs != inputs::digest(project) {
         problems.push(stale("spec or manifest changed since the lock was made".to_owned()).at(place.clone()));
     }
 }
@@ -97,7 +97,7 @@ pub(super) fn outdated(pushed: &PushedImage, lock: &Lock, project: &Project) -> 
 }
 
 /// Whether a digest that is said to be the catalog's is the catalog's.
-pub(super) fn is_as_seeded(image: &LockedImage, catalog: &Catalog) -> bool {
+pub(super) fn is_as_in_catalog(image: &LockedImage, catalog: &Catalog) -> bool {
     image.evidence != [Evidence::Seed] || catalog.base_image(&image.reference) == Some(image.digest)
 }
 

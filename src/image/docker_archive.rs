@@ -65,7 +65,7 @@ fn put(
         }
     }
     fs::create_dir_all(parent(place)).map_err(ImageError::io(parent(place), "make the folder"))?;
-    let staging = Staging::beside(place, unfinished)?;
+    let staging = Staging::next_to(place, unfinished)?;
     let path = staging.join("image");
     let file = File::create_new(&path).map_err(ImageError::io(&path, "write"))?;
     let mut tarball = Writer { file: BufWriter::with_capacity(256 << 10, file), path: place, mtime };
