@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, Loaded};
-use super::locking::{self, LockOutcome, LockRequest, Tool};
+use super::locking::{self, LockOutcome, LockRequest, ToolRow};
 use super::publishers::{Environment, Publishers};
 use super::{Done, Failure};
 use crate::cli;
@@ -20,9 +20,9 @@ use crate::project::names::{ArchSpelling, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ArchiveFormat, WebUrl};
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct AddJson<'a> {
     version: u32,
-    tools: Vec<Tool<'a>>,
+    tools: Vec<ToolRow<'a>>,
 }
 
 /// A binary to be added.
@@ -59,7 +59,7 @@ pub(super) fn run(
     locking::store(dir, Some(manifest.revision(&text)), old.as_ref(), &made.lock)?;
     let names: BTreeSet<_> = new.into_iter().map(|new| new.entry.name).collect();
     if json {
-        console.json(&Document { version: 1, tools: made.tools(Some(&names)).collect() })?;
+        console.json(&AddJson { version: 1, tools: made.tools(Some(&names)).collect() })?;
     } else {
         console.result(&made.table(Some(&names)))?;
     }

@@ -19,7 +19,7 @@ use crate::project::values::Arch;
 const AT_ONCE: usize = 8;
 
 #[derive(Serialize)]
-struct Document {
+struct FetchJson {
     version: u32,
     /// Locked archives, all of them now in the cache.
     archives: usize,
@@ -37,7 +37,7 @@ pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done,
     let bytes: u64 = new.iter().map(|fetched| fetched.size).sum();
     let (archives, new) = (fetched.len(), new.len());
     if json {
-        console.json(&Document { version: 1, archives, fetched: new, bytes })?;
+        console.json(&FetchJson { version: 1, archives, fetched: new, bytes })?;
     } else {
         console.result(&format!(
             "{archives} archives are in the cache, verified; {new} were fetched, {bytes} bytes\n"

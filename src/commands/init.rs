@@ -9,8 +9,9 @@ use super::console::Console;
 use super::load::{LOCK, MANIFEST, SPEC};
 use super::prompt::{self, ask};
 use super::{Done, Failure, schema};
-use crate::cli::{Init, SchemaOf};
+use crate::cli::{InitArgs, SchemaOf};
 use crate::diagnostics::{Code, Diagnostic, Problems, Source, did_you_mean, quoted};
+use crate::fs::{self as output, NewFile};
 use crate::project::machine::{self, PRICES_OF};
 use crate::project::names::{Channel, MachineType, Provider, VmName, Zone};
 use crate::project::openclaw::{Needs, OpenClaw};
@@ -31,7 +32,7 @@ const DATA_DISK: &str = "A data disk keeps the gateway's state when the VM is re
 const OFFERED: [&str; 4] = ["e2-micro", "e2-small", "e2-medium", "e2-standard-2"];
 
 #[derive(Serialize)]
-struct Document {
+struct InitJson {
     version: u32,
     /// Paths of the new files.
     written: Vec<String>,
@@ -73,14 +74,14 @@ pub(super) fn run(
         .filter(|(name, _)| !(gitignore_is_there && *name == GITIGNORE))
         .map(|(name, text)| NewFile { name, content: text.as_bytes(), executable: false })
         .collect();
-    write::create(dir, &files)?;
+    output::create(dir, &files)?;
     let written = files.iter().map(|file| {
         let path = dir.join(file.name);
         path.strip_prefix(".").unwrap_or(&path).display().to_string()
     });
     let written: Vec<_> = written.collect();
     if json {
-        console.json(&Document { version: 1, written })?;
+        console.json(&InitJson { version: 1, written })?;
     } else {
         console.result(&format!("{}\n", written.join("\n")))?;
     }

@@ -7,15 +7,16 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, Loaded, LoadedLock};
-use super::locking::{self, IMAGE, LockOutcome, LockRequest, Tool};
+use super::locking::{self, IMAGE, LockOutcome, LockRequest, ToolRow};
 use super::publishers::{Environment, Publishers};
 use super::{Done, Failure};
 use crate::cli;
 use crate::diagnostics::{Problems, json};
 use crate::digest::Sha256;
-use crate::lock::changes::{self, Change};
-use crate::lock::resolve::Extent;
-use crate::lock::upstream::{Upstream, Wanted};
+use crate::fs::Revision;
+use crate::lock::changes::{self, LockChange};
+use crate::lock::resolve::UpdateScope;
+use crate::lock::upstream::{ReleaseQuery, Upstream};
 use crate::lock::{self, versions};
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
@@ -186,7 +187,7 @@ fn keep(
     }
     let written = locking::store(dir, edit, old, &made.lock)?;
     if json {
-        console.json(&Document {
+        console.json(&LockJson {
             version: 1,
             changed: written,
             lock: Some(Sha256::of(made.lock.to_text())),

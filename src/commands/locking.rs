@@ -19,7 +19,6 @@ use crate::project::Project;
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
 use crate::project::names::{ToolName, Version};
-use crate::write::{self, Revision};
 
 /// How the base image is named where tools are.
 pub(super) const IMAGE: &str = "image";
@@ -77,7 +76,7 @@ pub(super) struct LockOutcome {
 
 /// A locked tool as `--json` prints it.
 #[derive(Serialize)]
-pub(super) struct Tool<'a> {
+pub(super) struct ToolRow<'a> {
     name: &'a ToolName,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a Version>,
@@ -260,10 +259,10 @@ impl LockOutcome {
     pub(super) fn tools<'a>(
         &'a self,
         only: Option<&'a BTreeSet<ToolName>>,
-    ) -> impl Iterator<Item = Tool<'a>> {
+    ) -> impl Iterator<Item = ToolRow<'a>> {
         let binaries =
             self.lock.binaries.iter().filter(move |(name, _)| only.is_none_or(|only| only.contains(*name)));
-        binaries.map(|(name, locked)| Tool {
+        binaries.map(|(name, locked)| ToolRow {
             name,
             version: locked.version.as_ref(),
             trust: Trust::in_binary(locked).as_str(),

@@ -34,8 +34,8 @@ use serde::Serialize;
 
 use crate::cli::{Cli, Command};
 use crate::diagnostics::{Code, Diagnostic, Problems, json};
+use crate::fs;
 use crate::text::sanitize;
-use crate::write;
 use console::Console;
 
 /// How a command ended well.
@@ -81,8 +81,8 @@ impl From<Problems> for Failure {
     }
 }
 
-impl From<write::Error> for Failure {
-    fn from(error: write::Error) -> Self {
+impl From<fs::FsError> for Failure {
+    fn from(error: fs::FsError) -> Self {
         if error.is_overtaken() {
             Self::Overtaken(error.to_string())
         } else {
@@ -102,7 +102,7 @@ impl From<std::io::Error> for Failure {
 struct Refusal<'a> {
     version: u32,
     ok: bool,
-    problems: Vec<json::Record<'a>>,
+    problems: Vec<json::DiagnosticRecord<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     left_out: usize,
 }

@@ -296,26 +296,26 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
     }
 }
 
-fn of_image(error: &oci::Error) -> Diagnostic {
+fn of_image(error: &oci::OciError) -> Diagnostic {
     Diagnostic::error(code_of(error), format!("the base image: {error}"))
 }
 
-pub(super) const fn code_of(error: &oci::Error) -> Code {
+pub(super) const fn code_of(error: &oci::OciError) -> Code {
     match error {
-        oci::Error::NoSource { .. } | oci::Error::NotASource { .. } => Code::BadArgument,
-        oci::Error::Io { .. } => Code::IoFailed,
-        oci::Error::Unreachable { .. } => Code::UpstreamUnreachable,
-        oci::Error::NotFound { .. } => Code::UpstreamGone,
-        oci::Error::Mismatch { .. } => Code::ChecksumMismatch,
-        oci::Error::NoBuild { .. } => Code::NoBuildForArch,
-        oci::Error::Denied { .. }
-        | oci::Error::MayNotPush { .. }
-        | oci::Error::Failing { .. }
-        | oci::Error::Answer { .. }
-        | oci::Error::Credentials { .. } => Code::UpstreamFailed,
-        oci::Error::Incomplete { .. }
-        | oci::Error::NotAnImage { .. }
-        | oci::Error::Several { .. }
-        | oci::Error::Layer { .. } => Code::BadImage,
+        oci::OciError::NoSource { .. } | oci::OciError::NotASource { .. } => Code::BadArgument,
+        oci::OciError::Io { .. } => Code::IoFailed,
+        oci::OciError::Unreachable { .. } => Code::UpstreamUnreachable,
+        oci::OciError::NotFound { .. } => Code::UpstreamGone,
+        oci::OciError::Mismatch { .. } => Code::ChecksumMismatch,
+        oci::OciError::NoBuild { .. } => Code::NoBuildForArch,
+        oci::OciError::Denied { .. }
+        | oci::OciError::MayNotPush { .. }
+        | oci::OciError::Failing { .. }
+        | oci::OciError::Answer { .. }
+        | oci::OciError::Credentials { .. } => Code::UpstreamFailed,
+        oci::OciError::Incomplete { .. }
+        | oci::OciError::NotAnImage { .. }
+        | oci::OciError::Several { .. }
+        | oci::OciError::Layer { .. } => Code::BadImage,
     }
 }

@@ -204,7 +204,7 @@ fn folder(options: &cli::RehearseArgs) -> Result<(RehearsalFolder, Option<tempfi
     };
     let temporary =
         temporary.map_err(|error| Failure::Other(Code::IoFailed, format!("no temporary folder: {error}")))?;
-    Ok((Folder::open(temporary.path())?, Some(temporary)))
+    Ok((RehearsalFolder::open(temporary.path())?, Some(temporary)))
 }
 
 fn disks(
@@ -254,7 +254,7 @@ fn vm(
     let machine = Machine::new(&spec.gcp.machine_type);
     let relay = std::env::current_exe()
         .map_err(|error| Failure::Other(Code::IoFailed, format!("bake does not find itself: {error}")))?;
-    Ok(Vm {
+    Ok(VmConfig {
         name: spec.name.to_string(),
         id: folder.instance_id()?,
         memory_mib: machine.memory_mib().unwrap_or(MEMORY_MIB),
@@ -311,7 +311,7 @@ fn report(
     let stages: Vec<_> = stages.collect();
     let reply = watch.reply();
     if json {
-        console.json(&Document {
+        console.json(&RehearseJson {
             version: 1,
             ready: error.is_none(),
             error,

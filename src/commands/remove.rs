@@ -15,7 +15,7 @@ use crate::project::edit;
 use crate::project::names::ToolName;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct RemoveJson<'a> {
     version: u32,
     removed: &'a [ToolName],
 }
@@ -58,7 +58,7 @@ pub(super) fn run(
         fs::revise(dir, &[edit])?;
     }
     if json {
-        console.json(&Document { version: 1, removed: names })?;
+        console.json(&RemoveJson { version: 1, removed: names })?;
     } else {
         let lines: String = names.iter().map(|name| format!("{name} removed\n")).collect();
         console.result(&lines)?;

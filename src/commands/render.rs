@@ -73,7 +73,7 @@ pub(super) fn run(
         put(dir, &out, &files, console)?;
     }
     if json {
-        console.json(&Document { version: 1, out: options.out.clone(), changed, files: rows })?;
+        console.json(&RenderJson { version: 1, out: options.out.clone(), changed, files: rows })?;
     } else if !options.diff {
         console.result(&table(&options.out, &rows))?;
     }

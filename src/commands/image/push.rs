@@ -66,7 +66,7 @@ pub(super) fn run(
         let mut bar = bars.started(&label, Some(blob.size()));
         Box::new(move |bytes| bar.advance(bytes))
     };
-    let target = Target { image: &to, credentials: &credentials, client };
+    let target = PushTarget { image: &to, credentials: &credentials, client };
     let pushed = push(&image.contents, &target, &watch)
         .map_err(|error| Failure::Other(code_of(&error), error.to_string()))?;
 
