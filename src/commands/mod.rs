@@ -124,10 +124,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::Finding) => ExitCode::from(1),
         Err(failure) => {
+            // A reader of the document sees the problems of files there; a log keeps all others.
+            let in_files = matches!(failure, Failure::Input(_) | Failure::Upstream(_));
             let (problems, code) = failure.report();
             if cli.wants_json() {
                 let _ = console.json(&refusal(&problems));
-            } else {
+            }
+            if !(cli.wants_json() && in_files) {
                 console.problems(&problems);
             }
             ExitCode::from(code)
@@ -147,9 +150,8 @@ fn reject(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         let problems = Diagnostic::error(Code::BadArgument, sanitize(message)).help(USAGE).into();
         let _ = console::json(&refusal(&problems));
-    } else {
-        console::usage(error, Code::BadArgument);
     }
+    console::usage(error, Code::BadArgument);
     ExitCode::from(2)
 }
 

@@ -31,9 +31,12 @@ const AUDIT: &str = "about what the project is held against, and the project is 
 const ASKING: &str = "met by who asks publishers, in tests/lock.rs";
 
 /// Codes that no stored fixture meets, and why.
-const MET_ELSEWHERE: [(Code, &str); 23] = [
+const JSON: &str = "about arguments or an image: `json.rs`";
+const MET_ELSEWHERE: [(Code, &str); 29] = [
     (Code::AmbiguousAsset, ASKING),
     (Code::BadArchive, ASKING),
+    (Code::BadArgument, JSON),
+    (Code::BadImage, JSON),
     (Code::BadSignature, ASKING),
     (Code::BundleDiffers, AUDIT),
     (Code::BundleNearLimit, "a warning about a bundle that is rendered all the same"),
@@ -43,13 +46,17 @@ const MET_ELSEWHERE: [(Code, &str); 23] = [
     (Code::ChecksumMismatch, ASKING),
     (Code::CouldNotCheck, AUDIT),
     (Code::Downgrade, ASKING),
+    (Code::EditedMeanwhile, "needs two runs at the same time: `kills.rs`"),
     (Code::InputTooLarge, "takes megabytes; made below"),
+    (Code::Interrupted, "needs a signal: `image.rs`"),
+    (Code::IoFailed, "about a path outside the project: `json.rs`"),
     (Code::NeedsBuilder, "about `bake image`, and spec, manifest and lock are right"),
     (Code::NewerVersion, AUDIT),
     (Code::NotInImage, AUDIT),
     (Code::NotInLock, AUDIT),
     (Code::NotInManifest, "about an edit, and the manifest is right"),
     (Code::NotPushed, "about what is missing outside, and every file is right"),
+    (Code::RehearsalFailed, "needs QEMU"),
     (Code::Republished, ASKING),
     (Code::TagMoved, ASKING),
     (Code::UpstreamFailed, ASKING),

@@ -596,7 +596,7 @@ fn ctrl_c_ends_it_at_once_and_leaves_nothing() {
             seen += asked();
             seen == 1 && is_begun(&baked)
         });
-        assert_eq!(err, "error: interrupted; nothing was left\n");
+        assert_eq!(err, "error[interrupted]: interrupted; nothing was left\n");
         // Who waits until the registry has been silent for too long asks once more.
         assert_eq!(asked(), 0);
         nothing_is_left(&baked, &[]);
@@ -630,7 +630,7 @@ fn ctrl_c_ends_a_silent_download_too() {
         baked.server.requests();
         let asked = || baked.server.paths().iter().any(|asked| asked == path);
         let err = interrupted(baked.command().args(arguments).args(BASE), asked);
-        assert!(err.starts_with(&format!("error: interrupted; {left}")), "{arguments:?}: {err}");
+        assert!(err.starts_with(&format!("error[interrupted]: interrupted; {left}")), "{arguments:?}: {err}");
         nothing_is_left(&baked, &["oci"]);
         assert_eq!(tree(&layout.0), before);
         gate.open();

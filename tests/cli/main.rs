@@ -10,6 +10,7 @@ mod audit;
 mod audit_upstream;
 mod bad_inputs;
 mod commands;
+mod docs;
 mod edit;
 mod fetch;
 mod fetch_command;
