@@ -28,7 +28,7 @@ struct AddJson<'a> {
 /// A binary to be added.
 struct New {
     entry: ManifestEntry,
-    /// Whether nobody chose its name, so that the executable's own is better.
+    /// Whether the name is derived, so that the executable's name is better.
     unnamed: bool,
 }
 
@@ -85,7 +85,7 @@ fn locked(
     Ok((text, made))
 }
 
-/// What the arguments ask for.
+/// The binaries in the arguments.
 fn wanted(options: &cli::AddArgs, console: &mut Console) -> Result<Vec<New>, Failure> {
     if let Some(url) = &options.url {
         let source = EntrySource::Url { url: url.clone(), arch: spellings(options) };
@@ -96,7 +96,7 @@ fn wanted(options: &cli::AddArgs, console: &mut Console) -> Result<Vec<New>, Fai
     let own = own || options.minisign.is_some() || !options.arch.is_empty() || !options.skills.is_empty();
     if own && options.tools.len() > 1 {
         return Err(Failure::Argument(
-            "what describes one binary cannot stand beside several: add them one by one".to_owned(),
+            "options such as --name and --asset describe a single binary: add the binaries one by one".to_owned(),
         ));
     }
     options.tools.iter().map(|tool| of_argument(tool, own, options, console)).collect()
@@ -166,7 +166,7 @@ fn free(name: ToolName) -> Result<ToolName, Failure> {
     Ok(name)
 }
 
-/// A name for what is at a URL: the first word of the file's name.
+/// A name for the file at a URL: the first word of the file name.
 fn name_of(url: &WebUrl) -> Result<ToolName, Failure> {
     let (stem, _) = ArchiveFormat::split(url.file_name());
     let word = stem.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
@@ -177,14 +177,14 @@ fn no_name(source: &str) -> Failure {
     Failure::Argument(format!("{source} gives no name for the command: say one with `--name`"))
 }
 
-/// Gives each binary that nobody named the name that its archive has for the executable; the lock
-/// follows. Returns whether any name changed.
+/// Gives each binary with a derived name the name of the executable in its archive, also in the lock. Returns
+/// whether any name changed.
 fn name_after_executables(new: &mut [New], lock: &mut Lock) -> bool {
     let mut changed = false;
     for New { entry, .. } in new.iter_mut().filter(|new| new.unnamed) {
         let Some(locked) = lock.binaries.get(&entry.name) else { continue };
         let named: BTreeSet<_> = locked.builds.values().map(|build| build.binary.file_name()).collect();
-        // Where the architectures differ, the file's name holds one of them.
+        // If the architectures differ, the file name contains one of them.
         let own = named.first().filter(|_| named.len() == 1).and_then(|name| name.parse::<ToolName>().ok());
         let own = own.filter(|own| *own != entry.name && !is_reserved(own));
         let Some(own) = own.filter(|own| !lock.binaries.contains_key(own)) else {

@@ -58,7 +58,7 @@ pub(super) fn run(
         let lock = locked.place.source.name();
         console.json(&sarif::document(&report, sarif::Paths { folder: &below_repository(), lock }))?;
     } else {
-        // The table tells what could not be checked; its places help nobody.
+        // The table lists everything that could not be checked; the places add nothing to it.
         let (problems, verbose) = (report.problems(), console.is_verbose());
         console.problems(&if verbose { problems } else { problems.errors() });
         console.result(&report.table(verbose))?;
@@ -75,8 +75,7 @@ struct Auditor<'a> {
 }
 
 impl Auditor<'_> {
-    /// What is to be held against the lock. Unless the user said it, a cache and a bundle that are
-    /// not there yet are left out, and that is told.
+    /// The subjects of the audit. By default, a missing cache or bundle is skipped with a note.
     fn asked(&self, console: &mut Console) -> Result<Vec<Against>, Failure> {
         let mut asked: Vec<Against> = self.options.against.iter().map(|named| (*named).into()).collect();
         if asked.is_empty() {
@@ -100,7 +99,7 @@ impl Auditor<'_> {
                 }
             }
         }
-        // Who names an image wants it to be looked at, whatever else is asked for.
+        // `--image` implies `--against image`.
         if self.options.image.is_some() {
             asked.push(Against::Image);
         }
@@ -242,8 +241,8 @@ impl From<cli::AgainstArg> for Against {
     }
 }
 
-/// From the root of the git repository to where the user stands: names of files count from there,
-/// and code scanning counts from the root.
+/// The path from the root of the git repository to the working directory. File names are relative to the
+/// latter, and code scanning expects them relative to the root.
 fn below_repository() -> String {
     let Ok(here) = std::env::current_dir() else { return String::new() };
     let root: Option<PathBuf> =

@@ -33,8 +33,7 @@ impl Console {
         }
     }
 
-    /// A result, as it is. A reader that goes away, as `head` does, has what it wanted: that is no
-    /// failure, and no reason to forget what was found.
+    /// Prints a result unchanged. A closed pipe, as with `head`, is not a failure.
     pub(super) fn result(&mut self, text: &str) -> io::Result<()> {
         let written = self.results.write_all(text.as_bytes()).and_then(|()| self.results.flush());
         written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
@@ -50,14 +49,14 @@ impl Console {
         if json { self.json(&Text { version: 1, text }) } else { self.result(text) }
     }
 
-    /// A sentence beside the result, unless the user wants none.
+    /// A note, unless the user has asked for quiet.
     pub(super) fn note(&mut self, text: &str) {
         if !self.quiet {
             self.message(text);
         }
     }
 
-    /// Whether the user wants nothing but results and errors.
+    /// Whether only results and errors are printed.
     pub(super) const fn is_quiet(&self) -> bool {
         self.quiet
     }
@@ -88,7 +87,7 @@ impl Console {
         self.problems(&Diagnostic::error(code, message).into());
     }
 
-    /// Where standard error is gone, nobody is left to be told.
+    /// If standard error is closed, the text is lost.
     fn message(&mut self, text: &str) {
         let _ = writeln!(self.messages, "{text}");
     }

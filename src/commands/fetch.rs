@@ -25,7 +25,7 @@ struct FetchJson {
     archives: usize,
     /// The archives among them that this run downloaded.
     fetched: usize,
-    /// Of the downloaded archives.
+    /// Total of the downloaded archives.
     bytes: u64,
 }
 

@@ -110,19 +110,19 @@ fn setup_options(options: &cli::SetupArgs, json: bool) -> Result<setup::Options,
         let path = absolute(path)?;
         // In JSON that is a name which the reader fills in.
         if json && path.contains("${") {
-            return Err(Failure::Argument(format!("{path}: a path with `${{` cannot stand in JSON")));
+            return Err(Failure::Argument(format!("{path}: a path with `${{` cannot be written in JSON")));
         }
         files.insert(id.clone(), path);
     }
     Ok(setup::Options { deployer: options.deployer, files })
 }
 
-/// What a script does elsewhere must not hang on where it is run.
+/// A script must not depend on the directory it runs in.
 fn absolute(path: &Path) -> Result<String, Failure> {
     let path = fs::canonicalize(path)
         .map_err(|error| Failure::Other(Code::IoFailed, format!("{}: {error}", path.display())))?;
     path.into_os_string().into_string().map_err(|path| {
-        Failure::Argument(format!("{}: this path is not UTF-8, and cannot stand in a script", path.display()))
+        Failure::Argument(format!("{}: this path is not UTF-8, so it cannot be written in a script", path.display()))
     })
 }
 
@@ -131,7 +131,7 @@ fn vms(plan: &Plan<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
     Ok(members(plan, options)?.unwrap_or_else(|| vec![plan.spec.name.value.clone()]))
 }
 
-/// What goes into the VM's metadata and where it lies, which must be what the project says today.
+/// The VM's metadata and the folder that has it. The bundle must match the project.
 fn standing(
     dir: &Path,
     options: &GcloudArgs,

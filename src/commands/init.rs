@@ -20,7 +20,7 @@ use crate::project::values::Size;
 use crate::project::{defaults, spec};
 
 const GITIGNORE: &str = ".gitignore";
-/// What `render`, `image` and `rehearse` write, and where secrets may lie.
+/// The output of `render`, `image` and `rehearse`, and the usual places of secrets.
 const IGNORED: &str = "/out/\n/oci/\n/rehearsal/\n/secrets/\n*.secret\n.env\n";
 /// JSON Schemas, for editors: in the project, so that they need no network and are those of this `bake`.
 const SPEC_SCHEMA: &str = ".bake/spec.schema.json";
@@ -179,7 +179,7 @@ struct Questions {
 }
 
 impl Questions {
-    /// What was given, or what a person answers, or the default.
+    /// The option's value, the person's answer, or the default.
     fn answer<T>(
         &self,
         given: Option<T>,
@@ -198,7 +198,7 @@ impl Questions {
 /// The absolute path of the folder, which need not be there yet.
 fn folder_path(dir: &Path) -> Option<String> {
     let whole = std::path::absolute(dir).ok()?;
-    // `..` and links: the folder that is there, else the path's last part.
+    // Resolves `..` and links, if the folder exists.
     let whole = fs::canonicalize(&whole).unwrap_or(whole);
     // `x/../y` of a folder that is not there.
     let whole = whole.components().fold(PathBuf::new(), |mut path, part| {
@@ -283,7 +283,7 @@ fn known_channels() -> String {
     let settable = OpenClaw::builtin().channels.iter().filter(|channel| !channel.by_hand);
     let names: Vec<_> = settable.map(|channel| channel.name.as_str()).collect();
     format!(
-        "Channels to talk to it through, beside its own page: {}, with commas between, or {NONE}.\n",
+        "Channels to talk to it through, in addition to its page: {}, with commas between, or {NONE}.\n",
         names.join(", ")
     )
 }

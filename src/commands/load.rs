@@ -22,16 +22,16 @@ pub(super) const SPEC: &str = "bake.yaml";
 pub(super) const LOCK: &str = "bake.lock";
 pub(super) const MANIFEST: &str = defaults::MANIFEST_PATH;
 
-/// What a user is told who has no project yet.
+/// The note for a user without a project.
 pub(super) const NO_PROJECT: &str =
     "There is no bake.yaml here: this is the default project. `bake init` writes it out to edit.";
 
 /// A project, its lock as the file has it, and where both came from.
 pub(super) struct Loaded {
     pub(super) project: Project,
-    /// The lock; what stands against it, apart from the rest, since `bake lock` makes it anew.
+    /// The lock, or its problems. They are separate because `bake lock` can repair it.
     pub(super) lock: Result<LoadedLock, Problems>,
-    /// Whether the folder has no project, and the built-in one stands in.
+    /// Whether the folder has no project and the built-in one is used.
     pub(super) builtin: bool,
     /// The manifest as it is written.
     pub(super) manifest: ManifestFile,
@@ -46,7 +46,7 @@ pub(super) struct ManifestFile {
 }
 
 impl ManifestFile {
-    /// Removes what killed runs left beside it and beside the lock in `dir`.
+    /// Removes temporary files of killed runs next to the manifest and next to the lock in `dir`.
     pub(super) fn tidy(&self, dir: &Path) -> Result<(), Failure> {
         Ok(tidy(dir, &[&self.path, &dir.join(LOCK)])?)
     }
@@ -69,11 +69,11 @@ pub(super) struct LoadedLock {
 }
 
 impl Loaded {
-    /// The lock, where it is there and fits; beside it the project and all warnings.
+    /// The lock, if it exists and fits the project, with the project and all warnings.
     pub(super) fn fitting(mut self) -> Result<(Project, LoadedLock, Problems), Problems> {
         match self.lock {
             Ok(locked) => {
-                // Wrong input would be told a second time as a difference.
+                // Invalid input would be reported a second time as a difference.
                 if !self.problems.has_errors() {
                     lock::check_staleness(&locked.lock, &self.project, &locked.place, &mut self.problems);
                 }
@@ -88,7 +88,7 @@ impl Loaded {
     }
 }
 
-/// Reads whatever there is below `dir`.
+/// Reads the files in `dir`.
 ///
 /// # Errors
 /// Where spec or manifest could not be read at all; else problems come with what was read.
@@ -198,15 +198,15 @@ fn passed_over(dir: &Path, problems: &mut Problems) {
         problems.push(
             Diagnostic::warning(
                 Code::MissingFile,
-                format!("{} is not read: there is no {SPEC} beside it", shown(dir, name)),
+                format!("{} is not read: there is no {SPEC} next to it", shown(dir, name)),
             )
             .help("`bake init` in an empty folder writes one"),
         );
     }
 }
 
-/// Whether nothing is there, not even a link that leads nowhere or a file that may not be seen:
-/// those are mistakes, and no reason to take the built-in project.
+/// Whether the path does not exist. A dangling link or an unreadable file is a mistake and does not select the
+/// built-in project.
 fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
@@ -270,7 +270,7 @@ fn not_text(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
     let at = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(error.as_bytes());
     let mut source = Source::new(name, text.clone());
-    // What could not be read could be anything, a secret among it.
+    // The unreadable text may contain a secret.
     source.hide([0..text.len()]);
     Diagnostic::error(Code::NotText, format!("{name} is not UTF-8"))
         .at(Location { source: Arc::new(source), span: at..at + 1 })

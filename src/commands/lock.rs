@@ -70,7 +70,7 @@ pub(super) fn run(
     keep(dir, old.as_ref(), &made, edit, json, console)
 }
 
-/// Whether the lock fits, without asking anybody.
+/// Checks whether the lock is up to date, without network access.
 fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, Failure> {
     let ((), _) = loaded.problems.clone().unless_errors(())?;
     // Whether a lock fits that cannot be read is not known; a newer release may well know.
@@ -121,8 +121,8 @@ fn wishes(options: &cli::LockArgs, project: &Project) -> Result<LockRequest, Fai
     })
 }
 
-/// The manifest with newer versions of what is named and has its version there; nothing where
-/// that is nothing. What is not named stays, and is told.
+/// The manifest with newer versions of the tools named by `--update` that have a pinned version, or `None` if
+/// there are none. Other pinned tools are listed in notes.
 fn unpinned(
     project: &Project,
     wishes: &LockRequest,

@@ -174,7 +174,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         Command::Audit(options) => audit::run(dir, options, cli.json, console),
         Command::Image(action) => image::run(dir, action, cli.json, console),
         Command::Rehearse(options) => rehearse::run(dir, options, cli.json, console),
-        // Its standard error is the VM's connection: nothing is to be said there.
+        // QEMU uses its standard error as the VM's connection, so it must not print.
         Command::Relay { server } => {
             Ok(if crate::rehearse::relay(*server).is_ok() { Done::Clean } else { Done::Finding })
         }

@@ -10,7 +10,7 @@ pub(super) struct Bars(MultiProgress);
 impl Bars {
     /// None at all where the user wants it `quiet`.
     pub(super) fn new(quiet: bool) -> Self {
-        // Standard error draws nothing where it is no terminal.
+        // Standard error draws nothing unless it is a terminal.
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         Self(MultiProgress::with_draw_target(target))
     }
@@ -48,7 +48,7 @@ impl DownloadMeter for Bar {
 
     fn restart_at(&mut self, byte: u64) {
         self.0.set_position(byte);
-        // What an earlier run left came at no speed.
+        // Bytes of an earlier run do not count for the speed.
         self.0.reset_eta();
     }
 }

@@ -30,7 +30,7 @@ const LARGEST_DOCUMENT: u64 = 4 << 20;
 /// The largest archive, in bytes.
 pub(super) const LARGEST_ARCHIVE: u64 = 2 << 30;
 
-/// What the environment says of the world outside.
+/// Settings from environment variables.
 pub(super) struct Environment {
     api: Url,
     token: Option<Token>,
@@ -70,8 +70,8 @@ impl Environment {
     }
 }
 
-/// Where Docker and Podman keep logins, in the order in which they count: a file that was named, then
-/// Docker's, then Podman's (containers-auth.json(5)).
+/// The files with logins of Docker and Podman, in order of precedence: a named file, then Docker's, then
+/// Podman's (containers-auth.json(5)).
 fn logins(variable: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     let folder = |name: &str| variable(name).map(PathBuf::from);
     let home = folder("HOME");
@@ -89,12 +89,12 @@ fn logins(variable: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     .collect()
 }
 
-/// Who says what a download should be, in words.
+/// The origin of the expected checksum and size, for messages.
 #[derive(Clone, Copy)]
 pub(super) struct Stated<'a> {
-    /// Who says its SHA-256.
+    /// The origin of the SHA-256.
     sha256: &'a str,
-    /// Who says its size.
+    /// The origin of the size.
     size: &'a str,
 }
 
@@ -105,8 +105,8 @@ impl<'a> Stated<'a> {
     }
 }
 
-/// Those who publish what is locked, and the cache between. Nothing is opened before somebody is
-/// asked: a lock that is whole needs neither.
+/// The publishers of the locked files, and the cache. Both are opened on first use: a complete lock needs
+/// neither.
 pub(super) struct Publishers {
     setup: Environment,
     client: Client,
@@ -115,7 +115,7 @@ pub(super) struct Publishers {
 }
 
 impl Publishers {
-    /// Asks nobody yet.
+    /// Does not use the network.
     pub(super) fn new(setup: Environment, console: &Console) -> Self {
         Self {
             client: Client::new(setup.patience.clone()),
@@ -125,7 +125,7 @@ impl Publishers {
         }
     }
 
-    /// An archive, from the cache or over the network. `stated` says what is held against it.
+    /// An archive, from the cache or over the network. `stated` names the origin of its checksum.
     pub(super) fn fetch(&self, download: &Download<'_>, stated: Stated<'_>) -> Result<Fetched, Diagnostic> {
         let fetched = fetch::fetch(&self.client, self.cache()?, download, &self.progress);
         fetched.map_err(|error| of_fetch(&error, stated))
@@ -136,7 +136,7 @@ impl Publishers {
         Credentials::find(&self.setup.logins, reference)
     }
 
-    /// Who asks over HTTP.
+    /// The HTTP client.
     pub(super) const fn client(&self) -> &Client {
         &self.client
     }
@@ -262,7 +262,7 @@ fn of_net(error: &HttpError) -> Diagnostic {
             (Code::UpstreamUnreachable, "run it again where there is a network")
         }
         HttpError::RateLimited { .. } => {
-            (Code::UpstreamFailed, "wait, and run it again: what was fetched stays in the cache")
+            (Code::UpstreamFailed, "wait, and run it again: downloaded files stay in the cache")
         }
         _ => (Code::UpstreamFailed, "run it again later; where it stays so, ask its publisher"),
     };
@@ -290,7 +290,7 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
                 .help("name the archive by its URL, with `url:` in place of `repo:`")
         }
         github::GithubError::NoRepository { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
-            .help("correct its name; only what everybody can read can be baked in"),
+            .help("correct its name; only public repositories are supported"),
         github::GithubError::Malformed { .. } => Diagnostic::error(Code::UpstreamFailed, error.to_string())
             .help("GITHUB_API_URL must be the URL of a GitHub API"),
     }

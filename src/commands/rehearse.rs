@@ -28,7 +28,7 @@ use crate::rehearse::{
 };
 use crate::render;
 
-/// Of a VM whose machine type is not known here.
+/// For machine types of unknown size.
 const MEMORY_MIB: u32 = 4096;
 const CPUS: u32 = 2;
 /// Seconds to wait for the gateway. Emulation is slow, and that alone must not fail.
@@ -62,7 +62,7 @@ struct RehearseJson<'a> {
     port: u16,
     reports: &'a [StatusReport],
     stages: Vec<StageTime<'a>>,
-    /// What the agent replied to `--ask`.
+    /// The agent's reply to `--ask`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reply: Option<&'a str>,
 }
@@ -337,7 +337,7 @@ fn report(
     Ok(())
 }
 
-/// What the metadata server says of the VM.
+/// The data of the metadata server.
 fn instance(spec: &Spec, id: u64, disks: &[Disk], attributes: BTreeMap<String, String>) -> Instance {
     let project_id =
         spec.gcp.project.as_ref().map_or(PROJECT.to_owned(), |project| project.value.to_string());

@@ -1,4 +1,4 @@
-//! `bake remove`: binaries out of the manifest and out of the lock. Nobody is asked for that.
+//! `bake remove`: takes binaries out of the manifest and the lock, without network access.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(super) fn run(
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {
-    // What is wrong with a binary may be the reason to remove it.
+    // A problem of a binary may be the reason to remove it.
     let Loaded { project, lock: old, builtin, manifest, .. } = load::load(dir)?;
     if builtin {
         return Err(load::no_project(dir));

@@ -1,4 +1,4 @@
-//! Looks after the VM of a rehearsal: tells what it says, and holds that against what it does.
+//! Watches the VM of a rehearsal: prints its reports, and verifies them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +39,7 @@ impl VmWatch {
         Self { vm, begun: Instant::now(), timeline, reply, changes, interrupted, limit }
     }
 
-    /// What the VM has said so far.
+    /// The reports of the VM so far.
     pub(super) const fn timeline(&self) -> &Timeline {
         &self.timeline
     }
@@ -87,12 +87,12 @@ impl VmWatch {
         }
     }
 
-    /// What the agent replied, where it was asked and did.
+    /// The agent's reply, if there is one.
     pub(super) fn reply(&self) -> Option<&str> {
         self.reply.settled()?.ok()
     }
 
-    /// Until somebody ends it; the outcome is where the VM stands then.
+    /// Waits for Ctrl-C. The result is the VM's status at that time.
     pub(super) fn until_interrupted(&mut self, console: &mut Console) -> Result<(), String> {
         while !self.is_interrupted() {
             self.step(console)?;
@@ -129,7 +129,7 @@ impl VmWatch {
         match self.timeline.reports().last() {
             None => format!("the VM has said nothing within {seconds} s"),
             Some(StatusReport { status, error, .. }) => {
-                format!("the VM is not ready within {seconds} s; it stands at {status} {error}")
+                format!("the VM is not ready within {seconds} s; its status is {status} {error}")
             }
         }
     }
@@ -145,7 +145,7 @@ impl VmWatch {
         let request = Request::new(url.map_err(|error| error.to_string())?);
         let mut patience = RetryPolicy::default();
         if self.is_interrupted() {
-            // Somebody waits for the end.
+            // The user waits for the end.
             patience = RetryPolicy { attempts: 1, ..patience };
         }
         // The Control UI answers any path with 200, so the body decides.

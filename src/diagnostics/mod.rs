@@ -1,4 +1,4 @@
-//! What is wrong, where, and what to do about it.
+//! Errors and warnings, each with its place and how to fix it.
 //!
 //! Every complaint is a [`Diagnostic`]: a code that `docs/errors.md` explains, a sentence, the
 //! place in the input it is about, and a remedy. Stages collect them in [`Problems`], so that one
@@ -19,26 +19,26 @@ pub use source::{Location, Source, Span};
 /// How bad it is. Errors stop the command; the others do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The command cannot go on.
+    /// The command fails.
     Error,
-    /// The command goes on; the user should know.
+    /// The command continues.
     Warning,
 }
 
 /// One complaint.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// What kind of problem it is.
+    /// The kind of problem.
     pub code: Code,
     /// How bad it is.
     pub severity: Severity,
     /// One sentence, without the place.
     pub message: String,
-    /// Where in the input, if it is about one place.
+    /// The place in the input, if there is a single one.
     pub place: Option<Location>,
     /// A second place that explains the first, with a few words on why.
     pub related: Option<Box<(Location, String)>>,
-    /// What to do.
+    /// How to fix it.
     pub help: Option<String>,
 }
 
@@ -99,8 +99,8 @@ impl Diagnostic {
 
 /// The complaints of a run, in the order in which they were found.
 ///
-/// Beyond the first thousand they are counted only: nobody reads them, and a file made of nothing
-/// but errors must not cost more than a good one.
+/// Problems after the first thousand are counted but not stored, so that a file full of errors costs no more
+/// than a correct one.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
     kept: Vec<Diagnostic>,
@@ -150,7 +150,7 @@ impl Problems {
         Self { kept: errors.cloned().collect(), left_out: self.left_out }
     }
 
-    /// `Ok(value)` where nothing stands against it, else everything found so far.
+    /// `Ok(value)` if there are no errors, otherwise all problems so far.
     pub fn unless_errors<T>(self, value: T) -> Result<(T, Self), Self> {
         if self.has_errors() { Err(self) } else { Ok((value, self)) }
     }
@@ -178,12 +178,12 @@ impl Deref for Problems {
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Where it was read.
+    /// The place it was read from.
     pub place: Option<Location>,
 }
 
 impl<T> Spanned<T> {
-    /// A value that nobody wrote.
+    /// A default, which has no place.
     pub const fn default_value(value: T) -> Self {
         Self { value, place: None }
     }

@@ -16,7 +16,7 @@ pub struct Source {
     text: String,
     /// Sorted, and none touches another.
     hidden: Vec<Span>,
-    /// Where each line starts, once somebody asks: a file with many problems is asked often.
+    /// The start of each line. Computed on first use, because a file with many problems asks often.
     lines: OnceLock<Vec<usize>>,
 }
 
@@ -26,7 +26,7 @@ impl Source {
         Self { name: name.into(), text: text.into(), hidden: Vec::new(), lines: OnceLock::new() }
     }
 
-    /// What messages call it.
+    /// The name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -36,7 +36,7 @@ impl Source {
         &self.text
     }
 
-    /// Never shows these bytes in a message: a secret may stand there.
+    /// Hides these bytes in all messages, because they may contain a secret.
     pub fn hide(&mut self, spans: impl IntoIterator<Item = Span>) {
         let mut all = std::mem::take(&mut self.hidden);
         all.extend(spans);

@@ -67,7 +67,7 @@ fn wrong_arguments_are_problems_with_a_code() {
             assert_eq!(codes(&refused), ["bad-argument"], "{with_json:?}: {}", refused.out);
             assert!(refused.err.starts_with("error[bad-argument]: "), "{with_json:?}: {}", refused.err);
         }
-        // Both --sarif and --diff are wrong beside --json only; no subcommand prints the help.
+        // --sarif and --diff only conflict with --json, and without a subcommand the help is printed.
         if !matches!(arguments, [] | ["audit", "--sarif"] | ["render", "--diff"]) {
             as_text.ended(2);
             let refused = folder.bake(arguments.iter().copied());

@@ -1,4 +1,4 @@
-//! What needs no engine and no VM: the program, its library, and servers on loopback.
+//! Tests without an engine and without a VM: the program, its library, and servers on loopback.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -17,7 +17,7 @@ struct ImageBuildJson {
     version: u32,
     out: PathBuf,
     sbom: PathBuf,
-    /// Of the index.
+    /// The digest of the index.
     digest: String,
     changed: bool,
     images: Vec<ImageRow>,

@@ -1,5 +1,5 @@
-//! `bake image`: the gateway's image without a builder. What its commands share is here: the base
-//! image opened, the archives fetched, the image put together.
+//! `bake image`: the gateway's image without a builder. The code that its commands share: opening the base
+//! image, fetching the archives, assembling the image.
 
 mod build;
 mod push;
@@ -26,10 +26,10 @@ use crate::project::spec::ImageOrigin;
 use crate::project::values::Arch;
 use crate::registry::{self, ImageSource};
 
-/// What Ctrl-C says where an image is written here.
+/// The message on Ctrl-C of commands that write locally.
 const INTERRUPTED: &str = "interrupted; nothing was left";
 
-/// The moment that stands in the image, in seconds since 1970.
+/// The variable with the creation time of the image, in seconds since 1970.
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 pub(super) fn run(
@@ -67,13 +67,13 @@ struct Ready {
     publishers: Publishers,
     lock: LoadedLock,
     created: Timestamp,
-    /// What Ctrl-C removes.
+    /// Files to remove on Ctrl-C.
     unfinished: CancelToken,
 }
 
 impl Ready {
-    /// The project in `dir`, held to be one that needs no builder. From here on Ctrl-C ends the program
-    /// at once, whatever is being waited for, and the last thing that it says is `interrupted`.
+    /// Loads the project in `dir`, which must not need a builder. From here on, Ctrl-C ends the program at
+    /// once, even during network access, and `interrupted` is its last message.
     fn load(dir: &Path, interrupted: &'static str, console: &mut Console) -> Result<Self, Failure> {
         let unfinished = CancelToken::default();
         let written = unfinished.clone();
@@ -134,7 +134,7 @@ impl Ready {
         Ok((base, images))
     }
 
-    /// What the image is made from.
+    /// The inputs of the image.
     fn recipe(&self) -> Result<Recipe<'_>, Failure> {
         let cache = self.publishers.cache().map_err(Problems::from).map_err(Failure::Upstream)?;
         Ok(Recipe {
@@ -147,7 +147,8 @@ impl Ready {
         })
     }
 
-    /// What goes over `images`: from the layout where an earlier run left it there, else from the archives.
+    /// The layers to add to `images`: from the layout of an earlier run if possible, otherwise from the
+    /// archives.
     fn additions(
         &self,
         recipe: &Recipe<'_>,
@@ -207,9 +208,9 @@ fn image_for(lock: &Lock, arch: Arch, base: &BaseImage) -> Result<PlatformImage,
     })
 }
 
-/// What of the project cannot come into an image as a file.
+/// Parts of the project that only a builder can put into an image.
 fn needs_builder(project: &Project, lock: &Lock) -> Problems {
-    const INSTEAD: &str = "build from the Dockerfile that `bake render` writes, or have the packages in a base image of your own, named by `gateway.image`";
+    const INSTEAD: &str = "build from the Dockerfile that `bake render` writes, or set `gateway.image` to a base image that has the packages";
     let mut problems = Problems::default();
     let mut needs = |message: String, place, help: String| {
         problems.push(Diagnostic::error(Code::NeedsBuilder, message).at(place).help(help));
@@ -242,7 +243,7 @@ fn needs_builder(project: &Project, lock: &Lock) -> Problems {
     problems
 }
 
-/// The moment that stands in the image: the beginning of 1970, unless the user names another one.
+/// The creation time of the image: the beginning of 1970, unless the environment sets another.
 fn created(epoch: Option<&str>) -> Result<Timestamp, Failure> {
     let epoch = epoch.filter(|epoch| !epoch.is_empty()).unwrap_or("0");
     let seconds = epoch.parse::<u32>().ok().map(i64::from);
@@ -255,11 +256,11 @@ fn created(epoch: Option<&str>) -> Result<Timestamp, Failure> {
 #[derive(Serialize)]
 struct ImageRow {
     arch: Arch,
-    /// Of the manifest.
+    /// The digest of the manifest.
     digest: String,
-    /// Of the layer that was added, in bytes.
+    /// Size of the added layer, in bytes.
     added: u64,
-    /// Of all layers, in bytes.
+    /// Size of all layers, in bytes.
     size: u64,
 }
 

@@ -19,16 +19,16 @@ use crate::project::spec::ImageOrigin;
 use crate::project::values::ImageRef;
 use crate::registry::push::{PushTarget, push};
 
-/// What Ctrl-C says: whoever pulls gets the old image or the new one, whenever that was.
+/// The message on Ctrl-C. A pull gets either the old or the new image at any time.
 const INTERRUPTED: &str =
-    "interrupted; what the registry has by now stays there, and another push goes on from it";
+    "interrupted; the registry keeps the blobs that it has, and the next push continues from there";
 
 #[derive(Serialize)]
 struct ImagePushJson {
     version: u32,
     /// By tag.
     reference: String,
-    /// Of the index.
+    /// The digest of the index.
     digest: String,
     /// Whether its digest is in the lock.
     locked: bool,
@@ -113,7 +113,7 @@ pub(super) fn run(
     Ok(Done::Clean)
 }
 
-/// Where it goes: to the repository of the arguments, else to that of the spec.
+/// The repository of the arguments, otherwise that of the spec.
 fn target(to: Option<&ImageRef>, project: &Project) -> Result<ImageRef, Failure> {
     let named = match (to, &project.spec.image.origin) {
         (Some(to), _) => to,
@@ -133,8 +133,8 @@ fn target(to: Option<&ImageRef>, project: &Project) -> Result<ImageRef, Failure>
     Ok(named.clone())
 }
 
-/// Writes the digest of what was pushed `to` there into the lock, where that is what the spec wants to
-/// be pulled. Returns whether it stands there now.
+/// Writes the digest of the image pushed to `to` into the lock, if the spec pulls from there. Returns whether
+/// the lock has it.
 fn lock(dir: &Path, ready: &Ready, to: &ImageRef, digest: &str) -> Result<bool, Failure> {
     let ImageOrigin::Registry(wanted) = &ready.project.spec.image.origin else { return Ok(false) };
     if wanted.digest().is_some() || wanted.repository() != to.repository() {

@@ -16,7 +16,7 @@ struct ImageSaveJson {
     version: u32,
     file: PathBuf,
     sbom: PathBuf,
-    /// What `docker load` calls the image.
+    /// The name under which `docker load` stores the image.
     name: String,
     #[serde(flatten)]
     image: ImageRow,

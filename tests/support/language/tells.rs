@@ -114,7 +114,7 @@ fn is_bullet(bytes: &[u8], at: usize) -> bool {
 const TO_BE: [&str; 7] = ["be", "been", "being", "is", "are", "was", "were"];
 
 /// After these, "who" begins an ordinary relative clause.
-const PERSONS: [&str; 22] = [
+const PERSONS: [&str; 23] = [
     "administrator",
     "anyone",
     "attacker",
@@ -127,6 +127,7 @@ const PERSONS: [&str; 22] = [
     "maintainer",
     "maintainers",
     "one",
+    "out",
     "operator",
     "owner",
     "people",
@@ -186,6 +187,7 @@ fn rule(words: &[Word], at: usize) -> Option<&'static str> {
     };
     let (before, next) = (text(-1), text(1));
     let statement = !word.question && !word.heading;
+    let ends = word.ends_clause || PREPOSITIONS.contains(&next);
     match word.text.as_str() {
         archaic if ARCHAIC.contains(&archaic) => Some("old-fashioned word"),
         "whatever" if before != "for" => Some("`whatever`"),
@@ -227,7 +229,7 @@ fn rule(words: &[Word], at: usize) -> Option<&'static str> {
         "for" if matches!(word.begins, Begins::Clause | Begins::Part) && CLAUSE_SUBJECTS.contains(&next) => {
             Some("`for` for `because`")
         }
-        "own" if text(-2) == "of" => Some("`of its own`"),
+        "own" if text(-2) == "of" && ends => Some("`of its own`"),
         "of" if next.ends_with("'s") && (words[at + 1].ends_clause || PREPOSITIONS.contains(&text(2))) => {
             Some("`of somebody's`")
         }
