@@ -14,6 +14,9 @@ LONGEST = 200
 # Of a stack trace, JavaScript's or V8's own, only the first line is of use.
 FRAME = re.compile(r"at |\d+: (0x)?[0-9a-f]+ |-+ .*stack trace")
 TELLING = re.compile(r"error|fatal|failed to|refus(ed|ing)|start blocked", re.I)
+# npm states the cause after its codes, and then says where to read more.
+NPM = re.compile(r"npm (error|ERR!) ")
+NPM_CAUSE = re.compile(r"npm (error|ERR!) (?!code |syscall |errno |path |A complete log)\S")
 NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d) ")
 
 
@@ -45,8 +48,10 @@ def decisive(text):
     telling = [place for place, line in enumerate(said) if TELLING.search(line)]
     if not telling:
         return (said or lines or ["it said nothing"])[-1]
-    # One that ends in a colon has its reason in the next line.
     place = telling[-1]
+    if NPM.match(said[place]):
+        return next((line for line in said if NPM_CAUSE.match(line)), said[place])
+    # One that ends in a colon has its reason in the next line.
     return " ".join(said[place : place + 2] if said[place].endswith(":") else [said[place]])
 
 

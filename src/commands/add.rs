@@ -96,7 +96,8 @@ fn wanted(options: &cli::AddArgs, console: &mut Console) -> Result<Vec<New>, Fai
     let own = own || options.minisign.is_some() || !options.arch.is_empty() || !options.skills.is_empty();
     if own && options.tools.len() > 1 {
         return Err(Failure::Argument(
-            "options such as --name and --asset describe a single binary: add the binaries one by one".to_owned(),
+            "options such as --name and --asset describe a single binary: add the binaries one by one"
+                .to_owned(),
         ));
     }
     options.tools.iter().map(|tool| of_argument(tool, own, options, console)).collect()

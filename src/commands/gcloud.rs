@@ -122,7 +122,10 @@ fn absolute(path: &Path) -> Result<String, Failure> {
     let path = fs::canonicalize(path)
         .map_err(|error| Failure::Other(Code::IoFailed, format!("{}: {error}", path.display())))?;
     path.into_os_string().into_string().map_err(|path| {
-        Failure::Argument(format!("{}: this path is not UTF-8, so it cannot be written in a script", path.display()))
+        Failure::Argument(format!(
+            "{}: this path is not UTF-8, so it cannot be written in a script",
+            path.display()
+        ))
     })
 }
 

@@ -125,6 +125,9 @@ pub(super) fn run(
     let mut outcome = watch.until_settled(console).and_then(|()| watch.confirm(&lock, vm.host_port));
     if outcome.is_ok() && options.ask.is_some() {
         outcome = watch.until_answered(console);
+        if let Some(reply) = watch.reply().filter(|_| !json) {
+            console.result(&format!("{reply}\n"))?;
+        }
     }
     if options.keep && watch.runs() && !watch.is_interrupted() {
         if let Err(why) = &outcome {
@@ -309,7 +312,6 @@ fn report(
         .into_iter()
         .map(|(name, seconds)| StageTime { name, seconds });
     let stages: Vec<_> = stages.collect();
-    let reply = watch.reply();
     if json {
         console.json(&RehearseJson {
             version: 1,
@@ -320,7 +322,7 @@ fn report(
             port: vm.host_port,
             reports: watch.timeline().reports(),
             stages,
-            reply,
+            reply: watch.reply(),
         })?;
     } else {
         let total: u64 = stages.iter().map(|stage| stage.seconds).sum();
@@ -330,9 +332,6 @@ fn report(
         let rows: String = stages.iter().map(row).collect();
         let emulated = if vm.acceleration == Acceleration::Emulation { ", emulated" } else { "" };
         console.result(&format!("{rows}{:<10} {total:>5} s{emulated}\n", "all"))?;
-        if let Some(reply) = reply {
-            console.result(&format!("{reply}\n"))?;
-        }
     }
     Ok(())
 }
