@@ -54,6 +54,18 @@ impl Cli {
             || matches!(&self.command, Command::Gcloud(options) if options.format == Some(OutputFormat::Json))
     }
 
+    /// The option that cannot be combined with `--json`. clap does not see such a conflict if `--json` precedes
+    /// the command.
+    pub const fn conflict_with_json(&self) -> Option<&'static str> {
+        match &self.command {
+            _ if !self.json => None,
+            Command::Audit(options) if options.sarif => Some("--sarif"),
+            Command::Render(options) if options.diff => Some("--diff"),
+            Command::Gcloud(options) if options.format.is_some() => Some("--format"),
+            _ => None,
+        }
+    }
+
     /// Whether arguments that could not be parsed ask for JSON.
     pub fn asks_for_json<'a>(arguments: impl IntoIterator<Item = &'a OsString>) -> bool {
         let mut before = "";
@@ -235,7 +247,7 @@ pub struct AuditArgs {
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
     /// Print one SARIF 2.1.0 document, for code scanning
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     pub sarif: bool,
 }
 
@@ -264,7 +276,7 @@ pub struct RenderArgs {
     #[arg(long)]
     pub check: bool,
     /// Change nothing; show the differences from the files in the folder
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     pub diff: bool,
 }
 

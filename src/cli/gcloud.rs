@@ -15,7 +15,7 @@ pub struct GcloudArgs {
     #[arg(long, global = true, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
     /// The form of the output: `json` is the older name of --json
-    #[arg(long, global = true, hide = true, value_enum, conflicts_with = "json")]
+    #[arg(long, global = true, hide = true, value_enum)]
     pub format: Option<OutputFormat>,
     /// The action
     #[command(subcommand)]

@@ -162,6 +162,9 @@ fn refusal(problems: &Problems) -> Refusal<'_> {
 }
 
 fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
+    if let Some(option) = cli.conflict_with_json() {
+        return Err(Failure::Argument(format!("{option} cannot be used with --json")));
+    }
     let dir = &cli.directory;
     match &cli.command {
         Command::Init(options) => init::run(dir, options, cli.json, console),

@@ -107,7 +107,7 @@ fn failures_of_images_have_codes() {
     folder.edit("bake.yaml", "apt: [socat]", "apt: []");
     folder.write("empty/file", "");
     for (base, code, exit) in [
-        ("empty", "bad-argument", 1),
+        ("empty", "bad-argument", 2),
         ("nowhere/at-all:", "bad-argument", 2),
         ("127.0.0.1:9/a/b:c", "upstream-unreachable", 1),
     ] {

@@ -1,4 +1,4 @@
-//! `bake audit` against images: as real builders make them of a rendered bundle, and as nobody should.
+//! `bake audit` against images: those that real builders make from a rendered bundle, and hostile ones.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,7 +33,7 @@ fn on(base: &str) -> World {
     world
 }
 
-/// What `one` or `two` is.
+/// The executable of `one` or `two`.
 fn binary(tool: &str, arch: Arch) -> Vec<u8> {
     elf::executable(arch, &format!("{tool} 1.0.0"))
 }
@@ -42,7 +42,7 @@ fn with(tar: Tar, path: &str, content: &[u8]) -> Tar {
     tar.entry(EntryType::Regular, path, "", content)
 }
 
-/// A base image made by hand, with programs of its own, and a project on it.
+/// A base image made by hand, with its own programs, and a project on it.
 struct Sample {
     world: World,
     base: Pushed,
@@ -90,7 +90,7 @@ impl Sample {
         Self { world: on(&base.0), base, scratch }
     }
 
-    /// An image of what `bake` renders, with further layers, as an OCI layout.
+    /// The image of the rendered Dockerfile, with additional layers, as an OCI layout.
     fn built(&self, further: Vec<Tar>) -> String {
         let arch = Arch::Amd64;
         let mut layers = vec![base_layer(arch), tools_layer(arch)];
@@ -105,7 +105,7 @@ impl Sample {
         plain(&folder)
     }
 
-    /// What an audit of an image alone tells, without the image's name.
+    /// The findings of an audit of an image, without the image's name.
     #[track_caller]
     fn told(&self, image: &str) -> Vec<String> {
         let audit = self.audited(image, None);
@@ -163,8 +163,7 @@ impl Drop for Built {
     }
 }
 
-/// What a builder makes of the rendered Dockerfile is clean, however it is kept; what is changed in a
-/// later layer is not.
+/// The image of the rendered Dockerfile is clean in every storage format; changes in a later layer are found.
 #[test]
 fn an_image_of_buildkit_is_clean_until_it_is_changed() {
     let docker = "docker-26";
@@ -245,7 +244,7 @@ fn an_unchanged_image_is_clean_for_each_architecture_that_it_has() {
     let arm = of(Arch::Arm64, &[base_layer(Arch::Arm64), tools_layer(Arch::Arm64), gzipped(arm)]);
     let changed = index(vec![(on_linux("amd64"), build(Arch::Amd64)), (on_linux("arm64"), arm)]);
     assert_eq!(sample.told(&sample.layout(&changed)), ["finding checksum-mismatch one 1.0.0 arm64"]);
-    // What another layer writes anew just as it was, a container sees just as it was.
+    // A container sees no difference if a layer rewrites a file with the same content.
     let again = Tar::new().file("usr/local/bin/node", "node").entry(
         EntryType::Regular,
         "usr/local/bin/one",
@@ -256,7 +255,7 @@ fn an_unchanged_image_is_clean_for_each_architecture_that_it_has() {
 }
 
 #[test]
-fn what_a_later_layer_changes_is_found() {
+fn changes_in_a_later_layer_are_found() {
     let sample = Sample::new("changed");
     let mut flipped = binary("one", Arch::Amd64);
     crate::support::audit::flip(&mut flipped, 125);
@@ -372,7 +371,7 @@ fn a_tool_that_is_locked_for_another_architecture_is_a_stranger() {
 }
 
 #[test]
-fn what_cannot_be_told_of_other_programs_is_said() {
+fn programs_that_cannot_be_checked_are_reported() {
     let sample = Sample::new("unknown");
     let layout = sample.built(vec![]);
     // The registry does not have it any more.
@@ -382,7 +381,7 @@ fn what_cannot_be_told_of_other_programs_is_said() {
     assert_eq!(audit.told, [format!("image unchecked could-not-check {others}")]);
     assert!(audit.message(&others, "image").contains(&sample.base.0), "{}", audit.message(&others, "image"));
 
-    // Nobody can say what a base image from source has.
+    // The content of a base image built from source is unknown.
     let world = &sample.world;
     let commit = "0123456789abcdef0123456789abcdef01234567";
     world.folder.write("bake.yaml", format!("version: 1\ngateway: {{image: '{}'}}\nimage: {{strategy: source, source: {{repo: 'https://github.com/openclaw/openclaw.git', commit: {commit}}}, apt: []}}\ngcp: {{machine_type: e2-standard-4}}\n", sample.base.0));
@@ -393,7 +392,7 @@ fn what_cannot_be_told_of_other_programs_is_said() {
     assert!(audit.message(&others, "image").contains("source"));
 }
 
-/// Where the registry keeps a repository.
+/// The registry's folder of a repository.
 fn reference_folder(image: &str) -> PathBuf {
     let (_, name) = image.split_once('/').expect("a repository");
     let name = name.rsplit_once(':').expect("a tag").0;
@@ -427,7 +426,7 @@ fn an_image_that_is_not_what_it_says_is_never_clean() {
     assert_eq!(sample.told(&layout), ["finding not-in-image IMAGE amd64"]);
     let message = sample.audited(&layout, Some(1)).message(&format!("{layout} amd64"), "image");
     assert!(message.contains("linux/amd64") && message.contains("arm64"), "{message}");
-    // The registry does not have it, or nobody is there.
+    // A missing image, or an unreachable registry.
     for image in [own("nothing"), format!("{}-nothing", sample.base.0), "127.0.0.1:9/image:1".to_owned()] {
         let audit = sample.audited(&image, Some(1));
         assert!(!audit.told.is_empty());

@@ -1,4 +1,4 @@
-//! What bake sets up, in use: the real gateway and its Control UI in a real browser, with a model on loopback.
+//! The real gateway and its Control UI in a real browser, with a model on loopback.
 
 use std::net::TcpListener;
 

@@ -22,7 +22,7 @@ fn odd_settings() -> Value {
     })
 }
 
-/// Where the text of a VM's paths, in a temporary folder, puts what the image ships below the home.
+/// The path of the image's home files in the temporary folder that replaces a VM's file system.
 const HOME_SHIPPED: &str = "state-boot/home/lower";
 
 /// A project's compose file with the folders of a VM in a temporary one, and another image.
@@ -69,7 +69,7 @@ impl Composed {
         command
     }
 
-    /// What a program prints in a new container of the gateway's service.
+    /// The output of a program in a new container of the gateway's service.
     fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut run = self.compose();
         run.args(["run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", program, "openclaw-gateway"]);
@@ -98,7 +98,7 @@ fn compose_reads_both_services_closed_and_bounded() {
         assert_eq!(service["user"], "1000:1000", "{name}");
         let logging = json!({"driver": "json-file", "options": {"max-file": "5", "max-size": "10m"}});
         assert_eq!(service["logging"], logging, "{name}");
-        // What OpenClaw documents, so that it can finish a reply.
+        // The time that OpenClaw documents for finishing a reply.
         assert_eq!(service["stop_grace_period"], "5m30s", "{name}");
         for key in ["privileged", "cap_add", "devices"] {
             assert!(service[key].is_null(), "{name}: {key}");

@@ -63,7 +63,7 @@ impl Vm {
         let docker = testbed::folder().join("bin/docker-26");
         symlink(docker, vm.path("bin/docker")).expect("a link");
         vm.program("bin/npm", "#!/bin/sh\nexec node /opt/npm/bin/npm-cli.js \"$@\"\n");
-        // npm is a part of the official image, and not of the testbed's. The daemon has a `/usr` of its own.
+        // npm is part of the official image but not of the testbed's. The daemon has a separate `/usr`.
         let npm = said(testbed::program("npm").args(["root", "--global"])).done().out;
         let mut copy = testbed::program("cp");
         said(copy.args(["-aL", &format!("{}/npm", npm.trim())]).arg(vm.path("npm"))).done();
@@ -140,7 +140,7 @@ impl Vm {
         docker
     }
 
-    /// What a start of the gateway does before its container.
+    /// The steps of a gateway start before its container.
     fn configure(&self, without: &[&str], arguments: &[&str]) -> Said {
         let rows = SECRETS.iter().filter(|(name, _)| !without.contains(name));
         let rows: String = rows.map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
@@ -249,9 +249,9 @@ fn openclaw_itself_gets_its_model_its_channels_and_its_origins() {
     vm.start();
 }
 
-/// `images/openclaw.yaml`, held against the package.
+/// Compares `images/openclaw.yaml` with the package.
 #[test]
-fn what_bake_knows_of_openclaw_is_what_its_package_says() {
+fn the_openclaw_catalog_matches_its_package() {
     let image = real_image();
     let script = Path::new(HERE).join("tests/support/known-choices.mjs");
     let mount = format!("{}:/known-choices.mjs:ro", script.display());
@@ -283,7 +283,7 @@ fn what_bake_knows_of_openclaw_is_what_its_package_says() {
     for (name, choice) in choices {
         assert_eq!(ours[name.as_str()].provider, choice["provider"].as_str().expect("a provider"), "{name}");
         let variables = named(choice);
-        // Where the package names no variable, its documentation does.
+        // If the package names no variable, its documentation does.
         if let Needs::Key(keys) = &ours[name.as_str()].needs
             && !variables.is_empty()
         {

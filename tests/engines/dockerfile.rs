@@ -68,12 +68,12 @@ fn one() -> Vec<Tool> {
 }
 
 impl Tool {
-    /// What it prints.
+    /// Its output.
     fn says(&self, version: &str, arch: Arch) -> String {
         format!("{} {version} {arch}", self.name)
     }
 
-    /// One with a file beside it has what it says in there.
+    /// A tool with additional files reads its output from one of them.
     fn binary(&self, version: &str, arch: Arch) -> String {
         let salt = &self.salt;
         if self.beside {
@@ -93,12 +93,12 @@ impl Tool {
         ])
     }
 
-    /// A file that lies beside the executable.
+    /// An additional file next to the executable.
     fn data(&self) -> String {
         Path::new(self.path).with_file_name("data/said").to_str().expect("UTF-8").to_owned()
     }
 
-    /// What is installed beside the link to the executable.
+    /// Files that are installed in addition to the link to the executable.
     fn members_beside(&self) -> Vec<String> {
         if self.beside { vec![self.path.to_owned(), self.data(), "README.md".to_owned()] } else { Vec::new() }
     }
@@ -188,7 +188,7 @@ fn inspect(image: &str, pointer: &str) -> Value {
     images[0].pointer(pointer).cloned().unwrap_or_default()
 }
 
-/// What a command in a new container prints; without a network, as the image's user.
+/// The output of a command in a new container, without a network, as the image's user.
 fn run<'a>(image: &str, options: &[&str], command: impl IntoIterator<Item = &'a str>) -> String {
     let mut run = docker();
     run.args(["run", "--rm", "--network", "none"]).args(options).arg(image).args(command);
@@ -214,7 +214,7 @@ impl Workshop {
         Self { builder, tag, scratch: Folder::empty(), nameless: Vec::new() }
     }
 
-    /// In a storage of its own, on top of the testbed's, which has the base image.
+    /// With separate storage on top of the testbed's, which has the base image.
     fn buildah(&self) -> Command {
         let mut command = testbed::tool("buildah");
         let shared = testbed::folder().join("buildah/root").display().to_string();
@@ -302,8 +302,8 @@ fn holds_the_binaries(sample: &Sample, shop: &Workshop, arch: Arch) {
     }
 }
 
-/// Beside what the base image has, and Debian's packages elsewhere, there are the tools alone: no
-/// archive, nothing that was only needed to unpack.
+/// The image has the tools and Debian's packages in addition to the base image: no archive, and no program that
+/// was only needed to unpack.
 fn holds_nothing_else(sample: &Sample, shop: &Workshop) {
     let list = "find / -xdev '(' -path /bin -o -path /etc -o -path /usr/bin -o -path /usr/share -o -path /var ')' -prune \
                 -o ! -type d -print; command -v bzip2 unzip xz zstd || true";
@@ -363,7 +363,7 @@ fn buildah_builds_every_shape() {
     builds_every_shape(Buildah);
 }
 
-/// What goes wrong, and what the build says of it.
+/// A fault, and the build's error.
 type Fault = (fn(&Sample), &'static str);
 
 fn flip_a_byte(sample: &Sample) {

@@ -1,9 +1,9 @@
 //! Odd but legal projects: they render, and every value is read back intact by the real reader of
 //! the file that it went into.
 //!
-//! A folder of `fixtures/good` holds the files that differ from the default project, as those of
-//! `fixtures/bad` do. Where it has no `bake.lock`, one is made: by `bake lock` where the manifest
-//! names tools of the catalog only, else with made-up digests.
+//! A folder of `fixtures/good` has the files that differ from the default project, as those of `fixtures/bad`
+//! do. If it has no `bake.lock`, one is made: by `bake lock` if the manifest only names tools of the catalog,
+//! otherwise with made-up digests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -125,7 +125,7 @@ fn each_renders_twice_to_the_same_bytes() {
     }
 }
 
-/// What stands in `gateway.env` comes out of Compose as it was written.
+/// Values of `gateway.env` pass through Compose unchanged.
 #[test]
 fn compose_hands_over_every_value_as_it_was_written() {
     for fixture in fixtures() {
@@ -161,7 +161,7 @@ fn compose_hands_over_every_value_as_it_was_written() {
     }
 }
 
-/// What cloud-init writes is the bundle's own files and the repository's own scripts.
+/// cloud-init writes the files of the bundle and the scripts of the repository.
 #[test]
 fn user_data_carries_every_file_byte_for_byte() {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("cloud-init");

@@ -1,5 +1,5 @@
-//! `bake image` among the tools that it does without: what they make of the rendered Dockerfile is
-//! the same image, and they take what it writes.
+//! `bake image` compared with the tools that it replaces: they build the same image from the rendered
+//! Dockerfile, and they read its output.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -58,14 +58,14 @@ impl Drop for Engine {
     }
 }
 
-/// What an image has under a path.
+/// The files of an image below a path.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     kind: EntryType,
     mode: u32,
     uid: u64,
     gid: u64,
-    /// Of a link.
+    /// The target of a link.
     target: Option<Vec<u8>>,
     content: Sha256,
 }
@@ -94,7 +94,7 @@ fn flattened(images: &dyn Images, folders: &[&str]) -> BTreeMap<PathBuf, Entry> 
             let header = entry.header();
             let kind = header.entry_type();
             let number = |number: std::io::Result<u64>| number.expect("a number");
-            // A symbolic link has no rights of its own, and builders write what they like.
+            // The mode of a symbolic link has no meaning, and builders write different ones.
             let mode =
                 if kind == EntryType::Symlink { 0o777 } else { header.mode().expect("a mode") & 0o7777 };
             let (uid, gid) = (number(header.uid()), number(header.gid()));
@@ -104,7 +104,7 @@ fn flattened(images: &dyn Images, folders: &[&str]) -> BTreeMap<PathBuf, Entry> 
     found
 }
 
-/// Where the tools of a project are.
+/// The paths of a project's tools.
 fn tools_in(baked: &Baked) -> impl Iterator<Item = PathBuf> {
     baked.tools.iter().map(|tool| Path::new("usr/local/bin").join(tool.name))
 }
@@ -114,13 +114,13 @@ fn open(path: &str) -> Box<dyn Images> {
     source.open(&Client::new(RetryPolicy::default()), &Credentials::Anonymous).expect("an image")
 }
 
-/// The config of the image in a tarball of Docker's.
+/// The config of the image in a `docker save` tarball.
 fn config(images: &dyn Images) -> Value {
     let image = images.image(Arch::Amd64).expect("an image");
     serde_json::from_slice(&image.document).expect("JSON")
 }
 
-/// What a builder makes of the rendered Dockerfile, as `docker save` writes it.
+/// The image of the rendered Dockerfile, as `docker save` writes it.
 fn from_the_dockerfile(baked: &Baked, engine: &mut Engine) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     baked.bake(["render"]).done();
@@ -168,13 +168,13 @@ fn is_the_same_as_from_the_dockerfile(engine: &'static str) {
         }
         // A note on how the base image came about, which a builder does not pass on.
         config.remove("comment");
-        // Docker's own notes of the container of its last step. Those of the base image's builder are
-        // kept in ours, for nothing of it is thrown away.
+        // Docker's own notes about the container of its last step. `bake` keeps those of the base image's
+        // builder, because it keeps the whole config.
         for notes in ["container", "container_config", "docker_version", "moby.buildkit.buildinfo.v1"] {
             config.remove(notes);
         }
         let settings = config["config"].as_object_mut().expect("settings");
-        // Of the container again; `Image` names the step before.
+        // Fields of the container; `Image` names the step before.
         let of_container = [
             "Hostname",
             "Domainname",
@@ -330,7 +330,7 @@ fn umoci_unpacks_what_is_in_the_tarball() {
     is_unpacked_by_umoci(&baked, "layout", name.split(':').nth(1).expect("a tag"));
 }
 
-/// Runs buildah in a project, with a storage of its own.
+/// Runs buildah in a project, with separate storage.
 fn buildah(baked: &Baked, storage: &Folder, arguments: &[&str]) -> String {
     let mut buildah = testbed::tool("buildah");
     buildah.arg("--root").arg(storage.join("root")).arg("--runroot").arg(storage.join("run"));
@@ -413,7 +413,7 @@ fn documents_pass_the_schemas_of_the_specification() {
         holds(&manifest, &layout.manifest(arch));
         holds(&config, &layout.config(arch));
     }
-    // What is pushed beside it: the SBOM's manifest, and the list that names it.
+    // The other pushed documents: the SBOM's manifest, and the list that names it.
     let depot = Depot::with(Nature { mounts: true, referrers: false, verifies: true, elsewhere: None });
     baked.image(["push", &format!("{}/gateway", depot.host()), "--base", "base"]);
     let names = depot.manifests("gateway");

@@ -125,7 +125,7 @@ impl Google {
         self.ask(method, &path, &[("Metadata-Flavor", "Google")], body).status
     }
 
-    /// What was told since the last time.
+    /// The changes since the last call.
     fn changes(&self) -> Vec<AttributeChange> {
         self.changes.lock().expect("a lock").try_iter().collect()
     }
@@ -241,7 +241,7 @@ fn in_a_vm(google: &Google, script: &str) -> Said {
     }
     let helper = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/metadata/in-a-vm");
     let port = google.server.address().port().to_string();
-    // The limit ends a test that would not end; none of its results hangs on it.
+    // The limit ends a hanging test; no result depends on it.
     said(Command::new("timeout").arg("120").arg(helper).args([&port, "sh", "-c", script]))
 }
 
@@ -310,7 +310,7 @@ fn every_answer_says_whose_it_is() {
 }
 
 #[test]
-fn whoever_does_not_say_that_it_means_the_metadata_server_is_refused() {
+fn a_request_without_the_metadata_header_is_refused() {
     let google = Google::usual();
     let id = "/computeMetadata/v1/instance/id";
     let flavor = ("Metadata-Flavor", "Google");
@@ -342,7 +342,7 @@ fn whoever_does_not_say_that_it_means_the_metadata_server_is_refused() {
 }
 
 #[test]
-fn directories_are_listed_and_values_stand_as_they_are() {
+fn directories_are_listed_and_values_are_unchanged() {
     let google = Google::usual();
     assert_eq!(google.get("/").text(), "computeMetadata/\n");
     assert_eq!(google.get("/computeMetadata/").text(), "v1/\n");
@@ -474,13 +474,13 @@ fn guest_attributes_have_limits() {
 }
 
 #[test]
-fn whoever_waits_hears_of_a_change_and_holds_up_nobody() {
+fn waiting_clients_get_changes_and_block_no_others() {
     let google = Google::usual();
     assert_eq!(google.attribute("PUT", "a/b", b"before"), 200);
     let path = "instance/guest-attributes/a/b?wait_for_change=true";
     let etag = google.v1("instance/guest-attributes/a/b").header("ETag").map(str::to_owned).expect("an ETag");
 
-    // What is not known any more, and a wait that ends, are answered with what there is.
+    // An unknown etag and a wait that times out are answered with the current value.
     assert_eq!(google.text(&format!("{path}&last_etag=NONE")), "before");
     assert_eq!(google.text(&format!("{path}&last_etag={etag}&timeout_sec=0")), "before");
     assert_eq!(google.text(&format!("{path}&timeout_sec=1")), "before");
@@ -506,7 +506,7 @@ fn whoever_waits_hears_of_a_change_and_holds_up_nobody() {
 }
 
 #[test]
-fn the_end_of_the_server_ends_whoever_waits() {
+fn stopping_the_server_ends_waiting_clients() {
     let google = Google::usual();
     let address = google.server.address();
     let mut stream = TcpStream::connect(address).expect("a connection");
@@ -604,7 +604,7 @@ fn secret_manager_answers_in_its_own_words() {
 }
 
 #[test]
-fn a_secret_that_takes_long_holds_up_nobody() {
+fn a_slow_secret_blocks_no_other_request() {
     let google = Google::usual();
     let path = "/v1/projects/my-project/secrets/slow/versions/latest:access";
     thread::scope(|scope| {
@@ -636,7 +636,7 @@ fn many_ask_and_tell_at_once() {
 }
 
 #[test]
-fn who_asks_badly_is_refused_and_the_next_is_served() {
+fn a_malformed_request_is_refused_and_the_next_is_served() {
     let google = Google::usual();
     let raw = |request: &str, hang_up: bool| {
         let mut stream = TcpStream::connect(google.server.address()).expect("a connection");
@@ -670,7 +670,7 @@ fn who_asks_badly_is_refused_and_the_next_is_served() {
         (format!("{put}Content-Length: 100\r\n\r\nshort"), "400 Bad Request"),
     ] {
         let said = raw(&request, true);
-        // The answer to a flood may drown in it, and who hangs up may miss it.
+        // A flooding client may miss the answer, and so may one that hangs up.
         assert!(said.is_empty() || said == format!("HTTP/1.1 {status}"), "{said}");
     }
     assert_eq!(google.text("instance/id"), "4567890123456789123");

@@ -1,4 +1,4 @@
-//! Images as real programs make, save, push and copy them, against what a container sees.
+//! Images as real programs make, save, push and copy them, compared with the view of a container.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,7 +29,7 @@ fn own(name: &str) -> String {
     format!("bake-oci-{name}-{}", std::process::id())
 }
 
-/// What `curl` says of a manifest.
+/// The digest that `curl` reports for a manifest.
 fn digest_header(image: &ImageRef) -> String {
     let (host, name) = image.repository().split_once('/').expect("a repository");
     let mut curl = Command::new("curl");
@@ -50,7 +50,7 @@ fn a_tag_is_resolved_to_the_digest_that_the_registry_has() {
         registry::resolve(&client(), &reference(tagged), &Credentials::Anonymous).expect("an image");
     assert_eq!(Some(resolved.digest), reference(&pinned).digest());
     assert_eq!(resolved.digest.oci(), digest_header(&reference(tagged)));
-    // One manifest, no index: what it is for is only in its config.
+    // A manifest without an index: only its config has the platform.
     assert_eq!(resolved.platforms.into_iter().collect::<Vec<_>>(), [(Arch::Amd64, resolved.digest)]);
     assert_eq!(resolved.media_type, "application/vnd.docker.distribution.manifest.v2+json");
 
@@ -60,7 +60,7 @@ fn a_tag_is_resolved_to_the_digest_that_the_registry_has() {
 }
 
 #[test]
-fn what_the_registry_does_not_have_is_named() {
+fn missing_images_are_named() {
     let pinned = testbed::base_image();
     let repository = reference(&pinned).repository().to_owned();
     for (missing, what) in [
@@ -209,14 +209,14 @@ impl Drop for Built<'_> {
     }
 }
 
-/// The registry, where all that the tests that build need is there.
+/// The registry, if the requirements of the tests that build are met.
 fn ready(builder: &str) -> String {
     testbed::tool(builder);
     testbed::program("busybox");
     testbed::registry()
 }
 
-/// Builds, saves and pushes with Docker, and holds what `bake` sees against what a container does.
+/// Builds, saves and pushes with Docker, and compares the view of `bake` with that of a container.
 fn docker(builder: &str, name: &str, steps: &str) -> BTreeSet<String> {
     let host = ready(builder);
     let context = context(steps);
@@ -236,7 +236,7 @@ fn docker(builder: &str, name: &str, steps: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_the_classic_builder_makes_is_seen_as_its_containers_see_it() {
+fn images_of_the_classic_builder_look_as_in_a_container() {
     let expected = docker("docker-20", "changes", "");
     if !expected.is_empty() {
         // The test must not be about nothing.
@@ -253,7 +253,7 @@ fn what_the_classic_builder_makes_is_seen_as_its_containers_see_it() {
 }
 
 #[test]
-fn what_buildkit_makes_is_seen_as_its_containers_see_it() {
+fn images_of_buildkit_look_as_in_a_container() {
     for (name, steps) in
         [("changes", ""), ("opaque", OPAQUE), ("parent", PARENT), ("moved", MOVED), ("file", FILE)]
     {
@@ -262,7 +262,7 @@ fn what_buildkit_makes_is_seen_as_its_containers_see_it() {
 }
 
 #[test]
-fn what_buildah_makes_is_seen_as_its_containers_see_it() {
+fn images_of_buildah_look_as_in_a_container() {
     let host = ready("buildah");
     for (name, steps) in [("changes", ""), ("opaque", OPAQUE), ("parent", PARENT), ("moved", MOVED)] {
         let context = context(steps);
@@ -306,7 +306,7 @@ fn what_buildah_makes_is_seen_as_its_containers_see_it() {
     }
 }
 
-/// What a process with this root finds.
+/// The files that a process with this root sees.
 fn in_root(root: &Path) -> BTreeSet<String> {
     let mut chroot = Command::new("chroot");
     chroot.arg(root).args(["/bin/busybox", "sh", "-c", LOOK, BIN]);

@@ -151,7 +151,7 @@ fn shellcheck_finds_nothing_in_any_script() {
     assert_eq!(said.code, 0, "{}", said.out);
 }
 
-/// What the VM runs is what the user-data carries, so the scripts are taken out of it again.
+/// The VM runs the scripts of the user-data, so this test extracts them.
 #[test]
 fn the_scripts_inside_the_user_data_are_whole_and_clean() {
     for (name, folder) in rendered() {

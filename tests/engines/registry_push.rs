@@ -59,7 +59,7 @@ impl Pushing {
         self.world.lock().pushed.expect("a pushed image").digest.oci()
     }
 
-    /// What the registry has under a path of the repository.
+    /// The registry's answer for a path of the repository.
     fn has(&self, path: &str) -> Vec<u8> {
         let url = format!("http://{}/v2/{}/{path}", self.host, self.repository);
         let accept =
@@ -90,13 +90,13 @@ fn binary() -> Vec<u8> {
     elf::executable(Arch::Amd64, "tool 1.0.0")
 }
 
-/// Passes connections on to the registry, and cuts them as it is told to.
+/// Forwards connections to the registry, and cuts them on demand.
 struct Proxy {
     address: SocketAddr,
     passing: Arc<Passing>,
 }
 
-/// What is done with what passes.
+/// The proxy's settings.
 #[derive(Default)]
 struct Passing {
     /// How many bytes go to the registry before a connection is cut, and how many still are.
@@ -104,7 +104,7 @@ struct Passing {
     cuts: AtomicUsize,
     /// How many bytes went by.
     passed: AtomicU64,
-    /// Part of the path of what does not get through.
+    /// Requests with this text in their path are refused.
     refused: Mutex<Option<String>>,
     closing: AtomicBool,
 }
@@ -277,7 +277,7 @@ fn an_image_for_two_architectures_is_pulled_for_each() {
         let container = docker(&["create", "--platform", &platform, &reference]);
         let copy = |name: &str| baked.folder.join(&format!("{name}-{arch}"));
         for tool in &baked.tools {
-            // Of a link, what it leads to.
+            // For a link, the path of its target.
             let path = format!("{}:/usr/local/bin/{}", container.trim(), tool.name);
             docker(&["cp", "--follow-link", &path, &plain(&copy(tool.name))]);
         }
@@ -300,7 +300,7 @@ fn the_sbom_is_found_from_the_image() {
     let pushing = Pushing::new("sbom", None);
     pushing.push();
     let digest = pushing.digest();
-    // This registry has no list of referrers of its own.
+    // This registry has no referrers API.
     let list = pushing.has(&format!("manifests/{}", digest.replace(':', "-")));
     let list: Value = serde_json::from_slice(&list).expect("JSON");
     let referrers = list["manifests"].as_array().expect("a list");
@@ -309,7 +309,7 @@ fn the_sbom_is_found_from_the_image() {
     let manifest = pushing.has(&format!("manifests/{}", referrers[0]["digest"].as_str().expect("a digest")));
     let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
     assert_eq!(manifest["subject"]["digest"], digest);
-    // Who reads the list knows what the manifest says of itself.
+    // The list has the annotations of the manifest.
     assert!(manifest["annotations"]["org.opencontainers.image.created"].is_string(), "{manifest}");
     assert_eq!(referrers[0]["annotations"], manifest["annotations"]);
     let sbom = pushing.has(&format!("blobs/{}", manifest["layers"][0]["digest"].as_str().expect("a digest")));
@@ -331,7 +331,7 @@ fn a_push_that_is_cut_is_taken_up_again() {
 }
 
 #[test]
-fn a_push_that_was_interrupted_goes_on_in_a_later_run() {
+fn an_interrupted_push_continues_in_a_later_run() {
     let registry = testbed::registry();
     let proxy = Proxy::to(&registry);
     let pushing = Pushing::new("later", Some(&proxy));

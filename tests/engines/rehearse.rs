@@ -1,4 +1,4 @@
-//! `bake rehearse`, as far as no VM has to boot; what boots is in `boot`.
+//! `bake rehearse` without booting a VM; `boot` has the tests that boot one.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,7 +10,7 @@ use bake::rehearse::{QEMU, works};
 
 /// Emulation works wherever QEMU does, so the disk of the probe says what it should.
 #[test]
-fn a_way_to_run_that_works_is_told_from_one_that_does_not() {
+fn working_and_broken_acceleration_are_distinguished() {
     testbed::program(QEMU);
     let folder = Folder::empty();
     // On a busy machine it may take longer than it is given.

@@ -1,5 +1,5 @@
-//! The audit's SARIF, held against the format's schema, the validator of its authors, and what
-//! GitHub's documentation of code scanning asks for.
+//! The audit's SARIF, checked with the format's schema, the validator of its authors, and the requirements of
+//! GitHub's code scanning.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -161,7 +161,7 @@ fn columns_count_characters_and_paths_start_at_the_root() {
     assert_eq!(below["artifactLocation"]["uri"], "deploy/gateway/images/a%20b%23%C3%BC.yaml");
 }
 
-/// GitHub would open the same alert anew.
+/// GitHub would open the same alert again.
 #[test]
 fn a_finding_is_known_again_when_lines_move_and_others_come() {
     let prints = |report: &AuditReport| -> Vec<String> {
@@ -182,7 +182,7 @@ fn a_finding_is_known_again_when_lines_move_and_others_come() {
 }
 
 #[test]
-fn what_could_not_be_checked_is_told_twice_and_never_a_success() {
+fn unchecked_items_appear_twice_and_are_not_a_success() {
     let run = &sarif::document(&full(), PATHS)["runs"][0];
     let invocation = &run["invocations"][0];
     assert_eq!(invocation["executionSuccessful"], false);
@@ -212,7 +212,7 @@ fn a_message_begins_no_link_and_holds_no_placeholder() {
 
 /// A run with more results is refused as a whole.
 #[test]
-fn no_more_results_than_github_takes_and_the_rest_is_told() {
+fn results_are_limited_for_github_and_the_rest_is_counted() {
     let check =
         |index| Check::finding(Against::Image, format!("x{index}"), Code::NotInLock, "no tool has this name");
     let report = AuditReport { checks: (0..25_003).map(check).collect(), ..AuditReport::default() };

@@ -10,7 +10,7 @@ use assert_cmd::cargo::cargo_bin_cmd;
 use crate::support::test;
 use crate::support::{said, testbed};
 
-/// What a test script exits with where the machine lacks something; it has said what.
+/// The exit code of a test script if the machine lacks a tool; the script has printed which.
 const SKIPPED: i32 = 77;
 
 /// A test for each line, which runs its scripts one after the other.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-/// Path and content of what goes into an archive; the executable first.
+/// Path and content of an archive's members; the executable first.
 pub type Members<'a> = [(&'a str, &'a [u8])];
 
 /// The members by their paths alone, packed with `tar` and its option for a compression.
@@ -70,7 +70,7 @@ fn spread(members: &Members<'_>) -> tempfile::TempDir {
     folder
 }
 
-/// Dates it to one and the same day, so that what is packed anew has the locked SHA-256 again.
+/// Sets a fixed date, so that a repacked archive has the locked SHA-256 again.
 fn date(path: &Path) {
     let day = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     // `zip` notes when a folder was last read, which is now, unless that lies ahead.

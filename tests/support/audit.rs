@@ -1,4 +1,4 @@
-//! What an audit says, to programs and to people.
+//! The output of an audit, for programs and for people.
 
 use std::path::Path;
 
@@ -19,11 +19,11 @@ pub fn whole() -> World {
     world
 }
 
-/// An audit that was told twice.
+/// An audit, printed in both forms.
 pub struct Audit {
     /// The document of `--json`.
     pub document: Value,
-    /// Each check that is not clean: what it was held against, verdict, code, subject.
+    /// Each check that is not clean: subject, verdict, code, name.
     pub told: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ impl Audit {
         found.next().unwrap_or_else(|| panic!("nothing of {subject} in {:?}", self.told))
     }
 
-    /// What is said of it, and what to do.
+    /// Message and help.
     #[track_caller]
     pub fn message(&self, subject: &str, against: &str) -> String {
         let check = self.told_of(subject, against);

@@ -60,7 +60,7 @@ pub fn every_packing() -> Vec<Tool> {
     ]
 }
 
-/// Two of them, for what does not hang on how a tool is packed.
+/// Two tools, for tests that do not depend on the archive format.
 pub fn two() -> Vec<Tool> {
     vec![
         tool("flat", "flat.tar.gz", "flat", archives::tar_gz),
@@ -68,7 +68,7 @@ pub fn two() -> Vec<Tool> {
     ]
 }
 
-/// Those that need nothing but their executable, whose digest is known.
+/// The tools that consist of one executable with a known digest.
 pub fn lone() -> Vec<Tool> {
     let mut tools = every_packing();
     tools.retain(|tool| tool.known && !tool.beside);
@@ -100,7 +100,7 @@ impl Tool {
         binary
     }
 
-    /// What is downloaded.
+    /// The archive for download.
     pub fn archive(&self, arch: Arch) -> Vec<u8> {
         // Longer than the field that a tar header has for a name.
         let long = format!("{}/{}", "long".repeat(20), "name".repeat(20));
@@ -117,7 +117,7 @@ impl Tool {
     }
 }
 
-/// The project, its tools and a cache of its own.
+/// A project with its tools and a separate cache.
 pub struct Baked {
     pub folder: Folder,
     pub server: Server,
@@ -177,7 +177,7 @@ impl Baked {
         (build.url.to_string(), build.sha256)
     }
 
-    /// From now on no archive is to be had, neither here nor over the network.
+    /// Makes every archive unavailable, here and over the network.
     pub fn without_archives(&self) {
         for tool in &self.tools {
             for arch in Arch::ALL {
@@ -188,7 +188,7 @@ impl Baked {
         std::fs::create_dir(self.cache()).expect("a folder");
     }
 
-    /// Where archives are kept.
+    /// The cache folder.
     pub fn cache(&self) -> &Path {
         self.cache.path()
     }
@@ -211,7 +211,7 @@ impl Baked {
         said(self.command().args(arguments))
     }
 
-    /// What `bake image ARGUMENTS --json` says.
+    /// The document of `bake image ARGUMENTS --json`.
     #[track_caller]
     pub fn image<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Value {
         let said = said(self.command().arg("image").args(arguments).arg("--json")).done();
@@ -236,7 +236,7 @@ pub fn base() -> Parts {
     )
 }
 
-/// What the base image's config holds beside its layers.
+/// The base image's config, without its layers.
 pub fn settings() -> Value {
     json!({
         "created": "2026-09-04T00:00:00Z",
@@ -269,7 +269,7 @@ impl Layout {
         serde_json::from_slice(&bytes).expect("JSON")
     }
 
-    /// The blob that a descriptor names, held against it.
+    /// The blob of a descriptor, verified.
     #[track_caller]
     pub fn blob(&self, descriptor: &Value) -> Vec<u8> {
         let digest: Sha256 = descriptor["digest"].as_str().expect("a digest").parse().expect("a digest");

@@ -13,13 +13,13 @@ use super::{Said, testbed};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// Bounds each step of a visit. Emulated machines take minutes for what takes a second otherwise.
+/// The limit for each step of a visit. Steps that take a second elsewhere take minutes on an emulated machine.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// One use of the Control UI, with a fresh profile.
 #[derive(Clone, Debug, Serialize)]
 struct Visit {
-    /// Of the visit, and of its screenshot.
+    /// The name of the visit and of its screenshot.
     name: String,
     page: String,
     gateway: String,
@@ -28,7 +28,7 @@ struct Visit {
     answer: Option<String>,
 }
 
-/// What came of a visit.
+/// The result of a visit.
 #[derive(Debug, Deserialize)]
 struct Seen {
     /// The message on the page that contains the answer.

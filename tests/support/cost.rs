@@ -1,11 +1,11 @@
-//! What a run of a program costs, as GNU time tells it.
+//! The cost of a run, measured by GNU time.
 
 use std::process::Command;
 use std::time::Instant;
 
 use super::{Said, said, testbed};
 
-/// Of one run.
+/// The cost of one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     pub seconds: f64,
@@ -15,8 +15,7 @@ pub struct Cost {
 
 /// Runs a command to its end, and measures it; none on a machine without GNU time.
 pub fn measured(command: &Command) -> (Said, Cost) {
-    // What a child of this process had in use counts the memory of this process, too: until it
-    // becomes another program, it is the same.
+    // The peak memory of a child includes that of this process until the child executes another program.
     let mut timed = testbed::program("time");
     let peak = tempfile::NamedTempFile::new().expect("a file");
     timed.args(["--format", "%M", "--output"]).arg(peak.path()).arg(command.get_program());

@@ -1,5 +1,4 @@
-//! A registry on loopback that takes what is pushed, fails as it is told to, and remembers who asked
-//! for what.
+//! A local registry that accepts pushes, fails on demand, and records its requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,15 +9,15 @@ use std::thread;
 use bake::digest::Sha256;
 use serde_json::{Value, json};
 
-/// What its tokens begin with.
+/// The prefix of its tokens.
 const TOKEN: &str = "a-token-nobody-may-see-";
 
-/// What it says instead of what it should.
+/// A fault, in place of the right answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// This status, with these headers and this body.
     Says(u16, Vec<(&'static str, String)>, &'static str),
-    /// It hangs up after so many bytes of what is sent to it.
+    /// Hangs up after this many bytes of a request.
     CutAfter(usize),
     /// It takes so many bytes, and then nothing more, and says nothing until it is dropped.
     SilentAfter(usize),
@@ -45,21 +44,21 @@ pub struct Asked {
 enum Guard {
     #[default]
     Nobody,
-    /// Who has a token, which its realm gives for this `Authorization`, or to anybody.
+    /// A token is required; its realm gives one for this `Authorization`, or to anyone.
     Token(Option<String>),
     Basic(String),
 }
 
-/// What it is like.
+/// The behaviour of a registry.
 #[derive(Clone, Debug)]
 pub struct Nature {
     /// Whether it mounts blobs from other repositories.
     pub mounts: bool,
     /// Whether it lists referrers.
     pub referrers: bool,
-    /// Whether it holds blobs against their digests.
+    /// Whether it verifies the digests of blobs.
     pub verifies: bool,
-    /// What stands before the path in the `Location` of an upload.
+    /// The prefix of the path in the `Location` of an upload.
     pub elsewhere: Option<String>,
 }
 
@@ -101,7 +100,7 @@ impl Depot {
                     break;
                 }
                 let (state, nature) = (Arc::clone(&state), nature.clone());
-                // A client that hangs up early is no failure of the registry's.
+                // A client that hangs up early is not a failure of the registry.
                 thread::spawn(move || {
                     serve(&stream, &state.0, &state.1, &nature, address).unwrap_or_default();
                 });
@@ -162,7 +161,7 @@ impl Depot {
         names.map(|(_, name)| name.clone()).collect()
     }
 
-    /// What it was asked since the last call.
+    /// The requests since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut locked(&self.state.0).asked)
     }
@@ -264,7 +263,7 @@ fn serve(
     if asked.method == "HEAD" { Ok(()) } else { stream.write_all(&reply.body) }
 }
 
-/// What a token is asked for: each repository, and what is to be done there.
+/// The scope of a token request: repositories, and the actions on each.
 fn scopes(query: &str) -> Vec<(String, String)> {
     let asked = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "scope");
     let scopes = asked.flat_map(|(_, scope)| {
@@ -287,7 +286,7 @@ fn is_allowed(state: &State, asked: &Asked) -> bool {
     let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
     let path = path.strip_prefix("/v2/").unwrap_or_default();
     let repository = ["/blobs/", "/manifests/", "/referrers/"].iter().find_map(|part| path.split_once(part));
-    // What is of no repository is for everybody whose token is one.
+    // Requests outside of a repository accept every valid token.
     let Some((repository, _)) = repository else { return true };
     let action = if matches!(asked.method.as_str(), "GET" | "HEAD") { "pull" } else { "push" };
     let from = parameter(query, "mount").and_then(|_| parameter(query, "from"));

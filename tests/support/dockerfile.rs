@@ -6,9 +6,9 @@ use bake::project::values::Arch;
 pub struct Stage {
     pub url: String,
     pub sha256: String,
-    /// Where the download goes.
+    /// The destination of the download.
     pub download: String,
-    /// What the shell runs then.
+    /// The shell command that follows.
     pub script: String,
 }
 

@@ -6,7 +6,7 @@ use bake::project::values::Arch;
 
 const HEADER: u16 = 64;
 const PROGRAM_HEADER: u16 = 56;
-/// Where a static executable is loaded by custom.
+/// The usual load address of a static executable.
 const BASE: u64 = 0x40_0000;
 
 /// `e_machine` (ELF-64 Object File Format; AArch64 ELF ABI).
@@ -18,7 +18,7 @@ const EXIT_AMD64: &[u8] = &[0xbf, 0, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
 /// `mov x0, #0` · `mov x8, #93` (exit) · `svc #0`.
 const EXIT_ARM64: &[u8] = &[0x00, 0x00, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];
 
-/// An executable for `arch`; `note` stands behind its instructions, and tells it from others.
+/// An executable for `arch`; `note` follows its instructions and makes it unique.
 pub fn executable(arch: Arch, note: &str) -> Vec<u8> {
     let (machine, code) = match arch {
         Arch::Amd64 => (X86_64, EXIT_AMD64),

@@ -120,7 +120,7 @@ pub fn zstandard(tar: Tar) -> Packed {
     }
 }
 
-/// Blobs by their digests, and the descriptor of what they are about.
+/// Blobs by digest, and the descriptor of the top-level document.
 #[derive(Clone)]
 pub struct Parts {
     pub blobs: BTreeMap<Sha256, Vec<u8>>,

@@ -1,5 +1,5 @@
-//! What the end-to-end tests share: projects in temporary folders, the program itself, and the
-//! real tools of the testbed.
+//! The common parts of the end-to-end tests: projects in temporary folders, the program, and the real tools of
+//! the testbed.
 
 #![allow(
     dead_code,
@@ -54,7 +54,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// A folder, and `bake` run in it.
 pub struct Folder(tempfile::TempDir);
 
-/// What a run said.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -71,7 +71,7 @@ impl Folder {
     /// One with the default project written out.
     pub fn project() -> Self {
         let folder = Self::empty();
-        // Of one name wherever the temporary folder is.
+        // A fixed name, independent of the temporary folder.
         folder.bake(["init", "--name", "openclaw-gateway"]).done();
         folder
     }
@@ -95,7 +95,7 @@ impl Folder {
         self
     }
 
-    /// Writes a program that everybody may run.
+    /// Writes a program that every user may run.
     pub fn program(&self, name: &str, content: &str) -> &Self {
         let path = self.join(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
@@ -103,8 +103,8 @@ impl Folder {
         self
     }
 
-    /// Lays a copy of `bake` here that everybody may run, and returns where: the one in the target
-    /// folder may be out of another user's reach.
+    /// Copies `bake` here for every user and returns the path: other users may not be able to reach the target
+    /// folder.
     pub fn program_for_others(&self) -> PathBuf {
         let path = self.join("bake");
         install(self.command().get_program(), "", &path);
@@ -174,8 +174,8 @@ impl Said {
 
 /// Lays a program at `path`, from another file or from what is given on standard input.
 ///
-/// Another process writes it. What this one has open for writing is open as well in whatever another
-/// test starts at that moment, and until that has begun nobody can run it ("Text file busy").
+/// Another process writes it. A file that this process has open for writing is inherited by every process that
+/// another test starts at that moment, and until then it cannot be executed ("Text file busy").
 pub fn install(from: impl AsRef<OsStr>, given: &str, path: &Path) {
     let mut command = assert_cmd::Command::new("install");
     command.args(["-m", "755"]).arg(from).arg(path).write_stdin(given).assert().success();
@@ -197,7 +197,7 @@ pub fn said(command: &mut Command) -> Said {
 /// Where it ends in any other way than with exit code 1.
 #[track_caller]
 pub fn interrupted(command: &Command, mut is_at_work: impl FnMut() -> bool) -> String {
-    // Whatever a shell runs in its background ignores Ctrl-C, and so does all that this starts.
+    // A shell's background jobs and their children ignore Ctrl-C.
     let mut started = Command::new("env");
     started.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     started.current_dir(command.get_current_dir().expect("a folder")).arg("--default-signal=INT");

@@ -43,7 +43,7 @@ impl Question {
 }
 
 impl Model {
-    /// Serves on a listener. Until it is [told](Self::expect) a key, it refuses every request.
+    /// Serves on a listener. Until it has a [key](Self::expect), it refuses every request.
     pub fn on(listener: TcpListener) -> Self {
         let key = Arc::new(Mutex::new(String::new()));
         let expected = Arc::clone(&key);
@@ -97,7 +97,7 @@ fn complete(request: &Value) -> Answer {
         return refusal(404, "model_not_found");
     }
     let messages = request["messages"].as_array().map_or(&[][..], Vec::as_slice);
-    // What the user wrote may be followed by notes of the gateway's.
+    // The gateway's notes may follow the user's text.
     let mut texts = messages.iter().rev().filter(|message| message["role"] == "user").map(Value::to_string);
     let question = texts.find_map(|text| Question::last_in(&text));
     let reply = question.map_or("I can only multiply.".to_owned(), |question| {

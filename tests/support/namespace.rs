@@ -1,5 +1,5 @@
-//! A network of its own for one VM: nothing in it but loopback, with one address that stands for
-//! the whole internet. Who runs in there reaches what listens there, and nothing else.
+//! A network namespace for one VM: only loopback, with one address that represents the whole internet. Programs
+//! in it reach the listeners in it, and no others.
 
 use std::fs;
 use std::io;
@@ -18,10 +18,10 @@ use super::said;
 /// The internet's address (RFC 5737: documentation).
 pub const INTERNET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 
-/// What `iptables` is told to keep everybody from the internet, without a word to them.
+/// The `iptables` rule that drops all traffic to the internet.
 const CUT: [&str; 5] = ["INPUT", "--destination", "192.0.2.10", "--jump", "DROP"];
 
-/// What makes the metadata server slow to answer: TCP sends again what is lost, after growing pauses.
+/// The rule that makes the metadata server slow: TCP resends lost packets after growing pauses.
 const SLOW: [&str; 11] = [
     "INPUT",
     "--source",
@@ -55,7 +55,7 @@ impl Namespace {
         namespace
     }
 
-    /// What `ip netns exec` lays over `/etc`.
+    /// The files that `ip netns exec` mounts over `/etc`.
     fn configuration(&self) -> PathBuf {
         Path::new("/etc/netns").join(&self.name)
     }
@@ -86,7 +86,7 @@ impl Namespace {
         port
     }
 
-    /// Connects to the internet and says nothing; returns whether somebody listens on that port.
+    /// Connects to the internet and sends nothing; returns whether a program listens on that port.
     pub fn knock(&self, port: u16) -> bool {
         let address = SocketAddr::from((INTERNET, port));
         self.inside(|| TcpStream::connect_timeout(&address, Duration::from_secs(1))).is_ok()

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Between two looks: a program of Google's lives ten times as long, and the tests share the machine.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What `work` gives, and the command line and environment of every process that was seen meanwhile.
+/// The result of `work`, and the command line and environment of every process seen during it.
 pub fn seen_during<T>(work: impl FnOnce() -> T) -> (T, BTreeSet<String>) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! A registry on loopback that fails as it is told to, and remembers what it was asked.
+//! A local registry that fails on demand and records its requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use super::images::Parts;
 /// The one token that it gives out, and takes.
 const TOKEN: &str = "a-token-nobody-may-see";
 
-/// What it says to a request.
+/// The reply to a request.
 #[derive(Clone, Debug)]
 pub struct Reply {
     status: u16,
@@ -46,9 +46,9 @@ impl Reply {
 enum Guard {
     #[default]
     Nobody,
-    /// Who has a token; and the `Authorization` that its realm wants for one.
+    /// A token is required; its realm gives one for this `Authorization`.
     Token(Option<String>),
-    /// Who sends this.
+    /// This `Authorization` is required.
     Basic(String),
 }
 
@@ -62,7 +62,7 @@ pub struct Asked {
 
 #[derive(Default)]
 struct State {
-    /// What is said to a path, the last one for ever.
+    /// The replies for each path; the last one is repeated.
     replies: BTreeMap<String, VecDeque<Reply>>,
     asked: Vec<Asked>,
     guard: Guard,
@@ -98,7 +98,7 @@ impl Registry {
                     break;
                 }
                 let state = Arc::clone(&state);
-                // A client that hangs up early is no failure of the registry's.
+                // A client that hangs up early is not a failure of the registry.
                 thread::spawn(move || serve(&stream, &state, address).unwrap_or_default());
             }
         });
@@ -121,7 +121,7 @@ impl Registry {
         replies.iter().rev().for_each(|reply| known.push_front(reply.clone()));
     }
 
-    /// From now on it wants a token, which its realm gives for `authorization`, or to anybody.
+    /// From now on it requires a token; its realm gives one for `authorization`, or to anyone.
     pub fn wants_token(&self, authorization: Option<&str>) {
         locked(&self.state).guard = Guard::Token(authorization.map(str::to_owned));
     }
@@ -134,7 +134,7 @@ impl Registry {
         locked(&self.state).ignores_ranges = true;
     }
 
-    /// What it was asked since the last call.
+    /// The requests since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut locked(&self.state).asked)
     }
@@ -213,7 +213,7 @@ fn answer(state: &mut State, asked: &Asked, address: SocketAddr) -> Reply {
     }
 }
 
-/// The reply from where the client wants to go on.
+/// The reply from the client's offset on.
 fn ranged(mut reply: Reply, range: Option<&str>) -> Reply {
     let begin = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
     if let Some(begin) = begin {

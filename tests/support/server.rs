@@ -1,4 +1,4 @@
-//! An HTTP server on loopback that keeps what it is asked, and fails as it is told to.
+//! A local HTTP server that records its requests and fails on demand.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustix::net::{Shutdown, shutdown};
 
-/// What the server says to a path.
+/// The server's answer for a path.
 #[derive(Clone, Debug)]
 pub struct Answer {
     status: u16,
@@ -22,7 +22,7 @@ pub struct Answer {
     framing: Framing,
     trouble: Option<(usize, Trouble)>,
     ranges: Ranges,
-    /// What is said first, and how many times.
+    /// Earlier answers, with their number of uses.
     before: Vec<(u32, Answer)>,
 }
 
@@ -35,7 +35,7 @@ enum Framing {
     Close,
 }
 
-/// What happens in the middle of a body.
+/// A fault in the middle of a body.
 #[derive(Clone, Debug)]
 enum Trouble {
     Cut,
@@ -44,7 +44,7 @@ enum Trouble {
     Wait(Gate),
 }
 
-/// What becomes of a request for a part.
+/// The handling of range requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ranges {
     /// The whole is sent, as 200.
@@ -159,14 +159,14 @@ impl Answer {
         self
     }
 
-    /// With an entity tag, and parts as `ranges` says. Where `If-Range` names another tag, the
-    /// whole is sent.
+    /// With an entity tag, and ranges according to `ranges`. If `If-Range` has another tag, the whole body is
+    /// sent.
     pub fn ranges(mut self, etag: &str, ranges: Ranges) -> Self {
         self.ranges = ranges;
         self.header("ETag", etag)
     }
 
-    /// First says `answer`, `times` times. Said again, it comes after what was said before.
+    /// Answers with `answer` first, `times` times. A further call is used after the earlier ones.
     pub fn after(mut self, times: u32, answer: Self) -> Self {
         self.before.push((times, answer));
         self
@@ -177,7 +177,7 @@ impl Answer {
         self.after(failures, Self::status(500))
     }
 
-    /// What is said now; counts down what comes before.
+    /// The next answer; counts down the earlier ones.
     fn next(&mut self) -> Self {
         match self.before.iter_mut().find(|(left, _)| *left > 0) {
             Some((left, answer)) => {
@@ -214,7 +214,7 @@ impl Asked {
         self.path.split('?').next().unwrap_or_default()
     }
 
-    /// A parameter of the query, as it stands there.
+    /// A parameter of the query, unchanged.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let (_, query) = self.path.split_once('?')?;
         query
@@ -263,12 +263,12 @@ impl Server {
         Self::with(|_| None)
     }
 
-    /// One that asks `handler` for what it was given no [`answer`](Self::answer).
+    /// A server that calls `handler` for paths without an [`answer`](Self::answer).
     pub fn with(handler: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
         Self::on(TcpListener::bind(("127.0.0.1", 0)).expect("a port"), handler)
     }
 
-    /// The same behind a listener that is there, in another network namespace for example.
+    /// The same with an existing listener, for example in another network namespace.
     pub fn on(
         listener: TcpListener,
         handler: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
@@ -286,7 +286,7 @@ impl Server {
                 }
                 let Ok(stream) = stream else { continue };
                 let shared = Arc::clone(&shared);
-                // A client that hangs up early is no failure of the server's.
+                // A client that hangs up early is not a failure of the server.
                 thread::spawn(move || serve(&stream, &shared).unwrap_or_default());
             }
         });
@@ -311,7 +311,7 @@ impl Server {
         locked(&self.shared.state).answers.remove(path).expect("a path that is served");
     }
 
-    /// What was asked since the last call, in order.
+    /// The requests since the last call, in order.
     pub fn requests(&self) -> Vec<Asked> {
         std::mem::take(&mut locked(&self.shared.state).requests)
     }
@@ -431,7 +431,7 @@ fn send(mut stream: &TcpStream, asked: &Asked, answer: &Answer) -> io::Result<bo
     Ok(!closing)
 }
 
-/// What is sent of an answer's body, and what is said of it.
+/// The part of a body to send, and its headers.
 struct Part<'a> {
     status: u16,
     headers: Vec<(String, String)>,

@@ -1,5 +1,5 @@
-//! Releases as publishers make them: every packing, every usual spelling of system and architecture,
-//! and all that lies beside the two files that are wanted.
+//! Releases as publishers make them: every archive format, every usual spelling of system and architecture, and
+//! the usual other files.
 
 use std::collections::BTreeMap;
 
@@ -29,12 +29,12 @@ struct Shape {
     asset: &'static str,
     /// The executable's path in the archive, likewise.
     path: &'static str,
-    /// What the manifest has to say beside the name.
+    /// The manifest's keys in addition to the name.
     says: &'static str,
     pack: fn(&archives::Members<'_>) -> Vec<u8>,
     /// Other assets, likewise.
     beside: &'static [&'static str],
-    /// The file of checksums; none where each asset has one of its own.
+    /// The file of checksums; none if each asset has a separate one.
     checksums: Option<&'static str>,
     style: Style,
 }
@@ -170,7 +170,7 @@ const SHAPES: [Shape; 10] = [
         checksums: Some("NAME.sha256"),
         style: Style::Gnu,
     },
-    // asked for by name, for there are two of each
+    // requested by name, because there are two of each
     Shape {
         words: ["x86_64", "aarch64"],
         asset: "NAME-lite-VERSION-linux-ARCH.tar.gz",

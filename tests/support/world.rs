@@ -1,4 +1,4 @@
-//! A project, the upstream that it is locked from, and a cache of its own.
+//! A project, its upstream, and a separate cache.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,7 +42,7 @@ impl World {
         command
             .env("GITHUB_API_URL", self.github.api())
             .env("BAKE_CACHE_DIR", self.cache())
-            // Nothing of a test leaves the machine: what is not on loopback meets a closed port.
+            // No test uses the internet: the proxy is a closed port.
             .env("HTTPS_PROXY", "http://127.0.0.1:9")
             .envs(self.env.iter().map(|(key, value)| (key, value)));
         command
@@ -64,7 +64,7 @@ impl World {
         found
     }
 
-    /// What stands in the project's folder, apart from the cache.
+    /// The files of the project's folder, without the cache.
     pub fn project_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         collect(self.folder.path(), &mut found);
@@ -111,7 +111,7 @@ pub fn release(name: &str, tag: &str) -> Release {
     })
 }
 
-/// A `.tar.gz` with the executable and a file beside it.
+/// A `.tar.gz` with the executable and another file.
 pub fn archive(name: &str, version: &str, arch: Arch) -> Vec<u8> {
     let binary = elf::executable(arch, &format!("{name} {version}"));
     archives::tar_gz(&[(name, &binary), ("README.md", b"Read me.\n")])

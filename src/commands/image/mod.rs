@@ -49,7 +49,10 @@ impl From<image::ImageError> for Failure {
     fn from(error: image::ImageError) -> Self {
         let code = match &error {
             image::ImageError::Foreign { .. } => return Self::Argument(error.to_string()),
-            image::ImageError::Oci(error) => code_of(error),
+            image::ImageError::Oci(source) => match code_of(source) {
+                Code::BadArgument => return Self::Argument(error.to_string()),
+                code => code,
+            },
             image::ImageError::Base { .. } | image::ImageError::Document { .. } => Code::BadImage,
             image::ImageError::NoArchive { .. } => Code::NoBuildForArch,
             image::ImageError::Archive { .. } | image::ImageError::Whiteout { .. } => Code::BadArchive,

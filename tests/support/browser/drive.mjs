@@ -47,7 +47,7 @@ async function connect(page, visit) {
   const responded = verdict(page, visit);
   await page.goto(visit.page);
   const secret = page.getByRole("textbox", { name: "Gateway secret" });
-  // Where the origin is refused, the fields are folded away.
+  // If the origin is refused, the fields are folded away.
   const change = page.getByText("Change", { exact: true });
   await secret.or(change).first().waitFor();
   if (!(await secret.isVisible())) await change.click();

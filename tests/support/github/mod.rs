@@ -1,9 +1,9 @@
-//! A server on loopback that speaks as GitHub does: its REST API, its downloads, the store of objects
-//! to which downloads are redirected, and its registry of images, each at an origin of its own.
+//! A local stand-in for GitHub: its REST API, its downloads, the object store to which downloads are
+//! redirected, and its image registry, each at a separate origin.
 //!
-//! Shapes, headers and limits are those of GitHub's documentation: "REST API endpoints for releases",
-//! "Using pagination in the REST API", "Rate limits for the REST API", "Troubleshooting the REST API"
-//! (2026). It writes down every request, and goes wrong as it is told to.
+//! Shapes, headers and limits follow GitHub's documentation: "REST API endpoints for releases", "Using
+//! pagination in the REST API", "Rate limits for the REST API", "Troubleshooting the REST API" (2026). It
+//! records every request and fails on demand.
 
 mod image;
 pub mod release;
@@ -61,7 +61,7 @@ struct State {
     rules: Vec<Rule>,
     requests: Vec<Request>,
     ids: u64,
-    /// Where bare git repositories lie.
+    /// The folder of bare git repositories.
     repositories: Option<PathBuf>,
     /// Requests of this hour without and with a token.
     used: [u32; 2],
@@ -96,7 +96,7 @@ impl GitHub {
                         break;
                     }
                     let shared = Arc::clone(&shared);
-                    // A client that hangs up early is no failure of the server's.
+                    // A client that hangs up early is not a failure of the server.
                     thread::spawn(move || {
                         let mut stream = stream;
                         // Answers are written in pieces, and none of them may wait for the other.
@@ -136,7 +136,7 @@ impl GitHub {
         Self { shared: Arc::new(shared), addresses: Vec::new() }
     }
 
-    /// What `GITHUB_API_URL` has to be.
+    /// The value for `GITHUB_API_URL`.
     pub fn api(&self) -> &str {
         self.shared.origin(Host::Api)
     }
@@ -155,7 +155,7 @@ impl GitHub {
         self.shared.reset
     }
 
-    /// Where a release's asset can be downloaded.
+    /// The download URL of a release's asset.
     pub fn download(&self, repo: &str, tag: &str, asset: &str) -> String {
         release::download(self.shared.origin(Host::Web), repo, tag, asset)
     }
@@ -191,7 +191,7 @@ impl GitHub {
         );
     }
 
-    /// A release as it stands.
+    /// The current state of a release.
     pub fn release(&self, repo: &str, tag: &str) -> Release {
         let mut found = None;
         self.change(repo, tag, |release| found = Some(release.clone()));
@@ -243,7 +243,7 @@ impl GitHub {
         locked(&self.shared.state).used = LIMITS;
     }
 
-    /// What was asked for since the last call, in order.
+    /// The requests since the last call, in order.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut locked(&self.shared.state).requests)
     }
@@ -273,7 +273,7 @@ impl State {
         self.repos.iter_mut().find(|repo| repo.name == name).unwrap_or_else(|| panic!("no repository {name}"))
     }
 
-    /// What goes wrong with this request, if anything.
+    /// The fault for this request, if any.
     fn fault(&mut self, request: &Request) -> Option<Fault> {
         let applies = |rule: &&mut Rule| {
             rule.host == request.host && request.target.contains(&rule.part) && rule.times != Some(0)
@@ -291,7 +291,7 @@ impl Repo {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// What this client may see, the newest first.
+    /// The releases that this client may see, the newest first.
     fn releases(&self, drafts: bool) -> Vec<(usize, &Release)> {
         let mut releases: Vec<_> = self.releases.iter().enumerate().collect();
         releases.retain(|(_, release)| drafts || !release.draft);
@@ -355,7 +355,7 @@ impl Shared {
         let class = usize::from(token.is_some());
         let limit = LIMITS[class];
         let exceeded = state.used[class] >= limit;
-        // What has not changed does not count.
+        // A 304 answer does not count.
         if !exceeded && answer.status != 304 {
             state.used[class] += 1;
         }
@@ -513,7 +513,7 @@ fn repository_file(state: &State, parts: &[&str]) -> Answer {
 /// A stored file, or a range of it (RFC 9110, section 14).
 fn object(state: &State, request: &Request, whole: bool) -> Answer {
     let id = request.path().rsplit('/').next().unwrap_or_default();
-    // Such a store takes its own signature alone, and refuses any other way of saying who one is.
+    // Such a store accepts its own signature only and refuses any other credentials.
     if request.header("authorization").is_some() {
         return Answer::new(401, "<Error><Code>InvalidAuthenticationInfo</Code></Error>");
     }

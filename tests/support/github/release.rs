@@ -1,4 +1,4 @@
-//! A release as its publisher makes it: assets, the files of checksums and signatures beside them.
+//! A release as its publisher makes it: assets, and the files of checksums and signatures.
 
 use std::io::Cursor;
 
@@ -23,13 +23,13 @@ pub struct Asset {
     pub id: u64,
     pub name: String,
     pub bytes: Vec<u8>,
-    /// What the API says of its SHA-256.
+    /// Its SHA-256 according to the API.
     pub digest: Digest,
     /// Whether its upload has ended.
     pub uploaded: bool,
 }
 
-/// What the API says of an asset's SHA-256.
+/// The API's statement of an asset's SHA-256.
 #[derive(Clone, Debug)]
 pub enum Digest {
     /// The right one.
@@ -57,7 +57,7 @@ pub enum Style {
     DotSlash,
     /// `HASH  dist/NAME`, as of a run in the folder above.
     InFolder,
-    /// Nothing but the hash; for a file that stands beside one asset.
+    /// Only the hash, for a file about a single asset.
     Bare,
     /// The right hash, after the name of another file.
     OtherName,
@@ -223,7 +223,7 @@ impl Release {
     }
 }
 
-/// Where an asset is downloaded; a tag stays one part of the path, whatever is in it.
+/// The download URL of an asset; a tag is one path segment, even with special characters.
 pub fn download(web: &str, repo: &str, tag: &str, asset: &str) -> String {
     format!("{web}/{repo}/releases/download/{}/{asset}", tag.replace('/', "%2F").replace('+', "%2B"))
 }

@@ -43,19 +43,19 @@ impl Proxied {
                     break;
                 }
                 let (shared, config) = (Arc::clone(&shared), Arc::clone(&config));
-                // A client that hangs up early is no failure of the server's.
+                // A client that hangs up early is not a failure of the server.
                 thread::spawn(move || connected(stream, &shared, config).unwrap_or_default());
             }
         });
         Self { github, address, folder }
     }
 
-    /// What `HTTPS_PROXY` has to be.
+    /// The value for `HTTPS_PROXY`.
     pub fn proxy(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What `SSL_CERT_FILE` has to be.
+    /// The value for `SSL_CERT_FILE`.
     pub fn authority(&self) -> PathBuf {
         self.folder.path().join("authority.pem")
     }

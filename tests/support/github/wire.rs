@@ -18,7 +18,7 @@ pub enum Host {
     Api,
     /// `github.com`.
     Web,
-    /// Where downloads are redirected to, `release-assets.githubusercontent.com`.
+    /// The target of download redirects, `release-assets.githubusercontent.com`.
     Objects,
     /// `ghcr.io`.
     Registry,
@@ -84,7 +84,7 @@ impl Request {
     }
 }
 
-/// What goes wrong with an answer.
+/// A fault of an answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// The connection ends after that many bytes of the body.
@@ -107,13 +107,13 @@ pub enum Fault {
     Redirect(String),
     /// The right body, gzipped on its way.
     Gzip,
-    /// Another body, and all that is said of it is true.
+    /// Another body, with consistent headers.
     Body(Vec<u8>),
     /// The first bytes of a range are other ones than were asked for.
     Whole,
 }
 
-/// An answer, as it is to be sent.
+/// An answer to send.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,

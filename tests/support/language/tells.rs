@@ -14,7 +14,7 @@ pub struct Word {
     pub heading: bool,
 }
 
-/// What a word is the first of.
+/// The position of a word.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 pub enum Begins {
     Nothing,
@@ -113,7 +113,7 @@ fn is_bullet(bytes: &[u8], at: usize) -> bool {
 
 const TO_BE: [&str; 7] = ["be", "been", "being", "is", "are", "was", "were"];
 
-/// After these, "who" begins an ordinary relative clause.
+/// After these, `who` begins an ordinary relative clause.
 const PERSONS: [&str; 23] = [
     "administrator",
     "anyone",
@@ -140,14 +140,14 @@ const PERSONS: [&str; 23] = [
     "users",
 ];
 
-/// Before "what", these make a clause the object of a preposition: "the digest of what was read".
+/// Before `what`, these make a clause the object of a preposition, as in `the digest of what was read`.
 const BEFORE_WHAT: [&str; 11] =
     ["after", "against", "at", "before", "besides", "beyond", "but", "except", "for", "of", "than"];
 
 /// "Instead of what" and the like are ordinary.
 const OF_WHAT: [&str; 5] = ["instead", "most", "much", "regardless", "some"];
 
-/// After "of QEMU's", these show that no noun follows.
+/// After `of QEMU's`, these show that no noun follows.
 const PREPOSITIONS: [&str; 12] =
     ["and", "at", "by", "for", "from", "in", "of", "on", "or", "that", "to", "with"];
 

@@ -1,4 +1,4 @@
-"""What cloud-init's own reader makes of a metadata server, as JSON: cloud-init.py URL"""
+"""Reads a metadata server with cloud-init's own code, and prints JSON: cloud-init.py URL"""
 
 import base64
 import json

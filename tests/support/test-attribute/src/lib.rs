@@ -3,7 +3,7 @@
 
 use proc_macro::{TokenStream, TokenTree};
 
-/// Registers a function without parameters as a test. Of the attributes below it, `#[ignore]` is understood.
+/// Registers a function without parameters as a test. It supports the attribute `#[ignore]`.
 ///
 /// # Panics
 /// On anything but a function.
