@@ -21,7 +21,7 @@ use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
 #[command(
     name = "bake",
     version,
-    after_help = "Exit codes: 0 done; 1 a finding or a failure that is not the input's; 2 the input or the arguments are wrong."
+    after_help = "Exit codes: 0 success; 1 a finding, or a failure outside of the input; 2 wrong input or arguments."
 )]
 pub struct Cli {
     /// The project folder

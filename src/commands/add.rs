@@ -1,4 +1,4 @@
-//! `bake add`: new binaries in the manifest and in the lock, or in neither.
+//! `bake add`: adds binaries to the manifest and to the lock, or to neither.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -50,7 +50,7 @@ pub(super) fn run(
 
     let (mut text, mut made) = locked(dir, &new, &manifest, old.as_ref().map(|old| &old.lock), &publishers)?;
     if name_after_executables(&mut new, &mut made.lock) {
-        // All is known by now: only the names are others.
+        // The second run changes the names only and needs no network.
         let notes = std::mem::take(&mut made.notes);
         (text, made) = locked(dir, &new, &manifest, Some(&made.lock), &publishers)?;
         made.notes.extend(notes);
@@ -103,7 +103,7 @@ fn wanted(options: &cli::AddArgs, console: &mut Console) -> Result<Vec<New>, Fai
     options.tools.iter().map(|tool| of_argument(tool, own, options, console)).collect()
 }
 
-/// `NAME`, `OWNER/REPO`, each with `@VERSION` or without.
+/// Parses `NAME` or `OWNER/REPO`, each with an optional `@VERSION`.
 fn of_argument(
     argument: &str,
     own: bool,
@@ -156,8 +156,8 @@ fn spellings(options: &cli::AddArgs) -> Option<BTreeMap<Arch, ArchSpelling>> {
     (!options.arch.is_empty()).then(|| options.arch.iter().cloned().collect())
 }
 
-/// `name`, unless the image has a program of that name: in the manifest, where that would be found
-/// too, there is no line yet to point at.
+/// Refuses the name of a program in the image. The manifest reader would report it too, but for a line that is
+/// not written yet.
 fn free(name: ToolName) -> Result<ToolName, Failure> {
     if is_reserved(&name) {
         return Err(Failure::Argument(format!(

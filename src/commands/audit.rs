@@ -1,4 +1,4 @@
-//! `bake audit`: holds upstream, lock, cache, bundle and image against each other.
+//! `bake audit`: compares upstream, lock, cache, bundle and image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use crate::project::values::{Arch, ImageRef};
 use crate::registry;
 use crate::render;
 
-/// Tools that are asked for at once.
+/// Tools queried at the same time.
 const AT_ONCE: usize = 8;
 
 pub(super) fn run(
@@ -178,7 +178,7 @@ impl Auditor<'_> {
         audit::bundle::check(&shown, &rendered, &there)
     }
 
-    /// The image for each architecture that it has, and for the host's in any case.
+    /// The image for each of its architectures, and for the host's in any case.
     fn image(&self) -> Result<Vec<Check>, Failure> {
         let LoadedLock { lock, place, .. } = self.locked;
         let named = self.options.image.as_deref().unwrap_or_default();
@@ -212,7 +212,7 @@ impl Auditor<'_> {
         Ok(checks)
     }
 
-    /// The uncompressed digests of the base image's layers, as its registry has them.
+    /// The uncompressed digests of the base image's layers, from its registry.
     fn base_layers(&self, arch: Arch) -> Result<Vec<crate::digest::Sha256>, String> {
         if matches!(self.project.spec.image.origin, ImageOrigin::Source { .. }) {
             return Err("it is built from source".to_owned());

@@ -61,19 +61,19 @@ impl Console {
         self.quiet
     }
 
-    /// Whether the user wants to know more.
+    /// Whether details are printed.
     pub(super) const fn is_verbose(&self) -> bool {
         self.verbose
     }
 
-    /// A sentence for those who want to know more.
+    /// A note that needs `--verbose`.
     pub(super) fn detail(&mut self, text: &str) {
         if self.verbose {
             self.message(text);
         }
     }
 
-    /// Errors and warnings with their places; errors alone where the user wants no more.
+    /// Errors and warnings with their places; errors only with `--quiet`.
     pub(super) fn problems(&mut self, problems: &Problems) {
         let errors = self.quiet.then(|| problems.errors());
         let problems = errors.as_ref().unwrap_or(problems);

@@ -15,7 +15,7 @@ use crate::lock::{Build, Lock};
 use crate::project::names::ToolName;
 use crate::project::values::Arch;
 
-/// Archives that are fetched at once.
+/// Archives fetched at the same time.
 const AT_ONCE: usize = 8;
 
 #[derive(Serialize)]

@@ -93,7 +93,7 @@ fn script(
     })
 }
 
-/// The VMs of the fleet, where one is asked for.
+/// The VMs of the fleet, if there is one.
 fn members(plan: &Plan<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Failure> {
     let members = options.fleet.as_ref().map(|fleet| fleet.members(&plan.spec.name));
     members
@@ -108,7 +108,7 @@ fn setup_options(options: &cli::SetupArgs, json: bool) -> Result<setup::Options,
             return Err(Failure::Argument(format!("{}: there is no such file", path.display())));
         }
         let path = absolute(path)?;
-        // In JSON that is a name which the reader fills in.
+        // In JSON, `${` starts a name that the reader fills in.
         if json && path.contains("${") {
             return Err(Failure::Argument(format!("{path}: a path with `${{` cannot be written in JSON")));
         }

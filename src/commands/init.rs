@@ -1,4 +1,4 @@
-//! `bake init`: a project to edit, with the answers to a few questions.
+//! `bake init`: writes a project from the answers to a few questions.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -22,13 +22,13 @@ use crate::project::{defaults, spec};
 const GITIGNORE: &str = ".gitignore";
 /// The output of `render`, `image` and `rehearse`, and the usual places of secrets.
 const IGNORED: &str = "/out/\n/oci/\n/rehearsal/\n/secrets/\n*.secret\n.env\n";
-/// JSON Schemas, for editors: in the project, so that they need no network and are those of this `bake`.
+/// JSON Schemas for editors. They are part of the project, so they need no network and match this `bake`.
 const SPEC_SCHEMA: &str = ".bake/spec.schema.json";
 const MANIFEST_SCHEMA: &str = ".bake/manifest.schema.json";
-/// Answers nothing, where an answer may be nothing.
+/// The answer for an empty value.
 const NONE: &str = "none";
 const DATA_DISK: &str = "A data disk keeps the gateway's state when the VM is replaced; 10GB costs about $1 a month, 0 means none.\n";
-/// Machine types that are offered with their price; any other one can be typed.
+/// Machine types offered with their price; any other one can be typed.
 const OFFERED: [&str; 4] = ["e2-micro", "e2-small", "e2-medium", "e2-standard-2"];
 
 #[derive(Serialize)]
@@ -100,7 +100,7 @@ pub(super) fn run(
     Ok(Done::Clean)
 }
 
-/// Holds the answers to the rules of a spec: a value may be of the right form, and not go with another.
+/// Checks the answers with the rules of the spec, because two valid values may contradict each other.
 fn fit(answers: &Answers) -> Result<(), String> {
     let mut problems = Problems::default();
     spec::read(Source::new(SPEC, answers.spec()), &mut problems);
@@ -113,7 +113,7 @@ fn fit(answers: &Answers) -> Result<(), String> {
     if sentences.is_empty() { Ok(()) } else { Err(sentences.join("\n  ")) }
 }
 
-/// Each answer: of its option, else of the person, else the default.
+/// Each answer comes from its option, the person, or the default.
 fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
     let wrong = |option: &str| {
         let option = option.to_owned();
@@ -195,12 +195,12 @@ impl Questions {
     }
 }
 
-/// The absolute path of the folder, which need not be there yet.
+/// The absolute path of the folder, which may not exist yet.
 fn folder_path(dir: &Path) -> Option<String> {
     let whole = std::path::absolute(dir).ok()?;
     // Resolves `..` and links, if the folder exists.
     let whole = fs::canonicalize(&whole).unwrap_or(whole);
-    // `x/../y` of a folder that is not there.
+    // Resolves `x/../y` in a folder that does not exist.
     let whole = whole.components().fold(PathBuf::new(), |mut path, part| {
         if part == Component::ParentDir {
             path.pop();
@@ -212,7 +212,7 @@ fn folder_path(dir: &Path) -> Option<String> {
     whole.to_str().map(str::to_owned)
 }
 
-/// The machine types that are offered, with what a month of each costs.
+/// The offered machine types with their monthly prices.
 fn prices(zone: &Zone) -> String {
     let row = |name: &str| {
         let machine_type: MachineType = name.parse().ok()?;
@@ -224,7 +224,7 @@ fn prices(zone: &Zone) -> String {
     format!("{rows}  (list prices of us-central1, {}, without disks and address)\n", prices_of())
 }
 
-/// A model provider that can be set up without a person, or none.
+/// A model provider that needs no person to set up, or none.
 fn provider(text: &str) -> Result<Option<Provider>, String> {
     if text == NONE {
         return Ok(None);
@@ -244,7 +244,7 @@ fn provider(text: &str) -> Result<Option<Provider>, String> {
     }
 }
 
-/// Every provider for which a key is enough.
+/// Every provider that only needs a key.
 fn with_key() -> impl Iterator<Item = &'static str> {
     let choices = OpenClaw::builtin().choices.iter();
     choices
@@ -258,7 +258,7 @@ fn providers() -> String {
     format!("Models come from a provider: {}, one of {others} others, or {NONE} for now.\n", usual.join(", "))
 }
 
-/// Channels between commas, or none.
+/// A list of channels, or none.
 fn channels_in(text: &str) -> Result<Vec<Channel>, String> {
     let known = OpenClaw::builtin();
     let mut found: Vec<Channel> = Vec::new();

@@ -1,4 +1,4 @@
-//! `bake lock`: makes the lock, keeps it, or moves it on.
+//! `bake lock`: creates, completes or updates the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,7 +27,7 @@ use crate::project::{Project, edit};
 struct LockJson<'a> {
     version: u32,
     changed: bool,
-    /// The digest of the lock; none where there is no lock.
+    /// The digest of the lock, if it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     lock: Option<Sha256>,
     tools: Vec<ToolRow<'a>>,
@@ -73,7 +73,7 @@ pub(super) fn run(
 /// Checks whether the lock is up to date, without network access.
 fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, Failure> {
     let ((), _) = loaded.problems.clone().unless_errors(())?;
-    // Whether a lock fits that cannot be read is not known; a newer release may well know.
+    // Whether an unreadable lock is stale is unknown; a newer release may be able to read it.
     if let Err(problems) = &loaded.lock
         && locking::is_of_newer_release(problems)
     {
@@ -172,7 +172,7 @@ fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> 
     })
 }
 
-/// Shows what changes, and writes it, the manifest's `edit` along with it.
+/// Prints the changes and writes them, together with the `edit` of the manifest.
 fn keep(
     dir: &Path,
     old: Option<&LoadedLock>,

@@ -20,7 +20,7 @@ use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
 use crate::project::names::{ToolName, Version};
 
-/// How the base image is named where tools are.
+/// The name of the base image among tools.
 pub(super) const IMAGE: &str = "image";
 
 /// Tools resolved at the same time. Most of the time is spent waiting for publishers.
@@ -65,10 +65,10 @@ impl LockRequest {
     }
 }
 
-/// A new lock, and what a person should know about it.
+/// A new lock, and notes for the user.
 pub(super) struct LockOutcome {
     pub(super) lock: Lock,
-    /// Sentences about tools, by name.
+    /// Notes about tools, by name.
     pub(super) notes: BTreeMap<ToolName, Vec<String>>,
     /// Publishers that could not be reached. The catalog's checksums are used for their tools.
     pub(super) unreachable: Vec<Diagnostic>,
@@ -85,7 +85,7 @@ pub(super) struct ToolRow<'a> {
     notes: &'a [String],
 }
 
-/// Makes the lock of `project`, keeping what `old` has and `wishes` do not ask for.
+/// Makes the lock of `project`. Entries of `old` are kept unless `wishes` ask for others.
 ///
 /// # Errors
 /// All problems of all tools.
@@ -96,7 +96,7 @@ pub(super) fn make(
     upstream: &dyn Upstream,
 ) -> Result<LockOutcome, Failure> {
     let catalog = Catalog::builtin();
-    // The image is one more thing that takes time.
+    // The base image is resolved in parallel with the tools.
     let jobs: Vec<Option<&Binary>> =
         std::iter::once(None).chain(project.manifest.binaries.iter().map(Some)).collect();
     let done = fetch::in_parallel(&jobs, AT_ONCE, |job| match job {
@@ -164,7 +164,7 @@ fn binary(
     }
 }
 
-/// Whether these problems are those of a lock in a format that this release does not know.
+/// Whether a newer release has written the lock.
 pub(super) fn is_of_newer_release(problems: &Problems) -> bool {
     problems.iter().any(|problem| problem.code == Code::UnsupportedVersion)
 }
@@ -186,7 +186,7 @@ pub(super) fn over_others(mut run: impl FnMut() -> Result<Done, Failure>) -> Res
 /// lost for new archives.
 ///
 /// # Errors
-/// Where a newer release of bake wrote it, and knows more than this one.
+/// If a newer release of bake wrote it.
 pub(super) fn usable(
     dir: &Path,
     old: Result<LoadedLock, Problems>,
@@ -235,7 +235,7 @@ pub(super) fn store(
 }
 
 impl LockOutcome {
-    /// Tells what could not be asked, and what else there is to know.
+    /// Prints warnings about unreachable publishers, and notes.
     pub(super) fn tell(&self, console: &mut Console) {
         let mut told = BTreeSet::new();
         let mut problems = Problems::default();

@@ -1,5 +1,5 @@
-//! One file a command: load, call, print, exit code. The only place that prints, and the only one
-//! where the pure half of the program meets files.
+//! One file per command: load, call, print, exit code. Only these modules print, and only they use both halves
+//! of the program.
 
 mod add;
 mod audit;
@@ -38,12 +38,12 @@ use crate::fs;
 use crate::text::sanitize;
 use console::Console;
 
-/// How a command ended well.
+/// A successful end of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Done {
-    /// All is right.
+    /// No differences.
     Clean,
-    /// It found something: a difference, a stale lock.
+    /// A finding: a difference, a stale lock.
     Finding,
 }
 

@@ -8,13 +8,12 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use super::Failure;
 use crate::diagnostics::Code;
 
-/// Whether a person can be asked.
+/// Whether there is a terminal to ask on.
 pub(super) fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks until the answer makes sense to `read`; an empty line means `default`, and where there is none the
-/// question is asked again.
+/// Repeats the question until `read` accepts the answer. An empty line selects `default`, if there is one.
 pub(super) fn ask<T>(
     question: &str,
     default: Option<&str>,

@@ -1,4 +1,4 @@
-//! The world outside, as resolving asks for it: GitHub, plain URLs, registries, the cache.
+//! The network side of resolving: GitHub, plain URLs, registries, the cache.
 
 use std::fmt;
 use std::io::Seek;
@@ -36,16 +36,16 @@ pub(super) struct Environment {
     token: Option<Token>,
     patience: RetryPolicy,
     cache: Option<PathBuf>,
-    /// The files that may keep logins of registries, the first one first.
+    /// Files with logins of registries, in order of precedence.
     logins: Vec<PathBuf>,
     youngest: Option<Timestamp>,
 }
 
 impl Environment {
-    /// Reads the environment. Releases younger than `min_age` days are passed over.
+    /// Reads the environment. Releases younger than `min_age` days are skipped.
     ///
     /// # Errors
-    /// Where a variable holds what cannot be used.
+    /// If a variable has an invalid value.
     pub(super) fn from_environment(min_age: u16) -> Result<Self, Failure> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let token = variable("GITHUB_TOKEN").map(|token| token.parse::<Token>()).transpose();
@@ -99,7 +99,7 @@ pub(super) struct Stated<'a> {
 }
 
 impl<'a> Stated<'a> {
-    /// One that says both.
+    /// The same origin for both.
     pub(super) const fn by(who: &'a str) -> Self {
         Self { sha256: who, size: who }
     }
@@ -131,7 +131,7 @@ impl Publishers {
         fetched.map_err(|error| of_fetch(&error, stated))
     }
 
-    /// The user's login at the registry of `reference`, as Docker and Podman keep it.
+    /// The user's login at the registry of `reference`, from Docker's or Podman's configuration.
     pub(super) fn credentials(&self, reference: &ImageRef) -> Result<Credentials, oci::OciError> {
         Credentials::find(&self.setup.logins, reference)
     }
@@ -141,7 +141,7 @@ impl Publishers {
         &self.client
     }
 
-    /// Shows what takes time.
+    /// The progress bars.
     pub(super) const fn progress(&self) -> &Bars {
         &self.progress
     }
@@ -233,7 +233,7 @@ impl Upstream for Publishers {
     }
 }
 
-/// A URL, to be asked.
+/// Parses a URL for a request.
 pub(super) fn parsed(url: &WebUrl) -> Result<Url, Diagnostic> {
     Url::parse(url.as_str()).map_err(|error| Diagnostic::error(Code::BadValue, format!("{url}: {error}")))
 }

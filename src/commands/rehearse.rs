@@ -33,10 +33,10 @@ use crate::vm::error_kind;
 /// For machine types of unknown size.
 const MEMORY_MIB: u32 = 4096;
 const CPUS: u32 = 2;
-/// Seconds to wait for the gateway. Emulation is slow, and that alone must not fail.
+/// Seconds to wait for the gateway. Slow emulation alone must not fail.
 const PATIENCE: u64 = 3600;
 const PATIENCE_EMULATED: u64 = 4 * PATIENCE;
-/// The name of a project that the spec leaves to gcloud.
+/// The project's name if the spec has none.
 const PROJECT: &str = "rehearsal";
 const PROJECT_NUMBER: u64 = 100_000_000_000;
 
@@ -169,7 +169,7 @@ fn advice(plan: &Plan<'_>, timeline: &Timeline) -> Option<String> {
     }))
 }
 
-/// The VM's metadata: of the bundle, or of the VM that is described in a file.
+/// The VM's metadata, from the bundle or from the description of a VM in a file.
 fn attributes(
     plan: &Plan<'_>,
     description: Option<&Path>,
@@ -204,7 +204,7 @@ fn no_qemu(error: &io::Error) -> Failure {
     Failure::Other(Code::RehearsalFailed, format!("{QEMU}: {error}{hint}"))
 }
 
-/// The rehearsal's folder; a temporary one ends with the program.
+/// The rehearsal's folder; a temporary one is removed at the end.
 fn folder(options: &cli::RehearseArgs) -> Result<(RehearsalFolder, Option<tempfile::TempDir>), Failure> {
     if let Some(path) = &options.dir {
         return Ok((RehearsalFolder::open(path)?, None));
@@ -292,7 +292,7 @@ fn vm(
     })
 }
 
-/// The port that was asked for, or the gateway's own where it is free, or any.
+/// The requested port, or the gateway's own if it is free, or any.
 fn host_port(asked: Option<u16>, own: u16) -> Result<u16, Failure> {
     let bound = |port| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
     let address = match asked {

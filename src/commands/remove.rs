@@ -45,7 +45,7 @@ pub(super) fn run(
     if let Some(old) = &old {
         let mut lock = old.lock.clone();
         lock.binaries.retain(|name, _| !names.contains(name));
-        // A lock that was stale before stays so.
+        // A stale lock stays stale.
         if lock.inputs == asked_before {
             lock.inputs = inputs::digest(&project);
         } else {

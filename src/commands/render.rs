@@ -19,7 +19,7 @@ use crate::render::{self, Bundle, FILE_NAMES};
 /// A text in those files of the bundle that can contain one.
 const MARK: &[u8] = b"Rendered by bake";
 const MARKED: [&str; 4] = ["Dockerfile", "docker-compose.yml", "gcloud.sh", "user-data.yaml"];
-/// No file of a bundle comes near to this.
+/// Larger than any file of a bundle.
 const LARGEST_FILE: u64 = 64 << 20;
 
 #[derive(Serialize)]

@@ -13,10 +13,10 @@ use crate::http::{Client, Request, RetryPolicy};
 use crate::rehearse::metadata::AttributeChange;
 use crate::rehearse::{Reply, Running, StatusReport, Timeline};
 
-/// Bytes of the answer of a probe.
+/// The size limit of a probe's answer, in bytes.
 const LARGEST_PROBE: u64 = 1 << 16;
 
-/// A VM that is looked after.
+/// A running VM, with its reports.
 pub(super) struct VmWatch {
     vm: Running,
     begun: Instant,
@@ -28,7 +28,7 @@ pub(super) struct VmWatch {
 }
 
 impl VmWatch {
-    /// From power-on, which is now.
+    /// Starts at power-on.
     pub(super) fn begin(
         vm: Running,
         changes: Receiver<AttributeChange>,
@@ -44,12 +44,12 @@ impl VmWatch {
         &self.timeline
     }
 
-    /// How long it has been since power-on.
+    /// The time since power-on.
     pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// Whether QEMU is still there.
+    /// Whether QEMU is running.
     pub(super) fn runs(&mut self) -> bool {
         matches!(self.vm.ended(), Ok(None))
     }
@@ -58,7 +58,7 @@ impl VmWatch {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// Until the VM is ready; else why it is not.
+    /// Waits until the VM is ready, or returns the reason why it is not.
     pub(super) fn until_settled(&mut self, console: &mut Console) -> Result<(), String> {
         loop {
             self.step(console)?;
@@ -72,7 +72,7 @@ impl VmWatch {
         }
     }
 
-    /// Until the agent has replied; else why it has not.
+    /// Waits until the agent has replied, or returns the reason why it has not.
     pub(super) fn until_answered(&mut self, console: &mut Console) -> Result<(), String> {
         loop {
             self.step(console)?;
@@ -104,7 +104,7 @@ impl VmWatch {
         }
     }
 
-    /// A fraction of a second later.
+    /// Waits a fraction of a second and processes reports.
     fn step(&mut self, console: &mut Console) -> Result<(), String> {
         thread::sleep(Duration::from_millis(100));
         while let Ok(change) = self.changes.try_recv() {
@@ -134,8 +134,8 @@ impl VmWatch {
         }
     }
 
-    /// That the VM is ready is its own word. Holds the lock that it names against the bundle's, and asks
-    /// the gateway itself, through the forwarded port.
+    /// Verifies the VM's claim to be ready: compares its lock with the bundle's, and probes the gateway through
+    /// the forwarded port.
     pub(super) fn confirm(&self, lock: &str, port: u16) -> Result<(), String> {
         let said = self.timeline.lock();
         if said != lock {

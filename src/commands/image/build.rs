@@ -33,7 +33,7 @@ pub(super) fn run(
     let place = dir.join(&options.out);
     let (base, images) = ready.bases(None, &options.from, console)?;
     let recipe = ready.recipe()?;
-    // The base image is on its way while the layer that goes over it is made.
+    // The base image is downloaded while the added layer is made.
     let (layout, additions) = thread::scope(|scope| {
         let layout = scope.spawn(|| LayoutWriter::begin(&place, &base, &images, &ready.unfinished));
         let additions = ready.additions(&recipe, &images, &place);

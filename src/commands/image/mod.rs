@@ -64,7 +64,7 @@ impl From<image::ImageError> for Failure {
     }
 }
 
-/// A project that an image can be made of, and its image.
+/// A project that can become an image.
 struct Ready {
     project: Project,
     publishers: Publishers,
@@ -88,7 +88,7 @@ impl Ready {
         Ok(Self { project, publishers, lock, created, unfinished })
     }
 
-    /// The image for one architecture, or for each that has all it needs.
+    /// The image for one architecture, or for each with a build of every binary.
     fn assemble(
         &self,
         dir: &Path,
@@ -102,7 +102,7 @@ impl Ready {
         Ok(image::assemble(&recipe, base, images, additions)?)
     }
 
-    /// The base image, and its image for one architecture or for each that has all it needs.
+    /// The base image, and its image for one architecture or for each with a build of every binary.
     fn bases(
         &self,
         only: Option<Arch>,
@@ -143,7 +143,7 @@ impl Ready {
         Ok(Recipe {
             name: self.project.spec.name.value.as_str(),
             lock: &self.lock.lock,
-            // A push writes into the lock, and must not change what it pushed.
+            // A push writes into the lock and must not change the pushed image.
             lock_digest: self.lock.lock.content(),
             created: self.created,
             scratch: cache.folder(),
@@ -169,7 +169,7 @@ impl Ready {
         Ok(additions)
     }
 
-    /// The locked base image, where the user says that it is.
+    /// The locked base image, from `--base` or its registry.
     fn base(&self, from: &cli::BaseFrom) -> Result<BaseImage, Failure> {
         let locked = &self.lock.lock.image;
         let source = match &from.base {
@@ -192,13 +192,13 @@ impl Ready {
     }
 }
 
-/// Why there is no image for an architecture.
+/// The reason for a missing image.
 enum Missing {
     Build(String),
     Base(oci::OciError),
 }
 
-/// The base image for an architecture that every binary has a build for.
+/// The base image for an architecture with a build of every binary.
 fn image_for(lock: &Lock, arch: Arch, base: &BaseImage) -> Result<PlatformImage, Missing> {
     let without = lock.binaries.iter().filter(|(_, locked)| !locked.builds.contains_key(&arch));
     let without: Vec<_> = without.map(|(name, _)| name.to_string()).collect();
@@ -255,7 +255,7 @@ fn created(epoch: Option<&str>) -> Result<Timestamp, Failure> {
     })
 }
 
-/// An image for one architecture, as JSON has it.
+/// An image for one architecture in `--json`.
 #[derive(Serialize)]
 struct ImageRow {
     arch: Arch,

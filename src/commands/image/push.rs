@@ -26,18 +26,18 @@ const INTERRUPTED: &str =
 #[derive(Serialize)]
 struct ImagePushJson {
     version: u32,
-    /// By tag.
+    /// With its tag.
     reference: String,
     /// The digest of the index.
     digest: String,
-    /// Whether its digest is in the lock.
+    /// Whether the lock has its digest.
     locked: bool,
-    /// In bytes; 0 where the registry had everything.
+    /// In bytes; 0 if the registry had everything.
     sent: u64,
     uploaded: usize,
     mounted: usize,
     present: usize,
-    /// Why the SBOM is not attached, where it should be.
+    /// The reason for a missing SBOM.
     without_sbom: Option<String>,
     images: Vec<ImageRow>,
 }
