@@ -46,7 +46,7 @@ impl Console {
 
     /// A result that is text itself, such as a script; with `json`, as one string in a document.
     pub(super) fn text(&mut self, text: &str, json: bool) -> io::Result<()> {
-        if json { self.json(&Text { version: 1, text }) } else { self.result(text) }
+        if json { self.json(&TextJson { version: 1, text }) } else { self.result(text) }
     }
 
     /// A note, unless the user has asked for quiet.
@@ -94,7 +94,7 @@ impl Console {
 }
 
 #[derive(Serialize)]
-struct Text<'a> {
+struct TextJson<'a> {
     version: u32,
     text: &'a str,
 }

@@ -619,7 +619,7 @@ fn ctrl_c_ends_a_silent_download_too() {
     for (arguments, left) in [
         (["image", "build"].as_slice(), "nothing was left"),
         (&["image", "save", "x.tar"], "nothing was left"),
-        (&["image", "push", "localhost:9/x"], "what the registry has by now stays there"),
+        (&["image", "push", "localhost:9/x"], "the registry keeps the blobs that it has"),
     ] {
         // Otherwise the partial download of an earlier run would be resumed.
         fs::remove_dir_all(baked.cache()).expect("a folder");

@@ -133,7 +133,7 @@ fn a_push_continues_after_ctrl_c_in_the_middle_of_a_blob() {
     pushing.depot.fail("PUT", "/blobs/uploads/2?", &[Fault::SilentAfter(10)]);
     let is_at_work = || pushing.depot.asked().iter().any(|asked| asked.path.contains("/blobs/uploads/2?"));
     let err = interrupted(pushing.world.command().args(["-q", "image", "push"]), is_at_work);
-    let told = "error[interrupted]: interrupted; what the registry has by now stays there, and another push goes on from it";
+    let told = "error[interrupted]: interrupted; the registry keeps the blobs that it has, and the next push continues from there";
     assert_eq!(err.trim_end(), told);
     assert_eq!(pushing.depot.manifests(REPOSITORY), Vec::<String>::new());
     assert_eq!(pushing.world.folder.read("bake.lock"), lock);

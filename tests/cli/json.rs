@@ -60,6 +60,7 @@ const WRONG_ARGUMENTS: [&[&str]; 24] = [
 #[test]
 fn wrong_arguments_are_problems_with_a_code() {
     let folder = Folder::project();
+    folder.edit("bake.yaml", "apt: [socat]", "apt: []");
     for arguments in WRONG_ARGUMENTS {
         let as_text = folder.bake(arguments.iter().copied());
         for with_json in [[&["--json"], arguments].concat(), [arguments, &["--json"]].concat()] {

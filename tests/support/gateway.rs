@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::namespace::Namespace;
 use super::{Folder, Said, said, testbed};
 
-/// The stages of `converge.sh` for which this machine and its engine are no VM: the image is there already.
+/// The stages of `converge.sh` that this machine and its engine do not need, because the image exists.
 const LEFT_OUT: [&str; 4] = ["swap.sh", "docker.sh", "image.sh", "verify.sh"];
 
 /// How often a stage is tried.
@@ -19,9 +19,9 @@ const ATTEMPTS: u32 = 5;
 
 /// A gateway that has started, until it is dropped.
 pub struct Gateway {
-    /// Where the gateway listens as it does on the VM, on 127.0.0.1.
+    /// The gateway listens in this namespace as it does on the VM, on 127.0.0.1.
     pub namespace: Namespace,
-    /// Where it is published on this machine.
+    /// The address at which it is published on this machine.
     pub published: SocketAddr,
     folder: Folder,
     /// The name of the Compose project, which nothing else on this machine has.
@@ -143,7 +143,7 @@ impl Gateway {
         )
     }
 
-    /// Runs a command of OpenClaw's in the gateway's container.
+    /// Runs an OpenClaw command in the gateway's container.
     pub fn cli(&self, arguments: &[&str]) -> Said {
         let exec = ["docker", "compose", "exec", "-T", "openclaw-gateway", "node", "dist/index.js"];
         self.run(["sh", "-c", "cd /opt/openclaw && exec \"$@\"", "sh"].iter().chain(&exec).chain(arguments))
@@ -164,7 +164,7 @@ impl Gateway {
         fs::read_to_string(self.file("/var/lib/openclaw/secrets").join(name)).expect("a secret")
     }
 
-    /// What the gateway has logged.
+    /// The gateway's log.
     fn log(&self) -> String {
         let logs = "cd /opt/openclaw && docker compose logs --no-color --tail 50 2>&1";
         self.run(["sh", "-c", logs]).out

@@ -22,7 +22,7 @@ pub struct Test {
 
 inventory::collect!(Test);
 
-/// What a test ends with that cannot run on this machine.
+/// The payload that ends a test that cannot run on this machine.
 struct Skipped(String);
 
 /// Ends the running test, which counts as ignored.

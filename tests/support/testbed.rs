@@ -16,7 +16,7 @@ pub fn folder() -> PathBuf {
 /// A tool of the testbed, without arguments yet. Without it, the test is skipped.
 pub fn tool(name: &str) -> Command {
     let path = folder().join("bin").join(name);
-    // What is dropped while a skipped test unwinds may ask for one, and cleans up as far as it can.
+    // A destructor that runs while a skipped test unwinds may ask for a tool, and cleans up as far as it can.
     if !path.exists() && !std::thread::panicking() {
         missing(name);
     }
@@ -45,7 +45,7 @@ pub fn registry() -> String {
     image.split_once('/').map_or_else(String::new, |(host, _)| host.to_owned())
 }
 
-/// A file or folder of what VMs are booted from.
+/// A file or folder that VMs boot from.
 pub fn boot(name: &str) -> PathBuf {
     let path = folder().join("boot").join(name);
     if !path.exists() {
@@ -54,7 +54,7 @@ pub fn boot(name: &str) -> PathBuf {
     path
 }
 
-/// A tag in a repository of its own in that registry, which goes at the end.
+/// A tag in a separate repository of that registry, removed at the end.
 pub struct Pushed(pub String);
 
 impl Drop for Pushed {
@@ -100,7 +100,7 @@ pub fn engine_address(engine: &str) -> std::net::Ipv4Addr {
     found.out.trim().parse().expect("an address")
 }
 
-/// A folder for what a run leaves to be looked at: in `BAKE_ARTIFACTS`, else below `target/`.
+/// A folder for artifacts of a run: in `BAKE_ARTIFACTS`, otherwise below `target/`.
 pub fn artifacts(name: &str) -> PathBuf {
     let root = std::env::var_os("BAKE_ARTIFACTS")
         .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("artifacts"), PathBuf::from);
