@@ -10,7 +10,7 @@ use crate::text::masked;
 /// Bytes of a [`Source`], from the first to the one after the last.
 pub type Span = Range<usize>;
 
-/// A text that was read, under the name by which the user knows it.
+/// An input text, with its name for the user.
 pub struct Source {
     name: String,
     text: String,
@@ -31,7 +31,6 @@ impl Source {
         &self.name
     }
 
-    /// The whole text.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -79,9 +78,8 @@ impl Source {
         start + within
     }
 
-    /// The line that holds a byte, without its line break and as it may be shown: hidden parts and
-    /// passwords in URLs replaced by `*`, and what a terminal would obey by a sign for it. And
-    /// where it starts.
+    /// The start and the text of the line that contains a byte, without its line break. Hidden parts and passwords in
+    /// URLs are replaced by `*`, and control characters by visible signs.
     pub(super) fn line(&self, offset: usize) -> (usize, String) {
         let offset = self.boundary(offset);
         let start = self.text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
@@ -113,9 +111,7 @@ impl fmt::Debug for Source {
 /// Some bytes of one source.
 #[derive(Clone, Debug)]
 pub struct Location {
-    /// The text it is in.
     pub source: Arc<Source>,
-    /// The bytes.
     pub span: Span,
 }
 
