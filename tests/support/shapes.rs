@@ -1,5 +1,5 @@
-//! Releases as publishers make them: every packing, every usual spelling of system and architecture,
-//! and all that lies beside the two files that are wanted.
+//! Releases as publishers make them: every archive format, every common spelling of system and
+//! architecture, and many other assets.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::archives;
 use super::elf;
 use super::github::{Release, Style};
 
-/// A tool, the release that holds it, and what has to be found there.
+/// A tool, its release and the expected assets.
 pub struct Tool {
     pub name: String,
     pub repo: String,
@@ -17,30 +17,30 @@ pub struct Tool {
     /// Its entry in the manifest.
     pub entry: String,
     pub release: Release,
-    /// The asset's name and the executable in it.
+    /// The expected asset's name and executable for each architecture.
     pub expected: BTreeMap<Arch, (String, Vec<u8>)>,
 }
 
-/// How a publisher names and packs.
+/// A publisher's naming and archive format.
 struct Shape {
     /// The words for amd64 and arm64.
     words: [&'static str; 2],
-    /// The asset's name, with NAME, VERSION and ARCH.
+    /// The asset's name with the placeholders NAME, VERSION and ARCH.
     asset: &'static str,
-    /// The executable's path in the archive, likewise.
+    /// The executable's path in the archive, with the same placeholders.
     path: &'static str,
-    /// What the manifest has to say beside the name.
+    /// Further keys in the manifest.
     says: &'static str,
     pack: fn(&archives::Members<'_>) -> Vec<u8>,
-    /// Other assets, likewise.
+    /// Other assets, with the same placeholders.
     beside: &'static [&'static str],
-    /// The file of checksums; none where each asset has one of its own.
+    /// The checksum file; `None` if each asset has a separate one.
     checksums: Option<&'static str>,
     style: Style,
 }
 
 const SHAPES: [Shape; 10] = [
-    // goreleaser, as it is without settings
+    // goreleaser's defaults
     Shape {
         words: ["amd64", "arm64"],
         asset: "NAME_VERSION_linux_ARCH.tar.gz",
@@ -62,7 +62,7 @@ const SHAPES: [Shape; 10] = [
         checksums: Some("NAME_VERSION_checksums.txt"),
         style: Style::Gnu,
     },
-    // goreleaser, with the names of uname, signed by cosign
+    // goreleaser with the names of uname, signed by cosign
     Shape {
         words: ["x86_64", "arm64"],
         asset: "NAME_Linux_ARCH.tar.gz",
@@ -104,7 +104,7 @@ const SHAPES: [Shape; 10] = [
         checksums: None,
         style: Style::Binary,
     },
-    // an executable and nothing around it, as deno and bun compile one
+    // a bare executable, as deno and bun compile one
     Shape {
         words: ["x64", "arm64"],
         asset: "NAME-linux-ARCH",
@@ -126,7 +126,7 @@ const SHAPES: [Shape; 10] = [
         checksums: Some("sha256sums.txt"),
         style: Style::UpperHex,
     },
-    // by hand, zipped on Windows
+    // packed by hand, zipped on Windows
     Shape {
         words: ["x86_64", "aarch64"],
         asset: "NAME-vVERSION-linux-ARCH.zip",
@@ -137,7 +137,7 @@ const SHAPES: [Shape; 10] = [
         checksums: Some("SHA256SUMS.txt"),
         style: Style::CrLf,
     },
-    // by hand, on a BSD
+    // packed by hand on a BSD
     Shape {
         words: ["amd64", "arm64"],
         asset: "NAME-VERSION-linux-ARCH.tar.bz2",
@@ -148,7 +148,7 @@ const SHAPES: [Shape; 10] = [
         checksums: None,
         style: Style::Bsd,
     },
-    // zig's order of words, and zstd
+    // zig's word order, with zstd
     Shape {
         words: ["x86_64", "aarch64"],
         asset: "NAME-ARCH-linux-VERSION.tar.zst",
@@ -159,7 +159,7 @@ const SHAPES: [Shape; 10] = [
         checksums: Some("shasums256.txt"),
         style: Style::DotSlash,
     },
-    // dots instead of dashes, and a tar of `.`
+    // dots instead of dashes, with a tar of `.`
     Shape {
         words: ["amd64", "arm64"],
         asset: "NAME.linux.ARCH.tgz",
@@ -170,7 +170,7 @@ const SHAPES: [Shape; 10] = [
         checksums: Some("NAME.sha256"),
         style: Style::Gnu,
     },
-    // asked for by name, for there are two of each
+    // selected by `asset`, because two assets match
     Shape {
         words: ["x86_64", "aarch64"],
         asset: "NAME-lite-VERSION-linux-ARCH.tar.gz",
@@ -183,7 +183,7 @@ const SHAPES: [Shape; 10] = [
     },
 ];
 
-/// The tool of that number: each shape in turn.
+/// The tool with that number. The shapes take turns.
 pub fn tool(number: usize) -> Tool {
     let shape = &SHAPES[number % SHAPES.len()];
     let (name, version) = (format!("tool-{number:02}"), "1.4.2");
