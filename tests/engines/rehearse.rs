@@ -1,4 +1,4 @@
-//! `bake rehearse`, as far as no VM has to boot; what boots is in `boot`.
+//! The parts of `bake rehearse` that boot no VM. See `boot` for the others.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -8,19 +8,19 @@ use crate::support::test;
 use crate::support::{Folder, said, testbed};
 use bake::rehearse::{QEMU, works};
 
-/// Emulation works wherever QEMU does, so the disk of the probe says what it should.
+/// Emulation works on every machine with QEMU, so the probe's disk prints its message.
 #[test]
-fn a_way_to_run_that_works_is_told_from_one_that_does_not() {
+fn detects_which_accelerators_work() {
     testbed::program(QEMU);
     let folder = Folder::empty();
-    // On a busy machine it may take longer than it is given.
+    // On a busy machine it may exceed its time limit.
     assert!((0..5).any(|_| works(QEMU, "tcg", folder.path()).expect("QEMU")));
     assert!(!works(QEMU, "none-such", folder.path()).expect("QEMU"));
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
 #[test]
-fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
+fn refuses_an_oversized_disk_before_starting() {
     testbed::program(QEMU);
     testbed::program("qemu-img");
     let folder = Folder::empty();
@@ -34,7 +34,7 @@ fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
 }
 
 #[test]
-fn a_description_that_is_of_no_vm_is_refused() {
+fn refuses_invalid_vm_descriptions() {
     let folder = Folder::empty();
     for (text, told) in [
         ("name: vm", "vm.json: expected ident at line 1"),
@@ -50,7 +50,7 @@ fn a_description_that_is_of_no_vm_is_refused() {
 }
 
 #[test]
-fn an_image_that_nothing_boots_from_ends_as_a_failure_that_says_so() {
+fn reports_an_image_that_does_not_boot() {
     testbed::program(QEMU);
     let folder = Folder::empty();
     fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
@@ -66,7 +66,7 @@ fn an_image_that_nothing_boots_from_ends_as_a_failure_that_says_so() {
 }
 
 #[test]
-fn no_root_is_needed() {
+fn runs_without_root() {
     testbed::program(QEMU);
     testbed::program("setpriv");
     let folder = Folder::empty();
