@@ -107,7 +107,7 @@ impl Sample {
 
     /// The findings of an audit of only an image, without the image's name.
     #[track_caller]
-    fn told(&self, image: &str) -> Vec<String> {
+    fn problems(&self, image: &str) -> Vec<String> {
         let audit = self.audited(image, None);
         let short = |line: &String| {
             let line = line.replace(&format!(" in {image}"), "").replace(image, "IMAGE");
@@ -229,7 +229,7 @@ fn an_image_of_buildkit_is_clean_until_it_is_changed() {
 #[test]
 fn an_unchanged_image_is_clean_for_each_architecture_that_it_has() {
     let sample = Sample::new("unchanged");
-    assert_eq!(sample.told(&sample.built(vec![])), [""; 0]);
+    assert_eq!(sample.problems(&sample.built(vec![])), [""; 0]);
     let build = |arch: Arch| of(arch, &[base_layer(arch), tools_layer(arch)]);
     let both = index(Arch::ALL.map(|arch| (on_linux(arch.as_str()), build(arch))).into());
     let layout = sample.layout(&both);
@@ -244,7 +244,7 @@ fn an_unchanged_image_is_clean_for_each_architecture_that_it_has() {
     });
     let arm = of(Arch::Arm64, &[base_layer(Arch::Arm64), tools_layer(Arch::Arm64), gzipped(arm)]);
     let changed = index(vec![(on_linux("amd64"), build(Arch::Amd64)), (on_linux("arm64"), arm)]);
-    assert_eq!(sample.told(&sample.layout(&changed)), ["finding checksum-mismatch one 1.0.0 arm64"]);
+    assert_eq!(sample.problems(&sample.layout(&changed)), ["finding checksum-mismatch one 1.0.0 arm64"]);
     // A later layer may repeat a file without changes.
     let again = Tar::new().file("usr/local/bin/node", "node").entry(
         EntryType::Regular,
@@ -252,7 +252,7 @@ fn an_unchanged_image_is_clean_for_each_architecture_that_it_has() {
         "",
         &binary("one", Arch::Amd64),
     );
-    assert_eq!(sample.told(&sample.built(vec![again])), [""; 0]);
+    assert_eq!(sample.problems(&sample.built(vec![again])), [""; 0]);
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn finds_changes_in_later_layers() {
             vec![],
         ),
     ] {
-        assert_eq!(sample.told(&sample.built(layers)), expected);
+        assert_eq!(sample.problems(&sample.built(layers)), expected);
     }
     let layout = sample.built(vec![with(Tar::new(), &bin("one"), &flipped)]);
     let audit = sample.audited(&layout, Some(1));
@@ -323,7 +323,7 @@ fn finds_base_image_programs_with_other_permissions() {
     header.set_mode(0o4755);
     header.set_cksum();
     let tar = Tar::new().raw(header.as_bytes()).raw(&tar[512..1024]);
-    assert_eq!(sample.told(&sample.built(vec![tar])), ["finding checksum-mismatch node amd64"]);
+    assert_eq!(sample.problems(&sample.built(vec![tar])), ["finding checksum-mismatch node amd64"]);
 }
 
 #[test]
@@ -331,16 +331,16 @@ fn finds_an_image_on_another_base() {
     let sample = Sample::new("base");
     let other = gzipped(Tar::new().file("usr/local/bin/node", "node"));
     let layout = sample.layout(&of(Arch::Amd64, &[other, tools_layer(Arch::Amd64)]));
-    assert_eq!(sample.told(&layout), ["finding not-in-lock other programs amd64"]);
+    assert_eq!(sample.problems(&layout), ["finding not-in-lock other programs amd64"]);
     let audit = sample.audited(&layout, Some(1));
     let message = audit.message(&format!("other programs amd64 in {layout}"), "image");
     assert!(message.contains(&sample.world.lock().image.digest.oci()), "{message}");
     // All layers of the base image must come first.
     let turned = sample.layout(&of(Arch::Amd64, &[tools_layer(Arch::Amd64), base_layer(Arch::Amd64)]));
-    assert_eq!(sample.told(&turned), ["finding not-in-lock other programs amd64"]);
+    assert_eq!(sample.problems(&turned), ["finding not-in-lock other programs amd64"]);
     let none = sample.layout(&of(Arch::Amd64, &[]));
     assert_eq!(
-        sample.told(&none),
+        sample.problems(&none),
         [
             "finding not-in-image one 1.0.0 amd64",
             "finding not-in-image two 1.0.0 amd64",
@@ -363,12 +363,12 @@ fn a_tool_locked_for_another_architecture_is_not_in_lock() {
             .map(|arch| (on_linux(arch.as_str()), of(arch, &[base_layer(arch), tools_layer(arch)])))
             .into(),
     );
-    assert_eq!(sample.told(&sample.layout(&both)), ["finding not-in-lock two arm64"]);
+    assert_eq!(sample.problems(&sample.layout(&both)), ["finding not-in-lock two arm64"]);
     let without = gzipped(with(Tar::new(), "usr/local/bin/one", &binary("one", arm)));
     let amd = of(Arch::Amd64, &[base_layer(Arch::Amd64), tools_layer(Arch::Amd64)]);
     let both =
         index(vec![(on_linux("amd64"), amd), (on_linux("arm64"), of(arm, &[base_layer(arm), without]))]);
-    assert_eq!(sample.told(&sample.layout(&both)), [""; 0]);
+    assert_eq!(sample.problems(&sample.layout(&both)), [""; 0]);
 }
 
 #[test]
@@ -412,19 +412,19 @@ fn an_image_that_contradicts_its_metadata_is_never_clean() {
     let last = bytes.len() - 1;
     crate::support::audit::flip(&mut bytes, last);
     fs::write(&blob, bytes).expect("a blob");
-    assert_eq!(sample.told(&layout), ["finding checksum-mismatch IMAGE amd64"]);
+    assert_eq!(sample.problems(&layout), ["finding checksum-mismatch IMAGE amd64"]);
     // They match, but the content does not match the config's diff ID.
     let lying = Packed { diff_id: Sha256::of("something else"), ..uncompressed(Tar::new()) };
     let layout = sample.layout(&of(arch, &[base_layer(arch), tools_layer(arch), lying]));
-    assert_eq!(sample.told(&layout), ["finding checksum-mismatch IMAGE amd64"]);
+    assert_eq!(sample.problems(&layout), ["finding checksum-mismatch IMAGE amd64"]);
     // A layer is missing.
     let layout = sample.built(vec![]);
     fs::remove_file(&blob).expect("a blob");
-    assert_eq!(sample.told(&layout), ["unchecked could-not-check IMAGE amd64"]);
+    assert_eq!(sample.problems(&layout), ["unchecked could-not-check IMAGE amd64"]);
     // There is no image for the host's architecture.
     let arm = of(Arch::Arm64, &[base_layer(Arch::Arm64), tools_layer(Arch::Arm64)]);
     let layout = sample.layout(&arm);
-    assert_eq!(sample.told(&layout), ["finding not-in-image IMAGE amd64"]);
+    assert_eq!(sample.problems(&layout), ["finding not-in-image IMAGE amd64"]);
     let message = sample.audited(&layout, Some(1)).message(&format!("{layout} amd64"), "image");
     assert!(message.contains("linux/amd64") && message.contains("arm64"), "{message}");
     // The registry lacks the image or cannot be reached.
@@ -439,23 +439,23 @@ fn an_image_that_contradicts_its_metadata_is_never_clean() {
 #[test]
 fn finds_a_moved_or_deleted_base_image_tag() {
     let sample = Sample::new("moved");
-    let told = || audited(&sample.world, &[], 1);
+    let audit_again = || audited(&sample.world, &[], 1);
     let locked = sample.world.lock().image.digest.oci();
     let other = of(Arch::Amd64, &[uncompressed(Tar::new().file("etc/motd", "newer"))]);
     other.layout(&sample.scratch.join("other"), "1");
     push(&sample.scratch, "other", &sample.base.0);
-    let audit = told();
+    let audit = audit_again();
     assert_eq!(audit.told, ["upstream finding tag-moved base image"]);
     let message = audit.message("base image", "upstream");
     for part in [&sample.base.0, &locked, &other.digest().oci()] {
         assert!(message.contains(part.as_str()), "{part} is not in: {message}");
     }
     // An image on the locked base image is clean nevertheless.
-    assert_eq!(sample.told(&sample.built(vec![])), [""; 0]);
+    assert_eq!(sample.problems(&sample.built(vec![])), [""; 0]);
 
     let repository = reference_folder(&sample.base.0);
     fs::remove_dir_all(repository.join("_manifests/tags/1")).expect("a tag");
-    let audit = told();
+    let audit = audit_again();
     assert_eq!(audit.told, ["upstream finding upstream-gone base image"]);
     assert!(audit.message("base image", "upstream").contains(&sample.base.0));
 }

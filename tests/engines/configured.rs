@@ -199,11 +199,11 @@ fn openclaw_reads_its_model_channels_and_origins() {
     // The registry does not run yet.
     let first = vm.configure(&[], &[]).done();
     for channel in ["discord", "slack", "whatsapp"] {
-        let told = format!(
+        let expected = format!(
             "channel {channel} could not be added: its plug-in @openclaw/{channel} could not be installed, \
              exit code 1: npm error network request"
         );
-        assert!(first.err.contains(&told), "{}", first.err);
+        assert!(first.err.contains(&expected), "{}", first.err);
     }
     assert!(!first.err.contains("telegram"), "{}", first.err);
     let config = vm.config();

@@ -27,7 +27,7 @@ struct Tool {
     /// The executable's path in the archive.
     path: &'static str,
     pack: fn(&Members<'_>) -> Vec<u8>,
-    beside: bool,
+    keep_siblings: bool,
     /// Whether the lock contains the executable's own digest.
     known: bool,
     /// Makes the content unique, because BuildKit does not download a known digest again.
@@ -38,7 +38,7 @@ fn tool(name: &str, file: &str, path: &'static str, pack: fn(&Members<'_>) -> Ve
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let time = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_nanos();
     let salt = format!("{time}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    Tool { name: name.to_owned(), file: file.to_owned(), path, pack, beside: false, known: true, salt }
+    Tool { name: name.to_owned(), file: file.to_owned(), path, pack, keep_siblings: false, known: true, salt }
 }
 
 /// Each archive format, and names that the shell, BuildKit or a URL could interpret.
@@ -57,8 +57,8 @@ fn every_shape() -> Vec<Tool> {
         tool("bare", "bare-linux", "bare", archives::bare),
         tool("single", "single.gz", "single", archives::gz),
         Tool { known: false, ..tool("unknown", "unknown.tar.gz", "unknown", archives::tar_gz) },
-        Tool { beside: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
-        Tool { beside: true, ..tool("plugins", "plugins.zip", "bin/plugins", archives::zip) },
+        Tool { keep_siblings: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
+        Tool { keep_siblings: true, ..tool("plugins", "plugins.zip", "bin/plugins", archives::zip) },
     ]
 }
 
@@ -75,7 +75,7 @@ impl Tool {
     /// A tool with other files reads its output from one of them.
     fn binary(&self, version: &str, arch: Arch) -> String {
         let salt = &self.salt;
-        if self.beside {
+        if self.keep_siblings {
             return format!(
                 "#!/bin/sh\n# {version} {arch} {salt}\ncat \"$(dirname \"$(readlink -f \"$0\")\")/data/said\"\n"
             );
@@ -98,8 +98,12 @@ impl Tool {
     }
 
     /// Other files that are installed with the executable.
-    fn members_beside(&self) -> Vec<String> {
-        if self.beside { vec![self.path.to_owned(), self.data(), "README.md".to_owned()] } else { Vec::new() }
+    fn siblings(&self) -> Vec<String> {
+        if self.keep_siblings {
+            vec![self.path.to_owned(), self.data(), "README.md".to_owned()]
+        } else {
+            Vec::new()
+        }
     }
 
     fn served_at(&self, version: &str, arch: Arch) -> String {
@@ -107,7 +111,7 @@ impl Tool {
     }
 }
 
-/// A project on the substitute base image, whose tools are served on loopback.
+/// A project on the stand-in base image, whose tools are served on loopback.
 struct Sample {
     folder: Folder,
     server: Server,
@@ -148,7 +152,7 @@ impl Sample {
         self.folder.relock(|lock| {
             for tool in &self.tools {
                 let name = tool.name.parse().expect("a name");
-                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.beside;
+                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.keep_siblings;
             }
         });
     }
@@ -297,7 +301,7 @@ fn holds_the_binaries(sample: &Sample, shop: &Workshop, arch: Arch) {
         let metadata = path.metadata().expect("a file");
         assert_eq!(metadata.mode() & 0o7777, 0o755, "{}", tool.name);
         assert_eq!((metadata.uid(), metadata.gid()), (0, 0), "{}", tool.name);
-        assert_eq!(path.is_symlink(), tool.beside, "{}", tool.name);
+        assert_eq!(path.is_symlink(), tool.keep_siblings, "{}", tool.name);
     }
 }
 
@@ -315,8 +319,8 @@ fn holds_nothing_else(sample: &Sample, shop: &Workshop) {
     let mut expected = BTreeSet::new();
     for tool in &sample.tools {
         expected.insert(format!("/usr/local/bin/{}", tool.name));
-        let beside = tool.members_beside();
-        expected.extend(beside.into_iter().map(|file| format!("/usr/local/lib/{}/{file}", tool.name)));
+        let siblings = tool.siblings();
+        expected.extend(siblings.into_iter().map(|file| format!("/usr/local/lib/{}/{file}", tool.name)));
     }
     assert_eq!(new, expected);
 }
@@ -402,11 +406,11 @@ fn fails(builder: Builder, (fault, message): Fault) {
     let (sample, mut shop) = (Sample::new(one()), Workshop::open(builder));
     fault(&sample);
     let built = shop.build(&sample.dockerfile());
-    let told = built.out + &built.err;
-    assert_ne!(built.code, 0, "{told}");
-    assert!(told.contains(message), "{message}: {told}");
+    let output = built.out + &built.err;
+    assert_ne!(built.code, 0, "{output}");
+    assert!(output.contains(message), "{message}: {output}");
     // Both builders show the failing step's instruction, and BuildKit its stage as well.
-    let step = told.lines().rfind(|line| {
+    let step = output.lines().rfind(|line| {
         line.starts_with(match builder {
             BuildKit => " > [amd64-flat ",
             Buildah => "Error: building at STEP ",
@@ -414,7 +418,7 @@ fn fails(builder: Builder, (fault, message): Fault) {
     });
     assert!(
         step.is_some_and(|line| line.contains("flat.tar.gz") || line.contains("flat: no build")),
-        "{told}"
+        "{output}"
     );
     assert!(!shop.has_image());
 }

@@ -23,7 +23,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use tar::{Archive, EntryType};
 
-/// A project on the substitute for the official image.
+/// A project on the stand-in for the official image.
 fn baked(tools: Vec<crate::support::baked::Tool>) -> Baked {
     Baked::on(&testbed::base_image(), tools)
 }
@@ -46,9 +46,9 @@ impl Engine {
 
     /// The image for this machine from a `docker load` tarball, by name.
     fn load(&mut self, path: &Path, name: &str) {
-        let told = self.run(&["load", "--input", &plain(path)]);
+        let output = self.run(&["load", "--input", &plain(path)]);
         self.images.push(name.to_owned());
-        assert!(told.contains(&format!("Loaded image: {name}")), "{told}");
+        assert!(output.contains(&format!("Loaded image: {name}")), "{output}");
     }
 }
 

@@ -223,8 +223,8 @@ fn cloud_init_of_debian_12_and_13_finds_its_data() {
             "user-data": BASE64_STANDARD.encode(USER_DATA),
         });
         assert_eq!(found, expected, "{debian}");
-        let told = google.server.guest_attributes();
-        assert_eq!(told["hostkeys"]["ssh-ed25519"], "AAAAC3Nza", "{debian}");
+        let attributes = google.server.guest_attributes();
+        assert_eq!(attributes["hostkeys"]["ssh-ed25519"], "AAAAC3Nza", "{debian}");
 
         let packed = BASE64_STANDARD.encode([0x1f, 0x8b, 0, 255]);
         let google = Google::with(&[("user-data", &packed), ("user-data-encoding", "base64")]);
@@ -281,15 +281,15 @@ fn vm_scripts_report_and_read_secrets() {
     }
     let run = run.done();
     assert!(!format!("{}{}", run.out, run.err).contains("not ok"), "{run:?}");
-    let told = google.changes();
+    let changes = google.changes();
     let mut reply = Reply::default();
-    for change in told.iter().filter(|change| change.namespace != "openclaw") {
-        assert!(reply.settled().is_none(), "the exit code is the last: {told:?}");
+    for change in changes.iter().filter(|change| change.namespace != "openclaw") {
+        assert!(reply.settled().is_none(), "the exit code is the last: {changes:?}");
         reply.take(change);
     }
-    assert_eq!(reply.settled(), Some(Ok("It is for this.\n\nñ")), "{told:?}");
+    assert_eq!(reply.settled(), Some(Ok("It is for this.\n\nñ")), "{changes:?}");
     let statuses =
-        told.iter().filter(|change| change.key == "status").filter_map(|change| change.value.as_deref());
+        changes.iter().filter(|change| change.key == "status").filter_map(|change| change.value.as_deref());
     assert_eq!(statuses.collect::<Vec<_>>(), ["image", "ready"]);
 }
 
@@ -437,14 +437,14 @@ fn vms_can_set_guest_attributes() {
         key: key.to_owned(),
         value: value.map(str::to_owned),
     };
-    let told = google.changes();
+    let changes = google.changes();
     let expected = [
         change("openclaw", "status", Some("image")),
         change("openclaw", "error", Some("")),
         change("hostkeys", "ssh-rsa", Some("\u{fc}\n")),
         change("hostkeys", "ssh-rsa", None),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(changes, expected);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use bake::project::values::Arch;
 use bake::registry::{Credentials, ImageSource};
 use serde_json::Value;
 
-/// A project on the substitute for the official image, which is in the same registry.
+/// A project on the stand-in for the official image, which is in the same registry.
 struct Pushing {
     world: World,
     host: String,

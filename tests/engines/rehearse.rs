@@ -36,14 +36,14 @@ fn refuses_an_oversized_disk_before_starting() {
 #[test]
 fn refuses_invalid_vm_descriptions() {
     let folder = Folder::empty();
-    for (text, told) in [
+    for (text, message) in [
         ("name: vm", "vm.json: expected ident at line 1"),
         (r#"{"metadata": {"items": [{"key": "startup-script"}]}}"#, "has no `user-data`"),
     ] {
         folder.write("vm.json", text);
         let refused = ["rehearse", "--disk", "image.raw", "--metadata", "vm.json"];
         let refused = said(folder.command().args(refused)).ended(2);
-        assert!(refused.err.contains(told), "{}", refused.err);
+        assert!(refused.err.contains(message), "{}", refused.err);
     }
     let absent = ["rehearse", "--disk", "image.raw", "--metadata", "none.json"];
     assert!(said(folder.command().args(absent)).ended(2).err.contains("none.json: No such file"));
@@ -73,11 +73,11 @@ fn runs_without_root() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("the folder");
     fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
     let program = folder.program_for_others();
-    let mut nobody = Command::new("setpriv");
-    nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
-    nobody.arg("-C").arg(folder.path()).args(["rehearse", "--timeout=3", "--port=28790"]);
-    nobody.arg("--disk").arg(folder.join("image.raw")).arg("--dir").arg(folder.join("vm"));
-    let run = said(&mut nobody).ended(1);
+    let mut unprivileged = Command::new("setpriv");
+    unprivileged.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
+    unprivileged.arg("-C").arg(folder.path()).args(["rehearse", "--timeout=3", "--port=28790"]);
+    unprivileged.arg("--disk").arg(folder.join("image.raw")).arg("--dir").arg(folder.join("vm"));
+    let run = said(&mut unprivileged).ended(1);
     assert!(run.err.contains("the VM has said nothing"), "{}", run.err);
     assert_eq!(fs::metadata(folder.join("vm/boot.qcow2")).expect("a boot disk").uid(), 65534);
 }

@@ -120,9 +120,9 @@ fn meets_the_requirements_of_github() {
             // The text is from docs/errors.md, not the fallback sentence.
             assert_ne!(rule["help"]["text"], rule["shortDescription"]["text"]);
         }
-        let told = report.checks.iter().filter(|check| check.code.is_some()).count();
+        let expected = report.checks.iter().filter(|check| check.code.is_some()).count();
         let results = run["results"].as_array().expect("results");
-        assert_eq!(results.len(), told);
+        assert_eq!(results.len(), expected);
         let mut fingerprints = BTreeSet::new();
         for result in results {
             let index =
@@ -218,6 +218,9 @@ fn truncates_results_to_the_limit_of_github_and_reports_the_rest() {
     let report = AuditReport { checks: (0..25_003).map(check).collect(), ..AuditReport::default() };
     let run = &sarif::document(&report, PATHS)["runs"][0];
     assert_eq!(run["results"].as_array().map(Vec::len), Some(25_000));
-    let told = run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"].as_str();
-    assert!(told.is_some_and(|text| text.starts_with("3 more results are left out")), "{told:?}");
+    let notification = run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"].as_str();
+    assert!(
+        notification.is_some_and(|text| text.starts_with("3 more results are left out")),
+        "{notification:?}"
+    );
 }

@@ -24,7 +24,7 @@ pub struct Tool {
     /// The executable's path in the archive.
     pub path: &'static str,
     pack: fn(&Members<'_>) -> Vec<u8>,
-    pub beside: bool,
+    pub keep_siblings: bool,
     /// Whether the lock contains the executable's own digest.
     known: bool,
     /// A program of this machine to use as the amd64 executable. The arm64 one has the same length.
@@ -37,7 +37,7 @@ const fn tool(
     path: &'static str,
     pack: fn(&Members<'_>) -> Vec<u8>,
 ) -> Tool {
-    Tool { name, file, path, pack, beside: false, known: true, real: None }
+    Tool { name, file, path, pack, keep_siblings: false, known: true, real: None }
 }
 
 /// One tool for each archive format.
@@ -54,9 +54,9 @@ pub fn every_packing() -> Vec<Tool> {
         tool("bare", "bare-linux", "bare", archives::bare),
         tool("single", "single.gz", "single", archives::gz),
         Tool { known: false, ..tool("unknown", "unknown.tar.gz", "unknown", archives::tar_gz) },
-        Tool { beside: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
-        Tool { beside: true, ..tool("plugins", "plugins.zip", "bin/plugins", archives::zip) },
-        Tool { beside: true, ..tool("deep", "deep.tar.gz", "deep-1/deep", archives::tar_gz) },
+        Tool { keep_siblings: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
+        Tool { keep_siblings: true, ..tool("plugins", "plugins.zip", "bin/plugins", archives::zip) },
+        Tool { keep_siblings: true, ..tool("deep", "deep.tar.gz", "deep-1/deep", archives::tar_gz) },
     ]
 }
 
@@ -64,14 +64,14 @@ pub fn every_packing() -> Vec<Tool> {
 pub fn two() -> Vec<Tool> {
     vec![
         tool("flat", "flat.tar.gz", "flat", archives::tar_gz),
-        Tool { beside: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
+        Tool { keep_siblings: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
     ]
 }
 
 /// Tools without other files, whose executable's digest is in the lock.
 pub fn lone() -> Vec<Tool> {
     let mut tools = every_packing();
-    tools.retain(|tool| tool.known && !tool.beside);
+    tools.retain(|tool| tool.known && !tool.keep_siblings);
     tools
 }
 
@@ -81,7 +81,7 @@ pub fn real() -> Vec<Tool> {
     vec![
         tool("first", "first.tar.gz", "/usr/bin/skopeo"),
         tool("second", "second.tar.gz", "/usr/bin/buildah"),
-        Tool { beside: true, ..tool("third", "third.tar.gz", "/usr/bin/umoci") },
+        Tool { keep_siblings: true, ..tool("third", "third.tar.gz", "/usr/bin/umoci") },
     ]
 }
 
@@ -108,7 +108,7 @@ impl Tool {
             vec![(self.path, b""), (data, b"said\n"), ("README.md", b"Read me.")];
         let binary = self.binary(arch);
         members[0].1 = &binary;
-        if self.beside {
+        if self.keep_siblings {
             members.push((&long, b"far away"));
         }
         (self.pack)(&members)
@@ -152,7 +152,7 @@ impl Baked {
         baked.relock(|lock| {
             for tool in &baked.tools {
                 let name = tool.name.parse().expect("a name");
-                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.beside;
+                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.keep_siblings;
             }
         });
         baked

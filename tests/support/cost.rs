@@ -27,7 +27,7 @@ pub fn measured(command: &Command) -> (Said, Cost) {
     let begun = Instant::now();
     let said = said(&mut timed).done();
     let seconds = begun.elapsed().as_secs_f64();
-    let told = std::fs::read_to_string(peak.path()).expect("a peak");
-    let kib: f64 = told.trim().parse().expect("KiB");
+    let output = std::fs::read_to_string(peak.path()).expect("a peak");
+    let kib: f64 = output.trim().parse().expect("KiB");
     (said, Cost { seconds, peak: kib / 1024.0 })
 }

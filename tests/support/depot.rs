@@ -42,7 +42,7 @@ pub struct Asked {
 #[derive(Clone, Debug, Default)]
 enum Guard {
     #[default]
-    Nobody,
+    Anonymous,
     /// A token, which its realm issues for this `Authorization`, or without one.
     Token(Option<String>),
     Basic(String),
@@ -318,7 +318,7 @@ fn answer(
         };
     }
     let (passes, challenge) = match &state.guard {
-        Guard::Nobody => (true, String::new()),
+        Guard::Anonymous => (true, String::new()),
         Guard::Token(_) => (
             is_allowed(state, asked),
             format!(r#"Bearer realm="http://{address}/token",service="depot",scope="whatever""#),

@@ -44,7 +44,7 @@ impl Reply {
 #[derive(Clone, Debug, Default)]
 enum Guard {
     #[default]
-    Nobody,
+    Anonymous,
     /// A token, which its realm issues for this `Authorization`, or without one.
     Token(Option<String>),
     /// This `Authorization`.
@@ -194,7 +194,7 @@ fn answer(state: &mut State, asked: &Asked, address: SocketAddr) -> Reply {
         };
     }
     let (passes, challenge) = match &state.guard {
-        Guard::Nobody => (true, String::new()),
+        Guard::Anonymous => (true, String::new()),
         Guard::Token(_) => (
             authorization == Some(&format!("Bearer {TOKEN}")),
             format!(r#"Bearer realm="http://{address}/token",service="fault",scope="repository:image:pull""#),

@@ -18,7 +18,7 @@ pub struct Answer {
     headers: Vec<(String, String)>,
     body: Arc<[u8]>,
     /// The `Content-Length` to send instead of the body's length.
-    told: Option<usize>,
+    content_length: Option<usize>,
     framing: Framing,
     trouble: Option<(usize, Trouble)>,
     ranges: Ranges,
@@ -86,7 +86,7 @@ impl Answer {
             status: 200,
             headers: Vec::new(),
             body: body.into().into(),
-            told: None,
+            content_length: None,
             framing: Framing::Length,
             trouble: None,
             ranges: Ranges::Ignored,
@@ -141,8 +141,8 @@ impl Answer {
     }
 
     /// Sends this `Content-Length`, right or wrong.
-    pub fn told(mut self, length: usize) -> Self {
-        self.told = Some(length);
+    pub fn content_length(mut self, length: usize) -> Self {
+        self.content_length = Some(length);
         self
     }
 
@@ -374,8 +374,8 @@ fn read_request(reader: &mut impl BufRead, prefix: &str) -> io::Result<Option<As
 /// Sends an answer. Returns whether the connection stays usable.
 fn send(mut stream: &TcpStream, asked: &Asked, answer: &Answer) -> io::Result<bool> {
     let Part { status, headers, body } = part(asked, answer);
-    let told = answer.told.unwrap_or(body.len());
-    let closing = told != body.len()
+    let content_length = answer.content_length.unwrap_or(body.len());
+    let closing = content_length != body.len()
         || answer.framing == Framing::Close
         || matches!(answer.trouble, Some((_, Trouble::Cut | Trouble::Stall)))
         || asked.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
@@ -385,7 +385,7 @@ fn send(mut stream: &TcpStream, asked: &Asked, answer: &Answer) -> io::Result<bo
         write!(head, "{name}: {value}\r\n")?;
     }
     match answer.framing {
-        Framing::Length => write!(head, "Content-Length: {told}\r\n")?,
+        Framing::Length => write!(head, "Content-Length: {content_length}\r\n")?,
         Framing::Chunks => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::Close => {}
     }

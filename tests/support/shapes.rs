@@ -33,7 +33,7 @@ struct Shape {
     says: &'static str,
     pack: fn(&archives::Members<'_>) -> Vec<u8>,
     /// Other assets, with the same placeholders.
-    beside: &'static [&'static str],
+    others: &'static [&'static str],
     /// The checksum file; `None` if each asset has a separate one.
     checksums: Option<&'static str>,
     style: Style,
@@ -47,7 +47,7 @@ const SHAPES: [Shape; 10] = [
         path: "NAME",
         says: "",
         pack: archives::tar_gz,
-        beside: &[
+        others: &[
             "NAME_VERSION_darwin_amd64.tar.gz",
             "NAME_VERSION_darwin_arm64.tar.gz",
             "NAME_VERSION_linux_386.tar.gz",
@@ -69,7 +69,7 @@ const SHAPES: [Shape; 10] = [
         path: "NAME",
         says: "",
         pack: archives::tar_gz,
-        beside: &[
+        others: &[
             "NAME_Darwin_arm64.tar.gz",
             "NAME_Darwin_x86_64.tar.gz",
             "NAME_Linux_armv7.tar.gz",
@@ -90,7 +90,7 @@ const SHAPES: [Shape; 10] = [
         path: "NAME-ARCH-unknown-linux-musl/NAME",
         says: "",
         pack: archives::tar_xz,
-        beside: &[
+        others: &[
             "NAME-aarch64-apple-darwin.tar.xz",
             "NAME-x86_64-apple-darwin.tar.xz",
             "NAME-aarch64-unknown-linux-gnu.tar.xz",
@@ -111,7 +111,7 @@ const SHAPES: [Shape; 10] = [
         path: "NAME",
         says: "",
         pack: archives::bare,
-        beside: &["NAME-macos-arm64", "NAME-macos-x64", "NAME-win-x64.exe"],
+        others: &["NAME-macos-arm64", "NAME-macos-x64", "NAME-win-x64.exe"],
         checksums: Some("SHA256SUMS"),
         style: Style::Binary,
     },
@@ -122,7 +122,7 @@ const SHAPES: [Shape; 10] = [
         path: "NAME",
         says: "",
         pack: archives::gz,
-        beside: &["NAME-aarch64-macos.gz", "NAME-x86_64-windows.zip"],
+        others: &["NAME-aarch64-macos.gz", "NAME-x86_64-windows.zip"],
         checksums: Some("sha256sums.txt"),
         style: Style::UpperHex,
     },
@@ -133,7 +133,7 @@ const SHAPES: [Shape; 10] = [
         path: "NAME-vVERSION/NAME",
         says: "",
         pack: archives::zip,
-        beside: &["NAME-vVERSION-macos-aarch64.zip", "NAME-vVERSION-windows-x86_64.zip"],
+        others: &["NAME-vVERSION-macos-aarch64.zip", "NAME-vVERSION-windows-x86_64.zip"],
         checksums: Some("SHA256SUMS.txt"),
         style: Style::CrLf,
     },
@@ -144,7 +144,7 @@ const SHAPES: [Shape; 10] = [
         path: "NAME-VERSION/bin/NAME",
         says: ", binary: 'NAME-{version}/bin/NAME'",
         pack: archives::tar_bz2,
-        beside: &["NAME-VERSION-freebsd-amd64.tar.bz2", "NAME-VERSION-openbsd-arm64.tar.bz2"],
+        others: &["NAME-VERSION-freebsd-amd64.tar.bz2", "NAME-VERSION-openbsd-arm64.tar.bz2"],
         checksums: None,
         style: Style::Bsd,
     },
@@ -155,7 +155,7 @@ const SHAPES: [Shape; 10] = [
         path: "bin/NAME",
         says: ", binary: bin/NAME",
         pack: archives::tar_zst,
-        beside: &["NAME-aarch64-macos-VERSION.tar.zst", "NAME-riscv64-linux-VERSION.tar.zst"],
+        others: &["NAME-aarch64-macos-VERSION.tar.zst", "NAME-riscv64-linux-VERSION.tar.zst"],
         checksums: Some("shasums256.txt"),
         style: Style::DotSlash,
     },
@@ -166,7 +166,7 @@ const SHAPES: [Shape; 10] = [
         path: "NAME",
         says: "",
         pack: archives::dotted_tar_gz,
-        beside: &["NAME.darwin.arm64.tgz", "NAME.linux.arm64.tgz.asc", "NAME.linux.s390x.tgz"],
+        others: &["NAME.darwin.arm64.tgz", "NAME.linux.arm64.tgz.asc", "NAME.linux.s390x.tgz"],
         checksums: Some("NAME.sha256"),
         style: Style::Gnu,
     },
@@ -177,7 +177,7 @@ const SHAPES: [Shape; 10] = [
         path: "NAME",
         says: ", asset: 'NAME-lite-{version}-linux-{arch}.tar.gz', arch: {amd64: x86_64, arm64: aarch64}",
         pack: archives::tar_gz,
-        beside: &["NAME-full-VERSION-linux-x86_64.tar.gz", "NAME-full-VERSION-linux-aarch64.tar.gz"],
+        others: &["NAME-full-VERSION-linux-x86_64.tar.gz", "NAME-full-VERSION-linux-aarch64.tar.gz"],
         checksums: None,
         style: Style::Bare,
     },
@@ -198,7 +198,7 @@ pub fn tool(number: usize) -> Tool {
         release = release.asset(&asset, bytes);
         expected.insert(arch, (asset, binary));
     }
-    for asset in shape.beside {
+    for asset in shape.others {
         release = release.asset(&fill(asset), "not what is wanted");
     }
     release = match shape.checksums {

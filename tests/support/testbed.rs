@@ -32,7 +32,7 @@ pub fn program(name: &str) -> Command {
     Command::new(name)
 }
 
-/// The substitute for the official image, by digest, in the registry on loopback.
+/// The stand-in for the official image, by digest, in the registry on loopback.
 pub fn base_image() -> String {
     let Ok(digest) = std::fs::read_to_string(folder().join("base.digest")) else { missing("base image") };
     let port = std::env::var("BAKE_REGISTRY_PORT").unwrap_or_else(|_| "5000".to_owned());

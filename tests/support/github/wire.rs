@@ -138,12 +138,12 @@ impl Answer {
         if let Some(Fault::Held(gate)) = fault {
             gate.wait();
         }
-        let told = match fault {
+        let length_sent = match fault {
             Some(Fault::Length(by)) => self.body.len().saturating_add_signed(*by),
             _ => self.body.len(),
         };
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
-        let length = ("content-length", told.to_string());
+        let length = ("content-length", length_sent.to_string());
         // A 304 has neither body nor length.
         let length = Some(&length).filter(|_| self.status != 304);
         for (name, value) in self.headers.iter().chain(length) {
