@@ -10,7 +10,7 @@ use crate::lock::{Build, Lock, LockedBinary};
 use crate::project::Project;
 use crate::project::names::ToolName;
 use crate::project::spec::{ImageOrigin, Spec};
-use crate::project::values::{Arch, ArchiveFormat, HostOs};
+use crate::project::values::{Arch, ArchiveFormat};
 
 /// Everything that the bundle is made of.
 pub struct Plan<'a> {
@@ -175,15 +175,8 @@ fn apt(spec: &Spec, lock: &Lock) -> Vec<String> {
     wanted.chain(needed).map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Docker from the distribution where that has Compose v2, else from Docker's own repository.
 fn host_packages(spec: &Spec) -> Vec<&'static str> {
-    let docker: &[_] = match spec.host.os.value {
-        HostOs::Debian12 => {
-            &["containerd.io", "docker-buildx-plugin", "docker-ce", "docker-ce-cli", "docker-compose-plugin"]
-        }
-        HostOs::Debian13 => &["docker-buildx", "docker-cli", "docker-compose", "docker.io"],
-        HostOs::Ubuntu2404 => &["docker-buildx", "docker-compose-v2", "docker.io"],
-    };
+    let docker = spec.host.os.docker_packages();
     // Docker's builder calls the host's git for a source that is a repository.
     let git: &[_] = if matches!(spec.image.origin, ImageOrigin::Source { .. }) { &["git"] } else { &[] };
     let mut packages =

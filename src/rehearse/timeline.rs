@@ -7,9 +7,7 @@ use serde::Serialize;
 
 use super::metadata::AttributeChange;
 use super::serial::plain;
-
-/// The namespace of the gateway's guest attributes.
-const NAMESPACE: &str = "openclaw";
+use crate::vm::{ERROR, ERROR_KIND, LOCK, NAMESPACE, READY, STATUS};
 
 /// A report of the VM, as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,9 +16,12 @@ pub struct StatusReport {
     pub seconds: u64,
     /// Where the VM stands.
     pub status: String,
-    /// What it waits for or what went wrong, or nothing.
+    /// What it waits for or what went wrong; empty for neither.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
+    /// The kind of the error.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error_kind: String,
 }
 
 /// All reports of one run.
@@ -38,7 +39,7 @@ impl Timeline {
         if change.namespace != NAMESPACE {
             return None;
         }
-        let completes = change.key == "status" && change.value.is_some();
+        let completes = change.key == STATUS && change.value.is_some();
         match change.value {
             // Whatever a program of the VM's has set goes to a terminal.
             Some(value) => self.attributes.insert(change.key, plain(&value)),
@@ -46,10 +47,11 @@ impl Timeline {
         };
         let report = StatusReport {
             seconds: after.as_secs(),
-            status: self.value("status").to_owned(),
-            error: self.value("error").to_owned(),
+            status: self.value(STATUS).to_owned(),
+            error: self.value(ERROR).to_owned(),
+            error_kind: self.value(ERROR_KIND).to_owned(),
         };
-        let is_new = |last: &StatusReport| (&last.status, &last.error) != (&report.status, &report.error);
+        let is_new = |last: &StatusReport| StatusReport { seconds: report.seconds, ..last.clone() } != report;
         if !completes || !self.reports.last().is_none_or(is_new) {
             return None;
         }
@@ -59,7 +61,7 @@ impl Timeline {
 
     /// The digest of the lock that the VM says it was made from; empty before its first report.
     pub fn lock(&self) -> &str {
-        self.value("lock")
+        self.value(LOCK)
     }
 
     fn value(&self, key: &str) -> &str {
@@ -91,7 +93,7 @@ impl Timeline {
             }
             since = (status, seconds);
         }
-        stages.retain(|(name, _)| *name != "ready");
+        stages.retain(|(name, _)| *name != READY);
         stages
     }
 }
