@@ -87,6 +87,7 @@ fn plain_english_and_code_are_not_counted() {
         "Its own files, the user's own home, and files of its own layer.",
         "The size of Debian's image.",
         "`nobody` owns `stands.sh`; see https://example.org/whoever/stands",
+        "Usage: WHAT EXPECTED, and WHO.",
         "It is able to continue, and it holds the lock.",
     ];
     for sentence in plain {

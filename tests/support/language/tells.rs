@@ -39,7 +39,11 @@ pub fn words(text: &str, heading: bool) -> Vec<Word> {
             while at < bytes.len() && in_word(text, at) {
                 at += 1;
             }
-            let word = text[start..at].to_lowercase().replace('’', "'");
+            let original = &text[start..at];
+            // `WHAT` is the name of an argument.
+            let is_name = original.len() > 1 && !original.contains(|c: char| c.is_lowercase());
+            let word =
+                if is_name { original.to_owned() } else { original.to_lowercase().replace('’', "'") };
             words.push(Word { text: word, start, begins, ends_clause: false, question: false, heading });
             begins = Begins::Nothing;
             continue;
