@@ -532,7 +532,7 @@ fn a_base_image_that_is_not_the_locked_one_is_refused() {
     let _ = fs::remove_dir_all(baked.folder.join("base"));
     other.layout(&baked.folder.join("base"), "1");
     let said = baked.bake(["image", "build", "--base", "base"]).ended(1);
-    assert!(said.err.contains("is missing in it"), "{}", said.err);
+    assert!(said.err.contains("is missing;"), "{}", said.err);
 
     // The right one, with a byte of a layer changed.
     let parts = crate::support::baked::base();
@@ -596,7 +596,7 @@ fn ctrl_c_ends_it_at_once_and_leaves_nothing() {
             seen += asked();
             seen == 1 && is_begun(&baked)
         });
-        assert_eq!(err, "error: interrupted; nothing was left\n");
+        assert_eq!(err, "error: interrupted; no files were left behind\n");
         // Who waits until the registry has been silent for too long asks once more.
         assert_eq!(asked(), 0);
         nothing_is_left(&baked, &[]);
@@ -618,8 +618,8 @@ fn ctrl_c_ends_a_silent_download_too() {
     let half = archive.len() / 2;
     baked.without_archives();
     for (arguments, left) in [
-        (["image", "build"].as_slice(), "nothing was left"),
-        (&["image", "save", "x.tar"], "nothing was left"),
+        (["image", "build"].as_slice(), "no files were left behind"),
+        (&["image", "save", "x.tar"], "no files were left behind"),
         (&["image", "push", "localhost:9/x"], "what the registry has by now stays there"),
     ] {
         // What an earlier run has of it would be gone on from.

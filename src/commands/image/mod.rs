@@ -27,7 +27,7 @@ use crate::project::values::Arch;
 use crate::registry::{self, ImageSource};
 
 /// What Ctrl-C says where an image is written here.
-const INTERRUPTED: &str = "interrupted; nothing was left";
+const INTERRUPTED: &str = "interrupted; no files were left behind";
 
 /// The moment that stands in the image, in seconds since 1970.
 const EPOCH: &str = "SOURCE_DATE_EPOCH";

@@ -374,13 +374,10 @@ impl Checker<'_> {
             let Some(item) = item.at(self.source) else { continue };
             if let Some(first) = first.get(text(&item)) {
                 self.problems.push(
-                    Diagnostic::error(
-                        Code::Duplicate,
-                        format!("{} stands here a second time", quoted(text(&item))),
-                    )
-                    .at(item.place)
-                    .related(first.clone(), "the first time")
-                    .help("remove one of the two"),
+                    Diagnostic::error(Code::Duplicate, format!("{} is a duplicate", quoted(text(&item))))
+                        .at(item.place)
+                        .related(first.clone(), "the first time")
+                        .help("remove one of the two"),
                 );
             } else {
                 first.insert(text(&item).to_owned(), item.place.clone());
