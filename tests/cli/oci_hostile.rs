@@ -590,9 +590,9 @@ fn entries_that_programs_read_differently_are_refused() {
     refuses(Tar::new().folder("x").hard_link("gog", "x"), "a hard link to `x`, which is not a file");
     refuses(
         Tar::new().symlink("usr/local/bin", "/etc").file("usr/local/bin/gog", ""),
-        "lies below `usr/local/bin`",
+        "is below `usr/local/bin`",
     );
-    refuses(Tar::new().file("usr/local/bin", "").file("usr/local/bin/gog", ""), "lies below `usr/local/bin`");
+    refuses(Tar::new().file("usr/local/bin", "").file("usr/local/bin/gog", ""), "is below `usr/local/bin`");
     refuses(Tar::new().file("usr/.wh..", ""), "not a valid whiteout");
     refuses(Tar::new().file("usr/.wh.", ""), "not a valid whiteout");
     refuses(Tar::new().file("/", ""), "unknown type");

@@ -471,7 +471,7 @@ fn a_name_and_a_password_are_enough_where_they_are_asked_for() {
     pushed_as(&contents, &to, &password()).expect("a push");
     is_whole(&depot, &contents);
     let error = pushed(&contents, &depot).expect_err("nobody in particular");
-    assert!(error.to_string().contains("does not let anonymous users push there"), "{error}");
+    assert!(error.to_string().contains("does not let anonymous users push"), "{error}");
 }
 
 #[test]
@@ -490,9 +490,9 @@ fn no_refusal_tells_a_secret() {
     let none = r#"{"access_token": "hunter2 with a blank"}"#;
     unreadable.fail("GET", "/token", &[Fault::Says(200, Vec::new(), none)]);
     for (depot, words) in [
-        (token, "does not let this login push there"),
-        (basic, "does not let this login push there"),
-        (forbidden, "does not let this login push there"),
+        (token, "does not let this login push"),
+        (basic, "does not let this login push"),
+        (forbidden, "does not let this login push"),
         (unreadable, "returned no usable token"),
     ] {
         let to = format!("{}/{REPOSITORY}:1", depot.host());
