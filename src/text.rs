@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut() {
+    fn long_text_is_cut() {
         assert_eq!(excerpt(" abc\n", 3), "abc");
         assert_eq!(excerpt("äbcd", 3), "äbc…");
         assert_eq!(ending("abcd", 3), "…bcd");

@@ -202,7 +202,7 @@ pub struct Token(HeaderValue);
 
 /// Does not contain the text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a token: it is empty, or holds a blank or a character outside of ASCII")]
+#[error("not a token: it is empty, or contains a space or a non-ASCII character")]
 pub struct NotAToken;
 
 impl FromStr for Token {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_a_header_is_no_token() {
+    fn a_token_cannot_break_a_header() {
         for text in ["", "a b", "a\n", "a\r\nhost: b", "ä"] {
             assert_eq!(text.parse::<Token>(), Err(NotAToken), "{text:?}");
         }

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_in_comes_out() {
+    fn compression_is_reversible() {
         for count in [0, 1, 999, PIECE - 1, PIECE, PIECE + 1, PIECE * AT_ONCE, PIECE * AT_ONCE + 1, 3 << 21] {
             let content = bytes(count);
             let packed = compressed(&content, 64 << 10);

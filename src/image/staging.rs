@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_is_not_ended_any_more() {
+    fn a_finished_file_is_not_cancelled() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("oci");
         fs::create_dir(&place).expect("a folder");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_for_being_ended_was_interrupted() {
+    fn a_failure_after_cancelling_is_an_interruption() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("oci");
         let unfinished = CancelToken::default();

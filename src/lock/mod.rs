@@ -32,7 +32,7 @@ pub use read::{RawLock, read};
 pub use staleness::check_staleness;
 
 /// The command that makes and mends locks, as messages name it.
-pub const MENDED_BY: &str = "run `bake lock`, look at what changed, and keep it with the project";
+pub const MENDED_BY: &str = "run `bake lock`, review the changes, and commit it";
 
 const HEADER: &str = "\
 # Written by `bake lock`; do not edit. Keep it with the project: it says exactly which image and which

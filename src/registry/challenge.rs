@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_answered_is_none() {
+    fn unsupported_challenges_are_ignored() {
         for header in
             ["", "Bearer", "Negotiate abc", r#"Bearer service="x""#, "Bearer realm", ",,,", "=", "\"\""]
         {

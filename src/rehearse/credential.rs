@@ -1,4 +1,4 @@
-//! What a rehearsal adds to the VM besides metadata: port forwarding to the gateway, the address of the
+//! The additions of a rehearsal to the VM, besides metadata: port forwarding to the gateway, the address of the
 //! emulated Secret Manager, and the question for the agent.
 //!
 //! The gateway listens only on the VM's loopback interface, and users reach it through SSH. A rehearsal has

@@ -52,7 +52,7 @@ mod tests {
     use super::decisive;
 
     #[test]
-    fn what_went_wrong_is_quoted_with_the_end_of_the_log() {
+    fn errors_are_quoted_with_the_end_of_the_log() {
         let quiet: String = (0..100).map(|number| format!("[  {number}.0] of no interest\r\n")).collect();
         let idle = "[ 5.1] systemd-ssh-generator[236]: Failed to query local AF_VSOCK CID\r\n";
         let failed = "\u{1b}[0;1;31m[FAILED]\u{1b}[0m Failed to start docker.service\r\n";

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_is_told_once_it_is_whole() {
+    fn complete_reports_are_printed_once() {
         let mut timeline = Timeline::default();
         let mut report = |seconds, status, error| {
             assert!(!set(&mut timeline, seconds, "error", error));

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_on_request_is_listed_and_in_nothing_recursive() {
+    fn dynamic_values_are_listed_but_not_recursive() {
         assert_eq!(tree().to_text(), "attributes/\ndisks/\nmachine-type\nscopes\ntags\ntoken\n");
         let lines =
             "attributes/startup-script a\nb\ndisks/0/index 0\nmachine-type e2-small\nscopes x\nscopes y\n";
