@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_records_are_refused() {
+    fn invalid_records_are_refused() {
         for wrong in [
             "x",
             "8 path=a",

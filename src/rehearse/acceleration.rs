@@ -37,8 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 impl Acceleration {
     /// The best option that works with this QEMU.
     ///
-    /// A device that can be opened may still be useless: in a VM without nested virtualization it may fail, or
-    /// run slower than emulation. Therefore this boots a disk whose boot sector counts briefly and exits with a
+    /// That the device can be opened proves nothing: in a VM without nested virtualization it may fail, or run
+    /// slower than emulation. Therefore this boots a disk whose boot sector counts briefly and exits with a
     /// known code. The disk is written to `folder` and deleted.
     pub fn best(qemu: &str, folder: &Path) -> io::Result<Self> {
         match HARDWARE {

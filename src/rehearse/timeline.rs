@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn complete_reports_are_printed_once() {
+    fn a_changed_report_is_returned_when_complete() {
         let mut timeline = Timeline::default();
         let mut report = |seconds, status, error| {
             assert!(!set(&mut timeline, seconds, "error", error));
