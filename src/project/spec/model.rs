@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Model, raw};
+use super::{Model, keys};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::project::names::{AuthChoice, EnvName, Provider};
 use crate::project::openclaw::{Choice, Needs, OpenClaw, SKIP};
@@ -19,7 +19,7 @@ impl ModelChecker<'_> {
     /// What onboarding is told, and the model that is set beside it.
     pub(super) fn model(
         &mut self,
-        raw: Field<Option<raw::RawModel>>,
+        raw: Field<Option<keys::RawModel>>,
         auth_choice: Field<AuthChoice>,
     ) -> (Spanned<AuthChoice>, Model) {
         let given = auth_choice.at(self.source);
@@ -118,7 +118,7 @@ impl ModelChecker<'_> {
 
     fn served(
         &mut self,
-        raw: raw::RawModel,
+        raw: keys::RawModel,
         given: Option<Spanned<AuthChoice>>,
         place: Option<Location>,
     ) -> Model {
