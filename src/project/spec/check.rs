@@ -234,7 +234,9 @@ impl Checker<'_> {
     ) -> Vec<(Spanned<EnvName>, SecretSource)> {
         if raw.is_missing() {
             let mut secrets = self.secrets(Field::Given(builtin(default), Span::default()), default);
-            secrets.iter_mut().for_each(|(name, _)| name.place = None);
+            for (name, _) in &mut secrets {
+                name.place = None;
+            }
             return secrets;
         }
         let mut secrets = Vec::new();
@@ -289,7 +291,7 @@ impl Checker<'_> {
         range: std::ops::RangeInclusive<u16>,
         what: &str,
     ) -> Spanned<u16> {
-        let Some(given) = field.at(self.source) else { return Spanned::default_value(builtin(default)) };
+        let given = self.value(field, default);
         match u16::try_from(given.value) {
             Ok(value) if range.contains(&value) => Spanned { value, place: given.place },
             _ => {
@@ -298,7 +300,7 @@ impl Checker<'_> {
                         .at(given.place)
                         .help(format!("choose from {} to {}", range.start(), range.end())),
                 );
-                Spanned::default_value(builtin(default))
+                Spanned::default_value(*range.start())
             }
         }
     }

@@ -49,8 +49,8 @@ macro_rules! keys {
         #[serde(deny_unknown_fields, default)]
         $(#[$meta])*
         pub struct $raw {
-            $($(#[$attr])+ #[schemars(extend("default" = json($default)))] pub $key: Field<$type>,)*
             $($($(#[$both_attr])+ #[schemars(extend("default" = json($both_default)))] pub $both: Field<$both_type>,)*)?
+            $($(#[$attr])+ #[schemars(extend("default" = json($default)))] pub $key: Field<$type>,)*
         }
 
         /// The same, with every value in place.
@@ -261,5 +261,21 @@ fn json_of(node: &Node) -> serde_json::Value {
             };
             entries.iter().filter_map(entry).collect::<serde_json::Map<_, _>>().into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnostics::{Problems, Source, terminal};
+    use crate::project::spec;
+
+    #[test]
+    fn every_default_is_read_and_right() {
+        let mut problems = Problems::default();
+        let spec = spec::read(Source::new("bake.yaml", "version: 1\n"), &mut problems).expect("a spec");
+        assert!(problems.is_empty(), "{}", terminal::render(&problems, false));
+        assert_eq!(spec.gateway.port.value, 18789);
+        assert!(spec.secrets.iter().all(|(name, _)| name.place.is_none()) && spec.secrets.len() == 2);
+        assert_eq!(spec.image.apt[0].as_str(), "socat");
     }
 }
