@@ -93,7 +93,7 @@ pub fn assert_secrets_kept(machine: &Machine<'_>, vm: &Rehearsal<'_>, secrets: &
                         \"http://metadata.google.internal/computeMetadata/v1/$1\"; }";
         let find = "test -s seen && ! grep --text --quiet --fixed-strings --file secrets seen";
         let found = vm.run(&format!("{metadata}; {folder}; {script} >seen; {find}"));
-        assert_eq!(found.code, 0, "a secret is in {place}, or there is nothing of it: {}", found.err);
+        assert_eq!(found.code, 0, "a secret is in {place}, or {place} could not be read: {}", found.err);
     }
     vm.run("rm -r /run/openclaw-test").done();
 }
@@ -108,7 +108,11 @@ pub fn assert_no_secret_in_layers(vm: &Rehearsal<'_>) {
          docker image save $(docker image ls --quiet) | tar -xO | \
          grep --text --only-matching --fixed-strings --file /run/to-find | sort -u; rm /run/to-find"
     );
-    assert_eq!(vm.run(&script).done().out, format!("{known}\n"), "a secret, or the layers were not read");
+    assert_eq!(
+        vm.run(&script).done().out,
+        format!("{known}\n"),
+        "a layer contains a secret, or the layers could not be read"
+    );
 }
 
 /// The build has left nothing behind, and the OS installs its updates.

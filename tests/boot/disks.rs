@@ -49,7 +49,7 @@ fn the_gateway_runs_only_with_its_data_disk_and_restarts_by_itself() {
     blank(&disk);
     monitor.attach(&disk, DEVICE);
     vm.until("ready", |report| report.status == "ready");
-    vm.print_times("with a blank data disk at last");
+    vm.print_times("with a blank data disk");
     assert_eq!(vm.run("findmnt -n -o FSTYPE,LABEL /var/lib/openclaw").done().out, "ext4 openclaw\n");
     assert!(!world.was_asked("github.com"), "a release was fetched");
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
@@ -60,7 +60,7 @@ fn the_gateway_runs_only_with_its_data_disk_and_restarts_by_itself() {
     let token = checks::token(&vm);
     assert_gateway_restarts(&vm);
     assert_eq!(checks::token(&vm), token);
-    vm.print_times("with all that was done to it");
+    vm.print_times("after restarts of the gateway");
     assert_grows(&vm, &monitor);
     assert_only_ssh_is_reachable(&world, &monitor);
     let end = vm.stop();

@@ -49,7 +49,7 @@ impl Guest {
             let status = match self.ask("guest-exec-status", &json!({ "pid": started["pid"] })) {
                 Ok(status) => status,
                 Err(error) => {
-                    assert!(error.kind() != ErrorKind::Other, "the VM forgot what it was running: {error}");
+                    assert!(error.kind() != ErrorKind::Other, "the agent has lost the process: {error}");
                     continue;
                 }
             };

@@ -342,7 +342,7 @@ impl Rehearsal<'_> {
             format!("{seconds:>6} s  {status}{}{error}\n", if error.is_empty() { "" } else { ": " })
         });
         let table = format!("{title}:\n{}", rows.collect::<String>());
-        // The harness captures macros such as `eprint!` if a test passes.
+        // Part of the log even if the test passes.
         io::stderr().write_all(table.as_bytes()).expect("a standard error");
     }
 }

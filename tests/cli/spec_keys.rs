@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use bake::project::defaults;
-use bake::project::spec::keys::{RawSpec, json};
+use bake::project::spec::keys::RawSpec;
+use bake::project::spec::raw::json;
 use serde_json::Value;
 
 use crate::support::test;

@@ -202,7 +202,6 @@ fn shells_read_every_setting_unchanged() {
         let data_disk =
             if spec.gcp.data_disk.is_zero() { String::new() } else { format!("{}-data", spec.name.value) };
         let wanted = [
-            ("OPENCLAW_OS", spec.host.os.as_str().to_owned()),
             ("OPENCLAW_STRATEGY", spec.image.origin.strategy().as_str().to_owned()),
             ("OPENCLAW_PORT", spec.gateway.port.to_string()),
             ("OPENCLAW_SWAP_MIB", spec.host.swap.mib().to_string()),

@@ -284,7 +284,7 @@ fn vm_scripts_report_and_read_secrets() {
     let changes = google.changes();
     let mut reply = Reply::default();
     for change in changes.iter().filter(|change| change.namespace != "openclaw") {
-        assert!(reply.settled().is_none(), "the exit code is the last: {changes:?}");
+        assert!(reply.settled().is_none(), "changes follow the exit code: {changes:?}");
         reply.take(change);
     }
     assert_eq!(reply.settled(), Some(Ok("It is for this.\n\nñ")), "{changes:?}");
@@ -404,7 +404,7 @@ fn recursive_answers_are_json_with_google_key_names() {
     assert_eq!(instance["networkInterfaces"][0]["dnsServers"], json!(["169.254.169.3"]));
     let account = &instance["serviceAccounts"]["gateway-vm@my-project.iam.gserviceaccount.com"];
     assert_eq!(account["scopes"], json!(["https://www.googleapis.com/auth/cloud-platform"]));
-    assert!(!all.to_string().contains(&google.token()), "a token is asked for by name");
+    assert!(!all.to_string().contains(&google.token()), "only a request by name returns a token");
     assert_eq!(google.json("instance/attributes/?recursive=True"), instance["attributes"]);
     let lines = google.text("instance/scheduling/?recursive=true&alt=text");
     assert_eq!(lines, "automatic-restart TRUE\non-host-maintenance MIGRATE\npreemptible FALSE\n");

@@ -275,7 +275,7 @@ fn images_of_buildah_match_their_containers() {
         let look = || built.run(&["run", container.trim(), "--", "/bin/busybox", "sh", "-c", &look, BIN]);
         let expected = (0..5).find_map(|_| look().trim_end().strip_suffix("THE END").map(lines));
         built.run(&["rm", container.trim()]);
-        let expected = expected.expect("all that the container said");
+        let expected = expected.expect("the complete output of the container");
         assert!(!expected.is_empty());
 
         let at = |form: &str| context.path().join(form);

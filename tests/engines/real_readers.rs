@@ -78,7 +78,11 @@ fn cloud_init_of_debian_12_and_13_accepts_the_user_data() {
         let wrong = Folder::empty();
         wrong.write("user-data.yaml", "#cloud-config\npackages: 5\n");
         let mut validator = tool(version);
-        assert_eq!(said(validator.arg(wrong.join("user-data.yaml"))).code, 1, "the validator does refuse");
+        assert_eq!(
+            said(validator.arg(wrong.join("user-data.yaml"))).code,
+            1,
+            "the validator accepts invalid user-data"
+        );
     }
 }
 
@@ -250,7 +254,7 @@ fn gcloud_accepts_every_command() {
     let verdicts: Value =
         serde_json::from_str(&lint.out).unwrap_or_else(|error| panic!("{error}: {}{}", lint.out, lint.err));
     let verdicts = verdicts.as_array().expect("a list");
-    assert_eq!(verdicts.len(), commands.len(), "each command was read");
+    assert_eq!(verdicts.len(), commands.len(), "a command has no verdict");
     for verdict in verdicts {
         let is_wrong =
             verdict["command_string"].as_str().is_some_and(|command| command.contains("--no-such-flag"));

@@ -69,7 +69,7 @@ impl Namespace {
 
     /// A listener inside, for use by any thread.
     pub fn listen(&self, port: u16) -> TcpListener {
-        self.inside(|| TcpListener::bind((INTERNET, port))).expect("a port of the internet's")
+        self.inside(|| TcpListener::bind((INTERNET, port))).expect("a free port")
     }
 
     /// Forwards `port` of the loopback interface inside to an address outside, as SSH does. Returns the port; 0 chooses

@@ -1,14 +1,14 @@
 //! From the spec as written to the checked one: each value by itself, and the defaults.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::keys::builtin;
 use super::model::ModelChecker;
-use super::rules::Rules;
-use super::{ImageOrigin, Model, SecretSource, Spec, keys, secrecy};
+use super::raw::{KEEP_DAYS, RawModel, RawSecret, RawSnapshots, RawSource, builtin};
+use super::rules::{LARGEST_SWAP, OWN_VARIABLES};
+use super::{ImageOrigin, Model, SecretSource, secrecy};
 use crate::diagnostics::{
     Code, Diagnostic, Location, Problems, Source, Span, Spanned, holds_password, quoted,
 };
@@ -16,49 +16,17 @@ use crate::project::names::{AuthChoice, EnvName};
 use crate::project::openclaw::OpenClaw;
 use crate::project::values::{EnvValue, ImageRef, Size, Strategy};
 use crate::yaml::Node;
-use crate::yaml::decode::{Entries, Field, decode};
+use crate::yaml::decode::{Entries, Field};
 
-/// Variables that the compose file sets itself, and the one by which the container finds its programs.
-pub(super) const OWN_VARIABLES: [&str; 9] = [
-    "HOME",
-    "NODE_ENV",
-    "OPENCLAW_DISABLE_BONJOUR",
-    "OPENCLAW_GATEWAY_BIND",
-    "OPENCLAW_GATEWAY_PORT",
-    "PATH",
-    "TERM",
-    "TZ",
-    "XDG_CONFIG_HOME",
-];
-
-/// Compute Engine's images need a boot disk of at least this size.
-pub(super) const SMALLEST_BOOT_DISK: Size = Size::gigabytes(10);
 /// Persistent disks start at this size ("About Persistent Disk", size limits).
 const SMALLEST_DATA_DISK: Size = Size::gigabytes(10);
 const LARGEST_DISK: Size = Size::gigabytes(65536);
-pub(super) const LARGEST_SWAP: Size = Size::gigabytes(64);
 
 pub(super) struct Checker<'a> {
     /// The spec's `secrets`, where there are some.
-    section: Option<&'a Node>,
-    source: &'a Arc<Source>,
-    problems: &'a mut Problems,
-}
-
-pub(super) fn spec(
-    node: &Node,
-    declared: &BTreeSet<String>,
-    source: &Arc<Source>,
-    problems: &mut Problems,
-) -> Option<Spec> {
-    let raw = decode::<keys::RawSpec>(node, source, problems);
-    if !matches!(raw, Field::Given(..)) {
-        return None;
-    }
-    let section = node.get("secrets");
-    let spec = Checker { section, source, problems }.spec(raw, "");
-    Rules { section, declared, source, problems }.hold(&spec);
-    Some(spec)
+    pub(super) section: Option<&'a Node>,
+    pub(super) source: &'a Arc<Source>,
+    pub(super) problems: &'a mut Problems,
 }
 
 impl Checker<'_> {
@@ -78,7 +46,7 @@ impl Checker<'_> {
 
     pub(super) fn model(
         &mut self,
-        model: Field<Option<keys::RawModel>>,
+        model: Field<Option<RawModel>>,
         auth_choice: Field<AuthChoice>,
     ) -> (Spanned<AuthChoice>, Model) {
         let known = OpenClaw::builtin();
@@ -151,7 +119,7 @@ impl Checker<'_> {
         &mut self,
         strategy: Field<Strategy>,
         registry: Field<Option<ImageRef>>,
-        source: Field<Option<keys::RawSource>>,
+        source: Field<Option<RawSource>>,
     ) -> ImageOrigin {
         let strategy = strategy.or(Strategy::BuildOnVm, self.source);
         // An invalid value is not missing as well.
@@ -215,21 +183,18 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn snapshot_days(
-        &mut self,
-        snapshots: Field<Option<keys::RawSnapshots>>,
-    ) -> Option<Spanned<u16>> {
+    pub(super) fn snapshot_days(&mut self, snapshots: Field<Option<RawSnapshots>>) -> Option<Spanned<u16>> {
         let days = match snapshots {
             Field::Given(None, _) => return None,
             Field::Given(Some(snapshots), _) => snapshots.keep_days,
             Field::Missing | Field::Invalid => Field::Missing,
         };
-        Some(self.number(days, keys::KEEP_DAYS, 1..=365, "a number of days"))
+        Some(self.number(days, KEEP_DAYS, 1..=365, "a number of days"))
     }
 
     pub(super) fn secrets(
         &mut self,
-        raw: Field<Entries<EnvName, keys::RawSecret>>,
+        raw: Field<Entries<EnvName, RawSecret>>,
         default: &str,
     ) -> Vec<(Spanned<EnvName>, SecretSource)> {
         if raw.is_missing() {
@@ -242,7 +207,7 @@ impl Checker<'_> {
         let mut secrets = Vec::new();
         for (name, secret) in raw.get().unwrap_or_default().0 {
             let (Some(name), Some(secret)) = (name.at(self.source), secret.at(self.source)) else { continue };
-            let keys::RawSecret { generate, secret_manager } = secret.value;
+            let RawSecret { generate, secret_manager } = secret.value;
             // With anything in it, a wrong key was told already.
             let empty =
                 self.section.and_then(|section| section.get(name.as_str())).is_some_and(Node::is_empty);
@@ -364,7 +329,7 @@ impl Checker<'_> {
             let Some(item) = item.at(self.source) else { continue };
             if let Some(first) = first.get(text(&item)) {
                 self.problems.push(
-                    Diagnostic::error(Code::Duplicate, format!("{} is listed twice", quoted(text(&item))))
+                    Diagnostic::error(Code::Duplicate, format!("{} is a duplicate", quoted(text(&item))))
                         .at(item.place)
                         .related(first.clone(), "the first time")
                         .help("remove one of the two"),

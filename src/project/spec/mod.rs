@@ -3,6 +3,7 @@
 mod check;
 pub mod keys;
 mod model;
+pub mod raw;
 mod rules;
 mod secrecy;
 
@@ -14,6 +15,9 @@ use super::names::{CommitId, EnvName, GitUrl, ModelName, ModelUrl, Provider, Sec
 use super::values::{ImageRef, ModelApi, Size, Strategy};
 use crate::diagnostics::{Problems, Source, Spanned};
 use crate::yaml;
+use crate::yaml::decode::{Field, decode};
+use check::Checker;
+use rules::Rules;
 
 /// The port on which the gateway listens inside its container.
 pub const CONTAINER_PORT: u16 = 18789;
@@ -117,5 +121,12 @@ pub fn read(mut source: Source, problems: &mut Problems) -> Option<Spec> {
             return None;
         }
     };
-    check::spec(&node, &declared, &source, problems)
+    let raw = decode::<keys::RawSpec>(&node, &source, problems);
+    if !matches!(raw, Field::Given(..)) {
+        return None;
+    }
+    let section = node.get("secrets");
+    let spec = Checker { section, source: &source, problems }.spec(raw, "");
+    Rules { section, declared: &declared, source: &source, problems }.hold(&spec);
+    Some(spec)
 }
