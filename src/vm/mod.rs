@@ -1,5 +1,5 @@
-//! The contract between `bake` and the scripts in `cloud-init/`: what a VM reports, what its scripts
-//! read, and where its files are.
+//! The contract between `bake` and the scripts in `cloud-init/`: the VM's reports, the settings of its scripts,
+//! and the paths of its files.
 //!
 //! Each fact is one row here. Rust code uses the rows; tests hold the scripts and
 //! `docs/vm-contract.md` to them (`tests/cli/vm_contract.rs`).
