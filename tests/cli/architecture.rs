@@ -129,7 +129,7 @@ fn the_pure_half_touches_nothing_outside() {
     }
 }
 
-/// Each part stands after the parts that it may use, so that no two of them need each other.
+/// Each part is listed after the parts that it may use, so that there are no circles.
 #[test]
 fn no_parts_form_a_circle() {
     for (index, (part, uses)) in MAY_USE.iter().enumerate() {
@@ -184,7 +184,7 @@ fn no_modules_of_a_folder_form_a_circle() {
         uses.entry(module.clone()).or_default().extend(known.filter(|other| *other != module));
     }
     assert!(uses.values().filter(|used| !used.is_empty()).count() > 60, "too few uses were found");
-    // What uses nothing that is left is in no circle.
+    // A module without remaining uses is not part of a circle.
     while let Some(done) = uses
         .iter()
         .find(|(_, used)| used.iter().all(|other| !uses.contains_key(other)))
