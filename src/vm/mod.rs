@@ -9,11 +9,9 @@ mod errors;
 mod files;
 mod paths;
 mod settings;
-mod stages;
 
 pub use attributes::{ATTRIBUTES, ERROR, ERROR_KIND, GuestAttribute, LOCK, NAMESPACE, SINCE, STATUS};
 pub use errors::{ERRORS, ErrorKind, PLACEHOLDERS, error_kind};
-pub use files::{FILES, StaticFile};
+pub use files::{FAILED, FILES, READY, STAGES, StaticFile, VmStage, statuses};
 pub use paths::{PATHS, PROJECT, SCRIPTS, SECRETS, VmPath};
 pub use settings::VmSetting;
-pub use stages::{FAILED, READY, STAGES, VmStage, statuses};
