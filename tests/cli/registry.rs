@@ -16,7 +16,7 @@ use bake::registry::Credentials;
 use bake::registry::{ResolvedImage, resolve};
 use serde_json::json;
 
-/// What is never sent but to a service that may have it.
+/// It is only sent to a permitted service.
 const PASSWORD: &str = "correct-horse";
 
 /// The program is not optimized here; see `image_memory`.
@@ -31,7 +31,7 @@ struct Asked {
     body: String,
 }
 
-/// A server that answers each request by a function, on a connection of its own.
+/// A server that answers each request with a function, on a separate connection.
 struct Server {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -207,7 +207,7 @@ fn an_identity_token_is_exchanged() {
     });
     server.resolve(&Credentials::IdentityToken(PASSWORD.to_owned())).expect("an image");
     assert!(server.asked().iter().all(|asked| asked.body.is_empty() || asked.path.starts_with("/token")));
-    // Where a password is asked for, it is none.
+    // The challenge asks for a password, but there is none.
     let server = guarded(|_| "WWW-Authenticate: Basic realm=\"x\"\r\n".to_owned(), grant);
     let error = server.resolve(&Credentials::IdentityToken(PASSWORD.to_owned())).expect_err("no password");
     assert!(error.to_string().contains("identity token") && !error.to_string().contains(PASSWORD), "{error}");
@@ -254,7 +254,7 @@ fn a_token_that_cannot_be_one_is_refused() {
         let answer = format!(r#"{{"token":"{token}"}}"#);
         let server = guarded(bearer, move |_, stream| say(stream, "200 OK", "", answer.as_bytes()));
         let error = server.resolve(&Credentials::Anonymous).expect_err("no token").to_string();
-        assert!(error.contains("gave none that could be used"), "{token}: {error}");
+        assert!(error.contains("returned no usable token"), "{token}: {error}");
     }
 }
 
@@ -332,7 +332,7 @@ fn nothing_endless_fills_the_memory() {
         );
         folder.write("bake.yaml", spec).write("images/binaries.yaml", "version: 1\nbinaries: []\n");
         let mut command = folder.command();
-        // It fails, as it must, and what it cost is told all the same.
+        // It fails as expected, and its cost is reported.
         command.env("BAKE_STALL_SECONDS", "2").arg("lock");
         let mut shell = std::process::Command::new("sh");
         shell
@@ -365,7 +365,7 @@ fn a_trickle_is_cut_off() {
         let begun = Instant::now();
         let error = server.resolve(&Credentials::Anonymous).expect_err("a trickle").to_string();
         // Twice the second that silence may last here.
-        assert!(error.contains("too slow") && error.contains("bytes came within 2 s"), "{error}");
+        assert!(error.contains("too slow") && error.contains("bytes in 2 s"), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
         assert!(server.asked().len() <= 3, "{:?}", server.asked());
     }
@@ -379,7 +379,7 @@ fn an_index_has_a_bounded_number_of_others_in_it() {
         });
         json!({"schemaVersion": 2, "manifests": vec![entry; entries]}).to_string().into_bytes()
     };
-    for (entries, depth, why) in [(300, 1, "more than 256 images"), (1, 9, "others inside each other")] {
+    for (entries, depth, why) in [(300, 1, "more than 256 images"), (1, 9, "nested levels")] {
         let mut documents = vec![index()];
         for _ in 0..depth {
             let last = documents.last().expect("one");
@@ -412,7 +412,7 @@ fn locked_with(server: &Server, config: &str, helper: &str) -> crate::support::S
 }
 
 #[test]
-fn helpers_that_know_nothing_are_no_login_and_those_that_fail_are_told() {
+fn empty_helpers_are_skipped_and_failing_ones_reported() {
     const STORE: &str = r#"{"credsStore": "test"}"#;
     // A login of anything at all is refused.
     let server = guarded(bearer, |asked, stream| {
@@ -441,5 +441,5 @@ fn helpers_that_know_nothing_are_no_login_and_those_that_fail_are_told() {
         }
     }
     let said = locked_with(&server, STORE, "#!/bin/sh\necho correct-horse\n").ended(1);
-    assert!(said.err.contains("is not understood") && !said.err.contains(PASSWORD), "{}", said.err);
+    assert!(said.err.contains("is invalid") && !said.err.contains(PASSWORD), "{}", said.err);
 }
