@@ -59,9 +59,8 @@ fn a_first_boot_reports_faults_and_recovers_from_them() {
     world.github().replace("openclaw/gogcli", "v99.0.0", &gog, tampered);
     world.namespace.mend();
 
-    // apt treats the missing network as a warning as long as it has no lock.
-    vm.until_error("starting", &["the user-data is not applied yet", "dpkg frontend lock"]);
-    vm.until_error("starting", &["the user-data is not applied yet", "deb.debian.org"]);
+    vm.until_error("failed", &["secret openai-api-key is missing"]);
+    checks::assert_never_started(&vm);
     seen.push(Seen::now(&machine, &vm, &["failed", "openai-api-key", "bake gcloud setup"]));
     let value = "sk-not-a-real-key-3141592653589793";
     fs::write(secrets.path().join("openai-api-key"), value).expect("a secret");

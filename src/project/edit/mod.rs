@@ -659,7 +659,7 @@ mod tests {
         let text = "version: 1\nbinaries:\n- name: gog\n  version: >-\n    1.9\n";
         let refused = set_version(&source(text), &name("gog"), &parsed("2.0")).err();
         let told = refused.map(|refused| told(&refused)).unwrap_or_default();
-        assert!(told.contains("another line than its key") && told.contains("version: \"2.0\""), "{told}");
+        assert!(told.contains("not on the line of its key") && told.contains("version: \"2.0\""), "{told}");
     }
 
     #[test]
