@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::console::Console;
 use super::load::{self, Loaded, LoadedLock};
-use super::publishers::{Publishers, Setup};
+use super::publishers::{Publishers, Setup, forge};
 use super::render::standing;
 use super::{Done, Failure};
 use crate::audit::report::{Against, Check, Report};
@@ -124,7 +124,8 @@ impl Auditor<'_> {
 
     fn misfits(&self) -> Problems {
         let mut problems = Problems::default();
-        lock::fit(&self.locked.lock, self.project, &self.locked.place, &mut problems);
+        let LoadedLock { lock, place, .. } = self.locked;
+        lock::fit(lock, self.project, &forge(), place, &mut problems);
         problems
     }
 

@@ -15,7 +15,7 @@ use crate::text::sanitize;
 use crate::write::{self, Revision};
 use crate::yaml;
 
-use super::Failure;
+use super::{Failure, publishers};
 use super::console::Console;
 
 pub(super) const SPEC: &str = "bake.yaml";
@@ -75,7 +75,13 @@ impl Loaded {
             Ok(locked) => {
                 // Wrong input would be told a second time as a difference.
                 if !self.problems.has_errors() {
-                    lock::fit(&locked.lock, &self.project, &locked.place, &mut self.problems);
+                    lock::fit(
+                        &locked.lock,
+                        &self.project,
+                        &publishers::forge(),
+                        &locked.place,
+                        &mut self.problems,
+                    );
                 }
                 let (found, warnings) = self.problems.unless_errors((self.project, locked))?;
                 Ok((found.0, found.1, warnings))

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::console::Console;
 use super::load::{self, LOCK, LoadedLock};
+use super::publishers::forge;
 use super::{Done, Failure};
 use crate::diagnostics::{Code, Diagnostic, Problems, Severity};
 use crate::fetch;
@@ -83,6 +84,7 @@ pub(super) fn make(
     upstream: &dyn Upstream,
 ) -> Result<Made, Failure> {
     let catalog = Catalog::builtin();
+    let forge = forge();
     // The image is one more thing that takes time.
     let jobs: Vec<Option<&Binary>> =
         std::iter::once(None).chain(project.manifest.binaries.iter().map(Some)).collect();
@@ -90,6 +92,10 @@ pub(super) fn make(
         None => image(project, old.map(|old| &old.image), wishes, catalog, upstream).map(Entry::Image),
         Some(wanted) => {
             let held = old.and_then(|old| old.binaries.get(&wanted.name.value));
+            // What is on another host was not published by this repository.
+            let held = held.filter(|held| {
+                wanted.origin.repo().is_none() || held.builds.values().all(|build| forge.serves(&build.url))
+            });
             binary(wanted, held, wishes, upstream)
                 .map(|resolved| Entry::Binary(wanted.name.value.clone(), resolved))
         }

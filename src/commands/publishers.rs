@@ -17,6 +17,7 @@ use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
 use crate::fetch::{self, Cache, Download, Fetched};
 use crate::github::{self, Api};
+use crate::lock::forge::Forge;
 use crate::lock::upstream::{Archive, Document, Image, Order, Release, Upstream, Wanted};
 use crate::net::{self, Client, Error as NetError, Patience, Request, Token};
 use crate::oci::{self, Credentials};
@@ -51,9 +52,7 @@ impl Setup {
         let token = token.map_err(|error| Failure::Argument(format!("GITHUB_TOKEN: {error}")))?;
         let youngest =
             (min_age > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(min_age)));
-        let api = variable("GITHUB_API_URL").unwrap_or_else(|| github::API.to_owned());
-        let api = Url::parse(&api).ok().filter(|url| !url.cannot_be_a_base());
-        let api = api.ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
+        let api = api().ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
         if let Some(why) = net::objection(&api) {
             return Err(Failure::Argument(format!("GITHUB_API_URL cannot be used: {why}")));
         }
@@ -67,6 +66,16 @@ impl Setup {
         }
         Ok(Self { api, token, patience, cache: cache::folder(), logins: logins(variable), youngest })
     }
+}
+
+/// The GitHub whose releases are locked. A variable that cannot be used is reported once GitHub is asked.
+pub(super) fn forge() -> Forge {
+    api().map(|api| Forge::of_api(&api)).unwrap_or_default()
+}
+
+fn api() -> Option<Url> {
+    let named = std::env::var("GITHUB_API_URL").ok().filter(|value| !value.is_empty());
+    Url::parse(named.as_deref().unwrap_or(github::API)).ok().filter(|url| !url.cannot_be_a_base())
 }
 
 /// Where Docker and Podman keep logins, in the order in which they count: a file that was named, then

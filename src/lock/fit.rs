@@ -1,8 +1,9 @@
-//! Whether a lock fits a project; if not, what differs.
+//! Whether a lock fits a project: every difference that the files alone can show.
 
 use std::collections::BTreeSet;
 
 use super::expected::differences;
+use super::forge::Forge;
 use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, wanted};
 use crate::diagnostics::{Code, Diagnostic, Place, Problems, Severity};
 use crate::project::Project;
@@ -10,8 +11,9 @@ use crate::project::catalog::Catalog;
 use crate::project::spec::Origin;
 use crate::project::values::Arch;
 
-/// Adds every difference between `lock` and what `project` asks for. `place` is the lock's.
-pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problems) {
+/// Adds every difference between `lock` and what `project` asks for, and warns of what nobody can
+/// verify later. `place` is the lock's.
+pub fn fit(lock: &Lock, project: &Project, forge: &Forge, place: &Place, problems: &mut Problems) {
     let before = problems.len();
     let wanted_image = &project.spec.gateway.image;
     let digest = wanted_image.digest().filter(|digest| *digest != lock.image.digest);
@@ -35,14 +37,9 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
             .at(wanted_image.place.clone().unwrap_or_else(|| place.clone())),
         );
     }
-    if !is_as_seeded(&lock.image, Catalog::builtin()) {
-        problems.push(
-            stale(format!(
-                "the lock has another digest of `{}` than the catalog it was taken from",
-                lock.image.reference
-            ))
-            .at(place.clone()),
-        );
+    if let Some(why) = unfounded(&lock.image, Catalog::builtin()) {
+        problems
+            .push(stale(format!("the lock has {why} of the base image `{}`", lock.image.reference)).at(place.clone()));
     }
     let binaries = &project.manifest.binaries;
     for binary in binaries {
@@ -58,6 +55,12 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
         for difference in differences(binary, locked) {
             problems.push(stale(format!("in the lock `{name}` has {difference}")).at(differs.clone()));
         }
+        for (arch, build) in locked.builds.iter().filter(|_| binary.origin.repo().is_some()) {
+            if !forge.serves(&build.url) {
+                let message = format!("in the lock `{name}` has a URL for {arch} that is not on {forge}");
+                problems.push(stale(message).at(differs.clone()));
+            }
+        }
         missing_build(project.spec.host.arch.value, name.as_str(), locked, at, problems);
     }
     let wanted_names: BTreeSet<_> = binaries.iter().map(|binary| &binary.name.value).collect();
@@ -69,9 +72,48 @@ pub fn fit(lock: &Lock, project: &Project, place: &Place, problems: &mut Problem
     {
         problems.push(stale(why).at(place.clone()));
     }
+    doubts(lock, project, place, problems);
     let told = problems[before..].iter().any(|problem| problem.severity == Severity::Error);
     if !told && lock.inputs != wanted::digest(project) {
         problems.push(stale("spec or manifest changed since the lock was made".to_owned()).at(place.clone()));
+    }
+}
+
+/// Warns of what fits, and rests on less than it could.
+fn doubts(lock: &Lock, project: &Project, place: &Place, problems: &mut Problems) {
+    let arch = project.spec.host.arch.value;
+    let unknown: Vec<_> = lock
+        .binaries
+        .iter()
+        .filter(|(_, locked)| locked.builds.get(&arch).is_some_and(|build| build.binary_sha256.is_none()))
+        .map(|(name, _)| name.to_string())
+        .collect();
+    if !unknown.is_empty() {
+        let message = format!("the lock has no checksum of the executable of {}", unknown.join(", "));
+        problems.push(
+            Diagnostic::warning(Code::UnknownExecutable, message)
+                .at(place.clone())
+                .help("the VM has nothing to compare it with: run `bake lock` where there is a network"),
+        );
+    }
+    for (name, locked) in &lock.binaries {
+        if let Some(moved_to) = &locked.moved_to {
+            let message = format!("the lock has `{name}` from {moved_to}, where its repository is said to have moved");
+            problems.push(
+                Diagnostic::warning(Code::RepositoryMoved, message)
+                    .at(place.clone())
+                    .help(format!("if that is so, write `repo: {moved_to}`; `bake audit` asks GitHub")),
+            );
+        }
+    }
+    let image = &lock.image;
+    if let Some(digest) = Catalog::builtin().base_image(&image.reference).filter(|known| *known != image.digest) {
+        let message = format!("the catalog has another digest of `{}`: {}", image.reference, digest.oci());
+        problems.push(
+            Diagnostic::warning(Code::TagMoved, message)
+                .at(place.clone())
+                .help("the tag moved, or the lock was edited: compare it with what its publisher states"),
+        );
     }
 }
 
@@ -96,9 +138,26 @@ pub(super) fn outdated(pushed: &PushedImage, lock: &Lock, project: &Project) -> 
         .then(|| format!("the lock changed since the image `{}` was pushed", pushed.reference))
 }
 
-/// Whether a digest that is said to be the catalog's is the catalog's.
-pub(super) fn is_as_seeded(image: &LockedImage, catalog: &Catalog) -> bool {
-    image.evidence != [Evidence::Seed] || catalog.base_image(&image.reference) == Some(image.digest)
+/// Evidence that an image cannot have, or lacks.
+pub(super) fn unfounded(image: &LockedImage, catalog: &Catalog) -> Option<&'static str> {
+    let has = |evidence| image.evidence.contains(&evidence);
+    let known = catalog.base_image(&image.reference);
+    let other = known.is_some_and(|known| known != image.digest);
+    if has(Evidence::Seed) && other || image.evidence == [Evidence::Seed] && known.is_none() {
+        return Some("another digest than the catalog it was taken from");
+    }
+    if has(Evidence::Spec) && image.reference.digest() != Some(image.digest) {
+        return Some("a digest from the spec, which does not have it,");
+    }
+    if image.evidence.iter().any(|evidence| !matches!(evidence, Evidence::Seed | Evidence::Spec | Evidence::ApiDigest)) {
+        return Some("evidence that no image has");
+    }
+    match has(Evidence::ApiDigest) == image.platforms.is_empty() {
+        _ if image.evidence.is_empty() => Some("no evidence for the digest"),
+        true if image.platforms.is_empty() => Some("no manifests from the registry that is said to have them"),
+        true => Some("manifests that no registry is said to have"),
+        false => None,
+    }
 }
 
 fn missing_build(arch: Arch, name: &str, locked: &LockedBinary, at: Option<Place>, problems: &mut Problems) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::expected::{differences, path};
-use super::fit::is_as_seeded;
+use super::fit::unfounded;
 use super::{Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
 use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::project::Project;
@@ -60,7 +60,7 @@ pub fn seed(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<
 /// The base image by a digest that spec, catalog or lock state.
 pub(super) fn image(project: &Project, old: Option<&LockedImage>, catalog: &Catalog) -> Option<LockedImage> {
     let reference = &project.spec.gateway.image.value;
-    if let Some(old) = old.filter(|old| old.reference == *reference && is_as_seeded(old, catalog)) {
+    if let Some(old) = old.filter(|old| old.reference == *reference && unfounded(old, catalog).is_none()) {
         return Some(old.clone());
     }
     let (digest, evidence) = match (reference.digest(), catalog.base_image(reference)) {
@@ -83,6 +83,7 @@ pub(super) fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
     let mut locked = LockedBinary {
         version: Some(tool.version.clone()),
         repo: None,
+        moved_to: None,
         beside: tool.beside,
         apt: tool.apt.clone(),
         builds: BTreeMap::new(),
@@ -94,6 +95,7 @@ pub(super) fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
             size: None,
             binary: path(wanted, locked.version.as_ref(), *arch)?.parse().ok()?,
             binary_sha256: None,
+            signature: None,
             evidence: vec![Evidence::Seed],
         };
         locked.builds.insert(*arch, build);

@@ -23,6 +23,11 @@ pub fn of_tag(tag: &str) -> Option<Version> {
     found?.parse().ok()
 }
 
+/// Whether `tag` may be the tag of the release `version`.
+pub fn is_tag_of(tag: &str, version: &Version) -> bool {
+    tag == version.as_str() || of_tag(tag).as_ref() == Some(version)
+}
+
 /// The word before the version in a tag: `tool` of `tool-v1.2.3`, nothing of `v1.2.3`. Where a
 /// repository publishes several things, it says which one.
 pub fn word_of_tag<'a>(tag: &'a str, version: &Version) -> &'a str {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::support::test;
 use crate::support::{Folder, Said};
 use bake::diagnostics::{Code, Problems, Source, json, terminal};
+use bake::lock::forge::Forge;
 use bake::lock::{self, Lock};
 use bake::project::catalog::Catalog;
 use bake::project::{Project, manifest, spec};
@@ -457,7 +458,7 @@ fn read(spec_text: &str, manifest_text: &str, lock_text: &str) -> (String, Strin
     if let (Some(spec), Some(manifest)) = (spec, manifest) {
         let project = Project::new(spec, manifest, &mut problems);
         if let Some((lock, place)) = &lock {
-            lock::fit(lock, &project, place, &mut problems);
+            lock::fit(lock, &project, &Forge::default(), place, &mut problems);
         }
         let old: Option<&Lock> = lock.as_ref().map(|(lock, _)| lock);
         let _ = lock::seed(&project, old, Catalog::builtin());

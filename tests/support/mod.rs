@@ -220,6 +220,7 @@ pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Bu
         size: Some(archive.len() as u64),
         binary: path.parse().expect("a path"),
         binary_sha256: binary.map(Sha256::of),
+        signature: None,
         evidence: vec![Evidence::Computed],
     }
 }
@@ -254,13 +255,14 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
             LockedBinary {
                 version: binary.version.as_ref().map(|version| version.value.clone()),
                 repo,
+                moved_to: None,
                 beside: false,
                 apt: Vec::new(),
                 builds: by_name.remove(name.as_str()).unwrap_or_default().into_iter().collect(),
             },
         );
     }
-    let image =
-        LockedImage { reference, digest, platforms: BTreeMap::new(), evidence: vec![Evidence::ApiDigest] };
+    let evidence = if reference.digest().is_some() { Evidence::Spec } else { Evidence::Seed };
+    let image = LockedImage { reference, digest, platforms: BTreeMap::new(), evidence: vec![evidence] };
     Lock { version: 1, inputs: wanted::digest(&project), image, pushed: None, binaries }.to_text()
 }

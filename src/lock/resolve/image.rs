@@ -2,7 +2,7 @@
 
 use super::{Allowed, Extent, Resolved, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic};
-use crate::lock::fit::is_as_seeded;
+use crate::lock::fit::unfounded;
 use crate::lock::upstream::Upstream;
 use crate::lock::{Evidence, LockedImage, seed};
 use crate::project::Project;
@@ -10,7 +10,7 @@ use crate::project::catalog::Catalog;
 
 /// Whether `old` is what `project` asks for, and no registry need be asked.
 pub fn keeps(project: &Project, old: &LockedImage, extent: Extent, catalog: &Catalog) -> bool {
-    let fits = old.reference == project.spec.gateway.image.value && is_as_seeded(old, catalog);
+    let fits = old.reference == project.spec.gateway.image.value && unfounded(old, catalog).is_none();
     match extent {
         Extent::Missing => fits,
         Extent::Complete => fits && old.evidence.contains(&Evidence::ApiDigest),

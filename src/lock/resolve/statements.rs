@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::io::Read;
 
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::Sha256;
-use crate::lock::Evidence;
+use crate::lock::{Evidence, Signature};
 use crate::lock::checksums::{self, Said};
 use crate::lock::upstream::{Asset, Document, Upstream};
-use crate::project::values::WebUrl;
+use crate::project::manifest::{Binary, Origin};
+use crate::project::names::{MinisignKey, Version};
+use crate::project::values::{Arch, WebUrl};
 
 /// Checksum lists that are looked into for one release, at most.
 const MOST_LISTS: usize = 8;
@@ -33,6 +36,17 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) fn add(&mut self, by: impl Into<String>, evidence: Evidence, digest: Sha256) {
         self.all.push(Statement { by: by.into(), evidence, digest });
+    }
+
+    /// Adds what the catalog states of `wanted`, where that is the version that it knows.
+    pub(super) fn add_catalog(&mut self, wanted: &Binary, version: Option<&Version>, arch: Arch) {
+        if let Origin::Catalog(tool) = &wanted.origin
+            && version == Some(&tool.version)
+        {
+            for (_, asset) in tool.builds.iter().filter(|(of, _)| *of == arch) {
+                self.add("the catalog", Evidence::Seed, asset.sha256);
+            }
+        }
     }
 
     /// What all of them say, and who says it; nothing where nobody says anything.
@@ -124,6 +138,37 @@ impl<'a> ChecksumFiles<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The publisher's signature of the archive at `url`, `NAME.minisig`, which `content` was verified
+    /// with. `assets` are the files of its release, if it is of one.
+    ///
+    /// # Errors
+    /// Where there is none, or it does not verify.
+    pub(super) fn signature(
+        &mut self,
+        assets: Option<&[Asset]>,
+        url: &WebUrl,
+        archive: &str,
+        key: &MinisignKey,
+        content: &mut dyn Read,
+    ) -> Result<Signature, Diagnostic> {
+        let name = url.file_name();
+        let own = format!("{name}.minisig");
+        let place = match assets {
+            Some(assets) => assets.iter().find(|asset| asset.name == own).map(|asset| asset.url.clone()),
+            None => format!("{url}.minisig").parse().ok(),
+        };
+        let text = place.as_ref().map(|url| self.text(url)).transpose();
+        let text = text.map_err(|problem| problem.about(archive))?.flatten();
+        let unsigned = |what: String| {
+            Diagnostic::error(Code::BadSignature, format!("{archive}: {what}"))
+                .help("the manifest's `minisign:` asks for a signature of the archive itself, NAME.minisig; do not use what has none")
+        };
+        let text = text.ok_or_else(|| unsigned(format!("there is no signature {}", quoted(&own))))?;
+        let signature = text.parse::<Signature>();
+        let verified = signature.and_then(|signature| signature.verify(key, name, content).map(|()| signature));
+        verified.map_err(|error| unsigned(format!("the signature {}: {error}", quoted(&own))))
     }
 
     /// The text of a document, where there is one.
