@@ -7,7 +7,7 @@ pub(super) const HEAD: usize = 512;
 
 /// What a file seems to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looks {
+pub enum FileKind {
     /// No byte at all.
     Empty,
     /// Nothing but zeros.
@@ -46,29 +46,29 @@ pub enum Looks {
     Unknown,
 }
 
-impl Looks {
+impl FileKind {
     /// By the first [`HEAD`] bytes, or all of a shorter file.
     pub(super) fn at(head: &[u8]) -> Self {
-        const MAGIC: [(&[u8], Looks); 19] = [
-            (b"\x7fELF", Looks::Elf),
-            (b"\xcf\xfa\xed\xfe", Looks::MacOs),
-            (b"\xce\xfa\xed\xfe", Looks::MacOs),
-            (b"\xfe\xed\xfa\xcf", Looks::MacOs),
-            (b"\xfe\xed\xfa\xce", Looks::MacOs),
-            (b"\xca\xfe\xba\xbe", Looks::MacOs),
-            (b"\xca\xfe\xba\xbf", Looks::MacOs),
-            (b"MZ", Looks::Windows),
-            (b"#!", Looks::Script),
-            (b"\x1f\x8b", Looks::Gzip),
-            (b"\xfd7zXZ\0", Looks::Xz),
-            (b"BZh", Looks::Bzip2),
-            (b"\x28\xb5\x2f\xfd", Looks::Zstd),
-            (b"PK\x03\x04", Looks::Zip),
-            (b"PK\x05\x06", Looks::Zip),
-            (b"7z\xbc\xaf\x27\x1c", Looks::SevenZip),
-            (b"!<arch>\n", Looks::Ar),
-            (b"{", Looks::Json),
-            (b"[", Looks::Json),
+        const MAGIC: [(&[u8], FileKind); 19] = [
+            (b"\x7fELF", FileKind::Elf),
+            (b"\xcf\xfa\xed\xfe", FileKind::MacOs),
+            (b"\xce\xfa\xed\xfe", FileKind::MacOs),
+            (b"\xfe\xed\xfa\xcf", FileKind::MacOs),
+            (b"\xfe\xed\xfa\xce", FileKind::MacOs),
+            (b"\xca\xfe\xba\xbe", FileKind::MacOs),
+            (b"\xca\xfe\xba\xbf", FileKind::MacOs),
+            (b"MZ", FileKind::Windows),
+            (b"#!", FileKind::Script),
+            (b"\x1f\x8b", FileKind::Gzip),
+            (b"\xfd7zXZ\0", FileKind::Xz),
+            (b"BZh", FileKind::Bzip2),
+            (b"\x28\xb5\x2f\xfd", FileKind::Zstd),
+            (b"PK\x03\x04", FileKind::Zip),
+            (b"PK\x05\x06", FileKind::Zip),
+            (b"7z\xbc\xaf\x27\x1c", FileKind::SevenZip),
+            (b"!<arch>\n", FileKind::Ar),
+            (b"{", FileKind::Json),
+            (b"[", FileKind::Json),
         ];
         if head.is_empty() {
             return Self::Empty;
@@ -98,7 +98,7 @@ impl Looks {
     }
 }
 
-impl fmt::Display for Looks {
+impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "empty",
@@ -125,18 +125,18 @@ impl fmt::Display for Looks {
 
 #[cfg(test)]
 mod tests {
-    use super::Looks;
+    use super::FileKind;
 
     #[test]
     fn a_page_is_known_for_one() {
         for page in ["<!DOCTYPE html><html>", "\u{feff}\n  <HTML>", "<html lang=en>"] {
-            assert_eq!(Looks::at(page.as_bytes()), Looks::Html, "{page}");
+            assert_eq!(FileKind::at(page.as_bytes()), FileKind::Html, "{page}");
         }
-        assert_eq!(Looks::at(b"{\"message\": \"Not Found\"}"), Looks::Json);
-        assert_eq!(Looks::at(b"Not Found\n"), Looks::Text);
-        assert_eq!(Looks::at(b"\x50\x2a\x4d\x18\0\0\0\0"), Looks::Zstd);
-        assert_eq!(Looks::at(b"P"), Looks::Text);
-        assert_eq!(Looks::at(&[0; 512]), Looks::Zeros);
-        assert_eq!(Looks::at(b""), Looks::Empty);
+        assert_eq!(FileKind::at(b"{\"message\": \"Not Found\"}"), FileKind::Json);
+        assert_eq!(FileKind::at(b"Not Found\n"), FileKind::Text);
+        assert_eq!(FileKind::at(b"\x50\x2a\x4d\x18\0\0\0\0"), FileKind::Zstd);
+        assert_eq!(FileKind::at(b"P"), FileKind::Text);
+        assert_eq!(FileKind::at(&[0; 512]), FileKind::Zeros);
+        assert_eq!(FileKind::at(b""), FileKind::Empty);
     }
 }

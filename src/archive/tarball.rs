@@ -9,11 +9,11 @@ use std::io::{self, Read};
 
 use tar::{Archive, Entry, EntryType, Header};
 
-use super::error::Error;
-use super::looks::Looks;
+use super::error::ArchiveError;
+use super::looks::FileKind;
 use super::path::lossy;
 use super::pax::{self, Extended};
-use super::search::{Kind, Search, read_head};
+use super::search::{MemberKind, Search, read_head};
 use super::stream::Stream;
 
 /// Tar is made of blocks of this size.
@@ -37,11 +37,11 @@ impl Ahead {
 }
 
 /// Tells `search` of every member of the tar archive that comes out of `stream`.
-pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<(), Error> {
+pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<(), ArchiveError> {
     let head = read_head(&mut stream)?;
-    let found = Looks::at(&head);
-    if !matches!(found, Looks::Tar | Looks::Zeros) {
-        return Err(Error::OtherKind { expected: "a tar archive", found });
+    let found = FileKind::at(&head);
+    if !matches!(found, FileKind::Tar | FileKind::Zeros) {
+        return Err(ArchiveError::OtherKind { expected: "a tar archive", found });
     }
     let mut archive = Archive::new(Blocks { taken: 0, inner: io::Cursor::new(head).chain(stream) });
     let outcome = members(&mut archive, search);
@@ -49,7 +49,7 @@ pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<()
     match outcome {
         Ok(end) => end_of_archive(&mut rest, end),
         // The crate reports an early end as it reports any other fault.
-        Err(Error::Damaged(_)) if rest.inner.get_ref().1.ended() => Err(Error::CutShort),
+        Err(ArchiveError::Damaged(_)) if rest.inner.get_ref().1.ended() => Err(ArchiveError::CutShort),
         Err(error) => Err(error),
     }
 }
@@ -69,11 +69,11 @@ impl<R: Read> Read for Blocks<R> {
 }
 
 /// Goes through the members. Returns where the last one ends.
-fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result<u64, Error> {
+fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result<u64, ArchiveError> {
     let mut ahead = Ahead::default();
     let mut end = 0;
-    for entry in archive.entries().map_err(Error::from_reader)?.raw(true) {
-        let mut entry = entry.map_err(Error::from_reader)?;
+    for entry in archive.entries().map_err(ArchiveError::from_reader)?.raw(true) {
+        let mut entry = entry.map_err(ArchiveError::from_reader)?;
         let size = size(entry.header())?;
         end = entry.raw_file_position() + size.next_multiple_of(BLOCK);
         match entry.header().entry_type() {
@@ -83,13 +83,13 @@ fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result
             EntryType::XGlobalHeader => {
                 // A commit's id, in practice. What would change every member is refused.
                 if pax::read(&extension(&mut entry, size)?)? != Extended::default() {
-                    return Err(Error::Unsupported("a global header that changes members"));
+                    return Err(ArchiveError::Unsupported("a global header that changes members"));
                 }
             }
             _ => member(&mut entry, std::mem::take(&mut ahead), size, search)?,
         }
     }
-    if ahead.is_empty() { Ok(end) } else { Err(Error::CutShort) }
+    if ahead.is_empty() { Ok(end) } else { Err(ArchiveError::CutShort) }
 }
 
 /// Tells of one member, `size` bytes long by its own header.
@@ -98,30 +98,32 @@ fn member(
     ahead: Ahead,
     size: u64,
     search: &mut Search<'_>,
-) -> Result<(), Error> {
+) -> Result<(), ArchiveError> {
     let extended = ahead.extended.unwrap_or_default();
     let name = one_of(ahead.long_name, extended.path)?.unwrap_or_else(|| name(entry.header()));
     let link_name = one_of(ahead.long_link, extended.link_path)?;
     let target = link_name.unwrap_or_else(|| until_nul(&entry.header().as_old().linkname).to_vec());
     if extended.size.is_some_and(|other| other != size) {
-        return Err(Error::Damaged("two headers of a member in tar disagree about its size".to_owned()));
+        return Err(ArchiveError::Damaged(
+            "two headers of a member in tar disagree about its size".to_owned(),
+        ));
     }
-    let special = |kind| Err(Error::Special { path: lossy(&name), kind });
+    let special = |kind| Err(ArchiveError::Special { path: lossy(&name), kind });
     let kind = match entry.header().entry_type() {
         // Before there was a type for folders.
-        EntryType::Regular if name.ends_with(b"/") => Kind::Folder,
-        EntryType::Regular => Kind::File { executable: is_executable(entry.header()) },
-        EntryType::Directory => Kind::Folder,
-        EntryType::Symlink => Kind::Symlink(&target),
-        EntryType::Link => Kind::HardLink(&target),
+        EntryType::Regular if name.ends_with(b"/") => MemberKind::Folder,
+        EntryType::Regular => MemberKind::File { executable: is_executable(entry.header()) },
+        EntryType::Directory => MemberKind::Folder,
+        EntryType::Symlink => MemberKind::Symlink(&target),
+        EntryType::Link => MemberKind::HardLink(&target),
         EntryType::Char | EntryType::Block => return special("a device"),
         EntryType::Fifo => return special("a named pipe"),
-        EntryType::GNUSparse => return Err(Error::Unsupported("sparse files")),
+        EntryType::GNUSparse => return Err(ArchiveError::Unsupported("sparse files")),
         _ => return special("of a kind that not every tar knows"),
     };
     // Some readers skip the content that others take for the next header.
-    if size > 0 && !matches!(kind, Kind::File { .. }) {
-        return Err(Error::Damaged("a folder or a link in tar has content".to_owned()));
+    if size > 0 && !matches!(kind, MemberKind::File { .. }) {
+        return Err(ArchiveError::Damaged("a folder or a link in tar has content".to_owned()));
     }
     match search.enter(&name, kind, true)? {
         Some(path) => search.file(path, entry),
@@ -131,34 +133,34 @@ fn member(
 
 /// Holds the rest, behind the last member at `end`, to be what a tar archive ends with: two blocks
 /// of zeros, and more where the writer fills up a tape's record.
-fn end_of_archive(rest: &mut Blocks<impl Read>, end: u64) -> Result<(), Error> {
+fn end_of_archive(rest: &mut Blocks<impl Read>, end: u64) -> Result<(), ArchiveError> {
     let mut zeros = rest.taken - end;
     let mut piece = [0; 16 << 10];
     loop {
-        let count = match rest.read(&mut piece).map_err(Error::from_reader) {
+        let count = match rest.read(&mut piece).map_err(ArchiveError::from_reader) {
             Ok(0) => break,
             Ok(count) => count,
-            Err(Error::CutShort) if zeros >= 2 * BLOCK => return Err(Error::RaggedEnd),
+            Err(ArchiveError::CutShort) if zeros >= 2 * BLOCK => return Err(ArchiveError::RaggedEnd),
             Err(error) => return Err(error),
         };
         if piece[..count].iter().any(|byte| *byte != 0) {
-            return Err(Error::TrailingBytes);
+            return Err(ArchiveError::TrailingBytes);
         }
         zeros += count as u64;
     }
-    if zeros < 2 * BLOCK || !zeros.is_multiple_of(BLOCK) { Err(Error::CutShort) } else { Ok(()) }
+    if zeros < 2 * BLOCK || !zeros.is_multiple_of(BLOCK) { Err(ArchiveError::CutShort) } else { Ok(()) }
 }
 
 /// The size that a header tells, after its other numbers were looked at: GNU tar stops at one that
 /// it cannot read.
-fn size(header: &Header) -> Result<u64, Error> {
+fn size(header: &Header) -> Result<u64, ArchiveError> {
     // Beyond what octal digits can say: a bit, and the number in two's complement (GNU tar).
     const BINARY: u8 = 0x80;
     // What tar keeps them in.
     const ID: u64 = u32::MAX as u64;
     const TIME: u64 = i64::MAX as u64;
     if header.as_ustar().is_none() && header.as_gnu().is_none() {
-        return Err(Error::Damaged("a header of tar is neither of POSIX nor of GNU".to_owned()));
+        return Err(ArchiveError::Damaged("a header of tar is neither of POSIX nor of GNU".to_owned()));
     }
     let old = header.as_old();
     let binary = |field: &[u8], largest| {
@@ -181,8 +183,8 @@ fn is_executable(header: &Header) -> bool {
     octal(&header.as_old().mode).is_some_and(|mode| mode & 0o111 != 0)
 }
 
-fn not_octal(what: &str) -> Error {
-    Error::Damaged(format!("the {what} of a member of tar is no octal number"))
+fn not_octal(what: &str) -> ArchiveError {
+    ArchiveError::Damaged(format!("the {what} of a member of tar is no octal number"))
 }
 
 /// Octal digits, with blanks before them and blanks or NULs behind.
@@ -204,22 +206,22 @@ fn name(header: &Header) -> Vec<u8> {
 }
 
 /// The whole content of a header that has one.
-fn extension(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, Error> {
+fn extension(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, ArchiveError> {
     if size > LONGEST_EXTENSION {
-        return Err(Error::Unsupported("a header of more than 1 MiB"));
+        return Err(ArchiveError::Unsupported("a header of more than 1 MiB"));
     }
     let mut content = Vec::new();
-    entry.read_to_end(&mut content).map_err(Error::from_reader)?;
-    if content.len() as u64 == size { Ok(content) } else { Err(Error::CutShort) }
+    entry.read_to_end(&mut content).map_err(ArchiveError::from_reader)?;
+    if content.len() as u64 == size { Ok(content) } else { Err(ArchiveError::CutShort) }
 }
 
 /// A name that is longer than its field. It ends with a NUL: what fills the last block is a part of it for tar
 /// otherwise.
-fn long_name(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, Error> {
+fn long_name(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, ArchiveError> {
     let mut name = extension(entry, size)?;
     let length = until_nul(&name).len();
     if length == name.len() || name[length..].iter().any(|byte| *byte != 0) {
-        return Err(Error::Damaged("a long name in tar goes on behind its end".to_owned()));
+        return Err(ArchiveError::Damaged("a long name in tar goes on behind its end".to_owned()));
     }
     name.truncate(length);
     Ok(name)
@@ -230,17 +232,17 @@ fn until_nul(field: &[u8]) -> &[u8] {
 }
 
 /// Readers disagree about which of two counts.
-fn one_of(gnu: Option<Vec<u8>>, pax: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Error> {
+fn one_of(gnu: Option<Vec<u8>>, pax: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, ArchiveError> {
     match (gnu, pax) {
         (Some(_), Some(_)) => Err(twice()),
         (gnu, pax) => Ok(gnu.or(pax)),
     }
 }
 
-fn set<T>(field: &mut Option<T>, value: T) -> Result<(), Error> {
+fn set<T>(field: &mut Option<T>, value: T) -> Result<(), ArchiveError> {
     if field.replace(value).is_some() { Err(twice()) } else { Ok(()) }
 }
 
-fn twice() -> Error {
-    Error::Damaged("two headers of a member in tar say the same thing".to_owned())
+fn twice() -> ArchiveError {
+    ArchiveError::Damaged("two headers of a member in tar say the same thing".to_owned())
 }

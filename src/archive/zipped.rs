@@ -11,11 +11,11 @@ use zip::read::{ArchiveOffset, Config, ZipFile};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ExtraField, System, ZipArchive, ZipReadOptions};
 
-use super::error::Error;
+use super::error::ArchiveError;
 use super::path::lossy;
-use super::search::{Kind, Search};
-use super::stream::{Meter, Metered, expect_magic};
-use crate::project::values::Packing;
+use super::search::{MemberKind, Search};
+use super::stream::{BudgetedReader, UnpackBudget, expect_magic};
+use crate::project::values::ArchiveFormat;
 
 /// The directory is kept in memory, a few times over. A member takes some hundred bytes of it.
 const LARGEST_DIRECTORY: u64 = 32 << 20;
@@ -44,30 +44,30 @@ const NEWEST: u16 = 46;
 const LONGEST_TARGET: u64 = 4096;
 
 /// Tells `search` of every member of a zip archive.
-pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Result<(), Error> {
-    expect_magic(file, Packing::Zip)?;
+pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Result<(), ArchiveError> {
+    expect_magic(file, ArchiveFormat::Zip)?;
     let end = check_end(file)?;
     if end.members > search.limits().members {
-        return Err(Error::TooManyMembers { limit: search.limits().members });
+        return Err(ArchiveError::TooManyMembers { limit: search.limits().members });
     }
-    file.seek(SeekFrom::Start(end.offset)).map_err(Error::Read)?;
+    file.seek(SeekFrom::Start(end.offset)).map_err(ArchiveError::Read)?;
     let mut directory = Vec::new();
-    file.take(end.size).read_to_end(&mut directory).map_err(Error::Read)?;
-    let packed = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
-    let mut meter = Meter::new(packed, search.limits());
+    file.take(end.size).read_to_end(&mut directory).map_err(ArchiveError::Read)?;
+    let packed = file.seek(SeekFrom::End(0)).map_err(ArchiveError::Read)?;
+    let mut meter = UnpackBudget::new(packed, search.limits());
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     let mut archive = ZipArchive::with_config(config, BufReader::new(file)).map_err(from_zip)?;
     if archive.has_duplicate_names() || archive.len() != end.members {
-        return Err(Error::Damaged("the directory of the zip holds a name twice".to_owned()));
+        return Err(ArchiveError::Damaged("the directory of the zip holds a name twice".to_owned()));
     }
     if archive.has_overlapping_entries().map_err(from_zip)? {
-        return Err(Error::Damaged("members of the zip overlap".to_owned()));
+        return Err(ArchiveError::Damaged("members of the zip overlap".to_owned()));
     }
     let mut entries = Vec::with_capacity(archive.len());
     let mut reach = 0;
     for index in 0..archive.len() {
         let entry = archive.by_index_data(index).map_err(from_zip)?;
-        entries.push(Entry {
+        entries.push(CentralEntry {
             header: entry.header_start(),
             size: entry.compressed_size(),
             mark: entry.flags().as_u16() & UTF8,
@@ -77,7 +77,7 @@ pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Re
         let entry = at.and_then(|at| directory.get(at..)?.first_chunk::<ENTRY>());
         let (Some(at), Some(entry)) = (at, entry) else { return Err(misplaced()) };
         if half(entry, VERSION_NEEDED) > NEWEST {
-            return Err(Error::Unsupported("a newer version of the format"));
+            return Err(ArchiveError::Unsupported("a newer version of the format"));
         }
         reach = LENGTHS.iter().fold(at + ENTRY, |reach, length| reach + usize::from(half(entry, *length)));
         member(&mut archive, index, &mut meter, search)?;
@@ -90,7 +90,7 @@ pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Re
 }
 
 /// What the directory tells of a member that its own header is held against.
-struct Entry {
+struct CentralEntry {
     /// Where its own header begins.
     header: u64,
     /// Of the content as it is stored, in bytes.
@@ -102,32 +102,36 @@ struct Entry {
 
 /// Looks at what the crate leaves out of the members' own headers, and what unzip unpacks with a complaint and
 /// another exit code than zero: a name whose mark differs, and a descriptor that has no room.
-fn check_headers(mut file: impl Read + Seek, mut entries: Vec<Entry>, directory: u64) -> Result<(), Error> {
+fn check_headers(
+    mut file: impl Read + Seek,
+    mut entries: Vec<CentralEntry>,
+    directory: u64,
+) -> Result<(), ArchiveError> {
     entries.sort_by_key(|entry| entry.header);
     let ends: Vec<_> = entries.iter().skip(1).map(|entry| entry.header).chain([directory]).collect();
     for (entry, end) in entries.into_iter().zip(ends) {
         let mut header = [0; HEADER];
-        file.seek(SeekFrom::Start(entry.header)).map_err(Error::Read)?;
-        file.read_exact(&mut header).map_err(Error::from_reader)?;
+        file.seek(SeekFrom::Start(entry.header)).map_err(ArchiveError::Read)?;
+        file.read_exact(&mut header).map_err(ArchiveError::from_reader)?;
         if half(&header, FLAGS) & UTF8 != entry.mark {
             let how = "one of them alone marks the name as UTF-8".to_owned();
-            return Err(Error::HeadersDisagree { path: entry.path, how });
+            return Err(ArchiveError::HeadersDisagree { path: entry.path, how });
         }
         if half(&header, FLAGS) & DESCRIBED == 0 {
             continue;
         }
         let mut rest = file.by_ref().take(half(&header, NAME_LENGTH).into());
-        io::copy(&mut rest, &mut io::sink()).map_err(Error::from_reader)?;
+        io::copy(&mut rest, &mut io::sink()).map_err(ArchiveError::from_reader)?;
         let mut extra = vec![0; half(&header, EXTRA_LENGTH).into()];
-        file.read_exact(&mut extra).map_err(Error::from_reader)?;
-        let content = file.stream_position().map_err(Error::Read)?;
+        file.read_exact(&mut extra).map_err(ArchiveError::from_reader)?;
+        let content = file.stream_position().map_err(ArchiveError::Read)?;
         let content_end = content.saturating_add(entry.size);
-        file.seek(SeekFrom::Start(content_end)).map_err(Error::Read)?;
+        file.seek(SeekFrom::Start(content_end)).map_err(ArchiveError::Read)?;
         let mut signature = Vec::new();
-        file.by_ref().take(4).read_to_end(&mut signature).map_err(Error::Read)?;
+        file.by_ref().take(4).read_to_end(&mut signature).map_err(ArchiveError::Read)?;
         if content_end.saturating_add(descriptor(&signature, &extra)) > end {
             let told = format!("what describes `{}` behind its content has no room there", entry.path);
-            return Err(Error::Damaged(told));
+            return Err(ArchiveError::Damaged(told));
         }
     }
     Ok(())
@@ -154,44 +158,44 @@ fn half(record: &[u8], at: usize) -> u16 {
 fn member<R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     index: usize,
-    meter: &mut Meter,
+    meter: &mut UnpackBudget,
     search: &mut Search<'_>,
-) -> Result<(), Error> {
+) -> Result<(), ArchiveError> {
     let entry = archive.by_index_data(index).map_err(from_zip)?;
     let name = entry.name_raw().to_vec();
     check_name(&name, entry.flags().as_u16() & UTF8 != 0 || entry.system() == System::Unix)?;
     let (encrypted, method, size) = (entry.encrypted(), entry.compression(), entry.size());
     let mut target = Vec::new();
     let kind = match (file_type(entry.external_attributes()), name.ends_with(b"/")) {
-        (FileType::Folder | FileType::Unknown, true) => Kind::Folder,
+        (FileType::Folder | FileType::Unknown, true) => MemberKind::Folder,
         (FileType::Regular | FileType::Unknown, false) => {
-            Kind::File { executable: (entry.external_attributes() >> 16) & 0o111 != 0 }
+            MemberKind::File { executable: (entry.external_attributes() >> 16) & 0o111 != 0 }
         }
         (FileType::Symlink, false) => {
             open(archive, index, &name)?
                 .take(LONGEST_TARGET)
                 .read_to_end(&mut target)
-                .map_err(Error::from_reader)?;
-            Kind::Symlink(&target)
+                .map_err(ArchiveError::from_reader)?;
+            MemberKind::Symlink(&target)
         }
         _ => {
             let kind = "neither a file, nor a folder, nor a link";
-            return Err(Error::Special { path: lossy(&name), kind });
+            return Err(ArchiveError::Special { path: lossy(&name), kind });
         }
     };
     let Some(path) = search.enter(&name, kind, false)? else { return Ok(()) };
     if encrypted {
-        return Err(Error::Encrypted { path: path.to_text() });
+        return Err(ArchiveError::Encrypted { path: path.to_text() });
     }
     if method != CompressionMethod::Stored && method != CompressionMethod::Deflated {
         let method = method.to_string();
-        return Err(Error::Method { path: path.to_text(), method });
+        return Err(ArchiveError::Method { path: path.to_text(), method });
     }
     let file = open(archive, index, &name)?;
     if file.extra_data_fields().any(|field| matches!(field, ExtraField::UnicodePath(_))) {
-        return Err(Error::Unsupported("a second name for a member of the zip"));
+        return Err(ArchiveError::Unsupported("a second name for a member of the zip"));
     }
-    let mut data = AsTold { left: size, inner: Metered { inner: file, meter } };
+    let mut data = AsTold { left: size, inner: BudgetedReader { inner: file, meter } };
     search.file(path, &mut data)
 }
 
@@ -200,12 +204,12 @@ fn open<'a, R: Read + Seek>(
     archive: &'a mut ZipArchive<R>,
     index: usize,
     name: &[u8],
-) -> Result<ZipFile<'a, R>, Error> {
+) -> Result<ZipFile<'a, R>, ArchiveError> {
     const DISAGREE: &str = "header inconsistency detected: ";
     let options = ZipReadOptions::new().enforce_header_consistency(true);
     archive.by_index_with_options(index, options).map_err(|error| match error {
         ZipError::InvalidArchive(told) if told.starts_with(DISAGREE) => {
-            Error::HeadersDisagree { path: lossy(name), how: told[DISAGREE.len()..].to_owned() }
+            ArchiveError::HeadersDisagree { path: lossy(name), how: told[DISAGREE.len()..].to_owned() }
         }
         error => from_zip(error),
     })
@@ -221,7 +225,7 @@ impl<R: Read> Read for AsTold<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(into)?;
         let left = self.left.checked_sub(count as u64).filter(|left| count > 0 || *left == 0);
-        let wrong = || Error::Damaged("a member of the zip has not the size that is told".to_owned());
+        let wrong = || ArchiveError::Damaged("a member of the zip has not the size that is told".to_owned());
         self.left = if into.is_empty() { self.left } else { left.ok_or_else(wrong)? };
         Ok(count)
     }
@@ -248,8 +252,8 @@ fn file_type(attributes: u32) -> FileType {
 }
 
 /// Names are UTF-8: by the flag, or since Unix says nothing else today. unzip translates others.
-fn check_name(name: &[u8], is_utf8: bool) -> Result<(), Error> {
-    let bad = |why| Err(Error::BadName { name: lossy(name), why });
+fn check_name(name: &[u8], is_utf8: bool) -> Result<(), ArchiveError> {
+    let bad = |why| Err(ArchiveError::BadName { name: lossy(name), why });
     if std::str::from_utf8(name).is_err() {
         return bad("is not UTF-8");
     }
@@ -275,18 +279,19 @@ struct End {
 /// behind the directory that it tells of.
 ///
 /// This leaves out zip64, which begins at 65 535 members or 4 GiB.
-fn check_end(file: &mut (impl Read + Seek)) -> Result<End, Error> {
+fn check_end(file: &mut (impl Read + Seek)) -> Result<End, ArchiveError> {
     const RECORD: usize = 22;
     const SIGNATURE: &[u8; 4] = b"PK\x05\x06";
     const LOCATOR: usize = 20;
     const LOCATOR_SIGNATURE: &[u8] = b"PK\x06\x07";
-    let length = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
+    let length = file.seek(SeekFrom::End(0)).map_err(ArchiveError::Read)?;
     let start = length.saturating_sub((RECORD + usize::from(u16::MAX)) as u64);
-    file.seek(SeekFrom::Start(start)).map_err(Error::Read)?;
+    file.seek(SeekFrom::Start(start)).map_err(ArchiveError::Read)?;
     let mut tail = Vec::new();
-    file.read_to_end(&mut tail).map_err(Error::Read)?;
-    let at = tail.windows(SIGNATURE.len()).rposition(|four| four == SIGNATURE).ok_or(Error::CutShort)?;
-    let record = tail[at..].first_chunk::<RECORD>().ok_or(Error::CutShort)?;
+    file.read_to_end(&mut tail).map_err(ArchiveError::Read)?;
+    let at =
+        tail.windows(SIGNATURE.len()).rposition(|four| four == SIGNATURE).ok_or(ArchiveError::CutShort)?;
+    let record = tail[at..].first_chunk::<RECORD>().ok_or(ArchiveError::CutShort)?;
     let half = |at: usize| half(record, at);
     let word = |at: usize| u32::from(half(at)) | u32::from(half(at + 2)) << 16;
     let (members, size, offset, comment) = (half(10), word(12), word(16), half(20));
@@ -294,38 +299,38 @@ fn check_end(file: &mut (impl Read + Seek)) -> Result<End, Error> {
     let locator = at.checked_sub(LOCATOR).map(|at| &tail[at..]);
     let is_64 = members == u16::MAX || size == u32::MAX || offset == u32::MAX;
     if is_64 || locator.is_some_and(|record| record.starts_with(LOCATOR_SIGNATURE)) {
-        return Err(Error::Unsupported("zip64"));
+        return Err(ArchiveError::Unsupported("zip64"));
     }
     match tail.len().cmp(&(at + RECORD + usize::from(comment))) {
-        std::cmp::Ordering::Less => return Err(Error::CutShort),
+        std::cmp::Ordering::Less => return Err(ArchiveError::CutShort),
         std::cmp::Ordering::Equal => {}
-        std::cmp::Ordering::Greater => return Err(Error::TrailingBytes),
+        std::cmp::Ordering::Greater => return Err(ArchiveError::TrailingBytes),
     }
     if (half(4), half(6), half(8)) != (0, 0, members) {
-        return Err(Error::Unsupported("several volumes"));
+        return Err(ArchiveError::Unsupported("several volumes"));
     }
     if u64::from(offset) + u64::from(size) != start + at as u64 {
         return Err(misplaced());
     }
     if u64::from(size) > LARGEST_DIRECTORY {
-        return Err(Error::Unsupported("a zip directory of more than 32 MiB"));
+        return Err(ArchiveError::Unsupported("a zip directory of more than 32 MiB"));
     }
     Ok(End { members: usize::from(members), size: size.into(), offset: offset.into() })
 }
 
-fn misplaced() -> Error {
-    Error::Damaged("the directory of the zip is not where it should be".to_owned())
+fn misplaced() -> ArchiveError {
+    ArchiveError::Damaged("the directory of the zip is not where it should be".to_owned())
 }
 
-fn from_zip(error: ZipError) -> Error {
+fn from_zip(error: ZipError) -> ArchiveError {
     // The crate's words for it are of its own types.
     const CUT: &str = "Unexpected end of ";
     match error {
-        ZipError::Io(error) => Error::from_reader(error),
+        ZipError::Io(error) => ArchiveError::from_reader(error),
         ZipError::InvalidArchive(told) if told.starts_with(CUT) => {
-            Error::Damaged("a record of the zip is told to lie where the file has ended".to_owned())
+            ArchiveError::Damaged("a record of the zip is told to lie where the file has ended".to_owned())
         }
-        ZipError::InvalidArchive(told) => Error::Damaged(told.into_owned()),
-        other => Error::Damaged(other.to_string()),
+        ZipError::InvalidArchive(told) => ArchiveError::Damaged(told.into_owned()),
+        other => ArchiveError::Damaged(other.to_string()),
     }
 }

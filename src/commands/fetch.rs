@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::console::Console;
 use super::load::{self, LoadedLock};
-use super::publishers::{self, Publishers, Setup, Stated};
+use super::publishers::{self, Environment, Publishers, Stated};
 use super::{Done, Failure};
 use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::fetch::{self, Download, Fetched};

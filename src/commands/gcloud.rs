@@ -7,27 +7,32 @@ use std::path::Path;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, Format, Gcloud, Members, Wait};
+use crate::cli::{self, Action, GcloudArgs, Members, OutputFormat, WaitArgs};
 use crate::gcloud::{
-    Folder, Metadata, Script, backup, cli as container, create, destroy, fleet, logs, resize, restore, setup,
-    ssh, status, token, tunnel, update, wait,
+    BundleFolder, Script, VmMetadata, backup, cli as container, create, destroy, fleet, logs, resize,
+    restore, setup, ssh, status, token, tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::names::VmName;
 use crate::render;
 
-pub(super) fn run(dir: &Path, options: &Gcloud, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &GcloudArgs, console: &mut Console) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
     let script = script(dir, options, &plan, console)?;
     match options.format {
-        Format::Sh => console.result(&script.to_shell())?,
-        Format::Json => console.json(&script.to_document())?,
+        OutputFormat::Sh => console.result(&script.to_shell())?,
+        OutputFormat::Json => console.json(&script.to_document())?,
     }
     Ok(Done::Clean)
 }
 
-fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) -> Result<Script, Failure> {
+fn script(
+    dir: &Path,
+    options: &GcloudArgs,
+    plan: &Plan<'_>,
+    console: &mut Console,
+) -> Result<Script, Failure> {
     let mut bundle = || standing(dir, options, plan, console);
     Ok(match &options.action {
         Action::Setup(setup) => {
@@ -65,7 +70,7 @@ fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) 
             Some(members) => fleet::destroy(plan, &members, *data),
             None => destroy::script(plan, *data).map_err(Failure::Argument)?,
         },
-        Action::Wait(Wait { members, timeout }) => {
+        Action::Wait(WaitArgs { members, timeout }) => {
             wait::script(plan, &vms(plan, members)?, members.fleet.as_ref(), *timeout)
         }
         Action::Status(options) => status::script(plan, &vms(plan, options)?, options.fleet.as_ref()),
@@ -88,7 +93,7 @@ fn members(plan: &Plan<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Fa
         .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
 }
 
-fn setup_options(options: &cli::Setup, format: Format) -> Result<setup::Options, Failure> {
+fn setup_options(options: &cli::SetupArgs, format: OutputFormat) -> Result<setup::Options, Failure> {
     let mut files = BTreeMap::new();
     for (id, path) in &options.secret_file {
         if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
@@ -96,7 +101,7 @@ fn setup_options(options: &cli::Setup, format: Format) -> Result<setup::Options,
         }
         let path = absolute(path)?;
         // In JSON that is a name which the reader fills in.
-        if format == Format::Json && path.contains("${") {
+        if format == OutputFormat::Json && path.contains("${") {
             return Err(Failure::Argument(format!("{path}: a path with `${{` cannot stand in JSON")));
         }
         files.insert(id.clone(), path);
@@ -121,10 +126,10 @@ fn vms(plan: &Plan<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
 /// What goes into the VM's metadata and where it lies, which must be what the project says today.
 fn standing(
     dir: &Path,
-    options: &Gcloud,
+    options: &GcloudArgs,
     plan: &Plan<'_>,
     console: &mut Console,
-) -> Result<(Metadata, Folder), Failure> {
+) -> Result<(VmMetadata, BundleFolder), Failure> {
     let (bundle, warnings) = render::render(plan)?;
     console.problems(&warnings);
     let out = dir.join(&options.out);
@@ -137,5 +142,5 @@ fn standing(
         )));
     }
     let metadata = render::metadata(plan, &bundle);
-    Ok((metadata, Folder::At(absolute(&out)?)))
+    Ok((metadata, BundleFolder::At(absolute(&out)?)))
 }

@@ -7,7 +7,7 @@ use super::console::Console;
 use super::load::{LOCK, MANIFEST, SPEC};
 use super::prompt::{self, ask};
 use super::{Done, Failure, schema};
-use crate::cli::{Init, SchemaOf};
+use crate::cli::{InitArgs, SchemaOf};
 use crate::diagnostics::{Diagnostic, Problems, Source, did_you_mean, quoted};
 use crate::project::machine::{self, PRICES_OF};
 use crate::project::names::{Channel, MachineType, Provider, VmName, Zone};
@@ -29,7 +29,7 @@ const DATA_DISK: &str = "A data disk keeps the gateway's state when the VM is re
 /// Machine types that are offered with their price; any other one can be typed.
 const OFFERED: [&str; 4] = ["e2-micro", "e2-small", "e2-medium", "e2-standard-2"];
 
-pub(super) fn run(dir: &Path, options: &Init, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &InitArgs, console: &mut Console) -> Result<Done, Failure> {
     let dir = &options.dir.as_ref().map_or_else(|| dir.to_owned(), |target| dir.join(target));
     let gitignore_is_there = fs::symlink_metadata(dir.join(GITIGNORE)).is_ok();
     for name in [SPEC, MANIFEST, LOCK, SPEC_SCHEMA, MANIFEST_SCHEMA] {
@@ -94,7 +94,7 @@ fn fit(answers: &Answers) -> Result<(), String> {
 }
 
 /// Each answer: of its option, else of the person, else the default.
-fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
+fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
     let wrong = |option: &str| {
         let option = option.to_owned();
         move |why: String| Failure::Argument(format!("--{option}: {why}"))
@@ -105,7 +105,7 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
         given => Some(channels_in(&given.join(",")).map_err(wrong("channel"))?),
     };
     let asks = !options.yes && prompt::is_possible();
-    let or_ask = Asking { asks };
+    let or_ask = Questions { asks };
 
     let folder = folder_path(dir);
     let own = folder.as_deref().and_then(starter::vm_name);
@@ -154,11 +154,11 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
     Ok(answers)
 }
 
-struct Asking {
+struct Questions {
     asks: bool,
 }
 
-impl Asking {
+impl Questions {
     /// What was given, or what a person answers, or the default.
     fn answer<T>(
         &self,

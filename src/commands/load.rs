@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
 use crate::lock::{self, Lock, MENDED_BY};
 use crate::project::catalog::Catalog;
@@ -65,7 +65,7 @@ impl ManifestFile {
 pub(super) struct LoadedLock {
     pub(super) lock: Lock,
     pub(super) digest: Sha256,
-    pub(super) place: Place,
+    pub(super) place: Location,
 }
 
 impl Loaded {
@@ -279,6 +279,6 @@ fn not_text(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
     // What could not be read could be anything, a secret among it.
     source.hide([0..text.len()]);
     Diagnostic::error(Code::NotText, format!("{name} is not UTF-8"))
-        .at(Place { source: Arc::new(source), span: at..at + 1 })
+        .at(Location { source: Arc::new(source), span: at..at + 1 })
         .help("save it as UTF-8; the line is not shown")
 }

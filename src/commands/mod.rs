@@ -66,8 +66,8 @@ impl From<Problems> for Failure {
     }
 }
 
-impl From<write::Error> for Failure {
-    fn from(error: write::Error) -> Self {
+impl From<write::FsError> for Failure {
+    fn from(error: write::FsError) -> Self {
         if error.is_overtaken() { Self::Overtaken(error.to_string()) } else { Self::Other(error.to_string()) }
     }
 }
@@ -86,7 +86,7 @@ struct Refusal<'a> {
     /// What stands in the way, where that is not the files.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
-    problems: Vec<json::Record<'a>>,
+    problems: Vec<json::DiagnosticRecord<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     left_out: usize,
 }

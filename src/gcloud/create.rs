@@ -1,8 +1,8 @@
 //! `create`, which is also the bundle's `gcloud.sh`: data disk, snapshot schedule and VM; what is there
 //! is kept, nothing is deleted.
 
-use super::metadata::Metadata;
-use super::script::{Folder, Script, Step};
+use super::metadata::VmMetadata;
+use super::script::{BundleFolder, Script, Step};
 use super::vm::Vm;
 use crate::plan::Plan;
 
@@ -10,7 +10,7 @@ use crate::plan::Plan;
 pub const NAME: &str = "gcloud.sh";
 
 /// Makes whatever is not there of disk, schedule and VM.
-pub fn script(plan: &Plan<'_>, metadata: &Metadata, folder: Folder) -> Script {
+pub fn script(plan: &Plan<'_>, metadata: &VmMetadata, folder: BundleFolder) -> Script {
     let vm = Vm::of(plan);
     let mut steps: Vec<_> =
         [vm.snapshot_schedule(), vm.data_disk(), vm.disk_schedule()].into_iter().flatten().collect();

@@ -1,6 +1,6 @@
 //! `destroy`: the VM and its boot disk; data disk and snapshots only where that was asked for twice.
 
-use super::script::{Command, Name, Script, Shell, Step, Word};
+use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::vm::{Vm, named, shortened};
 use crate::plan::Plan;
 
@@ -69,12 +69,13 @@ pub(super) fn confirm(name: &str) -> Step {
 impl Vm<'_> {
     /// Shows the disks and snapshots that there are.
     pub(super) fn show(self) -> Step {
-        let disks = Command::gcloud("compute disks list")
+        let disks = ScriptCommand::gcloud("compute disks list")
             .in_project()
             .flag("zones", self.zone())
             .flag("filter", self.is_its_disk());
-        let snapshots =
-            Command::gcloud("compute snapshots list").in_project().flag("filter", self.is_its_snapshot());
+        let snapshots = ScriptCommand::gcloud("compute snapshots list")
+            .in_project()
+            .flag("filter", self.is_its_snapshot());
         Step::run(format!("What {} has beside its VM.", self.name), disks).then(snapshots)
     }
 
@@ -88,13 +89,14 @@ impl Vm<'_> {
     /// Deletes the data disks, and all snapshots of them.
     pub(super) fn delete_data(self) -> [Step; 2] {
         let each = || Word(Vec::new()).name(Name::Each);
-        let disk = Command::gcloud("compute disks delete")
+        let disk = ScriptCommand::gcloud("compute disks delete")
             .arg(each())
             .in_project()
             .flag("zone", self.zone())
             .arg("--quiet");
-        let snapshot = Command::gcloud("compute snapshots delete").arg(each()).in_project().arg("--quiet");
-        let snapshots = Command::gcloud("compute snapshots list")
+        let snapshot =
+            ScriptCommand::gcloud("compute snapshots delete").arg(each()).in_project().arg("--quiet");
+        let snapshots = ScriptCommand::gcloud("compute snapshots list")
             .in_project()
             .flag("filter", self.is_its_snapshot())
             .flag("format", "value(name)");
@@ -111,11 +113,11 @@ impl Vm<'_> {
     /// Deletes the schedule, which no disk has any more.
     pub(super) fn delete_schedule(self) -> Step {
         let schedule = self.plan.spec.name.snapshot_schedule();
-        let there = Command::gcloud("compute resource-policies list")
+        let there = ScriptCommand::gcloud("compute resource-policies list")
             .in_project()
             .flag("filter", format!("{} AND region:{}", named(&schedule), self.region()))
             .flag("format", "value(name)");
-        let delete = Command::gcloud("compute resource-policies delete")
+        let delete = ScriptCommand::gcloud("compute resource-policies delete")
             .arg(schedule)
             .in_project()
             .flag("region", self.region())

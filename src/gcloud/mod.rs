@@ -27,6 +27,6 @@ pub mod update;
 mod vm;
 pub mod wait;
 
-pub use json::Document;
-pub use metadata::{Attribute, Metadata};
-pub use script::{Folder, Script};
+pub use json::ActionJson;
+pub use metadata::{Attribute, VmMetadata};
+pub use script::{BundleFolder, Script};

@@ -1,6 +1,6 @@
 //! How a VM is looked at from outside: the commands that `observe.sh` is built on.
 
-use super::script::{Command, Name, Shell, Word};
+use super::script::{Name, ScriptCommand, Shell, Word};
 use super::vm::{Vm, named};
 use crate::project::names::MachineType;
 
@@ -30,8 +30,8 @@ impl Vm<'_> {
     }
 
     /// What Compute Engine says of the VM.
-    fn state(self) -> Command {
-        Command::gcloud("compute instances list")
+    fn state(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute instances list")
             .in_project()
             .flag("zones", self.zone())
             .flag("filter", named(self.name.as_str()))
@@ -39,27 +39,27 @@ impl Vm<'_> {
     }
 
     /// What the VM says of itself.
-    pub(super) fn report(self) -> Command {
+    pub(super) fn report(self) -> ScriptCommand {
         self.on("compute instances get-guest-attributes")
             .flag("query-path", "openclaw/")
             .flag("format", "value[separator=' '](key,value)")
     }
 
     /// The end of the serial console's log.
-    pub(super) fn serial(self) -> Command {
+    pub(super) fn serial(self) -> ScriptCommand {
         self.on("compute instances get-serial-port-output")
     }
 
     /// The serial console's log from [`Name::Start`] on, after the bytes where it begins and ends.
-    pub(super) fn serial_onward(self) -> Command {
+    pub(super) fn serial_onward(self) -> ScriptCommand {
         self.serial()
             .flag_word("start", Word(Vec::new()).name(Name::Start))
             .flag("format", r#"value[no-quote,separator="\n"](start,next,contents)"#)
     }
 
     /// A command about the VM by its name.
-    pub(super) fn on(self, words: &str) -> Command {
-        Command::gcloud(words).arg(self.name.as_str()).in_project().flag("zone", self.zone())
+    pub(super) fn on(self, words: &str) -> ScriptCommand {
+        ScriptCommand::gcloud(words).arg(self.name.as_str()).in_project().flag("zone", self.zone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! `resize`: another machine type for the VM, as for one that ran out of memory.
 
-use super::script::{Command, Script, Step};
+use super::script::{Script, ScriptCommand, Step};
 use super::vm::Vm;
 use super::wait;
 use crate::plan::Plan;
@@ -27,7 +27,7 @@ pub fn script(plan: &Plan<'_>, machine_type: &MachineType, timeout: u32) -> Resu
         ));
     }
     let command =
-        |words: &str| Command::gcloud(words).arg(vm.name.as_str()).in_project().flag("zone", vm.zone());
+        |words: &str| ScriptCommand::gcloud(words).arg(vm.name.as_str()).in_project().flag("zone", vm.zone());
     let is_other = format!("NOT machineType ~ \"/{machine_type}$\"");
     let mut steps = vec![
         vm.must_be_there(),

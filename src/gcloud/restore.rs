@@ -1,7 +1,7 @@
 //! `restore`: a snapshot on a new data disk, and a new VM on that. The disk that was in use stays.
 
-use super::metadata::Metadata;
-use super::script::{Command, Folder, Name, Script, Shell, Step, Word};
+use super::metadata::VmMetadata;
+use super::script::{BundleFolder, Name, Script, ScriptCommand, Shell, Step, Word};
 use super::update::MOVE;
 use super::vm::{Vm, named, shortened};
 use crate::digest::Sha256;
@@ -20,8 +20,8 @@ const DIGITS: usize = 8;
 pub fn script(
     plan: &Plan<'_>,
     snapshot: &SnapshotName,
-    metadata: &Metadata,
-    folder: Folder,
+    metadata: &VmMetadata,
+    folder: BundleFolder,
 ) -> Result<Script, String> {
     let vm = Vm::of(plan);
     if !vm.has_data_disk() {
@@ -30,11 +30,11 @@ pub fn script(
     // A name of the snapshot's own, so that a second run finds the disk of the first.
     let digest = Sha256::of(snapshot.as_str()).short(DIGITS);
     let disk = format!("{}-{digest}", shortened(&vm.name.data_disk(), "-12345678"));
-    let there = Command::gcloud("compute snapshots list")
+    let there = ScriptCommand::gcloud("compute snapshots list")
         .in_project()
         .flag("filter", named(snapshot.as_str()))
         .flag("format", "value(name)");
-    let make = Command::gcloud("compute disks create")
+    let make = ScriptCommand::gcloud("compute disks create")
         .arg(disk.clone())
         .in_project()
         .flag("zone", vm.zone())
@@ -101,8 +101,8 @@ pub fn script(
 }
 
 /// Prints when the disk was last attached to a VM; nothing where it is not there, or never was.
-fn last_attached(vm: Vm<'_>, disk: &str) -> Command {
-    Command::gcloud("compute disks list")
+fn last_attached(vm: Vm<'_>, disk: &str) -> ScriptCommand {
+    ScriptCommand::gcloud("compute disks list")
         .in_project()
         .flag("zones", vm.zone())
         .flag("filter", named(disk))

@@ -87,9 +87,9 @@ impl Word {
 
 /// A command: its program and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Command(pub(super) Vec<Word>);
+pub(super) struct ScriptCommand(pub(super) Vec<Word>);
 
-impl Command {
+impl ScriptCommand {
     /// `gcloud` and these words, in the project.
     pub(super) fn gcloud(words: &str) -> Self {
         Self(std::iter::once("gcloud").chain(words.split(' ')).map(Word::from).collect())
@@ -134,16 +134,16 @@ pub(super) enum When {
     /// Always.
     Always,
     /// Where this command prints nothing: what it would print is there already.
-    Unless(Command),
+    Unless(ScriptCommand),
     /// Where this command prints something.
-    Where(Command),
+    Where(ScriptCommand),
     /// For each line that this command prints, as [`Name::Each`].
-    Each(Command),
+    Each(ScriptCommand),
 }
 
 impl When {
     /// The command that is asked.
-    pub(super) const fn asked(&self) -> Option<&Command> {
+    pub(super) const fn asked(&self) -> Option<&ScriptCommand> {
         match self {
             Self::Always => None,
             Self::Unless(command) | Self::Where(command) | Self::Each(command) => Some(command),
@@ -165,7 +165,7 @@ pub(super) struct Shell {
     /// Variables that it reads.
     pub(super) values: Vec<(&'static str, String)>,
     /// Its commands; each is a function of that name.
-    pub(super) commands: Vec<(&'static str, Command)>,
+    pub(super) commands: Vec<(&'static str, ScriptCommand)>,
 }
 
 impl Shell {
@@ -192,7 +192,7 @@ impl Shell {
     }
 
     /// Gives it `command` as a function called `name`.
-    pub(super) fn command(mut self, name: &'static str, command: Command) -> Self {
+    pub(super) fn command(mut self, name: &'static str, command: ScriptCommand) -> Self {
         self.commands.push((name, command));
         self
     }
@@ -213,7 +213,7 @@ impl Shell {
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     /// Runs these, one after another; each without standard input.
-    Run(Vec<Command>),
+    Run(Vec<ScriptCommand>),
     /// Runs its commands with shell of our own around them.
     Shell(Shell),
     /// Ends the script with these lines and an exit code of 1.
@@ -243,7 +243,7 @@ pub(super) struct Step {
 
 impl Step {
     /// A step that runs `command` whenever the script runs.
-    pub(super) fn run(why: impl Into<String>, command: Command) -> Self {
+    pub(super) fn run(why: impl Into<String>, command: ScriptCommand) -> Self {
         Self::new(why, Work::Run(vec![command]))
     }
 
@@ -255,7 +255,7 @@ impl Step {
     /// A step that ends the script where `missing` prints nothing.
     pub(super) fn need(
         why: impl Into<String>,
-        missing: Command,
+        missing: ScriptCommand,
         lines: impl IntoIterator<Item = Word>,
     ) -> Self {
         Self::new(why, Work::Refuse(lines.into_iter().collect())).unless(missing)
@@ -264,7 +264,7 @@ impl Step {
     /// A step that ends the script where `found` prints something.
     pub(super) fn refuse(
         why: impl Into<String>,
-        found: Command,
+        found: ScriptCommand,
         lines: impl IntoIterator<Item = Word>,
     ) -> Self {
         Self::new(why, Work::Refuse(lines.into_iter().collect())).only_where(found)
@@ -289,7 +289,7 @@ impl Step {
     }
 
     /// Runs `command` too.
-    pub(super) fn then(mut self, command: Command) -> Self {
+    pub(super) fn then(mut self, command: ScriptCommand) -> Self {
         if let Work::Run(commands) = &mut self.work {
             commands.push(command);
         }
@@ -297,17 +297,17 @@ impl Step {
     }
 
     /// Does nothing where `command` prints something.
-    pub(super) fn unless(self, command: Command) -> Self {
+    pub(super) fn unless(self, command: ScriptCommand) -> Self {
         Self { when: When::Unless(command), ..self }
     }
 
     /// Does nothing where `command` prints nothing.
-    pub(super) fn only_where(self, command: Command) -> Self {
+    pub(super) fn only_where(self, command: ScriptCommand) -> Self {
         Self { when: When::Where(command), ..self }
     }
 
     /// Runs for each line that `command` prints.
-    pub(super) fn for_each(self, command: Command) -> Self {
+    pub(super) fn for_each(self, command: ScriptCommand) -> Self {
         Self { when: When::Each(command), ..self }
     }
 
@@ -339,7 +339,7 @@ impl Step {
     }
 
     /// Its commands, whatever is around them.
-    pub(super) fn commands(&self) -> Vec<&Command> {
+    pub(super) fn commands(&self) -> Vec<&ScriptCommand> {
         match &self.work {
             Work::Run(commands) => commands.iter().collect(),
             Work::Shell(shell) => shell.commands.iter().map(|(_, command)| command).collect(),
@@ -350,7 +350,7 @@ impl Step {
 
 /// Where the bundle's files are that the commands name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Folder {
+pub enum BundleFolder {
     /// Beside the script itself.
     Beside,
     /// In this folder, an absolute path.
@@ -364,7 +364,7 @@ pub struct Script {
     /// What it does, as the comment on top.
     pub(super) about: String,
     /// The folder and files that its commands need, where they need some.
-    pub(super) files: Option<(Folder, Vec<&'static str>)>,
+    pub(super) files: Option<(BundleFolder, Vec<&'static str>)>,
     /// The project, where the spec names it.
     pub(super) project: Option<ProjectId>,
     /// The steps.
@@ -384,7 +384,7 @@ impl Script {
     }
 
     /// With commands that read the files of the bundle.
-    pub(super) fn reading(self, folder: Folder, files: Vec<&'static str>) -> Self {
+    pub(super) fn reading(self, folder: BundleFolder, files: Vec<&'static str>) -> Self {
         Self { files: Some((folder, files)), ..self }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::script::{Command, Folder, Name, Part, Script, Shell, Step, When, Word, Work};
+use super::script::{BundleFolder, Name, Part, Script, ScriptCommand, Shell, Step, When, Word, Work};
 
 /// How every script runs gcloud's commands.
 const PRELUDE: &str = include_str!("prelude.sh");
@@ -83,14 +83,16 @@ impl Script {
 }
 
 /// Goes to the folder of the files, and ends where one is missing.
-fn enter(folder: &Folder, files: &[&str]) -> String {
+fn enter(folder: &BundleFolder, files: &[&str]) -> String {
     let (why, goal, remedy) = match folder {
-        Folder::Beside => (
+        BundleFolder::Beside => (
             "The metadata files lie beside this script.",
             "\"$(dirname -- \"$0\")\"".to_owned(),
             "start this script in its own folder",
         ),
-        Folder::At(path) => ("The metadata files lie in this folder.", quote(path), "bake render writes it"),
+        BundleFolder::At(path) => {
+            ("The metadata files lie in this folder.", quote(path), "bake render writes it")
+        }
     };
     let mut text = format!(
         "# {why}\n\
@@ -183,7 +185,7 @@ fn work(work: &Work, indent: &str) -> String {
 }
 
 /// Whether it holds shell that is for a shell of the VM's.
-fn expands_elsewhere(command: &Command) -> bool {
+fn expands_elsewhere(command: &ScriptCommand) -> bool {
     let foreign = |part: &Part| matches!(part, Part::Text(text) if text.starts_with("--command=") && text.contains('$'));
     command.0.iter().any(|word| word.0.iter().any(foreign))
 }
@@ -209,12 +211,12 @@ fn tell(text: &mut String, indent: &str, lines: &[Word], to: &str) {
 }
 
 /// On one line.
-pub(super) fn line(command: &Command) -> String {
+pub(super) fn line(command: &ScriptCommand) -> String {
     words(&command.0).join(" ")
 }
 
 /// Each flag on a line of its own, where there is more than one.
-fn wrapped(command: &Command, indent: &str) -> String {
+fn wrapped(command: &ScriptCommand, indent: &str) -> String {
     let words = words(&command.0);
     let (named, flags) = words.split_at(command.words_before_flags());
     if flags.len() < 2 {

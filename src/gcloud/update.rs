@@ -1,7 +1,7 @@
 //! `update`: a VM of this bundle in place of the one that is there. The data disk stays.
 
-use super::metadata::Metadata;
-use super::script::{Command, Folder, Script, Step, Word};
+use super::metadata::VmMetadata;
+use super::script::{BundleFolder, Script, ScriptCommand, Step, Word};
 use super::vm::Vm;
 use crate::plan::Plan;
 
@@ -12,7 +12,7 @@ pub(super) const MOVE: &str = "How the state comes to a data disk: docs/gcloud.m
 ///
 /// # Errors
 /// Where there is no data disk, so that the state would go with the VM.
-pub fn script(plan: &Plan<'_>, metadata: &Metadata, folder: Folder) -> Result<Script, String> {
+pub fn script(plan: &Plan<'_>, metadata: &VmMetadata, folder: BundleFolder) -> Result<Script, String> {
     let vm = Vm::of(plan);
     if !vm.has_data_disk() {
         return Err("without a data disk the state is on the boot disk, and would go with the VM: docs/gcloud.md says how it comes to a data disk".to_owned());
@@ -52,7 +52,7 @@ impl Vm<'_> {
 
     /// Deletes the VM and its boot disk, and never its data disk.
     pub(super) fn delete(self, why: &str) -> Step {
-        let delete = Command::gcloud("compute instances delete")
+        let delete = ScriptCommand::gcloud("compute instances delete")
             .arg(self.name.as_str())
             .in_project()
             .flag("zone", self.zone())

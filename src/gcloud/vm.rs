@@ -1,7 +1,7 @@
 //! A VM's commands that several actions share: what is there, and what the VM is made with.
 
-use super::metadata::Metadata;
-use super::script::{Command, Name, Step, Word};
+use super::metadata::VmMetadata;
+use super::script::{Name, ScriptCommand, Step, Word};
 use super::shell;
 use crate::digest::Sha256;
 use crate::plan::Plan;
@@ -47,15 +47,15 @@ impl<'a> Vm<'a> {
     }
 
     /// Prints the VM's name where it is there and `filter` holds.
-    pub(super) fn listed(self, filter: &str) -> Command {
+    pub(super) fn listed(self, filter: &str) -> ScriptCommand {
         let name = named(self.name.as_str());
         let filter = if filter.is_empty() { name } else { format!("{name} AND {filter}") };
         self.list("compute instances list", filter.into())
     }
 
     /// Lists names in the VM's zone.
-    pub(super) fn list(self, words: &str, filter: Word) -> Command {
-        Command::gcloud(words)
+    pub(super) fn list(self, words: &str, filter: Word) -> ScriptCommand {
+        ScriptCommand::gcloud(words)
             .in_project()
             .flag("zones", self.zone())
             .flag_word("filter", filter)
@@ -70,14 +70,14 @@ impl<'a> Vm<'a> {
     }
 
     /// Prints the data disk in use: of several, the newest, which was restored.
-    pub(super) fn data_in_use(self) -> Command {
+    pub(super) fn data_in_use(self) -> ScriptCommand {
         self.list("compute disks list", self.is_its_disk().into())
             .flag("sort-by", "~creationTimestamp")
             .flag("limit", 1)
     }
 
     /// Prints the VM's name where it is there, and made of this bundle.
-    pub(super) fn listed_as_is(self, metadata: &Metadata) -> Command {
+    pub(super) fn listed_as_is(self, metadata: &VmMetadata) -> ScriptCommand {
         self.listed(&format!("labels.openclaw-bundle={}", self.bundle(metadata)))
     }
 
@@ -87,12 +87,12 @@ impl<'a> Vm<'a> {
     }
 
     /// All flags that make the VM what it is, but its labels.
-    fn flags(self, metadata: &Metadata) -> Command {
+    fn flags(self, metadata: &VmMetadata) -> ScriptCommand {
         let Plan { spec, .. } = self.plan;
         let gcp = &spec.gcp;
         let (family, image_project) = spec.host.os.image_family(spec.host.arch.value);
         let (values, files) = metadata.flags();
-        let command = Command(Vec::new())
+        let command = ScriptCommand(Vec::new())
             .flag("machine-type", &gcp.machine_type.value)
             .flag("image-family", family)
             .flag("image-project", image_project)
@@ -108,13 +108,13 @@ impl<'a> Vm<'a> {
     }
 
     /// The digest of all that the VM is made of: where it differs, the VM is another one.
-    pub(super) fn bundle(self, metadata: &Metadata) -> String {
+    pub(super) fn bundle(self, metadata: &VmMetadata) -> String {
         let flags = shell::line(&self.flags(metadata));
         Sha256::of(format!("{flags}\n{}\n", metadata.contents)).short(LABEL_DIGITS)
     }
 
     /// Flags and labels of the VM, in the order in which they read best.
-    pub(super) fn made_with(self, metadata: &Metadata) -> Vec<Word> {
+    pub(super) fn made_with(self, metadata: &VmMetadata) -> Vec<Word> {
         let labels = format!("--labels={},openclaw-bundle={}", self.labels(), self.bundle(metadata));
         self.flags(metadata).arg(labels).0
     }
@@ -124,11 +124,11 @@ impl<'a> Vm<'a> {
         let days = self.plan.spec.gcp.snapshot_days.as_ref().filter(|_| self.has_data_disk())?;
         let schedule = self.plan.spec.name.snapshot_schedule();
         let region = self.region();
-        let there = Command::gcloud("compute resource-policies list")
+        let there = ScriptCommand::gcloud("compute resource-policies list")
             .in_project()
             .flag("filter", format!("{} AND region:{region}", named(&schedule)))
             .flag("format", "value(name)");
-        let make = Command::gcloud("compute resource-policies create snapshot-schedule")
+        let make = ScriptCommand::gcloud("compute resource-policies create snapshot-schedule")
             .arg(schedule.clone())
             .in_project()
             .flag("region", region)
@@ -151,7 +151,7 @@ impl<'a> Vm<'a> {
         }
         let gcp = &self.plan.spec.gcp;
         let disk = self.name.data_disk();
-        let make = Command::gcloud("compute disks create")
+        let make = ScriptCommand::gcloud("compute disks create")
             .arg(disk.clone())
             .in_project()
             .flag("zone", self.zone())
@@ -174,7 +174,7 @@ impl<'a> Vm<'a> {
         self.plan.spec.gcp.snapshot_days.as_ref().filter(|_| self.has_data_disk())?;
         let schedule = self.plan.spec.name.snapshot_schedule();
         let attached = Word::from("name ~ \"^").name(Name::Data).text("$\" AND resourcePolicies[]:*");
-        let attach = Command::gcloud("compute disks add-resource-policies")
+        let attach = ScriptCommand::gcloud("compute disks add-resource-policies")
             .arg(Word(Vec::new()).name(Name::Data))
             .in_project()
             .flag("zone", self.zone())
@@ -191,9 +191,9 @@ impl<'a> Vm<'a> {
     }
 
     /// Makes the VM, where there is none.
-    pub(super) fn instance(self, metadata: &Metadata) -> Step {
+    pub(super) fn instance(self, metadata: &VmMetadata) -> Step {
         let name = self.name;
-        let mut make = Command::gcloud("compute instances create")
+        let mut make = ScriptCommand::gcloud("compute instances create")
             .arg(name.as_str())
             .in_project()
             .flag("zone", self.zone());

@@ -9,7 +9,7 @@ use crate::project::names::{RepoSlug, Version};
 
 /// A release.
 #[derive(Deserialize)]
-pub(super) struct Release {
+pub(super) struct GithubRelease {
     pub(super) tag_name: String,
     #[serde(default)]
     pub(super) draft: bool,
@@ -18,12 +18,12 @@ pub(super) struct Release {
     pub(super) published_at: Option<Timestamp>,
     html_url: Url,
     #[serde(default)]
-    assets: Vec<Asset>,
+    assets: Vec<GithubAsset>,
 }
 
 /// One of its files.
 #[derive(Deserialize)]
-struct Asset {
+struct GithubAsset {
     name: String,
     #[serde(default)]
     state: Option<String>,
@@ -33,7 +33,7 @@ struct Asset {
     browser_download_url: String,
 }
 
-impl Release {
+impl GithubRelease {
     /// The release of `version`, asked for in `asked`.
     pub(super) fn complete(
         self,
@@ -46,18 +46,18 @@ impl Release {
             version,
             page: page(self.html_url, asked),
             passed_over,
-            assets: self.assets.into_iter().filter_map(Asset::complete).collect(),
+            assets: self.assets.into_iter().filter_map(GithubAsset::complete).collect(),
         }
     }
 }
 
-impl Asset {
+impl GithubAsset {
     /// Nothing for one whose upload has not ended, or that is not on the web.
-    fn complete(self) -> Option<upstream::Asset> {
+    fn complete(self) -> Option<upstream::ReleaseAsset> {
         let uploaded = self.state.is_none_or(|state| state == "uploaded");
         let url = self.browser_download_url.parse().ok().filter(|_| uploaded)?;
         let digest = self.digest.and_then(|digest| digest.strip_prefix("sha256:")?.parse().ok());
-        Some(upstream::Asset { name: self.name, url, size: self.size, digest })
+        Some(upstream::ReleaseAsset { name: self.name, url, size: self.size, digest })
     }
 }
 

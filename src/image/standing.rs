@@ -13,7 +13,7 @@ use std::path::Path;
 use flate2::bufread::GzDecoder;
 use tar::{Archive, EntryType};
 
-use super::layer::{Hashing, Layer, Tarball, mtime};
+use super::layer::{BuiltLayer, Hashing, LayerBuilder, mtime};
 use super::tree::BIN;
 use super::{Addition, Recipe, layout};
 use crate::archive::{Executable, Limits};
@@ -34,12 +34,12 @@ pub(super) fn addition(recipe: &Recipe<'_>, place: &Path, arch: Arch) -> Option<
 }
 
 /// The layer itself, where it is whole and its tarball is the one of this digest.
-pub(super) fn proved(layer: Layer, diff_id: Sha256) -> Option<Layer> {
+pub(super) fn proved(layer: BuiltLayer, diff_id: Sha256) -> Option<BuiltLayer> {
     (layer.diff_id == diff_id && is_whole(&layer).ok()?).then_some(layer)
 }
 
 /// What the documents of the layout `place` say is the uppermost layer for `arch`: not believed yet.
-pub(super) fn found(place: &Path, arch: Arch) -> Option<Layer> {
+pub(super) fn found(place: &Path, arch: Arch) -> Option<BuiltLayer> {
     let images = oci::layout(place).ok()?;
     if !layout::is_compressed_alike(place) {
         return None;
@@ -50,11 +50,11 @@ pub(super) fn found(place: &Path, arch: Arch) -> Option<Layer> {
     // A pipe would be waited for without an end.
     let file = path.metadata().ok()?.is_file().then(|| File::open(&path))?.ok()?;
     let digest = descriptor.digest().as_ref().parse().ok()?;
-    Some(Layer { file, size: descriptor.size(), digest, diff_id: *diff_id })
+    Some(BuiltLayer { file, size: descriptor.size(), digest, diff_id: *diff_id })
 }
 
 /// Whether each byte of the layer is what its digests say.
-fn is_whole(layer: &Layer) -> io::Result<bool> {
+fn is_whole(layer: &BuiltLayer) -> io::Result<bool> {
     let mut unpacked = Unpacked::of(&layer.file);
     io::copy(&mut unpacked, &mut io::sink())?;
     is_at_its_end(unpacked, layer)
@@ -72,7 +72,7 @@ impl<'a> Unpacked<'a> {
 /// Whether what was read to its end is the layer, and nothing comes after it.
 fn is_at_its_end(
     Hashing { inner: decoder, hasher: unpacked, .. }: Unpacked<'_>,
-    layer: &Layer,
+    layer: &BuiltLayer,
 ) -> io::Result<bool> {
     let mut stored = decoder.into_inner();
     let is_last = stored.fill_buf()?.is_empty();
@@ -94,13 +94,13 @@ fn wanted<'a>(recipe: &Recipe<'a>, arch: Arch) -> Option<Vec<(&'a ToolName, &'a 
 /// The executables of a layer that holds just those, packed as this program packs them; none where
 /// anything is different.
 fn held(
-    layer: &Layer,
+    layer: &BuiltLayer,
     wanted: &[(&ToolName, &Build, Sha256)],
     mtime: u64,
 ) -> io::Result<Option<BTreeMap<ToolName, Executable>>> {
     let limit = Limits::default().total_bytes;
     let mut archive = Archive::new(Unpacked::of(&layer.file).take(limit));
-    let mut anew = Tarball::new(Hashing::new(io::sink()), mtime);
+    let mut anew = LayerBuilder::new(Hashing::new(io::sink()), mtime);
     let mut executables = BTreeMap::new();
     let mut wanted = wanted.iter();
     for entry in archive.entries()? {

@@ -13,9 +13,9 @@ use serde_json::json;
 use tar::{EntryType, Header};
 
 use super::documents::canonical;
-use super::error::Error;
+use super::error::ImageError;
 use super::layout::{self, INDEX, MARKER};
-use super::staging::{Staging, Unfinished, copy, parent};
+use super::staging::{CancelToken, Staging, copy, parent};
 use super::{Assembled, Built};
 use crate::oci::Blob;
 
@@ -46,8 +46,8 @@ pub fn write(
     built: &Built,
     place: &Path,
     mtime: u64,
-    unfinished: &Unfinished,
-) -> Result<(), Error> {
+    unfinished: &CancelToken,
+) -> Result<(), ImageError> {
     unfinished.unless_abandoned(|| put(image, built, place, mtime, unfinished))
 }
 
@@ -56,18 +56,18 @@ fn put(
     built: &Built,
     place: &Path,
     mtime: u64,
-    unfinished: &Unfinished,
-) -> Result<(), Error> {
+    unfinished: &CancelToken,
+) -> Result<(), ImageError> {
     let sbom = sbom_of(place);
     for place in [place, &sbom] {
         if fs::metadata(place).is_ok_and(|there| !there.is_file()) {
-            return Err(Error::Foreign { path: place.to_owned() });
+            return Err(ImageError::Foreign { path: place.to_owned() });
         }
     }
-    fs::create_dir_all(parent(place)).map_err(Error::io(parent(place), "make the folder"))?;
+    fs::create_dir_all(parent(place)).map_err(ImageError::io(parent(place), "make the folder"))?;
     let staging = Staging::beside(place, unfinished)?;
     let path = staging.join("image");
-    let file = File::create_new(&path).map_err(Error::io(&path, "write"))?;
+    let file = File::create_new(&path).map_err(ImageError::io(&path, "write"))?;
     let mut tarball = Writer { file: BufWriter::with_capacity(256 << 10, file), path: place, mtime };
     tarball.document(MARKER, &layout::marker()?)?;
     tarball.document(INDEX, &layout::index(image, vec![built.manifest.clone()])?)?;
@@ -79,7 +79,7 @@ fn put(
     }
     tarball.finish()?;
     let written = staging.join("sbom");
-    fs::write(&written, &image.sbom).map_err(Error::io(&sbom, "write"))?;
+    fs::write(&written, &image.sbom).map_err(ImageError::io(&sbom, "write"))?;
     // An SBOM names its image: one without the other is told apart.
     staging.put_files(&[("sbom", &sbom), ("image", place)])
 }
@@ -91,13 +91,13 @@ fn is_part(built: &Built, blob: &Blob) -> bool {
 }
 
 /// What `docker load` reads.
-fn manifest(image: &Assembled, built: &Built) -> Result<Vec<u8>, Error> {
+fn manifest(image: &Assembled, built: &Built) -> Result<Vec<u8>, ImageError> {
     let document = json!([{
         "Config": layout::name(&built.config),
         "RepoTags": [format!("{}:{}", image.name, image.tag)],
         "Layers": built.layers.iter().map(layout::name).collect::<Vec<_>>(),
     }]);
-    canonical(&document).map_err(|error| Error::Document { what: "manifest", why: error.to_string() })
+    canonical(&document).map_err(|error| ImageError::Document { what: "manifest", why: error.to_string() })
 }
 
 struct Writer<'a> {
@@ -108,15 +108,15 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn document(&mut self, name: &str, content: &[u8]) -> Result<(), Error> {
+    fn document(&mut self, name: &str, content: &[u8]) -> Result<(), ImageError> {
         self.header(name, content.len() as u64)?;
         self.put(content)?;
         self.fill(content.len() as u64)
     }
 
-    fn header(&mut self, name: &str, size: u64) -> Result<(), Error> {
+    fn header(&mut self, name: &str, size: u64) -> Result<(), ImageError> {
         let mut header = Header::new_gnu();
-        header.set_path(name).map_err(Error::io(self.path, "write"))?;
+        header.set_path(name).map_err(ImageError::io(self.path, "write"))?;
         header.set_entry_type(EntryType::Regular);
         header.set_mode(0o644);
         header.set_uid(0);
@@ -128,17 +128,17 @@ impl Writer<'_> {
     }
 
     /// Zeros up to the next block.
-    fn fill(&mut self, size: u64) -> Result<(), Error> {
+    fn fill(&mut self, size: u64) -> Result<(), ImageError> {
         let missing = size.wrapping_neg() % BLOCK as u64;
         self.put(&[0; BLOCK][..usize::try_from(missing).unwrap_or_default()])
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_all(bytes).map_err(Error::io(self.path, "write"))
+    fn put(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        self.file.write_all(bytes).map_err(ImageError::io(self.path, "write"))
     }
 
-    fn finish(mut self) -> Result<(), Error> {
+    fn finish(mut self) -> Result<(), ImageError> {
         self.put(&[0; 2 * BLOCK])?;
-        self.file.flush().map_err(Error::io(self.path, "write"))
+        self.file.flush().map_err(ImageError::io(self.path, "write"))
     }
 }

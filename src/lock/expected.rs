@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::forge::is_of_release;
 use super::{Build, Evidence, LockedBinary};
-use crate::project::catalog::Tool;
-use crate::project::manifest::{Binary, Origin};
+use crate::project::catalog::CatalogTool;
+use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{ArchSpelling, Version};
 use crate::project::values::Arch;
 
@@ -127,12 +127,12 @@ pub(super) fn arches(wanted: &Binary) -> Vec<Arch> {
 /// The executable's path in the archive, where manifest or catalog say it.
 pub(super) fn path(wanted: &Binary, version: Option<&Version>, arch: Arch) -> Option<String> {
     let (pattern, spelling) = match (&wanted.binary, &wanted.origin) {
-        (Some(path), Origin::Url { arch: words, .. } | Origin::Release { arch: words, .. }) => {
+        (Some(path), BinarySource::Url { arch: words, .. } | BinarySource::Release { arch: words, .. }) => {
             (path.as_str(), spelled(words.as_ref(), arch))
         }
-        (Some(path), Origin::Catalog(_)) => (path.as_str(), arch.as_str()),
-        (None, Origin::Catalog(tool)) => (tool.binary.as_str(), arch.as_str()),
-        (None, Origin::Url { .. } | Origin::Release { .. }) => return None,
+        (Some(path), BinarySource::Catalog(_)) => (path.as_str(), arch.as_str()),
+        (None, BinarySource::Catalog(tool)) => (tool.binary.as_str(), arch.as_str()),
+        (None, BinarySource::Url { .. } | BinarySource::Release { .. }) => return None,
     };
     Some(filled(pattern, version, spelling))
 }

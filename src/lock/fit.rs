@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::expected::differences;
 use super::forge::Forge;
 use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, wanted};
-use crate::diagnostics::{Code, Diagnostic, Place, Problems, Severity};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Severity};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
-use crate::project::spec::Origin;
+use crate::project::spec::ImageOrigin;
 use crate::project::values::Arch;
 
 /// Adds every difference between `lock` and what `project` asks for, and warns of what nobody can
@@ -120,7 +120,7 @@ fn doubts(lock: &Lock, project: &Project, place: &Place, problems: &mut Problems
 /// Why the image that was pushed is not what `project` asks for, or not made of what `lock` holds.
 pub(super) fn outdated(pushed: &PushedImage, lock: &Lock, project: &Project) -> Option<String> {
     let wanted = match &project.spec.image.origin {
-        Origin::Registry(reference) if reference.digest().is_none() => reference,
+        ImageOrigin::Registry(reference) if reference.digest().is_none() => reference,
         _ => {
             return Some(format!(
                 "the lock has the pushed image `{}`, and none is asked for",
@@ -160,7 +160,13 @@ pub(super) fn unfounded(image: &LockedImage, catalog: &Catalog) -> Option<&'stat
     }
 }
 
-fn missing_build(arch: Arch, name: &str, locked: &LockedBinary, at: Option<Place>, problems: &mut Problems) {
+fn missing_build(
+    arch: Arch,
+    name: &str,
+    locked: &LockedBinary,
+    at: Option<Location>,
+    problems: &mut Problems,
+) {
     if locked.builds.contains_key(&arch) {
         return;
     }

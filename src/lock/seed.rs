@@ -8,7 +8,7 @@ use super::{Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
 use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
-use crate::project::manifest::{Binary, Origin};
+use crate::project::manifest::{Binary, BinarySource};
 
 /// Makes the lock of `project`, keeping what `old` has that still fits.
 ///
@@ -75,7 +75,7 @@ pub(super) fn image(project: &Project, old: Option<&LockedImage>, catalog: &Cata
 /// What the catalog states of `wanted`, where it is the version that it knows and nobody asks for a
 /// signature, which only a download can be held against.
 pub(super) fn from_catalog(wanted: &Binary) -> Option<LockedBinary> {
-    let Origin::Catalog(tool) = wanted.origin else { return None };
+    let BinarySource::Catalog(tool) = wanted.origin else { return None };
     let other = wanted.version.as_ref().is_some_and(|version| version.value != tool.version);
     if other || wanted.minisign.is_some() {
         return None;
@@ -108,11 +108,11 @@ fn unknown(wanted: &Binary) -> String {
         _ if wanted.minisign.is_some() => {
             "a signature is asked for: without `--offline`, `bake lock` fetches it and checks it".to_owned()
         }
-        Origin::Catalog(tool) => format!(
+        BinarySource::Catalog(tool) => format!(
             "the catalog of this release knows version {}; without `--offline`, `bake lock` asks its publisher",
             tool.version
         ),
-        Origin::Release { .. } | Origin::Url { .. } => {
+        BinarySource::Release { .. } | BinarySource::Url { .. } => {
             "without `--offline`, `bake lock` asks its publisher".to_owned()
         }
     }

@@ -60,7 +60,7 @@ impl schemars::JsonSchema for Signature {
 
 /// Why a signature does not hold.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SignatureError {
     /// The key in the manifest is none.
     #[error("the manifest's minisign key is not one")]
     Key,

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use crate::digest::Sha256;
 use crate::project::Project;
-use crate::project::manifest::{Binary, Origin};
+use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::ArchSpelling;
 use crate::project::values::Arch;
 
@@ -28,15 +28,15 @@ fn binary(binary: &Binary) -> String {
         let _ = write!(line, " version={}", version.value);
     }
     match &binary.origin {
-        Origin::Catalog(_) => line.push_str(" catalog"),
-        Origin::Release { repo, asset, arch } => {
+        BinarySource::Catalog(_) => line.push_str(" catalog"),
+        BinarySource::Release { repo, asset, arch } => {
             let _ = write!(line, " repo={repo}");
             if let Some(asset) = asset {
                 let _ = write!(line, " asset={}", asset.as_str());
             }
             line.push_str(&spellings(arch.as_ref()));
         }
-        Origin::Url { url, arch } => {
+        BinarySource::Url { url, arch } => {
             let _ = write!(line, " url={url}{}", spellings(arch.as_ref()));
         }
     }

@@ -51,7 +51,7 @@ impl fmt::Display for Address {
 
 /// Why a document could not be had.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum HttpError {
     /// Nothing is there (404 or 410).
     #[error("{url}: not found")]
     NotFound {
@@ -172,7 +172,7 @@ fn status_text(status: u16) -> String {
     StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string())
 }
 
-impl Error {
+impl HttpError {
     /// Whether another attempt could go better.
     pub const fn may_pass(&self) -> bool {
         match self {

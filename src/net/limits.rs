@@ -4,25 +4,25 @@ use jiff::fmt::{rfc2822, strtime};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-use super::error::{Address, Error};
+use super::error::{Address, HttpError};
 
 /// The error that an answer without a document is.
 ///
 /// GitHub answers 403 or 429 where a limit is reached: `x-ratelimit-remaining` is 0 where it is
 /// that of the hour, and `retry-after` comes with its secondary limits. Asking on in spite of
 /// either can get a client banned.
-pub(super) fn refusal(status: u16, headers: &HeaderMap, url: Address, had_token: bool) -> Error {
+pub(super) fn refusal(status: u16, headers: &HeaderMap, url: Address, had_token: bool) -> HttpError {
     let used_up = number(headers, "x-ratelimit-remaining") == Some(0);
     match status {
-        404 | 410 => Error::NotFound { url },
+        404 | 410 => HttpError::NotFound { url },
         403 | 429 if used_up => {
             let until = number(headers, "x-ratelimit-reset").and_then(|at| Timestamp::from_second(at).ok());
-            Error::RateLimited { url, until: until.or_else(|| retry_after(headers)), had_token }
+            HttpError::RateLimited { url, until: until.or_else(|| retry_after(headers)), had_token }
         }
         403 if headers.contains_key(RETRY_AFTER) => {
-            Error::RateLimited { url, until: retry_after(headers), had_token }
+            HttpError::RateLimited { url, until: retry_after(headers), had_token }
         }
-        _ => Error::Status { url, status, until: retry_after(headers) },
+        _ => HttpError::Status { url, status, until: retry_after(headers) },
     }
 }
 

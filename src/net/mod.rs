@@ -3,7 +3,7 @@
 //! `reqwest` moves the bytes; every decision is made here. Redirects are followed by [`redirect`],
 //! hop by hop, so that a token never leaves the origin that it was meant for and nothing goes out
 //! unencrypted. What can pass is tried again with the growing pauses of [`patience`]; [`limits`]
-//! reads how long a server wants to be left alone. Every [`Error`] names the URL, and none of them
+//! reads how long a server wants to be left alone. Every [`HttpError`] names the URL, and none of them
 //! holds a password, a token or the query of a redirect's target, which is often a signature.
 
 mod error;
@@ -23,13 +23,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use reqwest::blocking;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 
-pub use error::{Address, Error};
-pub use patience::{Patience, Pauses};
+pub use error::{Address, HttpError};
+pub use patience::{Backoff, RetryPolicy};
 pub use redirect::objection;
 pub use request::{NotAToken, Request, Token};
 pub use response::{ContentRange, Response, Validator};
 
-use redirect::{Hops, is_loopback};
+use redirect::{RedirectChain, is_loopback};
 use request::Content;
 
 /// What the program calls itself.
@@ -43,7 +43,7 @@ const CONNECT_ATTEMPTS: u32 = 3;
 pub enum SendError {
     /// The network, or the server.
     #[error(transparent)]
-    Net(#[from] Error),
+    Net(#[from] HttpError),
     /// What was to be sent could not be read, or not be believed.
     #[error(transparent)]
     Content(io::Error),
@@ -58,7 +58,7 @@ pub enum SendError {
 pub struct Client(Arc<Shared>);
 
 struct Shared {
-    patience: Patience,
+    patience: RetryPolicy,
     web: OnceLock<blocking::Client>,
     /// Asks this very machine, never through a proxy: what is allowed to go unencrypted must not
     /// leave it.
@@ -74,7 +74,7 @@ struct Shared {
 impl Client {
     /// A client that waits as long as `patience` says. Proxies come from the environment
     /// (`HTTPS_PROXY`, `NO_PROXY`), certificates from the platform (`SSL_CERT_FILE`).
-    pub fn new(patience: Patience) -> Self {
+    pub fn new(patience: RetryPolicy) -> Self {
         Self(Arc::new(Shared {
             patience,
             web: OnceLock::new(),
@@ -86,7 +86,7 @@ impl Client {
     }
 
     /// A fresh share of patience, for work that takes several requests.
-    pub fn pauses(&self) -> Pauses {
+    pub fn pauses(&self) -> Backoff {
         self.0.patience.pauses()
     }
 
@@ -94,8 +94,8 @@ impl Client {
     /// is 200, or 206 where the request asks for a part.
     ///
     /// # Errors
-    /// Any but [`Error::TooLarge`]: see there. A body that breaks off is told by its reader.
-    pub fn get(&self, request: &Request<'_>) -> Result<Response, Error> {
+    /// Any but [`HttpError::TooLarge`]: see there. A body that breaks off is told by its reader.
+    pub fn get(&self, request: &Request<'_>) -> Result<Response, HttpError> {
         self.get_within(request, &mut self.pauses())
     }
 
@@ -103,7 +103,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub fn get_within(&self, request: &Request<'_>, pauses: &mut Pauses) -> Result<Response, Error> {
+    pub fn get_within(&self, request: &Request<'_>, pauses: &mut Backoff) -> Result<Response, HttpError> {
         loop {
             let error = match self.follow(request) {
                 Ok(response) => match response.status() {
@@ -120,9 +120,9 @@ impl Client {
     /// A small document as text; a body that was cut is asked for again.
     ///
     /// # Errors
-    /// As [`get`](Self::get); [`Error::TooLarge`] beyond `limit` bytes; [`Error::Malformed`] where
+    /// As [`get`](Self::get); [`HttpError::TooLarge`] beyond `limit` bytes; [`HttpError::Malformed`] where
     /// it is not UTF-8.
-    pub fn text(&self, request: &Request<'_>, limit: u64) -> Result<String, Error> {
+    pub fn text(&self, request: &Request<'_>, limit: u64) -> Result<String, HttpError> {
         self.document(request, limit).map(|(_, text)| text)
     }
 
@@ -130,15 +130,15 @@ impl Client {
     ///
     /// # Errors
     /// As [`text`](Self::text).
-    pub fn document(&self, request: &Request<'_>, limit: u64) -> Result<(Response, String), Error> {
+    pub fn document(&self, request: &Request<'_>, limit: u64) -> Result<(Response, String), HttpError> {
         let mut pauses = self.pauses();
         loop {
             let mut response = self.get_within(request, &mut pauses)?;
             match response.document(limit) {
                 Ok(body) => {
                     let text = String::from_utf8(body);
-                    let text =
-                        text.map_err(|_| Error::malformed(response.address().clone(), "it is not UTF-8"))?;
+                    let text = text
+                        .map_err(|_| HttpError::malformed(response.address().clone(), "it is not UTF-8"))?;
                     return Ok((response, text));
                 }
                 Err(error) => pauses.wait_after(error)?,
@@ -155,7 +155,7 @@ impl Client {
         if !matches!(request.content(), Content::Stream { .. }) {
             return Ok(self.follow(&request)?);
         }
-        let hops = Hops::new(request.url(), true)?;
+        let hops = RedirectChain::new(request.url(), true)?;
         let url = request.url().clone();
         let asking = self.streams(is_loopback(&url))?.request(request.method().clone(), url.clone());
         let asking = asking.headers(headers(&request, &hops));
@@ -170,8 +170,8 @@ impl Client {
     }
 
     /// One attempt: from the first URL through every redirect to an answer.
-    fn follow(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let mut hops = Hops::new(request.url(), request.is_confined())?;
+    fn follow(&self, request: &Request<'_>) -> Result<Response, HttpError> {
+        let mut hops = RedirectChain::new(request.url(), request.is_confined())?;
         loop {
             let answer = self.ask(request, &hops)?;
             if !request.follows(answer.status().as_u16()) {
@@ -182,10 +182,10 @@ impl Client {
     }
 
     /// One request and its answer's head.
-    fn ask(&self, request: &Request<'_>, hops: &Hops) -> Result<blocking::Response, Error> {
+    fn ask(&self, request: &Request<'_>, hops: &RedirectChain) -> Result<blocking::Response, HttpError> {
         let (host, url) = (hops.authority(), hops.address());
         if let Some((CONNECT_ATTEMPTS.., why)) = self.unreachable().get(&host) {
-            return Err(Error::Unreachable { url, why: why.clone(), is_final: true });
+            return Err(HttpError::Unreachable { url, why: why.clone(), is_final: true });
         }
         let client = self.waiting(is_loopback(hops.url()))?;
         let asking =
@@ -200,14 +200,14 @@ impl Client {
                 self.unreachable().remove(&host);
                 return Ok(answer);
             }
-            Err(error) => Error::of_request(&error, url, self.0.patience.stall),
+            Err(error) => HttpError::of_request(&error, url, self.0.patience.stall),
         };
         match error {
-            Error::Unreachable { url, why, .. } => {
+            HttpError::Unreachable { url, why, .. } => {
                 let mut unreachable = self.unreachable();
                 let (tries, _) =
                     unreachable.entry(host).and_modify(|known| known.0 += 1).or_insert((1, why.clone()));
-                Err(Error::Unreachable { url, why, is_final: *tries >= CONNECT_ATTEMPTS })
+                Err(HttpError::Unreachable { url, why, is_final: *tries >= CONNECT_ATTEMPTS })
             }
             error => Err(error),
         }
@@ -215,14 +215,14 @@ impl Client {
 
     /// The client for requests whose answers are waited for. The time limit is one for each wait: for
     /// an answer's head, and for each piece of its body.
-    fn waiting(&self, local: bool) -> Result<&blocking::Client, Error> {
+    fn waiting(&self, local: bool) -> Result<&blocking::Client, HttpError> {
         let Shared { patience, web, loopback, .. } = &*self.0;
         made(if local { loopback } else { web }, || {
             blocking::ClientBuilder::from(builder(patience, local)).timeout(patience.stall).build()
         })
     }
 
-    fn streams(&self, local: bool) -> Result<&reqwest::Client, Error> {
+    fn streams(&self, local: bool) -> Result<&reqwest::Client, HttpError> {
         let Shared { patience, web_streams, loopback_streams, .. } = &*self.0;
         made(if local { loopback_streams } else { web_streams }, || {
             builder(patience, local).pool_max_idle_per_host(0).build()
@@ -235,16 +235,16 @@ impl Client {
 }
 
 /// What is in `place`, made where nothing is.
-fn made<T>(place: &OnceLock<T>, build: impl FnOnce() -> reqwest::Result<T>) -> Result<&T, Error> {
+fn made<T>(place: &OnceLock<T>, build: impl FnOnce() -> reqwest::Result<T>) -> Result<&T, HttpError> {
     if let Some(made) = place.get() {
         return Ok(made);
     }
-    let made = build().map_err(|error| Error::setup(&error))?;
+    let made = build().map_err(|error| HttpError::setup(&error))?;
     Ok(place.get_or_init(|| made))
 }
 
 /// The headers of a request at a hop: the token is for its own origin.
-fn headers(request: &Request<'_>, hops: &Hops) -> HeaderMap {
+fn headers(request: &Request<'_>, hops: &RedirectChain) -> HeaderMap {
     let mut headers = request.headers();
     if let Some(token) = request.sent_token().filter(|_| hops.at_home()) {
         headers.insert(AUTHORIZATION, token.header());
@@ -253,7 +253,7 @@ fn headers(request: &Request<'_>, hops: &Hops) -> HeaderMap {
 }
 
 /// What all clients share.
-fn builder(patience: &Patience, local: bool) -> reqwest::ClientBuilder {
+fn builder(patience: &RetryPolicy, local: bool) -> reqwest::ClientBuilder {
     // An error says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // Archives are compressed already, and their digest is that of the bytes as they are.

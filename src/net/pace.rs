@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::error::{Address, Error};
-use super::patience::Patience;
+use super::error::{Address, HttpError};
+use super::patience::RetryPolicy;
 
 /// What is awaited of one body. Only time spent waiting for the server counts: a reader that pauses,
 /// because it writes to a slow disk or sends the bytes on, does not make the server slow.
@@ -18,12 +18,12 @@ pub(super) struct Pace {
 
 impl Pace {
     /// That of an archive or a layer where `is_large`, and of a document otherwise.
-    pub(super) fn new(patience: &Patience, is_large: bool) -> Self {
-        let window = patience.stall * Patience::WINDOW;
+    pub(super) fn new(patience: &RetryPolicy, is_large: bool) -> Self {
+        let window = patience.stall * RetryPolicy::WINDOW;
         Self {
             window,
-            least: Patience::LEAST_RATE.saturating_mul(window.as_secs().max(1)),
-            whole: if is_large { patience.download } else { patience.stall * Patience::DOCUMENT },
+            least: RetryPolicy::LEAST_RATE.saturating_mul(window.as_secs().max(1)),
+            whole: if is_large { patience.download } else { patience.stall * RetryPolicy::DOCUMENT },
             waited: Duration::ZERO,
             in_window: Duration::ZERO,
             came: 0,
@@ -33,8 +33,8 @@ impl Pace {
     /// Counts `bytes` that were waited for that long; none at the end of the body.
     ///
     /// # Errors
-    /// [`Error::TooSlow`] where more time would be no use.
-    pub(super) fn count(&mut self, bytes: usize, waited: Duration, url: &Address) -> Result<(), Error> {
+    /// [`HttpError::TooSlow`] where more time would be no use.
+    pub(super) fn count(&mut self, bytes: usize, waited: Duration, url: &Address) -> Result<(), HttpError> {
         if bytes == 0 {
             return Ok(());
         }
@@ -43,12 +43,12 @@ impl Pace {
         self.came += bytes as u64;
         if self.waited > self.whole {
             let why = format!("not all of it came within {} s", self.whole.as_secs());
-            return Err(Error::TooSlow { url: url.clone(), why });
+            return Err(HttpError::TooSlow { url: url.clone(), why });
         }
         if self.in_window >= self.window {
             if self.came < self.least {
                 let why = format!("{} bytes came within {} s", self.came, self.in_window.as_secs());
-                return Err(Error::TooSlow { url: url.clone(), why });
+                return Err(HttpError::TooSlow { url: url.clone(), why });
             }
             (self.in_window, self.came) = (Duration::ZERO, 0);
         }
@@ -61,12 +61,12 @@ mod tests {
     use std::time::Duration;
 
     use super::Pace;
-    use crate::net::{Address, Patience};
+    use crate::net::{Address, RetryPolicy};
 
     /// Seconds until it gives up on `bytes` that come every `pause`, within a day.
     fn given_up(bytes: usize, pause: Duration, is_large: bool) -> Option<u64> {
         let url = Address::new(&"https://example.org/".parse().expect("a URL"), None);
-        let mut pace = Pace::new(&Patience::default(), is_large);
+        let mut pace = Pace::new(&RetryPolicy::default(), is_large);
         let mut waited = Duration::ZERO;
         while waited < Duration::from_secs(24 * 60 * 60) {
             waited += pause;
@@ -90,7 +90,7 @@ mod tests {
     fn time_without_waiting_is_nobodys_fault() {
         assert_eq!(given_up(1, Duration::from_secs(1), true), Some(60));
         let url = Address::new(&"https://example.org/".parse().expect("a URL"), None);
-        let mut pace = Pace::new(&Patience::default(), true);
+        let mut pace = Pace::new(&RetryPolicy::default(), true);
         assert!((0..100_000).all(|_| pace.count(1, Duration::ZERO, &url).is_ok()));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::error::Error;
+use super::error::HttpError;
 
 /// The longest pause that a server may ask for. Who wants more is told to the user, who may have
 /// better things to do.
@@ -13,7 +13,7 @@ const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// How long a client waits, and how often it tries.
 #[derive(Clone, Debug)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// How often it tries.
     pub attempts: u32,
     /// The pause before the second attempt; it doubles from then on.
@@ -28,7 +28,7 @@ pub struct Patience {
     pub download: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     /// That of a person at a terminal.
     fn default() -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Default for Patience {
     }
 }
 
-impl Patience {
+impl RetryPolicy {
     /// The least rate of a body, in bytes a second: a fifth of what a telephone line had.
     pub const LEAST_RATE: u64 = 1024;
 
@@ -53,31 +53,31 @@ impl Patience {
     /// How many times as long as silence may last a whole document may take: five minutes.
     pub(super) const DOCUMENT: u32 = 10;
 
-    pub(super) fn pauses(&self) -> Pauses {
-        Pauses { left: self.attempts.saturating_sub(1), next: self.first_pause, longest: self.longest_pause }
+    pub(super) fn pauses(&self) -> Backoff {
+        Backoff { left: self.attempts.saturating_sub(1), next: self.first_pause, longest: self.longest_pause }
     }
 }
 
 /// What is left of a share of patience.
 #[derive(Debug)]
-pub struct Pauses {
+pub struct Backoff {
     left: u32,
     next: Duration,
     longest: Duration,
 }
 
-impl Pauses {
+impl Backoff {
     /// Waits before the next attempt.
     ///
     /// # Errors
     /// `error` itself, at once, where no other attempt could go better, where there were enough, or
     /// where the server wants to be left alone for longer than a minute.
-    pub fn wait_after(&mut self, error: Error) -> Result<(), Error> {
+    pub fn wait_after(&mut self, error: HttpError) -> Result<(), HttpError> {
         if self.is_over() || !error.may_pass() {
             return Err(error);
         }
         let asked = match &error {
-            Error::Status { until: Some(until), .. } => {
+            HttpError::Status { until: Some(until), .. } => {
                 // A time that has passed asks for nothing.
                 Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default()
             }

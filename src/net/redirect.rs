@@ -5,13 +5,13 @@ use reqwest::blocking;
 use reqwest::header::LOCATION;
 use url::{Host, Url};
 
-use super::error::{Address, Error};
+use super::error::{Address, HttpError};
 
 /// How many redirects are followed.
 const MOST: u32 = 10;
 
 /// The way of one attempt from the URL that was asked for to the one that answers.
-pub(super) struct Hops {
+pub(super) struct RedirectChain {
     asked: Url,
     at: Url,
     followed: u32,
@@ -24,9 +24,9 @@ pub(super) struct Hops {
     permanent: bool,
 }
 
-impl Hops {
+impl RedirectChain {
     /// The way of a request to `url`; one that is confined never leaves the origin of that.
-    pub(super) fn new(url: &Url, confined: bool) -> Result<Self, Error> {
+    pub(super) fn new(url: &Url, confined: bool) -> Result<Self, HttpError> {
         let this = Self {
             asked: url.clone(),
             at: url.clone(),
@@ -37,7 +37,7 @@ impl Hops {
             permanent: true,
         };
         match objection(url) {
-            Some(why) => Err(Error::Insecure { url: this.address(), why }),
+            Some(why) => Err(HttpError::Insecure { url: this.address(), why }),
             None => Ok(this),
         }
     }
@@ -68,13 +68,13 @@ impl Hops {
     }
 
     /// Goes where `answer` points.
-    pub(super) fn follow(&mut self, answer: &blocking::Response) -> Result<(), Error> {
+    pub(super) fn follow(&mut self, answer: &blocking::Response) -> Result<(), HttpError> {
         let Some(location) = answer.headers().get(LOCATION) else {
-            return Err(Error::malformed(self.address(), "it redirects to nowhere: Location is missing"));
+            return Err(HttpError::malformed(self.address(), "it redirects to nowhere: Location is missing"));
         };
         let next = location.to_str().ok().and_then(|location| self.at.join(location).ok());
         let Some(mut next) = next else {
-            return Err(Error::malformed(self.address(), "it redirects to what is not a URL"));
+            return Err(HttpError::malformed(self.address(), "it redirects to what is not a URL"));
         };
         next.set_fragment(None);
         let encrypted = self.at.scheme() == "https";
@@ -86,7 +86,7 @@ impl Hops {
         self.at = next;
         self.followed += 1;
         if self.followed > MOST {
-            return Err(Error::RedirectLoop { url: self.address(), most: MOST });
+            return Err(HttpError::RedirectLoop { url: self.address(), most: MOST });
         }
         let why = if encrypted && self.at.scheme() == "http" {
             Some("it redirects from https to plain http")
@@ -95,7 +95,7 @@ impl Hops {
         } else {
             objection(&self.at)
         };
-        why.map_or(Ok(()), |why| Err(Error::Insecure { url: self.address(), why }))
+        why.map_or(Ok(()), |why| Err(HttpError::Insecure { url: self.address(), why }))
     }
 }
 

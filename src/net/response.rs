@@ -11,11 +11,11 @@ use reqwest::blocking;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 use url::Url;
 
-use super::error::{Address, Error, reason};
+use super::error::{Address, HttpError, reason};
 use super::limits::{http_date, refusal};
 use super::pace::Pace;
-use super::patience::Patience;
-use super::redirect::Hops;
+use super::patience::RetryPolicy;
+use super::redirect::RedirectChain;
 use super::request::Request;
 use crate::text::{excerpt, innermost};
 
@@ -28,8 +28,8 @@ const SETTLED: SignedDuration = SignedDuration::from_mins(1);
 /// What a gzip file begins with (RFC 1952, 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// An answer, whatever its status. Its body is read as any other reader; [`Error::of_body`] makes an
-/// error of the reader's an [`Error`] again.
+/// An answer, whatever its status. Its body is read as any other reader; [`HttpError::of_body`] makes an
+/// error of the reader's an [`HttpError`] again.
 pub struct Response {
     url: Url,
     moved: Option<Url>,
@@ -67,9 +67,9 @@ impl Response {
     pub(super) fn new(
         answer: blocking::Response,
         request: &Request<'_>,
-        hops: &Hops,
-        patience: &Patience,
-    ) -> Result<Self, Error> {
+        hops: &RedirectChain,
+        patience: &RetryPolicy,
+    ) -> Result<Self, HttpError> {
         let address = hops.address();
         let (status, headers, length) = (answer.status(), answer.headers().clone(), answer.content_length());
         let mut this = Self {
@@ -84,7 +84,7 @@ impl Response {
             body: Box::new(io::empty()),
         };
         let pace = Pace::new(patience, request.is_large());
-        let raw = Raw { answer, address: address.clone(), stall: patience.stall, pace };
+        let raw = RawBody { answer, address: address.clone(), stall: patience.stall, pace };
         let is_document = matches!(status.as_u16(), 200 | 206) && !request.is_raw();
         let encoding = this.headers.get(CONTENT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
         match encoding.to_ascii_lowercase().as_slice() {
@@ -94,7 +94,7 @@ impl Response {
             _ => {
                 let encoding = excerpt(&String::from_utf8_lossy(encoding), 40);
                 let why = format!("it is encoded as {encoding}, which was not asked for");
-                return Err(Error::malformed(address, why));
+                return Err(HttpError::malformed(address, why));
             }
         }
         Ok(this)
@@ -120,10 +120,13 @@ impl Response {
     /// Some servers name the compression of the file itself where they should name that of the
     /// transfer, and `x.tar.gz` would lose a layer that is part of it. What is called so, and is no
     /// gzip once it was decoded, is left as it came.
-    fn decode(&mut self, mut raw: Raw) -> Result<(), Error> {
+    fn decode(&mut self, mut raw: RawBody) -> Result<(), HttpError> {
         let address = self.address.clone();
         let mut head = Vec::new();
-        raw.by_ref().take(HEAD).read_to_end(&mut head).map_err(|error| Error::of_body(error, &address))?;
+        raw.by_ref()
+            .take(HEAD)
+            .read_to_end(&mut head)
+            .map_err(|error| HttpError::of_body(error, &address))?;
         let suffix = self.url.path().rsplit('.').next().unwrap_or_default();
         let named_so = ["gz", "tgz"].iter().any(|gzip| suffix.eq_ignore_ascii_case(gzip));
         let mut magic = [0; 2];
@@ -157,11 +160,11 @@ impl Response {
     /// All of the body.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] beyond `limit` bytes; any other where it breaks off.
-    pub fn document(&mut self, limit: u64) -> Result<Vec<u8>, Error> {
+    /// [`HttpError::TooLarge`] beyond `limit` bytes; any other where it breaks off.
+    pub fn document(&mut self, limit: u64) -> Result<Vec<u8>, HttpError> {
         let body = self.beginning(limit.saturating_add(1))?;
         if body.len() as u64 > limit {
-            return Err(Error::TooLarge { url: self.address.clone(), limit });
+            return Err(HttpError::TooLarge { url: self.address.clone(), limit });
         }
         Ok(body)
     }
@@ -170,14 +173,14 @@ impl Response {
     ///
     /// # Errors
     /// Where it breaks off.
-    pub fn beginning(&mut self, most: u64) -> Result<Vec<u8>, Error> {
+    pub fn beginning(&mut self, most: u64) -> Result<Vec<u8>, HttpError> {
         let mut body = Vec::new();
         let read = self.body.by_ref().take(most).read_to_end(&mut body);
-        read.map(|_| body).map_err(|error| Error::of_body(error, &self.address))
+        read.map(|_| body).map_err(|error| HttpError::of_body(error, &self.address))
     }
 
     /// The error that it is for a caller that wanted another status.
-    pub fn refusal(&self) -> Error {
+    pub fn refusal(&self) -> HttpError {
         refusal(self.status(), &self.headers, self.address.clone(), self.had_token)
     }
 
@@ -258,23 +261,23 @@ fn content_range(text: &str) -> Option<ContentRange> {
 }
 
 /// The body as it comes.
-struct Raw {
+struct RawBody {
     answer: blocking::Response,
     address: Address,
     stall: Duration,
     pace: Pace,
 }
 
-impl Read for Raw {
+impl Read for RawBody {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let began = Instant::now();
         let count = self.answer.read(buffer).map_err(|error| {
             let url = self.address.clone();
             let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>());
             io::Error::other(match cause {
-                Some(cause) if cause.is_timeout() => Error::Stalled { url, patience: self.stall },
-                Some(cause) => Error::Cut { url, why: reason(cause) },
-                None => Error::Cut { url, why: innermost(&error) },
+                Some(cause) if cause.is_timeout() => HttpError::Stalled { url, patience: self.stall },
+                Some(cause) => HttpError::Cut { url, why: reason(cause) },
+                None => HttpError::Cut { url, why: innermost(&error) },
             })
         })?;
         self.pace.count(count, began.elapsed(), &self.address).map_err(io::Error::other)?;
@@ -297,9 +300,9 @@ impl<R: Read> Read for Decoded<R> {
                 io::ErrorKind::Other => error,
                 io::ErrorKind::UnexpectedEof => {
                     let why = "its compressed body has no end".to_owned();
-                    io::Error::other(Error::Cut { url, why })
+                    io::Error::other(HttpError::Cut { url, why })
                 }
-                _ => io::Error::other(Error::malformed(url, format!("its encoding is broken: {error}"))),
+                _ => io::Error::other(HttpError::malformed(url, format!("its encoding is broken: {error}"))),
             }
         })
     }

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
 use super::SendError;
-use super::error::{Address, Error};
+use super::error::{Address, HttpError};
 use super::response::Response;
 
 /// What is kept of an answer, in bytes: to an upload it is a line or two.
@@ -85,14 +85,14 @@ pub(super) fn upload(
                 let _ = pieces.as_ref().map(|pieces| pieces.try_send(piece));
             }
             Ok(Event::Ended(ended)) => {
-                return ended.map_err(|error| Error::of_request(&error, address, stall).into());
+                return ended.map_err(|error| HttpError::of_request(&error, address, stall).into());
             }
             Err(RecvTimeoutError::Timeout) => {
-                return Err(Error::Stalled { url: address, patience }.into());
+                return Err(HttpError::Stalled { url: address, patience }.into());
             }
             Err(RecvTimeoutError::Disconnected) => {
                 let why = "the connection ended without an answer".to_owned();
-                return Err(Error::Cut { url: address, why }.into());
+                return Err(HttpError::Cut { url: address, why }.into());
             }
         }
     }

@@ -15,7 +15,7 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::GeneralPurposeConfig;
 use serde::Deserialize;
 
-use super::Error;
+use super::OciError;
 use super::error::told;
 use crate::project::values::ImageRef;
 
@@ -66,15 +66,15 @@ impl Credentials {
     /// # Errors
     /// Where a file cannot be read, or a helper fails for another reason than not knowing the registry.
     /// What the helper printed is not repeated, for it could be a secret.
-    pub fn find(files: &[PathBuf], image: &ImageRef) -> Result<Self, Error> {
+    pub fn find(files: &[PathBuf], image: &ImageRef) -> Result<Self, OciError> {
         for path in files {
-            let failed = |why| Error::Credentials {
+            let failed = |why| OciError::Credentials {
                 registry: image.registry().to_owned(),
                 file: path.display().to_string(),
                 why,
             };
             let Some(text) = read(path).map_err(failed)? else { continue };
-            let config: Config = serde_json::from_slice(&text)
+            let config: AuthFile = serde_json::from_slice(&text)
                 // A message of the parser's could quote a secret.
                 .map_err(|error| failed(format!("no JSON of their form in line {}", error.line())))?;
             if let Some(found) = config.login(image).map_err(failed)? {
@@ -100,7 +100,7 @@ impl Credentials {
 /// `config.json` of Docker, `auth.json` of Podman.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Config {
+struct AuthFile {
     auths: BTreeMap<String, Login>,
     creds_store: String,
     cred_helpers: BTreeMap<String, String>,
@@ -120,14 +120,14 @@ struct Login {
 /// What a helper answers (docker-credential-helpers, "get").
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct HelperReply {
     #[serde(default)]
     username: String,
     #[serde(default)]
     secret: String,
 }
 
-impl Config {
+impl AuthFile {
     fn login(&self, image: &ImageRef) -> Result<Option<Credentials>, String> {
         let registry = image.registry();
         let own =
@@ -243,7 +243,7 @@ fn ask(name: &str, server: &str, timeout: Duration) -> Result<Option<Credentials
         let is_unknown = says(&said) || says(&complained);
         return if is_unknown { Ok(None) } else { Err(format!("`{shown}` fails; {see} why")) };
     }
-    let answer: Answer = serde_json::from_slice(&said)
+    let answer: HelperReply = serde_json::from_slice(&said)
         .map_err(|_| format!("what `{shown}` answers is not understood; {see} it"))?;
     Ok(Credentials::of_password(&answer.username, &answer.secret))
 }
@@ -277,10 +277,10 @@ fn heard(child: &mut Child, timeout: Duration) -> Option<(Vec<u8>, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, Credentials};
+    use super::{AuthFile, Credentials};
 
     fn login(config: &str, image: &str) -> Result<Option<Credentials>, String> {
-        let config: Config = serde_json::from_str(config).map_err(|error| error.to_string())?;
+        let config: AuthFile = serde_json::from_str(config).map_err(|error| error.to_string())?;
         config.login(&image.parse()?)
     }
 

@@ -31,7 +31,7 @@ pub(super) const ACCEPTED: [&str; 4] = [
 
 /// An index or a manifest.
 #[derive(Debug)]
-pub(super) enum Manifest {
+pub(super) enum OciManifest {
     /// Of several images, usually one for each architecture.
     Index(Box<ImageIndex>),
     /// Of one image.
@@ -49,7 +49,7 @@ struct Shape {
     config: Option<serde::de::IgnoredAny>,
 }
 
-impl Manifest {
+impl OciManifest {
     /// Reads a document, and says its media type, which it may leave out (image-spec, "mediaType").
     ///
     /// A document that could be taken for both kinds is refused, for then two programs could see
@@ -93,7 +93,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String
 }
 
 /// What an entry of an index is.
-pub(super) enum Entry {
+pub(super) enum IndexEntry {
     /// Another index.
     Nested,
     /// An image for an architecture that `bake` knows.
@@ -104,7 +104,7 @@ pub(super) enum Entry {
     Other,
 }
 
-impl Entry {
+impl IndexEntry {
     pub(super) fn of(descriptor: &Descriptor) -> Self {
         let media_type = descriptor.media_type().as_ref();
         if media_type == MediaType::ImageIndex.as_ref() || media_type == DOCKER_INDEX {

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use super::docker_save::DockerSave;
 use super::error::told;
-use super::layout::{Folder, Layout};
+use super::layout::{LayoutFolder, LayoutReader};
 use super::registry::Registry;
 use super::tarball::Tarball;
-use super::{Credentials, Error, Images};
+use super::{Credentials, Images, OciError};
 use crate::digest::Sha256;
 use crate::net::Client;
 use crate::project::values::ImageRef;
 
 /// Where an image is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ImageSource {
     /// A folder with an OCI image layout.
     Layout(PathBuf),
     /// A file, as `docker save` writes it.
@@ -25,13 +25,13 @@ pub enum Source {
     Registry(ImageRef),
 }
 
-impl Source {
+impl ImageSource {
     /// What `text` names. What is on the disk comes first: a reference can always be written with
     /// its tag, which no folder has by chance.
     ///
     /// # Errors
     /// Where there is no such path, and it is no reference; or a folder that is no layout.
-    pub fn find(text: &str) -> Result<Self, Error> {
+    pub fn find(text: &str) -> Result<Self, OciError> {
         let path = Path::new(text);
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_file() => Ok(Self::Tarball(path.to_owned())),
@@ -40,12 +40,12 @@ impl Source {
             }
             Ok(metadata) => {
                 let why = if metadata.is_dir() { "a folder without `oci-layout`" } else { "not a file" };
-                Err(Error::NotASource { image: told(text), why: why.to_owned() })
+                Err(OciError::NotASource { image: told(text), why: why.to_owned() })
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                text.parse().map(Self::Registry).map_err(|_| Error::NoSource { text: told(text) })
+                text.parse().map(Self::Registry).map_err(|_| OciError::NoSource { text: told(text) })
             }
-            Err(source) => Err(Error::Io { image: told(text), source }),
+            Err(source) => Err(OciError::Io { image: told(text), source }),
         }
     }
 
@@ -60,15 +60,17 @@ impl Source {
         digest: Sha256,
         client: &Client,
         credentials: &Credentials,
-    ) -> Result<Box<dyn Images>, Error> {
+    ) -> Result<Box<dyn Images>, OciError> {
         Ok(match self {
             Self::Registry(image) => {
                 let pinned = image.pinned(digest);
-                let pinned = pinned.parse().map_err(|_| Error::NoSource { text: told(&pinned) })?;
+                let pinned = pinned.parse().map_err(|_| OciError::NoSource { text: told(&pinned) })?;
                 Box::new(Registry::new(client, &pinned, credentials)?)
             }
             Self::Layout(path) => Box::new(in_folder(path)?.only(digest)?),
-            Self::Tarball(path) => Box::new(Layout::open(Box::new(Tarball::open(path)?))?.only(digest)?),
+            Self::Tarball(path) => {
+                Box::new(LayoutReader::open(Box::new(Tarball::open(path)?))?.only(digest)?)
+            }
         })
     }
 
@@ -76,7 +78,7 @@ impl Source {
     ///
     /// # Errors
     /// Where it cannot be read or reached, or is something else.
-    pub fn open(&self, client: &Client, credentials: &Credentials) -> Result<Box<dyn Images>, Error> {
+    pub fn open(&self, client: &Client, credentials: &Credentials) -> Result<Box<dyn Images>, OciError> {
         Ok(match self {
             Self::Registry(image) => Box::new(Registry::new(client, image, credentials)?),
             Self::Layout(path) => Box::new(in_folder(path)?),
@@ -84,7 +86,7 @@ impl Source {
                 let tarball = Tarball::open(path)?;
                 // Newer Dockers write both forms into one file, and the layout says more.
                 if tarball.has("oci-layout") {
-                    Box::new(Layout::open(Box::new(tarball))?)
+                    Box::new(LayoutReader::open(Box::new(tarball))?)
                 } else {
                     Box::new(DockerSave::open(tarball)?)
                 }
@@ -96,11 +98,11 @@ impl Source {
 /// The image of the OCI image layout at `path`.
 ///
 /// # Errors
-/// As [`Source::open`].
-pub fn layout(path: &Path) -> Result<Box<dyn Images>, Error> {
+/// As [`ImageSource::open`].
+pub fn layout(path: &Path) -> Result<Box<dyn Images>, OciError> {
     Ok(Box::new(in_folder(path)?))
 }
 
-fn in_folder(path: &Path) -> Result<Layout, Error> {
-    Layout::open(Box::new(Folder::new(path)))
+fn in_folder(path: &Path) -> Result<LayoutReader, OciError> {
+    LayoutReader::open(Box::new(LayoutFolder::new(path)))
 }

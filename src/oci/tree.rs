@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use super::layer::{Entry, File, Kind};
+use super::layer::{LayerEntry, LayerEntryKind, LayerFile};
 
 /// What a name without its suffix hides in the layers below (image-spec, "Whiteouts").
 const WHITEOUT: &[u8] = b".wh.";
@@ -22,8 +22,8 @@ const MOST_STEPS: usize = 4096;
 
 /// A file system so far.
 #[derive(Default)]
-pub(super) struct Tree {
-    nodes: BTreeMap<Vec<u8>, Node>,
+pub(super) struct Overlay {
+    nodes: BTreeMap<Vec<u8>, OverlayNode>,
     /// The layer at work.
     layer: usize,
     /// What it hid already: to hide it again would change nothing, and could take long.
@@ -31,7 +31,7 @@ pub(super) struct Tree {
 }
 
 /// What stands at a path.
-struct Node {
+struct OverlayNode {
     /// The layer that wrote it last, or something below it.
     layer: usize,
     inode: Inode,
@@ -42,12 +42,12 @@ struct Node {
 pub(super) enum Inode {
     Directory,
     /// With the layer that its content is from, which for a hard link can be a lower one.
-    File(File, usize),
+    File(LayerFile, usize),
     Symlink(Vec<u8>),
     Other,
 }
 
-impl Tree {
+impl Overlay {
     /// From here on entries are those of `layer`, which lies over all before.
     pub(super) fn begin(&mut self, layer: usize) {
         self.layer = layer;
@@ -58,10 +58,10 @@ impl Tree {
     ///
     /// Within a layer the last entry of a name counts. A whiteout concerns the layers below only,
     /// wherever it stands in its own.
-    pub(super) fn apply(&mut self, Entry { path, kind }: Entry) -> Result<(), String> {
+    pub(super) fn apply(&mut self, LayerEntry { path, kind }: LayerEntry) -> Result<(), String> {
         if path.is_empty() {
             return match kind {
-                Kind::Directory => Ok(()),
+                LayerEntryKind::Directory => Ok(()),
                 _ => Err("its root is not a directory".to_owned()),
             };
         }
@@ -79,11 +79,11 @@ impl Tree {
             return Ok(());
         }
         let inode = match kind {
-            Kind::Directory => Inode::Directory,
-            Kind::File(file) => Inode::File(file, self.layer),
-            Kind::Symlink(target) => Inode::Symlink(target),
-            Kind::Other => Inode::Other,
-            Kind::HardLink(target) => match self.nodes.get(&target).map(|node| &node.inode) {
+            LayerEntryKind::Directory => Inode::Directory,
+            LayerEntryKind::File(file) => Inode::File(file, self.layer),
+            LayerEntryKind::Symlink(target) => Inode::Symlink(target),
+            LayerEntryKind::Other => Inode::Other,
+            LayerEntryKind::HardLink(target) => match self.nodes.get(&target).map(|node| &node.inode) {
                 None | Some(Inode::Directory) => {
                     let (path, target) = (path.escape_ascii(), target.escape_ascii());
                     return Err(format!("`{path}` is a hard link to `{target}`, where no file is"));
@@ -96,7 +96,7 @@ impl Tree {
         if !stays {
             self.remove_below(&path, |_| true);
         }
-        self.nodes.insert(path, Node { layer: self.layer, inode });
+        self.nodes.insert(path, OverlayNode { layer: self.layer, inode });
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Tree {
             let folder = &path[..end];
             match self.nodes.get_mut(folder) {
                 None => {
-                    let node = Node { layer: self.layer, inode: Inode::Directory };
+                    let node = OverlayNode { layer: self.layer, inode: Inode::Directory };
                     self.nodes.insert(folder.to_vec(), node);
                 }
                 Some(node) if matches!(node.inode, Inode::Directory) => node.layer = self.layer,
@@ -136,7 +136,7 @@ impl Tree {
         }
     }
 
-    fn remove_below(&mut self, folder: &[u8], which: impl Fn(&Node) -> bool) {
+    fn remove_below(&mut self, folder: &[u8], which: impl Fn(&OverlayNode) -> bool) {
         let doomed: Vec<_> =
             self.below(folder).filter(|(_, node)| which(node)).map(|(path, _)| path.to_vec()).collect();
         for path in doomed {
@@ -144,7 +144,7 @@ impl Tree {
         }
     }
 
-    fn below(&self, folder: &[u8]) -> impl Iterator<Item = (&[u8], &Node)> {
+    fn below(&self, folder: &[u8]) -> impl Iterator<Item = (&[u8], &OverlayNode)> {
         // All paths that go on with a slash stand before the first that could go on with `0`.
         const AFTER_SLASH: u8 = b'/' + 1;
         let (from, to) = if folder.is_empty() {

@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 
 use super::exchange::{cannot_swap, staging_prefix, swap};
 use super::foreign::{is_owned, settle, settle_leftovers};
-use super::{Context, Error, NewFile, exclusive, new_file, sync};
+use super::{FsError, IoContext, NewFile, exclusive, new_file, sync};
 
 /// What [`replace`] did.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ReplaceOutcome {
     /// Nothing: every file stood there already.
     Unchanged,
     /// All files changed in one step.
@@ -33,7 +33,7 @@ pub enum Outcome {
 /// # Errors
 /// Where something could not be written. The folder is then as it was, but for one case: where
 /// folders cannot be exchanged, a file system that fails between two renames leaves some files new.
-pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<Outcome, Error> {
+pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<ReplaceOutcome, FsError> {
     // Through a symbolic link, or the link itself would be exchanged.
     let folder = match fs::canonicalize(folder) {
         Ok(found) => found,
@@ -49,7 +49,7 @@ pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<O
     let _guard = exclusive(parent)?;
     settle_leftovers(parent, name, &folder, owned);
     if stands(&folder, files, owned) {
-        return Ok(Outcome::Unchanged);
+        return Ok(ReplaceOutcome::Unchanged);
     }
     let old = fs::metadata(&folder).ok();
     let Some(staged) = stage(parent, name, old.as_ref(), files)? else {
@@ -60,14 +60,14 @@ pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<O
         fs::rename(&staged.0, &folder).context("put the new folder", &folder)?;
         let _ = staged.keep();
         sync(parent);
-        return Ok(Outcome::Replaced);
+        return Ok(ReplaceOutcome::Replaced);
     }
     match exchange(&staged.0, &folder, owned) {
         Ok(()) => {
             // From here on it holds the old files, and what is somebody else's.
             settle(&staged.keep(), &folder, owned);
             sync(parent);
-            Ok(Outcome::Replaced)
+            Ok(ReplaceOutcome::Replaced)
         }
         Err(error) if cannot_swap(&error) => {
             drop(staged);
@@ -102,7 +102,7 @@ fn stage(
     name: &OsStr,
     old: Option<&fs::Metadata>,
     files: &[NewFile<'_>],
-) -> Result<Option<Staged>, Error> {
+) -> Result<Option<Staged>, FsError> {
     let prefix = staging_prefix(name);
     let permissions = old.map_or(0o777, |old| old.permissions().mode() & 0o7777 | 0o700);
     let attempt = tempfile::Builder::new()
@@ -172,7 +172,7 @@ fn exchange(staged: &Path, folder: &Path, owned: &[&str]) -> io::Result<()> {
 
 /// All new files are on the disk before the first takes its place, so that a full disk stops
 /// nothing halfway.
-fn one_by_one(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<Outcome, Error> {
+fn one_by_one(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<ReplaceOutcome, FsError> {
     let mut staged = Vec::new();
     for file in files {
         staged.push(new_file(folder, file).context("write", &folder.join(file.name))?);
@@ -185,5 +185,5 @@ fn one_by_one(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<Ou
         let _ = fs::remove_file(folder.join(name));
     }
     sync(folder);
-    Ok(Outcome::OneByOne)
+    Ok(ReplaceOutcome::OneByOne)
 }

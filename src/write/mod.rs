@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
-pub use folder::{Outcome, replace};
+pub use folder::{ReplaceOutcome, replace};
 pub use revise::{Revision, revise, tidy};
 
 /// How long a run waits for another one, which takes milliseconds: half a minute.
@@ -48,31 +48,31 @@ impl NewFile<'_> {
 /// Why something was not written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: cannot {what}: {source}", path.display())]
-pub struct Error {
+pub struct FsError {
     path: PathBuf,
     what: &'static str,
     source: io::Error,
 }
 
-impl Error {
+impl FsError {
     /// Whether a file held something else than it was read with.
     pub fn is_overtaken(&self) -> bool {
-        self.source.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Overtaken>)
+        self.source.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Conflict>)
     }
 }
 
 /// Somebody edited it, or another run was quicker.
 #[derive(Debug, thiserror::Error)]
 #[error("it changed while this ran; run it again")]
-struct Overtaken;
+struct Conflict;
 
-trait Context<T> {
-    fn context(self, what: &'static str, path: &Path) -> Result<T, Error>;
+trait IoContext<T> {
+    fn context(self, what: &'static str, path: &Path) -> Result<T, FsError>;
 }
 
-impl<T> Context<T> for io::Result<T> {
-    fn context(self, what: &'static str, path: &Path) -> Result<T, Error> {
-        self.map_err(|source| Error { path: path.to_owned(), what, source })
+impl<T> IoContext<T> for io::Result<T> {
+    fn context(self, what: &'static str, path: &Path) -> Result<T, FsError> {
+        self.map_err(|source| FsError { path: path.to_owned(), what, source })
     }
 }
 
@@ -80,8 +80,8 @@ impl<T> Context<T> for io::Result<T> {
 ///
 /// # Errors
 /// Where one is there, or could not be written; nothing new is left then.
-pub fn create(folder: &Path, files: &[NewFile<'_>]) -> Result<(), Error> {
-    let mut made = Made::default();
+pub fn create(folder: &Path, files: &[NewFile<'_>]) -> Result<(), FsError> {
+    let mut made = CreatedPaths::default();
     for file in files {
         let path = folder.join(file.name);
         let parent = path.parent().unwrap_or(folder);
@@ -96,9 +96,9 @@ pub fn create(folder: &Path, files: &[NewFile<'_>]) -> Result<(), Error> {
 
 /// Paths that were made, and go again where not all of it comes about.
 #[derive(Default)]
-struct Made(Vec<PathBuf>);
+struct CreatedPaths(Vec<PathBuf>);
 
-impl Made {
+impl CreatedPaths {
     fn folders(&mut self, folder: &Path) -> io::Result<()> {
         let missing: Vec<_> =
             folder.ancestors().take_while(|path| fs::symlink_metadata(path).is_err()).collect();
@@ -110,7 +110,7 @@ impl Made {
     }
 }
 
-impl Drop for Made {
+impl Drop for CreatedPaths {
     fn drop(&mut self) {
         for path in self.0.iter().rev() {
             // A folder that somebody else put something into stays.
@@ -130,7 +130,7 @@ fn new_file(folder: &Path, file: &NewFile<'_>) -> io::Result<NamedTempFile> {
 }
 
 /// Two runs at once take turns; the lock goes with the process.
-fn exclusive(folder: &Path) -> Result<File, Error> {
+fn exclusive(folder: &Path) -> Result<File, FsError> {
     let handle = File::open(folder).context("open the folder", folder)?;
     for _ in 0..LOCK_TRIES {
         match flock(&handle, FlockOperation::NonBlockingLockExclusive) {

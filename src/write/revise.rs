@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
 
-use super::{Context, Error, Overtaken, exclusive, sync};
+use super::{Conflict, FsError, IoContext, exclusive, sync};
 
 /// A file that is replaced because of what it held.
 pub struct Revision<'a> {
@@ -26,7 +26,7 @@ pub struct Revision<'a> {
 /// # Errors
 /// Where one could not be written, or holds something else by now: somebody edited it, or another
 /// run was quicker. All are then as they were, unless the file system fails between two renames.
-pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
+pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), FsError> {
     let _guard = exclusive(folder)?;
     let mut staged = Vec::new();
     for Revision { path, from, to } in files {
@@ -38,7 +38,7 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
         if let Some(from) = from
             && fs::read(&path).context("read", &path)? != from.as_bytes()
         {
-            return Err(io::Error::other(Overtaken)).context("be replaced", &path);
+            return Err(io::Error::other(Conflict)).context("be replaced", &path);
         }
         let new = successor(&path, to.as_bytes()).context("write", &path)?;
         if let Some(old) = old {
@@ -57,7 +57,7 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), Error> {
 ///
 /// # Errors
 /// Where another run is at work for too long.
-pub fn tidy(folder: &Path, paths: &[&Path]) -> Result<(), Error> {
+pub fn tidy(folder: &Path, paths: &[&Path]) -> Result<(), FsError> {
     let names = paths.iter().map(|path| successor_name(&behind_links(path)));
     let left: Vec<_> = names.filter(|path| fs::symlink_metadata(path).is_ok()).collect();
     if left.is_empty() {

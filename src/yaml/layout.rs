@@ -13,7 +13,7 @@ use crate::diagnostics::{Source, Span};
 
 /// One document.
 #[derive(Debug)]
-pub struct Layout {
+pub struct Cst {
     /// Its value.
     pub root: Element,
     /// Its comments, from `#` to before the line break, in their order.
@@ -86,7 +86,7 @@ impl Element {
 
 /// Lays a document out; nothing where [`parse`](super::parse) would not read it either, or where
 /// there is more than one.
-pub fn layout(source: &Source) -> Option<Layout> {
+pub fn layout(source: &Source) -> Option<Cst> {
     let text = source.text();
     let options = granit_parser::options! {
         flow_nesting_limit: DEEPEST,
@@ -97,7 +97,7 @@ pub fn layout(source: &Source) -> Option<Layout> {
     let mut texts = Vec::new();
     root.texts(&mut texts);
     let comments = comments(text, &texts);
-    Some(Layout { root, comments })
+    Some(Cst { root, comments })
 }
 
 struct Events<'a> {

@@ -19,6 +19,7 @@ mod image_memory;
 mod image_push;
 mod init;
 mod kills;
+mod language;
 mod lock;
 mod lock_edges;
 mod lock_faults;

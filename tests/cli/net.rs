@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::support::server::{Answer, Ranges, Server};
 use crate::support::test;
 use crate::support::{Folder, said, testbed};
-use bake::net::{Client, ContentRange, Error, Patience, Request, Token};
+use bake::net::{Client, ContentRange, HttpError, Request, RetryPolicy, Token};
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,11 +20,11 @@ use url::Url;
 const LIMIT: u64 = 1024 * 1024;
 
 /// That of somebody in a hurry: five attempts within milliseconds.
-fn quick() -> Patience {
-    Patience {
+fn quick() -> RetryPolicy {
+    RetryPolicy {
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(2),
-        ..Patience::default()
+        ..RetryPolicy::default()
     }
 }
 
@@ -36,12 +36,12 @@ fn request(url: &str) -> Request<'static> {
     Request::new(url.parse().expect("a URL"))
 }
 
-fn text(url: &str) -> Result<String, Error> {
+fn text(url: &str) -> Result<String, HttpError> {
     client().text(&request(url), LIMIT)
 }
 
 /// Asks a server that has one answer, and says how often it was asked.
-fn ask(answer: Answer) -> (Result<String, Error>, usize) {
+fn ask(answer: Answer) -> (Result<String, HttpError>, usize) {
     let server = Server::start();
     server.answer("/x", answer);
     let result = text(&server.url("/x"));
@@ -49,7 +49,7 @@ fn ask(answer: Answer) -> (Result<String, Error>, usize) {
 }
 
 #[track_caller]
-fn wrong(result: Result<String, Error>) -> String {
+fn wrong(result: Result<String, HttpError>) -> String {
     result.expect_err("an error").to_string()
 }
 
@@ -94,8 +94,8 @@ fn what_cannot_pass_is_not() {
         let (result, asked) = ask(Answer::status(status));
         assert_eq!(asked, 1, "{status}");
         match result.expect_err("an error") {
-            Error::NotFound { .. } => assert!(matches!(status, 404 | 410)),
-            Error::Status { status: told, .. } => assert_eq!(told, status),
+            HttpError::NotFound { .. } => assert!(matches!(status, 404 | 410)),
+            HttpError::Status { status: told, .. } => assert_eq!(told, status),
             other => panic!("{status}: {other}"),
         }
     }
@@ -117,7 +117,7 @@ fn there_is_an_end_to_it() {
 
 #[test]
 fn a_server_that_says_nothing_more_is_given_up() {
-    let patience = Patience { attempts: 2, stall: Duration::from_millis(500), ..quick() };
+    let patience = RetryPolicy { attempts: 2, stall: Duration::from_millis(500), ..quick() };
     let client = Client::new(patience);
     let server = Server::start();
     server.answer("/body", Answer::of("x".repeat(100)).stall_at(50));
@@ -191,7 +191,7 @@ fn a_rate_limit_says_when_it_ends_and_what_helps() {
         for token in [None, Some(&token)] {
             let error = client().text(&request(&server.url("/x")).token(token), LIMIT).expect_err("a limit");
             assert!(
-                matches!(error, Error::RateLimited { had_token, .. } if had_token == token.is_some()),
+                matches!(error, HttpError::RateLimited { had_token, .. } if had_token == token.is_some()),
                 "{error:?}"
             );
             let message = error.to_string();
@@ -202,7 +202,7 @@ fn a_rate_limit_says_when_it_ends_and_what_helps() {
     }
     // There are requests left: this 403 is of another kind.
     let error = ask(Answer::status(403).header("x-ratelimit-remaining", "59")).0.expect_err("an error");
-    assert!(matches!(error, Error::Status { status: 403, .. }), "{error}");
+    assert!(matches!(error, HttpError::Status { status: 403, .. }), "{error}");
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn a_redirect_to_where_nothing_may_go_is_refused() {
     }
     for url in ["http://example.invalid/x", "ftp://example.invalid/x", "https://u:secret@example.invalid/x"] {
         let error = text(url).expect_err("an error");
-        assert!(matches!(error, Error::Insecure { .. }), "{error}");
+        assert!(matches!(error, HttpError::Insecure { .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
     }
 }
@@ -334,7 +334,7 @@ fn what_was_compressed_for_the_transfer_is_decoded() {
     assert_eq!(text(&server.url("/x")).expect("a text"), "one two");
     for (encoding, body) in [("br", &b"x"[..]), ("gzip, gzip", b"x"), ("gzip", b"no gzip at all")] {
         let (result, asked) = ask(Answer::of(body).header("Content-Encoding", encoding));
-        assert!(matches!(result, Err(Error::Malformed { .. })), "{encoding}: {result:?}");
+        assert!(matches!(result, Err(HttpError::Malformed { .. })), "{encoding}: {result:?}");
         assert_eq!(asked, 1, "{encoding}");
     }
 }
@@ -365,10 +365,10 @@ fn a_large_document_and_one_that_is_no_text_are_refused() {
     assert!(message.ends_with("/x: larger than the limit of 99 bytes"), "{message}");
     // One without an end is left in the middle.
     server.answer("/x", Answer::of("x".repeat(1000)).stall_at(500));
-    assert!(matches!(client().text(&request(&server.url("/x")), 99), Err(Error::TooLarge { .. })));
+    assert!(matches!(client().text(&request(&server.url("/x")), 99), Err(HttpError::TooLarge { .. })));
     // Nor is more than the limit taken from one that is small only on the way.
     server.answer("/x", Answer::gzip(&vec![b'x'; 1_000_000]));
-    assert!(matches!(client().text(&request(&server.url("/x")), 99), Err(Error::TooLarge { .. })));
+    assert!(matches!(client().text(&request(&server.url("/x")), 99), Err(HttpError::TooLarge { .. })));
     let (result, asked) = ask(Answer::of([0xff, 0xfe]));
     assert!(wrong(result).ends_with("it is not UTF-8"));
     assert_eq!(asked, 1);
@@ -435,9 +435,9 @@ fn a_host_without_an_answer_is_asked_no_more() {
 
 #[test]
 fn a_name_that_nobody_has_is_told() {
-    let patience = Patience { attempts: 2, ..quick() };
+    let patience = RetryPolicy { attempts: 2, ..quick() };
     let error = Client::new(patience).text(&request("https://nobody.invalid/x"), LIMIT);
-    assert!(matches!(error, Err(Error::Unreachable { .. })), "{error:?}");
+    assert!(matches!(error, Err(HttpError::Unreachable { .. })), "{error:?}");
 }
 
 #[test]
@@ -454,7 +454,7 @@ fn https_without_tls_is_no_network_failure() {
         assert!(listener.accept().is_err());
     });
     let error = text(&url).expect_err("an error");
-    assert!(matches!(error, Error::Untrusted { .. }), "{error:?}");
+    assert!(matches!(error, HttpError::Untrusted { .. }), "{error:?}");
     asked.join().expect("one connection");
 }
 

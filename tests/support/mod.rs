@@ -21,6 +21,7 @@ pub mod github;
 pub mod google;
 pub mod harness;
 pub mod images;
+pub mod language;
 pub mod model;
 pub mod namespace;
 pub mod processes;
@@ -45,7 +46,7 @@ use bake::diagnostics::{Problems, Source, terminal};
 use bake::digest::Sha256;
 use bake::lock::{self, Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
 use bake::project::catalog::Catalog;
-use bake::project::manifest::Origin;
+use bake::project::manifest::BinarySource;
 use bake::project::values::Arch;
 use bake::project::{Project, manifest, spec};
 use rustix::process::{Pid, Signal, kill_process};
@@ -247,8 +248,8 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
     for binary in &project.manifest.binaries {
         let name = binary.name.value.clone();
         let repo = match &binary.origin {
-            manifest::Origin::Release { repo, .. } => Some(repo.clone()),
-            manifest::Origin::Catalog(_) | manifest::Origin::Url { .. } => None,
+            manifest::BinarySource::Release { repo, .. } => Some(repo.clone()),
+            manifest::BinarySource::Catalog(_) | manifest::BinarySource::Url { .. } => None,
         };
         binaries.insert(
             name.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use super::find::{Asked, Found};
+use super::find::{Asked, FoundAsset};
 use super::statements::{ChecksumFiles, Statement, Statements};
 use super::{Allowed, Resolved, is_known, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
@@ -23,7 +23,7 @@ use crate::project::values::{Arch, InnerPath, WebUrl};
 /// Everything that stands against it, for each architecture, with the place in the manifest.
 pub fn binary(
     wanted: &Binary,
-    which: &Wanted,
+    which: &ReleaseQuery,
     old: Option<&LockedBinary>,
     allowed: Allowed,
     upstream: &dyn Upstream,
@@ -39,7 +39,7 @@ pub fn binary(
             // version wants an answer.
             match (unreachable, known) {
                 (Some(why), Some(locked))
-                    if *which != Wanted::Newest && problems.iter().all(is_unreachable) =>
+                    if *which != ReleaseQuery::Newest && problems.iter().all(is_unreachable) =>
                 {
                     Ok(Resolved { unreachable: Some(why.clone()), ..Resolved::plain(locked) })
                 }
@@ -51,7 +51,7 @@ pub fn binary(
 
 fn ask(
     wanted: &Binary,
-    which: &Wanted,
+    which: &ReleaseQuery,
     old: Option<&LockedBinary>,
     allowed: Allowed,
     upstream: &dyn Upstream,
@@ -60,24 +60,24 @@ fn ask(
     let release = repo.map(|repo| upstream.release(repo, which)).transpose();
     let release = release.map_err(|problem| {
         let title = match which {
-            Wanted::Version(version) => format!("`{}` {version}", wanted.name.value),
-            Wanted::Newest => format!("`{}`", wanted.name.value),
+            ReleaseQuery::Version(version) => format!("`{}` {version}", wanted.name.value),
+            ReleaseQuery::Newest => format!("`{}`", wanted.name.value),
         };
         problem.about(&title)
     })?;
     let version = match (&release, which) {
         (Some(release), _) => Some(match which {
             // As it was asked for, whatever the tag looks like.
-            Wanted::Version(version) => version.clone(),
-            Wanted::Newest => release.version.clone(),
+            ReleaseQuery::Version(version) => version.clone(),
+            ReleaseQuery::Newest => release.version.clone(),
         }),
-        (None, Wanted::Version(version)) => Some(version.clone()),
-        (None, Wanted::Newest) => None,
+        (None, ReleaseQuery::Version(version)) => Some(version.clone()),
+        (None, ReleaseQuery::Newest) => None,
     };
     if !allowed.downgrade {
         forwards(wanted, old, version.as_ref())?;
     }
-    let mut asking = Asking {
+    let mut asking = BinaryResolver {
         asked: Asked { wanted, version: version.as_ref(), release: release.as_ref() },
         old: old.filter(|old| old.version == version),
         allowed,
@@ -116,9 +116,9 @@ fn ask(
     notes.sort_unstable();
     notes.dedup();
     let (tool, own) = match &wanted.origin {
-        Origin::Catalog(tool) => (Some(tool), None),
-        Origin::Release { repo, .. } => (None, Some(repo.clone())),
-        Origin::Url { .. } => (None, None),
+        BinarySource::Catalog(tool) => (Some(tool), None),
+        BinarySource::Release { repo, .. } => (None, Some(repo.clone())),
+        BinarySource::Url { .. } => (None, None),
     };
     let locked = LockedBinary {
         version: version.clone(),
@@ -155,7 +155,7 @@ fn forwards(
     )))
 }
 
-struct Asking<'a> {
+struct BinaryResolver<'a> {
     asked: Asked<'a>,
     /// What the lock holds of this very version.
     old: Option<&'a LockedBinary>,
@@ -167,13 +167,13 @@ struct Asking<'a> {
 
 /// A build before its archive is fetched.
 struct Announced {
-    found: Found,
+    found: FoundAsset,
     statements: Statements,
     /// What they all say, where there are any.
     stated: Option<Statement>,
 }
 
-impl<'a> Asking<'a> {
+impl<'a> BinaryResolver<'a> {
     /// Finds a build, and hears everybody on it.
     fn announced(&mut self, arch: Arch) -> Result<Announced, Diagnostic> {
         let found = self.asked.find(arch)?;
@@ -278,7 +278,7 @@ impl<'a> Asking<'a> {
         ))
     }
 
-    fn statements(&mut self, arch: Arch, found: &Found) -> Result<Statements, Diagnostic> {
+    fn statements(&mut self, arch: Arch, found: &FoundAsset) -> Result<Statements, Diagnostic> {
         let mut statements = Statements::default();
         statements.add_catalog(self.asked.wanted, self.asked.version, arch);
         if let Some(digest) = found.asset.as_ref().and_then(|asset| asset.digest) {
@@ -297,7 +297,7 @@ impl<'a> Asking<'a> {
     /// the signatures that were not looked at.
     fn signed(
         &mut self,
-        found: &Found,
+        found: &FoundAsset,
         archive: &str,
         content: &mut dyn Read,
     ) -> Result<Option<Signature>, Diagnostic> {

@@ -1,6 +1,6 @@
 //! The base image: a tag, and what its registry says it is.
 
-use super::{Allowed, Extent, Resolved, is_unreachable};
+use super::{Allowed, Resolved, UpdateScope, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic};
 use crate::lock::fit::unfounded;
 use crate::lock::upstream::Upstream;
@@ -12,9 +12,9 @@ use crate::project::catalog::Catalog;
 pub fn keeps(project: &Project, old: &LockedImage, extent: Extent, catalog: &Catalog) -> bool {
     let fits = old.reference == project.spec.gateway.image.value && unfounded(old, catalog).is_none();
     match extent {
-        Extent::Missing => fits,
-        Extent::Complete => fits && old.evidence.contains(&Evidence::ApiDigest),
-        Extent::Again | Extent::Newest => false,
+        UpdateScope::Missing => fits,
+        UpdateScope::Complete => fits && old.evidence.contains(&Evidence::ApiDigest),
+        UpdateScope::Again | UpdateScope::Newest => false,
     }
 }
 
@@ -25,7 +25,7 @@ pub fn keeps(project: &Project, old: &LockedImage, extent: Extent, catalog: &Cat
 pub fn image(
     project: &Project,
     old: Option<&LockedImage>,
-    extent: Extent,
+    extent: UpdateScope,
     allowed: Allowed,
     catalog: &Catalog,
     upstream: &dyn Upstream,
@@ -35,7 +35,7 @@ pub fn image(
         Ok(said) => said,
         Err(problem) => {
             return match seed::image(project, old, catalog) {
-                Some(known) if extent != Extent::Newest && is_unreachable(&problem) => {
+                Some(known) if extent != UpdateScope::Newest && is_unreachable(&problem) => {
                     Ok(Resolved { unreachable: Some(problem), ..Resolved::plain(known) })
                 }
                 _ => Err(problem.or_at(reference.place.clone())),

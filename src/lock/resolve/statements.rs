@@ -76,7 +76,7 @@ impl Statements {
 /// Reads each checksum file once, for both architectures.
 pub(super) struct ChecksumFiles<'a> {
     upstream: &'a dyn Upstream,
-    read: BTreeMap<String, Document>,
+    read: BTreeMap<String, FetchedText>,
 }
 
 impl<'a> ChecksumFiles<'a> {
@@ -90,7 +90,7 @@ impl<'a> ChecksumFiles<'a> {
     /// Where one of them contradicts itself, or cannot be had: the release has it.
     pub(super) fn of_release(
         &mut self,
-        assets: &[Asset],
+        assets: &[ReleaseAsset],
         name: &str,
         into: &mut Statements,
     ) -> Result<(), Diagnostic> {
@@ -174,12 +174,12 @@ impl<'a> ChecksumFiles<'a> {
     /// The text of a document, where there is one.
     pub(super) fn text(&mut self, url: &WebUrl) -> Result<Option<&str>, Diagnostic> {
         Ok(match self.document(url)? {
-            Document::Text(text) => Some(text),
-            Document::NoText | Document::Absent(_) => None,
+            FetchedText::Text(text) => Some(text),
+            FetchedText::NoText | FetchedText::Absent(_) => None,
         })
     }
 
-    fn document(&mut self, url: &WebUrl) -> Result<&Document, Diagnostic> {
+    fn document(&mut self, url: &WebUrl) -> Result<&FetchedText, Diagnostic> {
         match self.read.entry(url.to_string()) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(place) => Ok(place.insert(self.upstream.document(url)?)),
@@ -187,10 +187,10 @@ impl<'a> ChecksumFiles<'a> {
     }
 
     /// Holds a file that the release lists to be there.
-    fn listed(&mut self, asset: &Asset) -> Result<(), Diagnostic> {
+    fn listed(&mut self, asset: &ReleaseAsset) -> Result<(), Diagnostic> {
         match self.document(&asset.url)? {
-            Document::Absent(why) => Err(why.clone()),
-            Document::Text(_) | Document::NoText => Ok(()),
+            FetchedText::Absent(why) => Err(why.clone()),
+            FetchedText::Text(_) | FetchedText::NoText => Ok(()),
         }
     }
 
@@ -202,9 +202,9 @@ impl<'a> ChecksumFiles<'a> {
         into: &mut Statements,
     ) -> Result<(), Diagnostic> {
         let said = match self.document(url)? {
-            Document::Text(text) => checksums::of_own(text, asset),
-            Document::NoText => Said::Nothing,
-            Document::Absent(_) => return Ok(()),
+            FetchedText::Text(text) => checksums::of_own(text, asset),
+            FetchedText::NoText => Said::Nothing,
+            FetchedText::Absent(_) => return Ok(()),
         };
         match said {
             Said::OfAnother(digest, other) => {
@@ -234,7 +234,7 @@ impl<'a> ChecksumFiles<'a> {
 }
 
 /// Whether it is the checksum file of one asset alone.
-fn is_own(asset: &Asset, assets: &[Asset]) -> bool {
+fn is_own(asset: &ReleaseAsset, assets: &[ReleaseAsset]) -> bool {
     checksums::owner_of(&asset.name).is_some_and(|owner| assets.iter().any(|other| other.name == owner))
 }
 

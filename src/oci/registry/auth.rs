@@ -8,10 +8,10 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use super::challenge::Challenge;
-use super::{Repository, Trouble, is_loopback};
+use super::{RepositoryClient, Trouble, is_loopback};
 use crate::net::{Request, Response, Token};
 use crate::oci::error::told;
-use crate::oci::{Credentials, Error};
+use crate::oci::{Credentials, OciError};
 
 /// The longest answer of a service for tokens, in bytes; a token is a few thousand.
 const LONGEST_TOKEN: u64 = 1 << 20;
@@ -23,9 +23,9 @@ struct Granted {
     access_token: Option<String>,
 }
 
-impl Repository {
+impl RepositoryClient {
     /// Gets what the registry wants for a proof.
-    pub(super) fn prove(&self, response: &Response) -> Result<Token, Error> {
+    pub(super) fn prove(&self, response: &Response) -> Result<Token, OciError> {
         match (Challenge::choose(response.headers("www-authenticate")), &self.credentials) {
             (Some(Challenge::Bearer { realm, service }), _) => self.granted(&realm, service.as_deref()),
             (Some(Challenge::Basic), Credentials::Password { user, password }) => self.basic(user, password),
@@ -36,13 +36,13 @@ impl Repository {
         }
     }
 
-    fn basic(&self, user: &str, password: &str) -> Result<Token, Error> {
+    fn basic(&self, user: &str, password: &str) -> Result<Token, OciError> {
         let token = Token::of_password(user, password);
         token.map_err(|_| self.answer("its name or password cannot be sent".to_owned()))
     }
 
     /// A token of the service at `realm` (distribution, "Requesting a Token").
-    fn granted(&self, realm: &str, service: Option<&str>) -> Result<Token, Error> {
+    fn granted(&self, realm: &str, service: Option<&str>) -> Result<Token, OciError> {
         let mut url = Url::parse(realm)
             .map_err(|_| self.answer(format!("it asks for a token of {}, which is no URL", told(realm))))?;
         if self.root.scheme() == "https" && url.scheme() != "https" {
@@ -81,7 +81,7 @@ impl Repository {
     }
 
     /// The token that is granted to a request; none where the service refuses.
-    fn token_of(&self, request: impl Fn() -> Request<'static>) -> Result<Option<Token>, Error> {
+    fn token_of(&self, request: impl Fn() -> Request<'static>) -> Result<Option<Token>, OciError> {
         self.patiently(|| {
             let mut response = self.client.send(request())?;
             match response.status() {

@@ -26,7 +26,7 @@ impl Challenge {
 
 /// The challenges of one header that can be answered. What follows an error in it is not read.
 fn all(header: &str) -> Vec<Challenge> {
-    let mut rest = Reader(header);
+    let mut rest = HeaderReader(header);
     let mut found = Vec::new();
     let mut next = rest.token();
     while let Some(scheme) = next.take() {
@@ -58,9 +58,9 @@ fn all(header: &str) -> Vec<Challenge> {
 }
 
 /// What is left of a header.
-struct Reader<'a>(&'a str);
+struct HeaderReader<'a>(&'a str);
 
-impl<'a> Reader<'a> {
+impl<'a> HeaderReader<'a> {
     fn blanks(&mut self) {
         self.0 = self.0.trim_start_matches([' ', '\t']);
     }

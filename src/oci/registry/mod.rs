@@ -15,12 +15,12 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use super::error::told;
-use super::{Credentials, Error};
+use super::{Credentials, OciError};
 use crate::net::{self, Client, Request, Response, SendError, Token};
 use crate::project::values::ImageRef;
 use crate::text::innermost;
 
-pub use pull::{Registry, Resolved, resolve};
+pub use pull::{Registry, ResolvedImage, resolve};
 
 /// What is read of a refusal, in bytes.
 const LONGEST_REFUSAL: u64 = 64 << 10;
@@ -28,17 +28,17 @@ const LONGEST_REFUSAL: u64 = 64 << 10;
 /// What an attempt did not come to an end for.
 enum Trouble {
     /// The network, or a status that may pass.
-    Net(net::Error),
+    Net(net::HttpError),
     /// The registry wants to know who asks.
     Challenged(Box<Response>),
     /// What was to be sent could not be read, or not be believed.
     Content(io::Error),
     /// It has no sense to try again.
-    Final(Error),
+    Final(OciError),
 }
 
-impl From<net::Error> for Trouble {
-    fn from(error: net::Error) -> Self {
+impl From<net::HttpError> for Trouble {
+    fn from(error: net::HttpError) -> Self {
         Self::Net(error)
     }
 }
@@ -52,8 +52,8 @@ impl From<SendError> for Trouble {
     }
 }
 
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
+impl From<OciError> for Trouble {
+    fn from(error: OciError) -> Self {
         Self::Final(error)
     }
 }
@@ -82,7 +82,7 @@ enum Access {
 /// A repository in a registry.
 ///
 /// Loopback is spoken to in plain HTTP, as container runtimes do; everything else in HTTPS.
-struct Repository {
+struct RepositoryClient {
     client: Client,
     image: String,
     host: String,
@@ -96,7 +96,7 @@ struct Repository {
     withheld: OnceLock<String>,
 }
 
-impl Repository {
+impl RepositoryClient {
     /// The repository of `image`, and `from`, a repository of the same registry to mount blobs from.
     /// Nothing is asked yet.
     fn new(
@@ -105,7 +105,7 @@ impl Repository {
         credentials: &Credentials,
         access: Access,
         from: Option<&str>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, OciError> {
         let host = image.registry();
         let is_hub = matches!(host, "docker.io" | "index.docker.io");
         let api = if is_hub { "registry-1.docker.io" } else { host };
@@ -115,7 +115,7 @@ impl Repository {
         };
         let name = full(image.name());
         let parsed = Url::parse(&format!("https://{api}/v2/{name}/"));
-        let mut root = parsed.map_err(|error| Error::Answer {
+        let mut root = parsed.map_err(|error| OciError::Answer {
             image: image.to_string(),
             registry: host.to_owned(),
             why: error.to_string(),
@@ -171,7 +171,7 @@ impl Repository {
         Trouble::Final(self.refusal(response, what))
     }
 
-    fn refusal(&self, mut response: Response, what: &str) -> Error {
+    fn refusal(&self, mut response: Response, what: &str) -> OciError {
         let status = response.status();
         let body = response.beginning(LONGEST_REFUSAL).unwrap_or_default();
         let said: Option<Envelope> = serde_json::from_slice(&body).ok();
@@ -182,13 +182,13 @@ impl Repository {
             (401 | 403, _) | (_, "UNAUTHORIZED" | "DENIED") => self.may_not(words.as_deref()),
             (404, "NAME_UNKNOWN") => {
                 let what = format!("repository `{}`", self.name());
-                Error::NotFound { image: self.image.clone(), what }
+                OciError::NotFound { image: self.image.clone(), what }
             }
             (404, _) if self.access == Access::Pull => {
-                Error::NotFound { image: self.image.clone(), what: what.to_owned() }
+                OciError::NotFound { image: self.image.clone(), what: what.to_owned() }
             }
             (404, _) => {
-                Error::NotFound { image: self.image.clone(), what: format!("repository (for {what})") }
+                OciError::NotFound { image: self.image.clone(), what: format!("repository (for {what})") }
             }
             _ => self.answer(match words {
                 Some(words) => format!("HTTP {status} to {what}: {words}"),
@@ -203,13 +203,15 @@ impl Repository {
     }
 
     /// Attempts until it works, until trying again cannot help, or until the patience is used up.
-    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Error> {
+    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, OciError> {
         let (mut pauses, mut tries, mut proved) = (self.client.pauses(), 1, false);
         loop {
             match attempt() {
                 Ok(done) => return Ok(done),
                 Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::Content(source)) => return Err(Error::Io { image: self.image.clone(), source }),
+                Err(Trouble::Content(source)) => {
+                    return Err(OciError::Io { image: self.image.clone(), source });
+                }
                 Err(Trouble::Challenged(response)) if proved => return Err(self.refusal(*response, "")),
                 Err(Trouble::Challenged(response)) => {
                     proved = true;
@@ -224,22 +226,23 @@ impl Repository {
         }
     }
 
-    fn explained(&self, error: net::Error, tries: usize) -> Error {
+    fn explained(&self, error: net::HttpError, tries: usize) -> OciError {
         let (image, registry) = (self.image.clone(), self.host.clone());
-        let failing = |why| Error::Failing { image: image.clone(), registry: registry.clone(), tries, why };
+        let failing =
+            |why| OciError::Failing { image: image.clone(), registry: registry.clone(), tries, why };
         match error {
-            net::Error::Unreachable { why, .. }
-            | net::Error::Untrusted { why, .. }
-            | net::Error::Setup { why } => Error::Unreachable { image, registry, why },
-            net::Error::Cut { why, .. } => failing(format!("the connection was cut: {why}")),
-            net::Error::Stalled { patience, .. } => {
+            net::HttpError::Unreachable { why, .. }
+            | net::HttpError::Untrusted { why, .. }
+            | net::HttpError::Setup { why } => OciError::Unreachable { image, registry, why },
+            net::HttpError::Cut { why, .. } => failing(format!("the connection was cut: {why}")),
+            net::HttpError::Stalled { patience, .. } => {
                 failing(format!("nothing happened for {} s", patience.as_secs_f64()))
             }
-            net::Error::Status { status, until, .. } => {
+            net::HttpError::Status { status, until, .. } => {
                 let until = until.map(|until| format!(", and wants to be asked after {until:.0}"));
                 failing(format!("HTTP {status}{}", until.unwrap_or_default()))
             }
-            net::Error::RateLimited { until, .. } => {
+            net::HttpError::RateLimited { until, .. } => {
                 let until = until.map(|until| format!(" before {until:.0}"));
                 failing(format!("too many requests{}", until.unwrap_or_default()))
             }
@@ -247,7 +250,7 @@ impl Repository {
         }
     }
 
-    fn may_not(&self, said: Option<&str>) -> Error {
+    fn may_not(&self, said: Option<&str>) -> OciError {
         let (image, registry) = (self.image.clone(), self.host.clone());
         let is_anonymous = matches!(self.credentials, Credentials::Anonymous);
         let who = if is_anonymous { "just anybody" } else { "this login" };
@@ -258,13 +261,13 @@ impl Repository {
             None => said.map_or_else(String::new, |said| format!(" (it says: {said})")),
         };
         match self.access {
-            Access::Pull => Error::Denied { image, registry, who, said },
-            Access::Push => Error::MayNotPush { image, registry, who, said },
+            Access::Pull => OciError::Denied { image, registry, who, said },
+            Access::Push => OciError::MayNotPush { image, registry, who, said },
         }
     }
 
-    fn answer(&self, why: String) -> Error {
-        Error::Answer { image: self.image.clone(), registry: self.host.clone(), why }
+    fn answer(&self, why: String) -> OciError {
+        OciError::Answer { image: self.image.clone(), registry: self.host.clone(), why }
     }
 }
 

@@ -5,12 +5,12 @@ use std::io::{self, Cursor, Read};
 
 use oci_spec::image::Descriptor;
 
-use super::{Access, Repository, Trouble};
+use super::{Access, RepositoryClient, Trouble};
 use crate::digest::Sha256;
-use crate::net::{self, Client, Pauses, Request, Response};
-use crate::oci::image::{self, Blobs, Image, Images, Layer, builds};
-use crate::oci::manifest::{ACCEPTED, LONGEST_DOCUMENT, Manifest, arch_of_config, digest_of, listed};
-use crate::oci::{Credentials, Error};
+use crate::net::{self, Backoff, Client, Request, Response};
+use crate::oci::image::{self, Blobs, Images, Layer, PlatformImage, builds};
+use crate::oci::manifest::{ACCEPTED, LONGEST_DOCUMENT, OciManifest, arch_of_config, digest_of, listed};
+use crate::oci::{Credentials, OciError};
 use crate::project::values::{Arch, ImageRef};
 
 /// An attempt that brought as much of a blob as this does not count as a failure, in bytes.
@@ -18,7 +18,7 @@ const PROGRESS: u64 = 1 << 20;
 
 /// What a reference stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
+pub struct ResolvedImage {
     /// The digest of the index, or of the manifest where there is no index.
     pub digest: Sha256,
     /// The manifest of each architecture that `bake` knows.
@@ -32,14 +32,18 @@ pub struct Resolved {
 /// Where the reference holds a digest, that one is asked for, and the tag beside it not looked at.
 ///
 /// # Errors
-/// See [`Error`]; also where none of the architectures that `bake` knows is there.
-pub fn resolve(client: &Client, image: &ImageRef, credentials: &Credentials) -> Result<Resolved, Error> {
+/// See [`OciError`]; also where none of the architectures that `bake` knows is there.
+pub fn resolve(
+    client: &Client,
+    image: &ImageRef,
+    credentials: &Credentials,
+) -> Result<ResolvedImage, OciError> {
     Registry::new(client, image, credentials)?.resolve()
 }
 
 /// A repository in a registry, and one reference into it.
 pub struct Registry {
-    repository: Repository,
+    repository: RepositoryClient,
     reference: ImageRef,
 }
 
@@ -48,8 +52,8 @@ impl Registry {
     ///
     /// # Errors
     /// Where its name makes no URL.
-    pub fn new(client: &Client, image: &ImageRef, credentials: &Credentials) -> Result<Self, Error> {
-        let repository = Repository::new(client, image, credentials, Access::Pull, None)?;
+    pub fn new(client: &Client, image: &ImageRef, credentials: &Credentials) -> Result<Self, OciError> {
+        let repository = RepositoryClient::new(client, image, credentials, Access::Pull, None)?;
         Ok(Self { repository, reference: image.clone() })
     }
 
@@ -57,17 +61,17 @@ impl Registry {
     ///
     /// # Errors
     /// As there.
-    pub fn resolve(&self) -> Result<Resolved, Error> {
+    pub fn resolve(&self) -> Result<ResolvedImage, OciError> {
         let (digest, manifest, media_type) = self.root()?;
         let platforms = match &manifest {
-            Manifest::Index(index) => {
+            OciManifest::Index(index) => {
                 let mut platforms = BTreeMap::new();
                 for (arch, descriptor) in builds(self, index.manifests())? {
                     platforms.insert(arch, digest_of(&descriptor).map_err(|why| self.not_an_image(why))?);
                 }
                 platforms
             }
-            Manifest::Image(manifest) => {
+            OciManifest::Image(manifest) => {
                 let arch = arch_of_config(&image::config(self, manifest)?.0);
                 arch.map(|arch| (arch, digest)).into_iter().collect()
             }
@@ -75,23 +79,28 @@ impl Registry {
         if platforms.is_empty() {
             return Err(self.not_an_image(listed(&platforms)));
         }
-        Ok(Resolved { digest, platforms, media_type })
+        Ok(ResolvedImage { digest, platforms, media_type })
     }
 
     /// The document that the reference stands for.
-    fn root(&self) -> Result<(Sha256, Manifest, String), Error> {
+    fn root(&self) -> Result<(Sha256, OciManifest, String), OciError> {
         let (name, what) = match (self.reference.digest(), self.reference.tag().unwrap_or("latest")) {
             (Some(digest), _) => (digest.oci(), format!("manifest {}", digest.oci())),
             (None, tag) => (tag.to_owned(), format!("tag `{tag}`")),
         };
         let (bytes, digest) = self.document(&name, &what, self.reference.digest())?;
-        let (manifest, media_type) = Manifest::read(&bytes).map_err(|why| self.not_an_image(why))?;
+        let (manifest, media_type) = OciManifest::read(&bytes).map_err(|why| self.not_an_image(why))?;
         Ok((digest, manifest, media_type))
     }
 
     /// A manifest as the registry has it, and its digest, which is the expected one and the one that
     /// the header `Docker-Content-Digest` promises, where there are such.
-    fn document(&self, name: &str, what: &str, expected: Option<Sha256>) -> Result<(Vec<u8>, Sha256), Error> {
+    fn document(
+        &self,
+        name: &str,
+        what: &str,
+        expected: Option<Sha256>,
+    ) -> Result<(Vec<u8>, Sha256), OciError> {
         let repository = &self.repository;
         repository.patiently(|| {
             let url = repository.url(&format!("manifests/{name}"))?;
@@ -101,7 +110,7 @@ impl Registry {
                 return Err(repository.refused(response, what));
             }
             let bytes = match response.document(LONGEST_DOCUMENT) {
-                Err(net::Error::TooLarge { .. }) => {
+                Err(net::HttpError::TooLarge { .. }) => {
                     let why = format!("the {what} is longer than {} MiB", LONGEST_DOCUMENT >> 20);
                     return Err(Trouble::Final(self.not_an_image(why)));
                 }
@@ -112,7 +121,7 @@ impl Registry {
             let promised = promised.and_then(|digest| digest.strip_prefix("sha256:")?.parse().ok());
             match expected.into_iter().chain(promised).find(|expected: &Sha256| *expected != found) {
                 None => Ok((bytes, found)),
-                Some(expected) => Err(Trouble::Final(Error::Mismatch {
+                Some(expected) => Err(Trouble::Final(OciError::Mismatch {
                     image: repository.image.clone(),
                     what: format!("the {what}"),
                     expected: expected.oci(),
@@ -123,7 +132,7 @@ impl Registry {
     }
 
     /// A blob from `offset` on; where the registry cannot begin there, from its beginning.
-    fn stream(&self, digest: &Sha256, offset: u64) -> Result<Response, Error> {
+    fn stream(&self, digest: &Sha256, offset: u64) -> Result<Response, OciError> {
         let (repository, digest) = (&self.repository, digest.oci());
         repository.patiently(|| {
             let url = repository.url(&format!("blobs/{digest}"))?;
@@ -140,29 +149,29 @@ impl Registry {
         })
     }
 
-    fn not_an_image(&self, why: String) -> Error {
-        Error::NotAnImage { image: self.repository.image.clone(), why }
+    fn not_an_image(&self, why: String) -> OciError {
+        OciError::NotAnImage { image: self.repository.image.clone(), why }
     }
 }
 
 impl Blobs for Registry {
-    fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, OciError> {
         let digest = digest_of(descriptor).map_err(|why| self.not_an_image(why))?;
         let (bytes, _) = self.document(&digest.oci(), &format!("manifest {}", digest.oci()), Some(digest))?;
         Ok(Box::new(Cursor::new(bytes)))
     }
 
-    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, OciError> {
         let digest = digest_of(descriptor).map_err(|why| self.not_an_image(why))?;
         let stream = self.stream(&digest, 0)?;
         let pauses = self.repository.client.pauses();
-        Ok(Box::new(Blob { registry: self, digest, stream, read: 0, resumed: 0, pauses, tries: 1 }))
+        Ok(Box::new(BlobReader { registry: self, digest, stream, read: 0, resumed: 0, pauses, tries: 1 }))
     }
 
-    fn failed(&self, error: io::Error) -> Error {
+    fn failed(&self, error: io::Error) -> OciError {
         error
-            .downcast::<Error>()
-            .unwrap_or_else(|source| Error::Io { image: self.repository.image.clone(), source })
+            .downcast::<OciError>()
+            .unwrap_or_else(|source| OciError::Io { image: self.repository.image.clone(), source })
     }
 }
 
@@ -171,21 +180,21 @@ impl Images for Registry {
         &self.repository.image
     }
 
-    fn image(&self, arch: Arch) -> Result<Image, Error> {
+    fn image(&self, arch: Arch) -> Result<PlatformImage, OciError> {
         let (_, manifest, _) = self.root()?;
         match manifest {
-            Manifest::Image(manifest) => image::image(self, arch, &manifest),
-            Manifest::Index(index) => image::build(self, arch, &builds(self, index.manifests())?),
+            OciManifest::Image(manifest) => image::image(self, arch, &manifest),
+            OciManifest::Index(index) => image::build(self, arch, &builds(self, index.manifests())?),
         }
     }
 
-    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, Error> {
+    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, OciError> {
         image::layer(self, layer)
     }
 }
 
 /// A blob on its way. A connection that breaks is taken up again where it broke.
-struct Blob<'a> {
+struct BlobReader<'a> {
     registry: &'a Registry,
     digest: Sha256,
     stream: Response,
@@ -193,19 +202,19 @@ struct Blob<'a> {
     read: u64,
     /// How many had been when it was last taken up.
     resumed: u64,
-    pauses: Pauses,
+    pauses: Backoff,
     tries: usize,
 }
 
-impl Blob<'_> {
+impl BlobReader<'_> {
     /// Goes on after the connection broke with `error`, where there is patience left.
-    fn resume(&mut self, error: io::Error) -> Result<(), Error> {
+    fn resume(&mut self, error: io::Error) -> Result<(), OciError> {
         let repository = &self.registry.repository;
         if self.read - self.resumed >= PROGRESS {
             (self.pauses, self.tries) = (repository.client.pauses(), 1);
         }
         self.resumed = self.read;
-        let mut error = net::Error::of_body(error, self.stream.address());
+        let mut error = net::HttpError::of_body(error, self.stream.address());
         loop {
             let tries = self.tries;
             self.pauses.wait_after(error).map_err(|error| repository.explained(error, tries))?;
@@ -222,13 +231,13 @@ impl Blob<'_> {
             match io::copy(&mut self.stream.by_ref().take(skip), &mut io::sink()) {
                 // One that ends here ends too early, which the length will tell.
                 Ok(_) => return Ok(()),
-                Err(cut) => error = net::Error::of_body(cut, self.stream.address()),
+                Err(cut) => error = net::HttpError::of_body(cut, self.stream.address()),
             }
         }
     }
 }
 
-impl Read for Blob<'_> {
+impl Read for BlobReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.stream.read(buffer) {

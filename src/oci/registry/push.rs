@@ -9,12 +9,12 @@
 use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 use url::Url;
 
-use super::{Access, Repository, Trouble};
+use super::{Access, RepositoryClient, Trouble};
 use crate::digest::Sha256;
 use crate::net::{Client, Request, Response};
-use crate::oci::contents::{Blob, Contents, Origin};
-use crate::oci::manifest::{ACCEPTED, LONGEST_DOCUMENT, Manifest, digest_of, parse};
-use crate::oci::{Credentials, Error};
+use crate::oci::contents::{Blob, BlobSource, Contents};
+use crate::oci::manifest::{ACCEPTED, LONGEST_DOCUMENT, OciManifest, digest_of, parse};
+use crate::oci::{Credentials, OciError};
 use crate::project::values::ImageRef;
 
 /// How many redirects of one upload are followed.
@@ -38,7 +38,7 @@ pub struct Pushed {
 }
 
 /// Where an image goes, and on whose behalf.
-pub struct Target<'a> {
+pub struct PushTarget<'a> {
     /// The repository, and the tag; without one the image gets one of its own, see [`own_tag`].
     pub image: &'a ImageRef,
     /// Who may push there.
@@ -49,7 +49,7 @@ pub struct Target<'a> {
 
 /// Told of a blob when it is sent, and then of the bytes of it that were read; once more from the
 /// beginning where it has to be sent again.
-pub type Watch<'a> = dyn Fn(&Descriptor) -> Box<dyn FnMut(u64)> + 'a;
+pub type BlobProgress<'a> = dyn Fn(&Descriptor) -> Box<dyn FnMut(u64)> + 'a;
 
 /// The tag of an image that is pushed under no other: the beginning of its digest. A registry that
 /// tidies up takes what has no tag at all, and a VM may still want it.
@@ -62,13 +62,17 @@ pub fn own_tag(index: Sha256) -> String {
 /// # Errors
 /// Where the registry refuses or fails, or where the bytes of a blob are not those that its digest
 /// promises; the index is not put then.
-pub fn push(contents: &Contents, target: &Target<'_>, watch: &Watch<'_>) -> Result<Pushed, Error> {
+pub fn push(
+    contents: &Contents,
+    target: &PushTarget<'_>,
+    watch: &BlobProgress<'_>,
+) -> Result<Pushed, OciError> {
     let image = target.image;
     let base = contents.base.reference.as_ref();
     // From another registry nothing can be mounted, and what is in the same repository is there.
     let from = base.filter(|base| base.registry() == image.registry() && base.name() != image.name());
     let from = from.map(ImageRef::name);
-    let repository = Repository::new(target.client, image, target.credentials, Access::Push, from)?;
+    let repository = RepositoryClient::new(target.client, image, target.credentials, Access::Push, from)?;
     let index = digest_of(&contents.index).map_err(|why| repository.answer(why))?;
     let tag = image.tag().map_or_else(|| own_tag(index), str::to_owned);
     let pushed = Pushed { tag, sent: 0, uploaded: 0, mounted: 0, present: 0, without_sbom: None };
@@ -84,31 +88,31 @@ pub fn push(contents: &Contents, target: &Target<'_>, watch: &Watch<'_>) -> Resu
 }
 
 struct Push<'a> {
-    repository: Repository,
+    repository: RepositoryClient,
     contents: &'a Contents,
     from: Option<&'a str>,
-    watch: &'a Watch<'a>,
+    watch: &'a BlobProgress<'a>,
     pushed: Pushed,
 }
 
 impl Push<'_> {
     /// Brings one blob there; a manifest under `name`, its digest or a tag.
-    fn put(&mut self, blob: &Blob, name: &str) -> Result<(), Error> {
+    fn put(&mut self, blob: &Blob, name: &str) -> Result<(), OciError> {
         match &blob.from {
-            Origin::Bytes(bytes) if is_manifest(&blob.descriptor) => {
+            BlobSource::Bytes(bytes) if is_manifest(&blob.descriptor) => {
                 self.manifest(&blob.descriptor, bytes, name).map(|_| ())
             }
             _ => self.blob(blob),
         }
     }
 
-    fn blob(&mut self, blob: &Blob) -> Result<(), Error> {
+    fn blob(&mut self, blob: &Blob) -> Result<(), OciError> {
         let digest = blob.descriptor.digest().to_string();
         if self.has(&format!("blobs/{digest}"))? {
             self.pushed.present += 1;
             return Ok(());
         }
-        let mut from = self.from.filter(|_| matches!(blob.from, Origin::Base { .. }));
+        let mut from = self.from.filter(|_| matches!(blob.from, BlobSource::Base { .. }));
         let (repository, contents, watch) = (&self.repository, self.contents, self.watch);
         let mut challenged = false;
         let sent = repository.patiently(|| {
@@ -174,10 +178,10 @@ impl Push<'_> {
         descriptor: &Descriptor,
         bytes: &[u8],
         name: &str,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Option<String>, OciError> {
         let digest = digest_of(descriptor).map_err(|why| self.repository.answer(why))?;
         if Sha256::of(bytes) != digest {
-            return Err(Error::Mismatch {
+            return Err(OciError::Mismatch {
                 image: self.contents.base.images.name().to_owned(),
                 what: format!("the manifest {name}"),
                 expected: digest.oci(),
@@ -211,7 +215,7 @@ impl Push<'_> {
     }
 
     /// Whether something is there. A redirect to where the bytes are is a yes.
-    fn has(&self, path: &str) -> Result<bool, Error> {
+    fn has(&self, path: &str) -> Result<bool, OciError> {
         self.repository.patiently(|| {
             let url = self.repository.url(path)?;
             let answer = self.repository.ask(&url, Request::head(url.clone()))?;
@@ -225,7 +229,7 @@ impl Push<'_> {
 
     /// Whether a digest or a tag names that manifest there. Some registries tell the digest only of
     /// what they send whole; then it is sent once more.
-    fn names(&self, path: &str, digest: Sha256) -> Result<bool, Error> {
+    fn names(&self, path: &str, digest: Sha256) -> Result<bool, OciError> {
         self.repository.patiently(|| {
             let url = self.repository.url(path)?;
             let request = Request::head(url.clone()).accept(&ACCEPTED.join(", "));
@@ -240,10 +244,10 @@ impl Push<'_> {
     }
 
     /// Attaches the referrer to the index (distribution-spec, "Pushing Manifests with Subject").
-    fn attach(&mut self) -> Result<(), Error> {
+    fn attach(&mut self) -> Result<(), OciError> {
         let contents = self.contents;
         let Some((manifest, blobs)) = contents.referrer.split_last() else { return Ok(()) };
-        let Origin::Bytes(bytes) = &manifest.from else { return Ok(()) };
+        let BlobSource::Bytes(bytes) = &manifest.from else { return Ok(()) };
         for blob in blobs {
             self.put(blob, blob.descriptor.digest().as_ref())?;
         }
@@ -264,10 +268,10 @@ impl Push<'_> {
         // This registry keeps no list of its own, so there is one under a tag.
         let tag = subject.replace(':', "-");
         let (status, kept) = self.document(&format!("manifests/{tag}"))?;
-        let mut index = match (status, Manifest::read(&kept)) {
+        let mut index = match (status, OciManifest::read(&kept)) {
             (404, _) => ImageIndex::default(),
-            (200, Ok((Manifest::Index(index), _))) if refers(&index) => return Ok(()),
-            (200, Ok((Manifest::Index(index), _))) => *index,
+            (200, Ok((OciManifest::Index(index), _))) if refers(&index) => return Ok(()),
+            (200, Ok((OciManifest::Index(index), _))) => *index,
             (status, _) => {
                 let why = format!("HTTP {status}, and no list of referrers, to the tag `{tag}`");
                 return Err(self.repository.answer(why));
@@ -285,7 +289,7 @@ impl Push<'_> {
     }
 
     /// The status and the body of the answer to a request for an index.
-    fn document(&self, path: &str) -> Result<(u16, Vec<u8>), Error> {
+    fn document(&self, path: &str) -> Result<(u16, Vec<u8>), OciError> {
         self.repository.patiently(|| {
             let url = self.repository.url(path)?;
             let request = Request::new(url.clone()).raw().accept(MediaType::ImageIndex.as_ref());
@@ -295,7 +299,7 @@ impl Push<'_> {
     }
 }
 
-impl Repository {
+impl RepositoryClient {
     /// Where an answer says that an upload goes on.
     fn location(&self, answer: &Response) -> Result<Url, Trouble> {
         let why = || self.answer("it does not say where to upload to".to_owned());

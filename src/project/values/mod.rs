@@ -17,7 +17,7 @@ use crate::digest::Sha256;
 use crate::text::is_hidden;
 
 pub use image_ref::ImageRef;
-pub use packing::Packing;
+pub use packing::ArchiveFormat;
 pub use size::Size;
 pub use web_url::WebUrl;
 

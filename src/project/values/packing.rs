@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// How a download is packed, by its file name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Packing {
+pub enum ArchiveFormat {
     /// A tar archive, gzip.
     #[serde(rename = "tar.gz")]
     TarGz,
@@ -31,7 +31,7 @@ pub enum Packing {
     Bare,
 }
 
-impl Packing {
+impl ArchiveFormat {
     const BY_ENDING: [(&'static str, Self); 13] = [
         (".tar.gz", Self::TarGz),
         (".tgz", Self::TarGz),
@@ -71,15 +71,15 @@ impl Packing {
 
 #[cfg(test)]
 mod tests {
-    use super::Packing;
+    use super::ArchiveFormat;
 
     #[test]
     fn packing_goes_by_the_ending() {
-        assert_eq!(Packing::of("a_1.2.tar.gz"), Packing::TarGz);
-        assert_eq!(Packing::of("A.TGZ"), Packing::TarGz);
-        assert_eq!(Packing::of("a.gz"), Packing::Gz);
-        assert_eq!(Packing::of("a.tar"), Packing::Tar);
-        assert_eq!(Packing::of("a-linux-x64"), Packing::Bare);
-        assert_eq!(Packing::TarGz.ending(), ".tar.gz");
+        assert_eq!(ArchiveFormat::of("a_1.2.tar.gz"), ArchiveFormat::TarGz);
+        assert_eq!(ArchiveFormat::of("A.TGZ"), ArchiveFormat::TarGz);
+        assert_eq!(ArchiveFormat::of("a.gz"), ArchiveFormat::Gz);
+        assert_eq!(ArchiveFormat::of("a.tar"), ArchiveFormat::Tar);
+        assert_eq!(ArchiveFormat::of("a-linux-x64"), ArchiveFormat::Bare);
+        assert_eq!(ArchiveFormat::TarGz.ending(), ".tar.gz");
     }
 }

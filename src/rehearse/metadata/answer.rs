@@ -6,10 +6,10 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::tree::Format;
+use super::tree::ValueFormat;
 
 /// An answer in the making. It may hold a secret, so it has no `Debug`.
-pub(super) struct Answer {
+pub(super) struct MetadataResponse {
     status: StatusCode,
     content_type: &'static str,
     body: Bytes,
@@ -31,12 +31,12 @@ const METADATA: &[(&str, &str)] = &[
 const SECRET_MANAGER: &[(&str, &str)] =
     &[("server", "ESF"), ("cache-control", "private"), ("x-content-type-options", "nosniff")];
 
-impl Answer {
+impl MetadataResponse {
     /// Metadata, with the `ETag` that says whether it changed.
-    pub(super) fn metadata(format: Format, body: String, etag: String) -> Self {
+    pub(super) fn metadata(format: ValueFormat, body: String, etag: String) -> Self {
         let content_type = match format {
-            Format::Text => "application/text",
-            Format::Json => "application/json",
+            ValueFormat::Text => "application/text",
+            ValueFormat::Json => "application/json",
         };
         Self { content_type, etag: Some(etag), ..Self::new(StatusCode::OK, body, METADATA) }
     }

@@ -19,7 +19,7 @@ mod server;
 mod service;
 mod tree;
 
-pub use guest::{Change, GuestAttributes};
+pub use guest::{AttributeChange, GuestAttributes};
 pub use instance::{Instance, Network};
-pub use secrets::{SecretValue, Secrets, Unreadable};
+pub use secrets::{SecretError, SecretValue, Secrets};
 pub use server::Server;
