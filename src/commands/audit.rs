@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::console::Console;
 use super::load::{self, Loaded, LoadedLock};
-use super::publishers::{Publishers, Setup, forge};
+use super::publishers::{Environment, Publishers, forge};
 use super::render::standing;
 use super::{Done, Failure};
 use crate::audit::report::{Against, AuditReport, Check};

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 8;
 
 pub(super) fn run(dir: &Path, console: &mut Console) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, .. }) = load::fitting(dir, console)?;
-    let publishers = Publishers::new(Setup::from_environment(0)?, console);
+    let publishers = Publishers::new(Environment::from_environment(0)?, console);
     let fetched = archives(&publishers, &project.manifest, &lock, &Arch::ALL)?;
     let new: Vec<_> = fetched.values().filter(|fetched| !fetched.from_cache).collect();
     let bytes: u64 = new.iter().map(|fetched| fetched.size).sum();
@@ -71,7 +71,8 @@ fn verify(key: &MinisignKey, build: &Build, archive: &mut File) -> Result<(), Di
         Diagnostic::error(Code::BadSignature, format!("{}: {why}", build.url))
             .help("do not use it; restore the lock, or make it anew with `bake lock`")
     };
-    let signature = build.signature.as_ref().ok_or_else(|| refused("the lock has no signature".to_owned()))?;
+    let signature =
+        build.signature.as_ref().ok_or_else(|| refused("the lock has no signature".to_owned()))?;
     let verified = signature.verify(key, build.url.file_name(), archive);
     verified.map_err(|error| refused(format!("the locked signature: {error}")))?;
     archive.rewind().map_err(|error| refused(error.to_string()))

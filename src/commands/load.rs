@@ -15,8 +15,8 @@ use crate::text::sanitize;
 use crate::write::{self, Revision};
 use crate::yaml;
 
-use super::{Failure, publishers};
 use super::console::Console;
+use super::{Failure, publishers};
 
 pub(super) const SPEC: &str = "bake.yaml";
 pub(super) const LOCK: &str = "bake.lock";

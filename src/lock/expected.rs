@@ -26,16 +26,16 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
         return vec![format!("{has}, and {} is asked for", version.value)];
     }
     let (repo, tool) = match &wanted.origin {
-        Origin::Release { repo, .. } => (Some(repo), None),
-        Origin::Catalog(tool) => (None, Some(*tool)),
-        Origin::Url { .. } => (None, None),
+        BinarySource::Release { repo, .. } => (Some(repo), None),
+        BinarySource::Catalog(tool) => (None, Some(*tool)),
+        BinarySource::Url { .. } => (None, None),
     };
     if repo != locked.repo.as_ref() {
         return vec!["another source than the manifest".to_owned()];
     }
     match &wanted.origin {
-        Origin::Catalog(tool) => from_catalog(tool, locked, &mut found),
-        Origin::Url { url, arch } => {
+        BinarySource::Catalog(tool) => from_catalog(tool, locked, &mut found),
+        BinarySource::Url { url, arch } => {
             if wanted.version.is_none() && locked.version.is_some() {
                 found.push("a version, and none is asked for".to_owned());
             }
@@ -47,7 +47,7 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
                 }
             }
         }
-        Origin::Release { asset: Some(asset), arch, .. } => {
+        BinarySource::Release { asset: Some(asset), arch, .. } => {
             for (of, build) in &locked.builds {
                 let name = filled(asset.as_str(), locked.version.as_ref(), spelled(arch.as_ref(), *of));
                 if build.url.file_name() != name {
@@ -55,7 +55,7 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
                 }
             }
         }
-        Origin::Release { asset: None, .. } => {}
+        BinarySource::Release { asset: None, .. } => {}
     }
     let (beside, apt) = tool.map_or((false, &[][..]), |tool| (tool.beside, &tool.apt));
     if locked.beside != beside {
@@ -89,7 +89,7 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
 /// Evidence that this build cannot have, or lacks.
 fn unfounded(wanted: &Binary, build: &Build) -> impl Iterator<Item = &'static str> {
     let has = |evidence| build.evidence.contains(&evidence);
-    let is_of_catalog = matches!(wanted.origin, Origin::Catalog(_));
+    let is_of_catalog = matches!(wanted.origin, BinarySource::Catalog(_));
     let has_api = wanted.origin.repo().is_some();
     let is_signed = wanted
         .minisign
@@ -97,12 +97,18 @@ fn unfounded(wanted: &Binary, build: &Build) -> impl Iterator<Item = &'static st
         .map(|key| build.signature.as_ref().is_some_and(|signature| signature.names(key)));
     let is_known = build.size.is_some() && build.binary_sha256.is_some();
     [
-        (is_signed == Some(false) || is_signed.is_some() && !has(Evidence::Minisign), "no signature that was checked"),
+        (
+            is_signed == Some(false) || is_signed.is_some() && !has(Evidence::Minisign),
+            "no signature that was checked",
+        ),
         (is_signed.is_none() && has(Evidence::Minisign), "a signature that the manifest has no key for"),
         (has(Evidence::Seed) && !is_of_catalog, "a checksum of the catalog, which does not have it,"),
         (has(Evidence::Spec), "a checksum of the spec, which does not have it,"),
         (has(Evidence::ApiDigest) && !has_api, "a digest of a release API, which a URL does not have,"),
-        (!has(Evidence::Computed) && !has(Evidence::Seed), "a checksum that was not computed from the archive"),
+        (
+            !has(Evidence::Computed) && !has(Evidence::Seed),
+            "a checksum that was not computed from the archive",
+        ),
         (has(Evidence::Computed) && !is_known, "no size or no checksum of the executable"),
     ]
     .into_iter()
@@ -110,15 +116,15 @@ fn unfounded(wanted: &Binary, build: &Build) -> impl Iterator<Item = &'static st
 }
 
 /// Whether the catalog states the URL of this build; [`from_catalog`] compares it.
-fn is_url_of_catalog(tool: Option<&Tool>, locked: &LockedBinary, arch: Arch) -> bool {
+fn is_url_of_catalog(tool: Option<&CatalogTool>, locked: &LockedBinary, arch: Arch) -> bool {
     tool.is_some_and(|tool| locked.version.as_ref() == Some(&tool.version) && tool.builds_for(arch))
 }
 
 /// The architectures that there must be a build for.
 pub(super) fn arches(wanted: &Binary) -> Vec<Arch> {
     match &wanted.origin {
-        Origin::Catalog(tool) => tool.builds.iter().map(|(arch, _)| *arch).collect(),
-        Origin::Release { arch, .. } | Origin::Url { arch, .. } => {
+        BinarySource::Catalog(tool) => tool.builds.iter().map(|(arch, _)| *arch).collect(),
+        BinarySource::Release { arch, .. } | BinarySource::Url { arch, .. } => {
             arch.as_ref().map_or(Arch::ALL.to_vec(), |arch| arch.keys().copied().collect())
         }
     }
@@ -142,7 +148,7 @@ pub(super) fn spelled(words: Option<&BTreeMap<Arch, ArchSpelling>>, arch: Arch) 
     words.and_then(|words| words.get(&arch)).map_or(arch.as_str(), ArchSpelling::as_str)
 }
 
-fn from_catalog(tool: &Tool, locked: &LockedBinary, found: &mut Vec<String>) {
+fn from_catalog(tool: &CatalogTool, locked: &LockedBinary, found: &mut Vec<String>) {
     if locked.version.as_ref() != Some(&tool.version) {
         // Of another version the catalog knows the names of the files alone.
         for (arch, asset) in &tool.builds {

@@ -13,7 +13,7 @@ use crate::project::values::Arch;
 
 /// Adds every difference between `lock` and what `project` asks for, and warns of what nobody can
 /// verify later. `place` is the lock's.
-pub fn fit(lock: &Lock, project: &Project, forge: &Forge, place: &Place, problems: &mut Problems) {
+pub fn fit(lock: &Lock, project: &Project, forge: &Forge, place: &Location, problems: &mut Problems) {
     let before = problems.len();
     let wanted_image = &project.spec.gateway.image;
     let digest = wanted_image.digest().filter(|digest| *digest != lock.image.digest);
@@ -38,8 +38,10 @@ pub fn fit(lock: &Lock, project: &Project, forge: &Forge, place: &Place, problem
         );
     }
     if let Some(why) = unfounded(&lock.image, Catalog::builtin()) {
-        problems
-            .push(stale(format!("the lock has {why} of the base image `{}`", lock.image.reference)).at(place.clone()));
+        problems.push(
+            stale(format!("the lock has {why} of the base image `{}`", lock.image.reference))
+                .at(place.clone()),
+        );
     }
     let binaries = &project.manifest.binaries;
     for binary in binaries {
@@ -80,7 +82,7 @@ pub fn fit(lock: &Lock, project: &Project, forge: &Forge, place: &Place, problem
 }
 
 /// Warns of what fits, and rests on less than it could.
-fn doubts(lock: &Lock, project: &Project, place: &Place, problems: &mut Problems) {
+fn doubts(lock: &Lock, project: &Project, place: &Location, problems: &mut Problems) {
     let arch = project.spec.host.arch.value;
     let unknown: Vec<_> = lock
         .binaries
@@ -98,7 +100,8 @@ fn doubts(lock: &Lock, project: &Project, place: &Place, problems: &mut Problems
     }
     for (name, locked) in &lock.binaries {
         if let Some(moved_to) = &locked.moved_to {
-            let message = format!("the lock has `{name}` from {moved_to}, where its repository is said to have moved");
+            let message =
+                format!("the lock has `{name}` from {moved_to}, where its repository is said to have moved");
             problems.push(
                 Diagnostic::warning(Code::RepositoryMoved, message)
                     .at(place.clone())
@@ -107,7 +110,9 @@ fn doubts(lock: &Lock, project: &Project, place: &Place, problems: &mut Problems
         }
     }
     let image = &lock.image;
-    if let Some(digest) = Catalog::builtin().base_image(&image.reference).filter(|known| *known != image.digest) {
+    if let Some(digest) =
+        Catalog::builtin().base_image(&image.reference).filter(|known| *known != image.digest)
+    {
         let message = format!("the catalog has another digest of `{}`: {}", image.reference, digest.oci());
         problems.push(
             Diagnostic::warning(Code::TagMoved, message)
@@ -149,12 +154,18 @@ pub(super) fn unfounded(image: &LockedImage, catalog: &Catalog) -> Option<&'stat
     if has(Evidence::Spec) && image.reference.digest() != Some(image.digest) {
         return Some("a digest from the spec, which does not have it,");
     }
-    if image.evidence.iter().any(|evidence| !matches!(evidence, Evidence::Seed | Evidence::Spec | Evidence::ApiDigest)) {
+    if image
+        .evidence
+        .iter()
+        .any(|evidence| !matches!(evidence, Evidence::Seed | Evidence::Spec | Evidence::ApiDigest))
+    {
         return Some("evidence that no image has");
     }
     match has(Evidence::ApiDigest) == image.platforms.is_empty() {
         _ if image.evidence.is_empty() => Some("no evidence for the digest"),
-        true if image.platforms.is_empty() => Some("no manifests from the registry that is said to have them"),
+        true if image.platforms.is_empty() => {
+            Some("no manifests from the registry that is said to have them")
+        }
         true => Some("manifests that no registry is said to have"),
         false => None,
     }

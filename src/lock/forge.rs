@@ -58,7 +58,8 @@ pub(super) fn is_of_release(url: &WebUrl, repo: &RepoSlug, version: &Version) ->
         [owner, name, "releases", "download", tag @ .., _] => is_repo(owner, name) && is_tag(tag),
         _ if url.host_str() == Some(GITHUB) => false,
         [before @ .., _] => {
-            let mut at = (0..before.len()).filter(|at| at + 1 < before.len() && is_repo(before[*at], before[at + 1]));
+            let mut at =
+                (0..before.len()).filter(|at| at + 1 < before.len() && is_repo(before[*at], before[at + 1]));
             at.any(|at| before[at + 2..].iter().any(|tag| is_tag(&[tag])))
         }
         [] => false,
@@ -106,8 +107,12 @@ mod tests {
             let url = format!("https://git.example.org/{path}").parse().expect("a URL");
             is_of_release(&url, &"Owner/tool".parse().expect("a name"), &"1.2.3".parse().expect("a version"))
         };
-        assert!(elsewhere("files/owner/tool/v1.2.3/t.gz") && elsewhere("owner/tool/releases/download/v1.2.3/t"));
-        for path in ["files/t_1.2.3.gz", "files/owner/tool/v1.2.4/t.gz", "owner/tool/t.gz", "v1.2.3/owner/tool/t"] {
+        assert!(
+            elsewhere("files/owner/tool/v1.2.3/t.gz") && elsewhere("owner/tool/releases/download/v1.2.3/t")
+        );
+        for path in
+            ["files/t_1.2.3.gz", "files/owner/tool/v1.2.4/t.gz", "owner/tool/t.gz", "v1.2.3/owner/tool/t"]
+        {
             assert!(!elsewhere(path), "{path}");
         }
     }

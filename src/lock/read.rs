@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Build, Evidence, Lock, LockedBinary, LockedImage, PushedImage, Signature};
-use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};

@@ -20,15 +20,15 @@ const LONGEST: usize = 4096;
 pub struct Signature(String);
 
 impl FromStr for Signature {
-    type Err = Error;
+    type Err = SignatureError;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, SignatureError> {
         // Whatever follows the fourth line is not signed.
         let lines: Vec<_> = text.lines().map(str::trim_end).take(4).collect();
         let text = lines.join("\n");
         let clean = |c: char| c == '\n' || c == '\t' || !c.is_control();
         if text.len() > LONGEST || !text.chars().all(clean) {
-            return Err(Error::Form);
+            return Err(SignatureError::Form);
         }
         let this = Self(text);
         this.parsed()?;
@@ -87,7 +87,9 @@ pub enum SignatureError {
 impl Signature {
     /// Whether it claims to be made by `key`. Only [`verify`](Self::verify) proves it.
     pub fn names(&self, key: &MinisignKey) -> bool {
-        let (Ok(key), Ok(parsed)) = (PublicKey::from_base64(key.as_str()), self.parsed()) else { return false };
+        let (Ok(key), Ok(parsed)) = (PublicKey::from_base64(key.as_str()), self.parsed()) else {
+            return false;
+        };
         verifier(&key, &parsed).is_ok()
     }
 
@@ -96,8 +98,13 @@ impl Signature {
     ///
     /// # Errors
     /// If it does not verify, or `content` cannot be read.
-    pub fn verify(&self, key: &MinisignKey, name: &str, content: &mut dyn Read) -> Result<(), Error> {
-        let key = PublicKey::from_base64(key.as_str()).map_err(|_| Error::Key)?;
+    pub fn verify(
+        &self,
+        key: &MinisignKey,
+        name: &str,
+        content: &mut dyn Read,
+    ) -> Result<(), SignatureError> {
+        let key = PublicKey::from_base64(key.as_str()).map_err(|_| SignatureError::Key)?;
         let parsed = self.parsed()?;
         let mut verifier = verifier(&key, &parsed)?;
         let mut buffer = vec![0; 1 << 16];
@@ -109,23 +116,23 @@ impl Signature {
                 Err(error) => return Err(error.into()),
             }
         }
-        verifier.finalize().map_err(|_| Error::Broken)?;
+        verifier.finalize().map_err(|_| SignatureError::Broken)?;
         let mut fields = parsed.trusted_comment().split('\t');
         match fields.find_map(|field| field.strip_prefix("file:")).filter(|signed| *signed != name) {
-            Some(other) => Err(Error::AnotherFile(other.to_owned())),
+            Some(other) => Err(SignatureError::AnotherFile(other.to_owned())),
             None => Ok(()),
         }
     }
 
-    fn parsed(&self) -> Result<Minisign, Error> {
-        Minisign::decode(&self.0).map_err(|_| Error::Form)
+    fn parsed(&self) -> Result<Minisign, SignatureError> {
+        Minisign::decode(&self.0).map_err(|_| SignatureError::Form)
     }
 }
 
-fn verifier<'a>(key: &'a PublicKey, signature: &'a Minisign) -> Result<StreamVerifier<'a>, Error> {
+fn verifier<'a>(key: &'a PublicKey, signature: &'a Minisign) -> Result<StreamVerifier<'a>, SignatureError> {
     key.verify_stream(signature).map_err(|verdict| match verdict {
-        Verdict::UnexpectedKeyId => Error::AnotherKey,
-        Verdict::UnsupportedLegacyMode => Error::Legacy,
-        _ => Error::Form,
+        Verdict::UnexpectedKeyId => SignatureError::AnotherKey,
+        Verdict::UnsupportedLegacyMode => SignatureError::Legacy,
+        _ => SignatureError::Form,
     })
 }

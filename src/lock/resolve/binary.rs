@@ -10,10 +10,10 @@ use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::lock::assets;
 use crate::lock::expected::{arches, differences, path};
 use crate::lock::seed;
-use crate::lock::upstream::{Order, Upstream, Wanted};
+use crate::lock::upstream::{Order, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, Signature};
-use crate::project::manifest::{Binary, Origin};
+use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::Version;
 use crate::project::values::{Arch, InnerPath, WebUrl};
 
@@ -85,9 +85,10 @@ fn ask(
         files: ChecksumFiles::new(upstream),
         notes: Vec::new(),
     };
-    let moved_to = release.as_ref().map(|release| &release.repo).filter(|found| {
-        repo.is_some_and(|asked| !asked.as_str().eq_ignore_ascii_case(found.as_str()))
-    });
+    let moved_to = release
+        .as_ref()
+        .map(|release| &release.repo)
+        .filter(|found| repo.is_some_and(|asked| !asked.as_str().eq_ignore_ascii_case(found.as_str())));
     if let (Some(asked), Some(moved_to)) = (repo, moved_to) {
         asking.notes.push(format!("the repository {asked} moved to {moved_to}: name that one"));
     }

@@ -9,7 +9,7 @@ use crate::project::Project;
 use crate::project::catalog::Catalog;
 
 /// Whether `old` is what `project` asks for, and no registry need be asked.
-pub fn keeps(project: &Project, old: &LockedImage, extent: Extent, catalog: &Catalog) -> bool {
+pub fn keeps(project: &Project, old: &LockedImage, extent: UpdateScope, catalog: &Catalog) -> bool {
     let fits = old.reference == project.spec.gateway.image.value && unfounded(old, catalog).is_none();
     match extent {
         UpdateScope::Missing => fits,

@@ -2,10 +2,10 @@
 
 use super::statements::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
-use crate::lock::upstream::{Asset, Order, Release, Upstream, Wanted};
+use crate::lock::upstream::{Order, Release, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
-use crate::project::manifest::{Binary, Origin};
+use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{RepoSlug, Version};
 use crate::project::values::Arch;
 
@@ -123,8 +123,10 @@ impl Recheck<'_> {
         let other = statements.all.iter().filter(|statement| statement.digest != build.sha256);
         let republished: Vec<_> = other
             .map(|statement| {
-                let message =
-                    format!("{} is locked, and {} is {}: {url}", build.sha256, statement.by, statement.digest);
+                let message = format!(
+                    "{} is locked, and {} is {}: {url}",
+                    build.sha256, statement.by, statement.digest
+                );
                 Diagnostic::error(Code::Republished, message)
                     .help("builds refuse it; ask its publisher why it changed under the same version")
             })
@@ -147,13 +149,15 @@ impl Recheck<'_> {
     }
 
     /// A URL that is not the one at which the release has the file.
-    fn misplaced(&self, arch: Arch, build: &Build, asset: Option<&Asset>) -> Option<Diagnostic> {
+    fn misplaced(&self, arch: Arch, build: &Build, asset: Option<&ReleaseAsset>) -> Option<Diagnostic> {
         let asset = asset.filter(|asset| asset.url != build.url)?;
-        if let Origin::Catalog(tool) = &self.wanted.origin
+        if let BinarySource::Catalog(tool) = &self.wanted.origin
             && self.locked.version.as_ref() == Some(&tool.version)
         {
             let known = tool.builds.iter().find(|(of, _)| *of == arch);
-            if known.is_some_and(|(_, known)| tool.url(known, &tool.version).is_ok_and(|url| url == build.url)) {
+            if known
+                .is_some_and(|(_, known)| tool.url(known, &tool.version).is_ok_and(|url| url == build.url))
+            {
                 return None;
             }
         }
@@ -164,8 +168,8 @@ impl Recheck<'_> {
     /// Evidence in the lock that cannot be had today.
     fn unsupported(&self, build: &Build, statements: &Statements) -> Vec<Diagnostic> {
         let is_older = match &self.wanted.origin {
-            Origin::Catalog(tool) => self.locked.version.as_ref() != Some(&tool.version),
-            Origin::Release { .. } | Origin::Url { .. } => false,
+            BinarySource::Catalog(tool) => self.locked.version.as_ref() != Some(&tool.version),
+            BinarySource::Release { .. } | BinarySource::Url { .. } => false,
         };
         let shown = |evidence: Evidence| match evidence {
             // An older release of bake had it in its catalog; the others verify it by themselves.
@@ -176,7 +180,8 @@ impl Recheck<'_> {
         let missing = build.evidence.iter().filter(|evidence| !shown(**evidence));
         missing
             .map(|evidence| {
-                let message = format!("the lock says that {evidence} states its checksum, and none does today");
+                let message =
+                    format!("the lock says that {evidence} states its checksum, and none does today");
                 Diagnostic::error(Code::NotPublished, message)
                     .help("the lock was edited, or the publisher withdrew it: ask the publisher")
             })
@@ -184,7 +189,7 @@ impl Recheck<'_> {
     }
 
     /// What is in the archive: the executable, and what the publisher signed.
-    fn content(&mut self, arch: Arch, build: &Build, asset: Option<&Asset>) -> Vec<Diagnostic> {
+    fn content(&mut self, arch: Arch, build: &Build, asset: Option<&ReleaseAsset>) -> Vec<Diagnostic> {
         if build.binary_sha256.is_none() && self.wanted.minisign.is_none() {
             return Vec::new();
         }
@@ -225,7 +230,7 @@ impl Recheck<'_> {
 }
 
 /// The file of a release that a build is made of.
-fn asset<'a>(release: &'a Release, build: &Build) -> Result<&'a Asset, Diagnostic> {
+fn asset<'a>(release: &'a Release, build: &Build) -> Result<&'a ReleaseAsset, Diagnostic> {
     let name = build.url.file_name();
     let by_url = release.assets.iter().find(|asset| asset.url == build.url);
     by_url.or_else(|| release.assets.iter().find(|asset| asset.name == name)).ok_or_else(|| {

@@ -6,10 +6,10 @@ use std::io::Read;
 
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::Sha256;
-use crate::lock::{Evidence, Signature};
 use crate::lock::checksums::{self, Said};
-use crate::lock::upstream::{Asset, Document, Upstream};
-use crate::project::manifest::{Binary, Origin};
+use crate::lock::upstream::{FetchedText, ReleaseAsset, Upstream};
+use crate::lock::{Evidence, Signature};
+use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{MinisignKey, Version};
 use crate::project::values::{Arch, WebUrl};
 
@@ -40,7 +40,7 @@ impl Statements {
 
     /// Adds what the catalog states of `wanted`, where that is the version that it knows.
     pub(super) fn add_catalog(&mut self, wanted: &Binary, version: Option<&Version>, arch: Arch) {
-        if let Origin::Catalog(tool) = &wanted.origin
+        if let BinarySource::Catalog(tool) = &wanted.origin
             && version == Some(&tool.version)
         {
             for (_, asset) in tool.builds.iter().filter(|(of, _)| *of == arch) {
@@ -147,7 +147,7 @@ impl<'a> ChecksumFiles<'a> {
     /// Where there is none, or it does not verify.
     pub(super) fn signature(
         &mut self,
-        assets: Option<&[Asset]>,
+        assets: Option<&[ReleaseAsset]>,
         url: &WebUrl,
         archive: &str,
         key: &MinisignKey,
@@ -167,7 +167,8 @@ impl<'a> ChecksumFiles<'a> {
         };
         let text = text.ok_or_else(|| unsigned(format!("there is no signature {}", quoted(&own))))?;
         let signature = text.parse::<Signature>();
-        let verified = signature.and_then(|signature| signature.verify(key, name, content).map(|()| signature));
+        let verified =
+            signature.and_then(|signature| signature.verify(key, name, content).map(|()| signature));
         verified.map_err(|error| unsigned(format!("the signature {}: {error}", quoted(&own))))
     }
 
