@@ -1,16 +1,20 @@
 //! Holds the lock against spec, manifest and catalog, and finds places in it.
 
-use super::report::{Against, Check};
-use crate::diagnostics::{Location, Problems, Severity};
+use super::report::{Against, Check, Verdict};
+use super::upstream::builds;
+use crate::diagnostics::{Code, Location, Problems, Severity};
 use crate::digest::Sha256;
+use crate::lock::{Evidence, Lock};
 
-/// What [`crate::lock::fit`] found, as checks.
-pub fn check(problems: &Problems, place: &Location) -> Vec<Check> {
-    let errors: Vec<_> = problems
+/// What [`crate::lock::fit`] found about `lock`, as checks.
+pub fn check(lock: &Lock, problems: &Problems, place: &Location) -> Vec<Check> {
+    const SUBJECT: &str = "bake.lock";
+    let mut checks: Vec<_> = problems
         .iter()
-        .filter(|problem| problem.severity == Severity::Error)
         .map(|problem| {
-            let check = Check::finding(Against::Lock, "bake.lock", problem.code, problem.message.clone());
+            let is_error = problem.severity == Severity::Error;
+            let told = if is_error { Check::finding } else { Check::note };
+            let check = told(Against::Lock, SUBJECT, problem.code, problem.message.clone());
             let check = check.at(problem.place.clone().unwrap_or_else(|| place.clone()));
             match &problem.help {
                 Some(help) => check.help(help.clone()),
@@ -18,7 +22,20 @@ pub fn check(problems: &Problems, place: &Location) -> Vec<Check> {
             }
         })
         .collect();
-    if errors.is_empty() { vec![Check::clean(Against::Lock, "bake.lock")] } else { errors }
+    // Only the catalog states an archive that was never fetched.
+    let unknown = builds(lock).filter(|(_, _, _, build)| {
+        build.binary_sha256.is_none() && !build.evidence.contains(&Evidence::Seed)
+    });
+    checks.extend(unknown.map(|(subject, _, _, build)| {
+        let message = "the lock has no checksum of the executable, which `bake lock` always writes";
+        Check::finding(Against::Lock, subject, Code::UnknownExecutable, message)
+            .help("the lock was edited: make it anew with `bake lock`")
+            .at(place_of(&build.sha256, place))
+    }));
+    if checks.iter().all(|check| check.verdict == Verdict::Note) {
+        checks.push(Check::clean(Against::Lock, SUBJECT));
+    }
+    checks
 }
 
 /// Where a digest stands in the lock; the lock's beginning where it does not.

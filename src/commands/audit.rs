@@ -33,7 +33,7 @@ pub(super) fn run(dir: &Path, options: &cli::AuditArgs, console: &mut Console) -
     }
     let ((), _) = problems.unless_errors(())?;
     let locked = lock?;
-    let publishers = Publishers::new(Environment::from_environment(0)?, console);
+    let publishers = Publishers::auditing(Environment::from_environment(0)?, console);
     let auditor = Auditor { dir, options, project: &project, locked: &locked, publishers: &publishers };
     let mut report = AuditReport::default();
     for against in auditor.asked(console)? {
@@ -111,7 +111,7 @@ impl Auditor<'_> {
     fn checks(&self, against: Against) -> Result<Vec<Check>, Failure> {
         let LoadedLock { lock, place, .. } = self.locked;
         Ok(match against {
-            Against::Lock => audit::lock::check(&self.misfits(), place),
+            Against::Lock => audit::lock::check(lock, &self.misfits(), place),
             Against::Upstream => self.upstream(),
             Against::Cache => match self.publishers.cache() {
                 Ok(cache) => audit::cache::check(lock, cache, place),
@@ -159,7 +159,9 @@ impl Auditor<'_> {
         if self.misfits().has_errors() {
             return unchecked("the lock does not fit the project, so nothing can be rendered from it");
         }
-        let out = self.dir.join(&self.options.out);
+        let Ok(out) = load::output(self.dir, &self.options.out) else {
+            return unchecked("its folder is a link that leads out of the project");
+        };
         if !out.is_dir() {
             return unchecked("there is none; `bake render` writes it");
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
@@ -132,6 +132,26 @@ pub(super) fn has_lock(dir: &Path) -> bool {
     !is_absent(&dir.join(LOCK))
 }
 
+/// Where the user wants something written: `named`, from `dir` on.
+///
+/// # Errors
+/// If it is in `dir`, and a link there leads elsewhere. Out of `dir` only the user's own words lead.
+pub(super) fn output(dir: &Path, named: &Path) -> Result<PathBuf, Failure> {
+    let path = dir.join(named);
+    let is_inside = match named.strip_prefix(dir) {
+        Ok(below) if named.is_absolute() => !has_parent(below),
+        _ => named.is_relative() && !has_parent(named),
+    };
+    if is_inside && let Err(error) = write::inside::resolve_inside(dir, &path) {
+        return Err(Failure::Argument(format!("{}: {error}", path.display())));
+    }
+    Ok(path)
+}
+
+fn has_parent(path: &Path) -> bool {
+    path.components().any(|component| component == Component::ParentDir)
+}
+
 fn load_from(dir: &Path, edited: Option<&str>) -> Result<Loaded, Failure> {
     if !dir.is_dir() {
         return Err(Failure::Argument(format!("{}: there is no such folder", dir.display())));
@@ -234,6 +254,13 @@ fn file(dir: &Path, name: &str, problems: &mut Problems) -> Option<Source> {
     let unreadable = |what: &str| {
         Diagnostic::error(Code::MissingFile, format!("{name} cannot be read: {what}"))
             .help("it must be a readable file")
+    };
+    let path = match write::inside::resolve_inside(dir, &path) {
+        Ok(path) => path,
+        Err(error) => {
+            problems.push(unreadable(&error.to_string()));
+            return None;
+        }
     };
     // Opening a pipe would wait for its writer.
     match fs::metadata(&path) {

@@ -12,7 +12,7 @@ use crate::fetch;
 use crate::lock::resolve::{self, Allowed, Resolved, Task, UpdateScope};
 use crate::lock::trust::Trust;
 use crate::lock::upstream::Upstream;
-use crate::lock::{Lock, LockedBinary, LockedImage, wanted};
+use crate::lock::{Lock, LockedBinary, LockedImage, is_on, wanted};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
@@ -93,9 +93,8 @@ pub(super) fn make(
         Some(wanted) => {
             let held = old.and_then(|old| old.binaries.get(&wanted.name.value));
             // What is on another host was not published by this repository.
-            let held = held.filter(|held| {
-                wanted.origin.repo().is_none() || held.builds.values().all(|build| forge.serves(&build.url))
-            });
+            let held =
+                held.filter(|held| held.builds.values().all(|build| is_on(&forge, wanted, held, build)));
             binary(wanted, held, wishes, upstream)
                 .map(|resolved| LockedEntry::Binary(wanted.name.value.clone(), resolved))
         }

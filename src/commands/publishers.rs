@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
 use url::Url;
 
 use super::console::Console;
@@ -15,7 +16,7 @@ use super::{Failure, cache};
 use crate::archive;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
-use crate::fetch::{self, Cache, Download, Fetched};
+use crate::fetch::{self, Cache, Download, Fetched, Kept};
 use crate::github::{self, Api};
 use crate::lock::forge::Forge;
 use crate::lock::upstream::{Archive, FetchedText, Order, Release, ReleaseQuery, Upstream, UpstreamImage};
@@ -119,6 +120,8 @@ pub(super) struct Publishers {
     setup: Environment,
     client: Client,
     cache: OnceLock<Cache>,
+    /// Where an audit keeps what it downloads, so that it leaves the cache as it is.
+    scratch: Option<OnceLock<TempDir>>,
     progress: Bars,
 }
 
@@ -129,13 +132,44 @@ impl Publishers {
             client: Client::new(setup.patience.clone()),
             setup,
             cache: OnceLock::new(),
+            scratch: None,
             progress: Bars::new(console.is_quiet()),
         }
     }
 
+    /// As [`new`](Self::new), and leaves the cache as it is.
+    pub(super) fn auditing(setup: Environment, console: &Console) -> Self {
+        Self { scratch: Some(OnceLock::new()), ..Self::new(setup, console) }
+    }
+
     /// An archive, from the cache or over the network. `stated` says what is held against it.
     pub(super) fn fetch(&self, download: &Download<'_>, stated: Stated<'_>) -> Result<Fetched, Diagnostic> {
+        if let Some(scratch) = &self.scratch {
+            return self.fetch_into(scratch, download, stated);
+        }
         let fetched = fetch::fetch(&self.client, self.cache()?, download, &self.progress);
+        fetched.map_err(|error| of_fetch(&error, stated))
+    }
+
+    fn fetch_into(
+        &self,
+        scratch: &OnceLock<TempDir>,
+        download: &Download<'_>,
+        stated: Stated<'_>,
+    ) -> Result<Fetched, Diagnostic> {
+        if let Some(expected) = download.expected
+            && let Ok(Kept::Sound(file)) = self.cache()?.look(&expected)
+        {
+            let size = file.metadata().map_err(|error| cannot_cache(&error))?.len();
+            return Ok(Fetched { sha256: expected, size, file, from_cache: true });
+        }
+        if scratch.get().is_none() {
+            let made = tempfile::tempdir().map_err(|error| cannot_cache(&error))?;
+            scratch.get_or_init(|| made);
+        }
+        let folder = scratch.wait();
+        let cache = Cache::open(folder.path()).map_err(|error| cannot_cache(&error))?;
+        let fetched = fetch::fetch(&self.client, &cache, download, &self.progress);
         fetched.map_err(|error| of_fetch(&error, stated))
     }
 
@@ -163,7 +197,10 @@ impl Publishers {
             let message = "nothing says where archives are kept";
             return Err(Diagnostic::error(Code::CannotCache, message).help("set BAKE_CACHE_DIR or HOME"));
         };
-        let cache = Cache::open(folder).map_err(|error| cannot_cache(&error))?;
+        let cache = match self.scratch {
+            Some(_) => Cache::at(folder),
+            None => Cache::open(folder).map_err(|error| cannot_cache(&error))?,
+        };
         Ok(self.cache.get_or_init(|| cache))
     }
 }

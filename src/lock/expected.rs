@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::forge::is_of_release;
+use super::forge::{Forge, is_of_release};
 use super::{Build, Evidence, LockedBinary};
 use crate::project::catalog::CatalogTool;
 use crate::project::manifest::{Binary, BinarySource};
@@ -57,13 +57,12 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
         }
         BinarySource::Release { asset: None, .. } => {}
     }
-    let (beside, apt) = tool.map_or((false, &[][..]), |tool| (tool.beside, &tool.apt));
-    if locked.beside != beside {
+    if locked.beside != wanted.beside {
         let surplus = "files beside the executable, which nothing asks for";
-        found.push(if beside { "no files beside the executable" } else { surplus }.to_owned());
+        found.push(if wanted.beside { "no files beside the executable" } else { surplus }.to_owned());
     }
-    if locked.apt != apt {
-        found.push("other Debian packages than the catalog".to_owned());
+    if locked.apt != wanted.apt {
+        found.push("other Debian packages than asked for".to_owned());
     }
     let arches = arches(wanted);
     let missing = arches.iter().filter(|arch| !locked.builds.contains_key(arch));
@@ -105,10 +104,7 @@ fn unfounded(wanted: &Binary, build: &Build) -> impl Iterator<Item = &'static st
         (has(Evidence::Seed) && !is_of_catalog, "a checksum of the catalog, which does not have it,"),
         (has(Evidence::Spec), "a checksum of the spec, which does not have it,"),
         (has(Evidence::ApiDigest) && !has_api, "a digest of a release API, which a URL does not have,"),
-        (
-            !has(Evidence::Computed) && !has(Evidence::Seed),
-            "a checksum that was not computed from the archive",
-        ),
+        (build.evidence.is_empty(), "a checksum without evidence"),
         (has(Evidence::Computed) && !is_known, "no size or no checksum of the executable"),
     ]
     .into_iter()
@@ -118,6 +114,16 @@ fn unfounded(wanted: &Binary, build: &Build) -> impl Iterator<Item = &'static st
 /// Whether the catalog states the URL of this build; [`from_catalog`] compares it.
 fn is_url_of_catalog(tool: Option<&CatalogTool>, locked: &LockedBinary, arch: Arch) -> bool {
     tool.is_some_and(|tool| locked.version.as_ref() == Some(&tool.version) && tool.builds_for(arch))
+}
+
+/// Whether a build is where the releases of its repository are. The catalog's own URLs are compared
+/// with the catalog.
+pub fn is_on(forge: &Forge, wanted: &Binary, locked: &LockedBinary, build: &Build) -> bool {
+    match &wanted.origin {
+        BinarySource::Catalog(tool) if locked.version.as_ref() == Some(&tool.version) => true,
+        BinarySource::Catalog(_) | BinarySource::Release { .. } => forge.serves(&build.url),
+        BinarySource::Url { .. } => true,
+    }
 }
 
 /// The architectures that there must be a build for.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::expected::differences;
+use super::expected::{differences, is_on};
 use super::forge::Forge;
 use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, wanted};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Severity};
@@ -57,8 +57,8 @@ pub fn fit(lock: &Lock, project: &Project, forge: &Forge, place: &Location, prob
         for difference in differences(binary, locked) {
             problems.push(stale(format!("in the lock `{name}` has {difference}")).at(differs.clone()));
         }
-        for (arch, build) in locked.builds.iter().filter(|_| binary.origin.repo().is_some()) {
-            if !forge.serves(&build.url) {
+        for (arch, build) in &locked.builds {
+            if !is_on(forge, binary, locked, build) {
                 let message = format!("in the lock `{name}` has a URL for {arch} that is not on {forge}");
                 problems.push(stale(message).at(differs.clone()));
             }
@@ -74,8 +74,10 @@ pub fn fit(lock: &Lock, project: &Project, forge: &Forge, place: &Location, prob
     {
         problems.push(stale(why).at(place.clone()));
     }
-    doubts(lock, project, place, problems);
     let told = problems[before..].iter().any(|problem| problem.severity == Severity::Error);
+    if !told {
+        doubts(lock, project, place, problems);
+    }
     if !told && lock.inputs != wanted::digest(project) {
         problems.push(stale("spec or manifest changed since the lock was made".to_owned()).at(place.clone()));
     }

@@ -29,6 +29,7 @@ use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 use crate::yaml;
 
+pub use expected::is_on;
 pub use fit::fit;
 pub use read::{RawLock, read};
 pub use seed::seed;

@@ -26,7 +26,7 @@ impl FromStr for Signature {
         // Whatever follows the fourth line is not signed.
         let lines: Vec<_> = text.lines().map(str::trim_end).take(4).collect();
         let text = lines.join("\n");
-        let clean = |c: char| c == '\n' || c == '\t' || !c.is_control();
+        let clean = |c: char| c == '\n' || c == '\t' || c >= ' ' && c != '\u{7f}';
         if text.len() > LONGEST || !text.chars().all(clean) {
             return Err(SignatureError::Form);
         }

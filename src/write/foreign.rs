@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::exchange::{move_to_free, staging_prefix, swap};
+use super::inside::is_own;
 
 /// What a killed run left: a folder that never came into its place goes; one that was taken out of
 /// it may hold what is somebody else's. Nobody else is at work, for the lock is held.
@@ -16,7 +17,8 @@ pub(super) fn settle_leftovers(parent: &Path, name: &OsStr, folder: &Path, owned
         let name = entry.file_name();
         let Some(suffix) = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes()) else { continue };
         let Ok(metadata) = entry.metadata() else { continue };
-        if !metadata.is_dir() {
+        // Another user may have put it there, for its content to be brought in.
+        if !metadata.is_dir() || !is_own(&metadata) {
             continue;
         }
         if suffix == metadata.ino().to_string().as_bytes() {

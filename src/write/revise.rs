@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
 
+use super::inside::resolve_inside;
 use super::{Conflict, FsError, IoContext, exclusive, sync};
 
 /// A file that is replaced because of what it held.
@@ -30,8 +31,13 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), FsError> {
     let _guard = exclusive(folder)?;
     let mut staged = Vec::new();
     for Revision { path, from, to } in files {
-        let path = behind_links(path);
+        let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+        let path = resolve_inside(folder, path).context("write", path)?;
         let old = fs::metadata(&path).ok();
+        if is_link && old.is_some() && from.is_none() {
+            let why = io::Error::other("it is a link to a file that holds something else");
+            return Err(why).context("write", &path);
+        }
         if old.as_ref().is_some_and(fs::Metadata::is_dir) {
             return Err(io::Error::from(io::ErrorKind::IsADirectory)).context("be replaced", &path);
         }
@@ -58,7 +64,8 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), FsError> {
 /// # Errors
 /// Where another run is at work for too long.
 pub fn tidy(folder: &Path, paths: &[&Path]) -> Result<(), FsError> {
-    let names = paths.iter().map(|path| successor_name(&behind_links(path)));
+    let found = paths.iter().filter_map(|path: &&Path| resolve_inside(folder, path).ok());
+    let names = found.map(|path| successor_name(&path));
     let left: Vec<_> = names.filter(|path| fs::symlink_metadata(path).is_ok()).collect();
     if left.is_empty() {
         return Ok(());
@@ -69,11 +76,6 @@ pub fn tidy(folder: &Path, paths: &[&Path]) -> Result<(), FsError> {
         let _ = fs::remove_file(path);
     }
     Ok(())
-}
-
-/// The file itself where `path` is a symbolic link, which stays one.
-fn behind_links(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Where the new content of a file waits for its place: always under the same name, so that the

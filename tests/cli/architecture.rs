@@ -21,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("render", &["diagnostics", "digest", "gcloud", "plan", "project"]),
     ("write", &[]),
     ("net", &[]),
-    ("fetch", &["digest", "net"]),
+    ("fetch", &["digest", "net", "write"]),
     ("archive", &["digest", "project"]),
     ("oci", &["digest", "net", "project"]),
     ("github", &["diagnostics", "digest", "lock", "net", "project"]),

@@ -24,6 +24,7 @@ mod lock;
 mod lock_edges;
 mod lock_faults;
 mod lock_over_tls;
+mod lock_tampering;
 mod metadata_limit;
 mod net;
 mod oci_hostile;

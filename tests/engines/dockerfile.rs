@@ -131,7 +131,7 @@ impl Sample {
         for tool in &self.tools {
             let version = version(tool);
             let url = self.server.url("/{version}/{arch}/") + &tool.file;
-            let entry = json!({"name": tool.name, "version": version, "url": url, "binary": tool.path});
+            let entry = json!({"name": tool.name, "version": version, "url": url, "binary": tool.path, "beside": tool.beside});
             let _ = writeln!(manifest, "  - {entry}");
             for arch in Arch::ALL {
                 let (archive, binary) = (tool.archive(version, arch), tool.binary(version, arch));
@@ -146,12 +146,6 @@ impl Sample {
             }
         }
         self.folder.write("images/binaries.yaml", manifest).lock(&builds);
-        self.folder.relock(|lock| {
-            for tool in &self.tools {
-                let name = tool.name.parse().expect("a name");
-                lock.binaries.get_mut(&name).expect("a locked tool").beside = tool.beside;
-            }
-        });
     }
 
     fn dockerfile(&self) -> String {
@@ -451,6 +445,8 @@ fn docker_26_refuses_what_is_not_as_locked() {
             |sample| {
                 sample.folder.edit("bake.yaml", "arch: amd64", "arch: arm64");
                 sample.folder.edit("bake.yaml", "machine_type: e2-small", "machine_type: t2a-standard-1");
+                let only = "\"name\":\"flat\",\"arch\":{\"arm64\":\"arm64\"}";
+                sample.folder.edit("images/binaries.yaml", "\"name\":\"flat\"", only);
                 sample.folder.relock(|lock| {
                     for tool in lock.binaries.values_mut() {
                         tool.builds.remove(&Arch::Amd64);

@@ -138,10 +138,11 @@ impl Folder {
         self.write("bake.lock", text)
     }
 
-    /// Changes the lock.
+    /// Changes the lock, which is then one of the manifest as it is.
     pub fn relock(&self, change: impl FnOnce(&mut Lock)) -> &Self {
         let source = Source::new("bake.lock", self.read("bake.lock"));
         let (mut lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
+        lock.inputs = wanted::digest(&project(&self.read("bake.yaml"), &self.read("images/binaries.yaml")));
         change(&mut lock);
         self.write("bake.lock", lock.to_text())
     }
@@ -213,7 +214,7 @@ pub fn interrupted(command: &Command, mut is_at_work: impl FnMut() -> bool) -> S
     err
 }
 
-/// A build as a lock made over the network would have it.
+/// A build as a lock made over the network would have it; without its executable, one that was not fetched.
 pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Build {
     Build {
         url: url.parse().expect("a URL"),
@@ -222,12 +223,11 @@ pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Bu
         binary: path.parse().expect("a path"),
         binary_sha256: binary.map(Sha256::of),
         signature: None,
-        evidence: vec![Evidence::Computed],
+        evidence: vec![if binary.is_some() { Evidence::Computed } else { Evidence::ChecksumFile }],
     }
 }
 
-/// The lock of a project, as text.
-pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Build)]) -> String {
+fn project(spec_text: &str, manifest_text: &str) -> Project {
     let mut problems = Problems::default();
     let spec = spec::read(Source::new("bake.yaml", spec_text), &mut problems);
     let manifest =
@@ -237,6 +237,12 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
     };
     let project = Project::new(spec, manifest, &mut problems);
     assert!(!problems.has_errors(), "{}", terminal::render(&problems, false));
+    project
+}
+
+/// The lock of a project, as text.
+pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Build)]) -> String {
+    let project = project(spec_text, manifest_text);
     let reference = project.spec.gateway.image.value.clone();
     let digest =
         reference.digest().or_else(|| Catalog::builtin().base_image(&reference)).expect("a known base image");
@@ -257,8 +263,8 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
                 version: binary.version.as_ref().map(|version| version.value.clone()),
                 repo,
                 moved_to: None,
-                beside: false,
-                apt: Vec::new(),
+                beside: binary.beside,
+                apt: binary.apt.clone(),
                 builds: by_name.remove(name.as_str()).unwrap_or_default().into_iter().collect(),
             },
         );

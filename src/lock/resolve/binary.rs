@@ -116,17 +116,16 @@ fn ask(
     let mut notes = asking.notes;
     notes.sort_unstable();
     notes.dedup();
-    let (tool, own) = match &wanted.origin {
-        BinarySource::Catalog(tool) => (Some(tool), None),
-        BinarySource::Release { repo, .. } => (None, Some(repo.clone())),
-        BinarySource::Url { .. } => (None, None),
+    let own = match &wanted.origin {
+        BinarySource::Release { repo, .. } => Some(repo.clone()),
+        BinarySource::Catalog(_) | BinarySource::Url { .. } => None,
     };
     let locked = LockedBinary {
         version: version.clone(),
         repo: own,
         moved_to: moved_to.cloned(),
-        beside: tool.is_some_and(|tool| tool.beside),
-        apt: tool.map(|tool| tool.apt.clone()).unwrap_or_default(),
+        beside: wanted.beside,
+        apt: wanted.apt.clone(),
         builds,
     };
     let (locked, _) = problems.unless_errors(locked)?;
