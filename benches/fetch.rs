@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use bake::digest::Sha256;
 use bake::fetch::{Cache, Download, Silent, fetch, in_parallel};
-use bake::net::{Client, RetryPolicy};
+use bake::http::{Client, RetryPolicy};
 use support::server::{Answer, Server};
 use support::{Folder, said};
 use url::Url;

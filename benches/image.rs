@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use bake::net::{Client, RetryPolicy};
-use bake::oci::{Credentials, ImageSource};
+use bake::http::{Client, RetryPolicy};
 use bake::project::values::Arch;
+use bake::registry::{Credentials, ImageSource};
 use flate2::read::GzDecoder;
 use support::audit::plain;
 use support::baked::{Baked, real};

@@ -6,7 +6,7 @@ use crate::diagnostics::{Code, Location, Problems, Severity};
 use crate::digest::Sha256;
 use crate::lock::{Evidence, Lock};
 
-/// What [`crate::lock::fit`] found about `lock`, as checks.
+/// What [`crate::lock::check_staleness`] found about `lock`, as checks.
 pub fn check(lock: &Lock, problems: &Problems, place: &Location) -> Vec<Check> {
     const SUBJECT: &str = "bake.lock";
     let mut checks: Vec<_> = problems

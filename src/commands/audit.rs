@@ -21,6 +21,7 @@ use crate::plan::Plan;
 use crate::project::Project;
 use crate::project::spec::ImageOrigin;
 use crate::project::values::{Arch, ImageRef};
+use crate::registry;
 use crate::render;
 
 /// Tools that are asked for at once.
@@ -125,7 +126,7 @@ impl Auditor<'_> {
     fn misfits(&self) -> Problems {
         let mut problems = Problems::default();
         let LoadedLock { lock, place, .. } = self.locked;
-        lock::fit(lock, self.project, &forge(), place, &mut problems);
+        lock::check_staleness(lock, self.project, &forge(), place, &mut problems);
         problems
     }
 
@@ -180,12 +181,15 @@ impl Auditor<'_> {
     fn image(&self) -> Result<Vec<Check>, Failure> {
         let LoadedLock { lock, place, .. } = self.locked;
         let named = self.options.image.as_deref().unwrap_or_default();
-        let source = oci::ImageSource::find(named).map_err(|error| Failure::Argument(error.to_string()))?;
+        let source =
+            registry::ImageSource::find(named).map_err(|error| Failure::Argument(error.to_string()))?;
         let unchecked =
             |error: &oci::OciError| vec![Check::unchecked(Against::Image, named, error.to_string())];
         let credentials = match &source {
-            oci::ImageSource::Registry(reference) => self.publishers.credentials(reference),
-            oci::ImageSource::Layout(_) | oci::ImageSource::Tarball(_) => Ok(oci::Credentials::Anonymous),
+            registry::ImageSource::Registry(reference) => self.publishers.credentials(reference),
+            registry::ImageSource::Layout(_) | registry::ImageSource::Tarball(_) => {
+                Ok(registry::Credentials::Anonymous)
+            }
         };
         let images =
             match credentials.and_then(|credentials| source.open(self.publishers.client(), &credentials)) {
@@ -216,7 +220,7 @@ impl Auditor<'_> {
         let reference: ImageRef = locked.reference.pinned(locked.digest).parse()?;
         let layers = || {
             let credentials = self.publishers.credentials(&reference)?;
-            let registry = oci::registry::Registry::new(self.publishers.client(), &reference, &credentials)?;
+            let registry = registry::Registry::new(self.publishers.client(), &reference, &credentials)?;
             oci::Images::image(&registry, arch)
         };
         let image = layers().map_err(|error: oci::OciError| error.to_string())?;

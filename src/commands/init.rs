@@ -9,13 +9,13 @@ use super::prompt::{self, ask};
 use super::{Done, Failure, schema};
 use crate::cli::{InitArgs, SchemaOf};
 use crate::diagnostics::{Diagnostic, Problems, Source, did_you_mean, quoted};
-use crate::project::machine::{self, PRICES_OF};
+use crate::fs::{self as output, NewFile};
+use crate::project::machine::{self, prices_of};
 use crate::project::names::{Channel, MachineType, Provider, VmName, Zone};
 use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::starter::{self, Answers};
 use crate::project::values::Size;
 use crate::project::{defaults, spec};
-use crate::write::{self, NewFile};
 
 const GITIGNORE: &str = ".gitignore";
 /// What `render`, `image` and `rehearse` write, and where secrets may lie.
@@ -60,7 +60,7 @@ pub(super) fn run(dir: &Path, options: &InitArgs, console: &mut Console) -> Resu
         .filter(|(name, _)| !(gitignore_is_there && *name == GITIGNORE))
         .map(|(name, text)| NewFile { name, content: text.as_bytes(), executable: false })
         .collect();
-    write::create(dir, &files)?;
+    output::create(dir, &files)?;
     for file in &files {
         let path = dir.join(file.name);
         console.result(&format!("{}\n", path.strip_prefix(".").unwrap_or(&path).display()))?;
@@ -201,7 +201,7 @@ fn prices(zone: &Zone) -> String {
         Some(format!("  {name:<14} {memory:>2} GB of memory, ${} a month\n", estimate.dollars?))
     };
     let rows: String = OFFERED.into_iter().filter_map(row).collect();
-    format!("{rows}  (list prices of us-central1, {PRICES_OF}, without disks and address)\n")
+    format!("{rows}  (list prices of us-central1, {}, without disks and address)\n", prices_of())
 }
 
 /// A model provider that can be set up without a person, or none.

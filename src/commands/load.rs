@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
+use crate::fs::inside::resolve_inside;
+use crate::fs::{Revision, tidy};
 use crate::lock::{self, Lock, MENDED_BY};
 use crate::project::catalog::Catalog;
 use crate::project::spec::Spec;
 use crate::project::{Project, defaults, manifest, spec};
 use crate::text::sanitize;
-use crate::write::{self, Revision};
 use crate::yaml;
 
 use super::console::Console;
@@ -48,7 +49,7 @@ pub(super) struct ManifestFile {
 impl ManifestFile {
     /// Removes what killed runs left beside it and beside the lock in `dir`.
     pub(super) fn tidy(&self, dir: &Path) -> Result<(), Failure> {
-        Ok(write::tidy(dir, &[&self.path, &dir.join(LOCK)])?)
+        Ok(tidy(dir, &[&self.path, &dir.join(LOCK)])?)
     }
 
     /// Its replacement by `text`.
@@ -75,7 +76,7 @@ impl Loaded {
             Ok(locked) => {
                 // Wrong input would be told a second time as a difference.
                 if !self.problems.has_errors() {
-                    lock::fit(
+                    lock::check_staleness(
                         &locked.lock,
                         &self.project,
                         &publishers::forge(),
@@ -142,7 +143,7 @@ pub(super) fn output(dir: &Path, named: &Path) -> Result<PathBuf, Failure> {
         Ok(below) if named.is_absolute() => !has_parent(below),
         _ => named.is_relative() && !has_parent(named),
     };
-    if is_inside && let Err(error) = write::inside::resolve_inside(dir, &path) {
+    if is_inside && let Err(error) = resolve_inside(dir, &path) {
         return Err(Failure::Argument(format!("{}: {error}", path.display())));
     }
     Ok(path)
@@ -255,7 +256,7 @@ fn file(dir: &Path, name: &str, problems: &mut Problems) -> Option<Source> {
         Diagnostic::error(Code::MissingFile, format!("{name} cannot be read: {what}"))
             .help("it must be a readable file")
     };
-    let path = match write::inside::resolve_inside(dir, &path) {
+    let path = match resolve_inside(dir, &path) {
         Ok(path) => path,
         Err(error) => {
             problems.push(unreadable(&error.to_string()));

@@ -13,6 +13,7 @@ use super::{Done, Failure};
 use crate::cli;
 use crate::diagnostics::{Problems, json};
 use crate::digest::Sha256;
+use crate::fs::Revision;
 use crate::lock::changes::{self, LockChange};
 use crate::lock::resolve::UpdateScope;
 use crate::lock::trust::Trust;
@@ -22,7 +23,6 @@ use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
 use crate::project::names::{ToolName, Version};
 use crate::project::{Project, edit};
-use crate::write::Revision;
 
 #[derive(Serialize)]
 struct LockJson<'a> {
@@ -62,7 +62,7 @@ pub(super) fn run(dir: &Path, options: &cli::LockArgs, console: &mut Console) ->
     manifest.tidy(dir)?;
     let old = locking::usable(dir, old, console)?;
     if options.offline {
-        let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
+        let lock = lock::from_catalog(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
         let made = LockOutcome { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
         return keep(dir, old.as_ref(), &made, None, options.json, console);
     }

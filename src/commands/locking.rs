@@ -9,15 +9,15 @@ use super::publishers::forge;
 use super::{Done, Failure};
 use crate::diagnostics::{Code, Diagnostic, Problems, Severity};
 use crate::fetch;
+use crate::fs::{self, Revision};
 use crate::lock::resolve::{self, Allowed, Resolved, Task, UpdateScope};
 use crate::lock::trust::Trust;
 use crate::lock::upstream::Upstream;
-use crate::lock::{Lock, LockedBinary, LockedImage, is_on, wanted};
+use crate::lock::{Lock, LockedBinary, LockedImage, inputs, is_on};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
 use crate::project::names::ToolName;
-use crate::write::{self, Revision};
 
 /// How the base image is named where tools are.
 pub(super) const IMAGE: &str = "image";
@@ -117,7 +117,7 @@ pub(super) fn make(
     }
     match image {
         Some(image) if problems.is_empty() => {
-            let lock = Lock { version: 1, inputs: wanted::digest(project), image, pushed: None, binaries };
+            let lock = Lock { version: 1, inputs: inputs::digest(project), image, pushed: None, binaries };
             Ok(LockOutcome { lock: lock.with_push_of(old, project), notes, unreachable })
         }
         _ => Err(Failure::Upstream(problems)),
@@ -221,7 +221,7 @@ pub(super) fn store(
     let lock = changed.then(|| Revision { path: dir.join(LOCK), from, to: &text });
     let files: Vec<_> = edit.into_iter().chain(lock).collect();
     if !files.is_empty() {
-        write::revise(dir, &files)?;
+        fs::revise(dir, &files)?;
     }
     Ok(changed)
 }

@@ -34,7 +34,7 @@ use serde::Serialize;
 
 use crate::cli::{Cli, Command};
 use crate::diagnostics::{Problems, json};
-use crate::write;
+use crate::fs;
 use console::Console;
 
 /// How a command ended well.
@@ -66,8 +66,8 @@ impl From<Problems> for Failure {
     }
 }
 
-impl From<write::FsError> for Failure {
-    fn from(error: write::FsError) -> Self {
+impl From<fs::FsError> for Failure {
+    fn from(error: fs::FsError) -> Self {
         if error.is_overtaken() { Self::Overtaken(error.to_string()) } else { Self::Other(error.to_string()) }
     }
 }

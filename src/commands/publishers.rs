@@ -18,12 +18,13 @@ use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
 use crate::fetch::{self, Cache, Download, Fetched, Kept};
 use crate::github::{self, Api};
+use crate::http::{self, Client, HttpError, Request, RetryPolicy, Token};
 use crate::lock::forge::Forge;
 use crate::lock::upstream::{Archive, FetchedText, Order, Release, ReleaseQuery, Upstream, UpstreamImage};
-use crate::net::{self, Client, HttpError, Request, RetryPolicy, Token};
-use crate::oci::{self, Credentials};
+use crate::oci;
 use crate::project::names::RepoSlug;
 use crate::project::values::{ArchiveFormat, ImageRef, WebUrl};
+use crate::registry::{self, Credentials};
 
 /// The largest checksum file or signature, in bytes.
 const LARGEST_DOCUMENT: u64 = 4 << 20;
@@ -54,7 +55,7 @@ impl Environment {
         let youngest =
             (min_age > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(min_age)));
         let api = api().ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
-        if let Some(why) = net::objection(&api) {
+        if let Some(why) = http::check_scheme(&api) {
             return Err(Failure::Argument(format!("GITHUB_API_URL cannot be used: {why}")));
         }
         let mut patience = RetryPolicy::default();
@@ -272,7 +273,7 @@ impl Upstream for Publishers {
     fn image(&self, reference: &ImageRef) -> Result<UpstreamImage, Diagnostic> {
         let credentials = self.credentials(reference);
         let resolved =
-            credentials.and_then(|credentials| oci::registry::resolve(&self.client, reference, &credentials));
+            credentials.and_then(|credentials| registry::resolve(&self.client, reference, &credentials));
         let resolved = resolved.map_err(|error| of_image(&error))?;
         Ok(UpstreamImage { digest: resolved.digest, platforms: resolved.platforms })
     }

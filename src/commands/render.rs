@@ -12,9 +12,9 @@ use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure};
 use crate::cli;
+use crate::fs::{self as output, NewFile, ReplaceOutcome};
 use crate::plan::Plan;
 use crate::render::{self, Bundle, FILE_NAMES};
-use crate::write::{self, NewFile, ReplaceOutcome};
 
 /// What the bundle's own files hold, of those that can.
 const MARK: &[u8] = b"Rendered by bake";
@@ -84,7 +84,7 @@ fn put(dir: &Path, out: &Path, files: &[NewFile<'_>], console: &mut Console) -> 
             )));
         }
     }
-    if write::replace(out, files, &FILE_NAMES)? == ReplaceOutcome::OneByOne {
+    if output::replace(out, files, &FILE_NAMES)? == ReplaceOutcome::OneByOne {
         console
             .note("This folder cannot be exchanged as a whole: the files were replaced one after another.");
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::console::Console;
-use crate::net::{Client, Request, RetryPolicy};
+use crate::http::{Client, Request, RetryPolicy};
 use crate::rehearse::metadata::AttributeChange;
 use crate::rehearse::{Reply, Running, StatusReport, Timeline};
 

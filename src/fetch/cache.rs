@@ -25,7 +25,7 @@ use url::Url;
 use super::error::FetchError;
 use super::partial::{self, BUFFER, Partial, SHARED};
 use crate::digest::{Hasher, Sha256};
-use crate::write::inside::is_own;
+use crate::fs::inside::is_own;
 
 /// How long a part of a download is kept that nobody goes on with.
 const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -24,7 +24,7 @@ pub use progress::{DownloadMeter, Progress, Silent};
 pub use published::published;
 
 use crate::digest::Sha256;
-use crate::net::{self, Address, Client};
+use crate::http::{self, Address, Client};
 
 /// What to download.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ pub fn fetch(
 /// Whether a later run may go on from what had come before this error.
 fn leaves_a_beginning(error: &FetchError) -> bool {
     // What was wrong is of no use, and where the disk was full it would be in the way.
-    matches!(error, FetchError::Net(error) if !matches!(error, net::HttpError::TooLarge { .. }))
+    matches!(error, FetchError::Net(error) if !matches!(error, http::HttpError::TooLarge { .. }))
 }
 
 fn find(cache: &Cache, expected: &Sha256, download: &Download<'_>) -> Result<Option<Fetched>, FetchError> {

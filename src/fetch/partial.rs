@@ -10,7 +10,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::error::FetchError;
 use crate::digest::{Hasher, Sha256};
-use crate::write::inside::is_own;
+use crate::fs::inside::is_own;
 
 /// The rights of others to write.
 pub(super) const SHARED: u32 = 0o022;

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::{Download, FetchError, Progress};
 use crate::digest::{Hasher, Sha256};
-use crate::net::{self, Client, Request};
+use crate::http::{self, Client, Request};
 
 /// Read at once.
 const BUFFER: usize = 1 << 16;
@@ -36,10 +36,10 @@ pub fn published(
                     length += count as u64;
                     meter.advance(count as u64);
                 }
-                Err(error) => break net::HttpError::of_body(error, &address),
+                Err(error) => break http::HttpError::of_body(error, &address),
             }
             if length > download.limit {
-                return Err(net::HttpError::TooLarge { url: address, limit: download.limit }.into());
+                return Err(http::HttpError::TooLarge { url: address, limit: download.limit }.into());
             }
         };
         pauses.wait_after(cut)?;

@@ -7,7 +7,7 @@ use super::error::FetchError;
 use super::partial::{BUFFER, Partial};
 use super::progress::{DownloadMeter, Progress};
 use crate::digest::Sha256;
-use crate::net::{self, Address, Backoff, Client, Request, Response, Validator};
+use crate::http::{self, Address, Backoff, Client, Request, Response, Validator};
 
 /// An attempt that brought that many new bytes was no failure: patience begins anew after it.
 const WORTH: u64 = 1024 * 1024;
@@ -115,7 +115,7 @@ impl Transfer<'_> {
             return self.begin(client.get_within(&request, pauses)?);
         }
         match client.get_within(&request.from_byte(start, self.validator.as_ref()), pauses) {
-            Err(net::HttpError::Status { status: 416, .. }) => self.in_one_piece().map(|()| None),
+            Err(http::HttpError::Status { status: 416, .. }) => self.in_one_piece().map(|()| None),
             answered => self.begin(answered?),
         }
     }
@@ -149,7 +149,7 @@ impl Transfer<'_> {
     }
 
     /// Takes a body in; returns why it ended too early, if it did.
-    fn read(&mut self, answer: ResumedBody) -> Result<Option<net::HttpError>, FetchError> {
+    fn read(&mut self, answer: ResumedBody) -> Result<Option<http::HttpError>, FetchError> {
         let ResumedBody { mut response, total } = answer;
         let address = response.address().clone();
         loop {
@@ -157,7 +157,7 @@ impl Transfer<'_> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => {
-                    let error = net::HttpError::of_body(error, &address);
+                    let error = http::HttpError::of_body(error, &address);
                     return if error.may_pass() { Ok(Some(error)) } else { Err(error.into()) };
                 }
             };
@@ -171,7 +171,7 @@ impl Transfer<'_> {
         }
         // A server may send less than the part it was asked for.
         let cut = total.is_some_and(|total| self.partial.length() < total);
-        Ok(cut.then(|| net::HttpError::Cut { url: address, why: "the last part is missing".to_owned() }))
+        Ok(cut.then(|| http::HttpError::Cut { url: address, why: "the last part is missing".to_owned() }))
     }
 
     /// Begins anew.
@@ -192,7 +192,11 @@ impl Transfer<'_> {
 
     fn hold_to_limit(&self, length: u64, url: &Address) -> Result<(), FetchError> {
         let limit = self.download.limit;
-        if length > limit { Err(net::HttpError::TooLarge { url: url.clone(), limit }.into()) } else { Ok(()) }
+        if length > limit {
+            Err(http::HttpError::TooLarge { url: url.clone(), limit }.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// What is wrong with a document that is complete, if anything is.

@@ -3,6 +3,7 @@
 //! Nothing here runs anything: an action becomes text that can be read before it is run. The `*.sh`
 //! files beside these are functions that such a text begins with.
 
+mod advice;
 pub mod backup;
 pub mod cli;
 pub mod create;

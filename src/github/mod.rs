@@ -1,6 +1,6 @@
 //! Releases, as GitHub's REST API tells of them (docs.github.com, "REST API endpoints for releases").
 
-mod answer;
+mod release;
 
 use std::collections::BTreeSet;
 
@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::diagnostics::quoted;
+use crate::http::{Address, Client, HttpError, Request, Token};
 use crate::lock::upstream::{Release, ReleaseQuery};
 use crate::lock::versions;
-use crate::net::{Address, Client, HttpError, Request, Token};
 use crate::project::names::{RepoSlug, Version};
 use crate::text::excerpt;
 
@@ -129,8 +129,8 @@ impl<'a> Api<'a> {
             let stable = page.into_iter().filter(|release| !release.draft && !release.prerelease);
             let stable = stable.filter_map(|release| Some((versions::of_tag(&release.tag_name)?, release)));
             let stable = stable.filter(|(version, _)| !versions::is_prerelease(version)).collect();
-            let mut best: Option<(Version, answer::GithubRelease)> = None;
-            let before = |best: &Option<(Version, answer::GithubRelease)>, version: &Version, tag: &str| {
+            let mut best: Option<(Version, release::GithubRelease)> = None;
+            let before = |best: &Option<(Version, release::GithubRelease)>, version: &Version, tag: &str| {
                 best.as_ref().is_none_or(|(known, release)| {
                     let newer = versions::compare(version, known);
                     newer.then(rank(&release.tag_name, known).cmp(&rank(tag, version))).is_gt()
@@ -161,7 +161,7 @@ impl<'a> Api<'a> {
     fn of_version(&self, repo: &RepoSlug, version: &Version) -> Result<Release, GithubError> {
         for tag in tags(version) {
             let url = self.url(repo, &["releases", "tags", &tag]);
-            match self.answer::<answer::GithubRelease>(&url) {
+            match self.answer::<release::GithubRelease>(&url) {
                 Ok((release, _)) => return Ok(release.complete(repo, version.clone(), None)),
                 Err(GithubError::Net(HttpError::NotFound { .. })) => {}
                 Err(error) => return Err(error),
@@ -191,9 +191,9 @@ impl<'a> Api<'a> {
     fn of_one_thing(
         &self,
         repo: &RepoSlug,
-        releases: Vec<(Version, answer::GithubRelease)>,
-    ) -> Result<Vec<(Version, answer::GithubRelease)>, GithubError> {
-        let word = |(version, release): &(Version, answer::GithubRelease)| {
+        releases: Vec<(Version, release::GithubRelease)>,
+    ) -> Result<Vec<(Version, release::GithubRelease)>, GithubError> {
+        let word = |(version, release): &(Version, release::GithubRelease)| {
             versions::word_of_tag(&release.tag_name, version).to_owned()
         };
         let words: BTreeSet<String> = releases.iter().map(word).collect();
@@ -213,7 +213,7 @@ impl<'a> Api<'a> {
         &self,
         repo: &RepoSlug,
         url: &Url,
-    ) -> Result<(Vec<answer::GithubRelease>, Option<Url>), GithubError> {
+    ) -> Result<(Vec<release::GithubRelease>, Option<Url>), GithubError> {
         self.answer(url).map_err(|error| match error {
             GithubError::Net(HttpError::NotFound { .. }) => {
                 GithubError::NoRepository { repo: repo.clone(), url: Address::new(url, None) }
@@ -232,7 +232,7 @@ impl<'a> Api<'a> {
         let malformed = |why: String| GithubError::Malformed { url: Address::new(url, None), why };
         let answer =
             serde_json::from_str(&text).map_err(|error| malformed(excerpt(&error.to_string(), 200)))?;
-        let next = head.header("link").and_then(answer::next).map(|next| url.join(next)).transpose();
+        let next = head.header("link").and_then(release::next).map(|next| url.join(next)).transpose();
         let next = next.map_err(|error| malformed(format!("its next page is no URL: {error}")))?;
         // The token goes along, and must not go anywhere else.
         match next {

@@ -6,17 +6,17 @@
 pub mod assets;
 pub mod changes;
 pub mod checksums;
-mod expected;
-mod fit;
 pub mod forge;
+mod from_catalog;
+pub mod inputs;
 mod read;
 pub mod resolve;
-mod seed;
 pub mod signature;
+mod staleness;
+mod tampering;
 pub mod trust;
 pub mod upstream;
 pub mod versions;
-pub mod wanted;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,11 +29,11 @@ use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 use crate::yaml;
 
-pub use expected::is_on;
-pub use fit::fit;
+pub use from_catalog::from_catalog;
 pub use read::{RawLock, read};
-pub use seed::seed;
 pub use signature::Signature;
+pub use staleness::check_staleness;
+pub use tampering::is_on;
 
 /// The command that makes and mends locks, as messages name it.
 pub const MENDED_BY: &str = "run `bake lock`, look at what changed, and keep it with the project";
@@ -48,7 +48,7 @@ const HEADER: &str = "\
 pub struct Lock {
     /// The version of the format: 1.
     pub version: u64,
-    /// A digest of what spec and manifest ask for; see [`wanted`].
+    /// A digest of what spec and manifest ask for; see [`inputs`].
     pub inputs: Sha256,
     /// The base image.
     pub image: LockedImage,
@@ -99,8 +99,8 @@ pub struct LockedBinary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved_to: Option<RepoSlug>,
     /// Whether the archive's other files are installed beside the executable.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub beside: bool,
+    #[serde(rename = "beside", skip_serializing_if = "std::ops::Not::not")]
+    pub keep_siblings: bool,
     /// Debian packages without which it does not run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apt: Vec<AptPackage>,
@@ -182,7 +182,7 @@ impl Lock {
     #[must_use]
     pub fn with_push_of(self, old: Option<&Self>, project: &Project) -> Self {
         let pushed = old.and_then(|old| old.pushed.clone());
-        Self { pushed: pushed.filter(|pushed| fit::outdated(pushed, &self, project).is_none()), ..self }
+        Self { pushed: pushed.filter(|pushed| staleness::outdated(pushed, &self, project).is_none()), ..self }
     }
 
     /// The lock as a file: the same text for the same lock, always.

@@ -201,7 +201,7 @@ impl LockReader<'_> {
             version: raw.version.get(),
             repo: raw.repo.get(),
             moved_to: raw.moved_to.get(),
-            beside: raw.beside.get().unwrap_or(false),
+            keep_siblings: raw.beside.get().unwrap_or(false),
             apt: list(raw.apt),
             builds: builds.collect(),
         })

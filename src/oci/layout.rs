@@ -1,4 +1,4 @@
-//! OCI image layouts (image-spec, "OCI Image Layout Specification"): a folder, or a tarball of one.
+//! OCI image layouts (image-spec, "OCI Image Layout Specification"), as a folder or in a tarball.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,17 +13,17 @@ use super::manifest::{LONGEST_DOCUMENT, OciManifest, digest_of, parse};
 use crate::digest::Sha256;
 use crate::project::values::Arch;
 
-/// Files by their paths: a folder, or a tarball that is not unpacked.
-pub(super) trait ImageFiles: Send + Sync {
-    /// As the user named it.
+/// Files by path, in a folder or a tarball.
+pub(crate) trait ImageFiles: Send + Sync {
+    /// As the user typed it.
     fn name(&self) -> &str;
 
-    /// The file at `path`; an error of the kind `NotFound` where there is none.
+    /// Fails with `NotFound` if there is no file at `path`.
     fn open(&self, path: &str) -> io::Result<Box<dyn Read + '_>>;
 }
 
-/// A document that must be there, whole, unverified: nothing names its digest.
-pub(super) fn document(files: &dyn ImageFiles, path: &str) -> Result<Vec<u8>, OciError> {
+/// A required document; unverified, because nothing contains its digest.
+pub(crate) fn document(files: &dyn ImageFiles, path: &str) -> Result<Vec<u8>, OciError> {
     let mut bytes = Vec::new();
     files
         .open(path)
@@ -36,8 +36,7 @@ pub(super) fn document(files: &dyn ImageFiles, path: &str) -> Result<Vec<u8>, Oc
     Ok(bytes)
 }
 
-/// What is told where `path` cannot be read.
-pub(super) fn unreadable(files: &dyn ImageFiles, path: &str, source: io::Error) -> OciError {
+pub(crate) fn unreadable(files: &dyn ImageFiles, path: &str, source: io::Error) -> OciError {
     let image = files.name().to_owned();
     if source.kind() == io::ErrorKind::NotFound {
         return OciError::Incomplete { image, what: told(path) };
@@ -45,14 +44,13 @@ pub(super) fn unreadable(files: &dyn ImageFiles, path: &str, source: io::Error) 
     OciError::Io { image, source }
 }
 
-/// A folder on the disk.
-pub(super) struct LayoutFolder {
+pub(crate) struct LayoutFolder {
     name: String,
     path: PathBuf,
 }
 
 impl LayoutFolder {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         Self { name: path.display().to_string(), path: path.to_owned() }
     }
 }
@@ -64,7 +62,7 @@ impl ImageFiles for LayoutFolder {
 
     fn open(&self, path: &str) -> io::Result<Box<dyn Read + '_>> {
         let path = self.path.join(path);
-        // A pipe would be waited for without an end.
+        // Opening a pipe would block.
         if !path.metadata()?.is_file() {
             return Err(io::Error::other(format!("{} is not a file", path.display())));
         }
@@ -72,15 +70,14 @@ impl ImageFiles for LayoutFolder {
     }
 }
 
-/// An image layout.
-pub(super) struct LayoutReader {
+pub(crate) struct LayoutReader {
     files: Box<dyn ImageFiles>,
-    /// What `index.json` lists.
+    /// Descriptors of `index.json`.
     listed: Vec<Descriptor>,
 }
 
 impl LayoutReader {
-    pub(super) fn open(files: Box<dyn ImageFiles>) -> Result<Self, OciError> {
+    pub(crate) fn open(files: Box<dyn ImageFiles>) -> Result<Self, OciError> {
         let not_an_image = |why| OciError::NotAnImage { image: files.name().to_owned(), why };
         let marker: OciLayout = parse(&document(&*files, "oci-layout")?)
             .map_err(|why| not_an_image(format!("`oci-layout` cannot be read: {why}")))?;
@@ -96,8 +93,8 @@ impl LayoutReader {
         Ok(Self { listed: index.manifests().clone(), files })
     }
 
-    /// With nothing listed but the image of this digest.
-    pub(super) fn only(mut self, digest: Sha256) -> Result<Self, OciError> {
+    /// Keeps only the image with this digest.
+    pub(crate) fn only(mut self, digest: Sha256) -> Result<Self, OciError> {
         self.listed.retain(|entry| digest_of(entry) == Ok(digest));
         // One image can be listed under several names.
         self.listed.truncate(1);
@@ -138,4 +135,13 @@ impl Images for LayoutReader {
     fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, OciError> {
         image::layer(self, layer)
     }
+}
+
+/// Opens the OCI image layout at `path`.
+pub fn layout(path: &Path) -> Result<Box<dyn Images>, OciError> {
+    Ok(Box::new(in_folder(path)?))
+}
+
+pub(crate) fn in_folder(path: &Path) -> Result<LayoutReader, OciError> {
+    LayoutReader::open(Box::new(LayoutFolder::new(path)))
 }

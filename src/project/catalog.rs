@@ -37,7 +37,7 @@ pub struct CatalogTool {
     /// The executable's path in the archive.
     pub binary: InnerPath,
     /// Whether the executable needs the archive's other files beside it.
-    pub beside: bool,
+    pub keep_siblings: bool,
     /// Debian packages without which it does not run.
     pub apt: Vec<AptPackage>,
     /// The OpenClaw skills that it serves.
@@ -169,7 +169,7 @@ impl RawTool {
                 Some(path) => path,
                 None => name.as_str().parse().ok()?,
             },
-            beside: self.beside.get().unwrap_or(false),
+            keep_siblings: self.beside.get().unwrap_or(false),
             apt: self.apt.get().unwrap_or_default().into_iter().filter_map(Field::get).collect(),
             skills: self.skills.get().unwrap_or_default().into_iter().filter_map(Field::get).collect(),
             builds: builds.collect(),

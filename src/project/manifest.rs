@@ -123,7 +123,7 @@ pub struct Binary {
     /// The publisher's public key, where the manifest holds one.
     pub minisign: Option<MinisignKey>,
     /// Whether the archive's other files are installed beside the executable.
-    pub beside: bool,
+    pub keep_siblings: bool,
     /// Debian packages without which it does not run.
     pub apt: Vec<AptPackage>,
     /// The skills it serves.
@@ -333,9 +333,9 @@ impl ManifestReader<'_> {
                 tool.skills.iter().filter(|skill| !skills.contains(skill)).cloned().collect::<Vec<_>>(),
             );
         }
-        let (beside, apt) = self.needs(&name, raw.beside, raw.apt, &origin);
+        let (keep_siblings, apt) = self.needs(&name, raw.beside, raw.apt, &origin);
         let minisign = raw.minisign.get();
-        Some(Binary { name, version, origin, binary, minisign, beside, apt, skills })
+        Some(Binary { name, version, origin, binary, minisign, keep_siblings, apt, skills })
     }
 
     /// What the executable needs beside itself.
@@ -353,7 +353,7 @@ impl ManifestReader<'_> {
                 let help = "the catalog knows both: remove them";
                 self.ambiguous(name, "has `beside` or `apt` without a source", place, help);
             }
-            return (tool.beside, tool.apt.clone());
+            return (tool.keep_siblings, tool.apt.clone());
         }
         let apt = apt.map(|apt| apt.value.into_iter().filter_map(Field::get).collect());
         (beside.is_some_and(|beside| beside.value), apt.unwrap_or_default())

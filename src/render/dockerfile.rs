@@ -100,7 +100,7 @@ fn stage<'a>(tool: &PlannedTool, build: &'a ToolBuild) -> BuildStage<'a> {
     let installed = format!("/out/bin/{}", tool.name);
     let bare = build.format == ArchiveFormat::Bare;
     let download = if bare { installed.clone() } else { format!("{}{}", tool.name, build.format.ending()) };
-    let mut commands = if tool.beside {
+    let mut commands = if tool.keep_siblings {
         unpack_whole(tool, build, &download, &installed)
     } else {
         unpack_one(tool, build, &download, &installed)

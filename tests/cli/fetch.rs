@@ -18,7 +18,7 @@ use bake::fetch::{
     Cache, Download, DownloadMeter, FetchError, Fetched, Kept, Progress, Silent, fetch, in_parallel,
     published,
 };
-use bake::net::{self, Client, RetryPolicy};
+use bake::http::{self, Client, RetryPolicy};
 use url::Url;
 
 const LIMIT: u64 = 10_000_000;
@@ -190,7 +190,7 @@ fn a_download_that_does_not_grow_is() {
     let site = Site::new();
     site.serve(site.document().cut_at(10));
     let error = site.get(Some(site.digest()), None).expect_err("an error");
-    assert!(matches!(&error, FetchError::Net(net::HttpError::Cut { .. })), "{error}");
+    assert!(matches!(&error, FetchError::Net(http::HttpError::Cut { .. })), "{error}");
     assert!(error.to_string().starts_with(site.url().as_str()), "{error}");
     assert_eq!(site.ranges().len(), 5);
     // What came is of use to the next run.
@@ -340,7 +340,7 @@ fn no_more_than_the_limit_is_taken() {
     site.serve(Answer::gzip(&vec![0; 1_000_000]));
     let bomb = limited(1000).expect_err("an error");
     for error in [told, untold, bomb] {
-        assert!(matches!(error, FetchError::Net(net::HttpError::TooLarge { .. })), "{error}");
+        assert!(matches!(error, FetchError::Net(http::HttpError::TooLarge { .. })), "{error}");
     }
     site.nothing_kept();
     site.serve(site.document());

@@ -156,7 +156,7 @@ fn builds(world: &World) -> Vec<Edit> {
                 "https://example.org/own/stated/releases/download/v2.3.4/stated_2.3.4_linux_amd64.tar.gz";
             build(lock, "stated").url = url.parse().expect("a URL");
         }),
-        edit("stated: moved to the attacker's repository", UPSTREAM, move |lock| {
+        edit("stated: moved to the attacker's repository", ARCHIVE, move |lock| {
             let locked = tool(lock, "stated");
             locked.moved_to = Some("evil/stated".parse().expect("a name"));
             for build in locked.builds.values_mut() {
@@ -223,7 +223,9 @@ fn entries(world: &World) -> Vec<Edit> {
     let zero: Sha256 = "0".repeat(64).parse().expect("a digest");
     let older = world.github.download("own/stated", "v2.0.0", "stated_2.0.0_linux_amd64.tar.gz");
     vec![
-        edit("stated: the archive's other files too", FILES, |lock| tool(lock, "stated").beside = true),
+        edit("stated: the archive's other files too", FILES, |lock| {
+            tool(lock, "stated").keep_siblings = true;
+        }),
         edit("stated: a Debian package", FILES, |lock| {
             tool(lock, "stated").apt.push("netcat-openbsd".parse().expect("a package"));
         }),
@@ -236,7 +238,7 @@ fn entries(world: &World) -> Vec<Edit> {
         edit("stated: the URL of an older version", ALL, move |lock| {
             build(lock, "stated").url = older.parse().expect("a URL");
         }),
-        edit("plain: another version", FILES, |lock| {
+        edit("plain: another version", ALL, |lock| {
             tool(lock, "plain").version = Some("2.3.3".parse().expect("a version"));
         }),
         edit("stated: another repository", FILES, |lock| {

@@ -14,6 +14,7 @@ mod edit;
 mod fetch;
 mod fetch_command;
 mod github_server;
+mod http;
 mod image;
 mod image_memory;
 mod image_push;
@@ -26,12 +27,12 @@ mod lock_faults;
 mod lock_over_tls;
 mod lock_tampering;
 mod metadata_limit;
-mod net;
 mod oci_hostile;
 mod push;
 mod pushed_image;
 mod registry;
 mod render;
+mod vm_contract;
 
 fn main() -> std::process::ExitCode {
     support::harness::run()

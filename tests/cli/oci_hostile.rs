@@ -8,9 +8,10 @@ use crate::support::images::{Packed, Parts, Tar, gzipped, image, index, plain, z
 use crate::support::registry::{Registry, Reply};
 use crate::support::test;
 use bake::digest::Sha256;
-use bake::net::{Client, RetryPolicy};
-use bake::oci::{Credentials, FoundFile, ImageSource, OciError, files_under, registry};
+use bake::http::{Client, RetryPolicy};
+use bake::oci::{FoundFile, OciError, files_under};
 use bake::project::values::{Arch, ImageRef};
+use bake::registry::{self, Credentials, ImageSource};
 use serde_json::{Value, json};
 use tar::EntryType;
 

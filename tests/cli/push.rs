@@ -8,10 +8,11 @@ use crate::support::images::{self, Parts, Tar, gzipped};
 use crate::support::registry::{Registry, Reply};
 use crate::support::test;
 use bake::digest::Sha256;
-use bake::net::{Client, Request, RetryPolicy, SendError};
-use bake::oci::push::{PushTarget, Pushed, own_tag, push};
-use bake::oci::{BaseImage, Blob, BlobSource, Contents, Credentials, ImageSource, OciError};
+use bake::http::{Client, Request, RetryPolicy, SendError};
+use bake::oci::{BaseImage, Blob, BlobSource, Contents, OciError};
 use bake::project::values::Arch;
+use bake::registry::push::{PushTarget, Pushed, own_tag, push};
+use bake::registry::{Credentials, ImageSource};
 use oci_spec::image::{Descriptor, MediaType};
 use serde_json::{Value, json};
 

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use crate::support::cost::measured;
 use crate::support::{Folder, said, test};
 use bake::digest::Sha256;
-use bake::net::{Client, RetryPolicy};
-use bake::oci::registry::{ResolvedImage, resolve};
-use bake::oci::{Credentials, OciError};
+use bake::http::{Client, RetryPolicy};
+use bake::oci::OciError;
+use bake::registry::Credentials;
+use bake::registry::{ResolvedImage, resolve};
 use serde_json::json;
 
 /// What is never sent but to a service that may have it.

@@ -8,9 +8,10 @@ use std::process::Command;
 use crate::support::images::{Parts, Tar, gzipped, image, index};
 use crate::support::test;
 use crate::support::testbed::{self, Pushed};
-use bake::net::{Client, RetryPolicy};
-use bake::oci::{Credentials, FoundFile, ImageSource, files_under, registry};
+use bake::http::{Client, RetryPolicy};
+use bake::oci::{FoundFile, files_under};
 use bake::project::values::{Arch, ImageRef};
+use bake::registry::{self, Credentials, ImageSource};
 use serde_json::{Value, json};
 
 const BIN: &str = "usr/local/bin";

@@ -16,9 +16,10 @@ use crate::support::testbed::{self, Pushed};
 use crate::support::world::{World, release};
 use crate::support::{elf, said};
 use bake::digest::Sha256;
-use bake::net::{Client, RetryPolicy};
-use bake::oci::{Credentials, FoundFile, ImageSource, files_under};
+use bake::http::{Client, RetryPolicy};
+use bake::oci::{FoundFile, files_under};
 use bake::project::values::Arch;
+use bake::registry::{Credentials, ImageSource};
 use serde_json::Value;
 
 /// A project on the stand-in for the official image, which lies in the same registry.

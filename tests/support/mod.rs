@@ -44,7 +44,7 @@ pub use test_attribute::test;
 
 use bake::diagnostics::{Problems, Source, terminal};
 use bake::digest::Sha256;
-use bake::lock::{self, Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
+use bake::lock::{self, Build, Evidence, Lock, LockedBinary, LockedImage, inputs};
 use bake::project::catalog::Catalog;
 use bake::project::manifest::BinarySource;
 use bake::project::values::Arch;
@@ -142,7 +142,7 @@ impl Folder {
     pub fn relock(&self, change: impl FnOnce(&mut Lock)) -> &Self {
         let source = Source::new("bake.lock", self.read("bake.lock"));
         let (mut lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
-        lock.inputs = wanted::digest(&project(&self.read("bake.yaml"), &self.read("images/binaries.yaml")));
+        lock.inputs = inputs::digest(&project(&self.read("bake.yaml"), &self.read("images/binaries.yaml")));
         change(&mut lock);
         self.write("bake.lock", lock.to_text())
     }
@@ -263,7 +263,7 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
                 version: binary.version.as_ref().map(|version| version.value.clone()),
                 repo,
                 moved_to: None,
-                beside: binary.beside,
+                keep_siblings: binary.keep_siblings,
                 apt: binary.apt.clone(),
                 builds: by_name.remove(name.as_str()).unwrap_or_default().into_iter().collect(),
             },
@@ -271,5 +271,5 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
     }
     let evidence = if reference.digest().is_some() { Evidence::Spec } else { Evidence::Seed };
     let image = LockedImage { reference, digest, platforms: BTreeMap::new(), evidence: vec![evidence] };
-    Lock { version: 1, inputs: wanted::digest(&project), image, pushed: None, binaries }.to_text()
+    Lock { version: 1, inputs: inputs::digest(&project), image, pushed: None, binaries }.to_text()
 }

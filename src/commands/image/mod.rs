@@ -20,10 +20,11 @@ use crate::cli;
 use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::image::{self, Additions, Assembled, Built, CancelToken, Recipe};
 use crate::lock::Lock;
-use crate::oci::{self, BaseImage, ImageSource, PlatformImage};
+use crate::oci::{self, BaseImage, PlatformImage};
 use crate::project::Project;
 use crate::project::spec::ImageOrigin;
 use crate::project::values::Arch;
+use crate::registry::{self, ImageSource};
 
 /// What Ctrl-C says where an image is written here.
 const INTERRUPTED: &str = "interrupted; nothing was left";
@@ -167,7 +168,7 @@ impl Ready {
         let opened = || {
             let credentials = match &reference {
                 Some(reference) => self.publishers.credentials(reference)?,
-                None => oci::Credentials::Anonymous,
+                None => registry::Credentials::Anonymous,
             };
             source.open_pinned(locked.digest, self.publishers.client(), &credentials)
         };

@@ -12,10 +12,10 @@ use crate::cli;
 use crate::digest::Sha256;
 use crate::fetch::Progress;
 use crate::lock::{Lock, PushedImage};
-use crate::oci::push::{PushTarget, push};
 use crate::project::Project;
 use crate::project::spec::ImageOrigin;
 use crate::project::values::ImageRef;
+use crate::registry::push::{PushTarget, push};
 
 /// What Ctrl-C says: whoever pulls gets the old image or the new one, whenever that was.
 const INTERRUPTED: &str =

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use super::checksum_claims::{ChecksumFiles, Statement, Statements};
 use super::find::{Asked, FoundAsset};
-use super::statements::{ChecksumFiles, Statement, Statements};
 use super::{Allowed, Resolved, is_known, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::lock::assets;
-use crate::lock::expected::{arches, differences, path};
-use crate::lock::seed;
+use crate::lock::from_catalog;
+use crate::lock::tampering::{arches, differences, path};
 use crate::lock::upstream::{Order, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, Signature};
@@ -34,7 +34,7 @@ pub fn binary(
         Err(problems) => {
             let unreachable = problems.iter().find(|problem| is_unreachable(problem));
             let known = old.filter(|old| differences(wanted, old).is_empty());
-            let known = known.cloned().or_else(|| seed::from_catalog(wanted));
+            let known = known.cloned().or_else(|| from_catalog::binary(wanted));
             // Only where nobody could be asked: what was answered counts, and who looks for a newer
             // version wants an answer.
             match (unreachable, known) {
@@ -124,7 +124,7 @@ fn ask(
         version: version.clone(),
         repo: own,
         moved_to: moved_to.cloned(),
-        beside: wanted.beside,
+        keep_siblings: wanted.keep_siblings,
         apt: wanted.apt.clone(),
         builds,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::lock::assets::{self, Undecided};
-use crate::lock::expected::{filled, spelled};
+use crate::lock::tampering::{filled, spelled};
 use crate::lock::upstream::{Release, ReleaseAsset};
 use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{ArchSpelling, Version};

@@ -2,9 +2,9 @@
 
 use super::{Allowed, Resolved, UpdateScope, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic};
-use crate::lock::fit::unfounded;
+use crate::lock::staleness::unfounded;
 use crate::lock::upstream::Upstream;
-use crate::lock::{Evidence, LockedImage, seed};
+use crate::lock::{Evidence, LockedImage, from_catalog};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 
@@ -34,7 +34,7 @@ pub fn image(
     let said = match upstream.image(reference) {
         Ok(said) => said,
         Err(problem) => {
-            return match seed::image(project, old, catalog) {
+            return match from_catalog::image(project, old, catalog) {
                 Some(known) if extent != UpdateScope::Newest && is_unreachable(&problem) => {
                     Ok(Resolved { unreachable: Some(problem), ..Resolved::plain(known) })
                 }

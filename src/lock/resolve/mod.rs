@@ -4,12 +4,12 @@
 //! binary by binary, so that callers can have several asked for at once.
 
 mod binary;
+mod checksum_claims;
 mod find;
 mod image;
 pub mod recheck;
-mod statements;
 
-use super::expected::differences;
+use super::tampering::differences;
 use super::upstream::ReleaseQuery;
 use super::{Build, Evidence, LockedBinary};
 use crate::diagnostics::{Code, Diagnostic};

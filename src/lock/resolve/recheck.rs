@@ -1,13 +1,14 @@
 //! What publishers say today of what is locked.
 
-use super::statements::{ChecksumFiles, Statements};
+use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
+use crate::lock::tampering::{filled, spelled};
 use crate::lock::upstream::{Order, Release, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
 use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{RepoSlug, Version};
-use crate::project::values::Arch;
+use crate::project::values::{Arch, WebUrl};
 
 /// What stands against a binary as it is locked.
 #[derive(Debug)]
@@ -94,9 +95,9 @@ impl Recheck<'_> {
             Ok(asset) => asset,
             Err(problem) => return vec![problem],
         };
-        found.extend(self.misplaced(arch, build, asset));
-        // The release says where the file is; the lock may lie about it.
-        let url = asset.map_or(&build.url, |asset| &asset.url);
+        // Release or manifest say where the file is; the lock may lie about it.
+        let url = &self.place(arch, build, asset);
+        found.extend(self.misplaced(arch, build, url));
         let mut statements = Statements::default();
         statements.add_catalog(self.wanted, self.locked.version.as_ref(), arch);
         let mut size = asset.map(|asset| asset.size);
@@ -144,13 +145,25 @@ impl Recheck<'_> {
         if is_heard {
             found.extend(self.unsupported(build, &statements));
         }
-        found.extend(self.content(arch, build, asset));
+        found.extend(self.content(arch, build, url));
         found
     }
 
-    /// A URL that is not the one at which the release has the file.
-    fn misplaced(&self, arch: Arch, build: &Build, asset: Option<&ReleaseAsset>) -> Option<Diagnostic> {
-        let asset = asset.filter(|asset| asset.url != build.url)?;
+    /// Where the file is to be fetched.
+    fn place(&self, arch: Arch, build: &Build, asset: Option<&ReleaseAsset>) -> WebUrl {
+        if let BinarySource::Url { url, arch: words } = &self.wanted.origin {
+            let version = self.locked.version.as_ref();
+            let url = filled(url.as_str(), version, spelled(words.as_ref(), arch)).parse();
+            return url.unwrap_or_else(|_| build.url.clone());
+        }
+        asset.map_or(&build.url, |asset| &asset.url).clone()
+    }
+
+    /// A URL that is not the one at which the file is published.
+    fn misplaced(&self, arch: Arch, build: &Build, url: &WebUrl) -> Option<Diagnostic> {
+        if build.url == *url {
+            return None;
+        }
         if let BinarySource::Catalog(tool) = &self.wanted.origin
             && self.locked.version.as_ref() == Some(&tool.version)
         {
@@ -161,8 +174,10 @@ impl Recheck<'_> {
                 return None;
             }
         }
-        let message = format!("it is locked from {}, and its release has it at {}", build.url, asset.url);
-        Some(Diagnostic::error(Code::NotPublished, message).help("the lock was edited, or the repository moved: run `bake lock --update`, and look at what changes"))
+        let message = format!("it is locked from {}, and it is published at {url}", build.url);
+        Some(Diagnostic::error(Code::NotPublished, message).help(
+            "the lock was edited, or the repository moved: run `bake lock --update`, and look at what changes",
+        ))
     }
 
     /// Evidence in the lock that cannot be had today.
@@ -189,11 +204,10 @@ impl Recheck<'_> {
     }
 
     /// What is in the archive: the executable, and what the publisher signed.
-    fn content(&mut self, arch: Arch, build: &Build, asset: Option<&ReleaseAsset>) -> Vec<Diagnostic> {
+    fn content(&mut self, arch: Arch, build: &Build, url: &WebUrl) -> Vec<Diagnostic> {
         if build.binary_sha256.is_none() && self.wanted.minisign.is_none() {
             return Vec::new();
         }
-        let url = asset.map_or(&build.url, |asset| &asset.url);
         let order = Order {
             tool: &self.wanted.name.value,
             version: self.locked.version.as_ref(),

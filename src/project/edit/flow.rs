@@ -3,7 +3,7 @@
 use super::lines::Lines;
 use super::{Refused, TextEdit};
 use crate::diagnostics::Span;
-use crate::yaml::layout::Element;
+use crate::yaml::cst::Element;
 
 /// A list in brackets.
 pub(super) struct Flow<'a> {

@@ -25,7 +25,7 @@ use super::catalog::Catalog;
 use super::manifest::{self, Manifest};
 use super::names::{ToolName, Version};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Span};
-use crate::yaml::layout::{Cst, Element, Form, layout};
+use crate::yaml::cst::{self, Cst, Element, Form};
 use crate::yaml::{self, Node, Scalar, Value};
 
 use block::Block;
@@ -104,7 +104,7 @@ struct Manuscript {
     source: Arc<Source>,
     manifest: Manifest,
     node: Node,
-    layout: Option<Cst>,
+    cst: Option<Cst>,
 }
 
 /// The list of a manuscript.
@@ -128,8 +128,8 @@ impl Manuscript {
         let unwritten = matches!(node.get("binaries"), Some(Node { value: Value::Null, .. }));
         let manifest =
             if unwritten { Manifest::default() } else { read_manifest(source.name(), source.text())? };
-        let layout = layout(&source);
-        Ok(Self { source, manifest, node, layout })
+        let cst = cst::parse(&source);
+        Ok(Self { source, manifest, node, cst })
     }
 
     fn index(&self, name: &ToolName) -> Option<usize> {
@@ -170,10 +170,10 @@ impl Manuscript {
     }
 
     fn list(&self) -> Result<List<'_>, Refused> {
-        let layout = self.layout.as_ref().ok_or("its parts cannot be told apart")?;
+        let cst = self.cst.as_ref().ok_or("its parts cannot be told apart")?;
         let text = self.source.text();
-        let lines = Lines { text, comments: &layout.comments };
-        let Form::Map { flow, entries } = &layout.root.form else { return Err("it is not a plain map") };
+        let lines = Lines { text, comments: &cst.comments };
+        let Form::Map { flow, entries } = &cst.root.form else { return Err("it is not a plain map") };
         let named = |key: &Element| text[key.span.clone()].trim_matches(['"', '\'']) == "binaries";
         let (key, value) = entries.iter().find(|(key, _)| named(key)).ok_or("its keys are unusual")?;
         if value.marked || key.marked {

@@ -8,7 +8,7 @@ use super::{Refused, TextEdit};
 use crate::diagnostics::Span;
 use crate::project::names::{ToolName, Version};
 use crate::yaml::FlowMap;
-use crate::yaml::layout::{Element, Form};
+use crate::yaml::cst::{Element, Form};
 
 /// A tool of the catalog at a version.
 #[derive(Serialize)]
