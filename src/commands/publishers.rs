@@ -17,7 +17,7 @@ use crate::archive;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
 use crate::fetch::{self, Cache, Download, Fetched, Kept};
-use crate::github::{self, Api};
+use crate::github::{self, Absence, Api};
 use crate::http::{self, Client, HttpError, Request, RetryPolicy, Token};
 use crate::lock::forge::Forge;
 use crate::lock::upstream::{Archive, FetchedText, Order, Release, ReleaseQuery, Upstream, UpstreamImage};
@@ -323,17 +323,18 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
         github::GithubError::Net(error) => of_net(error),
         github::GithubError::NoSuchVersion { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("it may have been withdrawn; choose another version with `version:`"),
-        github::GithubError::None { young, .. } => {
-            let help = if *young {
-                "wait, lower `--min-age`, or name a version with `version:`"
-            } else {
-                "to take a pre-release, name it with `version:`"
+        github::GithubError::None { why, .. } => {
+            let help = match why {
+                Absence::Empty => "name its archive by its URL, with `url:`, or choose another repository",
+                Absence::Young => "wait, lower `--min-age`, or name a version with `version:`",
+                Absence::Unfinished => "to take a pre-release, name it with `version:`",
+                Absence::Unversioned(_) => "name a release by its tag, with `version:`",
             };
             Diagnostic::error(Code::UpstreamGone, error.to_string()).help(help)
         }
         github::GithubError::SeveralThings { .. } => {
             Diagnostic::error(Code::AmbiguousAsset, error.to_string())
-                .help("name the archive by its URL, with `url:` in place of `repo:`")
+                .help("name a release by its tag, with `-` for `/` and `@`, such as `version: cli-v1.2.3`; or the archive by its URL, with `url:` in place of `repo:`")
         }
         github::GithubError::NoRepository { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("correct its name; only what everybody can read can be baked in"),

@@ -31,6 +31,7 @@ mod oci_hostile;
 mod push;
 mod pushed_image;
 mod registry;
+mod release_names;
 mod render;
 mod vm_contract;
 

@@ -11,7 +11,7 @@ use crate::lock::upstream::{FetchedText, ReleaseAsset, Upstream};
 use crate::lock::{Evidence, Signature};
 use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{MinisignKey, Version};
-use crate::project::values::{Arch, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, WebUrl};
 
 /// Checksum lists that are looked into for one release, at most.
 const MOST_LISTS: usize = 8;
@@ -94,7 +94,7 @@ impl<'a> ChecksumFiles<'a> {
         name: &str,
         into: &mut Statements,
     ) -> Result<(), Diagnostic> {
-        for asset in assets.iter().filter(|asset| checksums::owner_of(&asset.name) == Some(name)) {
+        for asset in assets.iter().filter(|asset| is_about(asset, name, assets)) {
             self.listed(asset)?;
             self.own(&asset.url, &asset.name, name, into)?;
         }
@@ -108,6 +108,13 @@ impl<'a> ChecksumFiles<'a> {
             } else {
                 silent = Some(&list.name);
             }
+        }
+        let is_unread = |asset: &&ReleaseAsset| checksums::is_of_another_kind(&asset.name);
+        if into.all.iter().all(|statement| statement.evidence != Evidence::ChecksumFile)
+            && into.of_another.is_none()
+            && let Some(other) = assets.iter().find(is_unread)
+        {
+            into.notes.push(format!("{} was not read: only SHA-256 is", quoted(&other.name)));
         }
         if let Some(list) = silent.filter(|_| !speaks) {
             into.notes.push(format!("{} says nothing of {}", quoted(list), quoted(name)));
@@ -236,7 +243,18 @@ impl<'a> ChecksumFiles<'a> {
 
 /// Whether it is the checksum file of one asset alone.
 fn is_own(asset: &ReleaseAsset, assets: &[ReleaseAsset]) -> bool {
-    checksums::owner_of(&asset.name).is_some_and(|owner| assets.iter().any(|other| other.name == owner))
+    assets.iter().any(|other| is_about(asset, &other.name, assets))
+}
+
+/// Whether `asset` has the checksum of the asset `name` alone: `x.tar.gz.sha256`, or `x.sha256` where
+/// `x.tar.gz` is the only archive of that name.
+fn is_about(asset: &ReleaseAsset, name: &str, assets: &[ReleaseAsset]) -> bool {
+    let stem = |name: &str| ArchiveFormat::split(name).0.to_ascii_lowercase();
+    checksums::owner_of(&asset.name).is_some_and(|owner| {
+        let is_archive = ArchiveFormat::of(name) != ArchiveFormat::Bare;
+        let alike = || assets.iter().filter(|other| stem(&other.name) == owner).count();
+        owner == name.to_ascii_lowercase() || is_archive && owner == stem(name) && alike() == 1
+    })
 }
 
 fn take(said: &Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
