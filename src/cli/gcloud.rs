@@ -14,10 +14,10 @@ pub struct GcloudArgs {
     /// The folder of the bundle, relative to the project folder
     #[arg(long, global = true, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// A script to be read and piped to `sh`, or argument vectors
-    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Sh)]
-    pub format: OutputFormat,
-    /// What to do
+    /// The form of the output: `json` is the older name of --json
+    #[arg(long, global = true, hide = true, value_enum)]
+    pub format: Option<OutputFormat>,
+    /// The action
     #[command(subcommand)]
     pub action: Action,
 }
@@ -31,12 +31,12 @@ pub enum OutputFormat {
     Json,
 }
 
-/// What to do.
+/// The actions.
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Prepare the project, once: APIs, service account, secrets, network
     Setup(SetupArgs),
-    /// Create data disk, snapshot schedule and VM; what is there is kept
+    /// Create data disk, snapshot schedule and VM; existing ones are kept
     Create(Members),
     /// Wait for the gateway, showing each stage
     Wait(WaitArgs),
@@ -100,7 +100,7 @@ pub enum Action {
     Resize {
         /// The machine type, such as e2-medium
         machine_type: MachineType,
-        /// Give up waiting after so many seconds
+        /// Stop waiting after this many seconds
         #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
         timeout: u32,
     },
@@ -163,8 +163,8 @@ impl Message {
 /// Options of `setup`.
 #[derive(Args, Debug)]
 pub struct SetupArgs {
-    /// Make a service account too that may create and replace the VM: it can delete every VM, disk and
-    /// snapshot of the project, and get at the secrets by a VM of its own
+    /// Also create a service account that may create and replace the VM: it can delete every VM, disk and
+    /// snapshot of the project, and read the secrets through a VM that it creates
     #[arg(long)]
     pub deployer: bool,
     /// Take a secret's value from a file, instead of asking for it on the terminal
@@ -202,7 +202,7 @@ pub struct WaitArgs {
     /// Which VMs
     #[command(flatten)]
     pub members: Members,
-    /// Give up after so many seconds
+    /// Stop waiting after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     pub timeout: u32,
 }

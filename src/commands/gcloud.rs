@@ -7,7 +7,8 @@ use std::path::Path;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, GcloudArgs, Members, OutputFormat, WaitArgs};
+use crate::cli::{self, Action, GcloudArgs, Members, WaitArgs};
+use crate::diagnostics::Code;
 use crate::gcloud::{
     BundleFolder, Script, VmMetadata, backup, cli as container, create, destroy, fleet, logs, resize,
     restore, setup, ssh, status, token, tunnel, update, wait,
@@ -16,13 +17,19 @@ use crate::plan::Plan;
 use crate::project::names::VmName;
 use crate::render;
 
-pub(super) fn run(dir: &Path, options: &GcloudArgs, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &GcloudArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
-    let script = script(dir, options, &plan, console)?;
-    match options.format {
-        OutputFormat::Sh => console.result(&script.to_shell())?,
-        OutputFormat::Json => console.json(&script.to_document())?,
+    let script = script(dir, options, &plan, json, console)?;
+    if json {
+        console.json(&script.to_document())?;
+    } else {
+        console.result(&script.to_shell())?;
     }
     Ok(Done::Clean)
 }
@@ -31,12 +38,13 @@ fn script(
     dir: &Path,
     options: &GcloudArgs,
     plan: &Plan<'_>,
+    json: bool,
     console: &mut Console,
 ) -> Result<Script, Failure> {
     let mut bundle = || standing(dir, options, plan, console);
     Ok(match &options.action {
         Action::Setup(setup) => {
-            setup::script(plan, &setup_options(setup, options.format)?).map_err(Failure::Argument)?
+            setup::script(plan, &setup_options(setup, json)?).map_err(Failure::Argument)?
         }
         Action::Create(options) => {
             let members = members(plan, options)?;
@@ -85,7 +93,7 @@ fn script(
     })
 }
 
-/// The VMs of the fleet, where one is asked for.
+/// The VMs of the fleet, if there is one.
 fn members(plan: &Plan<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Failure> {
     let members = options.fleet.as_ref().map(|fleet| fleet.members(&plan.spec.name));
     members
@@ -93,28 +101,31 @@ fn members(plan: &Plan<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Fa
         .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
 }
 
-fn setup_options(options: &cli::SetupArgs, format: OutputFormat) -> Result<setup::Options, Failure> {
+fn setup_options(options: &cli::SetupArgs, json: bool) -> Result<setup::Options, Failure> {
     let mut files = BTreeMap::new();
     for (id, path) in &options.secret_file {
         if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
             return Err(Failure::Argument(format!("{}: there is no such file", path.display())));
         }
         let path = absolute(path)?;
-        // In JSON that is a name which the reader fills in.
-        if format == OutputFormat::Json && path.contains("${") {
-            return Err(Failure::Argument(format!("{path}: a path with `${{` cannot stand in JSON")));
+        // In JSON, `${` starts a name that the reader fills in.
+        if json && path.contains("${") {
+            return Err(Failure::Argument(format!("{path}: a path with `${{` cannot be written in JSON")));
         }
         files.insert(id.clone(), path);
     }
     Ok(setup::Options { deployer: options.deployer, files })
 }
 
-/// What a script does elsewhere must not hang on where it is run.
+/// A script must not depend on the directory it runs in.
 fn absolute(path: &Path) -> Result<String, Failure> {
-    let path =
-        fs::canonicalize(path).map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+    let path = fs::canonicalize(path)
+        .map_err(|error| Failure::Other(Code::IoFailed, format!("{}: {error}", path.display())))?;
     path.into_os_string().into_string().map_err(|path| {
-        Failure::Argument(format!("{}: this path is not UTF-8, and cannot stand in a script", path.display()))
+        Failure::Argument(format!(
+            "{}: this path is not UTF-8, so it cannot be written in a script",
+            path.display()
+        ))
     })
 }
 
@@ -123,7 +134,7 @@ fn vms(plan: &Plan<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
     Ok(members(plan, options)?.unwrap_or_else(|| vec![plan.spec.name.value.clone()]))
 }
 
-/// What goes into the VM's metadata and where it lies, which must be what the project says today.
+/// The VM's metadata and the folder that has it. The bundle must match the project.
 fn standing(
     dir: &Path,
     options: &GcloudArgs,
