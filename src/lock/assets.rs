@@ -122,6 +122,9 @@ const OTHER_SYSTEMS: [&str; 27] = [
     "windows",
 ];
 
+/// Systems for which no project publishes alone.
+const NEVER_ALONE: [&str; 4] = ["dragonfly", "illumos", "plan9", "wasm"];
+
 /// Spellings of more than one word, and the word that they are read as.
 const SPELLINGS: [(&str, &str); 6] = [
     ("x86_64", "amd64"),
@@ -275,7 +278,7 @@ fn is_no_program(name: &str, common: &BTreeSet<String>) -> bool {
 }
 
 /// The words that all of several files have, where some are for Linux: none of them says for what
-/// system a file is.
+/// system a file is. Nor does a system for which no project publishes alone.
 fn common_words(files: &[&ReleaseAsset]) -> BTreeSet<String> {
     let sets = files.iter().map(|asset| {
         let name = ArchiveFormat::split(&asset.name).0.to_ascii_lowercase();
@@ -283,10 +286,14 @@ fn common_words(files: &[&ReleaseAsset]) -> BTreeSet<String> {
     });
     let is_linux = |set: &BTreeSet<String>| set.iter().any(|word| word.contains("linux"));
     let sets: Vec<_> = sets.collect();
-    if sets.len() < 2 || !sets.iter().any(is_linux) {
+    if sets.len() < 2 {
         return BTreeSet::new();
     }
-    sets.into_iter().reduce(|common, set| common.intersection(&set).cloned().collect()).unwrap_or_default()
+    let for_linux = sets.iter().any(is_linux);
+    let common = sets.into_iter().reduce(|common, set| common.intersection(&set).cloned().collect());
+    let mut common = common.unwrap_or_default();
+    common.retain(|word| for_linux || NEVER_ALONE.contains(&word.as_str()));
+    common
 }
 
 fn words(name: &str) -> impl Iterator<Item = &str> {
