@@ -26,6 +26,11 @@ impl Sha256 {
         text
     }
 
+    /// Parses the OCI form only, with its `sha256:` prefix.
+    pub fn from_oci(text: &str) -> Result<Self, NotADigest> {
+        text.strip_prefix("sha256:").ok_or(NotADigest)?.parse()
+    }
+
     /// The OCI form: `sha256:` and the digits (image-spec, "Digests").
     pub fn oci(&self) -> String {
         format!("sha256:{self}")

@@ -34,7 +34,7 @@ impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Other(kind) => kind.fmt(f),
-            Self::Cut => f.write_str("an ELF file that ends within its header"),
+            Self::Cut => f.write_str("an ELF file with a truncated header"),
             Self::Bits32 => f.write_str("a 32-bit ELF file"),
             Self::BigEndian => f.write_str("a big-endian ELF file"),
             Self::Machine(machine) => {
@@ -51,7 +51,7 @@ impl fmt::Display for Unfit {
             Self::Type(4) => f.write_str("a core dump"),
             Self::Type(other) => write!(f, "an ELF file of unknown type ({other})"),
             Self::Library => f.write_str("a shared library (it has no entry point)"),
-            Self::Header => f.write_str("an ELF file with a wrong header"),
+            Self::Header => f.write_str("an ELF file with an invalid header"),
         }
     }
 }

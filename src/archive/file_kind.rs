@@ -107,7 +107,7 @@ impl fmt::Display for FileKind {
             Self::SevenZip => "a 7z archive",
             Self::Ar => "an ar archive, such as a Debian package",
             Self::Text => "text",
-            Self::Unknown => "of no known kind",
+            Self::Unknown => "an unknown file type",
         })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{self, Read, Write};
 
-use super::error::{ArchiveError, Listed, shown};
+use super::error::{ArchiveError, Listed, quoted_path};
 use super::executable::{Unfit, check_executable};
 use super::file_kind::{FileKind, HEAD};
 use super::path::{MemberPath, file_name};
@@ -121,7 +121,7 @@ impl<'a> Search<'a> {
     /// Registers a member. Returns its path if [`Search::file`] needs its content.
     pub(super) fn enter(
         &mut self,
-        spelt: &[u8],
+        raw: &[u8],
         kind: MemberKind<'_>,
         in_tar: bool,
     ) -> Result<Option<MemberPath>, ArchiveError> {
@@ -129,7 +129,7 @@ impl<'a> Search<'a> {
         if self.members > self.limits.members {
             return Err(ArchiveError::TooManyMembers { limit: self.limits.members });
         }
-        let path = MemberPath::new(spelt)?;
+        let path = MemberPath::new(raw)?;
         let target = match kind {
             MemberKind::File { .. } | MemberKind::Folder => None,
             MemberKind::Symlink(target) => Some(path.follow_symlink(target)?),
@@ -187,9 +187,10 @@ impl<'a> Search<'a> {
             return Ok(Some(path));
         }
         if is_wanted {
-            return Err(ArchiveError::OddlySpelt { path: path.to_text(), spelt: path.raw() });
+            return Err(ArchiveError::OddlySpelt { path: path.to_text(), raw: path.raw() });
         }
-        self.others.push(|| format!("{} (spelt {})", shown(&path.to_text()), shown(&path.raw())));
+        self.others
+            .push(|| format!("{} (written as {})", quoted_path(&path.to_text()), quoted_path(&path.raw())));
         Ok(None)
     }
 
@@ -214,7 +215,7 @@ impl<'a> Search<'a> {
             }
         }
         if path.normalized().is_empty() {
-            let why = "is that of the archive itself";
+            let why = "refers to the archive itself";
             return if folder { Ok(()) } else { Err(ArchiveError::BadName { name: path.raw(), why }) };
         }
         match self.seen.entry(Sha256::of(path.normalized())) {
@@ -240,7 +241,7 @@ impl<'a> Search<'a> {
         let wanted = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
         let alike = file_name(path.normalized()) == file_name(wanted.as_bytes());
         let list = if alike { &mut self.alike } else { &mut self.others };
-        list.push(|| shown(&path.to_text()));
+        list.push(|| quoted_path(&path.to_text()));
     }
 
     /// Reads the head of a member, and all of it if it is a candidate.
@@ -258,9 +259,9 @@ impl<'a> Search<'a> {
                     Unfit::Other(kind) if !matches!(kind, FileKind::MacOs | FileKind::Windows | FileKind::Script)
                 );
                 if program {
-                    self.alike.push(|| format!("{} is {unfit}", shown(&path.to_text())));
+                    self.alike.push(|| format!("{} is {unfit}", quoted_path(&path.to_text())));
                 } else {
-                    self.others.push(|| shown(&path.to_text()));
+                    self.others.push(|| quoted_path(&path.to_text()));
                 }
                 Ok(())
             }
@@ -328,7 +329,7 @@ impl<'a> Search<'a> {
         }
         let unusable = || ArchiveError::BadName {
             name: chosen.path.to_text(),
-            why: "cannot be a path of the manifest: it holds a backslash or a control character, is not UTF-8, or is longer than 255 bytes",
+            why: "cannot be used in the manifest: it contains a backslash or a control character, is not UTF-8, or is longer than 255 bytes",
         };
         let path = chosen.path.to_inner().ok_or_else(unusable)?;
         Ok(Executable { path, size: chosen.size, sha256: chosen.sha256 })
@@ -358,7 +359,7 @@ impl<'a> Search<'a> {
             return Ok(self.found.swap_remove(index));
         }
         let mut candidates = Listed::default();
-        self.found.iter().for_each(|candidate| candidates.push(|| shown(&candidate.path.to_text())));
+        self.found.iter().for_each(|candidate| candidates.push(|| quoted_path(&candidate.path.to_text())));
         Err(ArchiveError::Ambiguous { candidates })
     }
 }

@@ -7,10 +7,8 @@ use crate::diagnostics::{Code, Location};
 use crate::digest::Sha256;
 use crate::lock::Lock;
 use crate::oci::{FolderFiles, FoundFile, Images, OciError, files_over};
+use crate::project::BIN_DIR;
 use crate::project::values::Arch;
-
-/// Where binaries are installed.
-const FOLDER: &str = "usr/local/bin";
 
 /// Holds the image for `arch` among `images` against `lock`, which stands at `place`.
 ///
@@ -29,7 +27,7 @@ pub fn check(
         Ok(image) => image,
         Err(error) => return vec![failed(name, arch, &error).at(place.clone())],
     };
-    let (own, found) = match files_over(images, &image, base.map_or(0, <[_]>::len), FOLDER) {
+    let (own, found) = match files_over(images, &image, base.map_or(0, <[_]>::len), BIN_DIR) {
         Ok(read) => read,
         Err(error) => return vec![failed(name, arch, &error).at(place.clone())],
     };
@@ -38,7 +36,7 @@ pub fn check(
         let Some(build) = locked.builds.get(&arch) else { continue };
         let subject = format!("{} {arch} in {name}", title(tool, locked));
         let at = super::lock::place_of(&build.binary_sha256.unwrap_or(build.sha256), place);
-        let path = format!("/{FOLDER}/{tool}");
+        let path = format!("/{BIN_DIR}/{tool}");
         let check = match (found.get(tool.as_str()), build.binary_sha256) {
             (None, _) => {
                 Check::finding(Against::Image, subject, Code::NotInImage, format!("{path} is not there"))
@@ -125,7 +123,7 @@ fn others<'a>(
 ) -> Vec<Other<'a>> {
     let mut others = Vec::new();
     for (program, file) in found.iter().filter(|(program, _)| !locked(program)) {
-        let path = format!("/{FOLDER}/{program}");
+        let path = format!("/{BIN_DIR}/{program}");
         let (code, message) = match own.get(program) {
             Some(own) if is_same(own, file) => continue,
             Some(_) => {
@@ -146,7 +144,7 @@ fn others<'a>(
     others.extend(gone.map(|program| Other {
         program,
         code: Code::NotInImage,
-        message: format!("/{FOLDER}/{program} is in the base image, and not there any more"),
+        message: format!("/{BIN_DIR}/{program} is in the base image, and not there any more"),
     }));
     others
 }

@@ -42,12 +42,12 @@ impl RateLimit {
         self.in_window += waited;
         self.came += bytes as u64;
         if self.waited > self.whole {
-            let why = format!("not all of it came within {} s", self.whole.as_secs());
+            let why = format!("not complete within {} s", self.whole.as_secs());
             return Err(HttpError::TooSlow { url: url.clone(), why });
         }
         if self.in_window >= self.window {
             if self.came < self.least {
-                let why = format!("{} bytes came within {} s", self.came, self.in_window.as_secs());
+                let why = format!("{} bytes in {} s", self.came, self.in_window.as_secs());
                 return Err(HttpError::TooSlow { url: url.clone(), why });
             }
             (self.in_window, self.came) = (Duration::ZERO, 0);

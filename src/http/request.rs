@@ -202,7 +202,7 @@ pub struct Token(HeaderValue);
 
 /// Does not contain the text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a token: it is empty, or holds a blank or a character outside of ASCII")]
+#[error("not a token: it is empty, or contains a space or a non-ASCII character")]
 pub struct NotAToken;
 
 impl FromStr for Token {

@@ -88,7 +88,7 @@ pub(super) fn upload(
                 return Err(HttpError::Stalled { url: address, patience }.into());
             }
             Err(RecvTimeoutError::Disconnected) => {
-                let why = "the connection ended without an answer".to_owned();
+                let why = "the connection ended without a response".to_owned();
                 return Err(HttpError::Cut { url: address, why }.into());
             }
         }

@@ -228,7 +228,7 @@ impl ManifestReader<'_> {
                 self.problems.push(
                     Diagnostic::error(
                         Code::Duplicate,
-                        format!("the binary `{}` stands here a second time", binary.name.value),
+                        format!("the binary `{}` is a duplicate", binary.name.value),
                     )
                     .at(binary.name.place)
                     .related(earlier.clone(), "the first time")

@@ -17,6 +17,9 @@ use crate::diagnostics::{Code, Diagnostic, Problems};
 use manifest::{BinarySource, Manifest};
 use spec::Spec;
 
+/// The folder of the binaries in the image, relative to its root.
+pub const BIN_DIR: &str = "usr/local/bin";
+
 /// A project that was read without an error.
 #[derive(Clone, Debug)]
 pub struct Project {

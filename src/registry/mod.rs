@@ -18,7 +18,7 @@ use url::{Host, Url};
 
 use crate::http::{self, Client, Request, Response, SendError, Token};
 use crate::oci::OciError;
-use crate::oci::told;
+use crate::oci::sanitized;
 use crate::project::values::ImageRef;
 use crate::text::innermost;
 
@@ -176,7 +176,8 @@ impl RepositoryClient {
         let said: Option<Envelope> = serde_json::from_slice(&body).ok();
         let complaint = said.as_ref().and_then(|said| said.errors.first());
         let code = complaint.map(|complaint| complaint.code.as_str()).unwrap_or_default();
-        let words = complaint.map(|complaint| told(&format!("{} {}", complaint.code, complaint.message)));
+        let words =
+            complaint.map(|complaint| sanitized(&format!("{} {}", complaint.code, complaint.message)));
         match (status, code) {
             (401 | 403, _) | (_, "UNAUTHORIZED" | "DENIED") => self.may_not(words.as_deref()),
             (404, "NAME_UNKNOWN") => {
@@ -237,7 +238,7 @@ impl RepositoryClient {
                 failing(format!("nothing happened for {} s", patience.as_secs_f64()))
             }
             http::HttpError::Status { status, until, .. } => {
-                let until = until.map(|until| format!(", and wants to be asked after {until:.0}"));
+                let until = until.map(|until| format!(", retry after {until:.0}"));
                 failing(format!("HTTP {status}{}", until.unwrap_or_default()))
             }
             http::HttpError::RateLimited { until, .. } => {
@@ -251,10 +252,10 @@ impl RepositoryClient {
     fn may_not(&self, said: Option<&str>) -> OciError {
         let (image, registry) = (self.image.clone(), self.host.clone());
         let is_anonymous = matches!(self.credentials, Credentials::Anonymous);
-        let who = if is_anonymous { "just anybody" } else { "this login" };
+        let who = if is_anonymous { "anonymous users" } else { "this login" };
         let said = match self.withheld.get() {
             Some(host) => {
-                format!(" (its service for tokens is {host}, on another domain, where the login is not sent)")
+                format!(" (its token service is {host}, on another domain, to which the login is not sent)")
             }
             None => said.map_or_else(String::new, |said| format!(" (it says: {said})")),
         };

@@ -111,8 +111,8 @@ impl Registry {
             };
             let found = Sha256::of(&bytes);
             let promised = response.header("docker-content-digest");
-            let promised = promised.and_then(|digest| digest.strip_prefix("sha256:")?.parse().ok());
-            match expected.into_iter().chain(promised).find(|expected: &Sha256| *expected != found) {
+            let promised = promised.and_then(|digest| Sha256::from_oci(digest).ok());
+            match expected.into_iter().chain(promised).find(|expected| *expected != found) {
                 None => Ok((bytes, found)),
                 Some(expected) => Err(Trouble::Final(OciError::Mismatch {
                     image: repository.image.clone(),
@@ -217,7 +217,7 @@ impl BlobReader<'_> {
                 None => self.read,
                 Some(Some(part)) if part.start == self.read => 0,
                 Some(_) => {
-                    let why = "it sends another part of a blob than it was asked for".to_owned();
+                    let why = "it sent a different range of a blob than requested".to_owned();
                     return Err(repository.answer(why));
                 }
             };

@@ -131,7 +131,7 @@ impl Push<'_> {
             let mut url = match answer.status() {
                 201 => return Ok(false),
                 202 => repository.location(&answer)?,
-                _ => return Err(repository.refused(answer, "the beginning of an upload")),
+                _ => return Err(repository.refused(answer, "the start of an upload")),
             };
             url.query_pairs_mut().append_pair("digest", &digest);
             for _ in 0..=MOST_REDIRECTS {
@@ -150,7 +150,7 @@ impl Push<'_> {
                     _ => return Err(repository.refused(answer, &format!("the blob {digest}"))),
                 }
             }
-            Err(Trouble::Final(repository.answer("it redirects an upload without an end".to_owned())))
+            Err(Trouble::Final(repository.answer("it redirects an upload endlessly".to_owned())))
         })?;
         if sent {
             self.pushed.uploaded += 1;
@@ -263,7 +263,7 @@ impl Push<'_> {
             (200, Ok((OciManifest::Index(index), _))) if refers(&index) => return Ok(()),
             (200, Ok((OciManifest::Index(index), _))) => *index,
             (status, _) => {
-                let why = format!("HTTP {status}, and no list of referrers, to the tag `{tag}`");
+                let why = format!("HTTP {status} instead of a referrers list for the tag `{tag}`");
                 return Err(self.repository.answer(why));
             }
         };
@@ -292,7 +292,7 @@ impl Push<'_> {
 impl RepositoryClient {
     /// Where to continue an upload.
     fn location(&self, answer: &Response) -> Result<Url, Trouble> {
-        let why = || self.answer("it does not say where to upload to".to_owned());
+        let why = || self.answer("it returned no upload location".to_owned());
         answer.location().ok_or_else(|| Trouble::Final(why()))
     }
 
@@ -300,7 +300,7 @@ impl RepositoryClient {
     fn redirected(&self, from: &Url, answer: &Response) -> Result<Url, Trouble> {
         let to = self.location(answer)?;
         if from.scheme() == "https" && to.scheme() != "https" {
-            let why = "it redirects an upload to a place without encryption".to_owned();
+            let why = "it redirects an upload from HTTPS to HTTP".to_owned();
             return Err(Trouble::Final(self.answer(why)));
         }
         Ok(to)

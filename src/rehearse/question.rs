@@ -37,7 +37,7 @@ impl Reply {
     pub fn settled(&self) -> Option<Result<&str, String>> {
         let code = self.code.as_deref()?;
         Some(match (code, self.text.as_str()) {
-            ("0", "") => Err("the agent replied with nothing".to_owned()),
+            ("0", "") => Err("the agent's reply was empty".to_owned()),
             ("0", text) => Ok(text),
             ("124", _) => Err("the agent did not reply within 15 minutes".to_owned()),
             _ if self.error.is_empty() => Err(format!("the agent did not reply (exit code {code})")),

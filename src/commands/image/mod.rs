@@ -27,7 +27,7 @@ use crate::project::values::Arch;
 use crate::registry::{self, ImageSource};
 
 /// The message on Ctrl-C of commands that write locally.
-const INTERRUPTED: &str = "interrupted; nothing was left";
+const INTERRUPTED: &str = "interrupted; no files were left behind";
 
 /// The variable with the creation time of the image, in seconds since 1970.
 const EPOCH: &str = "SOURCE_DATE_EPOCH";

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::check::{LARGEST_SWAP, OWN_VARIABLES, SMALLEST_BOOT_DISK};
 use super::model::{choice_problem, unknown};
 use super::{GATEWAY_TOKEN, ImageOrigin, Model, SecretSource, Spec};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
@@ -12,6 +11,23 @@ use crate::project::names::EnvName;
 use crate::project::openclaw::{Choice, Needs, OpenClaw};
 use crate::project::values::{Arch, Size};
 use crate::yaml::{Node, Value};
+
+/// Variables that the compose file sets itself, and the one by which the container finds its programs.
+pub(super) const OWN_VARIABLES: [&str; 9] = [
+    "HOME",
+    "NODE_ENV",
+    "OPENCLAW_DISABLE_BONJOUR",
+    "OPENCLAW_GATEWAY_BIND",
+    "OPENCLAW_GATEWAY_PORT",
+    "PATH",
+    "TERM",
+    "TZ",
+    "XDG_CONFIG_HOME",
+];
+
+/// Compute Engine's images need a boot disk of at least this size.
+pub(super) const SMALLEST_BOOT_DISK: Size = Size::gigabytes(10);
+pub(super) const LARGEST_SWAP: Size = Size::gigabytes(64);
 
 /// A source build needs this much memory (OpenClaw's installation documentation).
 const SOURCE_BUILD_MIB: u32 = 6 * 1024;

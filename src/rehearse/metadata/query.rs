@@ -30,7 +30,7 @@ pub(super) struct LongPoll {
 pub(super) enum BadQuery {
     #[error("alt is neither json nor text")]
     Alt,
-    #[error("timeout_sec is no number of seconds")]
+    #[error("timeout_sec is not a number")]
     Timeout,
 }
 
