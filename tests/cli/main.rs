@@ -23,6 +23,7 @@ mod init;
 mod json;
 mod kills;
 mod language;
+mod links;
 mod lock;
 mod lock_edges;
 mod lock_faults;
