@@ -1,7 +1,6 @@
 //! Holds the lock against spec, manifest and catalog, and finds places in it.
 
 use super::report::{Against, Check, Verdict};
-use super::upstream::builds;
 use crate::diagnostics::{Code, Location, Problems, Severity};
 use crate::digest::Sha256;
 use crate::lock::{Evidence, Lock};
@@ -23,15 +22,18 @@ pub fn check(lock: &Lock, problems: &Problems, place: &Location) -> Vec<Check> {
         })
         .collect();
     // Only the catalog states an archive that was never fetched.
-    let unknown = builds(lock).filter(|(_, _, _, build)| {
-        build.binary_sha256.is_none() && !build.evidence.contains(&Evidence::Seed)
-    });
-    checks.extend(unknown.map(|(subject, _, _, build)| {
-        let message = "the lock has no checksum of the executable, which `bake lock` always writes";
-        Check::finding(Against::Lock, subject, Code::UnknownExecutable, message)
-            .help("the lock was edited: make it anew with `bake lock`")
-            .at(place_of(&build.sha256, place))
-    }));
+    for (name, locked) in &lock.binaries {
+        for (arch, build) in &locked.builds {
+            if build.binary_sha256.is_some() || build.evidence.contains(&Evidence::Seed) {
+                continue;
+            }
+            let message = "the lock has no checksum of the executable, which `bake lock` always writes";
+            let check =
+                Check::finding(Against::Lock, format!("{name} {arch}"), Code::UnknownExecutable, message);
+            let check = check.help("the lock was edited: make it anew with `bake lock`");
+            checks.push(check.at(place_of(&build.sha256, place)));
+        }
+    }
     if checks.iter().all(|check| check.verdict == Verdict::Note) {
         checks.push(Check::clean(Against::Lock, SUBJECT));
     }

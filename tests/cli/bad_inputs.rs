@@ -33,7 +33,7 @@ const ASKING: &str = "met by who asks publishers, in tests/lock.rs";
 
 /// Codes that no stored fixture meets, and why.
 const JSON: &str = "about arguments or an image: `json.rs`";
-const MET_ELSEWHERE: [(Code, &str); 29] = [
+const MET_ELSEWHERE: [(Code, &str); 32] = [
     (Code::AmbiguousAsset, ASKING),
     (Code::BadArchive, ASKING),
     (Code::BadArgument, JSON),
@@ -58,8 +58,11 @@ const MET_ELSEWHERE: [(Code, &str); 29] = [
     (Code::NotInManifest, "about an edit, and the manifest is right"),
     (Code::NotPushed, "about what is missing outside, and every file is right"),
     (Code::RehearsalFailed, "needs QEMU"),
+    (Code::NotPublished, ASKING),
+    (Code::RepositoryMoved, ASKING),
     (Code::Republished, ASKING),
     (Code::TagMoved, ASKING),
+    (Code::UnknownExecutable, "a warning about a lock that fits: `commands.rs`"),
     (Code::UpstreamFailed, ASKING),
     (Code::UpstreamGone, ASKING),
     (Code::UpstreamUnreachable, ASKING),

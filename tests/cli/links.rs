@@ -24,7 +24,8 @@ fn a_file_outside_is_neither_quoted_nor_written() {
         let (project, outside) = linked(name);
         for command in [&["check"][..], &["lock", "--offline"], &["render"], &["audit"], &["remove", "gog"]] {
             let said = project.bake(command.iter().copied());
-            assert_ne!(said.code, 0, "{name}: {command:?}");
+            // `remove` needs no lock to edit the manifest.
+            assert!(said.code != 0 || command[0] == "remove" && name == "bake.lock", "{name}: {command:?}");
             assert!(!said.err.contains("hunter2") && !said.out.contains("hunter2"), "{name}: {}", said.err);
             assert_eq!(outside.read("private"), PRIVATE, "{name}: {command:?}");
         }
