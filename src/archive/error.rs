@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::executable::Unfit;
+use super::executable::NotExecutable;
 use super::file_kind::FileKind;
 use crate::project::values::Arch;
 use crate::text::ending;
@@ -116,18 +116,18 @@ pub enum ArchiveError {
     Missing {
         path: String,
         /// Files with the same name come first.
-        there: Listed,
+        there: TruncatedList,
     },
     #[error("{} is {unfit}, not a Linux executable for {arch}", quoted_path(.path))]
-    NotExecutable { path: String, unfit: Unfit, arch: Arch },
+    NotExecutable { path: String, unfit: NotExecutable, arch: Arch },
     #[error("the archive contains no Linux executable for {arch}{there}")]
     NoExecutable {
         arch: Arch,
         /// Executables for other platforms come first.
-        there: Listed,
+        there: TruncatedList,
     },
     #[error("the archive contains several executables{candidates}; select one with `binary:`")]
-    Ambiguous { candidates: Listed },
+    Ambiguous { candidates: TruncatedList },
     #[error("{} in the archive is encrypted", quoted_path(.path))]
     Encrypted { path: String },
     /// Only deflate is supported.
@@ -163,14 +163,14 @@ impl From<ArchiveError> for io::Error {
 
 /// A truncated list; displays as nothing if empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct TruncatedList {
     /// Already sanitized.
     pub first: Vec<String>,
     /// Number of omitted entries.
     pub more: usize,
 }
 
-impl Listed {
+impl TruncatedList {
     pub const MOST: usize = 10;
 
     /// The entry must already be sanitized.
@@ -190,7 +190,7 @@ impl Listed {
     }
 }
 
-impl fmt::Display for Listed {
+impl fmt::Display for TruncatedList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, item) in self.first.iter().enumerate() {
             write!(f, "{}{item}", if index == 0 { ": " } else { ", " })?;
@@ -213,24 +213,24 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Listed, quoted_path, size};
+    use super::{TruncatedList, quoted_path, size};
 
     #[test]
-    fn lists_are_cut_and_counted() {
-        let mut listed = Listed::default();
+    fn lists_are_truncated_and_counted() {
+        let mut listed = TruncatedList::default();
         assert_eq!(listed.to_string(), "");
         (0..12).for_each(|index| listed.push(|| format!("`{index}`")));
         assert_eq!(listed.to_string(), ": `0`, `1`, `2`, `3`, `4`, `5`, `6`, `7`, `8`, `9` and 2 more");
     }
 
     #[test]
-    fn a_path_cannot_play_with_the_terminal() {
+    fn paths_are_sanitized() {
         assert_eq!(quoted_path("it's\u{1b}[2J\u{202e}x"), "`it's\\u{1b}[2J\\u{202e}x`");
         assert_eq!(quoted_path(&format!("{}end", "a/".repeat(100))).chars().count(), 83);
     }
 
     #[test]
-    fn sizes_are_in_the_unit_they_are_whole_in() {
+    fn sizes_use_the_largest_exact_unit() {
         assert_eq!(
             (size(1 << 30), size(3 << 10), size(1025)),
             ("1 GiB".into(), "3 KiB".into(), "1025 bytes".into())

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_path_are_told_to_be_one() {
+    fn equivalent_paths_normalize_to_the_same() {
         for (raw, in_tar, in_zip) in [
             ("a/b", true, true),
             ("./a/b", true, false),

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_rules_is_refused() {
+    fn invalid_records_are_refused() {
         for wrong in [
             "x",
             "8 path=a",

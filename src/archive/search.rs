@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{self, Read, Write};
 
-use super::error::{ArchiveError, Listed, quoted_path};
-use super::executable::{Unfit, check_executable};
+use super::error::{ArchiveError, TruncatedList, quoted_path};
+use super::executable::{NotExecutable, check_executable};
 use super::file_kind::{FileKind, HEAD};
 use super::path::{MemberPath, file_name};
 use super::{Executable, ExecutableQuery, Limits};
@@ -44,7 +44,6 @@ pub trait Unpack: Write {
     fn hard_link(&mut self, path: &[u8], target: &[u8]);
 }
 
-/// What to write.
 enum Sink<'a> {
     /// Only the wanted member.
     Wanted(&'a mut dyn Write),
@@ -61,7 +60,6 @@ impl Sink<'_> {
     }
 }
 
-/// What is known about a path.
 struct Seen {
     folder: bool,
     repeated: bool,
@@ -83,9 +81,9 @@ pub(super) struct Search<'a> {
     seen: HashMap<Sha256, Seen>,
     found: Vec<Candidate>,
     /// Likely alternatives, for messages.
-    alike: Listed,
+    alike: TruncatedList,
     /// Other files, for messages.
-    others: Listed,
+    others: TruncatedList,
     piece: Vec<u8>,
 }
 
@@ -108,8 +106,8 @@ impl<'a> Search<'a> {
             members: 0,
             seen: HashMap::new(),
             found: Vec::new(),
-            alike: Listed::default(),
-            others: Listed::default(),
+            alike: TruncatedList::default(),
+            others: TruncatedList::default(),
             piece: vec![0; PIECE],
         }
     }
@@ -256,7 +254,7 @@ impl<'a> Search<'a> {
             Err(unfit) => {
                 let program = !matches!(
                     unfit,
-                    Unfit::Other(kind) if !matches!(kind, FileKind::MacOs | FileKind::Windows | FileKind::Script)
+                    NotExecutable::Other(kind) if !matches!(kind, FileKind::MacOs | FileKind::Windows | FileKind::Script)
                 );
                 if program {
                     self.alike.push(|| format!("{} is {unfit}", quoted_path(&path.to_text())));
@@ -282,7 +280,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn refuse(&self, path: &MemberPath, unfit: Unfit) -> ArchiveError {
+    fn refuse(&self, path: &MemberPath, unfit: NotExecutable) -> ArchiveError {
         ArchiveError::NotExecutable { path: path.to_text(), unfit, arch: self.wanted.arch }
     }
 
@@ -358,7 +356,7 @@ impl<'a> Search<'a> {
         if only_one && let Some(index) = self.found.iter().position(named) {
             return Ok(self.found.swap_remove(index));
         }
-        let mut candidates = Listed::default();
+        let mut candidates = TruncatedList::default();
         self.found.iter().for_each(|candidate| candidates.push(|| quoted_path(&candidate.path.to_text())));
         Err(ArchiveError::Ambiguous { candidates })
     }

@@ -17,18 +17,18 @@ use super::stream::Stream;
 
 const BLOCK: u64 = 512;
 
-/// Of a long name or extended header, which is kept in memory.
+/// Limit of a long name or extended header, which is kept in memory.
 const LONGEST_EXTENSION: u64 = 1 << 20;
 
 /// Information from headers that precede a member.
 #[derive(Default)]
-struct Ahead {
+struct PendingHeaders {
     long_name: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
     extended: Option<Extended>,
 }
 
-impl Ahead {
+impl PendingHeaders {
     fn is_empty(&self) -> bool {
         self.long_name.is_none() && self.long_link.is_none() && self.extended.is_none()
     }
@@ -68,7 +68,7 @@ impl<R: Read> Read for Blocks<R> {
 
 /// Returns the offset of the end of the last member.
 fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result<u64, ArchiveError> {
-    let mut ahead = Ahead::default();
+    let mut ahead = PendingHeaders::default();
     let mut end = 0;
     for entry in archive.entries().map_err(ArchiveError::from_reader)?.raw(true) {
         let mut entry = entry.map_err(ArchiveError::from_reader)?;
@@ -93,7 +93,7 @@ fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result
 /// `size` is from the member's own header.
 fn member(
     entry: &mut Entry<'_, impl Read>,
-    ahead: Ahead,
+    ahead: PendingHeaders,
     size: u64,
     search: &mut Search<'_>,
 ) -> Result<(), ArchiveError> {
@@ -106,7 +106,7 @@ fn member(
     }
     let special = |kind| Err(ArchiveError::Special { path: lossy(&name), kind });
     let kind = match entry.header().entry_type() {
-        // Before folders had a type of their own.
+        // Older archives mark folders only by the slash.
         EntryType::Regular if name.ends_with(b"/") => MemberKind::Folder,
         EntryType::Regular => MemberKind::File { executable: is_executable(entry.header()) },
         EntryType::Directory => MemberKind::Folder,

@@ -99,8 +99,8 @@ struct CentralEntry {
     path: String,
 }
 
-/// Checks local headers for what the crate ignores and unzip reports with a warning code: a different UTF-8
-/// flag, and a missing data descriptor.
+/// Checks local headers for faults that the crate ignores and unzip reports with a warning code: a different
+/// UTF-8 flag, and a missing data descriptor.
 fn check_headers(
     mut file: impl Read + Seek,
     mut entries: Vec<CentralEntry>,
@@ -194,7 +194,7 @@ fn member<R: Read + Seek>(
     if file.extra_data_fields().any(|field| matches!(field, ExtraField::UnicodePath(_))) {
         return Err(ArchiveError::Unsupported("a second name for a member of the zip"));
     }
-    let mut data = AsTold { left: size, inner: BudgetedReader { inner: file, meter } };
+    let mut data = SizeChecked { left: size, inner: BudgetedReader { inner: file, meter } };
     search.file(path, &mut data)
 }
 
@@ -215,12 +215,12 @@ fn open<'a, R: Read + Seek>(
 }
 
 /// Compares the decompressed size with the directory.
-struct AsTold<R> {
+struct SizeChecked<R> {
     left: u64,
     inner: R,
 }
 
-impl<R: Read> Read for AsTold<R> {
+impl<R: Read> Read for SizeChecked<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(into)?;
         let left = self.left.checked_sub(count as u64).filter(|left| count > 0 || *left == 0);

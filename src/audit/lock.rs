@@ -1,4 +1,4 @@
-//! Holds the lock against spec, manifest and catalog, and finds places in it.
+//! Compares the lock with spec, manifest and catalog, and finds places in it.
 
 use super::report::{Against, Check, Verdict};
 use crate::diagnostics::{Code, Location, Problems, Severity};
@@ -40,7 +40,7 @@ pub fn check(lock: &Lock, problems: &Problems, place: &Location) -> Vec<Check> {
     checks
 }
 
-/// Where a digest stands in the lock; the lock's beginning where it does not.
+/// The place of a digest in the lock, or the lock's beginning.
 pub(super) fn place_of(digest: &Sha256, lock: &Location) -> Location {
     let digits = digest.to_string();
     let found = lock.source.text().find(&digits);

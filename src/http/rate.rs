@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trickle_is_cut_off_and_a_slow_line_is_not() {
+    fn a_trickle_is_cut_off_but_a_slow_line_is_not() {
         assert_eq!(given_up(1, Duration::from_secs(2), true), Some(60));
         assert_eq!(given_up(1000, Duration::from_secs(1), false), Some(60));
         // 56 kbit/s: the full time of a download, and five minutes for a document.
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn time_without_waiting_is_nobodys_fault() {
+    fn only_waiting_time_counts() {
         assert_eq!(given_up(1, Duration::from_secs(1), true), Some(60));
         let url = Address::new(&"https://example.org/".parse().expect("a URL"), None);
         let mut rate = RateLimit::new(&RetryPolicy::default(), true);

@@ -122,7 +122,7 @@ mod tests {
     use super::check_scheme;
 
     #[test]
-    fn only_this_machine_is_asked_without_encryption() {
+    fn plain_http_is_for_loopback_only() {
         for fine in [
             "https://example.org/",
             "http://localhost:1/",

@@ -249,13 +249,13 @@ mod tests {
     use super::{NotAToken, Token};
 
     #[test]
-    fn a_token_is_shown_nowhere() {
+    fn debug_output_hides_tokens() {
         let token: Token = "ghp_secret".parse().expect("a token");
         assert!(!format!("{token:?}").contains("secret"));
     }
 
     #[test]
-    fn what_would_break_a_header_is_no_token() {
+    fn tokens_invalid_in_headers_are_refused() {
         for text in ["", "a b", "a\n", "a\r\nhost: b", "ä"] {
             assert_eq!(text.parse::<Token>(), Err(NotAToken), "{text:?}");
         }

@@ -287,7 +287,7 @@ mod tests {
     use super::{ContentRange, content_range};
 
     #[test]
-    fn a_content_range_that_makes_no_sense_is_none() {
+    fn invalid_content_ranges_are_ignored() {
         let whole = ContentRange { start: 5, end: 9, total: Some(10) };
         assert_eq!(content_range("bytes 5-9/10"), Some(whole));
         assert_eq!(content_range("bytes 5-9/*"), Some(ContentRange { total: None, ..whole }));

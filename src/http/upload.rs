@@ -22,7 +22,7 @@ use super::SendError;
 use super::error::{Address, HttpError};
 use super::response::Response;
 
-/// Of the response, in bytes; upload responses are short.
+/// Limit for the response, in bytes; upload responses are short.
 const LONGEST: usize = 64 << 10;
 
 /// Bytes per chunk.

@@ -327,7 +327,7 @@ impl Words {
         }
         let mut words = Self::default();
         if let Some((spelling, arch)) = spelled {
-            // As a word of its own: `arm` is no part of `arm64`.
+            // As a separate word: `arm64` does not contain `arm`.
             let spelling =
                 spelling.to_ascii_lowercase().replace("x86_64", "amd64").replace("x86-64", "amd64");
             let known = Self::arch_of(&spelling).map(|(known, _)| known);
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_in_packing_alone_is_the_same_thing() {
+    fn archives_that_differ_only_in_format_are_equivalent() {
         let names = ["t-linux-x64.zip", "t-linux-x64.tar.xz", "t-linux-x64.tar.gz", "t-linux-arm64.tar.xz"];
         chosen(&names, "t-linux-x64.tar.gz", "t-linux-arm64.tar.xz");
         chosen(
@@ -529,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_are_told_apart() {
+    fn signatures_are_distinguished() {
         let all = assets(&[
             "a.gz",
             "a.gz.minisig",

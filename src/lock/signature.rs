@@ -65,7 +65,7 @@ pub enum SignatureError {
     #[error("the manifest's minisign key is not one")]
     Key,
     /// The signature file is none.
-    #[error("it is no minisign signature")]
+    #[error("it is not a minisign signature")]
     Form,
     /// It was made by another key.
     #[error("it was made with another key than the manifest's")]
@@ -80,7 +80,7 @@ pub enum SignatureError {
     #[error("it was made for another file, {}", quoted(.0))]
     AnotherFile(String),
     /// The content could not be read.
-    #[error("what it covers could not be read: {0}")]
+    #[error("the signed file could not be read: {0}")]
     Unreadable(#[from] io::Error),
 }
 

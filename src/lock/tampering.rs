@@ -1,5 +1,4 @@
-//! What manifest and catalog say of a binary before anything is fetched, and what a lock says
-//! against it.
+//! Compares a lock with the values that manifest and catalog determine without a network.
 
 use std::collections::BTreeMap;
 

@@ -17,13 +17,13 @@ use tar::{Archive, EntryType};
 use super::verified::{Verified, WrongDigest};
 use crate::digest::{Hasher, Sha256};
 
-/// Of all uncompressed layers of one image: 32 GiB.
+/// Limit for all uncompressed layers of one image: 32 GiB.
 const MOST_BYTES: u64 = 32 << 30;
 
-/// Of all layers of one image.
+/// Limit for all layers of one image.
 const MOST_ENTRIES: u64 = 2_000_000;
 
-/// Of one entry, with long names and attributes: 1 MiB.
+/// Limit for one entry, with long names and attributes: 1 MiB.
 const LONGEST_HEADER: u64 = 1 << 20;
 
 /// `PATH_MAX` and `NAME_MAX` of Linux.
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_the_end_of_an_archive_counts_as_well() {
+    fn trailing_data_counts_against_the_budget() {
         let bomb = vec![0; 10 << 20];
         assert!(end_of(&bomb, 10 << 20, 1).is_ok());
         let end = end_of(&bomb, (10 << 20) - 1, 1).expect_err("too large").to_string();
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_the_number_of_files() {
+    fn the_number_of_files_is_limited() {
         assert!(end_of(&folders(3), 1 << 20, 3).is_ok());
         let end = end_of(&folders(4), 1 << 20, 3).expect_err("too many").to_string();
         assert!(end.contains("files"), "{end}");

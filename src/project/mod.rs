@@ -23,14 +23,14 @@ pub const BIN_DIR: &str = "usr/local/bin";
 /// A project that was read without an error.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// What the user wants.
+    /// The checked spec.
     pub spec: Spec,
     /// The binaries to bake in.
     pub manifest: Manifest,
 }
 
 impl Project {
-    /// Joins spec and manifest, and holds them against each other.
+    /// Joins spec and manifest, and compares them.
     pub fn new(spec: Spec, manifest: Manifest, problems: &mut Problems) -> Self {
         let project = Self { spec, manifest };
         project.check_builds(problems);

@@ -9,7 +9,7 @@ use url::{Host, Url};
 
 use super::Credentials;
 use super::challenge::Challenge;
-use super::{RepositoryClient, Trouble, is_loopback};
+use super::{AttemptError, RepositoryClient, is_loopback};
 use crate::http::{Request, Response, Token};
 use crate::oci::OciError;
 use crate::oci::sanitized;
@@ -19,7 +19,7 @@ const LONGEST_TOKEN: u64 = 1 << 20;
 
 /// A token response (distribution, "Token Response Fields").
 #[derive(Deserialize)]
-struct Granted {
+struct TokenResponse {
     token: Option<String>,
     access_token: Option<String>,
 }
@@ -83,24 +83,24 @@ impl RepositoryClient {
 
     /// `None` if the token service refuses.
     fn token_of(&self, request: impl Fn() -> Request<'static>) -> Result<Option<Token>, OciError> {
-        self.patiently(|| {
+        self.with_retries(|| {
             let mut response = self.client.send(request())?;
             match response.status() {
                 200 => {}
-                408 | 429 | 500 | 502..=504 => return Err(Trouble::Net(response.refusal())),
+                408 | 429 | 500 | 502..=504 => return Err(AttemptError::Net(response.refusal())),
                 // Its message is dropped: it may echo the request.
                 400..=499 => return Ok(None),
                 status => {
                     let why = format!("HTTP {status} from its token service");
-                    return Err(Trouble::Final(self.answer(why)));
+                    return Err(AttemptError::Final(self.answer(why)));
                 }
             }
             let body = response.document(LONGEST_TOKEN)?;
-            let granted: Option<Granted> = serde_json::from_slice(&body).ok();
+            let granted: Option<TokenResponse> = serde_json::from_slice(&body).ok();
             let token = granted.and_then(|granted| granted.token.or(granted.access_token));
             let token = token.and_then(|token| token.parse().ok());
             let why = || self.answer("its token service returned no usable token".to_owned());
-            token.map(Some).ok_or_else(|| Trouble::Final(why()))
+            token.map(Some).ok_or_else(|| AttemptError::Final(why()))
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::oci::OciError;
 use crate::oci::sanitized;
 use crate::project::values::ImageRef;
 
-/// Of a file or a helper's output, in bytes.
+/// Limit for a file or a helper's output, in bytes.
 const LONGEST: u64 = 1 << 20;
 
 /// A helper may prompt for a password.
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_found_however_its_registry_is_written() {
+    fn a_login_is_found_under_every_form_of_its_registry() {
         // u:p
         for key in
             ["reg.test", "https://reg.test", "https://reg.test/v1/", "http://reg.test/v2/", "reg.test/"]
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_narrowest_login_of_podman_counts() {
+    fn the_longest_matching_podman_key_wins() {
         let config = r#"{"auths":{"quay.io":{"auth":"YTph"},"quay.io/team":{"auth":"Yjpi"},"quay.io/team/x":{"auth":"Yzpj"}}}"#;
         is(config, "quay.io/team/x:1", "c:c");
         is(config, "quay.io/team/y:1", "b:b");
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_login_is_none() {
+    fn empty_logins_are_ignored() {
         for login in
             ["{}", r#"{"auth":""}"#, r#"{"auth":"Og=="}"#, r#"{"username":"u"}"#, r#"{"auth":"dTo="}"#]
         {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_told_without_a_secret() {
+    fn errors_contain_no_secrets() {
         for auth in ["cGFzc3dvcmQ", "!!secret!!", "/v8="] {
             let config = format!(r#"{{"auths":{{"reg.test":{{"auth":"{auth}"}}}}}}"#);
             let why = login(&config, "reg.test/a:1").expect_err("broken");

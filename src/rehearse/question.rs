@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_whole_once_its_code_is_there_and_steers_no_terminal() {
+    fn a_reply_is_complete_with_its_code_and_sanitized() {
         let ours = "openclaw-rehearsal";
         let begun = [(ours, "reply", "forty\u{1b}[31m-two\r\n\n  or so\u{7}\n"), ("openclaw", "code", "0")];
         assert!(reply(&begun).settled().is_none());

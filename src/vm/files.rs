@@ -30,25 +30,26 @@ macro_rules! script {
 
 const SYSTEMD: &str = "/etc/systemd/system";
 
+/// In the order of the user-data.
 pub const FILES: [StaticFile; 20] = [
-    file!("/etc/apt/apt.conf.d", "20auto-upgrades"),
-    file!("/etc/docker", "daemon.json"),
     file!(SYSTEMD, "openclaw-gateway.service"),
     file!(SYSTEMD, "openclaw-metadata-guard.service"),
-    script!("allow-origin"),
-    script!("cleanup.sh"),
-    script!("configure.py"),
     script!("converge.sh"),
     script!("disk.sh"),
+    script!("swap.sh"),
     script!("docker.sh"),
-    script!("home.py"),
+    script!("secrets.py"),
     script!("image.sh"),
-    script!("metadata-guard.sh"),
+    script!("verify.sh"),
+    script!("home.py"),
+    script!("start.sh"),
+    script!("configure.py"),
     script!("probe.py"),
     script!("quote.py"),
     script!("report.sh"),
-    script!("secrets.py"),
-    script!("start.sh"),
-    script!("swap.sh"),
-    script!("verify.sh"),
+    script!("cleanup.sh"),
+    script!("metadata-guard.sh"),
+    script!("allow-origin"),
+    file!("/etc/docker", "daemon.json"),
+    file!("/etc/apt/apt.conf.d", "20auto-upgrades"),
 ];

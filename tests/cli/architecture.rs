@@ -129,7 +129,7 @@ fn the_pure_half_touches_nothing_outside() {
     }
 }
 
-/// Each part stands after the parts that it may use, so that no two of them need each other.
+/// Each part is listed after the parts that it may use, so that there are no circles.
 #[test]
 fn no_parts_form_a_circle() {
     for (index, (part, uses)) in MAY_USE.iter().enumerate() {
@@ -184,7 +184,7 @@ fn no_modules_of_a_folder_form_a_circle() {
         uses.entry(module.clone()).or_default().extend(known.filter(|other| *other != module));
     }
     assert!(uses.values().filter(|used| !used.is_empty()).count() > 60, "too few uses were found");
-    // What uses nothing that is left is in no circle.
+    // A module without remaining uses is not part of a circle.
     while let Some(done) = uses
         .iter()
         .find(|(_, used)| used.iter().all(|other| !uses.contains_key(other)))
@@ -255,6 +255,10 @@ fn no_type_name_is_defined_twice() {
                 continue;
             };
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+            // A macro's, which has another name at each use.
+            if name.is_empty() {
+                continue;
+            }
             if let Some(other) = defined.insert(name.clone(), path.clone()) {
                 panic!("{name} is defined in {} and in {}", other.display(), path.display());
             }

@@ -36,6 +36,7 @@ mod pushed_image;
 mod registry;
 mod release_names;
 mod render;
+mod spec_keys;
 mod vm_contract;
 
 fn main() -> std::process::ExitCode {

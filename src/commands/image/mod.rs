@@ -71,21 +71,21 @@ struct Ready {
     lock: LoadedLock,
     created: Timestamp,
     /// Files to remove on Ctrl-C.
-    unfinished: CancelToken,
+    cancel: CancelToken,
 }
 
 impl Ready {
     /// Loads the project in `dir`, which must not need a builder. From here on, Ctrl-C ends the program at
     /// once, even during network access, and `interrupted` is its last message.
     fn load(dir: &Path, interrupted: &'static str, console: &mut Console) -> Result<Self, Failure> {
-        let unfinished = CancelToken::default();
-        let written = unfinished.clone();
+        let cancel = CancelToken::default();
+        let written = cancel.clone();
         on_interrupt(move || written.end(|| console::interrupted(interrupted)))?;
         let created = created(std::env::var(EPOCH).ok().as_deref())?;
         let (project, lock) = load::fitting(dir, console)?;
         let ((), _) = needs_builder(&project, &lock.lock).unless_errors(())?;
         let publishers = Publishers::new(Environment::from_environment(0)?, console);
-        Ok(Self { project, publishers, lock, created, unfinished })
+        Ok(Self { project, publishers, lock, created, cancel })
     }
 
     /// The image for one architecture, or for each with a build of every binary.

@@ -1,4 +1,4 @@
-//! What publishers say today of what is locked.
+//! Compares the lock with the publishers' current statements.
 
 use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
@@ -10,7 +10,7 @@ use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{RepoSlug, Version};
 use crate::project::values::{Arch, WebUrl};
 
-/// What stands against a binary as it is locked.
+/// The differences of a locked binary.
 #[derive(Debug)]
 pub struct Today {
     /// For each architecture, what is not as it was, or could not be asked.
@@ -59,7 +59,7 @@ pub fn image(locked: &LockedImage, upstream: &dyn Upstream) -> Result<Vec<Diagno
                     said.digest.oci()
                 ),
             )
-            .help("the VM goes on with what is locked; `bake lock --update image --allow-republished image` moves on, once its publisher told why"),
+            .help("the VM keeps using the locked image; `bake lock --update image --allow-republished image` accepts the new one, after its publisher has explained the change"),
         );
     }
     for (arch, digest) in locked.platforms.iter().filter(|_| said.digest == locked.digest) {

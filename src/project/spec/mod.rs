@@ -1,6 +1,7 @@
 //! The spec, `bake.yaml`: what the user wants of the gateway, its VM and its secrets.
 
 mod check;
+pub mod keys;
 mod model;
 pub mod raw;
 mod rules;
@@ -8,14 +9,15 @@ mod secrecy;
 
 use std::sync::Arc;
 
-use super::host_os::HostOs;
-use super::names::{
-    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ModelName, ModelUrl, ProjectId,
-    Provider, SecretId, ServiceAccount, VmName, Zone,
-};
-use super::values::{Arch, EnvValue, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone};
+pub use keys::{Gateway, Gcp, Host, ImageSpec, Spec};
+
+use super::names::{CommitId, EnvName, GitUrl, ModelName, ModelUrl, Provider, SecretId};
+use super::values::{ImageRef, ModelApi, Size, Strategy};
 use crate::diagnostics::{Problems, Source, Spanned};
 use crate::yaml;
+use crate::yaml::decode::{Field, decode};
+use check::Checker;
+use rules::Rules;
 
 /// The port on which the gateway listens inside its container.
 pub const CONTAINER_PORT: u16 = 18789;
@@ -26,42 +28,6 @@ pub const STOP_GRACE_SECONDS: u32 = 330;
 
 /// The secret without which the gateway has no password of its own.
 pub const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
-
-/// A spec in which every value is there and stands for itself; rules between values hold too.
-#[derive(Clone, Debug)]
-pub struct Spec {
-    /// The VM's name.
-    pub name: Spanned<VmName>,
-    /// The gateway in its container.
-    pub gateway: Gateway,
-    /// The image it runs from.
-    pub image: ImageSpec,
-    /// The VM's operating system.
-    pub host: Host,
-    /// The VM on Compute Engine.
-    pub gcp: Gcp,
-    /// The secrets, in the order of the file.
-    pub secrets: Vec<(Spanned<EnvName>, SecretSource)>,
-}
-
-/// The gateway in its container.
-#[derive(Clone, Debug)]
-pub struct Gateway {
-    /// The base image.
-    pub image: Spanned<ImageRef>,
-    /// The port on the VM's loopback interface.
-    pub port: Spanned<u16>,
-    /// The container's time zone.
-    pub timezone: Spanned<TimeZone>,
-    /// Plain settings, in the order of the file.
-    pub env: Vec<(Spanned<EnvName>, Spanned<EnvValue>)>,
-    /// What onboarding is told about authentication: the provider's choice, where `model` names one.
-    pub auth_choice: Spanned<AuthChoice>,
-    /// The model.
-    pub model: Model,
-    /// Channels to add.
-    pub channels: Vec<Spanned<Channel>>,
-}
 
 /// The model that the agents talk to.
 #[derive(Clone, Debug)]
@@ -86,17 +52,6 @@ pub enum Model {
         /// The secret that holds the key.
         key: Option<Spanned<EnvName>>,
     },
-}
-
-/// The image the gateway runs from.
-#[derive(Clone, Debug)]
-pub struct ImageSpec {
-    /// Where it comes from, with what that needs.
-    pub origin: ImageOrigin,
-    /// Debian packages to add.
-    pub apt: Vec<Spanned<AptPackage>>,
-    /// The manifest's path below the project folder.
-    pub binaries: Spanned<InnerPath>,
 }
 
 /// Where the gateway's image comes from.
@@ -124,38 +79,6 @@ impl ImageOrigin {
             Self::Source { .. } => Strategy::Source,
         }
     }
-}
-
-/// The VM's operating system.
-#[derive(Clone, Debug)]
-pub struct Host {
-    /// The operating system.
-    pub os: Spanned<HostOs>,
-    /// The processor architecture.
-    pub arch: Spanned<Arch>,
-    /// The swap file.
-    pub swap: Spanned<Size>,
-}
-
-/// The VM on Compute Engine.
-#[derive(Clone, Debug)]
-pub struct Gcp {
-    /// The project, where it is not gcloud's own setting.
-    pub project: Option<Spanned<ProjectId>>,
-    /// The zone.
-    pub zone: Spanned<Zone>,
-    /// The machine type.
-    pub machine_type: Spanned<MachineType>,
-    /// The boot disk's size.
-    pub boot_disk: Spanned<Size>,
-    /// The data disk's size; zero for none.
-    pub data_disk: Spanned<Size>,
-    /// Whether the VM has a public address.
-    pub public_ip: Spanned<bool>,
-    /// The VM's service account.
-    pub service_account: Spanned<ServiceAccount>,
-    /// How many days snapshots of the data disk are kept; none where there are no snapshots.
-    pub snapshot_days: Option<Spanned<u16>>,
 }
 
 impl Gcp {
@@ -198,5 +121,12 @@ pub fn read(mut source: Source, problems: &mut Problems) -> Option<Spec> {
             return None;
         }
     };
-    check::spec(&node, &declared, &source, problems)
+    let raw = decode::<keys::RawSpec>(&node, &source, problems);
+    if !matches!(raw, Field::Given(..)) {
+        return None;
+    }
+    let section = node.get("secrets");
+    let spec = Checker { section, source: &source, problems }.spec(raw, "");
+    Rules { section, declared: &declared, source: &source, problems }.hold(&spec);
+    Some(spec)
 }

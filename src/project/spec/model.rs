@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Model, raw};
+use super::Model;
+use super::raw::RawModel;
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::project::names::{AuthChoice, EnvName, Provider};
 use crate::project::openclaw::{Choice, Needs, OpenClaw, SKIP};
@@ -19,7 +20,7 @@ impl ModelChecker<'_> {
     /// What onboarding is told, and the model that is set beside it.
     pub(super) fn model(
         &mut self,
-        raw: Field<Option<raw::RawModel>>,
+        raw: Field<Option<RawModel>>,
         auth_choice: Field<AuthChoice>,
     ) -> (Spanned<AuthChoice>, Model) {
         let given = auth_choice.at(self.source);
@@ -118,7 +119,7 @@ impl ModelChecker<'_> {
 
     fn served(
         &mut self,
-        raw: raw::RawModel,
+        raw: RawModel,
         given: Option<Spanned<AuthChoice>>,
         place: Option<Location>,
     ) -> Model {

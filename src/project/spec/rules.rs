@@ -31,9 +31,9 @@ pub(super) const LARGEST_SWAP: Size = Size::gigabytes(64);
 
 /// A source build needs this much memory (OpenClaw's installation documentation).
 const SOURCE_BUILD_MIB: u32 = 6 * 1024;
-/// A gateway by itself, with a swap file beside it: what the free tier's machine has.
+/// The memory of a gateway with a swap file, as on the free tier's machine.
 const GATEWAY_MIB: u32 = 1024;
-/// What the operating system, Docker and two images of the gateway take of the boot disk.
+/// The part of the boot disk that the operating system, Docker and two images of the gateway use.
 const SYSTEM: Size = Size::gigabytes(8);
 
 pub(super) struct Rules<'a> {
@@ -46,7 +46,7 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Adds whatever two values say against each other.
+    /// Adds the contradictions between values.
     pub(super) fn hold(&mut self, spec: &Spec) {
         self.setup_rules(spec);
         self.secret_rules(spec);
@@ -57,7 +57,7 @@ impl Rules<'_> {
 
     fn disk_rules(&mut self, spec: &Spec) {
         let (boot, swap) = (&spec.gcp.boot_disk, &spec.host.swap);
-        // A size that is impossible by itself was told already.
+        // An impossible size was reported already.
         let possible = boot.mib() >= SMALLEST_BOOT_DISK.mib() && swap.mib() <= LARGEST_SWAP.mib();
         if possible && swap.mib() + SYSTEM.mib() > boot.mib() {
             self.problems.push(
@@ -98,7 +98,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Whether a secret of that name is there, or may be.
+    /// Whether there is, or may be, a secret of that name.
     fn has(&self, spec: &Spec, wanted: &str) -> bool {
         let unreadable = self.section.is_some_and(|section| !matches!(section.value, Value::Map(_)));
         unreadable
@@ -106,7 +106,7 @@ impl Rules<'_> {
             || spec.secrets.iter().any(|(name, _)| name.as_str() == wanted)
     }
 
-    /// What OpenClaw is set up with: that it exists, and has the secrets it takes.
+    /// Checks that OpenClaw's choices exist and have their secrets.
     fn setup_rules(&mut self, spec: &Spec) {
         let known = OpenClaw::builtin();
         let certain =
