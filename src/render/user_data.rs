@@ -1,4 +1,4 @@
-//! `user-data.yaml`: all that the VM needs, and what Compute Engine takes of it.
+//! `user-data.yaml`: the VM's files and units, within Compute Engine's limits.
 
 use std::io::Write;
 
@@ -22,10 +22,10 @@ pub(super) const STARTUP_SCRIPT: &str = "startup-script.sh";
 
 /// The most bytes of one metadata value (Compute Engine, "About VM metadata", limits).
 pub const LARGEST_VALUE: usize = 262_144;
-/// From here on the user is told.
+/// The user is warned from this size on.
 const NEAR: usize = LARGEST_VALUE / 10 * 9;
 
-/// What the other files of the bundle give to the VM.
+/// The VM's files from the rest of the bundle.
 pub(super) struct OnVm<'a> {
     pub(super) dockerfile: &'a str,
     pub(super) compose: &'a str,

@@ -29,7 +29,7 @@ fn schema() -> Value {
     serde_json::to_value(schemars::schema_for!(RawSpec)).expect("JSON")
 }
 
-/// Where a key is in the default spec, which decides on the order.
+/// The position of a key in the default spec, which determines the order.
 fn position(path: &str) -> usize {
     let name = path.rsplit('.').next().unwrap_or(path);
     let section = path.split('.').next().filter(|_| path.contains('.'));
@@ -57,7 +57,7 @@ fn properties<'a>(schema: &'a Value, definition: &str) -> &'a Value {
     if definition.is_empty() { &schema["properties"] } else { &schema["$defs"][definition]["properties"] }
 }
 
-/// What a key takes, in words.
+/// The type of a key, in words.
 fn values(schema: &Value, key: &Value) -> String {
     if let Some(reference) = key["$ref"].as_str() {
         let definition = &schema["$defs"][reference.trim_start_matches("#/$defs/")];

@@ -64,12 +64,9 @@ impl Checker<'_> {
         }
         if image.tag() == Some("latest") && image.digest().is_none() {
             self.problems.push(
-                Diagnostic::warning(
-                    Code::BadValue,
-                    "`latest` moves: what is locked today is another image tomorrow",
-                )
-                .at(image.place.clone())
-                .help(format!("name a version, such as `{default}`")),
+                Diagnostic::warning(Code::BadValue, "`latest` moves: it may name another image tomorrow")
+                    .at(image.place.clone())
+                    .help(format!("name a version, such as `{default}`")),
             );
         }
         image
@@ -106,7 +103,7 @@ impl Checker<'_> {
                         format!("{} is set by bake itself", quoted(name.as_str())),
                     )
                     .at(name.place)
-                    .help("remove it; time zone and port have keys of their own"),
+                    .help("remove it; time zone and port have separate keys"),
                 );
             } else {
                 env.push((name, value));
@@ -208,7 +205,7 @@ impl Checker<'_> {
         for (name, secret) in raw.get().unwrap_or_default().0 {
             let (Some(name), Some(secret)) = (name.at(self.source), secret.at(self.source)) else { continue };
             let RawSecret { generate, secret_manager } = secret.value;
-            // With anything in it, a wrong key was told already.
+            // A section with content has an error that was reported already.
             let empty =
                 self.section.and_then(|section| section.get(name.as_str())).is_some_and(Node::is_empty);
             let nothing_said = empty && generate.is_missing() && secret_manager.is_missing();
@@ -218,7 +215,7 @@ impl Checker<'_> {
                 Some(id) if secrecy::is_key(id.as_str()) => self.problems.push(
                     Diagnostic::error(
                         Code::LiteralSecret,
-                        format!("what stands as the id of {} looks like the key itself", quoted(name.as_str())),
+                        format!("the id of {} looks like the key itself", quoted(name.as_str())),
                     )
                     .at(place)
                     .help("put the key into Secret Manager, and its id there into the spec; replace the key if it was in use"),

@@ -25,8 +25,7 @@ use crate::yaml::decode::{Entries, Field};
 /// KEY: TYPE => CHECKED TYPE = "DEFAULT, in YAML", METHOD OF CHECKER(ARGUMENTS);
 /// ```
 ///
-/// Keys that are checked together stand in a block of their own, without the second half, and are
-/// followed by what becomes of them.
+/// Keys that are checked together are in a separate block without the second half, followed by their result.
 macro_rules! keys {
     ($(
         $(#[$meta:meta])*
@@ -109,7 +108,7 @@ keys! {
     together {
         /// The model that the agents use. `null` leaves the choice to OpenClaw.
         model: Option<RawModel> = "null";
-        /// The argument of `openclaw onboard --auth-choice`, for what `model` does not cover.
+        /// The argument of `openclaw onboard --auth-choice`, for choices that `model` does not cover.
         auth_choice: AuthChoice = "skip";
         let (choice, setup) = check.model(model, auth_choice);
     } into {
@@ -125,7 +124,7 @@ keys! {
         binaries: InnerPath => Spanned<InnerPath> = "images/binaries.yaml", value();
     }
     together {
-        /// Where the image comes from.
+        /// The source of the image.
         strategy: Strategy = "build-on-vm";
         /// The finished image, for the strategy `registry`. `bake image push` writes a missing digest into the lock.
         registry: Option<ImageRef> = "null";

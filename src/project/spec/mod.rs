@@ -1,4 +1,4 @@
-//! The spec, `bake.yaml`: what the user wants of the gateway, its VM and its secrets.
+//! The spec, `bake.yaml`: the gateway, its VM and its secrets.
 
 mod check;
 pub mod keys;
@@ -26,7 +26,7 @@ pub const CONTAINER_PORT: u16 = 18789;
 /// in its package).
 pub const STOP_GRACE_SECONDS: u32 = 330;
 
-/// The secret without which the gateway has no password of its own.
+/// The secret that is the gateway's password.
 pub const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
 
 /// The model that the agents talk to.
@@ -45,7 +45,7 @@ pub enum Model {
     Served {
         /// The address.
         base_url: Spanned<ModelUrl>,
-        /// What it speaks.
+        /// The server's protocol.
         api: ModelApi,
         /// The model, by the server's name for it.
         name: Spanned<ModelName>,
@@ -54,7 +54,7 @@ pub enum Model {
     },
 }
 
-/// Where the gateway's image comes from.
+/// The source of the gateway's image.
 #[derive(Clone, Debug)]
 pub enum ImageOrigin {
     /// Built on the VM, on top of the official image.
@@ -88,7 +88,7 @@ impl Gcp {
     }
 }
 
-/// Where a secret's value comes from.
+/// The source of a secret's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     /// Made on the VM at first boot, kept on the data disk.
@@ -97,15 +97,15 @@ pub enum SecretSource {
     SecretManager {
         /// Its id there.
         id: SecretId,
-        /// Whether its first value is to be made up when it is created.
+        /// Whether its first value is generated when it is created.
         generate: bool,
     },
 }
 
-/// Reads a spec; everything that stands against it goes to `problems`.
+/// Reads a spec; errors are added to `problems`.
 ///
-/// Returns nothing where the text could not be read at all. A spec that is returned beside errors
-/// has defaults in the places of the wrong values, and is good for finding more problems only.
+/// Returns `None` if the text could not be read at all. A spec with errors has defaults in place of invalid
+/// values, and only serves to find further problems.
 pub fn read(mut source: Source, problems: &mut Problems) -> Option<Spec> {
     let (node, declared, source) = match yaml::parse(&source) {
         Ok(mut node) => {

@@ -17,7 +17,7 @@ pub(super) struct ModelChecker<'a> {
 }
 
 impl ModelChecker<'_> {
-    /// What onboarding is told, and the model that is set beside it.
+    /// The argument of onboarding, and the model.
     pub(super) fn model(
         &mut self,
         raw: Field<Option<RawModel>>,
@@ -28,7 +28,7 @@ impl ModelChecker<'_> {
         let Some(model) = raw.get().flatten() else {
             return (given.unwrap_or_else(skip), Model::Default);
         };
-        // `skip` beside a model says nothing.
+        // `skip` next to a model has no effect.
         let given = given.filter(|given| given.as_str() != SKIP);
         let names_source = !model.provider.is_missing() || !model.base_url.is_missing();
         if !model.base_url.is_missing() {
@@ -108,7 +108,7 @@ impl ModelChecker<'_> {
         let other = self.known.choice(given.as_str()).is_none_or(|known| known.provider != usual.provider);
         if other {
             self.contradiction_with(
-                format!("the auth choice {} is not one of {}'s", quoted(given.as_str()), provider.value),
+                format!("{} is not an auth choice of {}", quoted(given.as_str()), provider.value),
                 given.place.clone(),
                 provider.place.clone(),
                 "remove one of the two",
@@ -186,8 +186,8 @@ fn skip() -> Spanned<AuthChoice> {
     Spanned::default_value(SKIP.parse().expect("a well-formed choice"))
 }
 
-/// What stands against a choice: that it is not known, or takes a person. `certain` where all choices
-/// of the locked OpenClaw are known.
+/// The problem of a choice: it is unknown, or needs a person. `certain` if all choices of the locked OpenClaw
+/// are known.
 pub(super) fn choice_problem(
     choice: &Spanned<AuthChoice>,
     known: &'static OpenClaw,

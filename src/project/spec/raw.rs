@@ -50,7 +50,7 @@ pub struct RawSnapshots {
     pub keep_days: Field<u64>,
 }
 
-/// Where a secret's value comes from: generated, or kept in Secret Manager.
+/// The source of a secret's value: generated, or Secret Manager.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawSecret {
