@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use gcloud::{Action, Format, Gcloud, Members, Message, Setup, Wait};
+pub use gcloud::{Action, Format, Gcloud, Members, Message, Setup, Wait, gcloud_format};
 
 use crate::project::names::{
-    ArchSpelling, AssetPattern, MachineType, MinisignKey, SkillName, ToolName, Version, VmName, Zone,
+    ArchSpelling, AssetPattern, LabelId, MachineType, MinisignKey, SkillName, ToolName, Version, VmName, Zone,
 };
 use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
 
@@ -24,7 +24,7 @@ use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
     after_help = "Exit codes: 0 done; 1 a finding or a failure that is not the input's; 2 the input or the arguments are wrong."
 )]
 pub struct Cli {
-    /// The project folder
+    /// The project folder, or one below it
     #[arg(short = 'C', global = true, value_name = "DIR", default_value = ".")]
     pub directory: PathBuf,
     /// Say nothing but results and errors
@@ -114,6 +114,28 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it is about a project.
+    pub const fn needs_project(&self) -> bool {
+        match self {
+            Self::Init(_)
+            | Self::Catalog { .. }
+            | Self::Relay { .. }
+            | Self::Schema { .. }
+            | Self::Completions { .. }
+            | Self::Man => false,
+            Self::Check { .. }
+            | Self::Add(_)
+            | Self::Remove { .. }
+            | Self::Lock(_)
+            | Self::Fetch
+            | Self::Audit(_)
+            | Self::Render(_)
+            | Self::Image(_)
+            | Self::Gcloud(_)
+            | Self::Rehearse(_) => true,
+        }
+    }
+
     /// Whether its result is to be one JSON document.
     pub const fn wants_json(&self) -> bool {
         match self {
@@ -146,6 +168,9 @@ pub struct Init {
     /// The VM's name [default: that of the folder]
     #[arg(long)]
     pub name: Option<VmName>,
+    /// The project's id, in labels of what bake makes [default: a random one]
+    #[arg(long)]
+    pub id: Option<LabelId>,
     /// The Compute Engine zone
     #[arg(long)]
     pub zone: Option<Zone>,

@@ -1,5 +1,6 @@
 //! The actions of `bake gcloud`, and their options.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -17,9 +18,34 @@ pub struct Gcloud {
     /// A script to be read and piped to `sh`, or argument vectors
     #[arg(long, global = true, value_enum, default_value_t = Format::Sh)]
     pub format: Format,
+    /// Take over the VM and the data disk of the gateway's names, which bake did not make for this project:
+    /// shows them, and asks for their names
+    #[arg(long, global = true)]
+    pub adopt: bool,
     /// What to do
     #[command(subcommand)]
     pub action: Action,
+}
+
+/// Options of `bake` itself that take a value.
+const WITH_VALUE: [&str; 2] = ["-C", "--color"];
+
+/// The format in which `gcloud` is to print; none where these arguments, which may be wrong, are for another
+/// command.
+pub fn gcloud_format(arguments: &[OsString]) -> Option<Format> {
+    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    loop {
+        match words.next()? {
+            "gcloud" => break,
+            option if WITH_VALUE.contains(&option) => drop(words.next()),
+            option if option.starts_with('-') => {}
+            _ => return None,
+        }
+    }
+    let words: Vec<_> = words.take_while(|word| *word != "--").collect();
+    let is_json =
+        words.contains(&"--format=json") || words.windows(2).any(|pair| pair == ["--format", "json"]);
+    Some(if is_json { Format::Json } else { Format::Sh })
 }
 
 /// How an action is printed.
@@ -36,6 +62,8 @@ pub enum Format {
 pub enum Action {
     /// Prepare the project, once: APIs, service account, secrets, network
     Setup(Setup),
+    /// Print what `create` or `update` would change, and change nothing; exit code 1 where that is something
+    Plan(Members),
     /// Create data disk, snapshot schedule and VM; what is there is kept
     Create(Members),
     /// Wait for the gateway, showing each stage
@@ -113,7 +141,7 @@ pub enum Action {
         #[arg(long)]
         snapshot_only: bool,
     },
-    /// Put a snapshot on a new data disk, and a new VM on that
+    /// Put a snapshot on a new data disk, and have the VM use that
     Restore {
         /// The snapshot's name
         snapshot: SnapshotName,
@@ -130,6 +158,13 @@ pub enum Action {
         #[arg(long)]
         data: bool,
     },
+}
+
+impl Action {
+    /// Whether it makes VMs of the bundle, and so needs a lock that fits.
+    pub const fn sends_bundle(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Update(_) | Self::Plan(_))
+    }
 }
 
 /// A message to an agent.
@@ -167,6 +202,9 @@ pub struct Setup {
     /// snapshot of the project, and get at the secrets by a VM of its own
     #[arg(long)]
     pub deployer: bool,
+    /// Create the Google Cloud project of `gcp.project`
+    #[arg(long)]
+    pub new_project: bool,
     /// Take a secret's value from a file, instead of asking for it on the terminal
     #[arg(long, value_name = "ID=FILE", value_parser = secret_file)]
     pub secret_file: Vec<(SecretId, PathBuf)>,

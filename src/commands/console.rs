@@ -33,6 +33,17 @@ impl Console {
         }
     }
 
+    /// For a command line that could not be read.
+    pub(super) fn plain() -> Self {
+        let never = ColorChoice::Never;
+        Self {
+            results: AutoStream::new(io::stdout(), never),
+            messages: AutoStream::new(io::stderr(), never),
+            quiet: false,
+            verbose: false,
+        }
+    }
+
     /// A result, as it is. A reader that goes away, as `head` does, has what it wanted: that is no
     /// failure, and no reason to forget what was found.
     pub(super) fn result(&mut self, text: &str) -> io::Result<()> {

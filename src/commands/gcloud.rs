@@ -4,22 +4,49 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
 use crate::cli::{self, Action, Format, Gcloud, Members, Wait};
+use crate::diagnostics::{Problems, terminal};
 use crate::gcloud::{
-    Folder, Metadata, Script, backup, cli as container, create, destroy, fleet, logs, resize, restore, setup,
-    ssh, status, token, tunnel, update, wait,
+    Folder, Metadata, Script, Target, backup, cli as container, create, destroy, fleet, logs, resize,
+    restore, setup, ssh, status, token, tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::names::VmName;
 use crate::render;
 
 pub(super) fn run(dir: &Path, options: &Gcloud, console: &mut Console) -> Result<Done, Failure> {
-    let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
-    let plan = Plan::new(&project, &lock, digest);
-    let script = script(dir, options, &plan, console)?;
+    let script = if options.action.sends_bundle() {
+        let loaded = load::load(dir)?;
+        if loaded.builtin {
+            return Err(load::no_project(dir));
+        }
+        let (project, LoadedLock { lock, digest, .. }, warnings) = loaded.fitting()?;
+        console.problems(&warnings);
+        with_bundle(dir, options, &Plan::new(&project, &lock, digest), console)?
+    } else {
+        let spec = load::spec_alone(dir, console)?;
+        // In an incident, what is wrong with the lock must not stand in the way.
+        match load::load(dir).and_then(|loaded| Ok(loaded.fitting()?)) {
+            Ok((project, LoadedLock { lock, digest, .. }, _)) => {
+                let plan = Plan::new(&project, &lock, digest);
+                let bundle = render::render(&plan).ok().map(|(bundle, _)| render::metadata(&plan, &bundle));
+                let target = Target { lock: Some(digest), ..Target::of(&spec) };
+                by_spec(options, target, bundle.as_ref())?
+            }
+            Err(failure) => {
+                console.note(&format!(
+                    "note: this action needs bake.yaml alone, and goes on without the lock: {}",
+                    first_sentence(&failure)
+                ));
+                by_spec(options, Target::of(&spec), None)?
+            }
+        }
+    };
     match options.format {
         Format::Sh => console.result(&script.to_shell())?,
         Format::Json => console.json(&script.to_document())?,
@@ -27,62 +54,125 @@ pub(super) fn run(dir: &Path, options: &Gcloud, console: &mut Console) -> Result
     Ok(Done::Clean)
 }
 
-fn script(dir: &Path, options: &Gcloud, plan: &Plan<'_>, console: &mut Console) -> Result<Script, Failure> {
-    let mut bundle = || standing(dir, options, plan, console);
+/// Actions that make VMs, of the bundle as the project says it now.
+fn with_bundle(
+    dir: &Path,
+    options: &Gcloud,
+    plan: &Plan<'_>,
+    console: &mut Console,
+) -> Result<Script, Failure> {
+    let (bundle, warnings) = render::render(plan)?;
+    console.problems(&warnings);
+    let metadata = render::metadata(plan, &bundle);
+    let target = Target { adopt: options.adopt, ..Target::from(plan) };
+    let folder = || written(dir, options, &bundle);
+    match &options.action {
+        Action::Create(options) => match members(target, options)? {
+            Some(members) => fleet::create(target, &members, &metadata, folder()?),
+            None => Ok(create::script(target, &metadata, folder()?)),
+        },
+        Action::Plan(options) => match members(target, options)? {
+            Some(members) => fleet::update(target, &members, &metadata, Folder::Beside),
+            None if target.spec.gcp.data_disk.is_zero() => {
+                Ok(create::script(target, &metadata, Folder::Beside))
+            }
+            None => update::script(target, &metadata, Folder::Beside),
+        }
+        .map(Script::plan_only),
+        Action::Update(options) => match members(target, options)? {
+            Some(members) => fleet::update(target, &members, &metadata, folder()?),
+            None => update::script(target, &metadata, folder()?),
+        },
+        _ => Err("this action sends no bundle".to_owned()),
+    }
+    .map_err(Failure::Argument)
+}
+
+/// Actions that need the spec alone.
+fn by_spec(options: &Gcloud, target: Target<'_>, bundle: Option<&Metadata>) -> Result<Script, Failure> {
+    let target = Target { adopt: options.adopt, ..target };
     Ok(match &options.action {
         Action::Setup(setup) => {
-            setup::script(plan, &setup_options(setup, options.format)?).map_err(Failure::Argument)?
-        }
-        Action::Create(options) => {
-            let members = members(plan, options)?;
-            let (metadata, folder) = bundle()?;
-            match members {
-                Some(members) => fleet::create(plan, &members, &metadata, folder),
-                None => Ok(create::script(plan, &metadata, folder)),
-            }
-            .map_err(Failure::Argument)?
-        }
-        Action::Update(options) => {
-            let members = members(plan, options)?;
-            let (metadata, folder) = bundle()?;
-            match members {
-                Some(members) => fleet::update(plan, &members, &metadata, folder),
-                None => update::script(plan, &metadata, folder),
-            }
-            .map_err(Failure::Argument)?
+            setup::script(target, &setup_options(setup, options.format)?).map_err(Failure::Argument)?
         }
         Action::Resize { machine_type, timeout } => {
-            resize::script(plan, machine_type, *timeout).map_err(Failure::Argument)?
+            resize::script(target, machine_type, *timeout).map_err(Failure::Argument)?
         }
         Action::Backup { member: of, snapshot_only } => {
-            backup::script(plan, of.member.as_ref(), *snapshot_only).map_err(Failure::Argument)?
+            backup::script(target, of.member.as_ref(), *snapshot_only).map_err(Failure::Argument)?
         }
-        Action::Restore { snapshot } => {
-            let (metadata, folder) = bundle()?;
-            restore::script(plan, snapshot, &metadata, folder).map_err(Failure::Argument)?
-        }
-        Action::Destroy { members: options, data } => match members(plan, options)? {
-            Some(members) => fleet::destroy(plan, &members, *data),
-            None => destroy::script(plan, *data).map_err(Failure::Argument)?,
+        Action::Restore { snapshot } => restore::script(target, snapshot).map_err(Failure::Argument)?,
+        Action::Destroy { members: options, data } => match members(target, options)? {
+            Some(members) => fleet::destroy(target, &members, *data),
+            None => destroy::script(target, *data).map_err(Failure::Argument)?,
         },
         Action::Wait(Wait { members, timeout }) => {
-            wait::script(plan, &vms(plan, members)?, members.fleet.as_ref(), *timeout)
+            wait::script(target, &vms(target, members)?, members.fleet.as_ref(), *timeout)
         }
-        Action::Status(options) => status::script(plan, &vms(plan, options)?, options.fleet.as_ref()),
-        Action::Logs { member: of, gateway: true, .. } => logs::gateway(plan, of.member.as_ref()),
-        Action::Logs { member: of, all, .. } => logs::script(plan, of.member.as_ref(), *all),
-        Action::Token(of) => token::script(plan, of.member.as_ref()),
-        Action::Tunnel { member: of, port, open } => tunnel::script(plan, of.member.as_ref(), *port, *open),
-        Action::Dashboard { member: of, port } => tunnel::script(plan, of.member.as_ref(), *port, true),
-        Action::Ssh(of) => ssh::script(plan, of.member.as_ref()),
-        Action::Cli { member: of, arguments } => container::script(plan, of.member.as_ref(), arguments),
-        Action::Ask { member: of, text } => container::ask(plan, of.member.as_ref(), text.as_str()),
+        Action::Status(options) => {
+            status::script(target, &vms(target, options)?, options.fleet.as_ref(), bundle)
+        }
+        Action::Logs { member: of, gateway: true, .. } => logs::gateway(target, of.member.as_ref()),
+        Action::Logs { member: of, all, .. } => logs::script(target, of.member.as_ref(), *all),
+        Action::Token(of) => token::script(target, of.member.as_ref()),
+        Action::Tunnel { member: of, port, open } => tunnel::script(target, of.member.as_ref(), *port, *open),
+        Action::Dashboard { member: of, port } => tunnel::script(target, of.member.as_ref(), *port, true),
+        Action::Ssh(of) => ssh::script(target, of.member.as_ref()),
+        Action::Cli { member: of, arguments } => container::script(target, of.member.as_ref(), arguments),
+        Action::Ask { member: of, text } => container::ask(target, of.member.as_ref(), text.as_str()),
+        Action::Create(_) | Action::Update(_) | Action::Plan(_) => {
+            return Err(Failure::Argument("this action sends the bundle".to_owned()));
+        }
     })
 }
 
+/// Why an action has no lock, in one sentence.
+fn first_sentence(failure: &Failure) -> String {
+    match failure {
+        Failure::Input(problems) | Failure::Upstream(problems) => problems
+            .errors()
+            .iter()
+            .next()
+            .map_or_else(|| "bake check".to_owned(), |problem| problem.message.clone()),
+        Failure::Argument(message) | Failure::Overtaken(message) | Failure::Other(message) => message.clone(),
+    }
+}
+
+/// What is printed in the place of a script, so that the shell it is piped to fails, too.
+pub(super) fn failing_script(why: &str, code: u8) -> String {
+    let lines: String =
+        why.lines().map(|line| format!("echo '{}' >&2\n", line.replace('\'', "'\\''"))).collect();
+    format!("#!/bin/sh\n# bake printed no commands, for this reason:\n{lines}exit {code}\n")
+}
+
+/// The same as JSON.
+#[derive(Serialize)]
+struct Failed<'a> {
+    version: u32,
+    ok: bool,
+    error: &'a str,
+    exit_code: u8,
+    steps: [(); 0],
+}
+
+/// Prints in `format` why there is no script.
+pub(super) fn print_failure(format: Format, why: &str, code: u8, console: &mut Console) {
+    let _ = match format {
+        Format::Sh => console.result(&failing_script(why, code)),
+        Format::Json => {
+            console.json(&Failed { version: 1, ok: false, error: why, exit_code: code, steps: [] })
+        }
+    };
+}
+
+/// Problems as a script or a document says them.
+pub(super) fn told(problems: &Problems) -> String {
+    terminal::render(problems, false).trim_end().to_owned()
+}
+
 /// The VMs of the fleet, where one is asked for.
-fn members(plan: &Plan<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Failure> {
-    let members = options.fleet.as_ref().map(|fleet| fleet.members(&plan.spec.name));
+fn members(target: Target<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Failure> {
+    let members = options.fleet.as_ref().map(|fleet| fleet.members(&target.spec.name));
     members
         .transpose()
         .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
@@ -101,7 +191,7 @@ fn setup_options(options: &cli::Setup, format: Format) -> Result<setup::Options,
         }
         files.insert(id.clone(), path);
     }
-    Ok(setup::Options { deployer: options.deployer, files })
+    Ok(setup::Options { deployer: options.deployer, new_project: options.new_project, files })
 }
 
 /// What a script does elsewhere must not hang on where it is run.
@@ -114,21 +204,14 @@ fn absolute(path: &Path) -> Result<String, Failure> {
 }
 
 /// The VMs that the action looks at.
-fn vms(plan: &Plan<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
-    Ok(members(plan, options)?.unwrap_or_else(|| vec![plan.spec.name.value.clone()]))
+fn vms(target: Target<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
+    Ok(members(target, options)?.unwrap_or_else(|| vec![target.spec.name.value.clone()]))
 }
 
-/// What goes into the VM's metadata and where it lies, which must be what the project says today.
-fn standing(
-    dir: &Path,
-    options: &Gcloud,
-    plan: &Plan<'_>,
-    console: &mut Console,
-) -> Result<(Metadata, Folder), Failure> {
-    let (bundle, warnings) = render::render(plan)?;
-    console.problems(&warnings);
+/// The folder of the bundle, which must be what the project says today.
+fn written(dir: &Path, options: &Gcloud, bundle: &render::Bundle) -> Result<Folder, Failure> {
     let out = dir.join(&options.out);
-    let differing = rendered::differing(&out, &bundle);
+    let differing = rendered::differing(&out, bundle);
     if !differing.is_empty() {
         return Err(Failure::Argument(format!(
             "{} is not what the project says now ({}): run `bake render` first",
@@ -136,6 +219,5 @@ fn standing(
             differing.join(", ")
         )));
     }
-    let metadata = render::metadata(plan, &bundle);
-    Ok((metadata, Folder::At(absolute(&out)?)))
+    Ok(Folder::At(absolute(&out)?))
 }

@@ -1,7 +1,9 @@
 //! `bake init`: a project to edit, with the answers to a few questions.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
 use super::console::Console;
 use super::load::{LOCK, MANIFEST, SPEC};
@@ -10,7 +12,7 @@ use super::{Done, Failure, schema};
 use crate::cli::{Init, SchemaOf};
 use crate::diagnostics::{Diagnostic, Problems, Source, did_you_mean, quoted};
 use crate::project::machine::{self, PRICES_OF};
-use crate::project::names::{Channel, MachineType, Provider, VmName, Zone};
+use crate::project::names::{Channel, LabelId, MachineType, Provider, VmName, Zone};
 use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::starter::{self, Answers};
 use crate::project::values::Size;
@@ -127,7 +129,8 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
         or_ask.answer(options.zone.clone(), || "Zone".to_owned(), "us-central1-a", str::parse)?;
     let machine_type = "e2-small".parse().map_err(Failure::Other)?;
     let data_disk = Size::gigabytes(10);
-    let mut answers = Answers { name, zone, machine_type, model: None, channels: Vec::new(), data_disk };
+    let id = options.id.clone().map_or_else(random_id, Ok)?;
+    let mut answers = Answers { name, id, zone, machine_type, model: None, channels: Vec::new(), data_disk };
     answers.machine_type = or_ask.answer(
         options.machine_type.clone(),
         || format!("{}Machine type", prices(&answers.zone)),
@@ -152,6 +155,12 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
         },
     )?;
     Ok(answers)
+}
+
+/// An id that no other project has.
+fn random_id() -> Result<LabelId, Failure> {
+    // Seeded by the operating system; it is no secret.
+    format!("{:016x}", RandomState::new().hash_one(SystemTime::now())).parse().map_err(Failure::Other)
 }
 
 struct Asking {

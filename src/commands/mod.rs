@@ -27,15 +27,21 @@ mod schema;
 mod watch;
 
 use std::ffi::OsString;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Serialize;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command, Format};
 use crate::diagnostics::{Problems, json};
+use crate::text::sanitize;
 use crate::write;
 use console::Console;
+
+/// The exit code of a program that panics.
+const PANICKED: u8 = 101;
 
 /// How a command ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,15 +104,23 @@ const fn is_zero(count: &usize) -> bool {
 
 /// Runs the program with these arguments, the first being its name. Returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            if !error.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            if let Some(format) = cli::gcloud_format(&arguments) {
+                let why = format!("{}\n", error.render()).trim_end().to_owned();
+                gcloud::print_failure(format, &why, 2, &mut Console::plain());
+            }
+            return ExitCode::from(2);
         }
     };
     let mut console = Console::new(&cli);
-    match dispatch(&cli, &mut console) {
+    match caught(&cli, &mut console) {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::Finding) => ExitCode::from(1),
         Err(Failure::Input(problems)) => refuse(&cli, &problems, 2, &mut console),
@@ -118,8 +132,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Runs the command. Where `gcloud` panics, the shell that its script is piped to must fail, too.
+fn caught(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
+    let Command::Gcloud(options) = &cli.command else { return dispatch(cli, console) };
+    panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli, console))).unwrap_or_else(|panicked| {
+        gcloud::print_failure(options.format, "bake has a fault: see above", PANICKED, console);
+        panic::resume_unwind(panicked)
+    })
+}
+
 fn give_up(cli: &Cli, message: &str, code: u8, console: &mut Console) -> ExitCode {
-    if cli.command.wants_json() {
+    if let Command::Gcloud(options) = &cli.command {
+        gcloud::print_failure(options.format, message, code, console);
+    } else if cli.command.wants_json() {
         let refusal =
             Refusal { version: 1, ok: false, error: Some(message), problems: Vec::new(), left_out: 0 };
         let _ = console.json(&refusal);
@@ -129,7 +154,12 @@ fn give_up(cli: &Cli, message: &str, code: u8, console: &mut Console) -> ExitCod
 }
 
 fn refuse(cli: &Cli, problems: &Problems, code: u8, console: &mut Console) -> ExitCode {
-    if cli.command.wants_json() {
+    if let Command::Gcloud(options) = &cli.command
+        && options.format == Format::Sh
+    {
+        gcloud::print_failure(options.format, &gcloud::told(problems), code, console);
+        console.problems(problems);
+    } else if cli.command.wants_json() {
         let (records, left_out) = (json::records(problems), problems.left_out());
         let _ = console.json(&Refusal { version: 1, ok: false, error: None, problems: records, left_out });
     } else {
@@ -138,8 +168,20 @@ fn refuse(cli: &Cli, problems: &Problems, code: u8, console: &mut Console) -> Ex
     ExitCode::from(code)
 }
 
+/// The folder that the command is about: for all that need a project, the one that the folder is in.
+fn folder(cli: &Cli, console: &mut Console) -> PathBuf {
+    if !cli.command.needs_project() {
+        return cli.directory.clone();
+    }
+    let found = load::project_folder(&cli.directory);
+    if found != cli.directory {
+        console.note(&format!("Project: {}", sanitize(&found.display().to_string())));
+    }
+    found
+}
+
 fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
-    let dir = &cli.directory;
+    let dir = &folder(cli, console);
     match &cli.command {
         Command::Init(options) => init::run(dir, options, console),
         Command::Check { json } => check::run(dir, *json, console),

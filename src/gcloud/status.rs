@@ -1,29 +1,36 @@
 //! `status`: one look at VM, gateway and lock.
 
 use super::group;
+use super::metadata::Metadata;
 use super::script::{Script, Shell, Step};
+use super::target::Target;
 use super::vm::Vm;
-use crate::plan::Plan;
 use crate::project::fleet::Fleet;
 use crate::project::names::VmName;
 
-const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("status.sh")];
+const FUNCTIONS: &[&str] = &[include_str!("sh/vm-state.sh"), include_str!("sh/status.sh")];
 
 /// Looks once at each of these VMs, which may be those of a `fleet`.
-pub fn script(plan: &Plan<'_>, names: &[VmName], fleet: Option<&Fleet>) -> Script {
+pub fn script(
+    target: Target<'_>,
+    names: &[VmName],
+    fleet: Option<&Fleet>,
+    bundle: Option<&Metadata>,
+) -> Script {
     let how = "holds what the first two print against each other, where `lock` is to be the digest of \
                bake.lock; runs the last one where the gateway is not ready";
-    let group = fleet.map(|_| group::at_rest(Vm::of(plan), names));
+    let group = fleet.map(|_| group::at_rest(Vm::of(target), names));
     let fleet = fleet.map(ToString::to_string);
     let looks = names.iter().map(|name| {
-        let shell = Vm { plan, name }
+        let shell = Vm { target, name }
             .observed(how, FUNCTIONS, "show_gateway", fleet.as_deref())
-            .command("vm_report", Vm { plan, name }.report())
-            .command("vm_serial", Vm { plan, name }.serial())
-            .value("lock", plan.lock_digest.to_string());
+            .command("vm_report", Vm { target, name }.report())
+            .command("vm_serial", Vm { target, name }.serial())
+            .value("lock", target.lock.map(|lock| lock.to_string()).unwrap_or_default())
+            .value("bundle", bundle.map(|bundle| Vm { target, name }.bundle(bundle)).unwrap_or_default());
         Step::shell(format!("Whether {name} runs, is ready, and is what bake.lock says."), shell)
     });
     let end = Shell::calling("exits with 1 where something is not well", FUNCTIONS, ["conclude"]);
     let steps = looks.chain(group).chain([Step::shell("Not well is a finding.", end)]).collect();
-    Script::new("status", "One look at the gateway from outside.", plan, steps)
+    Script::new("status", "One look at the gateway from outside.", target, steps)
 }

@@ -12,7 +12,7 @@ use minijinja::value::Serde;
 
 use crate::diagnostics::Problems;
 use crate::digest::Sha256;
-use crate::gcloud::{Attribute, Folder, Metadata, create};
+use crate::gcloud::{Attribute, Folder, Metadata, Target, create};
 use crate::plan::{Delivery, Image, Plan};
 
 pub use user_data::LARGEST_VALUE;
@@ -79,7 +79,7 @@ pub fn render(plan: &Plan<'_>) -> Result<(Bundle, Problems), Problems> {
     bundle.insert(dockerfile::NAME, File::plain(dockerfile));
     bundle.insert(compose::NAME, File::plain(compose));
     bundle.insert(sums::NAME, File::plain(sums));
-    let create = create::script(plan, &metadata(plan, &bundle), Folder::Beside);
+    let create = create::script(Target::from(plan), &metadata(plan, &bundle), Folder::Beside);
     bundle.insert(create::NAME, File::script(create.to_shell()));
     Ok((bundle, problems))
 }

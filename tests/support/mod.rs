@@ -71,7 +71,7 @@ impl Folder {
     pub fn project() -> Self {
         let folder = Self::empty();
         // Of one name wherever the temporary folder is.
-        folder.bake(["init", "--name", "openclaw-gateway"]).done();
+        folder.bake(["init", "--name", "openclaw-gateway", "--id", "0123456789abcdef"]).done();
         folder
     }
 

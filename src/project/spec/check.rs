@@ -59,6 +59,7 @@ impl Checker<'_> {
         self.version(raw.version);
         Spec {
             name: self.named(raw.name, "openclaw-gateway"),
+            id: raw.id.at(self.source),
             gateway: self.gateway(raw.gateway.get().unwrap_or_default()),
             image: self.image(raw.image.get().unwrap_or_default()),
             host: self.host(raw.host.get().unwrap_or_default()),

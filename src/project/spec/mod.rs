@@ -9,8 +9,8 @@ mod secrecy;
 use std::sync::Arc;
 
 use super::names::{
-    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ModelName, ModelUrl, ProjectId,
-    Provider, SecretId, ServiceAccount, VmName, Zone,
+    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, LabelId, MachineType, ModelName, ModelUrl,
+    ProjectId, Provider, SecretId, ServiceAccount, VmName, Zone,
 };
 use super::values::{Arch, EnvValue, HostOs, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone};
 use crate::diagnostics::{At, Problems, Source};
@@ -31,6 +31,8 @@ pub const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
 pub struct Spec {
     /// The VM's name.
     pub name: At<VmName>,
+    /// The project's id in labels of what bake makes.
+    pub id: Option<At<LabelId>>,
     /// The gateway in its container.
     pub gateway: Gateway,
     /// The image it runs from.

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::project::names::{
-    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, MachineType, ModelName, ModelUrl, ProjectId,
-    Provider, SecretId, SecretName, ServiceAccount, VmName, Zone,
+    AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, LabelId, MachineType, ModelName, ModelUrl,
+    ProjectId, Provider, SecretId, SecretName, ServiceAccount, VmName, Zone,
 };
 use crate::project::values::{
     Arch, EnvValue, Generate, HostOs, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone,
@@ -24,6 +24,8 @@ pub struct Spec {
     pub version: Field<u64>,
     /// The VM's name; image, label and data disk are named after it.
     pub name: Field<VmName>,
+    /// The project's id in labels, by which bake knows what it made; `bake init` writes a random one.
+    pub id: Field<LabelId>,
     /// The gateway in its container.
     pub gateway: Field<Gateway>,
     /// The image it runs from.

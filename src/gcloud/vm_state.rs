@@ -1,4 +1,4 @@
-//! How a VM is looked at from outside: the commands that `observe.sh` is built on.
+//! How a VM is looked at from outside: the commands that `vm-state.sh` is built on.
 
 use super::script::{Command, Name, Shell, Word};
 use super::vm::{Vm, named};
@@ -11,7 +11,7 @@ const STATE: &str = "value[separator='|'](status,id,\
     metadata.items.filter(key:enable-guest-attributes).extract(value))";
 
 impl Vm<'_> {
-    /// Shell that looks at the VM: `functions` begin with those of `observe.sh`. What it advises is for
+    /// Shell that looks at the VM: `functions` begin with those of `vm-state.sh`. What it advises is for
     /// this `fleet`, as the option `--fleet` has it, where the VM is one of one.
     pub(super) fn observed(
         self,
@@ -25,7 +25,7 @@ impl Vm<'_> {
             .value("fleet", fleet.map_or_else(String::new, |fleet| format!(" --fleet {fleet}")))
             .value("zone", self.zone())
             .value("device", self.device())
-            .value("larger", larger(&self.plan.spec.gcp.machine_type))
+            .value("larger", larger(&self.target.spec.gcp.machine_type))
             .command("vm_state", self.state())
     }
 
