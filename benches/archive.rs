@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use bake::archive::{self, Limits, Wanted};
+use bake::archive::{self, ExecutableQuery, Limits};
 use bake::digest::{Hasher, Sha256};
-use bake::project::values::{Arch, Packing};
+use bake::project::values::{Arch, ArchiveFormat};
 use support::{Folder, archives, said};
 
 const RUNS: usize = 5;
@@ -141,9 +141,9 @@ fn read_all(paths: &[PathBuf], threads: usize) {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let mut file = File::open(path).expect("an archive");
-                    let wanted = Wanted { path: None, name: "tool", arch: arch() };
+                    let wanted = ExecutableQuery { path: None, name: "tool", arch: arch() };
                     let archive = sha256(path);
-                    let found = archive::find(&mut file, Packing::TarGz, &wanted, &Limits::default());
+                    let found = archive::find(&mut file, ArchiveFormat::TarGz, &wanted, &Limits::default());
                     println!("{archive} {}", found.expect("an executable").sha256);
                 }
             });

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use bake::digest::Sha256;
 use bake::fetch::{Cache, Download, Silent, fetch, in_parallel};
-use bake::net::{Client, Patience};
+use bake::http::{Client, RetryPolicy};
 use support::server::{Answer, Server};
 use support::{Folder, said};
 use url::Url;
@@ -57,7 +57,7 @@ fn main() {
 fn ours(archives: &[(Url, Sha256)], workers: usize) -> f64 {
     let folder = Folder::empty();
     let start = Instant::now();
-    let client = Client::new(Patience::default());
+    let client = Client::new(RetryPolicy::default());
     let cache = Cache::open(folder.path()).expect("a cache");
     let fetched = in_parallel(archives, workers, |(url, sha256)| {
         let size = Some(BYTES as u64);

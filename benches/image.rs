@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use bake::net::{Client, Patience};
-use bake::oci::{Credentials, Source};
+use bake::http::{Client, RetryPolicy};
 use bake::project::values::Arch;
+use bake::registry::{Credentials, ImageSource};
 use flate2::read::GzDecoder;
 use support::audit::plain;
 use support::baked::{Baked, real};
@@ -143,9 +143,9 @@ fn main() {
 
 /// What an image has compressed and unpacked, in bytes.
 fn size_of(image: &str) -> (u64, u64) {
-    let source = Source::Registry(image.parse().expect("a reference"));
+    let source = ImageSource::Registry(image.parse().expect("a reference"));
     let images =
-        source.open(&Client::new(Patience::default()), &Credentials::Anonymous).expect("the base image");
+        source.open(&Client::new(RetryPolicy::default()), &Credentials::Anonymous).expect("the base image");
     let (mut compressed, mut unpacked) = (0, 0);
     for layer in images.image(Arch::Amd64).expect("one for amd64").layers {
         compressed += layer.descriptor.size();

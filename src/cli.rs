@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use gcloud::{Action, Format, Gcloud, Members, Message, Setup, Wait, gcloud_format};
+pub use gcloud::{Action, GcloudArgs, Members, Message, OutputFormat, SetupArgs, WaitArgs, gcloud_format};
 
 use crate::project::names::{
     ArchSpelling, AssetPattern, LabelId, MachineType, MinisignKey, SkillName, ToolName, Version, VmName, Zone,
@@ -56,7 +56,7 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write a project to edit; on a terminal it asks for what no option says
-    Init(Init),
+    Init(InitArgs),
     /// Read spec, manifest and lock, and report every problem at once
     Check {
         /// Print one JSON document
@@ -70,7 +70,7 @@ pub enum Command {
         json: bool,
     },
     /// Add binaries to the manifest, and lock them
-    Add(Add),
+    Add(AddArgs),
     /// Remove binaries from manifest and lock
     Remove {
         /// Their names
@@ -78,21 +78,21 @@ pub enum Command {
         names: Vec<ToolName>,
     },
     /// Lock what spec and manifest ask for: every version, URL and checksum
-    Lock(Lock),
+    Lock(LockArgs),
     /// Fill the cache with every locked archive, verified
     Fetch,
     /// Hold upstream, lock, cache, bundle and image against each other
-    Audit(Audit),
+    Audit(AuditArgs),
     /// Write the bundle: user-data, Dockerfile, compose file, checksums and gcloud commands
-    Render(Render),
+    Render(RenderArgs),
     /// Make the gateway's image without Docker
     #[command(subcommand)]
-    Image(Image),
+    Image(ImageCommand),
     /// Print the gcloud commands of one action, to be read and then piped to `sh`
-    Gcloud(Gcloud),
+    Gcloud(GcloudArgs),
     /// Boot the bundle in a VM on this machine, and wait for the gateway
     #[command(after_help = AT_HOME)]
-    Rehearse(Rehearse),
+    Rehearse(RehearseArgs),
     /// Carry one connection of a rehearsal's VM
     #[command(hide = true)]
     Relay {
@@ -144,10 +144,10 @@ impl Command {
             Self::Render(options) => options.json,
             Self::Audit(options) => options.json,
             Self::Rehearse(options) => options.json,
-            Self::Image(Image::Build(options)) => options.json,
-            Self::Image(Image::Save(options)) => options.json,
-            Self::Image(Image::Push(options)) => options.json,
-            Self::Gcloud(options) => matches!(options.format, Format::Json),
+            Self::Image(ImageCommand::Build(options)) => options.json,
+            Self::Image(ImageCommand::Save(options)) => options.json,
+            Self::Image(ImageCommand::Push(options)) => options.json,
+            Self::Gcloud(options) => matches!(options.format, OutputFormat::Json),
             Self::Init(_)
             | Self::Add(_)
             | Self::Remove { .. }
@@ -162,7 +162,7 @@ impl Command {
 
 /// Options of `init`.
 #[derive(Args, Debug)]
-pub struct Init {
+pub struct InitArgs {
     /// The folder to write to, instead of the project folder
     pub dir: Option<PathBuf>,
     /// The VM's name [default: that of the folder]
@@ -193,7 +193,7 @@ pub struct Init {
 
 /// Options of `add`.
 #[derive(Args, Debug)]
-pub struct Add {
+pub struct AddArgs {
     /// A tool of the catalog, or a GitHub repository: NAME, NAME@VERSION, OWNER/REPO, OWNER/REPO@VERSION
     #[arg(value_name = "NAME|OWNER/REPO", required_unless_present = "url")]
     pub tools: Vec<String>,
@@ -234,7 +234,7 @@ fn spelling(text: &str) -> Result<(Arch, ArchSpelling), String> {
 
 /// Options of `lock`.
 #[derive(Args, Debug)]
-pub struct Lock {
+pub struct LockArgs {
     /// Look for newer versions, of these tools or of all; `image` is the base image
     #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "check")]
     pub update: Option<Vec<String>>,
@@ -260,11 +260,11 @@ pub struct Lock {
 
 /// Options of `audit`.
 #[derive(Args, Debug)]
-pub struct Audit {
+pub struct AuditArgs {
     /// What to hold against the lock; without it lock and upstream, and cache, bundle and image
     /// where they are there
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
-    pub against: Vec<Against>,
+    pub against: Vec<AgainstArg>,
     /// The image: a reference in a registry, an OCI image layout, or a tarball of `docker save`
     #[arg(long, value_name = "REF|PATH")]
     pub image: Option<String>,
@@ -281,7 +281,7 @@ pub struct Audit {
 
 /// What an audit holds against the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Against {
+pub enum AgainstArg {
     /// Spec, manifest and catalog
     Lock,
     /// Publishers and registries, as they answer today
@@ -296,7 +296,7 @@ pub enum Against {
 
 /// Options of `render`.
 #[derive(Args, Debug)]
-pub struct Render {
+pub struct RenderArgs {
     /// The folder to write, relative to the project folder
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
@@ -313,14 +313,14 @@ pub struct Render {
 
 /// What to do with the image.
 #[derive(Debug, Subcommand)]
-pub enum Image {
+pub enum ImageCommand {
     /// Write it as an OCI image layout, for every architecture that has all binaries
-    Build(ImageBuild),
+    Build(ImageBuildArgs),
     /// Write it for one architecture as a tarball for `docker load`, `podman load` and `skopeo`
-    Save(ImageSave),
+    Save(ImageSaveArgs),
     /// Copy it into a registry, and its digest into the lock where the spec names that registry
     #[command(after_help = LOGGED_IN)]
-    Push(ImagePush),
+    Push(ImagePushArgs),
 }
 
 /// Where the base image is read from.
@@ -337,7 +337,7 @@ pub const LAYOUT: &str = "oci";
 
 /// Options of `image build`.
 #[derive(Args, Debug)]
-pub struct ImageBuild {
+pub struct ImageBuildArgs {
     /// The folder of the layout, relative to the project folder
     #[arg(long, value_name = "DIR", default_value = LAYOUT)]
     pub out: PathBuf,
@@ -351,7 +351,7 @@ pub struct ImageBuild {
 
 /// Options of `image save`.
 #[derive(Args, Debug)]
-pub struct ImageSave {
+pub struct ImageSaveArgs {
     /// The tarball, relative to the project folder
     pub file: PathBuf,
     /// The architecture [default: `host.arch`]
@@ -372,7 +372,7 @@ Google's registries with `gcloud auth configure-docker HOST`. No password is tak
 
 /// Options of `image push`.
 #[derive(Args, Debug)]
-pub struct ImagePush {
+pub struct ImagePushArgs {
     /// The repository, with a tag or without [default: `image.registry`]
     #[arg(value_name = "REF")]
     pub to: Option<ImageRef>,
@@ -414,7 +414,7 @@ With KVM it takes minutes; emulated, some twenty times as long, and QEMU 10 or n
 
 /// Options of `rehearse`.
 #[derive(Args, Debug)]
-pub struct Rehearse {
+pub struct RehearseArgs {
     /// The OS image, a cloud image in qcow2 or raw; it is only read
     #[arg(long, value_name = "IMAGE")]
     pub disk: Option<PathBuf>,
@@ -445,8 +445,8 @@ pub struct Rehearse {
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
     /// What the clock of an emulated VM counts
-    #[arg(long, value_enum, default_value_t = Clock::Instructions)]
-    pub clock: Clock,
+    #[arg(long, value_enum, default_value_t = ClockArg::Instructions)]
+    pub clock: ClockArg,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -457,7 +457,7 @@ pub struct Rehearse {
 
 /// What the clock of an emulated VM counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Clock {
+pub enum ClockArg {
     /// Its instructions, so that time limits in it mean what they mean on real hardware
     Instructions,
     /// The time of this machine, which is quicker for programs that have no such limits

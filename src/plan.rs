@@ -4,13 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::diagnostics::{At, Code, Diagnostic};
+use crate::diagnostics::{Code, Diagnostic, Spanned};
 use crate::digest::Sha256;
 use crate::lock::{Build, Lock, LockedBinary};
 use crate::project::Project;
 use crate::project::names::ToolName;
-use crate::project::spec::{Origin, Spec};
-use crate::project::values::{Arch, HostOs, Packing};
+use crate::project::spec::{ImageOrigin, Spec};
+use crate::project::values::{Arch, ArchiveFormat, HostOs};
 
 /// Everything that the bundle is made of.
 pub struct Plan<'a> {
@@ -21,11 +21,11 @@ pub struct Plan<'a> {
     /// The digest of the lock file, by which VM, image and bundle name it.
     pub lock_digest: Sha256,
     /// The image that the Dockerfile starts from.
-    pub base: Base,
+    pub base: PlannedBase,
     /// The image that the VM runs.
-    pub image: Image,
+    pub image: VmImage,
     /// The binaries, by name.
-    pub tools: Vec<Tool>,
+    pub tools: Vec<PlannedTool>,
     /// Debian packages of the final image.
     pub apt: Vec<String>,
     /// Debian packages of the VM.
@@ -36,7 +36,7 @@ pub struct Plan<'a> {
 
 /// The image that the Dockerfile starts from.
 #[derive(Clone, Debug)]
-pub enum Base {
+pub enum PlannedBase {
     /// By digest, from its registry.
     Pinned {
         /// The reference, digest included.
@@ -50,7 +50,7 @@ pub enum Base {
 
 /// The image that the VM runs.
 #[derive(Clone, Debug)]
-pub enum Image {
+pub enum VmImage {
     /// The one that the VM builds.
     Built,
     /// A finished one: its reference, digest included.
@@ -60,11 +60,11 @@ pub enum Image {
 }
 
 /// One binary of the image.
-pub struct Tool {
+pub struct PlannedTool {
     /// Its command.
     pub name: String,
     /// Whether the archive's other files come along.
-    pub beside: bool,
+    pub keep_siblings: bool,
     /// A build for each architecture.
     pub builds: Vec<ToolBuild>,
 }
@@ -74,7 +74,7 @@ pub struct ToolBuild {
     /// The architecture.
     pub arch: Arch,
     /// How it is packed.
-    pub format: Packing,
+    pub format: ArchiveFormat,
     /// Where it is.
     pub url: String,
     /// The archive's digest.
@@ -103,7 +103,7 @@ impl<'a> Plan<'a> {
             lock,
             lock_digest,
             base: base(spec, lock),
-            image: Image::new(spec, lock),
+            image: VmImage::new(spec, lock),
             apt: apt(spec, lock),
             host_packages: host_packages(spec),
             delivery: if spec.host.os.has_cloud_init() {
@@ -122,10 +122,10 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Image {
+impl VmImage {
     /// The digest of a finished image is the spec's own, or that of the last push.
     pub fn new(spec: &Spec, lock: &Lock) -> Self {
-        let Origin::Registry(reference) = &spec.image.origin else { return Self::Built };
+        let ImageOrigin::Registry(reference) = &spec.image.origin else { return Self::Built };
         match reference.digest().or(lock.pushed.as_ref().map(|pushed| pushed.digest)) {
             Some(digest) => Self::Finished(reference.pinned(digest)),
             None => Self::NotPushed(Box::new(
@@ -140,33 +140,37 @@ impl Image {
     }
 }
 
-fn base(spec: &Spec, lock: &Lock) -> Base {
+fn base(spec: &Spec, lock: &Lock) -> PlannedBase {
     match &spec.image.origin {
-        Origin::Source { commit, .. } => {
+        ImageOrigin::Source { commit, .. } => {
             let short: String = commit.as_str().chars().take(12).collect();
-            Base::Local(format!("openclaw-source:{short}"))
+            PlannedBase::Local(format!("openclaw-source:{short}"))
         }
-        Origin::BuildOnVm | Origin::Registry(_) => Base::Pinned {
+        ImageOrigin::BuildOnVm | ImageOrigin::Registry(_) => PlannedBase::Pinned {
             reference: lock.image.reference.pinned(lock.image.digest),
             digest: lock.image.digest,
         },
     }
 }
 
-fn tool(name: &ToolName, locked: &LockedBinary) -> Tool {
+fn tool(name: &ToolName, locked: &LockedBinary) -> PlannedTool {
     let build = |(arch, build): (&Arch, &Build)| ToolBuild {
         arch: *arch,
-        format: Packing::of(build.url.file_name()),
+        format: ArchiveFormat::of(build.url.file_name()),
         url: build.url.to_string(),
         sha256: build.sha256.to_string(),
         path: build.binary.to_string(),
         binary_sha256: build.binary_sha256.map(|digest| digest.to_string()),
     };
-    Tool { name: name.to_string(), beside: locked.beside, builds: locked.builds.iter().map(build).collect() }
+    PlannedTool {
+        name: name.to_string(),
+        keep_siblings: locked.keep_siblings,
+        builds: locked.builds.iter().map(build).collect(),
+    }
 }
 
 fn apt(spec: &Spec, lock: &Lock) -> Vec<String> {
-    let wanted = spec.image.apt.iter().map(|At { value, .. }| value);
+    let wanted = spec.image.apt.iter().map(|Spanned { value, .. }| value);
     let needed = lock.binaries.values().flat_map(|locked| &locked.apt);
     wanted.chain(needed).map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -181,7 +185,7 @@ fn host_packages(spec: &Spec) -> Vec<&'static str> {
         HostOs::Ubuntu2404 => &["docker-buildx", "docker-compose-v2", "docker.io"],
     };
     // Docker's builder calls the host's git for a source that is a repository.
-    let git: &[_] = if matches!(spec.image.origin, Origin::Source { .. }) { &["git"] } else { &[] };
+    let git: &[_] = if matches!(spec.image.origin, ImageOrigin::Source { .. }) { &["git"] } else { &[] };
     let mut packages =
         [docker, git, &["apparmor", "ca-certificates", "curl", "iptables", "unattended-upgrades"]].concat();
     packages.sort_unstable();

@@ -5,27 +5,27 @@
 
 use std::io::Cursor;
 
-use bake::archive::{Limits, Wanted, find, read_out};
+use bake::archive::{Limits, ExecutableQuery, find, read_out};
 use bake::digest::Sha256;
-use bake::project::values::{Arch, Packing};
+use bake::project::values::{Arch, ArchiveFormat};
 use libfuzzer_sys::fuzz_target;
 
-const PACKINGS: [Packing; 8] = [
-    Packing::TarGz,
-    Packing::TarXz,
-    Packing::TarBz2,
-    Packing::TarZst,
-    Packing::Tar,
-    Packing::Zip,
-    Packing::Gz,
-    Packing::Bare,
+const PACKINGS: [ArchiveFormat; 8] = [
+    ArchiveFormat::TarGz,
+    ArchiveFormat::TarXz,
+    ArchiveFormat::TarBz2,
+    ArchiveFormat::TarZst,
+    ArchiveFormat::Tar,
+    ArchiveFormat::Zip,
+    ArchiveFormat::Gz,
+    ArchiveFormat::Bare,
 ];
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits { total_bytes: 4 << 20, members: 1000, ..Limits::default() };
     let mut file = Cursor::new(data);
     for packing in PACKINGS {
-        let wanted = Wanted { path: None, name: "tool", arch: Arch::Amd64 };
+        let wanted = ExecutableQuery { path: None, name: "tool", arch: Arch::Amd64 };
         let Ok(found) = find(&mut file, packing, &wanted, &limits) else { continue };
         let mut out = Vec::new();
         let again = read_out(&mut file, packing, &found.path, Arch::Amd64, &limits, &mut out);

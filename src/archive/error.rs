@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::executable::Unfit;
-use super::looks::Looks;
+use super::file_kind::FileKind;
 use crate::project::values::Arch;
 use crate::text::ending;
 
@@ -13,7 +13,7 @@ use crate::text::ending;
 /// Paths are as the archive spells them; what is not UTF-8 in them is replaced. They are made fit
 /// for a terminal where the error is displayed, and not before.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ArchiveError {
     /// The file itself could not be read.
     #[error("the archive cannot be read: {0}")]
     Read(#[source] io::Error),
@@ -26,7 +26,7 @@ pub enum Error {
         /// What it should be, with its article.
         expected: &'static str,
         /// What its first bytes say.
-        found: Looks,
+        found: FileKind,
     },
     /// It ends too early.
     #[error("the archive is cut short: its end is missing")]
@@ -203,7 +203,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl ArchiveError {
     /// What stands behind an error of a reader: the error of ours that travelled in it, the
     /// disk's, or what a decoder had to say.
     pub(super) fn from_reader(error: io::Error) -> Self {
@@ -222,9 +222,9 @@ impl Error {
     }
 }
 
-impl From<Error> for io::Error {
-    /// For the way through a decoder; [`Error::from_reader`] is the way back.
-    fn from(error: Error) -> Self {
+impl From<ArchiveError> for io::Error {
+    /// For the way through a decoder; [`ArchiveError::from_reader`] is the way back.
+    fn from(error: ArchiveError) -> Self {
         Self::other(error)
     }
 }

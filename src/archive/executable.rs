@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::looks::Looks;
+use super::file_kind::FileKind;
 use crate::project::values::Arch;
 
 /// How long the header of a 64-bit file is.
@@ -14,7 +14,7 @@ const HEADER: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
     /// It is not ELF.
-    Other(Looks),
+    Other(FileKind),
     /// It ends within its header.
     Cut,
     /// It is for a processor of 32 bits.
@@ -36,7 +36,7 @@ pub enum Unfit {
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Other(looks) => looks.fmt(f),
+            Self::Other(kind) => kind.fmt(f),
             Self::Cut => f.write_str("an ELF file that ends within its header"),
             Self::Bits32 => f.write_str("a 32-bit ELF file"),
             Self::BigEndian => f.write_str("a big-endian ELF file"),
@@ -84,7 +84,7 @@ pub fn check_executable(head: &[u8], arch: Arch) -> Result<(), Unfit> {
     const EXECUTABLE: u16 = 2;
     const SHARED: u16 = 3;
     if !head.starts_with(b"\x7fELF") {
-        return Err(Unfit::Other(Looks::at(head)));
+        return Err(Unfit::Other(FileKind::at(head)));
     }
     let Some(&header) = head.first_chunk::<HEADER>() else { return Err(Unfit::Cut) };
     let [_, _, _, _, class, data, version, system, ..] = header;
@@ -119,7 +119,7 @@ pub fn check_executable(head: &[u8], arch: Arch) -> Result<(), Unfit> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Looks, Unfit, check_executable};
+    use super::{FileKind, Unfit, check_executable};
     use crate::project::values::Arch;
 
     /// A position-independent executable for amd64.
@@ -160,14 +160,14 @@ mod tests {
 
     #[test]
     fn what_is_no_elf_is_named() {
-        for (head, looks) in [
-            (&b"\xcf\xfa\xed\xfe\x0c\0\0\x01"[..], Looks::MacOs),
-            (b"\xca\xfe\xba\xbe\0\0\0\x02", Looks::MacOs),
-            (b"MZ\x90\0", Looks::Windows),
-            (b"#!/bin/sh\n", Looks::Script),
-            (b"", Looks::Empty),
+        for (head, kind) in [
+            (&b"\xcf\xfa\xed\xfe\x0c\0\0\x01"[..], FileKind::MacOs),
+            (b"\xca\xfe\xba\xbe\0\0\0\x02", FileKind::MacOs),
+            (b"MZ\x90\0", FileKind::Windows),
+            (b"#!/bin/sh\n", FileKind::Script),
+            (b"", FileKind::Empty),
         ] {
-            assert_eq!(check_executable(head, Arch::Amd64), Err(Unfit::Other(looks)));
+            assert_eq!(check_executable(head, Arch::Amd64), Err(Unfit::Other(kind)));
         }
     }
 

@@ -9,28 +9,28 @@
 
 mod error;
 mod executable;
-mod looks;
+mod file_kind;
 mod path;
 mod pax;
 mod search;
 mod stream;
-mod tarball;
-mod zipped;
+mod tar_reader;
+mod zip_reader;
 
 use std::io::{self, Read, Seek, Write};
 
 use crate::digest::Sha256;
-use crate::project::values::{Arch, InnerPath, Packing};
+use crate::project::values::{Arch, ArchiveFormat, InnerPath};
 use search::Search;
 
-pub use error::{Error, Listed};
+pub use error::{ArchiveError, Listed};
 pub use executable::{Unfit, check_executable};
-pub use looks::Looks;
+pub use file_kind::FileKind;
 pub use search::Unpack;
 
 /// Which executable is wanted.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct ExecutableQuery<'a> {
     /// Its exact path in the archive; where there is none, it is looked for.
     pub path: Option<&'a InnerPath>,
     /// The command or the repository's name: of several executables the one of this file name is
@@ -81,13 +81,13 @@ pub struct Executable {
 ///
 /// # Errors
 /// Where it is not there or is no such executable, and where anything about the archive is not as
-/// it should be; see [`Error`].
+/// it should be; see [`ArchiveError`].
 pub fn find(
     archive: &mut (impl Read + Seek),
-    packing: Packing,
-    wanted: &Wanted<'_>,
+    packing: ArchiveFormat,
+    wanted: &ExecutableQuery<'_>,
     limits: &Limits,
-) -> Result<Executable, Error> {
+) -> Result<Executable, ArchiveError> {
     walk(archive, packing, Search::new(*wanted, *limits, &mut io::sink()))
 }
 
@@ -97,16 +97,16 @@ pub fn find(
 /// archive may come after the member.
 ///
 /// # Errors
-/// As those of [`find`], and where the sink takes no more ([`Error::Write`]).
+/// As those of [`find`], and where the sink takes no more ([`ArchiveError::Write`]).
 pub fn read_out(
     archive: &mut (impl Read + Seek),
-    packing: Packing,
+    packing: ArchiveFormat,
     path: &InnerPath,
     arch: Arch,
     limits: &Limits,
     sink: &mut dyn Write,
-) -> Result<Executable, Error> {
-    let wanted = Wanted { path: Some(path), name: path.as_str(), arch };
+) -> Result<Executable, ArchiveError> {
+    let wanted = ExecutableQuery { path: Some(path), name: path.as_str(), arch };
     walk(archive, packing, Search::new(wanted, *limits, sink))
 }
 
@@ -119,29 +119,33 @@ pub fn read_out(
 /// As those of [`read_out`]. What the sink took is only good where there is none.
 pub fn read_all(
     archive: &mut (impl Read + Seek),
-    packing: Packing,
+    packing: ArchiveFormat,
     path: &InnerPath,
     arch: Arch,
     limits: &Limits,
     sink: &mut dyn Unpack,
-) -> Result<Executable, Error> {
-    let wanted = Wanted { path: Some(path), name: path.as_str(), arch };
+) -> Result<Executable, ArchiveError> {
+    let wanted = ExecutableQuery { path: Some(path), name: path.as_str(), arch };
     walk(archive, packing, Search::for_all(wanted, *limits, sink))
 }
 
 fn walk(
     archive: &mut (impl Read + Seek),
-    packing: Packing,
+    packing: ArchiveFormat,
     mut search: Search<'_>,
-) -> Result<Executable, Error> {
+) -> Result<Executable, ArchiveError> {
     match packing {
-        Packing::Zip => zipped::walk(archive, &mut search)?,
-        Packing::Gz | Packing::Bare => {
+        ArchiveFormat::Zip => zip_reader::walk(archive, &mut search)?,
+        ArchiveFormat::Gz | ArchiveFormat::Bare => {
             search.lone_file(&mut stream::open(archive, packing, search.limits())?)?;
         }
-        Packing::TarGz | Packing::TarXz | Packing::TarBz2 | Packing::TarZst | Packing::Tar => {
+        ArchiveFormat::TarGz
+        | ArchiveFormat::TarXz
+        | ArchiveFormat::TarBz2
+        | ArchiveFormat::TarZst
+        | ArchiveFormat::Tar => {
             let stream = stream::open(archive, packing, search.limits())?;
-            tarball::walk(stream, &mut search)?;
+            tar_reader::walk(stream, &mut search)?;
         }
     }
     search.finish()

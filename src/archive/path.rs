@@ -1,6 +1,6 @@
 //! Paths of members, and where links lead.
 
-use super::error::Error;
+use super::error::ArchiveError;
 use crate::project::values::InnerPath;
 
 /// A member's path that stays inside the archive.
@@ -14,8 +14,8 @@ pub(super) struct MemberPath {
 
 impl MemberPath {
     /// Reads what the archive has.
-    pub(super) fn new(spelt: &[u8]) -> Result<Self, Error> {
-        let bad = |why| Err(Error::BadName { name: lossy(spelt), why });
+    pub(super) fn new(spelt: &[u8]) -> Result<Self, ArchiveError> {
+        let bad = |why| Err(ArchiveError::BadName { name: lossy(spelt), why });
         if spelt.is_empty() {
             return bad("is empty");
         }
@@ -24,14 +24,14 @@ impl MemberPath {
             return bad("holds a NUL");
         }
         if spelt[0] == b'/' || parts(spelt).any(|part| part == b"..") {
-            return Err(Error::Outside { path: lossy(spelt) });
+            return Err(ArchiveError::Outside { path: lossy(spelt) });
         }
         let plain = parts(spelt).collect::<Vec<_>>().join(&b'/');
         Ok(Self { spelt: spelt.to_vec(), plain })
     }
 
     /// The path by which a member is known, however it is spelt.
-    pub(super) fn plain(&self) -> &[u8] {
+    pub(super) fn normalized(&self) -> &[u8] {
         &self.plain
     }
 
@@ -41,7 +41,7 @@ impl MemberPath {
     }
 
     /// As the archive has it, for a message.
-    pub(super) fn spelt(&self) -> String {
+    pub(super) fn raw(&self) -> String {
         lossy(&self.spelt)
     }
 
@@ -67,8 +67,8 @@ impl MemberPath {
     ///
     /// `..` may only stand at the start of `target`: behind a name it would go up from wherever
     /// that name leads, which may be another link.
-    pub(super) fn follow_symlink(&self, target: &[u8]) -> Result<String, Error> {
-        let outside = || Error::LinkOutside { path: self.to_text(), target: lossy(target) };
+    pub(super) fn follow_symlink(&self, target: &[u8]) -> Result<String, ArchiveError> {
+        let outside = || ArchiveError::LinkOutside { path: self.to_text(), target: lossy(target) };
         if target.is_empty() || target[0] == b'/' || target.contains(&0) {
             return Err(outside());
         }
@@ -87,8 +87,8 @@ impl MemberPath {
     }
 
     /// Where a hard link at this path leads: its target is a path from the archive's root.
-    pub(super) fn follow_hard_link(&self, target: &[u8]) -> Result<String, Error> {
-        let outside = |_| Error::LinkOutside { path: self.to_text(), target: lossy(target) };
+    pub(super) fn follow_hard_link(&self, target: &[u8]) -> Result<String, ArchiveError> {
+        let outside = |_| ArchiveError::LinkOutside { path: self.to_text(), target: lossy(target) };
         Self::new(target).map(|target| target.to_text()).map_err(outside)
     }
 }
@@ -108,7 +108,7 @@ fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, MemberPath};
+    use super::{ArchiveError, MemberPath};
 
     fn path(spelt: &str) -> MemberPath {
         MemberPath::new(spelt.as_bytes()).expect("a path inside")
@@ -125,10 +125,10 @@ mod tests {
             ("a/b/", false, false),
         ] {
             let path = path(spelt);
-            assert_eq!(path.plain(), b"a/b", "{spelt}");
+            assert_eq!(path.normalized(), b"a/b", "{spelt}");
             assert_eq!((path.is_found_plain(true), path.is_found_plain(false)), (in_tar, in_zip), "{spelt}");
         }
-        assert_eq!(path("./").plain(), b"");
+        assert_eq!(path("./").normalized(), b"");
         assert_eq!(path("a/b/c").folders().collect::<Vec<_>>(), [&b"a/b"[..], b"a"]);
     }
 
@@ -136,10 +136,10 @@ mod tests {
     fn paths_stay_inside() {
         for outside in ["/a", "..", "../a", "a/../b", "a/..", "./../a"] {
             let refused = MemberPath::new(outside.as_bytes());
-            assert!(matches!(refused, Err(Error::Outside { .. })), "{outside}");
+            assert!(matches!(refused, Err(ArchiveError::Outside { .. })), "{outside}");
         }
         for bad in ["", "a\0b"] {
-            assert!(matches!(MemberPath::new(bad.as_bytes()), Err(Error::BadName { .. })), "{bad:?}");
+            assert!(matches!(MemberPath::new(bad.as_bytes()), Err(ArchiveError::BadName { .. })), "{bad:?}");
         }
     }
 
@@ -153,12 +153,12 @@ mod tests {
         }
         for outside in ["", "/x", "../../../x", "x/../y", "../x/..", "a\0b"] {
             let refused = link.follow_symlink(outside.as_bytes());
-            assert!(matches!(refused, Err(Error::LinkOutside { .. })), "{outside:?}");
+            assert!(matches!(refused, Err(ArchiveError::LinkOutside { .. })), "{outside:?}");
         }
         assert_eq!(link.follow_hard_link(b"./x").ok().as_deref(), Some("x"));
         for outside in ["", "/x", "../x", "x/../y"] {
             let refused = link.follow_hard_link(outside.as_bytes());
-            assert!(matches!(refused, Err(Error::LinkOutside { .. })), "{outside:?}");
+            assert!(matches!(refused, Err(ArchiveError::LinkOutside { .. })), "{outside:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Extended headers of tar (POSIX.1-2024, pax, "pax Extended Header").
 
-use super::error::Error;
+use super::error::ArchiveError;
 
 /// What an extended header says of the next member, or of all that follow.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,16 +14,16 @@ pub(super) struct Extended {
 ///
 /// What changes no path and no content is passed over: times, owners, attributes, comments. Times and
 /// owners that are none are refused all the same: tar unpacks, and does not exit with zero.
-pub(super) fn read(mut records: &[u8]) -> Result<Extended, Error> {
+pub(super) fn read(mut records: &[u8]) -> Result<Extended, ArchiveError> {
     let mut extended = Extended::default();
     while !records.is_empty() {
         let (key, value, rest) = record(records).ok_or_else(damaged)?;
         records = rest;
         if key.starts_with(b"GNU.sparse.") {
-            return Err(Error::Unsupported("sparse files"));
+            return Err(ArchiveError::Unsupported("sparse files"));
         }
         if key.starts_with(b"GNU.volume.") && key != b"GNU.volume.label" {
-            return Err(Error::Unsupported("several volumes"));
+            return Err(ArchiveError::Unsupported("several volumes"));
         }
         match key {
             b"atime" | b"ctime" | b"mtime" if !is_time(value) => return Err(damaged()),
@@ -41,12 +41,12 @@ pub(super) fn read(mut records: &[u8]) -> Result<Extended, Error> {
 }
 
 /// Readers disagree about which of two counts.
-fn set<T>(field: &mut Option<T>, value: T) -> Result<(), Error> {
+fn set<T>(field: &mut Option<T>, value: T) -> Result<(), ArchiveError> {
     if field.replace(value).is_some() { Err(damaged()) } else { Ok(()) }
 }
 
-fn damaged() -> Error {
-    Error::Damaged("an extended header of tar breaks its rules".to_owned())
+fn damaged() -> ArchiveError {
+    ArchiveError::Damaged("an extended header of tar breaks its rules".to_owned())
 }
 
 /// Key and value of the first record, and what follows it. A key is text for tar, which passes over blanks

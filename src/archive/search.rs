@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{self, Read, Write};
 
-use super::error::{Error, Listed, shown};
+use super::error::{ArchiveError, Listed, shown};
 use super::executable::{Unfit, check_executable};
-use super::looks::{HEAD, Looks};
+use super::file_kind::{FileKind, HEAD};
 use super::path::{MemberPath, file_name};
-use super::{Executable, Limits, Wanted};
+use super::{Executable, ExecutableQuery, Limits};
 use crate::digest::{Hasher, Sha256};
 use crate::project::values::InnerPath;
 
@@ -18,7 +18,7 @@ const PIECE: usize = 64 << 10;
 
 /// What a member is, as far as it matters here.
 #[derive(Clone, Copy)]
-pub(super) enum Kind<'a> {
+pub(super) enum MemberKind<'a> {
     File {
         /// Whether anybody may run it.
         executable: bool,
@@ -79,7 +79,7 @@ struct Candidate {
 
 /// The search for one executable.
 pub(super) struct Search<'a> {
-    wanted: Wanted<'a>,
+    wanted: ExecutableQuery<'a>,
     limits: Limits,
     sink: Sink<'a>,
     members: usize,
@@ -96,16 +96,16 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     /// The bytes of every candidate go to `sink` as well, so that it makes sense for a wanted path
     /// alone.
-    pub(super) fn new(wanted: Wanted<'a>, limits: Limits, sink: &'a mut dyn Write) -> Self {
+    pub(super) fn new(wanted: ExecutableQuery<'a>, limits: Limits, sink: &'a mut dyn Write) -> Self {
         Self::into(wanted, limits, Sink::Wanted(sink))
     }
 
     /// Every member goes to `sink`; the wanted one is held to be an executable as well.
-    pub(super) fn for_all(wanted: Wanted<'a>, limits: Limits, sink: &'a mut dyn Unpack) -> Self {
+    pub(super) fn for_all(wanted: ExecutableQuery<'a>, limits: Limits, sink: &'a mut dyn Unpack) -> Self {
         Self::into(wanted, limits, Sink::All(sink))
     }
 
-    fn into(wanted: Wanted<'a>, limits: Limits, sink: Sink<'a>) -> Self {
+    fn into(wanted: ExecutableQuery<'a>, limits: Limits, sink: Sink<'a>) -> Self {
         Self {
             wanted,
             limits,
@@ -127,53 +127,55 @@ impl<'a> Search<'a> {
     pub(super) fn enter(
         &mut self,
         spelt: &[u8],
-        kind: Kind<'_>,
+        kind: MemberKind<'_>,
         in_tar: bool,
-    ) -> Result<Option<MemberPath>, Error> {
+    ) -> Result<Option<MemberPath>, ArchiveError> {
         self.members += 1;
         if self.members > self.limits.members {
-            return Err(Error::TooManyMembers { limit: self.limits.members });
+            return Err(ArchiveError::TooManyMembers { limit: self.limits.members });
         }
         let path = MemberPath::new(spelt)?;
         let target = match kind {
-            Kind::File { .. } | Kind::Folder => None,
-            Kind::Symlink(target) => Some(path.follow_symlink(target)?),
-            Kind::HardLink(target) => Some(path.follow_hard_link(target)?),
+            MemberKind::File { .. } | MemberKind::Folder => None,
+            MemberKind::Symlink(target) => Some(path.follow_symlink(target)?),
+            MemberKind::HardLink(target) => Some(path.follow_hard_link(target)?),
         };
         // tar makes the link where it stands, and fails without its target.
-        if let (Kind::HardLink(_), Some(target)) = (kind, &target)
+        if let (MemberKind::HardLink(_), Some(target)) = (kind, &target)
             && self.seen.get(&Sha256::of(target)).is_none_or(|seen| seen.folder)
         {
-            return Err(Error::LinkToNothing { path: path.to_text(), target: target.clone() });
+            return Err(ArchiveError::LinkToNothing { path: path.to_text(), target: target.clone() });
         }
         let is_wanted = self.is_wanted(&path);
-        self.place(&path, matches!(kind, Kind::Folder), is_wanted)?;
+        self.place(&path, matches!(kind, MemberKind::Folder), is_wanted)?;
         if let Sink::All(sink) = &mut self.sink {
-            let repeated = self.seen.get(&Sha256::of(path.plain())).is_some_and(|seen| seen.repeated);
+            let repeated = self.seen.get(&Sha256::of(path.normalized())).is_some_and(|seen| seen.repeated);
             return match (kind, target) {
-                (Kind::Folder, _) => {
-                    if !path.plain().is_empty() {
-                        sink.folder(path.plain());
+                (MemberKind::Folder, _) => {
+                    if !path.normalized().is_empty() {
+                        sink.folder(path.normalized());
                     }
                     Ok(None)
                 }
-                _ if repeated => Err(Error::Duplicate { path: path.to_text() }),
-                (Kind::File { executable }, _) => {
-                    sink.file(path.plain(), executable);
+                _ if repeated => Err(ArchiveError::Duplicate { path: path.to_text() }),
+                (MemberKind::File { executable }, _) => {
+                    sink.file(path.normalized(), executable);
                     Ok(Some(path))
                 }
-                (_, Some(target)) if is_wanted => Err(Error::WantedLink { path: path.to_text(), target }),
-                (Kind::Symlink(target), _) => {
-                    sink.symlink(path.plain(), target);
+                (_, Some(target)) if is_wanted => {
+                    Err(ArchiveError::WantedLink { path: path.to_text(), target })
+                }
+                (MemberKind::Symlink(target), _) => {
+                    sink.symlink(path.normalized(), target);
                     Ok(None)
                 }
-                (Kind::HardLink(target), _) => {
-                    sink.hard_link(path.plain(), MemberPath::new(target)?.plain());
+                (MemberKind::HardLink(target), _) => {
+                    sink.hard_link(path.normalized(), MemberPath::new(target)?.normalized());
                     Ok(None)
                 }
             };
         }
-        if matches!(kind, Kind::Folder) {
+        if matches!(kind, MemberKind::Folder) {
             return Ok(None);
         }
         if !is_wanted && self.wanted.path.is_some() {
@@ -182,7 +184,7 @@ impl<'a> Search<'a> {
         }
         if let Some(target) = target {
             if is_wanted {
-                return Err(Error::WantedLink { path: path.to_text(), target });
+                return Err(ArchiveError::WantedLink { path: path.to_text(), target });
             }
             return Ok(None);
         }
@@ -190,18 +192,18 @@ impl<'a> Search<'a> {
             return Ok(Some(path));
         }
         if is_wanted {
-            return Err(Error::OddlySpelt { path: path.to_text(), spelt: path.spelt() });
+            return Err(ArchiveError::OddlySpelt { path: path.to_text(), spelt: path.raw() });
         }
-        self.others.push(|| format!("{} (spelt {})", shown(&path.to_text()), shown(&path.spelt())));
+        self.others.push(|| format!("{} (spelt {})", shown(&path.to_text()), shown(&path.raw())));
         Ok(None)
     }
 
     fn is_wanted(&self, path: &MemberPath) -> bool {
-        self.wanted.path.is_some_and(|wanted| wanted.as_str().as_bytes() == path.plain())
+        self.wanted.path.is_some_and(|wanted| wanted.as_str().as_bytes() == path.normalized())
     }
 
     /// Holds a path against all that came before it.
-    fn place(&mut self, path: &MemberPath, folder: bool, is_wanted: bool) -> Result<(), Error> {
+    fn place(&mut self, path: &MemberPath, folder: bool, is_wanted: bool) -> Result<(), ArchiveError> {
         for above in path.folders() {
             match self.seen.entry(Sha256::of(above)) {
                 Entry::Vacant(free) => {
@@ -210,28 +212,30 @@ impl<'a> Search<'a> {
                 // The folders above a known folder are known.
                 Entry::Occupied(known) if known.get().folder => break,
                 Entry::Occupied(_) => {
-                    return Err(Error::FolderAndFile { path: String::from_utf8_lossy(above).into_owned() });
+                    return Err(ArchiveError::FolderAndFile {
+                        path: String::from_utf8_lossy(above).into_owned(),
+                    });
                 }
             }
         }
-        if path.plain().is_empty() {
+        if path.normalized().is_empty() {
             let why = "is that of the archive itself";
-            return if folder { Ok(()) } else { Err(Error::BadName { name: path.spelt(), why }) };
+            return if folder { Ok(()) } else { Err(ArchiveError::BadName { name: path.raw(), why }) };
         }
-        match self.seen.entry(Sha256::of(path.plain())) {
+        match self.seen.entry(Sha256::of(path.normalized())) {
             Entry::Vacant(free) => {
                 free.insert(Seen { folder, repeated: false });
             }
             Entry::Occupied(known) if known.get().folder != folder => {
-                return Err(Error::FolderAndFile { path: path.to_text() });
+                return Err(ArchiveError::FolderAndFile { path: path.to_text() });
             }
             Entry::Occupied(_) if is_wanted && !folder => {
-                return Err(Error::Duplicate { path: path.to_text() });
+                return Err(ArchiveError::Duplicate { path: path.to_text() });
             }
             Entry::Occupied(mut known) => known.get_mut().repeated = true,
         }
         if self.seen.len() > self.limits.members {
-            return Err(Error::TooManyMembers { limit: self.limits.members });
+            return Err(ArchiveError::TooManyMembers { limit: self.limits.members });
         }
         Ok(())
     }
@@ -239,14 +243,14 @@ impl<'a> Search<'a> {
     /// Remembers a file that is not the wanted one, for a message.
     fn note(&mut self, path: &MemberPath) {
         let wanted = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
-        let alike = file_name(path.plain()) == file_name(wanted.as_bytes());
+        let alike = file_name(path.normalized()) == file_name(wanted.as_bytes());
         let list = if alike { &mut self.alike } else { &mut self.others };
         list.push(|| shown(&path.to_text()));
     }
 
     /// Looks at a member's bytes, and reads all of them where it is an executable that could be
     /// the wanted one.
-    pub(super) fn file(&mut self, path: MemberPath, data: &mut dyn Read) -> Result<(), Error> {
+    pub(super) fn file(&mut self, path: MemberPath, data: &mut dyn Read) -> Result<(), ArchiveError> {
         let head = read_head(data)?;
         if matches!(self.sink, Sink::All(_)) && !self.is_wanted(&path) {
             return self.pass(&path, &head, data).map(|_| ());
@@ -257,7 +261,7 @@ impl<'a> Search<'a> {
             Err(unfit) => {
                 let program = !matches!(
                     unfit,
-                    Unfit::Other(looks) if !matches!(looks, Looks::MacOs | Looks::Windows | Looks::Script)
+                    Unfit::Other(kind) if !matches!(kind, FileKind::MacOs | FileKind::Windows | FileKind::Script)
                 );
                 if program {
                     self.alike.push(|| format!("{} is {unfit}", shown(&path.to_text())));
@@ -270,11 +274,11 @@ impl<'a> Search<'a> {
     }
 
     /// Reads a file that is no archive. It is the wanted one, whatever its name.
-    pub(super) fn lone_file(&mut self, data: &mut dyn Read) -> Result<(), Error> {
+    pub(super) fn lone_file(&mut self, data: &mut dyn Read) -> Result<(), ArchiveError> {
         let name = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
         let path = MemberPath::new(name.as_bytes())?;
         if let Sink::All(sink) = &mut self.sink {
-            sink.file(path.plain(), true);
+            sink.file(path.normalized(), true);
         }
         let head = read_head(data)?;
         match check_executable(&head, self.wanted.arch) {
@@ -283,19 +287,24 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn refuse(&self, path: &MemberPath, unfit: Unfit) -> Error {
-        Error::NotExecutable { path: path.to_text(), unfit, arch: self.wanted.arch }
+    fn refuse(&self, path: &MemberPath, unfit: Unfit) -> ArchiveError {
+        ArchiveError::NotExecutable { path: path.to_text(), unfit, arch: self.wanted.arch }
     }
 
     /// Hashes a candidate to its end.
-    fn take(&mut self, path: MemberPath, head: &[u8], data: &mut dyn Read) -> Result<(), Error> {
+    fn take(&mut self, path: MemberPath, head: &[u8], data: &mut dyn Read) -> Result<(), ArchiveError> {
         let (size, sha256) = self.pass(&path, head, data)?;
         self.found.push(Candidate { path, size, sha256 });
         Ok(())
     }
 
     /// Passes a member's bytes on to the sink. Returns how many they are, and their digest.
-    fn pass(&mut self, path: &MemberPath, head: &[u8], data: &mut dyn Read) -> Result<(u64, Sha256), Error> {
+    fn pass(
+        &mut self,
+        path: &MemberPath,
+        head: &[u8],
+        data: &mut dyn Read,
+    ) -> Result<(u64, Sha256), ArchiveError> {
         let limit = self.limits.member_bytes;
         let (mut hasher, mut size) = (Hasher::default(), 0_u64);
         let mut whole = io::Cursor::new(head).chain(data);
@@ -304,26 +313,26 @@ impl<'a> Search<'a> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::from_reader(error)),
+                Err(error) => return Err(ArchiveError::from_reader(error)),
             };
             size += count as u64;
             if size > limit {
-                return Err(Error::MemberTooLarge { path: path.to_text(), limit });
+                return Err(ArchiveError::MemberTooLarge { path: path.to_text(), limit });
             }
             hasher.update(&self.piece[..count]);
-            self.sink.write_all(&self.piece[..count]).map_err(Error::Write)?;
+            self.sink.write_all(&self.piece[..count]).map_err(ArchiveError::Write)?;
         }
         Ok((size, hasher.finish()))
     }
 
     /// Decides, once the archive has been read to its end.
-    pub(super) fn finish(mut self) -> Result<Executable, Error> {
+    pub(super) fn finish(mut self) -> Result<Executable, ArchiveError> {
         let chosen = self.choose()?;
-        let again = self.seen.get(&Sha256::of(chosen.path.plain())).is_some_and(|seen| seen.repeated);
+        let again = self.seen.get(&Sha256::of(chosen.path.normalized())).is_some_and(|seen| seen.repeated);
         if again {
-            return Err(Error::Duplicate { path: chosen.path.to_text() });
+            return Err(ArchiveError::Duplicate { path: chosen.path.to_text() });
         }
-        let unusable = || Error::BadName {
+        let unusable = || ArchiveError::BadName {
             name: chosen.path.to_text(),
             why: "cannot be a path of the manifest: it holds a backslash or a control character, is not UTF-8, or is longer than 255 bytes",
         };
@@ -331,24 +340,24 @@ impl<'a> Search<'a> {
         Ok(Executable { path, size: chosen.size, sha256: chosen.sha256 })
     }
 
-    fn choose(&mut self) -> Result<Candidate, Error> {
+    fn choose(&mut self) -> Result<Candidate, ArchiveError> {
         let mut there = std::mem::take(&mut self.alike);
         there.append(std::mem::take(&mut self.others));
         let Some(last) = self.found.pop() else {
             return Err(match self.wanted.path {
                 Some(path) if self.seen.contains_key(&Sha256::of(path.as_str())) => {
-                    Error::WantedFolder { path: path.to_string() }
+                    ArchiveError::WantedFolder { path: path.to_string() }
                 }
-                Some(path) => Error::Missing { path: path.to_string(), there },
-                None => Error::NoExecutable { arch: self.wanted.arch, there },
+                Some(path) => ArchiveError::Missing { path: path.to_string(), there },
+                None => ArchiveError::NoExecutable { arch: self.wanted.arch, there },
             });
         };
-        if self.found.iter().all(|other| other.path.plain() == last.path.plain()) {
+        if self.found.iter().all(|other| other.path.normalized() == last.path.normalized()) {
             return Ok(last);
         }
         self.found.push(last);
         let name = self.wanted.name.as_bytes();
-        let named = |candidate: &Candidate| file_name(candidate.path.plain()) == name;
+        let named = |candidate: &Candidate| file_name(candidate.path.normalized()) == name;
         let mut same_name = self.found.iter().filter(|candidate| named(candidate));
         let only_one = same_name.next().is_some() && same_name.next().is_none();
         if only_one && let Some(index) = self.found.iter().position(named) {
@@ -356,13 +365,13 @@ impl<'a> Search<'a> {
         }
         let mut candidates = Listed::default();
         self.found.iter().for_each(|candidate| candidates.push(|| shown(&candidate.path.to_text())));
-        Err(Error::Ambiguous { candidates })
+        Err(ArchiveError::Ambiguous { candidates })
     }
 }
 
 /// As many of the first bytes as are needed to tell what a file is.
-pub(super) fn read_head(data: &mut (impl Read + ?Sized)) -> Result<Vec<u8>, Error> {
+pub(super) fn read_head(data: &mut (impl Read + ?Sized)) -> Result<Vec<u8>, ArchiveError> {
     let mut head = Vec::with_capacity(HEAD);
-    data.take(HEAD as u64).read_to_end(&mut head).map_err(Error::from_reader)?;
+    data.take(HEAD as u64).read_to_end(&mut head).map_err(ArchiveError::from_reader)?;
     Ok(head)
 }

@@ -8,10 +8,10 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream as Xz, TELL_UNSUPPORTED_CHECK};
 
 use super::Limits;
-use super::error::Error;
-use super::looks::Looks;
+use super::error::ArchiveError;
+use super::file_kind::FileKind;
 use super::search::read_head;
-use crate::project::values::Packing;
+use crate::project::values::ArchiveFormat;
 
 /// The compressed file is read in pieces of this size.
 const BUFFER: usize = 64 << 10;
@@ -24,37 +24,37 @@ const MEMORY: u64 = 1 << WINDOW_LOG;
 const FREE: u64 = 16 << 20;
 
 /// Counts what comes out of a compression, and ends it at the limits.
-pub(super) struct Meter {
+pub(super) struct UnpackBudget {
     out: u64,
     packed: u64,
     limits: Limits,
 }
 
-impl Meter {
+impl UnpackBudget {
     /// For an archive of so many bytes.
     pub(super) const fn new(packed: u64, limits: Limits) -> Self {
         Self { out: 0, packed, limits }
     }
 
-    fn count(&mut self, bytes: usize) -> Result<(), Error> {
+    fn count(&mut self, bytes: usize) -> Result<(), ArchiveError> {
         self.out = self.out.saturating_add(bytes as u64);
         if self.out > self.limits.total_bytes {
-            return Err(Error::TooLarge { limit: self.limits.total_bytes });
+            return Err(ArchiveError::TooLarge { limit: self.limits.total_bytes });
         }
         if self.out > self.packed.saturating_mul(self.limits.ratio).max(FREE) {
-            return Err(Error::Bomb { limit: self.limits.ratio });
+            return Err(ArchiveError::Bomb { limit: self.limits.ratio });
         }
         Ok(())
     }
 }
 
 /// A reader whose bytes are counted.
-pub(super) struct Metered<'a, R> {
+pub(super) struct BudgetedReader<'a, R> {
     pub(super) inner: R,
-    pub(super) meter: &'a mut Meter,
+    pub(super) meter: &'a mut UnpackBudget,
 }
 
-impl<R: Read> Read for Metered<'_, R> {
+impl<R: Read> Read for BudgetedReader<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(into)?;
         self.meter.count(count)?;
@@ -65,7 +65,7 @@ impl<R: Read> Read for Metered<'_, R> {
 /// What is inside a compressed file.
 pub(super) struct Stream<'a> {
     decoder: Box<dyn Read + 'a>,
-    meter: Meter,
+    meter: UnpackBudget,
     ended: bool,
 }
 
@@ -91,51 +91,54 @@ impl Stream<'_> {
 /// Where its first bytes are not those of the compression that its name says.
 pub(super) fn open(
     file: &mut (impl Read + Seek),
-    packing: Packing,
+    packing: ArchiveFormat,
     limits: Limits,
-) -> Result<Stream<'_>, Error> {
-    let packed = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
+) -> Result<Stream<'_>, ArchiveError> {
+    let packed = file.seek(SeekFrom::End(0)).map_err(ArchiveError::Read)?;
     expect_magic(file, packing)?;
     let input = BufReader::with_capacity(BUFFER, file);
-    let decoder = decoder(input, packing).map_err(Error::from_reader)?;
-    Ok(Stream { decoder, meter: Meter::new(packed, limits), ended: false })
+    let decoder = decoder(input, packing).map_err(ArchiveError::from_reader)?;
+    Ok(Stream { decoder, meter: UnpackBudget::new(packed, limits), ended: false })
 }
 
 /// Holds the first bytes of a file against its packing, and goes back to its start.
-pub(super) fn expect_magic(file: &mut (impl Read + Seek), packing: Packing) -> Result<(), Error> {
-    let (looks, expected) = match packing {
-        Packing::TarGz | Packing::Gz => (Looks::Gzip, "a gzip file"),
-        Packing::TarXz => (Looks::Xz, "an xz file"),
-        Packing::TarBz2 => (Looks::Bzip2, "a bzip2 file"),
-        Packing::TarZst => (Looks::Zstd, "a Zstandard file"),
-        Packing::Zip => (Looks::Zip, "a zip archive"),
+pub(super) fn expect_magic(
+    file: &mut (impl Read + Seek),
+    packing: ArchiveFormat,
+) -> Result<(), ArchiveError> {
+    let (kind, expected) = match packing {
+        ArchiveFormat::TarGz | ArchiveFormat::Gz => (FileKind::Gzip, "a gzip file"),
+        ArchiveFormat::TarXz => (FileKind::Xz, "an xz file"),
+        ArchiveFormat::TarBz2 => (FileKind::Bzip2, "a bzip2 file"),
+        ArchiveFormat::TarZst => (FileKind::Zstd, "a Zstandard file"),
+        ArchiveFormat::Zip => (FileKind::Zip, "a zip archive"),
         // These are looked at where they are read.
-        Packing::Tar | Packing::Bare => return file.rewind().map_err(Error::Read),
+        ArchiveFormat::Tar | ArchiveFormat::Bare => return file.rewind().map_err(ArchiveError::Read),
     };
-    file.rewind().map_err(Error::Read)?;
-    let found = Looks::at(&read_head(file)?);
-    if found != looks {
-        return Err(Error::OtherKind { expected, found });
+    file.rewind().map_err(ArchiveError::Read)?;
+    let found = FileKind::at(&read_head(file)?);
+    if found != kind {
+        return Err(ArchiveError::OtherKind { expected, found });
     }
-    file.rewind().map_err(Error::Read)
+    file.rewind().map_err(ArchiveError::Read)
 }
 
 /// Each of these verifies the checksums of its format, reads on after the first of several
 /// streams in one file, and refuses what follows the last.
-fn decoder<'a>(input: impl BufRead + 'a, packing: Packing) -> io::Result<Box<dyn Read + 'a>> {
+fn decoder<'a>(input: impl BufRead + 'a, packing: ArchiveFormat) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match packing {
-        Packing::TarGz | Packing::Gz => Box::new(MultiGzDecoder::new(input)),
-        Packing::TarXz => {
+        ArchiveFormat::TarGz | ArchiveFormat::Gz => Box::new(MultiGzDecoder::new(input)),
+        ArchiveFormat::TarXz => {
             let xz = Xz::new_stream_decoder(MEMORY, CONCATENATED | TELL_UNSUPPORTED_CHECK)?;
             Box::new(XzDecoder::new_stream(input, xz))
         }
-        Packing::TarBz2 => Box::new(MultiBzDecoder::new(input)),
-        Packing::TarZst => {
+        ArchiveFormat::TarBz2 => Box::new(MultiBzDecoder::new(input)),
+        ArchiveFormat::TarZst => {
             let mut zstd = zstd::Decoder::with_buffer(input)?;
             zstd.window_log_max(WINDOW_LOG)?;
             Box::new(zstd)
         }
-        Packing::Tar | Packing::Zip | Packing::Bare => Box::new(input),
+        ArchiveFormat::Tar | ArchiveFormat::Zip | ArchiveFormat::Bare => Box::new(input),
     })
 }
 
@@ -143,15 +146,15 @@ fn decoder<'a>(input: impl BufRead + 'a, packing: Packing) -> io::Result<Box<dyn
 fn translate(error: io::Error) -> io::Error {
     let lzma = error.get_ref().and_then(|inner| inner.downcast_ref::<liblzma::stream::Error>());
     match lzma {
-        Some(liblzma::stream::Error::MemLimit) => return Error::Memory { limit: MEMORY }.into(),
+        Some(liblzma::stream::Error::MemLimit) => return ArchiveError::Memory { limit: MEMORY }.into(),
         Some(liblzma::stream::Error::UnsupportedCheck) => {
-            return Error::Unsupported("a checksum that xz does not know").into();
+            return ArchiveError::Unsupported("a checksum that xz does not know").into();
         }
         _ => {}
     }
     // The crate hands over the text of ZSTD_error_frameParameter_windowTooLarge, and no number.
     if error.to_string().contains("requires too much memory") {
-        return Error::Memory { limit: MEMORY }.into();
+        return ArchiveError::Memory { limit: MEMORY }.into();
     }
     error
 }

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::report::{Against, Check};
-use crate::diagnostics::{Code, Place, Source, Span};
+use crate::diagnostics::{Code, Location, Source, Span};
 use crate::digest::Sha256;
 
 /// Files by name.
-pub type Files<'a> = BTreeMap<&'a str, &'a [u8]>;
+pub type BundleFiles<'a> = BTreeMap<&'a str, &'a [u8]>;
 
 /// Holds each file of `rendered` against the one of the same name in `standing`, which lie in
 /// `folder` as the user would type it.
 ///
 /// `standing` has the names that belong to a bundle only; others in the folder are the user's own.
 /// What stands there and is not rendered is what an older bundle left behind.
-pub fn check(folder: &str, rendered: &Files<'_>, standing: &Files<'_>) -> Vec<Check> {
+pub fn check(folder: &str, rendered: &BundleFiles<'_>, standing: &BundleFiles<'_>) -> Vec<Check> {
     let left_behind = standing.iter().filter(|(name, _)| !rendered.contains_key(**name));
     rendered
         .iter()
@@ -53,7 +53,7 @@ fn first_difference(wanted: &[u8], found: &[u8]) -> usize {
 
 /// A line, counted from 0, of a file of the bundle; the last one where there are fewer. None in
 /// what is not text.
-fn place(folder: &str, name: &str, content: &[u8], line: usize) -> Option<Place> {
+fn place(folder: &str, name: &str, content: &[u8], line: usize) -> Option<Location> {
     let text = std::str::from_utf8(content).ok()?;
     let lines = || text.split_inclusive('\n');
     let line = line.min(lines().count().saturating_sub(1));
@@ -61,7 +61,7 @@ fn place(folder: &str, name: &str, content: &[u8], line: usize) -> Option<Place>
     let length = lines().nth(line).map_or(0, |line| line.trim_end().len());
     let span: Span = start..start + length;
     let folder = folder.trim_end_matches('/');
-    Some(Place { source: Arc::new(Source::new(format!("{folder}/{name}"), text)), span })
+    Some(Location { source: Arc::new(Source::new(format!("{folder}/{name}"), text)), span })
 }
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ mod tests {
     use super::super::report::Verdict;
     use super::*;
 
-    fn files<'a>(files: &[(&'a str, &'a str)]) -> Files<'a> {
+    fn files<'a>(files: &[(&'a str, &'a str)]) -> BundleFiles<'a> {
         files.iter().map(|(name, text)| (*name, text.as_bytes())).collect()
     }
 

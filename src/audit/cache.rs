@@ -7,17 +7,17 @@ use super::lock::place_of;
 use super::report::{Against, Check};
 use super::upstream::builds;
 use crate::archive;
-use crate::diagnostics::{Code, Place};
+use crate::diagnostics::{Code, Location};
 use crate::fetch::{self, Cache, Kept};
 use crate::lock::{Build, Lock};
 use crate::project::names::ToolName;
-use crate::project::values::{Arch, Packing};
+use crate::project::values::{Arch, ArchiveFormat};
 
 /// Archives that are read at once.
 const AT_ONCE: usize = 2;
 
 /// Holds every locked archive that is in `cache` against `lock`, which stands at `place`.
-pub fn check(lock: &Lock, cache: &Cache, place: &Place) -> Vec<Check> {
+pub fn check(lock: &Lock, cache: &Cache, place: &Location) -> Vec<Check> {
     let builds: Vec<_> = builds(lock).collect();
     fetch::in_parallel(&builds, AT_ONCE, |(subject, name, arch, build)| {
         held(subject, name, *arch, build, cache).at(place_of(&build.sha256, place))
@@ -49,8 +49,13 @@ fn held(subject: &str, name: &ToolName, arch: Arch, build: &Build, cache: &Cache
         return unchecked("the lock does not know the executable in the archive".to_owned())
             .help("`bake lock` learns it");
     };
-    let wanted = archive::Wanted { path: Some(&build.binary), name: name.as_str(), arch };
-    match archive::find(&mut file, Packing::of(build.url.file_name()), &wanted, &archive::Limits::default()) {
+    let wanted = archive::ExecutableQuery { path: Some(&build.binary), name: name.as_str(), arch };
+    match archive::find(
+        &mut file,
+        ArchiveFormat::of(build.url.file_name()),
+        &wanted,
+        &archive::Limits::default(),
+    ) {
         Ok(executable) if executable.sha256 == locked => Check::clean(Against::Cache, subject),
         Ok(executable) => {
             let message = "the executable in the archive is not what is locked";

@@ -3,10 +3,10 @@
 
 use super::report::{Against, Check};
 use super::upstream::title;
-use crate::diagnostics::{Code, Place};
+use crate::diagnostics::{Code, Location};
 use crate::digest::Sha256;
 use crate::lock::Lock;
-use crate::oci::{Error, Files, Found, Images, files_over};
+use crate::oci::{FolderFiles, FoundFile, Images, OciError, files_over};
 use crate::project::values::Arch;
 
 /// Where binaries are installed.
@@ -22,7 +22,7 @@ pub fn check(
     arch: Arch,
     images: &dyn Images,
     base: Result<&[Sha256], &str>,
-    place: &Place,
+    place: &Location,
 ) -> Vec<Check> {
     let name = images.name();
     let image = match images.image(arch) {
@@ -50,10 +50,10 @@ pub fn check(
                 "the lock does not know the executable in the archive",
             )
             .help("`bake lock` learns it"),
-            (Some(Found::File { sha256, .. }), Some(locked)) if *sha256 == locked => {
+            (Some(FoundFile::File { sha256, .. }), Some(locked)) if *sha256 == locked => {
                 Check::clean(Against::Image, subject)
             }
-            (Some(Found::File { sha256, layer, .. }), Some(locked)) => {
+            (Some(FoundFile::File { sha256, layer, .. }), Some(locked)) => {
                 let message = format!(
                     "{path}, from layer {} of {}, is not what is locked",
                     layer + 1,
@@ -118,8 +118,8 @@ struct Other<'a> {
 
 /// Holds what stands beside the locked binaries against `own`, which the base image has there.
 fn others<'a>(
-    own: &'a Files,
-    found: &'a Files,
+    own: &'a FolderFiles,
+    found: &'a FolderFiles,
     locked: impl Fn(&str) -> bool,
     layers: usize,
 ) -> Vec<Other<'a>> {
@@ -130,7 +130,7 @@ fn others<'a>(
             Some(own) if is_same(own, file) => continue,
             Some(_) => {
                 let from = match file {
-                    Found::File { layer, .. } => format!(", from layer {} of {layers},", layer + 1),
+                    FoundFile::File { layer, .. } => format!(", from layer {} of {layers},", layer + 1),
                     _ => String::new(),
                 };
                 (Code::ChecksumMismatch, format!("{path}{from} is not as in the base image"))
@@ -152,10 +152,10 @@ fn others<'a>(
 }
 
 /// Whether a container would find the same there, whichever layer wrote it.
-fn is_same(own: &Found, found: &Found) -> bool {
-    let by_anybody = |found: &Found| match *found {
-        Found::File { sha256, size, mode, uid, gid, .. } => {
-            Found::File { sha256, size, mode, uid, gid, layer: 0 }
+fn is_same(own: &FoundFile, found: &FoundFile) -> bool {
+    let by_anybody = |found: &FoundFile| match *found {
+        FoundFile::File { sha256, size, mode, uid, gid, .. } => {
+            FoundFile::File { sha256, size, mode, uid, gid, layer: 0 }
         }
         ref other => other.clone(),
     };
@@ -163,11 +163,11 @@ fn is_same(own: &Found, found: &Found) -> bool {
 }
 
 /// An image that is not what its own digests say was looked at; one that could not be had was not.
-fn failed(name: &str, arch: Arch, error: &Error) -> Check {
+fn failed(name: &str, arch: Arch, error: &OciError) -> Check {
     let subject = format!("{name} {arch}");
     match error {
-        Error::Mismatch { .. } | Error::Layer { .. } | Error::NoBuild { .. } => {
-            let code = if matches!(error, Error::NoBuild { .. }) {
+        OciError::Mismatch { .. } | OciError::Layer { .. } | OciError::NoBuild { .. } => {
+            let code = if matches!(error, OciError::NoBuild { .. }) {
                 Code::NotInImage
             } else {
                 Code::ChecksumMismatch
@@ -178,11 +178,11 @@ fn failed(name: &str, arch: Arch, error: &Error) -> Check {
     }
 }
 
-const fn kind(found: &Found) -> &'static str {
+const fn kind(found: &FoundFile) -> &'static str {
     match found {
-        Found::File { .. } => "a file",
-        Found::Directory => "a folder",
-        Found::Link { .. } => "a link that leads nowhere",
-        Found::Other => "a device or a pipe",
+        FoundFile::File { .. } => "a file",
+        FoundFile::Directory => "a folder",
+        FoundFile::Link { .. } => "a link that leads nowhere",
+        FoundFile::Other => "a device or a pipe",
     }
 }

@@ -1,11 +1,11 @@
 //! Holds the lock against spec, manifest and catalog, and finds places in it.
 
 use super::report::{Against, Check};
-use crate::diagnostics::{Place, Problems, Severity};
+use crate::diagnostics::{Location, Problems, Severity};
 use crate::digest::Sha256;
 
-/// What [`crate::lock::fit`] found, as checks.
-pub fn check(problems: &Problems, place: &Place) -> Vec<Check> {
+/// What [`crate::lock::check_staleness`] found, as checks.
+pub fn check(problems: &Problems, place: &Location) -> Vec<Check> {
     let errors: Vec<_> = problems
         .iter()
         .filter(|problem| problem.severity == Severity::Error)
@@ -22,8 +22,8 @@ pub fn check(problems: &Problems, place: &Place) -> Vec<Check> {
 }
 
 /// Where a digest stands in the lock; the lock's beginning where it does not.
-pub(super) fn place_of(digest: &Sha256, lock: &Place) -> Place {
+pub(super) fn place_of(digest: &Sha256, lock: &Location) -> Location {
     let digits = digest.to_string();
     let found = lock.source.text().find(&digits);
-    Place { span: found.map_or(0..0, |start| start..start + digits.len()), ..lock.clone() }
+    Location { span: found.map_or(0..0, |start| start..start + digits.len()), ..lock.clone() }
 }

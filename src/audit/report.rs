@@ -8,8 +8,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::diagnostics::json::{Location, location};
-use crate::diagnostics::{Code, Diagnostic, Place, Problems, Severity};
+use crate::diagnostics::json::{LocationRecord, location};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Severity};
 use crate::project::names::ToolName;
 use crate::text::sanitize;
 
@@ -76,7 +76,7 @@ pub struct Check {
     /// What to do.
     pub help: Option<String>,
     /// Where in a file of the project it is, or what in the project asks for it.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// Where it is published.
     pub url: Option<String>,
     /// What the lock says, and what was found instead.
@@ -134,7 +134,7 @@ impl Check {
 
     /// Says where it is.
     #[must_use]
-    pub fn at(mut self, place: impl Into<Option<Place>>) -> Self {
+    pub fn at(mut self, place: impl Into<Option<Location>>) -> Self {
         self.place = place.into();
         self
     }
@@ -165,7 +165,7 @@ impl Check {
 
 /// All that an audit looked at.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct AuditReport {
     /// One for each thing, in the order in which they were looked at.
     pub checks: Vec<Check>,
     /// In words, for each tool, how far its checksums are borne out.
@@ -187,16 +187,16 @@ pub struct Counts {
 
 /// The report for programs.
 #[derive(Serialize)]
-pub struct Document<'a> {
+pub struct AuditJson<'a> {
     version: u8,
     clean: bool,
     counts: Counts,
-    checks: Vec<Record<'a>>,
+    checks: Vec<CheckRecord<'a>>,
     trust: &'a BTreeMap<ToolName, String>,
 }
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct CheckRecord<'a> {
     against: Against,
     subject: &'a str,
     verdict: Verdict,
@@ -207,7 +207,7 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<Location<'a>>,
+    place: Option<LocationRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,7 +216,7 @@ struct Record<'a> {
     found: Option<&'a str>,
 }
 
-impl Report {
+impl AuditReport {
     /// Whether everything was looked at and is as the lock says; notes do not count.
     pub fn is_clean(&self) -> bool {
         self.checks.iter().all(|check| matches!(check.verdict, Verdict::Clean | Verdict::Note))
@@ -273,8 +273,8 @@ impl Report {
     }
 
     /// The report for programs.
-    pub fn json(&self) -> Document<'_> {
-        Document {
+    pub fn json(&self) -> AuditJson<'_> {
+        AuditJson {
             version: 1,
             clean: self.is_clean(),
             counts: self.counts(),
@@ -306,10 +306,10 @@ impl Report {
     }
 }
 
-fn record(check: &Check) -> Record<'_> {
+fn record(check: &Check) -> CheckRecord<'_> {
     let (expected, found) =
         check.difference.as_ref().map(|(expected, found)| (&**expected, &**found)).unzip();
-    Record {
+    CheckRecord {
         against: check.against,
         subject: &check.subject,
         verdict: check.verdict,
@@ -360,9 +360,9 @@ mod tests {
     use super::*;
     use crate::diagnostics::{Source, terminal};
 
-    fn report() -> Report {
+    fn report() -> AuditReport {
         let lock = Arc::new(Source::new("bake.lock", "version: 1\nbinaries:\n  gog:\n"));
-        let place = Place { source: lock, span: 23..26 };
+        let place = Location { source: lock, span: 23..26 };
         let clean = |what: &str| Check::clean(Against::Upstream, what);
         let republished = Check::finding(
             Against::Upstream,
@@ -370,7 +370,7 @@ mod tests {
             Code::Republished,
             "the archive was replaced under its version",
         );
-        Report {
+        AuditReport {
             checks: vec![
                 clean("base image"),
                 republished
@@ -420,7 +420,7 @@ gog   publisher checksum
         let verbose = report().table(true);
         assert!(verbose.contains("\nbundle    Dockerfile                    clean\n"), "{verbose}");
         assert_eq!(
-            Report::default().table(false),
+            AuditReport::default().table(false),
             "AGAINST  WHAT  RESULT\n\n0 checks: 0 findings, 0 could not be checked\n"
         );
     }

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::report::{Check, Report, Verdict};
-use crate::diagnostics::{Code, Place};
+use super::report::{AuditReport, Check, Verdict};
+use crate::diagnostics::{Code, Location};
 use crate::digest::Sha256;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
@@ -66,7 +66,7 @@ pub struct Paths<'a> {
 }
 
 /// The report as one SARIF document.
-pub fn document(report: &Report, paths: Paths<'_>) -> Value {
+pub fn document(report: &AuditReport, paths: Paths<'_>) -> Value {
     let told: Vec<_> =
         report.checks.iter().filter_map(|check| check.code.map(|code| (check, code))).collect();
     let mut notifications: Vec<_> = told
@@ -186,7 +186,7 @@ fn message(check: &Check) -> String {
 
 fn location(check: &Check, paths: Paths<'_>) -> Value {
     let (name, start, end) = match &check.place {
-        Some(Place { source, span }) => {
+        Some(Location { source, span }) => {
             let end = span.end.max(span.start);
             (source.name(), source.line_column(span.start), source.line_column(end))
         }

@@ -2,14 +2,14 @@
 
 use super::lock::place_of;
 use super::report::{Against, Check};
-use crate::diagnostics::{Code, Diagnostic, Place};
+use crate::diagnostics::{Code, Diagnostic, Location};
 use crate::lock::LockedBinary;
 use crate::lock::resolve::recheck::Today;
 use crate::lock::{Lock, LockedImage, MENDED_BY};
 use crate::project::names::ToolName;
 
 /// What was asked about one binary, as checks.
-pub fn binary(name: &ToolName, locked: &LockedBinary, today: Today, lock: &Place) -> Vec<Check> {
+pub fn binary(name: &ToolName, locked: &LockedBinary, today: Today, lock: &Location) -> Vec<Check> {
     let title = title(name, locked);
     let mut checks = Vec::new();
     for (arch, problems) in today.builds {
@@ -38,7 +38,7 @@ pub fn binary(name: &ToolName, locked: &LockedBinary, today: Today, lock: &Place
 
 /// A binary that is either in the manifest or in `lock`, so that nobody could be asked about it:
 /// the one says where a binary is from, the other which it is.
-pub fn unknown(name: &ToolName, lock: &Lock, place: &Place) -> Check {
+pub fn unknown(name: &ToolName, lock: &Lock, place: &Location) -> Check {
     let (subject, why) = match lock.binaries.get(name) {
         Some(locked) => (title(name, locked), "it is not in the manifest, which says where it is published"),
         None => (name.to_string(), "it is in the manifest and not in the lock"),
@@ -47,7 +47,11 @@ pub fn unknown(name: &ToolName, lock: &Lock, place: &Place) -> Check {
 }
 
 /// What was asked about the base image, as checks.
-pub fn image(locked: &LockedImage, today: Result<Vec<Diagnostic>, Diagnostic>, lock: &Place) -> Vec<Check> {
+pub fn image(
+    locked: &LockedImage,
+    today: Result<Vec<Diagnostic>, Diagnostic>,
+    lock: &Location,
+) -> Vec<Check> {
     let problems = today.unwrap_or_else(|problem| vec![problem]);
     if problems.is_empty() {
         return vec![Check::clean(Against::Upstream, BASE_IMAGE)];

@@ -11,13 +11,13 @@ use crate::project::names::{MachineType, SecretId, SnapshotName, VmName};
 
 /// Options of `gcloud`.
 #[derive(Args, Debug)]
-pub struct Gcloud {
+pub struct GcloudArgs {
     /// The folder of the bundle, relative to the project folder
     #[arg(long, global = true, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
     /// A script to be read and piped to `sh`, or argument vectors
-    #[arg(long, global = true, value_enum, default_value_t = Format::Sh)]
-    pub format: Format,
+    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Sh)]
+    pub format: OutputFormat,
     /// Take over the VM and the data disk of the gateway's names, which bake did not make for this project:
     /// shows them, and asks for their names
     #[arg(long, global = true)]
@@ -32,7 +32,7 @@ const WITH_VALUE: [&str; 2] = ["-C", "--color"];
 
 /// The format in which `gcloud` is to print; none where these arguments, which may be wrong, are for another
 /// command.
-pub fn gcloud_format(arguments: &[OsString]) -> Option<Format> {
+pub fn gcloud_format(arguments: &[OsString]) -> Option<OutputFormat> {
     let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
     loop {
         match words.next()? {
@@ -45,12 +45,12 @@ pub fn gcloud_format(arguments: &[OsString]) -> Option<Format> {
     let words: Vec<_> = words.take_while(|word| *word != "--").collect();
     let is_json =
         words.contains(&"--format=json") || words.windows(2).any(|pair| pair == ["--format", "json"]);
-    Some(if is_json { Format::Json } else { Format::Sh })
+    Some(if is_json { OutputFormat::Json } else { OutputFormat::Sh })
 }
 
 /// How an action is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// A shell script
     Sh,
     /// One JSON document with every command as an argument vector
@@ -61,20 +61,20 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Prepare the project, once: APIs, service account, secrets, network
-    Setup(Setup),
+    Setup(SetupArgs),
     /// Print what `create` or `update` would change, and change nothing; exit code 1 where that is something
     Plan(Members),
     /// Create data disk, snapshot schedule and VM; what is there is kept
     Create(Members),
     /// Wait for the gateway, showing each stage
-    Wait(Wait),
+    Wait(WaitArgs),
     /// One look: VM, gateway, lock; its exit code is 1 where not all is well
     Status(Members),
     /// The serial log, from where one left off
     Logs {
         /// Which VM
         #[command(flatten)]
-        member: Member,
+        member: MemberArg,
         /// From the beginning
         #[arg(long, conflicts_with = "gateway")]
         all: bool,
@@ -83,12 +83,12 @@ pub enum Action {
         gateway: bool,
     },
     /// Print the gateway's token: from Secret Manager, or by SSH where the VM has made it
-    Token(Member),
+    Token(MemberArg),
     /// The Control UI on a port of this machine, until Ctrl-C
     Tunnel {
         /// Which VM
         #[command(flatten)]
-        member: Member,
+        member: MemberArg,
         /// Another port of this machine than the gateway's own
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
@@ -100,18 +100,18 @@ pub enum Action {
     Dashboard {
         /// Which VM
         #[command(flatten)]
-        member: Member,
+        member: MemberArg,
         /// Another port of this machine than the gateway's own
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
     },
     /// A shell on the VM
-    Ssh(Member),
+    Ssh(MemberArg),
     /// Run an OpenClaw command in the gateway's container, over SSH: `cli -- channels status`
     Cli {
         /// Which VM
         #[command(flatten)]
-        member: Member,
+        member: MemberArg,
         /// The command and its arguments, as `openclaw` takes them
         #[arg(last = true, required = true, value_name = "ARGS")]
         arguments: Vec<String>,
@@ -120,7 +120,7 @@ pub enum Action {
     Ask {
         /// Which VM
         #[command(flatten)]
-        member: Member,
+        member: MemberArg,
         /// The message
         text: Message,
     },
@@ -136,7 +136,7 @@ pub enum Action {
     Backup {
         /// Which VM
         #[command(flatten)]
-        member: Member,
+        member: MemberArg,
         /// Do not ask the gateway: the snapshot alone, as the disk would be after a loss of power
         #[arg(long)]
         snapshot_only: bool,
@@ -197,7 +197,7 @@ impl Message {
 
 /// Options of `setup`.
 #[derive(Args, Debug)]
-pub struct Setup {
+pub struct SetupArgs {
     /// Make a service account too that may create and replace the VM: it can delete every VM, disk and
     /// snapshot of the project, and get at the secrets by a VM of its own
     #[arg(long)]
@@ -228,7 +228,7 @@ pub struct Members {
 
 /// Which VM an action is about.
 #[derive(Args, Debug)]
-pub struct Member {
+pub struct MemberArg {
     /// This member of a fleet, in place of the spec's VM
     #[arg(long, value_name = "NAME")]
     pub member: Option<VmName>,
@@ -236,7 +236,7 @@ pub struct Member {
 
 /// Options of `wait`.
 #[derive(Args, Debug)]
-pub struct Wait {
+pub struct WaitArgs {
     /// Which VMs
     #[command(flatten)]
     pub members: Members,

@@ -5,26 +5,26 @@ use std::path::Path;
 
 use super::console::Console;
 use super::load::{self, Loaded};
-use super::locking::{self, Made, Wishes};
-use super::publishers::{Publishers, Setup};
+use super::locking::{self, LockOutcome, LockRequest};
+use super::publishers::{Environment, Publishers};
 use super::{Done, Failure};
 use crate::cli;
 use crate::diagnostics::Problems;
 use crate::lock::Lock;
 use crate::project::catalog::Catalog;
-use crate::project::edit::{self, Entry, EntrySource};
+use crate::project::edit::{self, EntrySource, ManifestEntry};
 use crate::project::manifest::is_reserved;
 use crate::project::names::{ArchSpelling, RepoSlug, ToolName, Version};
-use crate::project::values::{Arch, Packing, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, WebUrl};
 
 /// A binary to be added.
 struct New {
-    entry: Entry,
+    entry: ManifestEntry,
     /// Whether nobody chose its name, so that the executable's own is better.
     unnamed: bool,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &cli::AddArgs, console: &mut Console) -> Result<Done, Failure> {
     let Loaded { lock: old, builtin, manifest, problems, .. } = load::load(dir)?;
     if builtin {
         return Err(load::no_project(dir));
@@ -33,7 +33,7 @@ pub(super) fn run(dir: &Path, options: &cli::Add, console: &mut Console) -> Resu
     manifest.tidy(dir)?;
     let old = locking::usable(dir, old, console)?;
     let mut new = wanted(options, console)?;
-    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
+    let publishers = Publishers::new(Environment::from_environment(options.min_age)?, console);
 
     let (mut text, mut made) = locked(dir, &new, &manifest, old.as_ref().map(|old| &old.lock), &publishers)?;
     if name_after_executables(&mut new, &mut made.lock) {
@@ -56,7 +56,7 @@ fn locked(
     manifest: &load::ManifestFile,
     old: Option<&Lock>,
     publishers: &Publishers,
-) -> Result<(String, Made), Failure> {
+) -> Result<(String, LockOutcome), Failure> {
     let mut text = None;
     for New { entry, .. } in new {
         let source = manifest.source(text.as_deref());
@@ -64,12 +64,12 @@ fn locked(
     }
     let text = text.unwrap_or_default();
     let project = locking::edited_project(dir, &text)?;
-    let made = locking::make(&project, old, &Wishes::missing(), publishers)?;
+    let made = locking::make(&project, old, &LockRequest::missing(), publishers)?;
     Ok((text, made))
 }
 
 /// What the arguments ask for.
-fn wanted(options: &cli::Add, console: &mut Console) -> Result<Vec<New>, Failure> {
+fn wanted(options: &cli::AddArgs, console: &mut Console) -> Result<Vec<New>, Failure> {
     if let Some(url) = &options.url {
         let source = EntrySource::Url { url: url.clone(), arch: spellings(options) };
         let name = options.name.clone().map_or_else(|| name_of(url), Ok)?;
@@ -86,7 +86,12 @@ fn wanted(options: &cli::Add, console: &mut Console) -> Result<Vec<New>, Failure
 }
 
 /// `NAME`, `OWNER/REPO`, each with `@VERSION` or without.
-fn of_argument(argument: &str, own: bool, options: &cli::Add, console: &mut Console) -> Result<New, Failure> {
+fn of_argument(
+    argument: &str,
+    own: bool,
+    options: &cli::AddArgs,
+    console: &mut Console,
+) -> Result<New, Failure> {
     let (what, version) = match argument.split_once('@') {
         Some((what, version)) => (what, Some(version.parse::<Version>().map_err(Failure::Argument)?)),
         None => (argument, None),
@@ -115,10 +120,10 @@ fn of_argument(argument: &str, own: bool, options: &cli::Add, console: &mut Cons
     Ok(new(options, free(name)?, version, Some(source)))
 }
 
-fn new(options: &cli::Add, name: ToolName, version: Option<Version>, source: Option<EntrySource>) -> New {
+fn new(options: &cli::AddArgs, name: ToolName, version: Option<Version>, source: Option<EntrySource>) -> New {
     New {
         unnamed: options.name.is_none() && source.is_some(),
-        entry: Entry {
+        entry: ManifestEntry {
             name,
             version,
             source,
@@ -129,7 +134,7 @@ fn new(options: &cli::Add, name: ToolName, version: Option<Version>, source: Opt
     }
 }
 
-fn spellings(options: &cli::Add) -> Option<BTreeMap<Arch, ArchSpelling>> {
+fn spellings(options: &cli::AddArgs) -> Option<BTreeMap<Arch, ArchSpelling>> {
     (!options.arch.is_empty()).then(|| options.arch.iter().cloned().collect())
 }
 
@@ -146,7 +151,7 @@ fn free(name: ToolName) -> Result<ToolName, Failure> {
 
 /// A name for what is at a URL: the first word of the file's name.
 fn name_of(url: &WebUrl) -> Result<ToolName, Failure> {
-    let (stem, _) = Packing::split(url.file_name());
+    let (stem, _) = ArchiveFormat::split(url.file_name());
     let word = stem.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
     word.to_ascii_lowercase().parse().map_err(|_| no_name(url.as_str()))
 }

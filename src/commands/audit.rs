@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::console::Console;
 use super::load::{self, Loaded, LoadedLock};
-use super::publishers::{Publishers, Setup};
+use super::publishers::{Environment, Publishers};
 use super::render::standing;
 use super::{Done, Failure};
-use crate::audit::report::{Against, Check, Report};
+use crate::audit::report::{Against, AuditReport, Check};
 use crate::audit::{self, sarif};
 use crate::cli;
 use crate::diagnostics::Problems;
@@ -19,23 +19,24 @@ use crate::lock::trust::Trust;
 use crate::oci;
 use crate::plan::Plan;
 use crate::project::Project;
-use crate::project::spec::Origin;
+use crate::project::spec::ImageOrigin;
 use crate::project::values::{Arch, ImageRef};
+use crate::registry;
 use crate::render;
 
 /// Tools that are asked for at once.
 const AT_ONCE: usize = 8;
 
-pub(super) fn run(dir: &Path, options: &cli::Audit, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &cli::AuditArgs, console: &mut Console) -> Result<Done, Failure> {
     let Loaded { project, lock, builtin, problems, .. } = load::load(dir)?;
     if builtin {
         console.note(load::NO_PROJECT);
     }
     let ((), _) = problems.unless_errors(())?;
     let locked = lock?;
-    let publishers = Publishers::new(Setup::from_environment(0)?, console);
+    let publishers = Publishers::new(Environment::from_environment(0)?, console);
     let auditor = Auditor { dir, options, project: &project, locked: &locked, publishers: &publishers };
-    let mut report = Report::default();
+    let mut report = AuditReport::default();
     for against in auditor.asked(console)? {
         report.checks.extend(auditor.checks(against)?);
     }
@@ -62,7 +63,7 @@ pub(super) fn run(dir: &Path, options: &cli::Audit, console: &mut Console) -> Re
 
 struct Auditor<'a> {
     dir: &'a Path,
-    options: &'a cli::Audit,
+    options: &'a cli::AuditArgs,
     project: &'a Project,
     locked: &'a LoadedLock,
     publishers: &'a Publishers,
@@ -124,7 +125,7 @@ impl Auditor<'_> {
 
     fn misfits(&self) -> Problems {
         let mut problems = Problems::default();
-        lock::fit(&self.locked.lock, self.project, &self.locked.place, &mut problems);
+        lock::check_staleness(&self.locked.lock, self.project, &self.locked.place, &mut problems);
         problems
     }
 
@@ -177,22 +178,27 @@ impl Auditor<'_> {
     fn image(&self) -> Result<Vec<Check>, Failure> {
         let LoadedLock { lock, place, .. } = self.locked;
         let named = self.options.image.as_deref().unwrap_or_default();
-        let source = oci::Source::find(named).map_err(|error| Failure::Argument(error.to_string()))?;
-        let unchecked = |error: &oci::Error| vec![Check::unchecked(Against::Image, named, error.to_string())];
+        let source =
+            registry::ImageSource::find(named).map_err(|error| Failure::Argument(error.to_string()))?;
+        let unchecked =
+            |error: &oci::OciError| vec![Check::unchecked(Against::Image, named, error.to_string())];
         let credentials = match &source {
-            oci::Source::Registry(reference) => self.publishers.credentials(reference),
-            oci::Source::Layout(_) | oci::Source::Tarball(_) => Ok(oci::Credentials::Anonymous),
+            registry::ImageSource::Registry(reference) => self.publishers.credentials(reference),
+            registry::ImageSource::Layout(_) | registry::ImageSource::Tarball(_) => {
+                Ok(registry::Credentials::Anonymous)
+            }
         };
-        let images = match credentials
-            .and_then(|credentials| source.open(self.publishers.client(), &credentials))
-        {
-            Ok(images) => images,
-            Err(error @ oci::Error::NotASource { .. }) => return Err(Failure::Argument(error.to_string())),
-            Err(error) => return Ok(unchecked(&error)),
-        };
+        let images =
+            match credentials.and_then(|credentials| source.open(self.publishers.client(), &credentials)) {
+                Ok(images) => images,
+                Err(error @ oci::OciError::NotASource { .. }) => {
+                    return Err(Failure::Argument(error.to_string()));
+                }
+                Err(error) => return Ok(unchecked(&error)),
+            };
         let host = self.project.spec.host.arch.value;
         let has =
-            |arch: &Arch| *arch == host || !matches!(images.image(*arch), Err(oci::Error::NoBuild { .. }));
+            |arch: &Arch| *arch == host || !matches!(images.image(*arch), Err(oci::OciError::NoBuild { .. }));
         let mut checks = Vec::new();
         for arch in Arch::ALL.into_iter().filter(has) {
             let base = self.base_layers(arch);
@@ -204,29 +210,29 @@ impl Auditor<'_> {
 
     /// The uncompressed digests of the base image's layers, as its registry has them.
     fn base_layers(&self, arch: Arch) -> Result<Vec<crate::digest::Sha256>, String> {
-        if matches!(self.project.spec.image.origin, Origin::Source { .. }) {
+        if matches!(self.project.spec.image.origin, ImageOrigin::Source { .. }) {
             return Err("it is built from source".to_owned());
         }
         let locked = &self.locked.lock.image;
         let reference: ImageRef = locked.reference.pinned(locked.digest).parse()?;
         let layers = || {
             let credentials = self.publishers.credentials(&reference)?;
-            let registry = oci::registry::Registry::new(self.publishers.client(), &reference, &credentials)?;
+            let registry = registry::Registry::new(self.publishers.client(), &reference, &credentials)?;
             oci::Images::image(&registry, arch)
         };
-        let image = layers().map_err(|error: oci::Error| error.to_string())?;
+        let image = layers().map_err(|error: oci::OciError| error.to_string())?;
         Ok(image.layers.iter().map(|layer| layer.diff_id).collect())
     }
 }
 
-impl From<cli::Against> for Against {
-    fn from(named: cli::Against) -> Self {
+impl From<cli::AgainstArg> for Against {
+    fn from(named: cli::AgainstArg) -> Self {
         match named {
-            cli::Against::Lock => Self::Lock,
-            cli::Against::Upstream => Self::Upstream,
-            cli::Against::Cache => Self::Cache,
-            cli::Against::Bundle => Self::Bundle,
-            cli::Against::Image => Self::Image,
+            cli::AgainstArg::Lock => Self::Lock,
+            cli::AgainstArg::Upstream => Self::Upstream,
+            cli::AgainstArg::Cache => Self::Cache,
+            cli::AgainstArg::Bundle => Self::Bundle,
+            cli::AgainstArg::Image => Self::Image,
         }
     }
 }

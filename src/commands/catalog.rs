@@ -6,17 +6,17 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::{Done, Failure};
-use crate::project::catalog::{Catalog, Tool};
+use crate::project::catalog::{Catalog, CatalogTool};
 use crate::project::names::SkillName;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct CatalogJson<'a> {
     version: u32,
-    tools: Vec<Entry<'a>>,
+    tools: Vec<CatalogRow<'a>>,
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct CatalogRow<'a> {
     name: &'a str,
     version: &'a str,
     description: &'a str,
@@ -28,15 +28,15 @@ struct Entry<'a> {
 pub(super) fn run(json: bool, console: &mut Console) -> Result<Done, Failure> {
     let tools: Vec<_> = Catalog::builtin().tools().iter().map(entry).collect();
     if json {
-        console.json(&Document { version: 1, tools })?;
+        console.json(&CatalogJson { version: 1, tools })?;
     } else {
         console.result(&table(&tools))?;
     }
     Ok(Done::Clean)
 }
 
-fn entry(tool: &Tool) -> Entry<'_> {
-    Entry {
+fn entry(tool: &CatalogTool) -> CatalogRow<'_> {
+    CatalogRow {
         name: tool.name.as_str(),
         version: tool.version.as_str(),
         description: &tool.description,
@@ -46,7 +46,7 @@ fn entry(tool: &Tool) -> Entry<'_> {
     }
 }
 
-fn table(tools: &[Entry<'_>]) -> String {
+fn table(tools: &[CatalogRow<'_>]) -> String {
     let mut text =
         format!("{:<12} {:<9} {:<12} {:<16} {}\n", "NAME", "VERSION", "ARCH", "SKILLS", "WHAT IT IS");
     for tool in tools {

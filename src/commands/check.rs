@@ -8,18 +8,18 @@ use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure};
 use crate::diagnostics::{Diagnostic, Severity, json};
-use crate::plan::Image;
+use crate::plan::VmImage;
 use crate::project::Project;
 use crate::project::machine::{self, Estimate};
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct CheckJson<'a> {
     version: u32,
     ok: bool,
     /// Whether the folder has no project, and the built-in one was checked.
     builtin: bool,
     /// Warnings: with errors there is no estimate, and another document.
-    problems: Vec<json::Record<'a>>,
+    problems: Vec<json::DiagnosticRecord<'a>>,
     estimate: Cost,
 }
 
@@ -34,13 +34,13 @@ pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done,
     let loaded = load::load(dir)?;
     let builtin = loaded.builtin;
     let (project, lock, mut warnings) = loaded.fitting()?;
-    if let Image::NotPushed(problem) = Image::new(&project.spec, &lock.lock) {
+    if let VmImage::NotPushed(problem) = VmImage::new(&project.spec, &lock.lock) {
         warnings.push(Diagnostic { severity: Severity::Warning, ..*problem });
     }
     if json {
         let Estimate { dollars, note } = estimate(&project);
         let estimate = Cost { dollars_a_month: dollars, of: note, prices_of: machine::PRICES_OF };
-        console.json(&Document {
+        console.json(&CheckJson {
             version: 1,
             ok: true,
             builtin,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::console::Console;
 use super::load::{self, LoadedLock};
-use super::publishers::{self, Publishers, Setup, Stated};
+use super::publishers::{self, Environment, Publishers, Stated};
 use super::{Done, Failure};
 use crate::diagnostics::Problems;
 use crate::fetch::{self, Download, Fetched};
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 8;
 
 pub(super) fn run(dir: &Path, console: &mut Console) -> Result<Done, Failure> {
     let (_, LoadedLock { lock, .. }) = load::fitting(dir, console)?;
-    let publishers = Publishers::new(Setup::from_environment(0)?, console);
+    let publishers = Publishers::new(Environment::from_environment(0)?, console);
     let fetched = archives(&publishers, &lock, &Arch::ALL)?;
     let new: Vec<_> = fetched.values().filter(|fetched| !fetched.from_cache).collect();
     let bytes: u64 = new.iter().map(|fetched| fetched.size).sum();

@@ -9,17 +9,17 @@ use serde::Serialize;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, Format, Gcloud, Members, Wait};
+use crate::cli::{self, Action, GcloudArgs, Members, OutputFormat, WaitArgs};
 use crate::diagnostics::{Problems, terminal};
 use crate::gcloud::{
-    Folder, Metadata, Script, Target, backup, cli as container, create, destroy, fleet, logs, resize,
+    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet, logs, resize,
     restore, setup, ssh, status, token, tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::names::VmName;
 use crate::render;
 
-pub(super) fn run(dir: &Path, options: &Gcloud, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &GcloudArgs, console: &mut Console) -> Result<Done, Failure> {
     let script = if options.action.sends_bundle() {
         let loaded = load::load(dir)?;
         if loaded.builtin {
@@ -48,8 +48,8 @@ pub(super) fn run(dir: &Path, options: &Gcloud, console: &mut Console) -> Result
         }
     };
     match options.format {
-        Format::Sh => console.result(&script.to_shell())?,
-        Format::Json => console.json(&script.to_document())?,
+        OutputFormat::Sh => console.result(&script.to_shell())?,
+        OutputFormat::Json => console.json(&script.to_document())?,
     }
     Ok(Done::Clean)
 }
@@ -57,7 +57,7 @@ pub(super) fn run(dir: &Path, options: &Gcloud, console: &mut Console) -> Result
 /// Actions that make VMs, of the bundle as the project says it now.
 fn with_bundle(
     dir: &Path,
-    options: &Gcloud,
+    options: &GcloudArgs,
     plan: &Plan<'_>,
     console: &mut Console,
 ) -> Result<Script, Failure> {
@@ -72,11 +72,11 @@ fn with_bundle(
             None => Ok(create::script(target, &metadata, folder()?)),
         },
         Action::Plan(options) => match members(target, options)? {
-            Some(members) => fleet::update(target, &members, &metadata, Folder::Beside),
+            Some(members) => fleet::update(target, &members, &metadata, BundleFolder::Beside),
             None if target.spec.gcp.data_disk.is_zero() => {
-                Ok(create::script(target, &metadata, Folder::Beside))
+                Ok(create::script(target, &metadata, BundleFolder::Beside))
             }
-            None => update::script(target, &metadata, Folder::Beside),
+            None => update::script(target, &metadata, BundleFolder::Beside),
         }
         .map(Script::plan_only),
         Action::Update(options) => match members(target, options)? {
@@ -89,7 +89,7 @@ fn with_bundle(
 }
 
 /// Actions that need the spec alone.
-fn by_spec(options: &Gcloud, target: Target<'_>, bundle: Option<&Metadata>) -> Result<Script, Failure> {
+fn by_spec(options: &GcloudArgs, target: Target<'_>, bundle: Option<&VmMetadata>) -> Result<Script, Failure> {
     let target = Target { adopt: options.adopt, ..target };
     Ok(match &options.action {
         Action::Setup(setup) => {
@@ -106,7 +106,7 @@ fn by_spec(options: &Gcloud, target: Target<'_>, bundle: Option<&Metadata>) -> R
             Some(members) => fleet::destroy(target, &members, *data),
             None => destroy::script(target, *data).map_err(Failure::Argument)?,
         },
-        Action::Wait(Wait { members, timeout }) => {
+        Action::Wait(WaitArgs { members, timeout }) => {
             wait::script(target, &vms(target, members)?, members.fleet.as_ref(), *timeout)
         }
         Action::Status(options) => {
@@ -156,10 +156,10 @@ struct Failed<'a> {
 }
 
 /// Prints in `format` why there is no script.
-pub(super) fn print_failure(format: Format, why: &str, code: u8, console: &mut Console) {
+pub(super) fn print_failure(format: OutputFormat, why: &str, code: u8, console: &mut Console) {
     let _ = match format {
-        Format::Sh => console.result(&failing_script(why, code)),
-        Format::Json => {
+        OutputFormat::Sh => console.result(&failing_script(why, code)),
+        OutputFormat::Json => {
             console.json(&Failed { version: 1, ok: false, error: why, exit_code: code, steps: [] })
         }
     };
@@ -178,7 +178,7 @@ fn members(target: Target<'_>, options: &Members) -> Result<Option<Vec<VmName>>,
         .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
 }
 
-fn setup_options(options: &cli::Setup, format: Format) -> Result<setup::Options, Failure> {
+fn setup_options(options: &cli::SetupArgs, format: OutputFormat) -> Result<setup::Options, Failure> {
     let mut files = BTreeMap::new();
     for (id, path) in &options.secret_file {
         if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
@@ -186,7 +186,7 @@ fn setup_options(options: &cli::Setup, format: Format) -> Result<setup::Options,
         }
         let path = absolute(path)?;
         // In JSON that is a name which the reader fills in.
-        if format == Format::Json && path.contains("${") {
+        if format == OutputFormat::Json && path.contains("${") {
             return Err(Failure::Argument(format!("{path}: a path with `${{` cannot stand in JSON")));
         }
         files.insert(id.clone(), path);
@@ -209,7 +209,7 @@ fn vms(target: Target<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
 }
 
 /// The folder of the bundle, which must be what the project says today.
-fn written(dir: &Path, options: &Gcloud, bundle: &render::Bundle) -> Result<Folder, Failure> {
+fn written(dir: &Path, options: &GcloudArgs, bundle: &render::Bundle) -> Result<BundleFolder, Failure> {
     let out = dir.join(&options.out);
     let differing = rendered::differing(&out, bundle);
     if !differing.is_empty() {
@@ -219,5 +219,5 @@ fn written(dir: &Path, options: &Gcloud, bundle: &render::Bundle) -> Result<Fold
             differing.join(", ")
         )));
     }
-    Ok(Folder::At(absolute(&out)?))
+    Ok(BundleFolder::At(absolute(&out)?))
 }

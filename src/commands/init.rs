@@ -9,15 +9,15 @@ use super::console::Console;
 use super::load::{LOCK, MANIFEST, SPEC};
 use super::prompt::{self, ask};
 use super::{Done, Failure, schema};
-use crate::cli::{Init, SchemaOf};
+use crate::cli::{InitArgs, SchemaOf};
 use crate::diagnostics::{Diagnostic, Problems, Source, did_you_mean, quoted};
+use crate::fs::{self as output, NewFile};
 use crate::project::machine::{self, PRICES_OF};
 use crate::project::names::{Channel, LabelId, MachineType, Provider, VmName, Zone};
 use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::starter::{self, Answers};
 use crate::project::values::Size;
 use crate::project::{defaults, spec};
-use crate::write::{self, NewFile};
 
 const GITIGNORE: &str = ".gitignore";
 /// What `render`, `image` and `rehearse` write, and where secrets may lie.
@@ -31,7 +31,7 @@ const DATA_DISK: &str = "A data disk keeps the gateway's state when the VM is re
 /// Machine types that are offered with their price; any other one can be typed.
 const OFFERED: [&str; 4] = ["e2-micro", "e2-small", "e2-medium", "e2-standard-2"];
 
-pub(super) fn run(dir: &Path, options: &Init, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &InitArgs, console: &mut Console) -> Result<Done, Failure> {
     let dir = &options.dir.as_ref().map_or_else(|| dir.to_owned(), |target| dir.join(target));
     let gitignore_is_there = fs::symlink_metadata(dir.join(GITIGNORE)).is_ok();
     for name in [SPEC, MANIFEST, LOCK, SPEC_SCHEMA, MANIFEST_SCHEMA] {
@@ -62,7 +62,7 @@ pub(super) fn run(dir: &Path, options: &Init, console: &mut Console) -> Result<D
         .filter(|(name, _)| !(gitignore_is_there && *name == GITIGNORE))
         .map(|(name, text)| NewFile { name, content: text.as_bytes(), executable: false })
         .collect();
-    write::create(dir, &files)?;
+    output::create(dir, &files)?;
     for file in &files {
         let path = dir.join(file.name);
         console.result(&format!("{}\n", path.strip_prefix(".").unwrap_or(&path).display()))?;
@@ -96,7 +96,7 @@ fn fit(answers: &Answers) -> Result<(), String> {
 }
 
 /// Each answer: of its option, else of the person, else the default.
-fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
+fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
     let wrong = |option: &str| {
         let option = option.to_owned();
         move |why: String| Failure::Argument(format!("--{option}: {why}"))
@@ -107,7 +107,7 @@ fn answers(dir: &Path, options: &Init) -> Result<Answers, Failure> {
         given => Some(channels_in(&given.join(",")).map_err(wrong("channel"))?),
     };
     let asks = !options.yes && prompt::is_possible();
-    let or_ask = Asking { asks };
+    let or_ask = Questions { asks };
 
     let folder = folder_path(dir);
     let own = folder.as_deref().and_then(starter::vm_name);
@@ -163,11 +163,11 @@ fn random_id() -> Result<LabelId, Failure> {
     format!("{:016x}", RandomState::new().hash_one(SystemTime::now())).parse().map_err(Failure::Other)
 }
 
-struct Asking {
+struct Questions {
     asks: bool,
 }
 
-impl Asking {
+impl Questions {
     /// What was given, or what a person answers, or the default.
     fn answer<T>(
         &self,

@@ -5,14 +5,14 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
+use crate::fs::{Revision, tidy};
 use crate::lock::{self, Lock, MENDED_BY};
 use crate::project::catalog::Catalog;
 use crate::project::spec::Spec;
 use crate::project::{Project, defaults, manifest, spec};
 use crate::text::sanitize;
-use crate::write::{self, Revision};
 use crate::yaml;
 
 use super::Failure;
@@ -48,7 +48,7 @@ pub(super) struct ManifestFile {
 impl ManifestFile {
     /// Removes what killed runs left beside it and beside the lock in `dir`.
     pub(super) fn tidy(&self, dir: &Path) -> Result<(), Failure> {
-        Ok(write::tidy(dir, &[&self.path, &dir.join(LOCK)])?)
+        Ok(tidy(dir, &[&self.path, &dir.join(LOCK)])?)
     }
 
     /// Its replacement by `text`.
@@ -65,7 +65,7 @@ impl ManifestFile {
 pub(super) struct LoadedLock {
     pub(super) lock: Lock,
     pub(super) digest: Sha256,
-    pub(super) place: Place,
+    pub(super) place: Location,
 }
 
 impl Loaded {
@@ -75,7 +75,7 @@ impl Loaded {
             Ok(locked) => {
                 // Wrong input would be told a second time as a difference.
                 if !self.problems.has_errors() {
-                    lock::fit(&locked.lock, &self.project, &locked.place, &mut self.problems);
+                    lock::check_staleness(&locked.lock, &self.project, &locked.place, &mut self.problems);
                 }
                 let (found, warnings) = self.problems.unless_errors((self.project, locked))?;
                 Ok((found.0, found.1, warnings))
@@ -302,6 +302,6 @@ fn not_text(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
     // What could not be read could be anything, a secret among it.
     source.hide([0..text.len()]);
     Diagnostic::error(Code::NotText, format!("{name} is not UTF-8"))
-        .at(Place { source: Arc::new(source), span: at..at + 1 })
+        .at(Location { source: Arc::new(source), span: at..at + 1 })
         .help("save it as UTF-8; the line is not shown")
 }

@@ -7,39 +7,39 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, Loaded, LoadedLock};
-use super::locking::{self, IMAGE, Made, Wishes};
-use super::publishers::{Publishers, Setup};
+use super::locking::{self, IMAGE, LockOutcome, LockRequest};
+use super::publishers::{Environment, Publishers};
 use super::{Done, Failure};
 use crate::cli;
 use crate::diagnostics::{Problems, json};
 use crate::digest::Sha256;
-use crate::lock::changes::{self, Change};
-use crate::lock::resolve::Extent;
+use crate::fs::Revision;
+use crate::lock::changes::{self, LockChange};
+use crate::lock::resolve::UpdateScope;
 use crate::lock::trust::Trust;
-use crate::lock::upstream::{Upstream, Wanted};
+use crate::lock::upstream::{ReleaseQuery, Upstream};
 use crate::lock::{self, versions};
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
 use crate::project::names::{ToolName, Version};
 use crate::project::{Project, edit};
-use crate::write::Revision;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct LockJson<'a> {
     version: u32,
     changed: bool,
     /// The digest of the lock; none where there is no lock.
     #[serde(skip_serializing_if = "Option::is_none")]
     lock: Option<Sha256>,
-    tools: Vec<Tool<'a>>,
-    changes: &'a [Change],
+    tools: Vec<ToolRow<'a>>,
+    changes: &'a [LockChange],
     /// Why it is stale, with `--check`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    problems: Vec<json::Record<'a>>,
+    problems: Vec<json::DiagnosticRecord<'a>>,
 }
 
 #[derive(Serialize)]
-struct Tool<'a> {
+struct ToolRow<'a> {
     name: &'a ToolName,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a Version>,
@@ -48,7 +48,7 @@ struct Tool<'a> {
     notes: &'a [String],
 }
 
-pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &cli::LockArgs, console: &mut Console) -> Result<Done, Failure> {
     let loaded = load::load(dir)?;
     if options.check {
         return check(loaded, options.json, console);
@@ -62,12 +62,12 @@ pub(super) fn run(dir: &Path, options: &cli::Lock, console: &mut Console) -> Res
     manifest.tidy(dir)?;
     let old = locking::usable(dir, old, console)?;
     if options.offline {
-        let lock = lock::seed(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
-        let made = Made { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
+        let lock = lock::from_catalog(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
+        let made = LockOutcome { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
         return keep(dir, old.as_ref(), &made, None, options.json, console);
     }
     let wishes = wishes(options, &project)?;
-    let publishers = Publishers::new(Setup::from_environment(options.min_age)?, console);
+    let publishers = Publishers::new(Environment::from_environment(options.min_age)?, console);
     let edited = unpinned(&project, &wishes, &publishers, &manifest, console)?;
     let project = edited.as_deref().map_or(Ok(project), |text| locking::edited_project(dir, text))?;
     let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
@@ -88,7 +88,7 @@ fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, F
     let digest = loaded.lock.as_ref().ok().map(|locked| locked.digest);
     let fits = loaded.fitting();
     if as_json {
-        console.json(&Document {
+        console.json(&LockJson {
             version: 1,
             changed: fits.is_err(),
             lock: digest,
@@ -105,7 +105,7 @@ fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, F
     Ok(if fits.is_ok() { Done::Clean } else { Done::Finding })
 }
 
-fn wishes(options: &cli::Lock, project: &Project) -> Result<Wishes, Failure> {
+fn wishes(options: &cli::LockArgs, project: &Project) -> Result<LockRequest, Failure> {
     let known: BTreeSet<&str> =
         project.manifest.binaries.iter().map(|binary| binary.name.as_str()).chain([IMAGE]).collect();
     let named = options.update.iter().flatten();
@@ -115,11 +115,11 @@ fn wishes(options: &cli::Lock, project: &Project) -> Result<Wishes, Failure> {
         }
     }
     let owned = |names: &[String]| names.iter().cloned().collect();
-    Ok(Wishes {
+    Ok(LockRequest {
         extent: match options.update.as_deref() {
-            None => Extent::Complete,
-            Some([]) => Extent::Newest,
-            Some(_) => Extent::Missing,
+            None => UpdateScope::Complete,
+            Some([]) => UpdateScope::Newest,
+            Some(_) => UpdateScope::Missing,
         },
         update: owned(options.update.as_deref().unwrap_or_default()),
         downgrade: owned(&options.allow_downgrade),
@@ -131,7 +131,7 @@ fn wishes(options: &cli::Lock, project: &Project) -> Result<Wishes, Failure> {
 /// that is nothing. What is not named stays, and is told.
 fn unpinned(
     project: &Project,
-    wishes: &Wishes,
+    wishes: &LockRequest,
     upstream: &dyn Upstream,
     manifest: &load::ManifestFile,
     console: &mut Console,
@@ -141,7 +141,7 @@ fn unpinned(
         let Some(pinned) = &binary.version else { continue };
         let name = &binary.name.value;
         if !wishes.update.contains(name.as_str()) {
-            if wishes.extent == Extent::Newest {
+            if wishes.extent == UpdateScope::Newest {
                 console.note(&format!(
                     "note: {name}: the manifest asks for {}; `--update {name}` looks for a newer one",
                     pinned.value
@@ -171,7 +171,7 @@ fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> 
             binary.name.value
         ))
     })?;
-    let release = upstream.release(repo, &Wanted::Newest);
+    let release = upstream.release(repo, &ReleaseQuery::Newest);
     release.map(|release| release.version).map_err(|problem| {
         let place = binary.version.as_ref().and_then(|version| version.place.clone());
         Failure::Upstream(problem.or_at(place).into())
@@ -182,7 +182,7 @@ fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> 
 fn keep(
     dir: &Path,
     old: Option<&LoadedLock>,
-    made: &Made,
+    made: &LockOutcome,
     edit: Option<Revision<'_>>,
     json: bool,
     console: &mut Console,
@@ -193,13 +193,13 @@ fn keep(
     }
     let written = locking::store(dir, edit, old, &made.lock)?;
     if json {
-        let tools = made.lock.binaries.iter().map(|(name, locked)| Tool {
+        let tools = made.lock.binaries.iter().map(|(name, locked)| ToolRow {
             name,
             version: locked.version.as_ref(),
             trust: Trust::in_binary(locked).as_str(),
             notes: made.notes.get(name).map_or(&[], Vec::as_slice),
         });
-        console.json(&Document {
+        console.json(&LockJson {
             version: 1,
             changed: written,
             lock: Some(Sha256::of(made.lock.to_text())),

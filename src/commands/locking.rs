@@ -8,15 +8,15 @@ use super::load::{self, LOCK, LoadedLock};
 use super::{Done, Failure};
 use crate::diagnostics::{Code, Diagnostic, Problems, Severity};
 use crate::fetch;
-use crate::lock::resolve::{self, Allowed, Extent, Resolved, Task};
+use crate::fs::{self, Revision};
+use crate::lock::resolve::{self, Allowed, Resolved, Task, UpdateScope};
 use crate::lock::trust::Trust;
 use crate::lock::upstream::Upstream;
-use crate::lock::{Lock, LockedBinary, LockedImage, wanted};
+use crate::lock::{Lock, LockedBinary, LockedImage, inputs};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
 use crate::project::names::ToolName;
-use crate::write::{self, Revision};
 
 /// How the base image is named where tools are.
 pub(super) const IMAGE: &str = "image";
@@ -25,9 +25,9 @@ pub(super) const IMAGE: &str = "image";
 const AT_ONCE: usize = 8;
 
 /// What a user wants of a new lock.
-pub(super) struct Wishes {
+pub(super) struct LockRequest {
     /// How much is asked for, of what is not named.
-    pub(super) extent: Extent,
+    pub(super) extent: UpdateScope,
     /// What newer versions are looked for of.
     pub(super) update: BTreeSet<String>,
     /// What may go back to an older version.
@@ -36,23 +36,23 @@ pub(super) struct Wishes {
     pub(super) republished: BTreeSet<String>,
 }
 
-impl Wishes {
+impl LockRequest {
     /// Asks for what is missing, and allows nothing.
     pub(super) const fn missing() -> Self {
         Self {
-            extent: Extent::Missing,
+            extent: UpdateScope::Missing,
             update: BTreeSet::new(),
             downgrade: BTreeSet::new(),
             republished: BTreeSet::new(),
         }
     }
 
-    fn extent_of(&self, name: &str) -> Extent {
+    fn extent_of(&self, name: &str) -> UpdateScope {
         if self.update.contains(name) {
-            Extent::Newest
-        } else if self.extent != Extent::Newest && self.republished.contains(name) {
+            UpdateScope::Newest
+        } else if self.extent != UpdateScope::Newest && self.republished.contains(name) {
             // To take what is published now, somebody has to be asked.
-            Extent::Again
+            UpdateScope::Again
         } else {
             self.extent
         }
@@ -64,7 +64,7 @@ impl Wishes {
 }
 
 /// A new lock, and what a person should know about it.
-pub(super) struct Made {
+pub(super) struct LockOutcome {
     pub(super) lock: Lock,
     /// Sentences about tools, by name.
     pub(super) notes: BTreeMap<ToolName, Vec<String>>,
@@ -79,19 +79,19 @@ pub(super) struct Made {
 pub(super) fn make(
     project: &Project,
     old: Option<&Lock>,
-    wishes: &Wishes,
+    wishes: &LockRequest,
     upstream: &dyn Upstream,
-) -> Result<Made, Failure> {
+) -> Result<LockOutcome, Failure> {
     let catalog = Catalog::builtin();
     // The image is one more thing that takes time.
     let jobs: Vec<Option<&Binary>> =
         std::iter::once(None).chain(project.manifest.binaries.iter().map(Some)).collect();
     let done = fetch::in_parallel(&jobs, AT_ONCE, |job| match job {
-        None => image(project, old.map(|old| &old.image), wishes, catalog, upstream).map(Entry::Image),
+        None => image(project, old.map(|old| &old.image), wishes, catalog, upstream).map(LockedEntry::Image),
         Some(wanted) => {
             let held = old.and_then(|old| old.binaries.get(&wanted.name.value));
             binary(wanted, held, wishes, upstream)
-                .map(|resolved| Entry::Binary(wanted.name.value.clone(), resolved))
+                .map(|resolved| LockedEntry::Binary(wanted.name.value.clone(), resolved))
         }
     });
     let (mut problems, mut unreachable, mut notes) = (Problems::default(), Vec::new(), BTreeMap::new());
@@ -99,11 +99,11 @@ pub(super) fn make(
     for entry in done {
         match entry {
             Err(found) => problems.extend(found),
-            Ok(Entry::Image(resolved)) => {
+            Ok(LockedEntry::Image(resolved)) => {
                 unreachable.extend(resolved.unreachable);
                 image = Some(resolved.locked);
             }
-            Ok(Entry::Binary(name, resolved)) => {
+            Ok(LockedEntry::Binary(name, resolved)) => {
                 unreachable.extend(resolved.unreachable);
                 notes.insert(name.clone(), resolved.notes);
                 binaries.insert(name, resolved.locked);
@@ -112,14 +112,14 @@ pub(super) fn make(
     }
     match image {
         Some(image) if problems.is_empty() => {
-            let lock = Lock { version: 1, inputs: wanted::digest(project), image, pushed: None, binaries };
-            Ok(Made { lock: lock.with_push_of(old, project), notes, unreachable })
+            let lock = Lock { version: 1, inputs: inputs::digest(project), image, pushed: None, binaries };
+            Ok(LockOutcome { lock: lock.with_push_of(old, project), notes, unreachable })
         }
         _ => Err(Failure::Upstream(problems)),
     }
 }
 
-enum Entry {
+enum LockedEntry {
     Image(Resolved<LockedImage>),
     Binary(ToolName, Resolved<LockedBinary>),
 }
@@ -127,7 +127,7 @@ enum Entry {
 fn image(
     project: &Project,
     old: Option<&LockedImage>,
-    wishes: &Wishes,
+    wishes: &LockRequest,
     catalog: &Catalog,
     upstream: &dyn Upstream,
 ) -> Result<Resolved<LockedImage>, Problems> {
@@ -141,7 +141,7 @@ fn image(
 fn binary(
     wanted: &Binary,
     old: Option<&LockedBinary>,
-    wishes: &Wishes,
+    wishes: &LockRequest,
     upstream: &dyn Upstream,
 ) -> Result<Resolved<LockedBinary>, Problems> {
     let name = wanted.name.as_str();
@@ -216,12 +216,12 @@ pub(super) fn store(
     let lock = changed.then(|| Revision { path: dir.join(LOCK), from, to: &text });
     let files: Vec<_> = edit.into_iter().chain(lock).collect();
     if !files.is_empty() {
-        write::revise(dir, &files)?;
+        fs::revise(dir, &files)?;
     }
     Ok(changed)
 }
 
-impl Made {
+impl LockOutcome {
     /// Tells what could not be asked, and what else there is to know.
     pub(super) fn tell(&self, console: &mut Console) {
         let mut told = BTreeSet::new();

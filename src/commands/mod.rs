@@ -34,10 +34,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::cli::{self, Cli, Command, Format};
+use crate::cli::{self, Cli, Command, OutputFormat};
 use crate::diagnostics::{Problems, json};
+use crate::fs;
 use crate::text::sanitize;
-use crate::write;
 use console::Console;
 
 /// The exit code of a program that panics.
@@ -72,8 +72,8 @@ impl From<Problems> for Failure {
     }
 }
 
-impl From<write::Error> for Failure {
-    fn from(error: write::Error) -> Self {
+impl From<fs::FsError> for Failure {
+    fn from(error: fs::FsError) -> Self {
         if error.is_overtaken() { Self::Overtaken(error.to_string()) } else { Self::Other(error.to_string()) }
     }
 }
@@ -92,7 +92,7 @@ struct Refusal<'a> {
     /// What stands in the way, where that is not the files.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
-    problems: Vec<json::Record<'a>>,
+    problems: Vec<json::DiagnosticRecord<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     left_out: usize,
 }
@@ -155,7 +155,7 @@ fn give_up(cli: &Cli, message: &str, code: u8, console: &mut Console) -> ExitCod
 
 fn refuse(cli: &Cli, problems: &Problems, code: u8, console: &mut Console) -> ExitCode {
     if let Command::Gcloud(options) = &cli.command
-        && options.format == Format::Sh
+        && options.format == OutputFormat::Sh
     {
         gcloud::print_failure(options.format, &gcloud::told(problems), code, console);
         console.problems(problems);

@@ -2,7 +2,7 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::fetch::{Meter, Progress, Silent};
+use crate::fetch::{DownloadMeter, Progress, Silent};
 
 /// Bars on standard error where that is a terminal, and nothing elsewhere.
 pub(super) struct Bars(MultiProgress);
@@ -17,7 +17,7 @@ impl Bars {
 }
 
 impl Progress for Bars {
-    fn started(&self, label: &str, total: Option<u64>) -> Box<dyn Meter> {
+    fn started(&self, label: &str, total: Option<u64>) -> Box<dyn DownloadMeter> {
         if self.0.is_hidden() {
             return Box::new(Silent);
         }
@@ -41,7 +41,7 @@ impl Progress for Bars {
 /// The bar of one download, until it is dropped.
 struct Bar(ProgressBar);
 
-impl Meter for Bar {
+impl DownloadMeter for Bar {
     fn advance(&mut self, bytes: u64) {
         self.0.inc(bytes);
     }

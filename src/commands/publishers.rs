@@ -17,11 +17,12 @@ use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
 use crate::fetch::{self, Cache, Download, Fetched};
 use crate::github::{self, Api};
-use crate::lock::upstream::{Archive, Document, Image, Order, Release, Upstream, Wanted};
-use crate::net::{self, Client, Error as NetError, Patience, Request, Token};
-use crate::oci::{self, Credentials};
+use crate::http::{self, Client, HttpError, Request, RetryPolicy, Token};
+use crate::lock::upstream::{Archive, FetchedText, Order, Release, ReleaseQuery, Upstream, UpstreamImage};
+use crate::oci;
 use crate::project::names::RepoSlug;
-use crate::project::values::{ImageRef, Packing, WebUrl};
+use crate::project::values::{ArchiveFormat, ImageRef, WebUrl};
+use crate::registry::{self, Credentials};
 
 /// The largest checksum file or signature, in bytes.
 const LARGEST_DOCUMENT: u64 = 4 << 20;
@@ -30,17 +31,17 @@ const LARGEST_DOCUMENT: u64 = 4 << 20;
 pub(super) const LARGEST_ARCHIVE: u64 = 2 << 30;
 
 /// What the environment says of the world outside.
-pub(super) struct Setup {
+pub(super) struct Environment {
     api: Url,
     token: Option<Token>,
-    patience: Patience,
+    patience: RetryPolicy,
     cache: Option<PathBuf>,
     /// The files that may keep logins of registries, the first one first.
     logins: Vec<PathBuf>,
     youngest: Option<Timestamp>,
 }
 
-impl Setup {
+impl Environment {
     /// Reads the environment. Releases younger than `min_age` days are passed over.
     ///
     /// # Errors
@@ -54,10 +55,10 @@ impl Setup {
         let api = variable("GITHUB_API_URL").unwrap_or_else(|| github::API.to_owned());
         let api = Url::parse(&api).ok().filter(|url| !url.cannot_be_a_base());
         let api = api.ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
-        if let Some(why) = net::objection(&api) {
+        if let Some(why) = http::check_scheme(&api) {
             return Err(Failure::Argument(format!("GITHUB_API_URL cannot be used: {why}")));
         }
-        let mut patience = Patience::default();
+        let mut patience = RetryPolicy::default();
         if let Some(seconds) = variable("BAKE_STALL_SECONDS") {
             let seconds = seconds.parse().ok().filter(|seconds| (1..=600).contains(seconds));
             let Some(seconds) = seconds else {
@@ -107,7 +108,7 @@ impl<'a> Stated<'a> {
 /// Those who publish what is locked, and the cache between. Nothing is opened before somebody is
 /// asked: a lock that is whole needs neither.
 pub(super) struct Publishers {
-    setup: Setup,
+    setup: Environment,
     client: Client,
     cache: OnceLock<Cache>,
     progress: Bars,
@@ -115,7 +116,7 @@ pub(super) struct Publishers {
 
 impl Publishers {
     /// Asks nobody yet.
-    pub(super) fn new(setup: Setup, console: &Console) -> Self {
+    pub(super) fn new(setup: Environment, console: &Console) -> Self {
         Self {
             client: Client::new(setup.patience.clone()),
             setup,
@@ -131,7 +132,7 @@ impl Publishers {
     }
 
     /// The user's login at the registry of `reference`, as Docker and Podman keep it.
-    pub(super) fn credentials(&self, reference: &ImageRef) -> Result<Credentials, oci::Error> {
+    pub(super) fn credentials(&self, reference: &ImageRef) -> Result<Credentials, oci::OciError> {
         Credentials::find(&self.setup.logins, reference)
     }
 
@@ -160,18 +161,18 @@ impl Publishers {
 }
 
 impl Upstream for Publishers {
-    fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Diagnostic> {
-        let Setup { api, token, youngest, .. } = &self.setup;
+    fn release(&self, repo: &RepoSlug, wanted: &ReleaseQuery) -> Result<Release, Diagnostic> {
+        let Environment { api, token, youngest, .. } = &self.setup;
         let api = Api::new(&self.client, api, token.as_ref(), *youngest);
         api.release(repo, wanted).map_err(|error| of_api(&error))
     }
 
-    fn document(&self, url: &WebUrl) -> Result<Document, Diagnostic> {
+    fn document(&self, url: &WebUrl) -> Result<FetchedText, Diagnostic> {
         match self.client.text(&Request::new(parsed(url)?), LARGEST_DOCUMENT) {
-            Ok(text) => Ok(Document::Text(text)),
-            Err(NetError::Malformed { .. } | NetError::TooLarge { .. }) => Ok(Document::NoText),
-            Err(error @ (NetError::NotFound { .. } | NetError::Status { status: 401 | 403, .. })) => {
-                Ok(Document::Absent(of_net(&error)))
+            Ok(text) => Ok(FetchedText::Text(text)),
+            Err(HttpError::Malformed { .. } | HttpError::TooLarge { .. }) => Ok(FetchedText::NoText),
+            Err(error @ (HttpError::NotFound { .. } | HttpError::Status { status: 401 | 403, .. })) => {
+                Ok(FetchedText::Absent(of_net(&error)))
             }
             Err(error) => Err(of_net(&error)),
         }
@@ -189,8 +190,9 @@ impl Upstream for Publishers {
         };
         let stated = Stated { sha256: order.stated_by, size: "the release API" };
         let mut fetched = self.fetch(&download, stated)?;
-        let wanted = archive::Wanted { path: order.binary, name: order.tool.as_str(), arch: order.arch };
-        let packing = Packing::of(order.url.file_name());
+        let wanted =
+            archive::ExecutableQuery { path: order.binary, name: order.tool.as_str(), arch: order.arch };
+        let packing = ArchiveFormat::of(order.url.file_name());
         let found = archive::find(&mut fetched.file, packing, &wanted, &archive::Limits::default());
         let found = found.map_err(|error| {
             Diagnostic::error(Code::BadArchive, format!("{error}: {}", order.url)).help(
@@ -222,12 +224,12 @@ impl Upstream for Publishers {
         published.map_err(|error| of_fetch(&error, Stated::by("nobody")))
     }
 
-    fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic> {
+    fn image(&self, reference: &ImageRef) -> Result<UpstreamImage, Diagnostic> {
         let credentials = self.credentials(reference);
         let resolved =
-            credentials.and_then(|credentials| oci::registry::resolve(&self.client, reference, &credentials));
+            credentials.and_then(|credentials| registry::resolve(&self.client, reference, &credentials));
         let resolved = resolved.map_err(|error| of_image(&error))?;
-        Ok(Image { digest: resolved.digest, platforms: resolved.platforms })
+        Ok(UpstreamImage { digest: resolved.digest, platforms: resolved.platforms })
     }
 }
 
@@ -236,12 +238,12 @@ pub(super) fn parsed(url: &WebUrl) -> Result<Url, Diagnostic> {
     Url::parse(url.as_str()).map_err(|error| Diagnostic::error(Code::BadValue, format!("{url}: {error}")))
 }
 
-fn of_fetch(error: &fetch::Error, stated: Stated<'_>) -> Diagnostic {
+fn of_fetch(error: &fetch::FetchError, stated: Stated<'_>) -> Diagnostic {
     let stated_by = match error {
-        fetch::Error::Net(error) => return of_net(error),
-        fetch::Error::Cache { .. } => return cannot_cache(error),
-        fetch::Error::Mismatch { .. } => stated.sha256,
-        fetch::Error::WrongSize { .. } => stated.size,
+        fetch::FetchError::Net(error) => return of_net(error),
+        fetch::FetchError::Cache { .. } => return cannot_cache(error),
+        fetch::FetchError::Mismatch { .. } => stated.sha256,
+        fetch::FetchError::WrongSize { .. } => stated.size,
     };
     Diagnostic::error(Code::ChecksumMismatch, format!("{error}, as {stated_by} says"))
         .help("it was thrown away; do not use it before its publisher told why")
@@ -251,15 +253,15 @@ fn cannot_cache(error: &dyn fmt::Display) -> Diagnostic {
     Diagnostic::error(Code::CannotCache, error.to_string())
 }
 
-fn of_net(error: &NetError) -> Diagnostic {
+fn of_net(error: &HttpError) -> Diagnostic {
     let (code, help) = match error {
-        NetError::NotFound { .. } => {
+        HttpError::NotFound { .. } => {
             (Code::UpstreamGone, "it may have been renamed or withdrawn; choose another version")
         }
-        NetError::Unreachable { .. } | NetError::Setup { .. } => {
+        HttpError::Unreachable { .. } | HttpError::Setup { .. } => {
             (Code::UpstreamUnreachable, "run it again where there is a network")
         }
-        NetError::RateLimited { .. } => {
+        HttpError::RateLimited { .. } => {
             (Code::UpstreamFailed, "wait, and run it again: what was fetched stays in the cache")
         }
         _ => (Code::UpstreamFailed, "run it again later; where it stays so, ask its publisher"),
@@ -267,15 +269,15 @@ fn of_net(error: &NetError) -> Diagnostic {
     Diagnostic::error(code, error.to_string()).help(help)
 }
 
-fn of_api(error: &github::Error) -> Diagnostic {
+fn of_api(error: &github::GithubError) -> Diagnostic {
     match error {
-        github::Error::Net(error @ NetError::Status { status: 401, .. }) => {
+        github::GithubError::Net(error @ HttpError::Status { status: 401, .. }) => {
             of_net(error).help("let GITHUB_TOKEN hold a token that is accepted there, or unset it")
         }
-        github::Error::Net(error) => of_net(error),
-        github::Error::NoSuchVersion { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
+        github::GithubError::Net(error) => of_net(error),
+        github::GithubError::NoSuchVersion { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("it may have been withdrawn; choose another version with `version:`"),
-        github::Error::None { young, .. } => {
+        github::GithubError::None { young, .. } => {
             let help = if *young {
                 "wait, lower `--min-age`, or name a version with `version:`"
             } else {
@@ -283,21 +285,23 @@ fn of_api(error: &github::Error) -> Diagnostic {
             };
             Diagnostic::error(Code::UpstreamGone, error.to_string()).help(help)
         }
-        github::Error::SeveralThings { .. } => Diagnostic::error(Code::AmbiguousAsset, error.to_string())
-            .help("name the archive by its URL, with `url:` in place of `repo:`"),
-        github::Error::NoRepository { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
+        github::GithubError::SeveralThings { .. } => {
+            Diagnostic::error(Code::AmbiguousAsset, error.to_string())
+                .help("name the archive by its URL, with `url:` in place of `repo:`")
+        }
+        github::GithubError::NoRepository { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("correct its name; only what everybody can read can be baked in"),
-        github::Error::Malformed { .. } => Diagnostic::error(Code::UpstreamFailed, error.to_string())
+        github::GithubError::Malformed { .. } => Diagnostic::error(Code::UpstreamFailed, error.to_string())
             .help("GITHUB_API_URL must be the URL of a GitHub API"),
     }
 }
 
-fn of_image(error: &oci::Error) -> Diagnostic {
+fn of_image(error: &oci::OciError) -> Diagnostic {
     let code = match error {
-        oci::Error::Unreachable { .. } => Code::UpstreamUnreachable,
-        oci::Error::NotFound { .. } => Code::UpstreamGone,
-        oci::Error::Mismatch { .. } => Code::ChecksumMismatch,
-        oci::Error::NoBuild { .. } => Code::NoBuildForArch,
+        oci::OciError::Unreachable { .. } => Code::UpstreamUnreachable,
+        oci::OciError::NotFound { .. } => Code::UpstreamGone,
+        oci::OciError::Mismatch { .. } => Code::ChecksumMismatch,
+        oci::OciError::NoBuild { .. } => Code::NoBuildForArch,
         _ => Code::UpstreamFailed,
     };
     Diagnostic::error(code, format!("the base image: {error}"))

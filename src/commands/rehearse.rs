@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::console::Console;
 use super::interrupt::on_interrupt;
 use super::load::{self, LoadedLock};
-use super::watch::Watch;
+use super::watch::VmWatch;
 use super::{Done, Failure};
 use crate::cli;
 use crate::plan::Plan;
@@ -22,8 +22,8 @@ use crate::project::spec::{SecretSource, Spec};
 use crate::project::values::{Arch, HostOs};
 use crate::rehearse::metadata::{Instance, Server};
 use crate::rehearse::{
-    self, Acceleration, Clock, Disk, DiskError, Folder, QEMU, Report, Values, Vm, decisive, described,
-    emulates_well,
+    self, Acceleration, Clock, Disk, DiskError, QEMU, RehearsalFolder, StatusReport, Values, VmConfig,
+    decisive, described, emulates_well,
 };
 use crate::render;
 
@@ -50,7 +50,7 @@ impl From<DiskError> for Failure {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct RehearseJson<'a> {
     version: u32,
     ready: bool,
     /// Why not.
@@ -59,20 +59,20 @@ struct Document<'a> {
     lock: String,
     emulated: bool,
     port: u16,
-    reports: &'a [Report],
-    stages: Vec<Stage<'a>>,
+    reports: &'a [StatusReport],
+    stages: Vec<StageTime<'a>>,
     /// What the agent replied to `--ask`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reply: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Stage<'a> {
+struct StageTime<'a> {
     name: &'a str,
     seconds: u64,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &cli::RehearseArgs, console: &mut Console) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
     if plan.spec.host.arch.value != Arch::Amd64 {
@@ -113,7 +113,7 @@ pub(super) fn run(dir: &Path, options: &cli::Rehearse, console: &mut Console) ->
         Acceleration::Hardware(_) => PATIENCE,
         Acceleration::Emulation => PATIENCE_EMULATED,
     });
-    let mut watch = Watch::begin(running, changes, interrupted, Duration::from_secs(limit));
+    let mut watch = VmWatch::begin(running, changes, interrupted, Duration::from_secs(limit));
     let lock = plan.lock_digest.to_string();
     let mut outcome = watch.until_settled(console).and_then(|()| watch.confirm(&lock, vm.host_port));
     if outcome.is_ok() && options.ask.is_some() {
@@ -182,9 +182,9 @@ fn no_qemu(error: &io::Error) -> Failure {
 }
 
 /// The rehearsal's folder; a temporary one ends with the program.
-fn folder(options: &cli::Rehearse) -> Result<(Folder, Option<tempfile::TempDir>), Failure> {
+fn folder(options: &cli::RehearseArgs) -> Result<(RehearsalFolder, Option<tempfile::TempDir>), Failure> {
     if let Some(path) = &options.dir {
-        return Ok((Folder::open(path)?, None));
+        return Ok((RehearsalFolder::open(path)?, None));
     }
     // /tmp may be in memory, and a boot disk grows by gigabytes.
     let large = Path::new("/var/tmp");
@@ -196,10 +196,15 @@ fn folder(options: &cli::Rehearse) -> Result<(Folder, Option<tempfile::TempDir>)
         builder.tempdir()
     };
     let temporary = temporary.map_err(|error| Failure::Other(format!("no temporary folder: {error}")))?;
-    Ok((Folder::open(temporary.path())?, Some(temporary)))
+    Ok((RehearsalFolder::open(temporary.path())?, Some(temporary)))
 }
 
-fn disks(spec: &Spec, options: &cli::Rehearse, image: &Path, folder: &Folder) -> Result<Vec<Disk>, Failure> {
+fn disks(
+    spec: &Spec,
+    options: &cli::RehearseArgs,
+    image: &Path,
+    folder: &RehearsalFolder,
+) -> Result<Vec<Disk>, Failure> {
     folder.prepare_boot_disk(image, spec.gcp.boot_disk.value)?;
     let mut disks = vec![Disk { file: folder.boot_disk(), device_name: "persistent-disk-0".to_owned() }];
     if !spec.gcp.data_disk.is_zero() && !options.no_data_disk {
@@ -209,7 +214,7 @@ fn disks(spec: &Spec, options: &cli::Rehearse, image: &Path, folder: &Folder) ->
     Ok(disks)
 }
 
-fn secrets(spec: &Spec, options: &cli::Rehearse, console: &mut Console) -> Result<Values, Failure> {
+fn secrets(spec: &Spec, options: &cli::RehearseArgs, console: &mut Console) -> Result<Values, Failure> {
     if let Some(folder) = &options.secrets {
         if !folder.is_dir() {
             return Err(Failure::Argument(format!("{}: there is no such folder", folder.display())));
@@ -232,24 +237,24 @@ fn secrets(spec: &Spec, options: &cli::Rehearse, console: &mut Console) -> Resul
 
 fn vm(
     spec: &Spec,
-    options: &cli::Rehearse,
-    folder: &Folder,
+    options: &cli::RehearseArgs,
+    folder: &RehearsalFolder,
     acceleration: Acceleration,
     disks: Vec<Disk>,
     server: &Server,
-) -> Result<Vm, Failure> {
+) -> Result<VmConfig, Failure> {
     let machine = Machine::new(&spec.gcp.machine_type);
     let relay = std::env::current_exe()
         .map_err(|error| Failure::Other(format!("bake does not find itself: {error}")))?;
-    Ok(Vm {
+    Ok(VmConfig {
         name: spec.name.to_string(),
         id: folder.instance_id()?,
         memory_mib: machine.memory_mib().unwrap_or(MEMORY_MIB),
         cpus: machine.cpus().unwrap_or(CPUS),
         acceleration,
         clock: match options.clock {
-            cli::Clock::Instructions => Clock::Instructions,
-            cli::Clock::Host => Clock::Host,
+            cli::ClockArg::Instructions => Clock::Instructions,
+            cli::ClockArg::Host => Clock::Host,
         },
         disks,
         serial_log: folder.serial_log(),
@@ -273,7 +278,7 @@ fn host_port(asked: Option<u16>, own: u16) -> Result<u16, Failure> {
     address.map(|address| address.port()).map_err(Failure::Other)
 }
 
-fn kept(folder: &Folder, port: u16) -> String {
+fn kept(folder: &RehearsalFolder, port: u16) -> String {
     format!(
         "It runs on until Ctrl-C. The Control UI: http://127.0.0.1:{port}/ (it asks for OPENCLAW_GATEWAY_TOKEN:\n\
          one made on the VM stays there, one with `secret_manager` is what --secrets gives). The serial console:\n\
@@ -283,19 +288,22 @@ fn kept(folder: &Folder, port: u16) -> String {
 }
 
 fn report(
-    options: &cli::Rehearse,
+    options: &cli::RehearseArgs,
     console: &mut Console,
     plan: &Plan<'_>,
-    watch: &Watch,
-    vm: &Vm,
+    watch: &VmWatch,
+    vm: &VmConfig,
     error: Option<&str>,
 ) -> Result<(), Failure> {
-    let stages =
-        watch.timeline().stages(watch.elapsed()).into_iter().map(|(name, seconds)| Stage { name, seconds });
+    let stages = watch
+        .timeline()
+        .stages(watch.elapsed())
+        .into_iter()
+        .map(|(name, seconds)| StageTime { name, seconds });
     let stages: Vec<_> = stages.collect();
     let reply = watch.reply();
     if options.json {
-        console.json(&Document {
+        console.json(&RehearseJson {
             version: 1,
             ready: error.is_none(),
             error,
@@ -308,7 +316,7 @@ fn report(
         })?;
     } else {
         let total: u64 = stages.iter().map(|stage| stage.seconds).sum();
-        let row = |Stage { name, seconds }: &Stage<'_>| {
+        let row = |StageTime { name, seconds }: &StageTime<'_>| {
             format!("{name:<10} {seconds:>5} s {:>3} %\n", seconds * 100 / total.max(1))
         };
         let rows: String = stages.iter().map(row).collect();

@@ -7,10 +7,10 @@ use super::load::{self, Loaded};
 use super::locking;
 use super::{Done, Failure};
 use crate::diagnostics::Problems;
-use crate::lock::{Lock, wanted};
+use crate::fs;
+use crate::lock::{Lock, inputs};
 use crate::project::edit;
 use crate::project::names::ToolName;
-use crate::write;
 
 pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Result<Done, Failure> {
     // What is wrong with a binary may be the reason to remove it.
@@ -20,7 +20,7 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
     }
     manifest.tidy(dir)?;
     let old = locking::usable(dir, old, console)?;
-    let asked_before = wanted::digest(&project);
+    let asked_before = inputs::digest(&project);
     let mut text = None;
     for name in names {
         let source = manifest.source(text.as_deref());
@@ -34,7 +34,7 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
         lock.binaries.retain(|name, _| !names.contains(name));
         // A lock that was stale before stays so.
         if lock.inputs == asked_before {
-            lock.inputs = wanted::digest(&project);
+            lock.inputs = inputs::digest(&project);
         } else {
             console.note("note: bake.lock was stale before, and still is: run `bake lock`");
         }
@@ -42,7 +42,7 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
         locking::store(dir, Some(edit), Some(old), &lock)?;
     } else {
         console.note("note: there is no bake.lock that could be read: run `bake lock`");
-        write::revise(dir, &[edit])?;
+        fs::revise(dir, &[edit])?;
     }
     for name in names {
         console.result(&format!("{name} removed\n"))?;

@@ -12,9 +12,9 @@ use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure};
 use crate::cli;
+use crate::fs::{self as output, NewFile, ReplaceOutcome};
 use crate::plan::Plan;
 use crate::render::{self, Bundle, FILE_NAMES};
-use crate::write::{self, NewFile, Outcome};
 
 /// What the bundle's own files hold, of those that can.
 const MARK: &[u8] = b"Rendered by bake";
@@ -23,15 +23,15 @@ const MARKED: [&str; 4] = ["Dockerfile", "docker-compose.yml", "gcloud.sh", "use
 const LARGEST_FILE: u64 = 64 << 20;
 
 #[derive(Serialize)]
-struct Document {
+struct RenderJson {
     version: u32,
     out: PathBuf,
     changed: bool,
-    files: Vec<Row>,
+    files: Vec<FileRow>,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct FileRow {
     name: &'static str,
     /// `same`, `new`, `changed` or `gone`.
     state: &'static str,
@@ -41,13 +41,13 @@ struct Row {
     sha256: Option<String>,
 }
 
-impl Row {
+impl FileRow {
     fn differs(&self) -> bool {
         self.state != "same"
     }
 }
 
-pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &cli::RenderArgs, console: &mut Console) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
     for (name, build) in plan.host_builds() {
@@ -60,7 +60,7 @@ pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> R
     refuse_foreign(&out)?;
     let files = files(&bundle);
     let rows = compare(&out, &bundle, &files);
-    let changed = rows.iter().any(Row::differs);
+    let changed = rows.iter().any(FileRow::differs);
     if options.diff {
         console.result(&diff(&out, &options.out, &bundle))?;
     }
@@ -68,7 +68,7 @@ pub(super) fn run(dir: &Path, options: &cli::Render, console: &mut Console) -> R
         put(dir, &out, &files, console)?;
     }
     if options.json {
-        console.json(&Document { version: 1, out: options.out.clone(), changed, files: rows })?;
+        console.json(&RenderJson { version: 1, out: options.out.clone(), changed, files: rows })?;
     } else if !options.diff {
         console.result(&table(&options.out, &rows))?;
     }
@@ -84,7 +84,7 @@ fn put(dir: &Path, out: &Path, files: &[NewFile<'_>], console: &mut Console) -> 
             )));
         }
     }
-    if write::replace(out, files, &FILE_NAMES)? == Outcome::OneByOne {
+    if output::replace(out, files, &FILE_NAMES)? == ReplaceOutcome::OneByOne {
         console
             .note("This folder cannot be exchanged as a whole: the files were replaced one after another.");
     }
@@ -154,7 +154,7 @@ fn files(bundle: &Bundle) -> Vec<NewFile<'_>> {
         .collect()
 }
 
-fn compare(out: &Path, bundle: &Bundle, files: &[NewFile<'_>]) -> Vec<Row> {
+fn compare(out: &Path, bundle: &Bundle, files: &[NewFile<'_>]) -> Vec<FileRow> {
     let row = |name: &'static str| {
         let exists = fs::symlink_metadata(out.join(name)).is_ok();
         let wanted = bundle.get(name);
@@ -167,13 +167,13 @@ fn compare(out: &Path, bundle: &Bundle, files: &[NewFile<'_>]) -> Vec<Row> {
             (true, None) => "gone",
         };
         let sha256 = wanted.map(|file| file.digest().to_string());
-        Some(Row { name, state, size: wanted.map(|file| file.text.len()), sha256 })
+        Some(FileRow { name, state, size: wanted.map(|file| file.text.len()), sha256 })
     };
     FILE_NAMES.iter().copied().filter_map(row).collect()
 }
 
-fn table(out: &Path, rows: &[Row]) -> String {
-    let row = |row: &Row| {
+fn table(out: &Path, rows: &[FileRow]) -> String {
+    let row = |row: &FileRow| {
         let path = out.join(row.name).display().to_string();
         let size = row.size.map_or_else(String::new, |size| format!("{size:>8} bytes"));
         format!("{:<8} {path:<28} {size}\n", row.state)

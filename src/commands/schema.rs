@@ -16,7 +16,7 @@ pub(super) fn run(file: SchemaOf, console: &mut Console) -> Result<Done, Failure
 
 pub(super) fn of(file: SchemaOf) -> Schema {
     match file {
-        SchemaOf::Spec => schema_for!(raw::Spec),
+        SchemaOf::Spec => schema_for!(raw::RawSpec),
         SchemaOf::Manifest => schema_for!(RawManifest),
         SchemaOf::Lock => schema_for!(RawLock),
     }

@@ -9,29 +9,29 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::console::Console;
-use crate::net::{Client, Patience, Request};
-use crate::rehearse::metadata::Change;
-use crate::rehearse::{Reply, Report, Running, Timeline};
+use crate::http::{Client, Request, RetryPolicy};
+use crate::rehearse::metadata::AttributeChange;
+use crate::rehearse::{Reply, Running, StatusReport, Timeline};
 
 /// Bytes of the answer of a probe.
 const LARGEST_PROBE: u64 = 1 << 16;
 
 /// A VM that is looked after.
-pub(super) struct Watch {
+pub(super) struct VmWatch {
     vm: Running,
     begun: Instant,
     timeline: Timeline,
     reply: Reply,
-    changes: Receiver<Change>,
+    changes: Receiver<AttributeChange>,
     interrupted: Arc<AtomicBool>,
     limit: Duration,
 }
 
-impl Watch {
+impl VmWatch {
     /// From power-on, which is now.
     pub(super) fn begin(
         vm: Running,
-        changes: Receiver<Change>,
+        changes: Receiver<AttributeChange>,
         interrupted: Arc<AtomicBool>,
         limit: Duration,
     ) -> Self {
@@ -128,7 +128,7 @@ impl Watch {
         let seconds = self.limit.as_secs();
         match self.timeline.reports().last() {
             None => format!("the VM has said nothing within {seconds} s"),
-            Some(Report { status, error, .. }) => {
+            Some(StatusReport { status, error, .. }) => {
                 format!("the VM is not ready within {seconds} s; it stands at {status} {error}")
             }
         }
@@ -143,10 +143,10 @@ impl Watch {
         }
         let url = Url::parse(&format!("http://127.0.0.1:{port}/startupz"));
         let request = Request::new(url.map_err(|error| error.to_string())?);
-        let mut patience = Patience::default();
+        let mut patience = RetryPolicy::default();
         if self.is_interrupted() {
             // Somebody waits for the end.
-            patience = Patience { attempts: 1, ..patience };
+            patience = RetryPolicy { attempts: 1, ..patience };
         }
         // The Control UI answers any path with 200, so the body decides.
         let started = |text: &str| {

@@ -14,7 +14,7 @@ use std::ops::Deref;
 use crate::text::sanitize;
 
 pub use code::Code;
-pub use source::{Place, Source, Span};
+pub use source::{Location, Source, Span};
 
 /// How bad it is. Errors stop the command; the others do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,9 +35,9 @@ pub struct Diagnostic {
     /// One sentence, without the place.
     pub message: String,
     /// Where in the input, if it is about one place.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// A second place that explains the first, with a few words on why.
-    pub related: Option<Box<(Place, String)>>,
+    pub related: Option<Box<(Location, String)>>,
     /// What to do.
     pub help: Option<String>,
 }
@@ -62,14 +62,14 @@ impl Diagnostic {
 
     /// Says where it is.
     #[must_use]
-    pub fn at(mut self, place: impl Into<Option<Place>>) -> Self {
+    pub fn at(mut self, place: impl Into<Option<Location>>) -> Self {
         self.place = place.into();
         self
     }
 
     /// Says where it is, unless that was said already.
     #[must_use]
-    pub fn or_at(mut self, place: impl Into<Option<Place>>) -> Self {
+    pub fn or_at(mut self, place: impl Into<Option<Location>>) -> Self {
         if self.place.is_none() {
             self.place = place.into();
         }
@@ -78,7 +78,7 @@ impl Diagnostic {
 
     /// Points at a second place, and says why.
     #[must_use]
-    pub fn related(mut self, place: Option<Place>, why: impl Into<String>) -> Self {
+    pub fn related(mut self, place: Option<Location>, why: impl Into<String>) -> Self {
         self.related = place.map(|place| Box::new((place, why.into())));
         self
     }
@@ -175,21 +175,21 @@ impl Deref for Problems {
 /// It travels through every stage, so that a complaint about a rendered value can point at the
 /// line of the spec that asked for it.
 #[derive(Clone, Debug)]
-pub struct At<T> {
+pub struct Spanned<T> {
     /// The value.
     pub value: T,
     /// Where it was read.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
 }
 
-impl<T> At<T> {
+impl<T> Spanned<T> {
     /// A value that nobody wrote.
     pub const fn default_value(value: T) -> Self {
         Self { value, place: None }
     }
 }
 
-impl<T> Deref for At<T> {
+impl<T> Deref for Spanned<T> {
     type Target = T;
 
     fn deref(&self) -> &T {

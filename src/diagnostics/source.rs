@@ -112,14 +112,14 @@ impl fmt::Debug for Source {
 
 /// Some bytes of one source.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Location {
     /// The text it is in.
     pub source: Arc<Source>,
     /// The bytes.
     pub span: Span,
 }
 
-impl Place {
+impl Location {
     /// Line and column of its first byte, both from 1.
     pub fn line_column(&self) -> (usize, usize) {
         self.source.line_column(self.span.start)

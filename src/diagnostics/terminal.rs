@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::{Diagnostic, Place, Problems, Severity};
+use super::{Diagnostic, Location, Problems, Severity};
 
 /// More than this at once helps nobody; the rest is counted.
 const SHOWN: usize = 50;
@@ -51,7 +51,7 @@ fn one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
 
 fn with_snippet<'a>(
     group: Group<'a>,
-    place: &'a Place,
+    place: &'a Location,
     kind: AnnotationKind,
     label: Option<&'a str>,
 ) -> Group<'a> {

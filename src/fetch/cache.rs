@@ -21,7 +21,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use url::Url;
 
-use super::error::Error;
+use super::error::FetchError;
 use super::partial::{self, BUFFER, Partial};
 use crate::digest::{Hasher, Sha256};
 
@@ -55,10 +55,11 @@ impl Cache {
     ///
     /// # Errors
     /// Where the folder cannot be made, or is none.
-    pub fn open(folder: &Path) -> Result<Self, Error> {
+    pub fn open(folder: &Path) -> Result<Self, FetchError> {
         let this = Self { folder: folder.to_owned() };
         for folder in [this.blobs(), this.partials()] {
-            fs::create_dir_all(&folder).map_err(|error| Error::cache(&folder, "make a folder", error))?;
+            fs::create_dir_all(&folder)
+                .map_err(|error| FetchError::cache(&folder, "make a folder", error))?;
         }
         this.sweep();
         Ok(this)
@@ -73,13 +74,14 @@ impl Cache {
     ///
     /// # Errors
     /// Where it cannot be read, or cannot be removed.
-    pub fn get(&self, digest: &Sha256) -> Result<Option<File>, Error> {
+    pub fn get(&self, digest: &Sha256) -> Result<Option<File>, FetchError> {
         match self.look(digest)? {
             Kept::Nothing => Ok(None),
             Kept::Sound(file) => Ok(Some(file)),
             Kept::Altered(_) => {
                 let path = self.path(digest);
-                partial::remove(&path).map_err(|error| Error::cache(&path, "remove a wrong file", error))?;
+                partial::remove(&path)
+                    .map_err(|error| FetchError::cache(&path, "remove a wrong file", error))?;
                 Ok(None)
             }
         }
@@ -89,9 +91,9 @@ impl Cache {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn look(&self, digest: &Sha256) -> Result<Kept, Error> {
+    pub fn look(&self, digest: &Sha256) -> Result<Kept, FetchError> {
         let path = self.path(digest);
-        let failed = |error| Error::cache(&path, "read", error);
+        let failed = |error| FetchError::cache(&path, "read", error);
         // Neither through a link nor waiting for the other end of a pipe.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
@@ -120,7 +122,7 @@ impl Cache {
     }
 
     /// A download on its way, by its digest or else by its URL; waits while another run has it.
-    pub(super) fn partial(&self, url: &Url, expected: Option<&Sha256>) -> Result<Partial, Error> {
+    pub(super) fn partial(&self, url: &Url, expected: Option<&Sha256>) -> Result<Partial, FetchError> {
         let name = match expected {
             Some(expected) => expected.to_string(),
             None => format!("{UNKNOWN}{}", Sha256::of(url.as_str())),
@@ -129,10 +131,10 @@ impl Cache {
     }
 
     /// Takes a finished download in.
-    pub(super) fn keep(&self, partial: Partial, digest: &Sha256) -> Result<File, Error> {
+    pub(super) fn keep(&self, partial: Partial, digest: &Sha256) -> Result<File, FetchError> {
         let path = self.path(digest);
         let folder = path.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(folder).map_err(|error| Error::cache(folder, "make a folder", error))?;
+        fs::create_dir_all(folder).map_err(|error| FetchError::cache(folder, "make a folder", error))?;
         partial.rename(&path)
     }
 

@@ -4,14 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
-use crate::net::{self, Address};
+use crate::http::{self, Address};
 
 /// Why a download is not in the cache.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum FetchError {
     /// It cannot be had.
     #[error(transparent)]
-    Net(#[from] net::Error),
+    Net(#[from] http::HttpError),
     /// Other bytes came than were expected.
     #[error("{url}: its SHA-256 is {found}, and {expected} was expected")]
     Mismatch {
@@ -54,7 +54,7 @@ fn advice(source: &io::Error) -> &'static str {
     }
 }
 
-impl Error {
+impl FetchError {
     pub(super) fn cache(path: &Path, what: &'static str, source: io::Error) -> Self {
         Self::Cache { path: path.to_owned(), what, source }
     }

@@ -18,13 +18,13 @@ use std::fs::File;
 use url::Url;
 
 pub use cache::{Cache, Kept};
-pub use error::Error;
+pub use error::FetchError;
 pub use parallel::in_parallel;
-pub use progress::{Meter, Progress, Silent};
+pub use progress::{DownloadMeter, Progress, Silent};
 pub use published::published;
 
 use crate::digest::Sha256;
-use crate::net::{self, Address, Client};
+use crate::http::{self, Address, Client};
 
 /// What to download.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ pub fn fetch(
     cache: &Cache,
     download: &Download<'_>,
     progress: &dyn Progress,
-) -> Result<Fetched, Error> {
+) -> Result<Fetched, FetchError> {
     let cached = || match &download.expected {
         Some(expected) => find(cache, expected, download),
         None => Ok(None),
@@ -94,17 +94,18 @@ pub fn fetch(
 }
 
 /// Whether a later run may go on from what had come before this error.
-fn leaves_a_beginning(error: &Error) -> bool {
+fn leaves_a_beginning(error: &FetchError) -> bool {
     // What was wrong is of no use, and where the disk was full it would be in the way.
-    matches!(error, Error::Net(error) if !matches!(error, net::Error::TooLarge { .. }))
+    matches!(error, FetchError::Net(error) if !matches!(error, http::HttpError::TooLarge { .. }))
 }
 
-fn find(cache: &Cache, expected: &Sha256, download: &Download<'_>) -> Result<Option<Fetched>, Error> {
+fn find(cache: &Cache, expected: &Sha256, download: &Download<'_>) -> Result<Option<Fetched>, FetchError> {
     let Some(file) = cache.get(expected)? else { return Ok(None) };
-    let size = file.metadata().map_err(|error| Error::cache(&cache.path(expected), "read", error))?.len();
+    let size =
+        file.metadata().map_err(|error| FetchError::cache(&cache.path(expected), "read", error))?.len();
     if let Some(told) = download.size.filter(|told| *told != size) {
         let url = Address::new(download.url, None);
-        return Err(Error::WrongSize { url, expected: told, found: size });
+        return Err(FetchError::WrongSize { url, expected: told, found: size });
     }
     Ok(Some(Fetched { sha256: *expected, size, file, from_cache: true }))
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::error::Error;
+use super::error::FetchError;
 use crate::digest::{Hasher, Sha256};
 
 /// Bytes that are moved at once.
@@ -25,8 +25,8 @@ pub(super) struct Partial {
 
 impl Partial {
     /// The file at `path`, empty or with what an earlier run left; waits while another run has it.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |what| move |error| Error::cache(path, what, error);
+    pub(super) fn open(path: &Path) -> Result<Self, FetchError> {
+        let failed = |what| move |error| FetchError::cache(path, what, error);
         loop {
             let Some(file) = open_regular(path).map_err(failed("write"))? else {
                 remove(path).map_err(failed("remove what is"))?;
@@ -42,7 +42,7 @@ impl Partial {
     }
 
     /// Takes what is there for a beginning, if it has at most `most` bytes.
-    pub(super) fn take_up(&mut self, most: u64) -> Result<(), Error> {
+    pub(super) fn take_up(&mut self, most: u64) -> Result<(), FetchError> {
         let left = self.file.metadata().map_err(|error| self.failed("read", error))?.len();
         if left > most {
             return self.restart();
@@ -60,14 +60,14 @@ impl Partial {
     }
 
     /// Forgets all bytes.
-    pub(super) fn restart(&mut self) -> Result<(), Error> {
+    pub(super) fn restart(&mut self) -> Result<(), FetchError> {
         self.hasher = Hasher::default();
         self.length = 0;
         self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(|error| self.failed("write", error))
     }
 
     /// Adds bytes to the end.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         self.file.write_all(bytes).map_err(|error| self.failed("write", error))?;
         self.count(bytes);
         Ok(())
@@ -89,8 +89,8 @@ impl Partial {
     }
 
     /// Gives the file its final name, safe from a power cut, and hands it over to be read.
-    pub(super) fn rename(mut self, target: &Path) -> Result<File, Error> {
-        let failed = |error| Error::cache(target, "write", error);
+    pub(super) fn rename(mut self, target: &Path) -> Result<File, FetchError> {
+        let failed = |error| FetchError::cache(target, "write", error);
         let mut permissions = self.file.metadata().map_err(failed)?.permissions();
         permissions.set_readonly(true);
         self.file
@@ -110,8 +110,8 @@ impl Partial {
         let _ = fs::remove_file(&self.path);
     }
 
-    fn failed(&self, what: &'static str, error: io::Error) -> Error {
-        Error::cache(&self.path, what, error)
+    fn failed(&self, what: &'static str, error: io::Error) -> FetchError {
+        FetchError::cache(&self.path, what, error)
     }
 }
 

@@ -3,11 +3,11 @@
 /// Shows downloads.
 pub trait Progress: Sync {
     /// A download begins; `total` is its length in bytes, where the server tells it.
-    fn started(&self, label: &str, total: Option<u64>) -> Box<dyn Meter>;
+    fn started(&self, label: &str, total: Option<u64>) -> Box<dyn DownloadMeter>;
 }
 
 /// Shows one download, until it is dropped.
-pub trait Meter {
+pub trait DownloadMeter {
     /// That many bytes have come.
     fn advance(&mut self, bytes: u64);
 
@@ -21,12 +21,12 @@ pub trait Meter {
 pub struct Silent;
 
 impl Progress for Silent {
-    fn started(&self, _: &str, _: Option<u64>) -> Box<dyn Meter> {
+    fn started(&self, _: &str, _: Option<u64>) -> Box<dyn DownloadMeter> {
         Box::new(Self)
     }
 }
 
-impl Meter for Silent {
+impl DownloadMeter for Silent {
     fn advance(&mut self, _: u64) {}
 
     fn restart_at(&mut self, _: u64) {}

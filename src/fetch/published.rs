@@ -2,9 +2,9 @@
 
 use std::io::Read;
 
-use super::{Download, Error, Progress};
+use super::{Download, FetchError, Progress};
 use crate::digest::{Hasher, Sha256};
-use crate::net::{self, Client, Request};
+use crate::http::{self, Client, Request};
 
 /// Read at once.
 const BUFFER: usize = 1 << 16;
@@ -14,12 +14,12 @@ const BUFFER: usize = 1 << 16;
 /// not be of one document.
 ///
 /// # Errors
-/// Where it cannot be had ([`Error::Net`]).
+/// Where it cannot be had ([`FetchError::Net`]).
 pub fn published(
     client: &Client,
     download: &Download<'_>,
     progress: &dyn Progress,
-) -> Result<(Sha256, u64), Error> {
+) -> Result<(Sha256, u64), FetchError> {
     let request = Request::new(download.url.clone()).large();
     let mut pauses = client.pauses();
     let mut buffer = vec![0; BUFFER];
@@ -36,10 +36,10 @@ pub fn published(
                     length += count as u64;
                     meter.advance(count as u64);
                 }
-                Err(error) => break net::Error::of_body(error, &address),
+                Err(error) => break http::HttpError::of_body(error, &address),
             }
             if length > download.limit {
-                return Err(net::Error::TooLarge { url: address, limit: download.limit }.into());
+                return Err(http::HttpError::TooLarge { url: address, limit: download.limit }.into());
             }
         };
         pauses.wait_after(cut)?;

@@ -3,11 +3,11 @@
 use std::io::Read;
 
 use super::Download;
-use super::error::Error;
+use super::error::FetchError;
 use super::partial::{BUFFER, Partial};
-use super::progress::{Meter, Progress};
+use super::progress::{DownloadMeter, Progress};
 use crate::digest::Sha256;
-use crate::net::{self, Address, Client, Pauses, Request, Response, Validator};
+use crate::http::{self, Address, Backoff, Client, Request, Response, Validator};
 
 /// An attempt that brought that many new bytes was no failure: patience begins anew after it.
 const WORTH: u64 = 1024 * 1024;
@@ -19,7 +19,7 @@ pub(super) fn run(
     download: &Download<'_>,
     partial: &mut Partial,
     progress: &dyn Progress,
-) -> Result<Sha256, Error> {
+) -> Result<Sha256, FetchError> {
     if download.expected.is_some() {
         partial.take_up(download.size.unwrap_or(download.limit))?;
         // Killed between the last byte and the new name.
@@ -55,14 +55,14 @@ pub(super) fn run(
 }
 
 /// How a document came.
-struct Came {
+struct TransferOutcome {
     address: Address,
     /// Whether it was put together from several answers.
     in_parts: bool,
 }
 
 /// A body that goes on where the partial file ends.
-struct Answer {
+struct ResumedBody {
     response: Response,
     /// The length of the whole document, where the server tells it.
     total: Option<u64>,
@@ -72,7 +72,7 @@ struct Transfer<'a> {
     download: &'a Download<'a>,
     partial: &'a mut Partial,
     progress: &'a dyn Progress,
-    meter: Option<Box<dyn Meter>>,
+    meter: Option<Box<dyn DownloadMeter>>,
     /// What names the document that the bytes so far are of.
     validator: Option<Validator>,
     /// Whether these bytes can be gone on from.
@@ -84,7 +84,7 @@ struct Transfer<'a> {
 
 impl Transfer<'_> {
     /// Asks until all bytes are there.
-    fn bring(&mut self, client: &Client) -> Result<Came, Error> {
+    fn bring(&mut self, client: &Client) -> Result<TransferOutcome, FetchError> {
         let mut pauses = client.pauses();
         let mut most = self.partial.length();
         loop {
@@ -92,7 +92,7 @@ impl Transfer<'_> {
             let in_parts = self.partial.length() > 0;
             let address = answer.response.address().clone();
             match self.read(answer)? {
-                None => return Ok(Came { address, in_parts }),
+                None => return Ok(TransferOutcome { address, in_parts }),
                 Some(error) => {
                     if self.partial.length() >= most + WORTH {
                         pauses = client.pauses();
@@ -105,7 +105,7 @@ impl Transfer<'_> {
     }
 
     /// Asks for what is missing; none where the whole has to be asked for instead.
-    fn ask(&mut self, client: &Client, pauses: &mut Pauses) -> Result<Option<Answer>, Error> {
+    fn ask(&mut self, client: &Client, pauses: &mut Backoff) -> Result<Option<ResumedBody>, FetchError> {
         if !(self.ranges && self.resumable) {
             self.restart()?;
         }
@@ -115,13 +115,13 @@ impl Transfer<'_> {
             return self.begin(client.get_within(&request, pauses)?);
         }
         match client.get_within(&request.from_byte(start, self.validator.as_ref()), pauses) {
-            Err(net::Error::Status { status: 416, .. }) => self.in_one_piece().map(|()| None),
+            Err(http::HttpError::Status { status: 416, .. }) => self.in_one_piece().map(|()| None),
             answered => self.begin(answered?),
         }
     }
 
     /// Looks at an answer's head; none where it goes on from somewhere else.
-    fn begin(&mut self, response: Response) -> Result<Option<Answer>, Error> {
+    fn begin(&mut self, response: Response) -> Result<Option<ResumedBody>, FetchError> {
         let total = match response.part() {
             None => {
                 self.restart()?;
@@ -145,19 +145,19 @@ impl Transfer<'_> {
         }
         let meter = self.meter.get_or_insert_with(|| self.progress.started(self.download.label, total));
         meter.restart_at(self.partial.length());
-        Ok(Some(Answer { response, total }))
+        Ok(Some(ResumedBody { response, total }))
     }
 
     /// Takes a body in; returns why it ended too early, if it did.
-    fn read(&mut self, answer: Answer) -> Result<Option<net::Error>, Error> {
-        let Answer { mut response, total } = answer;
+    fn read(&mut self, answer: ResumedBody) -> Result<Option<http::HttpError>, FetchError> {
+        let ResumedBody { mut response, total } = answer;
         let address = response.address().clone();
         loop {
             let count = match response.read(&mut self.buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => {
-                    let error = net::Error::of_body(error, &address);
+                    let error = http::HttpError::of_body(error, &address);
                     return if error.may_pass() { Ok(Some(error)) } else { Err(error.into()) };
                 }
             };
@@ -171,11 +171,11 @@ impl Transfer<'_> {
         }
         // A server may send less than the part it was asked for.
         let cut = total.is_some_and(|total| self.partial.length() < total);
-        Ok(cut.then(|| net::Error::Cut { url: address, why: "the last part is missing".to_owned() }))
+        Ok(cut.then(|| http::HttpError::Cut { url: address, why: "the last part is missing".to_owned() }))
     }
 
     /// Begins anew.
-    fn restart(&mut self) -> Result<(), Error> {
+    fn restart(&mut self) -> Result<(), FetchError> {
         self.resumable = true;
         self.validator = None;
         if self.partial.length() > 0 {
@@ -185,29 +185,33 @@ impl Transfer<'_> {
     }
 
     /// Begins anew, and asks for no part again.
-    fn in_one_piece(&mut self) -> Result<(), Error> {
+    fn in_one_piece(&mut self) -> Result<(), FetchError> {
         self.ranges = false;
         self.restart()
     }
 
-    fn hold_to_limit(&self, length: u64, url: &Address) -> Result<(), Error> {
+    fn hold_to_limit(&self, length: u64, url: &Address) -> Result<(), FetchError> {
         let limit = self.download.limit;
-        if length > limit { Err(net::Error::TooLarge { url: url.clone(), limit }.into()) } else { Ok(()) }
+        if length > limit {
+            Err(http::HttpError::TooLarge { url: url.clone(), limit }.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// What is wrong with a document that is complete, if anything is.
-    fn fault(&self, came: &Came) -> Option<Error> {
+    fn fault(&self, came: &TransferOutcome) -> Option<FetchError> {
         let found = self.partial.digest();
         let wrong_digest = self
             .download
             .expected
             .filter(|expected| *expected != found)
-            .map(|expected| Error::Mismatch { url: came.address.clone(), expected, found });
+            .map(|expected| FetchError::Mismatch { url: came.address.clone(), expected, found });
         wrong_size(self.download, self.partial.length(), &came.address).or(wrong_digest)
     }
 }
 
-fn wrong_size(download: &Download<'_>, found: u64, url: &Address) -> Option<Error> {
+fn wrong_size(download: &Download<'_>, found: u64, url: &Address) -> Option<FetchError> {
     let expected = download.size.filter(|expected| *expected != found)?;
-    Some(Error::WrongSize { url: url.clone(), expected, found })
+    Some(FetchError::WrongSize { url: url.clone(), expected, found })
 }

@@ -2,7 +2,7 @@
 
 use super::cli;
 use super::remote::ARCHIVE;
-use super::script::{Command, Name, Script, Shell, Step, Word};
+use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::ssh::session_with;
 use super::target::Target;
 use super::vm::{Vm, shortened};
@@ -27,7 +27,7 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) 
     }
     let disk = vm.name.data_disk();
     let name = Word::from(format!("{}-", shortened(&disk, "-20260102-030405"))).name(Name::Stamp);
-    let snapshot = Command::gcloud("compute disks snapshot")
+    let snapshot = ScriptCommand::gcloud("compute disks snapshot")
         .arg(Word(Vec::new()).name(Name::Data))
         .in_project()
         .flag("zone", vm.zone())

@@ -2,8 +2,8 @@
 //! there, and deletes nothing.
 
 use super::guards;
-use super::metadata::Metadata;
-use super::script::{Folder, Script, Step};
+use super::metadata::VmMetadata;
+use super::script::{BundleFolder, Script, Step};
 use super::target::Target;
 use super::vm::Vm;
 
@@ -11,7 +11,7 @@ use super::vm::Vm;
 pub const NAME: &str = "gcloud.sh";
 
 /// Makes whatever is missing of schedule, disk and VM.
-pub fn script(target: Target<'_>, metadata: &Metadata, folder: Folder) -> Script {
+pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -> Script {
     let vm = Vm::of(target);
     let mut steps = guards::must_be_ours(target, None);
     steps.extend(guards::must_not_be_elsewhere(target, None));
@@ -26,7 +26,8 @@ pub fn script(target: Target<'_>, metadata: &Metadata, folder: Folder) -> Script
     );
     let about = format!(
         "bake gcloud create: the VM `{}` of an OpenClaw Gateway, with its data disk.\n\
-         Safe to run twice: it deletes nothing. Rendered from lock {}; change bake.yaml instead.",
+         Safe to run twice: it deletes nothing. Change bake.yaml instead.\n\
+         Rendered by bake from lock {}.",
         vm.name,
         target.lock()
     );

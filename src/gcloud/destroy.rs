@@ -2,7 +2,7 @@
 
 use super::confirm::confirm;
 use super::guards;
-use super::script::{Command, Name, Script, Step, Word};
+use super::script::{Name, Script, ScriptCommand, Step, Word};
 use super::target::Target;
 use super::vm::{ID_LABEL, Vm, named, shortened};
 
@@ -56,18 +56,19 @@ pub fn script(target: Target<'_>, data: bool) -> Result<Script, String> {
 impl Vm<'_> {
     /// Shows the disks and snapshots that there are.
     pub(super) fn show(self) -> Step {
-        let disks = Command::gcloud("compute disks list")
+        let disks = ScriptCommand::gcloud("compute disks list")
             .in_project()
             .flag("zones", self.zone())
             .flag("filter", self.is_its_disk());
-        let snapshots =
-            Command::gcloud("compute snapshots list").in_project().flag("filter", self.is_its_snapshot());
+        let snapshots = ScriptCommand::gcloud("compute snapshots list")
+            .in_project()
+            .flag("filter", self.is_its_snapshot());
         Step::run(format!("What {} has beside its VM.", self.name), disks).then(snapshots)
     }
 
     /// Holds for snapshots of its data disk, or of one that was restored, but not for those of a copy under a
     /// longer name.
-    fn is_its_snapshot(self) -> String {
+    pub(super) fn is_its_snapshot(self) -> String {
         let disk = self.name.data_disk();
         let restored = shortened(&disk, "-12345678");
         let of_disk =
@@ -82,13 +83,14 @@ impl Vm<'_> {
     /// Deletes the data disks, and all snapshots of them.
     pub(super) fn delete_data(self) -> [Step; 2] {
         let each = || Word(Vec::new()).name(Name::Each);
-        let disk = Command::gcloud("compute disks delete")
+        let disk = ScriptCommand::gcloud("compute disks delete")
             .arg(each())
             .in_project()
             .flag("zone", self.zone())
             .arg("--quiet");
-        let snapshot = Command::gcloud("compute snapshots delete").arg(each()).in_project().arg("--quiet");
-        let snapshots = Command::gcloud("compute snapshots list")
+        let snapshot =
+            ScriptCommand::gcloud("compute snapshots delete").arg(each()).in_project().arg("--quiet");
+        let snapshots = ScriptCommand::gcloud("compute snapshots list")
             .in_project()
             .flag("filter", self.is_its_snapshot())
             .flag("format", "value(name)");
@@ -105,14 +107,14 @@ impl Vm<'_> {
     /// Deletes the schedule that bake made for this project.
     pub(super) fn delete_schedule(self) -> Step {
         let schedule = self.target.spec.name.snapshot_schedule();
-        let there = Command::gcloud("compute resource-policies list")
+        let there = ScriptCommand::gcloud("compute resource-policies list")
             .in_project()
             .flag(
                 "filter",
                 format!("{} AND region:{} AND {}", named(&schedule), self.region(), self.is_described()),
             )
             .flag("format", "value(name)");
-        let delete = Command::gcloud("compute resource-policies delete")
+        let delete = ScriptCommand::gcloud("compute resource-policies delete")
             .arg(schedule.clone())
             .in_project()
             .flag("region", self.region())

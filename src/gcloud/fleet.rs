@@ -8,8 +8,8 @@ use super::confirm::confirm;
 use super::destroy::FOR_GOOD;
 use super::group;
 use super::guards;
-use super::metadata::Metadata;
-use super::script::{Command, Folder, Name, Script, Step, Word};
+use super::metadata::VmMetadata;
+use super::script::{BundleFolder, Name, Script, ScriptCommand, Step, Word};
 use super::setup::allow_ssh;
 use super::target::Target;
 use super::vm::{Vm, named, shortened};
@@ -31,8 +31,8 @@ const ALIVE: &str = "alive";
 pub fn create(
     target: Target<'_>,
     members: &[VmName],
-    metadata: &Metadata,
-    folder: Folder,
+    metadata: &VmMetadata,
+    folder: BundleFolder,
 ) -> Result<Script, String> {
     let vm = Vm::of(target);
     let mut steps = in_common(vm, members, metadata)?;
@@ -60,13 +60,13 @@ pub fn create(
 pub fn update(
     target: Target<'_>,
     members: &[VmName],
-    metadata: &Metadata,
-    folder: Folder,
+    metadata: &VmMetadata,
+    folder: BundleFolder,
 ) -> Result<Script, String> {
     let vm = Vm::of(target);
     let mut steps = in_common(vm, members, metadata)?;
     let template = vm.template(metadata);
-    let replace = Command::gcloud("compute instance-groups managed rolling-action start-update")
+    let replace = ScriptCommand::gcloud("compute instance-groups managed rolling-action start-update")
         .arg(vm.name.as_str())
         .in_project()
         .flag("zone", vm.zone())
@@ -110,25 +110,27 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool) -> Script {
         steps.push(confirm(vm.name.as_str(), FOR_GOOD));
     }
     let each = || Word(Vec::new()).name(Name::Each);
-    let group = Command::gcloud("compute instance-groups managed delete")
+    let group = ScriptCommand::gcloud("compute instance-groups managed delete")
         .arg(vm.name.as_str())
         .in_project()
         .flag("zone", vm.zone())
         .arg("--quiet");
-    let templates = Command::gcloud("compute instance-templates list")
+    let templates = ScriptCommand::gcloud("compute instance-templates list")
         .in_project()
         .flag("filter", format!("properties.labels.openclaw ~ \"^{}$\"", vm.name))
         .flag("format", "value(name)");
     let template =
-        Command::gcloud("compute instance-templates delete").arg(each()).in_project().arg("--quiet");
+        ScriptCommand::gcloud("compute instance-templates delete").arg(each()).in_project().arg("--quiet");
     let alive = format!("{}-{ALIVE}", vm.name);
     let global = |kind: &str| {
-        let list = Command::gcloud(&format!("compute {kind} list"))
+        let list = ScriptCommand::gcloud(&format!("compute {kind} list"))
             .in_project()
             .flag("filter", named(&alive))
             .flag("format", "value(name)");
-        let delete =
-            Command::gcloud(&format!("compute {kind} delete")).arg(alive.clone()).in_project().arg("--quiet");
+        let delete = ScriptCommand::gcloud(&format!("compute {kind} delete"))
+            .arg(alive.clone())
+            .in_project()
+            .arg("--quiet");
         (list, delete)
     };
     steps.push(
@@ -163,26 +165,26 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool) -> Script {
 }
 
 /// What the members have in common.
-fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &Metadata) -> Result<Vec<Step>, String> {
+fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Vec<Step>, String> {
     if !vm.has_data_disk() {
         return Err("each member of a fleet needs a data disk: set `gcp.data_disk` in bake.yaml".to_owned());
     }
     let (name, template, alive) = (vm.name, vm.template(metadata), format!("{}-{ALIVE}", vm.name));
     let listed = |words: &str, name: &str| {
-        Command::gcloud(words).in_project().flag("filter", named(name)).flag("format", "value(name)")
+        ScriptCommand::gcloud(words).in_project().flag("filter", named(name)).flag("format", "value(name)")
     };
-    let make_template = Command::gcloud("compute instance-templates create")
+    let make_template = ScriptCommand::gcloud("compute instance-templates create")
         .arg(template.clone())
         .in_project()
         .args(vm.made_with(metadata));
-    let make_check = Command::gcloud("compute health-checks create tcp")
+    let make_check = ScriptCommand::gcloud("compute health-checks create tcp")
         .arg(alive.clone())
         .in_project()
         .flag("port", 22)
         .flag("check-interval", "30s")
         .flag("timeout", "10s")
         .flag("unhealthy-threshold", 4);
-    let make_group = Command::gcloud("compute instance-groups managed create")
+    let make_group = ScriptCommand::gcloud("compute instance-groups managed create")
         .arg(name.as_str())
         .in_project()
         .flag("zone", vm.zone())
@@ -227,7 +229,7 @@ fn joined(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
         let vm = Vm { target, name };
         steps.extend(vm.data_disk());
         steps.extend(vm.disk_schedule());
-        let there = Command::gcloud("compute instance-groups managed list-instances")
+        let there = ScriptCommand::gcloud("compute instance-groups managed list-instances")
             .arg(whole.name.as_str())
             .in_project()
             .flag("zone", vm.zone())
@@ -238,7 +240,7 @@ fn joined(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
             .text(format!("/zones/{}/disks/", vm.zone()))
             .name(Name::Data)
             .text(",mode=rw,auto-delete=never");
-        let join = Command::gcloud("compute instance-groups managed create-instance")
+        let join = ScriptCommand::gcloud("compute instance-groups managed create-instance")
             .arg(whole.name.as_str())
             .in_project()
             .flag("zone", vm.zone())
@@ -248,6 +250,7 @@ fn joined(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
             Step::run("A member under its own name, which keeps its disk through every repair.", join)
                 .unless(there)
                 .change(format!("+ VM {name}, in its group"))
+                .ahead()
                 .tell(format!("{name} is on its way to a running gateway, which takes some minutes."))
                 .tell_already(format!("VM {name}")),
         );
@@ -257,14 +260,14 @@ fn joined(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
 
 impl Vm<'_> {
     /// The template of this bundle.
-    fn template(self, metadata: &Metadata) -> String {
+    fn template(self, metadata: &VmMetadata) -> String {
         let mut digest = self.bundle(metadata);
         digest.truncate(DIGITS);
         format!("{}-{digest}", shortened(self.name.as_str(), "-123456789012"))
     }
 
     /// Prints the group's name where it is there and `filter` holds.
-    pub(super) fn group_listed(self, filter: &str) -> Command {
+    pub(super) fn group_listed(self, filter: &str) -> ScriptCommand {
         let name = named(self.name.as_str());
         let filter = if filter.is_empty() { name } else { format!("{name} AND {filter}") };
         self.list("compute instance-groups managed list", filter.into())

@@ -1,6 +1,6 @@
 //! How a managed instance group is looked at: the commands that `group.sh` is built on.
 
-use super::script::{Command, Shell, Step};
+use super::script::{ScriptCommand, Shell, Step};
 use super::vm::{Vm, named};
 use crate::project::names::VmName;
 
@@ -31,7 +31,7 @@ pub(super) fn at_rest(vm: Vm<'_>, members: &[VmName]) -> Step {
 
 /// Ends the script where the group has other members than these.
 pub(super) fn require_all_members(vm: Vm<'_>, members: &[VmName]) -> Step {
-    let others = Command::gcloud("compute instance-groups managed list-instances")
+    let others = ScriptCommand::gcloud("compute instance-groups managed list-instances")
         .arg(vm.name.as_str())
         .in_project()
         .flag("zone", vm.zone())
@@ -51,12 +51,12 @@ pub(super) fn require_all_members(vm: Vm<'_>, members: &[VmName]) -> Step {
 
 /// Shell that looks at the group.
 fn observed(vm: Vm<'_>, members: &[VmName], how: &'static str, call: &'static str) -> Shell {
-    let errors = Command::gcloud("compute instance-groups managed list-errors")
+    let errors = ScriptCommand::gcloud("compute instance-groups managed list-errors")
         .arg(vm.name.as_str())
         .in_project()
         .flag("zone", vm.zone())
         .flag("format", ERRORS);
-    let state = Command::gcloud("compute instance-groups managed list")
+    let state = ScriptCommand::gcloud("compute instance-groups managed list")
         .in_project()
         .flag("zones", vm.zone())
         .flag("filter", named(vm.name.as_str()))

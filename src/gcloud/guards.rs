@@ -2,7 +2,7 @@
 //! that what it would make can be made.
 
 use super::confirm::confirm;
-use super::script::{Command, Name, Shell, Step, Word};
+use super::script::{Name, ScriptCommand, Shell, Step, Word};
 use super::target::Target;
 use super::vm::{ID_LABEL, Vm, named};
 use crate::project::machine::Machine;
@@ -57,7 +57,7 @@ pub(super) fn must_not_be_elsewhere(target: Target<'_>, members: Option<&[VmName
         None => format!("{named_so} AND NOT {here}"),
     };
     let list = |kind: &str| {
-        Command::gcloud(&format!("compute {kind} list"))
+        ScriptCommand::gcloud(&format!("compute {kind} list"))
             .in_project()
             .flag("filter", &elsewhere)
             .flag("format", "value[separator=' in '](name,zone.basename())")
@@ -79,7 +79,7 @@ pub(super) fn must_not_be_elsewhere(target: Target<'_>, members: Option<&[VmName
 
 impl Vm<'_> {
     /// Prints the name of what is called `name` and does not carry this project's labels.
-    fn foreign(self, kind: &str, name: &str, is_labelled: &str) -> Command {
+    fn foreign(self, kind: &str, name: &str, is_labelled: &str) -> ScriptCommand {
         self.list(&format!("compute {kind} list"), format!("{} AND NOT {is_labelled}", named(name)).into())
     }
 
@@ -105,11 +105,11 @@ impl Vm<'_> {
             [("instances", "VM", self.name.to_string()), ("disks", "disk", self.name.data_disk())]
         {
             let foreign = self.foreign(kind, &name, &labelled);
-            let show = Command::gcloud(&format!("compute {kind} list"))
+            let show = ScriptCommand::gcloud(&format!("compute {kind} list"))
                 .in_project()
                 .flag("zones", self.zone())
                 .flag("filter", named(&name));
-            let label = Command::gcloud(&format!("compute {kind} add-labels"))
+            let label = ScriptCommand::gcloud(&format!("compute {kind} add-labels"))
                 .arg(name.as_str())
                 .in_project()
                 .flag("zone", self.zone())
@@ -137,7 +137,7 @@ impl Vm<'_> {
 
     /// Ends the script where the zone has no such machine type.
     pub(super) fn type_must_be_there(self, machine_type: &MachineType) -> Step {
-        let there = Command::gcloud("compute machine-types list")
+        let there = ScriptCommand::gcloud("compute machine-types list")
             .in_project()
             .flag("zones", self.zone())
             .flag("filter", named(machine_type.as_str()))

@@ -2,16 +2,16 @@
 
 use serde::Serialize;
 
-use super::script::{Command, Folder, Name, Part, Script, Step, When, Word, Work};
+use super::script::{BundleFolder, Name, Part, Script, ScriptCommand, Step, When, Word, Work};
 
 /// The document; `docs/gcloud.md` describes it.
 #[derive(Serialize)]
-pub struct Document {
+pub struct ActionJson {
     version: u32,
     action: &'static str,
     folder: Option<String>,
     names: Vec<Learned>,
-    steps: Vec<Row>,
+    steps: Vec<StepRow>,
 }
 
 #[derive(Serialize)]
@@ -29,7 +29,7 @@ struct Learned {
 }
 
 #[derive(Serialize)]
-struct Row {
+struct StepRow {
     why: String,
     /// What it changes, as the plan has it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,12 +61,12 @@ struct Learns {
 
 impl Script {
     /// The script's commands as argument vectors.
-    pub fn to_document(&self) -> Document {
+    pub fn to_document(&self) -> ActionJson {
         let folder = match &self.files {
-            Some((Folder::At(path), _)) => Some(path.clone()),
-            Some((Folder::Beside, _)) | None => None,
+            Some((BundleFolder::At(path), _)) => Some(path.clone()),
+            Some((BundleFolder::Beside, _)) | None => None,
         };
-        Document {
+        ActionJson {
             version: 1,
             action: self.action,
             folder,
@@ -78,7 +78,7 @@ impl Script {
     fn learned(&self) -> Vec<Learned> {
         let (value, run) = match &self.project {
             Some(project) => (Some(project.to_string()), None),
-            None => (None, Some(vector(&Command::gcloud("config get-value project")))),
+            None => (None, Some(vector(&ScriptCommand::gcloud("config get-value project")))),
         };
         let mut names = vec![Learned { name: Name::Project.variable(), value, run, how: None }];
         let empty = |name: Name| Learned { name: name.variable(), value: None, run: None, how: None };
@@ -108,7 +108,7 @@ impl Script {
     }
 }
 
-fn row(step: &Step) -> Row {
+fn row(step: &Step) -> StepRow {
     let asked = step.when.asked().map(vector);
     let (unless, r#where, each) = match step.when {
         When::Always => (None, None, None),
@@ -120,7 +120,7 @@ fn row(step: &Step) -> Row {
         Work::Shell(shell) => (shell.stdin.clone(), Some(shell.how)),
         Work::Run(_) | Work::Refuse(_) => (None, None),
     };
-    Row {
+    StepRow {
         why: step.why.clone(),
         change: step.change.as_ref().map(plain),
         unless,
@@ -140,7 +140,7 @@ fn row(step: &Step) -> Row {
     }
 }
 
-fn vector(command: &Command) -> Vec<String> {
+fn vector(command: &ScriptCommand) -> Vec<String> {
     command.0.iter().map(plain).collect()
 }
 

@@ -3,7 +3,7 @@
 use crate::digest::Sha256;
 
 /// How the user-data and what runs it go into the VM's metadata.
-pub struct Metadata {
+pub struct VmMetadata {
     /// The file with the user-data.
     pub user_data: &'static str,
     /// How the user-data is encoded, if it is.
@@ -23,7 +23,7 @@ pub enum Attribute {
     File(&'static str),
 }
 
-impl Metadata {
+impl VmMetadata {
     /// Every key of the VM's metadata with what it holds ("About VM metadata", Compute Engine).
     pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
         let mut attributes = vec![

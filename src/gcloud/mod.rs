@@ -30,7 +30,7 @@ mod vm;
 mod vm_state;
 pub mod wait;
 
-pub use json::Document;
-pub use metadata::{Attribute, Metadata};
-pub use script::{Folder, Script};
+pub use json::ActionJson;
+pub use metadata::{Attribute, VmMetadata};
+pub use script::{BundleFolder, Script};
 pub use target::Target;

@@ -1,7 +1,7 @@
 //! Scripts of `vm/*.sh` as the command of an SSH session: the VM's login shell hands them and their
 //! arguments to root's bash.
 
-use super::script::Command;
+use super::script::ScriptCommand;
 use super::shell::without_directives;
 use super::vm::Vm;
 
@@ -40,7 +40,11 @@ impl Remote {
 
 impl Vm<'_> {
     /// `gcloud compute ssh` that runs `remote` with these arguments.
-    pub(super) fn running<'a>(self, remote: Remote, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    pub(super) fn running<'a>(
+        self,
+        remote: Remote,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> ScriptCommand {
         self.ssh().flag("command", remote.line(arguments))
     }
 }

@@ -1,7 +1,7 @@
 //! `resize`: another machine type for the VM, as for one that ran out of memory.
 
 use super::guards;
-use super::script::{Command, Name, Script, Step, Word};
+use super::script::{Name, Script, ScriptCommand, Step, Word};
 use super::target::Target;
 use super::vm::Vm;
 use super::wait;
@@ -28,7 +28,7 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
         ));
     }
     let command =
-        |words: &str| Command::gcloud(words).arg(vm.name.as_str()).in_project().flag("zone", vm.zone());
+        |words: &str| ScriptCommand::gcloud(words).arg(vm.name.as_str()).in_project().flag("zone", vm.zone());
     let is_other = format!("NOT machineType ~ \"/{machine_type}$\"");
     let start = command("compute instances start");
     let by_hand =

@@ -1,7 +1,7 @@
 //! `restore`: a snapshot on a new data disk, which takes the place of the one in use. That one stays.
 
 use super::guards;
-use super::script::{Command, Name, Script, Step, Word};
+use super::script::{Name, Script, ScriptCommand, Step, Word};
 use super::target::Target;
 use super::update::MOVE;
 use super::vm::{Vm, named, shortened};
@@ -25,11 +25,11 @@ pub fn script(target: Target<'_>, snapshot: &SnapshotName) -> Result<Script, Str
     // A name of the snapshot's own, so that a second run finds the disk of the first.
     let digest = Sha256::of(snapshot.as_str()).short(DIGITS);
     let disk = format!("{}-{digest}", shortened(&vm.name.data_disk(), "-12345678"));
-    let there = Command::gcloud("compute snapshots list")
+    let there = ScriptCommand::gcloud("compute snapshots list")
         .in_project()
         .flag("filter", named(snapshot.as_str()))
         .flag("format", "value(name)");
-    let make = Command::gcloud("compute disks create")
+    let make = ScriptCommand::gcloud("compute disks create")
         .arg(disk.clone())
         .in_project()
         .flag("zone", vm.zone())
@@ -140,8 +140,8 @@ fn exchanged(vm: Vm<'_>, disk: &str) -> [Step; 4] {
 }
 
 /// Prints when the disk was last attached to a VM; nothing where it is not there, or never was.
-fn last_attached(vm: Vm<'_>, disk: &str) -> Command {
-    Command::gcloud("compute disks list")
+fn last_attached(vm: Vm<'_>, disk: &str) -> ScriptCommand {
+    ScriptCommand::gcloud("compute disks list")
         .in_project()
         .flag("zones", vm.zone())
         .flag("filter", named(disk))

@@ -47,8 +47,7 @@ impl Name {
     /// What it is, for a person who reads the plan before the script has run.
     pub(super) const fn described(self) -> &'static str {
         match self {
-            Self::Project => "PROJECT",
-            Self::Domain => "PROJECT",
+            Self::Project | Self::Domain => "PROJECT",
             Self::Stamp => "TIME",
             Self::Data => "in use",
             Self::Each => "each one",
@@ -104,9 +103,9 @@ impl Word {
 
 /// A command: its program and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Command(pub(super) Vec<Word>);
+pub(super) struct ScriptCommand(pub(super) Vec<Word>);
 
-impl Command {
+impl ScriptCommand {
     /// `gcloud` and these words, in the project.
     pub(super) fn gcloud(words: &str) -> Self {
         Self(std::iter::once("gcloud").chain(words.split(' ')).map(Word::from).collect())
@@ -151,16 +150,16 @@ pub(super) enum When {
     /// Always.
     Always,
     /// Where this command prints nothing: what it would print is there already.
-    Unless(Command),
+    Unless(ScriptCommand),
     /// Where this command prints something.
-    Where(Command),
+    Where(ScriptCommand),
     /// For each line that this command prints, as [`Name::Each`].
-    Each(Command),
+    Each(ScriptCommand),
 }
 
 impl When {
     /// The command that is asked.
-    pub(super) const fn asked(&self) -> Option<&Command> {
+    pub(super) const fn asked(&self) -> Option<&ScriptCommand> {
         match self {
             Self::Always => None,
             Self::Unless(command) | Self::Where(command) | Self::Each(command) => Some(command),
@@ -182,7 +181,7 @@ pub(super) struct Shell {
     /// Variables that it reads.
     pub(super) values: Vec<(&'static str, String)>,
     /// Its commands; each is a function of that name.
-    pub(super) commands: Vec<(&'static str, Command)>,
+    pub(super) commands: Vec<(&'static str, ScriptCommand)>,
 }
 
 impl Shell {
@@ -209,7 +208,7 @@ impl Shell {
     }
 
     /// Gives it `command` as a function called `name`.
-    pub(super) fn command(mut self, name: &'static str, command: Command) -> Self {
+    pub(super) fn command(mut self, name: &'static str, command: ScriptCommand) -> Self {
         self.commands.push((name, command));
         self
     }
@@ -230,7 +229,7 @@ impl Shell {
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     /// Runs these, one after another; each without standard input.
-    Run(Vec<Command>),
+    Run(Vec<ScriptCommand>),
     /// Runs its commands with shell of our own around them.
     Shell(Shell),
     /// Ends the script with these lines and an exit code of 1.
@@ -263,6 +262,8 @@ pub(super) struct Step {
     pub(super) learns: Option<(Name, String)>,
     /// What it changes, as a line of the plan.
     pub(super) change: Option<Word>,
+    /// Whether the plan takes for missing what it cannot look at yet, such as a secret while its API is off.
+    pub(super) is_ahead: bool,
     /// What a failure later on leaves, with the command that puts it right.
     pub(super) leaves: Option<Word>,
     /// Whether it puts right what an earlier step left.
@@ -275,7 +276,7 @@ pub(super) struct Step {
 
 impl Step {
     /// A step that runs `command` whenever the script runs.
-    pub(super) fn run(why: impl Into<String>, command: Command) -> Self {
+    pub(super) fn run(why: impl Into<String>, command: ScriptCommand) -> Self {
         Self::new(why, Work::Run(vec![command]))
     }
 
@@ -287,7 +288,7 @@ impl Step {
     /// A step that ends the script before any change where `missing` prints nothing.
     pub(super) fn need(
         why: impl Into<String>,
-        missing: Command,
+        missing: ScriptCommand,
         lines: impl IntoIterator<Item = Word>,
     ) -> Self {
         Self::new(why, Work::Refuse(lines.into_iter().collect())).unless(missing).look()
@@ -296,7 +297,7 @@ impl Step {
     /// A step that ends the script before any change where `found` prints something.
     pub(super) fn refuse(
         why: impl Into<String>,
-        found: Command,
+        found: ScriptCommand,
         lines: impl IntoIterator<Item = Word>,
     ) -> Self {
         Self::new(why, Work::Refuse(lines.into_iter().collect())).only_where(found).look()
@@ -315,6 +316,7 @@ impl Step {
             work,
             learns: None,
             change: None,
+            is_ahead: false,
             leaves: None,
             settles: false,
             done: Vec::new(),
@@ -332,8 +334,13 @@ impl Step {
         Self { change: Some(line.into()), phase: Phase::Plan, ..self }
     }
 
+    /// Takes for missing, in the plan, what cannot be looked at yet.
+    pub(super) fn ahead(self) -> Self {
+        Self { is_ahead: true, ..self }
+    }
+
     /// Runs `command` too.
-    pub(super) fn then(mut self, command: Command) -> Self {
+    pub(super) fn then(mut self, command: ScriptCommand) -> Self {
         if let Work::Run(commands) = &mut self.work {
             commands.push(command);
         }
@@ -341,17 +348,17 @@ impl Step {
     }
 
     /// Does nothing where `command` prints something.
-    pub(super) fn unless(self, command: Command) -> Self {
+    pub(super) fn unless(self, command: ScriptCommand) -> Self {
         Self { when: When::Unless(command), ..self }
     }
 
     /// Does nothing where `command` prints nothing.
-    pub(super) fn only_where(self, command: Command) -> Self {
+    pub(super) fn only_where(self, command: ScriptCommand) -> Self {
         Self { when: When::Where(command), ..self }
     }
 
     /// Runs for each line that `command` prints.
-    pub(super) fn for_each(self, command: Command) -> Self {
+    pub(super) fn for_each(self, command: ScriptCommand) -> Self {
         Self { when: When::Each(command), ..self }
     }
 
@@ -383,7 +390,7 @@ impl Step {
     }
 
     /// Its commands, whatever is around them.
-    pub(super) fn commands(&self) -> Vec<&Command> {
+    pub(super) fn commands(&self) -> Vec<&ScriptCommand> {
         match &self.work {
             Work::Run(commands) => commands.iter().collect(),
             Work::Shell(shell) => shell.commands.iter().map(|(_, command)| command).collect(),
@@ -394,7 +401,7 @@ impl Step {
 
 /// Where the bundle's files are that the commands name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Folder {
+pub enum BundleFolder {
     /// Beside the script itself.
     Beside,
     /// In this folder, an absolute path.
@@ -410,11 +417,9 @@ pub struct Script {
     /// What to know before it is run: costs, minutes without a gateway.
     pub(super) notes: Vec<String>,
     /// The folder and files that its commands need, where they need some.
-    pub(super) files: Option<(Folder, Vec<&'static str>)>,
+    pub(super) files: Option<(BundleFolder, Vec<&'static str>)>,
     /// The project, where the spec names it.
     pub(super) project: Option<ProjectId>,
-    /// Whether its plan takes for missing what cannot be looked at yet, such as a secret of an API that is off.
-    pub(super) presumes_missing: bool,
     /// Whether it prints its plan and ends there.
     pub(super) plan_only: bool,
     /// The steps.
@@ -430,16 +435,7 @@ impl Script {
         steps: Vec<Step>,
     ) -> Self {
         let project = target.spec.gcp.project.as_ref().map(|project| project.value.clone());
-        Self {
-            action,
-            about: about.into(),
-            notes: Vec::new(),
-            files: None,
-            project,
-            presumes_missing: false,
-            plan_only: false,
-            steps,
-        }
+        Self { action, about: about.into(), notes: Vec::new(), files: None, project, plan_only: false, steps }
     }
 
     /// With what to know before it is run.
@@ -448,9 +444,10 @@ impl Script {
         self
     }
 
-    /// With a plan that takes for missing what cannot be looked at yet.
-    pub(super) fn presuming_missing(self) -> Self {
-        Self { presumes_missing: true, ..self }
+    /// With a plan that takes for missing what it cannot look at yet.
+    pub(super) fn ahead(mut self) -> Self {
+        self.steps = self.steps.into_iter().map(Step::ahead).collect();
+        self
     }
 
     /// The same, which prints its plan and changes nothing. It needs none of the bundle's files.
@@ -465,7 +462,7 @@ impl Script {
     }
 
     /// With commands that read the files of the bundle.
-    pub(super) fn reading(self, folder: Folder, files: Vec<&'static str>) -> Self {
+    pub(super) fn reading(self, folder: BundleFolder, files: Vec<&'static str>) -> Self {
         Self { files: Some((folder, files)), ..self }
     }
 

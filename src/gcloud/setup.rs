@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::script::{Command, Name, Script, Shell, Step, Word};
+use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::target::Target;
 use super::vm::{Vm, account, named};
 use crate::project::names::SecretId;
-use crate::project::spec::{Origin, SecretSource};
+use crate::project::spec::{ImageOrigin, SecretSource};
 use crate::project::values::ImageRef;
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/setup.sh")];
@@ -91,21 +91,21 @@ pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
          Safe to run twice: what is there is kept, and nothing is deleted.",
         vm.name
     );
-    Ok(Script::new("setup", about, target, steps).presuming_missing())
+    Ok(Script::new("setup", about, target, steps).ahead())
 }
 
 /// What a secret of Secret Manager is for, and whether its value is made up.
-struct Wanted {
+struct SecretRequest {
     variables: Vec<String>,
     generate: bool,
 }
 
-fn secrets(target: Target<'_>) -> BTreeMap<SecretId, Wanted> {
-    let mut secrets = BTreeMap::<_, Wanted>::new();
+fn secrets(target: Target<'_>) -> BTreeMap<SecretId, SecretRequest> {
+    let mut secrets = BTreeMap::<_, SecretRequest>::new();
     for (variable, source) in &target.spec.secrets {
         if let SecretSource::SecretManager { id, generate } = source {
             let wanted =
-                secrets.entry(id.clone()).or_insert(Wanted { variables: Vec::new(), generate: false });
+                secrets.entry(id.clone()).or_insert(SecretRequest { variables: Vec::new(), generate: false });
             wanted.variables.push(variable.to_string());
             wanted.generate |= generate;
         }
@@ -116,7 +116,7 @@ fn secrets(target: Target<'_>) -> BTreeMap<SecretId, Wanted> {
 /// Makes the project only where the user says that it is a new one: a name that is not known may be a typing
 /// error.
 fn create_project(id: &str, is_new: bool) -> Result<Step, String> {
-    let there = Command::gcloud("projects list")
+    let there = ScriptCommand::gcloud("projects list")
         .flag("filter", format!("projectId ~ \"^{id}$\""))
         .flag("format", "value(projectId)");
     if !is_new {
@@ -134,14 +134,14 @@ fn create_project(id: &str, is_new: bool) -> Result<Step, String> {
     }
     Ok(Step::run(
         "The project, where this account has none of that name.",
-        Command::gcloud("projects create").arg(id),
+        ScriptCommand::gcloud("projects create").arg(id),
     )
     .unless(there)
     .change(format!("+ project {id}")))
 }
 
 fn billing() -> Step {
-    let look = Command::gcloud("billing projects describe")
+    let look = ScriptCommand::gcloud("billing projects describe")
         .arg(Word(Vec::new()).name(Name::Project))
         .flag("format", "value(billingAccountName)");
     Step::shell(
@@ -168,7 +168,7 @@ fn apis(target: Target<'_>, has_registry: bool, has_deployer: bool) -> BTreeSet<
 }
 
 fn enable(api: &'static str) -> Step {
-    let there = Command::gcloud("services list")
+    let there = ScriptCommand::gcloud("services list")
         .arg("--enabled")
         .in_project()
         .flag("filter", format!("config.name ~ \"^{api}$\""))
@@ -181,25 +181,25 @@ fn enable(api: &'static str) -> Step {
         "artifactregistry.googleapis.com" => "The finished image.",
         _ => "The secrets.",
     };
-    Step::run(why, Command::gcloud("services enable").arg(api).in_project())
+    Step::run(why, ScriptCommand::gcloud("services enable").arg(api).in_project())
         .unless(there)
         .change(format!("+ API {api}"))
 }
 
 fn create_account(id: &str, shown: &str, why: &str) -> Step {
-    let there = Command::gcloud("iam service-accounts list")
+    let there = ScriptCommand::gcloud("iam service-accounts list")
         .in_project()
         .flag("filter", format!("email ~ \"^{id}@\""))
         .flag("format", "value(email)");
     let make =
-        Command::gcloud("iam service-accounts create").arg(id).in_project().flag("display-name", shown);
+        ScriptCommand::gcloud("iam service-accounts create").arg(id).in_project().flag("display-name", shown);
     Step::run(why, make).unless(there).change(format!("+ service account {id}"))
 }
 
 /// Says which roles the account has in the whole project: one that was there before may have some.
 fn warn_of_roles(id: &str) -> Step {
     let project = Word(Vec::new()).name(Name::Project);
-    let look = roles_of(Command::gcloud("projects get-iam-policy").arg(project), "", id);
+    let look = roles_of(ScriptCommand::gcloud("projects get-iam-policy").arg(project), "", id);
     Step::shell(
         "An account that was there before is kept with the roles that somebody gave it.",
         Shell::calling(
@@ -213,11 +213,11 @@ fn warn_of_roles(id: &str) -> Step {
 }
 
 fn create_secret(vm: Vm<'_>, id: &SecretId) -> Step {
-    let there = Command::gcloud("secrets list")
+    let there = ScriptCommand::gcloud("secrets list")
         .in_project()
         .flag("filter", format!("name ~ \"/{id}$\""))
         .flag("format", "value(name)");
-    let make = Command::gcloud("secrets create")
+    let make = ScriptCommand::gcloud("secrets create")
         .arg(id.as_str())
         .in_project()
         .flag("replication-policy", "automatic")
@@ -226,14 +226,14 @@ fn create_secret(vm: Vm<'_>, id: &SecretId) -> Step {
 }
 
 /// Gives the secret a value, where it has none.
-fn first_value(id: &SecretId, wanted: &Wanted, file: Option<&String>) -> Step {
-    let there = Command::gcloud("secrets versions list")
+fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> Step {
+    let there = ScriptCommand::gcloud("secrets versions list")
         .arg(id.as_str())
         .in_project()
         .flag("filter", "state=ENABLED")
         .flag("limit", 1)
         .flag("format", "value(name)");
-    let add = Command::gcloud("secrets versions add").arg(id.as_str()).in_project();
+    let add = ScriptCommand::gcloud("secrets versions add").arg(id.as_str()).in_project();
     let variables = wanted.variables.join(", ");
     let shell = |how, call, stdin: &str| {
         let add = add.clone().flag("data-file", "-");
@@ -265,13 +265,13 @@ fn first_value(id: &SecretId, wanted: &Wanted, file: Option<&String>) -> Step {
 fn bind(why: &str, of: &str, id: &str, role: &str, on: &str) -> Step {
     let (before, after) = of.split_once("{}").unwrap_or((of, ""));
     let verb = |verb: &str| {
-        let command = Command::gcloud(&format!("{before}{verb}{after}"));
+        let command = ScriptCommand::gcloud(&format!("{before}{verb}{after}"));
         if of.contains("--project=") { command } else { command.in_project() }
     };
     bound(why, verb("get-iam-policy"), verb("add-iam-policy-binding"), id, role, on)
 }
 
-fn bound(why: &str, look: Command, add: Command, id: &str, role: &str, on: &str) -> Step {
+fn bound(why: &str, look: ScriptCommand, add: ScriptCommand, id: &str, role: &str, on: &str) -> Step {
     let there = roles_of(look, format!("bindings.role=\"{role}\" AND ").as_str(), id);
     let add = add.flag_word("member", member(id)).flag("role", role);
     Step::shell(
@@ -288,7 +288,7 @@ fn bound(why: &str, look: Command, add: Command, id: &str, role: &str, on: &str)
 }
 
 /// Prints the roles that the account has by this policy, where `also` holds.
-fn roles_of(policy: Command, also: &str, id: &str) -> Command {
+fn roles_of(policy: ScriptCommand, also: &str, id: &str) -> ScriptCommand {
     let is_its = Word::from(format!("{also}bindings.members=\"")).word(member(id)).text("\"");
     policy
         .flag("flatten", "bindings[].members")
@@ -302,26 +302,26 @@ fn member(id: &str) -> Word {
 }
 
 /// A repository of Artifact Registry, by the name of an image in it.
-struct Repository<'a> {
+struct ArtifactRepository<'a> {
     location: &'a str,
     project: &'a str,
     name: &'a str,
 }
 
 /// Where the finished image lies, if the VM has to be let in there.
-fn private_registry<'a>(target: Target<'a>) -> Option<Repository<'a>> {
-    let Origin::Registry(image) = &target.spec.image.origin else { return None };
+fn private_registry(target: Target<'_>) -> Option<ArtifactRepository<'_>> {
+    let ImageOrigin::Registry(image) = &target.spec.image.origin else { return None };
     let image: &ImageRef = &image.value;
     let mut path = image.repository().split('/');
     let location = path.next()?.strip_suffix("-docker.pkg.dev")?;
-    Some(Repository { location, project: path.next()?, name: path.next()? })
+    Some(ArtifactRepository { location, project: path.next()?, name: path.next()? })
 }
 
 /// The way out without a public address, and the way in.
 fn network(vm: Vm<'_>) -> [Step; 3] {
     let nat = format!("{}-nat", vm.name);
     let routers = |filter: String| {
-        Command::gcloud("compute routers list")
+        ScriptCommand::gcloud("compute routers list")
             .in_project()
             .flag("regions", vm.region())
             .flag("filter", filter)
@@ -329,12 +329,12 @@ fn network(vm: Vm<'_>) -> [Step; 3] {
     };
     // One NAT serves the whole network of a region, and there cannot be a second.
     let has_nat = "network ~ \"/default$\" AND nats[].name:*";
-    let router = Command::gcloud("compute routers create")
+    let router = ScriptCommand::gcloud("compute routers create")
         .arg(nat.clone())
         .in_project()
         .flag("network", "default")
         .flag("region", vm.region());
-    let gateway = Command::gcloud("compute routers nats create")
+    let gateway = ScriptCommand::gcloud("compute routers nats create")
         .arg(nat.clone())
         .in_project()
         .flag("router", &nat)
@@ -359,11 +359,11 @@ fn network(vm: Vm<'_>) -> [Step; 3] {
 /// Lets SSH in from `ranges`.
 pub(super) fn allow_ssh(vm: Vm<'_>, end: &str, ranges: &str, why: &str) -> Step {
     let rule = format!("{}-{end}", vm.name);
-    let there = Command::gcloud("compute firewall-rules list")
+    let there = ScriptCommand::gcloud("compute firewall-rules list")
         .in_project()
         .flag("filter", named(&rule))
         .flag("format", "value(name)");
-    let make = Command::gcloud("compute firewall-rules create")
+    let make = ScriptCommand::gcloud("compute firewall-rules create")
         .arg(rule.clone())
         .in_project()
         .flag("network", "default")
@@ -377,8 +377,8 @@ pub(super) fn allow_ssh(vm: Vm<'_>, end: &str, ranges: &str, why: &str) -> Step 
 /// An account for programs that deploy: VMs, disks and snapshots, and acting as the VM's account.
 fn deployer(vm_account: &str) -> Vec<Step> {
     let project = || Word(Vec::new()).name(Name::Project);
-    let of_project = |words: &str| Command::gcloud(words).arg(project());
-    let of_account = |words: &str| Command::gcloud(words).arg(account(vm_account)).in_project();
+    let of_project = |words: &str| ScriptCommand::gcloud(words).arg(project());
+    let of_account = |words: &str| ScriptCommand::gcloud(words).arg(account(vm_account)).in_project();
     let act_as = bound(
         "It starts VMs with the VM's account, and with no other.",
         of_account("iam service-accounts get-iam-policy"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::script::{Command, Folder, Name, Part, Phase, Script, Shell, Step, When, Word, Work};
+use super::script::{BundleFolder, Name, Part, Phase, Script, ScriptCommand, Shell, Step, When, Word, Work};
 
 /// How every script runs gcloud's commands.
 const PRELUDE: &str = include_str!("sh/prelude.sh");
@@ -54,9 +54,6 @@ impl Script {
             "command -v gcloud >/dev/null || { echo 'gcloud is not installed: https://cloud.google.com/sdk/docs/install' >&2; exit 1; }\n",
         );
         text.push_str(&self.names());
-        if self.presumes_missing {
-            text.push_str("presumes_missing=yes\n");
-        }
         text.push_str(match (has_plan, self.plan_only) {
             (false, _) => "main\n",
             (true, false) => "carry_out\n",
@@ -164,14 +161,16 @@ fn described(line: &Word) -> String {
 }
 
 /// Goes to the folder of the files, and ends where one is missing.
-fn enter(folder: &Folder, files: &[&str]) -> String {
+fn enter(folder: &BundleFolder, files: &[&str]) -> String {
     let (why, goal, remedy) = match folder {
-        Folder::Beside => (
+        BundleFolder::Beside => (
             "The metadata files lie beside this script.",
             "\"$(dirname -- \"$0\")\"".to_owned(),
             "start this script in its own folder",
         ),
-        Folder::At(path) => ("The metadata files lie in this folder.", quote(path), "bake render writes it"),
+        BundleFolder::At(path) => {
+            ("The metadata files lie in this folder.", quote(path), "bake render writes it")
+        }
     };
     let mut text = format!(
         "# {why}\n\
@@ -189,7 +188,8 @@ fn paragraph(step: &Step, indent: &str) -> String {
     comment(&mut text, indent, &step.why);
     let found = step.learns.as_ref().map_or("found", |(name, _)| name.variable());
     if let Some(asked) = step.when.asked() {
-        let _ = writeln!(text, "{indent}{found}=$(ask {})", line(asked));
+        let ask = if step.is_ahead && step.phase == Phase::Plan { "ask_ahead" } else { "ask" };
+        let _ = writeln!(text, "{indent}{found}=$({ask} {})", line(asked));
     }
     let inner = if step.when.asked().is_some() { format!("{indent}{INDENT}") } else { indent.to_owned() };
     match &step.when {
@@ -282,7 +282,7 @@ fn work(work: &Work, indent: &str) -> String {
 }
 
 /// Whether it holds shell that is for a shell of the VM's.
-fn expands_elsewhere(command: &Command) -> bool {
+fn expands_elsewhere(command: &ScriptCommand) -> bool {
     let foreign = |part: &Part| matches!(part, Part::Text(text) if text.starts_with("--command=") && text.contains('$'));
     command.0.iter().any(|word| word.0.iter().any(foreign))
 }
@@ -309,12 +309,12 @@ fn tell(text: &mut String, indent: &str, lines: &[Word]) {
 }
 
 /// On one line.
-pub(super) fn line(command: &Command) -> String {
+pub(super) fn line(command: &ScriptCommand) -> String {
     words(&command.0).join(" ")
 }
 
 /// Each flag on a line of its own, where there is more than one.
-fn wrapped(command: &Command, indent: &str) -> String {
+fn wrapped(command: &ScriptCommand, indent: &str) -> String {
     let words = words(&command.0);
     let (named, flags) = words.split_at(command.words_before_flags());
     if flags.len() < 2 {

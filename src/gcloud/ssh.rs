@@ -1,6 +1,6 @@
 //! `ssh`: a shell on the VM. Nothing needs one to be set up; it is for looking around.
 
-use super::script::{Command, Script, Shell, Step};
+use super::script::{Script, ScriptCommand, Shell, Step};
 use super::target::Target;
 use super::vm::{Vm, account};
 use crate::project::names::VmName;
@@ -19,7 +19,12 @@ pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
 
 /// Shell that calls a function of `ssh-session.sh` or `gateway.sh` to run `session` on the VM, which may be a
 /// `member` of a fleet, and answers what is said against it.
-pub(super) fn session(vm: Vm<'_>, member: Option<&VmName>, session: Command, call: &'static str) -> Shell {
+pub(super) fn session(
+    vm: Vm<'_>,
+    member: Option<&VmName>,
+    session: ScriptCommand,
+    call: &'static str,
+) -> Shell {
     session_with(vm, member, session, FUNCTIONS, call)
 }
 
@@ -27,7 +32,7 @@ pub(super) fn session(vm: Vm<'_>, member: Option<&VmName>, session: Command, cal
 pub(super) fn session_with(
     vm: Vm<'_>,
     member: Option<&VmName>,
-    session: Command,
+    session: ScriptCommand,
     functions: &'static [&'static str],
     call: &'static str,
 ) -> Shell {
@@ -49,7 +54,7 @@ pub(super) fn session_with(
 
 impl Vm<'_> {
     /// `gcloud compute ssh`: a VM without a public address is reached through Identity-Aware Proxy.
-    pub(super) fn ssh(self) -> Command {
+    pub(super) fn ssh(self) -> ScriptCommand {
         let command = self.on("compute ssh");
         if self.target.spec.gcp.public_ip.value { command } else { command.arg("--tunnel-through-iap") }
     }

@@ -1,7 +1,7 @@
 //! `status`: one look at VM, gateway and lock.
 
 use super::group;
-use super::metadata::Metadata;
+use super::metadata::VmMetadata;
 use super::script::{Script, Shell, Step};
 use super::target::Target;
 use super::vm::Vm;
@@ -15,7 +15,7 @@ pub fn script(
     target: Target<'_>,
     names: &[VmName],
     fleet: Option<&Fleet>,
-    bundle: Option<&Metadata>,
+    bundle: Option<&VmMetadata>,
 ) -> Script {
     let how = "holds what the first two print against each other, where `lock` is to be the digest of \
                bake.lock; runs the last one where the gateway is not ready";
@@ -26,6 +26,11 @@ pub fn script(
             .observed(how, FUNCTIONS, "show_gateway", fleet.as_deref())
             .command("vm_report", Vm { target, name }.report())
             .command("vm_serial", Vm { target, name }.serial())
+            .command("vm_disks", Vm { target, name }.disks())
+            .command("vm_snapshots", Vm { target, name }.newest_snapshot())
+            .value("wanted_size", target.spec.gcp.data_disk.gb().to_string())
+            .value("wanted_machine", target.spec.gcp.machine_type.as_str())
+            .value("costs", Vm { target, name }.dollars())
             .value("lock", target.lock.map(|lock| lock.to_string()).unwrap_or_default())
             .value("bundle", bundle.map(|bundle| Vm { target, name }.bundle(bundle)).unwrap_or_default());
         Step::shell(format!("Whether {name} runs, is ready, and is what bake.lock says."), shell)

@@ -1,6 +1,6 @@
 //! `token`: what the Control UI asks for.
 
-use super::script::{Command, Script, Shell, Step};
+use super::script::{Script, ScriptCommand, Shell, Step};
 use super::ssh::session;
 use super::target::Target;
 use super::vm::Vm;
@@ -15,7 +15,8 @@ pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
     let token = target.spec.secrets.iter().find(|(name, _)| name.as_str() == GATEWAY_TOKEN);
     let step = match token.map(|(_, source)| source) {
         Some(SecretSource::SecretManager { id, .. }) => {
-            let read = Command::gcloud("secrets versions access latest").flag("secret", id).in_project();
+            let read =
+                ScriptCommand::gcloud("secrets versions access latest").flag("secret", id).in_project();
             let shell = Shell::calling("prints it", &[include_str!("sh/token.sh")], ["print_secret"])
                 .command("secret_value", read);
             Step::shell("The token is kept in Secret Manager.", shell)

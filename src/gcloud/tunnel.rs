@@ -1,7 +1,7 @@
 //! `tunnel` and `dashboard`: the Control UI on a port of this machine.
 
 use super::remote::DOOR;
-use super::script::{Command, Script, Step};
+use super::script::{Script, ScriptCommand, Step};
 use super::ssh::session_with;
 use super::target::Target;
 use super::vm::Vm;
@@ -42,7 +42,7 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, port: Option<u16>, op
 }
 
 /// `ssh` with what makes the session a tunnel.
-fn forwarding(ssh: Command, first: &[&str], port: u16, remote: u16) -> Command {
+fn forwarding(ssh: ScriptCommand, first: &[&str], port: u16, remote: u16) -> ScriptCommand {
     let forward = format!("{port}:127.0.0.1:{remote}");
     let rest = [
         "-L",

@@ -1,8 +1,8 @@
 //! `update`: a VM of this bundle in place of the one that is there. The data disk stays.
 
 use super::guards;
-use super::metadata::Metadata;
-use super::script::{Command, Folder, Script, Step, Word};
+use super::metadata::VmMetadata;
+use super::script::{BundleFolder, Script, ScriptCommand, Step, Word};
 use super::target::Target;
 use super::vm::{Vm, account_pattern};
 
@@ -13,7 +13,7 @@ pub(super) const MOVE: &str = "How the state comes to a data disk: docs/gcloud.m
 ///
 /// # Errors
 /// Where there is no data disk, so that the state would go with the VM.
-pub fn script(target: Target<'_>, metadata: &Metadata, folder: Folder) -> Result<Script, String> {
+pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -> Result<Script, String> {
     let vm = Vm::of(target);
     if !vm.has_data_disk() {
         return Err("without a data disk the state is on the boot disk, and would go with the VM: docs/gcloud.md says how it comes to a data disk".to_owned());
@@ -41,7 +41,7 @@ pub fn script(target: Target<'_>, metadata: &Metadata, folder: Folder) -> Result
     steps.push(vm.instance(metadata).settles());
     let about = format!(
         "bake gcloud update: replaces the VM `{}` by one of this bundle.\n\
-         Safe to run twice: the data disk stays, and a VM of this bundle too. Rendered from\n\
+         Safe to run twice: the data disk stays, and a VM of this bundle too. Rendered by bake from\n\
          lock {}.",
         vm.name,
         target.lock()
@@ -70,7 +70,7 @@ impl Vm<'_> {
 
     /// Deletes the VM and its boot disk, and never its data disk.
     pub(super) fn delete(self, why: &str) -> Step {
-        let delete = Command::gcloud("compute instances delete")
+        let delete = ScriptCommand::gcloud("compute instances delete")
             .arg(self.name.as_str())
             .in_project()
             .flag("zone", self.zone())

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::metadata::Metadata;
-use super::script::{Command, Name, Step, Word};
+use super::metadata::VmMetadata;
+use super::script::{Name, ScriptCommand, Step, Word};
 use super::shell;
 use super::target::Target;
 use crate::digest::Sha256;
@@ -52,15 +52,15 @@ impl<'a> Vm<'a> {
     }
 
     /// Prints the VM's name where it is there and `filter` holds.
-    pub(super) fn listed(self, filter: &str) -> Command {
+    pub(super) fn listed(self, filter: &str) -> ScriptCommand {
         let name = named(self.name.as_str());
         let filter = if filter.is_empty() { name } else { format!("{name} AND {filter}") };
         self.list("compute instances list", filter.into())
     }
 
     /// Lists names in the VM's zone.
-    pub(super) fn list(self, words: &str, filter: Word) -> Command {
-        Command::gcloud(words)
+    pub(super) fn list(self, words: &str, filter: Word) -> ScriptCommand {
+        ScriptCommand::gcloud(words)
             .in_project()
             .flag("zones", self.zone())
             .flag_word("filter", filter)
@@ -86,7 +86,7 @@ impl<'a> Vm<'a> {
     }
 
     /// Prints the data disk in use: of several, the newest, which was restored.
-    pub(super) fn data_in_use(self) -> Command {
+    pub(super) fn data_in_use(self) -> ScriptCommand {
         self.list("compute disks list", self.is_its_disk().into())
             .flag("sort-by", "~creationTimestamp")
             .flag("limit", 1)
@@ -103,7 +103,7 @@ impl<'a> Vm<'a> {
     }
 
     /// Prints the VM's name where it is there, and made of this bundle.
-    pub(super) fn listed_as_is(self, metadata: &Metadata) -> Command {
+    pub(super) fn listed_as_is(self, metadata: &VmMetadata) -> ScriptCommand {
         self.listed(&format!("labels.openclaw-bundle={}", self.bundle(metadata)))
     }
 
@@ -127,12 +127,12 @@ impl<'a> Vm<'a> {
     }
 
     /// All flags that make the VM what it is, but its labels.
-    fn flags(self, metadata: &Metadata) -> Command {
+    fn flags(self, metadata: &VmMetadata) -> ScriptCommand {
         let spec = self.target.spec;
         let gcp = &spec.gcp;
         let (family, image_project) = spec.host.os.image_family(spec.host.arch.value);
         let (values, files) = metadata.flags();
-        let command = Command(Vec::new())
+        let command = ScriptCommand(Vec::new())
             .flag("machine-type", &gcp.machine_type.value)
             .flag("image-family", family)
             .flag("image-project", image_project)
@@ -148,13 +148,13 @@ impl<'a> Vm<'a> {
     }
 
     /// The digest of all that the VM is made of: where it differs, the VM is another one.
-    pub(super) fn bundle(self, metadata: &Metadata) -> String {
+    pub(super) fn bundle(self, metadata: &VmMetadata) -> String {
         let flags = shell::line(&self.flags(metadata));
         Sha256::of(format!("{flags}\n{}\n", metadata.contents)).short(LABEL_DIGITS)
     }
 
     /// Flags and labels of the VM, in the order in which they read best.
-    pub(super) fn made_with(self, metadata: &Metadata) -> Vec<Word> {
+    pub(super) fn made_with(self, metadata: &VmMetadata) -> Vec<Word> {
         let lock = self.target.lock.map(|lock| format!(",openclaw-lock={}", lock.short(LABEL_DIGITS)));
         let bundle = self.bundle(metadata);
         let labels =
@@ -170,12 +170,12 @@ impl<'a> Vm<'a> {
         let (days, schedule) = (days.value, self.target.spec.name.snapshot_schedule());
         let region = self.region();
         let there = |filter: &str| {
-            Command::gcloud("compute resource-policies list")
+            ScriptCommand::gcloud("compute resource-policies list")
                 .in_project()
                 .flag("filter", format!("{} AND region:{region}{filter}", named(&schedule)))
                 .flag("format", "value(name)")
         };
-        let make = Command::gcloud("compute resource-policies create snapshot-schedule")
+        let make = ScriptCommand::gcloud("compute resource-policies create snapshot-schedule")
             .arg(schedule.clone())
             .in_project()
             .flag("region", region)
@@ -185,7 +185,7 @@ impl<'a> Vm<'a> {
             .flag("on-source-disk-delete", "keep-auto-snapshots")
             .flag("description", self.description())
             .flag("snapshot-labels", self.labels());
-        let keep = Command::gcloud("compute resource-policies update snapshot-schedule")
+        let keep = ScriptCommand::gcloud("compute resource-policies update snapshot-schedule")
             .arg(schedule.clone())
             .in_project()
             .flag("region", region)
@@ -211,14 +211,14 @@ impl<'a> Vm<'a> {
         let gcp = &self.target.spec.gcp;
         let (disk, gb) = (self.name.data_disk(), gcp.data_disk.gb());
         let kind = Machine::new(&gcp.machine_type).disk_type();
-        let make = Command::gcloud("compute disks create")
+        let make = ScriptCommand::gcloud("compute disks create")
             .arg(disk.clone())
             .in_project()
             .flag("zone", self.zone())
             .flag("size", format!("{gb}GB"))
             .flag("type", kind)
             .flag("labels", self.labels());
-        let grow = Command::gcloud("compute disks resize")
+        let grow = ScriptCommand::gcloud("compute disks resize")
             .arg(Word(Vec::new()).name(Name::Data))
             .in_project()
             .flag("zone", self.zone())
@@ -251,7 +251,7 @@ impl<'a> Vm<'a> {
             self.list("compute disks list", data)
         };
         let command = |words: &str| {
-            Command::gcloud(words)
+            ScriptCommand::gcloud(words)
                 .arg(Word(Vec::new()).name(Name::Data))
                 .in_project()
                 .flag("zone", self.zone())
@@ -274,9 +274,9 @@ impl<'a> Vm<'a> {
     }
 
     /// Makes the VM, where there is none.
-    pub(super) fn instance(self, metadata: &Metadata) -> Step {
+    pub(super) fn instance(self, metadata: &VmMetadata) -> Step {
         let name = self.name;
-        let mut make = Command::gcloud("compute instances create")
+        let mut make = ScriptCommand::gcloud("compute instances create")
             .arg(name.as_str())
             .in_project()
             .flag("zone", self.zone());
@@ -310,11 +310,16 @@ impl<'a> Vm<'a> {
 
     /// What the gateway costs a month, for a header.
     pub(super) fn costs(self) -> String {
+        format!("Costs {}.", self.dollars())
+    }
+
+    /// What the gateway that the spec describes costs a month.
+    pub(super) fn dollars(self) -> String {
         let gcp = &self.target.spec.gcp;
         let estimate = machine::estimate(&gcp.machine_type, &gcp.zone, gcp.disks(), gcp.public_ip.value);
         match estimate.dollars {
-            Some(dollars) => format!("Costs about ${dollars} a month: {}.", estimate.note),
-            None => format!("Monthly cost: {}.", estimate.note),
+            Some(dollars) => format!("about ${dollars} a month: {}", estimate.note),
+            None => estimate.note,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a VM is looked at from outside: the commands that `vm-state.sh` is built on.
 
-use super::script::{Command, Name, Shell, Word};
+use super::script::{Name, ScriptCommand, Shell, Word};
 use super::vm::{Vm, named};
 use crate::project::names::MachineType;
 
@@ -8,7 +8,8 @@ use crate::project::names::MachineType;
 /// is no such VM. The time is in UTC, as the VM's own reports have it.
 const STATE: &str = "value[separator='|'](status,id,\
     lastStartTimestamp.date(tz=UTC,format='%Y-%m-%dT%H:%M:%SZ'),labels.openclaw-lock,\
-    metadata.items.filter(key:enable-guest-attributes).extract(value))";
+    metadata.items.filter(key:enable-guest-attributes).extract(value),\
+    labels.openclaw-bundle,machineType.basename())";
 
 impl Vm<'_> {
     /// Shell that looks at the VM: `functions` begin with those of `vm-state.sh`. What it advises is for
@@ -30,36 +31,56 @@ impl Vm<'_> {
     }
 
     /// What Compute Engine says of the VM.
-    fn state(self) -> Command {
-        Command::gcloud("compute instances list")
+    fn state(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute instances list")
             .in_project()
             .flag("zones", self.zone())
             .flag("filter", named(self.name.as_str()))
             .flag("format", STATE)
     }
 
+    /// Its data disks, the one in use first.
+    pub(super) fn disks(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute disks list")
+            .in_project()
+            .flag("zones", self.zone())
+            .flag("filter", self.is_its_disk())
+            .flag("sort-by", "~creationTimestamp")
+            .flag("format", "value[separator=' '](name,sizeGb)")
+    }
+
+    /// The newest snapshot of its data disks, and when it was taken.
+    pub(super) fn newest_snapshot(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute snapshots list")
+            .in_project()
+            .flag("filter", self.is_its_snapshot())
+            .flag("sort-by", "~creationTimestamp")
+            .flag("limit", 1)
+            .flag("format", "value[separator=' '](name,creationTimestamp)")
+    }
+
     /// What the VM says of itself.
-    pub(super) fn report(self) -> Command {
+    pub(super) fn report(self) -> ScriptCommand {
         self.on("compute instances get-guest-attributes")
             .flag("query-path", "openclaw/")
             .flag("format", "value[separator=' '](key,value)")
     }
 
     /// The end of the serial console's log.
-    pub(super) fn serial(self) -> Command {
+    pub(super) fn serial(self) -> ScriptCommand {
         self.on("compute instances get-serial-port-output")
     }
 
     /// The serial console's log from [`Name::Start`] on, after the bytes where it begins and ends.
-    pub(super) fn serial_onward(self) -> Command {
+    pub(super) fn serial_onward(self) -> ScriptCommand {
         self.serial()
             .flag_word("start", Word(Vec::new()).name(Name::Start))
             .flag("format", r#"value[no-quote,separator="\n"](start,next,contents)"#)
     }
 
     /// A command about the VM by its name.
-    pub(super) fn on(self, words: &str) -> Command {
-        Command::gcloud(words).arg(self.name.as_str()).in_project().flag("zone", self.zone())
+    pub(super) fn on(self, words: &str) -> ScriptCommand {
+        ScriptCommand::gcloud(words).arg(self.name.as_str()).in_project().flag("zone", self.zone())
     }
 }
 

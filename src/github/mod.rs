@@ -1,6 +1,6 @@
 //! Releases, as GitHub's REST API tells of them (docs.github.com, "REST API endpoints for releases").
 
-mod answer;
+mod release;
 
 use std::collections::BTreeSet;
 
@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::diagnostics::quoted;
-use crate::lock::upstream::{Release, Wanted};
+use crate::http::{Address, Client, HttpError, Request, Token};
+use crate::lock::upstream::{Release, ReleaseQuery};
 use crate::lock::versions;
-use crate::net::{Address, Client, Error as NetError, Request, Token};
 use crate::project::names::{RepoSlug, Version};
 use crate::text::excerpt;
 
@@ -40,10 +40,10 @@ pub struct Api<'a> {
 
 /// Why there is no release.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum GithubError {
     /// The API could not be asked, or refuses.
     #[error(transparent)]
-    Net(#[from] NetError),
+    Net(#[from] HttpError),
     /// The repository has none of that version.
     #[error("{repo} has no release {version}: {url}")]
     NoSuchVersion {
@@ -111,16 +111,16 @@ impl<'a> Api<'a> {
     ///
     /// # Errors
     /// Where there is none, or the API could not be asked.
-    pub fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Error> {
+    pub fn release(&self, repo: &RepoSlug, wanted: &ReleaseQuery) -> Result<Release, GithubError> {
         match wanted {
-            Wanted::Newest => self.newest(repo),
-            Wanted::Version(version) => self.of_version(repo, version),
+            ReleaseQuery::Newest => self.newest(repo),
+            ReleaseQuery::Version(version) => self.of_version(repo, version),
         }
     }
 
     /// The highest version on the first page that has one: releases come newest first, but a
     /// release of an older line may come after one of a newer.
-    fn newest(&self, repo: &RepoSlug) -> Result<Release, Error> {
+    fn newest(&self, repo: &RepoSlug) -> Result<Release, GithubError> {
         let mut next = Some(self.releases(repo));
         let mut young: Option<Version> = None;
         for _ in 0..MOST_PAGES {
@@ -129,8 +129,8 @@ impl<'a> Api<'a> {
             let stable = page.into_iter().filter(|release| !release.draft && !release.prerelease);
             let stable = stable.filter_map(|release| Some((versions::of_tag(&release.tag_name)?, release)));
             let stable = stable.filter(|(version, _)| !versions::is_prerelease(version)).collect();
-            let mut best: Option<(Version, answer::Release)> = None;
-            let before = |best: &Option<(Version, answer::Release)>, version: &Version, tag: &str| {
+            let mut best: Option<(Version, release::GithubRelease)> = None;
+            let before = |best: &Option<(Version, release::GithubRelease)>, version: &Version, tag: &str| {
                 best.as_ref().is_none_or(|(known, release)| {
                     let newer = versions::compare(version, known);
                     newer.then(rank(&release.tag_name, known).cmp(&rank(tag, version))).is_gt()
@@ -151,19 +151,19 @@ impl<'a> Api<'a> {
             }
             next = following;
         }
-        Err(Error::None {
+        Err(GithubError::None {
             repo: repo.clone(),
             url: Address::new(&self.releases(repo), None),
             young: young.is_some(),
         })
     }
 
-    fn of_version(&self, repo: &RepoSlug, version: &Version) -> Result<Release, Error> {
+    fn of_version(&self, repo: &RepoSlug, version: &Version) -> Result<Release, GithubError> {
         for tag in tags(version) {
             let url = self.url(repo, &["releases", "tags", &tag]);
-            match self.answer::<answer::Release>(&url) {
+            match self.answer::<release::GithubRelease>(&url) {
                 Ok((release, _)) => return Ok(release.complete(repo, version.clone(), None)),
-                Err(Error::Net(NetError::NotFound { .. })) => {}
+                Err(GithubError::Net(HttpError::NotFound { .. })) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -179,7 +179,7 @@ impl<'a> Api<'a> {
             }
             next = following;
         }
-        Err(Error::NoSuchVersion {
+        Err(GithubError::NoSuchVersion {
             repo: repo.clone(),
             version: version.clone(),
             url: Address::new(&self.releases(repo), None),
@@ -191,9 +191,9 @@ impl<'a> Api<'a> {
     fn of_one_thing(
         &self,
         repo: &RepoSlug,
-        releases: Vec<(Version, answer::Release)>,
-    ) -> Result<Vec<(Version, answer::Release)>, Error> {
-        let word = |(version, release): &(Version, answer::Release)| {
+        releases: Vec<(Version, release::GithubRelease)>,
+    ) -> Result<Vec<(Version, release::GithubRelease)>, GithubError> {
+        let word = |(version, release): &(Version, release::GithubRelease)| {
             versions::word_of_tag(&release.tag_name, version).to_owned()
         };
         let words: BTreeSet<String> = releases.iter().map(word).collect();
@@ -201,7 +201,7 @@ impl<'a> Api<'a> {
         match own {
             Some(own) => Ok(releases.into_iter().filter(|release| word(release) == own).collect()),
             None if words.len() < 2 => Ok(releases),
-            None => Err(Error::SeveralThings {
+            None => Err(GithubError::SeveralThings {
                 repo: repo.clone(),
                 words: words.into_iter().take(MOST_WORDS).collect::<Vec<_>>().join(", "),
                 url: Address::new(&self.releases(repo), None),
@@ -209,26 +209,30 @@ impl<'a> Api<'a> {
         }
     }
 
-    fn page(&self, repo: &RepoSlug, url: &Url) -> Result<(Vec<answer::Release>, Option<Url>), Error> {
+    fn page(
+        &self,
+        repo: &RepoSlug,
+        url: &Url,
+    ) -> Result<(Vec<release::GithubRelease>, Option<Url>), GithubError> {
         self.answer(url).map_err(|error| match error {
-            Error::Net(NetError::NotFound { .. }) => {
-                Error::NoRepository { repo: repo.clone(), url: Address::new(url, None) }
+            GithubError::Net(HttpError::NotFound { .. }) => {
+                GithubError::NoRepository { repo: repo.clone(), url: Address::new(url, None) }
             }
             error => error,
         })
     }
 
     /// An answer, and the URL of the page after it.
-    fn answer<T: serde::de::DeserializeOwned>(&self, url: &Url) -> Result<(T, Option<Url>), Error> {
+    fn answer<T: serde::de::DeserializeOwned>(&self, url: &Url) -> Result<(T, Option<Url>), GithubError> {
         let request = Request::new(url.clone())
             .accept("application/vnd.github+json")
             .header("x-github-api-version", API_VERSION)
             .token(self.token);
         let (head, text) = self.client.document(&request, LONGEST_ANSWER)?;
-        let malformed = |why: String| Error::Malformed { url: Address::new(url, None), why };
+        let malformed = |why: String| GithubError::Malformed { url: Address::new(url, None), why };
         let answer =
             serde_json::from_str(&text).map_err(|error| malformed(excerpt(&error.to_string(), 200)))?;
-        let next = head.header("link").and_then(answer::next).map(|next| url.join(next)).transpose();
+        let next = head.header("link").and_then(release::next).map(|next| url.join(next)).transpose();
         let next = next.map_err(|error| malformed(format!("its next page is no URL: {error}")))?;
         // The token goes along, and must not go anywhere else.
         match next {

@@ -10,19 +10,19 @@ use serde_json::{Map, Value, json};
 
 use super::labels::Labels;
 use crate::digest::Sha256;
-use crate::oci::Image;
+use crate::oci::PlatformImage;
 
 /// The user of the base image, by number, as in the Dockerfile.
 const USER: &str = "1000:1000";
 
 /// A config, and the labels in it.
-pub(super) struct Config {
+pub(super) struct ImageConfig {
     pub(super) document: Value,
     pub(super) labels: BTreeMap<String, String>,
 }
 
 /// Whether images on `base` need commands run in them that it has for them: those of `ONBUILD`.
-pub fn needs_builder(base: &Image) -> bool {
+pub fn needs_builder(base: &PlatformImage) -> bool {
     let document: Value = serde_json::from_slice(&base.document).unwrap_or_default();
     let commands = document.pointer("/config/OnBuild").and_then(Value::as_array);
     commands.is_some_and(|commands| !commands.is_empty())
@@ -33,7 +33,11 @@ pub fn needs_builder(base: &Image) -> bool {
 ///
 /// # Errors
 /// Where the base image's config is not of the form that the specification has for it.
-pub(super) fn over(base: &Image, labels: &Labels, layer: Option<Sha256>) -> Result<Config, String> {
+pub(super) fn over(
+    base: &PlatformImage,
+    labels: &Labels,
+    layer: Option<Sha256>,
+) -> Result<ImageConfig, String> {
     let mut document: Map<String, Value> = serde_json::from_slice(&base.document)
         .map_err(|error| format!("its config cannot be read: {error}"))?;
     document.insert("created".to_owned(), json!(labels.created));
@@ -59,7 +63,7 @@ pub(super) fn over(base: &Image, labels: &Labels, layer: Option<Sha256>) -> Resu
         }
         history.push(entry);
     }
-    Ok(Config { document: Value::Object(document), labels: all })
+    Ok(ImageConfig { document: Value::Object(document), labels: all })
 }
 
 /// The labels of a config.

@@ -9,13 +9,13 @@ use oci_spec::image::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::config::Config;
-use super::error::Error;
+use super::config::ImageConfig;
+use super::error::ImageError;
 use super::labels::Labels;
-use super::layer::Layer;
+use super::layer::BuiltLayer;
 use super::{Built, sbom};
 use crate::digest::Sha256;
-use crate::oci::{Blob, Image, Origin};
+use crate::oci::{Blob, BlobSource, PlatformImage};
 
 /// What stands for a config where there is none (image-spec, "Guidance for an Empty Descriptor").
 const EMPTY: &[u8] = b"{}";
@@ -31,22 +31,22 @@ impl Documents {
     /// Adds the image on `base`, with its layers.
     pub(super) fn image(
         &mut self,
-        base: &Image,
-        config: &Config,
-        layer: Option<Layer>,
+        base: &PlatformImage,
+        config: &ImageConfig,
+        layer: Option<BuiltLayer>,
         labels: &Labels,
-    ) -> Result<Built, Error> {
+    ) -> Result<Built, ImageError> {
         let mut layers = Vec::new();
         for stored in &base.layers {
             let media_type = oci_media_type(stored.descriptor.media_type());
             let digest = stored.descriptor.digest().clone();
             let descriptor = Descriptor::new(media_type, stored.descriptor.size(), digest);
-            layers.push(self.add(Blob { descriptor, from: Origin::Base { diff_id: stored.diff_id } }));
+            layers.push(self.add(Blob { descriptor, from: BlobSource::Base { diff_id: stored.diff_id } }));
         }
         let added = usize::from(layer.is_some());
-        if let Some(Layer { file, size, digest, .. }) = layer {
+        if let Some(BuiltLayer { file, size, digest, .. }) = layer {
             let descriptor = describe(MediaType::ImageLayerGzip, size, digest)?;
-            layers.push(self.add(Blob { descriptor, from: Origin::File(file) }));
+            layers.push(self.add(Blob { descriptor, from: BlobSource::File(file) }));
         }
         let annotations = labels.annotations(&config.labels);
         let config = self.document("config", MediaType::ImageConfig, &config.document)?;
@@ -68,7 +68,7 @@ impl Documents {
         &mut self,
         images: &[Built],
         annotations: BTreeMap<String, String>,
-    ) -> Result<Descriptor, Error> {
+    ) -> Result<Descriptor, ImageError> {
         let index = ImageIndexBuilder::default()
             .schema_version(SCHEMA_VERSION)
             .media_type(MediaType::ImageIndex)
@@ -84,10 +84,10 @@ impl Documents {
         what: &'static str,
         kind: MediaType,
         document: &impl Serialize,
-    ) -> Result<Descriptor, Error> {
+    ) -> Result<Descriptor, ImageError> {
         let bytes = canonical(document).map_err(|error| unwritten(what, &error))?;
         let descriptor = describe(kind, bytes.len() as u64, Sha256::of(&bytes))?;
-        Ok(self.add(Blob { descriptor, from: Origin::Bytes(bytes) }))
+        Ok(self.add(Blob { descriptor, from: BlobSource::Bytes(bytes) }))
     }
 
     fn add(&mut self, blob: Blob) -> Descriptor {
@@ -100,12 +100,12 @@ impl Documents {
 }
 
 /// The SBOM as a referrer of the image (image-spec, "Guidelines for Artifact Usage").
-pub(super) fn referrer(subject: &Descriptor, sbom: &[u8], labels: &Labels) -> Result<Vec<Blob>, Error> {
+pub(super) fn referrer(subject: &Descriptor, sbom: &[u8], labels: &Labels) -> Result<Vec<Blob>, ImageError> {
     let mut documents = Documents::default();
     let kind = || MediaType::Other(sbom::MEDIA_TYPE.to_owned());
-    let mut raw = |kind, bytes: &[u8]| -> Result<Descriptor, Error> {
+    let mut raw = |kind, bytes: &[u8]| -> Result<Descriptor, ImageError> {
         let descriptor = describe(kind, bytes.len() as u64, Sha256::of(bytes))?;
-        Ok(documents.add(Blob { descriptor, from: Origin::Bytes(bytes.to_owned()) }))
+        Ok(documents.add(Blob { descriptor, from: BlobSource::Bytes(bytes.to_owned()) }))
     };
     let config = raw(MediaType::EmptyJSON, EMPTY)?;
     let layer = raw(kind(), sbom)?;
@@ -148,7 +148,7 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-fn describe(kind: MediaType, size: u64, digest: Sha256) -> Result<Descriptor, Error> {
+fn describe(kind: MediaType, size: u64, digest: Sha256) -> Result<Descriptor, ImageError> {
     let digest: Digest = digest.oci().parse().map_err(|error| unwritten("digest", &error))?;
     Ok(Descriptor::new(kind, size, digest))
 }
@@ -164,7 +164,7 @@ fn oci_media_type(stored: &MediaType) -> MediaType {
 }
 
 /// What an image runs on, by its config.
-fn platform(base: &Image) -> Platform {
+fn platform(base: &PlatformImage) -> Platform {
     let mut platform = Platform::default();
     platform.set_os(base.config.os().clone());
     platform.set_architecture(base.config.architecture().clone());
@@ -172,6 +172,6 @@ fn platform(base: &Image) -> Platform {
     platform
 }
 
-fn unwritten(what: &'static str, error: &dyn std::fmt::Display) -> Error {
-    Error::Document { what, why: error.to_string() }
+fn unwritten(what: &'static str, error: &dyn std::fmt::Display) -> ImageError {
+    ImageError::Document { what, why: error.to_string() }
 }

@@ -11,10 +11,10 @@ use crate::project::values::Arch;
 
 /// Why an image was not made, or not written.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ImageError {
     /// The base image could not be read.
     #[error("the base image {0}")]
-    Oci(#[from] oci::Error),
+    Oci(#[from] oci::OciError),
     /// The base image is one that cannot be built on.
     #[error("the base image {image}: {why}")]
     Base {
@@ -39,7 +39,7 @@ pub enum Error {
         /// The architecture.
         arch: Arch,
         /// What is wrong with it.
-        source: archive::Error,
+        source: archive::ArchiveError,
     },
     /// An executable is not the locked one, though its archive is.
     #[error("{tool} {arch}: the executable has SHA-256 {found}, and {expected} is locked; do not use it")]
@@ -92,7 +92,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl ImageError {
     /// An error of the operating system, told with where it was met.
     pub(super) fn io(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

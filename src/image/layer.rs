@@ -10,14 +10,14 @@ use std::path::Path;
 use tar::{Builder, EntryType, Header};
 
 use super::Recipe;
-use super::error::Error;
+use super::error::ImageError;
 use super::gzip::Gzip;
+use super::layer_tree::{LayerNode, LayerTree};
 use super::spool::Pieces;
-use super::tree::{Node, Tree};
 use crate::digest::{Hasher, Sha256};
 
 /// A layer in a file without a name.
-pub(super) struct Layer {
+pub(super) struct BuiltLayer {
     pub(super) file: File,
     /// In bytes, compressed.
     pub(super) size: u64,
@@ -28,17 +28,21 @@ pub(super) struct Layer {
 }
 
 /// Writes the layer of `tree`, whose files are in `pieces`.
-pub(super) fn write(tree: &Tree, pieces: &Pieces, recipe: &Recipe<'_>) -> Result<Layer, Error> {
-    let failed = || Error::io(recipe.scratch, "write a temporary file");
+pub(super) fn write(
+    tree: &LayerTree,
+    pieces: &Pieces,
+    recipe: &Recipe<'_>,
+) -> Result<BuiltLayer, ImageError> {
+    let failed = || ImageError::io(recipe.scratch, "write a temporary file");
     let file = tempfile::tempfile_in(recipe.scratch).map_err(failed())?;
     compressed(tree, pieces, mtime(recipe), file).map_err(failed())
 }
 
 /// The digest that the uncompressed layer of `tree` has.
-pub(super) fn diff_id(tree: &Tree, pieces: &Pieces, recipe: &Recipe<'_>) -> Result<Sha256, Error> {
-    let mut tarball = Tarball::new(Hashing::new(io::sink()), mtime(recipe));
+pub(super) fn diff_id(tree: &LayerTree, pieces: &Pieces, recipe: &Recipe<'_>) -> Result<Sha256, ImageError> {
+    let mut tarball = LayerBuilder::new(Hashing::new(io::sink()), mtime(recipe));
     let packed = pack(tree, pieces, &mut tarball).and_then(|()| tarball.finish());
-    Ok(packed.map_err(Error::io(recipe.scratch, "read a temporary file"))?.hasher.finish())
+    Ok(packed.map_err(ImageError::io(recipe.scratch, "read a temporary file"))?.hasher.finish())
 }
 
 /// The time of every entry, in seconds since 1970.
@@ -46,25 +50,25 @@ pub(super) fn mtime(recipe: &Recipe<'_>) -> u64 {
     u64::try_from(recipe.created.as_second()).unwrap_or_default()
 }
 
-fn compressed(tree: &Tree, pieces: &Pieces, mtime: u64, file: File) -> io::Result<Layer> {
+fn compressed(tree: &LayerTree, pieces: &Pieces, mtime: u64, file: File) -> io::Result<BuiltLayer> {
     let stored = Hashing::new(BufWriter::with_capacity(256 << 10, file));
-    let mut tarball = Tarball::new(Hashing::new(Gzip::new(stored)?), mtime);
+    let mut tarball = LayerBuilder::new(Hashing::new(Gzip::new(stored)?), mtime);
     pack(tree, pieces, &mut tarball)?;
     let Hashing { inner: compressed, hasher, .. } = tarball.finish()?;
     let diff_id = hasher.finish();
     let Hashing { inner: file, hasher, count: size } = compressed.finish()?;
     let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-    Ok(Layer { file, size, digest: hasher.finish(), diff_id })
+    Ok(BuiltLayer { file, size, digest: hasher.finish(), diff_id })
 }
 
-fn pack<W: Write>(tree: &Tree, pieces: &Pieces, tarball: &mut Tarball<W>) -> io::Result<()> {
+fn pack<W: Write>(tree: &LayerTree, pieces: &Pieces, tarball: &mut LayerBuilder<W>) -> io::Result<()> {
     for (path, node) in tree.nodes() {
         let path = Path::new(OsStr::from_bytes(path));
         match node {
-            Node::Symlink(target) => tarball.link(path, EntryType::Symlink, target, 0o777)?,
-            Node::HardLink(target) => tarball.link(path, EntryType::Link, target, 0o644)?,
-            Node::Folder => tarball.folder(path)?,
-            Node::File { piece, executable } => {
+            LayerNode::Symlink(target) => tarball.link(path, EntryType::Symlink, target, 0o777)?,
+            LayerNode::HardLink(target) => tarball.link(path, EntryType::Link, target, 0o644)?,
+            LayerNode::Folder => tarball.folder(path)?,
+            LayerNode::File { piece, executable } => {
                 tarball.file(path, piece.size, *executable, pieces.read(*piece))?;
             }
         }
@@ -73,12 +77,12 @@ fn pack<W: Write>(tree: &Tree, pieces: &Pieces, tarball: &mut Tarball<W>) -> io:
 }
 
 /// An uncompressed layer in the making. Everything in it belongs to root, and is of one time.
-pub(super) struct Tarball<W: Write> {
+pub(super) struct LayerBuilder<W: Write> {
     archive: Builder<W>,
     mtime: u64,
 }
 
-impl<W: Write> Tarball<W> {
+impl<W: Write> LayerBuilder<W> {
     pub(super) fn new(inner: W, mtime: u64) -> Self {
         Self { archive: Builder::new(inner), mtime }
     }

@@ -11,11 +11,11 @@ use oci_spec::image::{
 };
 
 use super::documents::canonical;
-use super::error::Error;
-use super::staging::{Staging, Unfinished, copy, parent, pour};
+use super::error::ImageError;
+use super::staging::{CancelToken, Staging, copy, copy_stream, parent};
 use super::{Assembled, SBOM, gzip};
 use crate::digest::{Hasher, Sha256};
-use crate::oci::{Base, Image, Origin};
+use crate::oci::{BaseImage, BlobSource, PlatformImage};
 
 pub(super) const MARKER: &str = "oci-layout";
 pub(super) const INDEX: &str = "index.json";
@@ -33,9 +33,9 @@ const COMPRESSED: &str = "ai.openclaw.bake.gzip";
 /// The name of the layout in the making.
 const FOLDER: &str = "layout";
 
-/// What [`Layout::finish`] did.
+/// What [`LayoutWriter::finish`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum LayoutOutcome {
     /// Nothing: this very image stood there, whole.
     Unchanged,
     /// The folder holds this image now, and no other.
@@ -43,14 +43,14 @@ pub enum Outcome {
 }
 
 /// A layout in the making, which has the base image's layers.
-pub struct Layout {
+pub struct LayoutWriter {
     place: PathBuf,
-    unfinished: Unfinished,
+    unfinished: CancelToken,
     /// None where nothing had to be brought so far.
     staging: Option<Staging>,
 }
 
-impl Layout {
+impl LayoutWriter {
     /// Brings the layers of the base image for the layout at `place`. Blobs that are there already are
     /// not brought again, but every byte of them is held against its digest.
     ///
@@ -61,14 +61,19 @@ impl Layout {
     /// it was abandoned. What stood there stays then, and nothing else is left.
     pub fn begin(
         place: &Path,
-        base: &Base,
-        images: &[Image],
-        unfinished: &Unfinished,
-    ) -> Result<Self, Error> {
+        base: &BaseImage,
+        images: &[PlatformImage],
+        unfinished: &CancelToken,
+    ) -> Result<Self, ImageError> {
         unfinished.unless_abandoned(|| Self::of_base(place, base, images, unfinished))
     }
 
-    fn of_base(place: &Path, base: &Base, images: &[Image], unfinished: &Unfinished) -> Result<Self, Error> {
+    fn of_base(
+        place: &Path,
+        base: &BaseImage,
+        images: &[PlatformImage],
+        unfinished: &CancelToken,
+    ) -> Result<Self, ImageError> {
         let place = found(place)?;
         refuse_foreign(&place)?;
         let mut layout = Self { place, unfinished: unfinished.clone(), staging: None };
@@ -80,7 +85,7 @@ impl Layout {
         let (standing, missing): (Vec<_>, Vec<_>) = layers
             .into_values()
             .map(|layer| Ok((layer, layout.stands(&layer.descriptor)?)))
-            .collect::<Result<Vec<_>, Error>>()?
+            .collect::<Result<Vec<_>, ImageError>>()?
             .into_iter()
             .partition(|(_, stands)| *stands);
         if missing.is_empty() {
@@ -91,7 +96,7 @@ impl Layout {
         }
         for (layer, _) in missing {
             layout.put(&layer.descriptor, |file, path| {
-                pour(base.images.layer(layer)?, |error| base.failed(error), file, path, unfinished)
+                copy_stream(base.images.layer(layer)?, |error| base.failed(error), file, path, unfinished)
             })?;
         }
         Ok(layout)
@@ -101,17 +106,17 @@ impl Layout {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn finish(self, image: &Assembled) -> Result<Outcome, Error> {
+    pub fn finish(self, image: &Assembled) -> Result<LayoutOutcome, ImageError> {
         let unfinished = self.unfinished.clone();
         unfinished.unless_abandoned(|| self.completed(image))
     }
 
-    fn completed(mut self, image: &Assembled) -> Result<Outcome, Error> {
+    fn completed(mut self, image: &Assembled) -> Result<LayoutOutcome, ImageError> {
         let index = index(image, vec![image.contents.index.clone()])?;
         let documents = [(INDEX, index.as_slice()), (MARKER, &marker()?), (SBOM, &image.sbom)];
         let mut known = Vec::new();
         for blob in &image.contents.blobs {
-            let is_base = matches!(blob.from, Origin::Base { .. });
+            let is_base = matches!(blob.from, BlobSource::Base { .. });
             known.push(is_base || self.stands(&blob.descriptor)?);
         }
         let same = |(name, content): &(&str, &[u8])| {
@@ -119,7 +124,7 @@ impl Layout {
         };
         let whole = self.staging.is_none() && known.iter().all(|known| *known);
         if whole && documents.iter().all(same) && count(&self.place) == known.len() {
-            return Ok(Outcome::Unchanged);
+            return Ok(LayoutOutcome::Unchanged);
         }
         for (blob, known) in image.contents.blobs.iter().zip(known) {
             if known && self.keep(&blob.descriptor)? {
@@ -131,29 +136,29 @@ impl Layout {
         let folder = self.folder()?;
         for (name, content) in documents {
             let path = folder.join(name);
-            fs::write(&path, content).map_err(Error::io(&path, "write"))?;
+            fs::write(&path, content).map_err(ImageError::io(&path, "write"))?;
         }
         if let Some(staging) = self.staging {
             staging.put_folder(FOLDER, &self.place)?;
         }
-        Ok(Outcome::Written)
+        Ok(LayoutOutcome::Written)
     }
 
     /// Where it is made.
-    fn folder(&mut self) -> Result<PathBuf, Error> {
+    fn folder(&mut self) -> Result<PathBuf, ImageError> {
         if let Some(staging) = &self.staging {
             return Ok(staging.join(FOLDER));
         }
-        let staging = self.staging.insert(Staging::beside(&self.place, &self.unfinished)?);
+        let staging = self.staging.insert(Staging::next_to(&self.place, &self.unfinished)?);
         let folder = staging.join(FOLDER);
         let blobs = blobs(&folder);
-        fs::create_dir_all(&blobs).map_err(Error::io(&blobs, "make the folder"))?;
+        fs::create_dir_all(&blobs).map_err(ImageError::io(&blobs, "make the folder"))?;
         Ok(folder)
     }
 
     /// Takes over a blob that stands there. Returns whether it is in the new layout now: not every
     /// file system has hard links.
-    fn keep(&mut self, descriptor: &Descriptor) -> Result<bool, Error> {
+    fn keep(&mut self, descriptor: &Descriptor) -> Result<bool, ImageError> {
         let new = path(&self.folder()?, descriptor);
         Ok(new.exists() || fs::hard_link(path(&self.place, descriptor), &new).is_ok())
     }
@@ -162,25 +167,25 @@ impl Layout {
     fn put(
         &mut self,
         descriptor: &Descriptor,
-        write: impl FnOnce(&mut File, &Path) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        write: impl FnOnce(&mut File, &Path) -> Result<(), ImageError>,
+    ) -> Result<(), ImageError> {
         let path = path(&self.folder()?, descriptor);
-        let mut file = File::create_new(&path).map_err(Error::io(&path, "write"))?;
+        let mut file = File::create_new(&path).map_err(ImageError::io(&path, "write"))?;
         write(&mut file, &path)
     }
 
     /// Whether a blob stands there as it should be.
-    fn stands(&self, descriptor: &Descriptor) -> Result<bool, Error> {
+    fn stands(&self, descriptor: &Descriptor) -> Result<bool, ImageError> {
         let path = path(&self.place, descriptor);
         let is_file = fs::symlink_metadata(&path)
             .is_ok_and(|there| there.is_file() && there.len() == descriptor.size());
         let (true, Ok(digest)) = (is_file, descriptor.digest().as_ref().parse::<Sha256>()) else {
             return Ok(false);
         };
-        let mut file = File::open(&path).map_err(Error::io(&path, "read"))?;
+        let mut file = File::open(&path).map_err(ImageError::io(&path, "read"))?;
         let (mut hasher, mut piece) = (Hasher::default(), vec![0; 128 << 10]);
         loop {
-            match file.read(&mut piece).map_err(Error::io(&path, "read"))? {
+            match file.read(&mut piece).map_err(ImageError::io(&path, "read"))? {
                 0 => break,
                 count => hasher.update(&piece[..count]),
             }
@@ -200,7 +205,7 @@ pub(super) fn is_compressed_alike(layout: &Path) -> bool {
 }
 
 /// `index.json` for these images.
-pub(super) fn index(image: &Assembled, mut listed: Vec<Descriptor>) -> Result<Vec<u8>, Error> {
+pub(super) fn index(image: &Assembled, mut listed: Vec<Descriptor>) -> Result<Vec<u8>, ImageError> {
     for descriptor in &mut listed {
         let name = format!("docker.io/library/{}:{}", image.name, image.tag);
         let annotations = [
@@ -216,13 +221,13 @@ pub(super) fn index(image: &Assembled, mut listed: Vec<Descriptor>) -> Result<Ve
         .media_type(MediaType::ImageIndex)
         .manifests(listed)
         .build()
-        .map_err(|error| Error::Document { what: "index", why: error.to_string() })?;
-    canonical(&index).map_err(|error| Error::Document { what: "index", why: error.to_string() })
+        .map_err(|error| ImageError::Document { what: "index", why: error.to_string() })?;
+    canonical(&index).map_err(|error| ImageError::Document { what: "index", why: error.to_string() })
 }
 
 /// What says that a folder is a layout.
-pub(super) fn marker() -> Result<Vec<u8>, Error> {
-    let unwritten = |why: String| Error::Document { what: "layout", why };
+pub(super) fn marker() -> Result<Vec<u8>, ImageError> {
+    let unwritten = |why: String| ImageError::Document { what: "layout", why };
     let marker = OciLayoutBuilder::default().image_layout_version("1.0.0").build();
     canonical(&marker.map_err(|error| unwritten(error.to_string()))?)
         .map_err(|error| unwritten(error.to_string()))
@@ -247,21 +252,21 @@ fn count(layout: &Path) -> usize {
 }
 
 /// The place itself, behind links; the folder that it is in is made.
-fn found(place: &Path) -> Result<PathBuf, Error> {
+fn found(place: &Path) -> Result<PathBuf, ImageError> {
     let parent = parent(place);
-    fs::create_dir_all(parent).map_err(Error::io(parent, "make the folder"))?;
+    fs::create_dir_all(parent).map_err(ImageError::io(parent, "make the folder"))?;
     match fs::canonicalize(place) {
         Ok(found) => Ok(found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            std::path::absolute(place).map_err(Error::io(place, "be found"))
+            std::path::absolute(place).map_err(ImageError::io(place, "be found"))
         }
-        Err(error) => Err(Error::io(place, "be found")(error)),
+        Err(error) => Err(ImageError::io(place, "be found")(error)),
     }
 }
 
 /// The folder is exchanged, so that what is somebody else's in it would be lost.
-fn refuse_foreign(place: &Path) -> Result<(), Error> {
-    let foreign = || Err(Error::Foreign { path: place.to_owned() });
+fn refuse_foreign(place: &Path) -> Result<(), ImageError> {
+    let foreign = || Err(ImageError::Foreign { path: place.to_owned() });
     let entries = match fs::read_dir(place) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(place).is_err() => {

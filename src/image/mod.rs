@@ -1,25 +1,25 @@
 //! The gateway's image without a builder: the base image, one layer, and new documents.
 //!
 //! [`Additions`] are the layers of the locked binaries, [`assemble`] makes every document above them,
-//! and says where the base image's layers are; nothing of those is read. [`Layout`] and
+//! and says where the base image's layers are; nothing of those is read. [`LayoutWriter`] and
 //! [`write_tarball`] put the result onto the disk, all of it or nothing.
 //!
 //! The digests depend on the lock, the base image and the time that is asked for, and on nothing
 //! else: neither this machine nor the moment is asked.
 
 mod config;
+mod docker_archive;
 mod documents;
 mod error;
 mod gzip;
 mod labels;
 mod layer;
+mod layer_tree;
 mod layout;
+mod reuse;
 mod sbom;
 mod spool;
 mod staging;
-mod standing;
-mod tarball;
-mod tree;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -32,19 +32,19 @@ use crate::archive::Executable;
 use crate::digest::Sha256;
 use crate::fetch::in_parallel;
 use crate::lock::Lock;
-use crate::oci::{Base, Contents, Image};
+use crate::oci::{BaseImage, Contents, PlatformImage};
 use crate::project::names::ToolName;
 use crate::project::values::Arch;
 use labels::Labels;
-use layer::Layer;
-use spool::Spool;
-use tree::Tree;
+use layer::BuiltLayer;
+use layer_tree::LayerTree;
+use spool::TempSpool;
 
 pub use config::needs_builder;
-pub use error::Error;
-pub use layout::{Layout, Outcome};
-pub use staging::Unfinished;
-pub use tarball::{sbom_of, write as write_tarball};
+pub use docker_archive::{sbom_of, write as write_tarball};
+pub use error::ImageError;
+pub use layout::{LayoutOutcome, LayoutWriter};
+pub use staging::CancelToken;
 
 /// The name of the SBOM in a layout's folder.
 pub const SBOM: &str = "sbom.cdx.json";
@@ -106,7 +106,7 @@ pub struct Additions(BTreeMap<Arch, Addition>);
 /// What goes over the layers of one base image.
 struct Addition {
     /// None where nothing is locked.
-    layer: Option<Layer>,
+    layer: Option<BuiltLayer>,
     /// The executables, by command.
     executables: BTreeMap<ToolName, Executable>,
 }
@@ -114,7 +114,7 @@ struct Addition {
 impl Additions {
     /// Those that an earlier run left in the layout at `place`, where they are what would be made anew.
     pub fn standing(recipe: &Recipe<'_>, place: &Path, arches: &[Arch]) -> Self {
-        let found = in_parallel(arches, arches.len(), |arch| standing::addition(recipe, place, *arch));
+        let found = in_parallel(arches, arches.len(), |arch| reuse::addition(recipe, place, *arch));
         let found = arches.iter().zip(found).filter_map(|(arch, found)| Some((*arch, found?)));
         Self(found.collect())
     }
@@ -135,7 +135,7 @@ impl Additions {
         archives: &Archives<'_>,
         place: &Path,
         arches: &[Arch],
-    ) -> Result<(), Error> {
+    ) -> Result<(), ImageError> {
         let made = in_parallel(arches, arches.len(), |arch| addition(recipe, archives, place, *arch));
         for (arch, made) in arches.iter().zip(made) {
             self.0.insert(*arch, made?);
@@ -151,10 +151,10 @@ impl Additions {
 /// Where the base image is none that can be built on, or an addition is missing.
 pub fn assemble(
     recipe: &Recipe<'_>,
-    base: Base,
-    bases: Vec<Image>,
+    base: BaseImage,
+    bases: Vec<PlatformImage>,
     Additions(mut additions): Additions,
-) -> Result<Assembled, Error> {
+) -> Result<Assembled, ImageError> {
     let executables: BTreeMap<Arch, BTreeMap<ToolName, Executable>> = additions
         .iter_mut()
         .map(|(arch, addition)| (*arch, std::mem::take(&mut addition.executables)))
@@ -164,7 +164,7 @@ pub fn assemble(
     let mut documents = documents::Documents::default();
     let (mut images, mut annotations) = (Vec::new(), None);
     for image in bases {
-        let addition = additions.remove(&image.arch).ok_or_else(|| Error::Document {
+        let addition = additions.remove(&image.arch).ok_or_else(|| ImageError::Document {
             what: "manifest",
             why: format!("nothing was made for {}", image.arch),
         })?;
@@ -173,10 +173,10 @@ pub fn assemble(
             let why = format!(
                 "with the locked binaries the image has {count} layers, and Docker takes no more than {MOST_LAYERS}: name a base image with fewer, or squash it"
             );
-            return Err(Error::Base { image: base.images.name().to_owned(), why });
+            return Err(ImageError::Base { image: base.images.name().to_owned(), why });
         }
         let config = config::over(&image, &labels, addition.layer.as_ref().map(|layer| layer.diff_id))
-            .map_err(|why| Error::Base { image: base.images.name().to_owned(), why })?;
+            .map_err(|why| ImageError::Base { image: base.images.name().to_owned(), why })?;
         // What the base image says of itself is the same for each architecture.
         annotations.get_or_insert_with(|| labels.annotations(&config.labels));
         images.push(documents.image(&image, &config, addition.layer, &labels)?);
@@ -195,22 +195,22 @@ fn addition(
     archives: &Archives<'_>,
     place: &Path,
     arch: Arch,
-) -> Result<Addition, Error> {
-    let mut spool = Spool::new(recipe.scratch)?;
-    let (mut tree, mut executables) = (Tree::default(), BTreeMap::new());
+) -> Result<Addition, ImageError> {
+    let mut spool = TempSpool::new(recipe.scratch)?;
+    let (mut tree, mut executables) = (LayerTree::default(), BTreeMap::new());
     for (name, locked) in &recipe.lock.binaries {
-        let missing = || Error::NoArchive { tool: name.clone(), arch };
+        let missing = || ImageError::NoArchive { tool: name.clone(), arch };
         let build = locked.builds.get(&arch).ok_or_else(missing)?;
         let archive = archives.get(&(name, arch)).ok_or_else(missing)?;
-        let executable = tree.add(name, arch, locked.beside, build, archive, &mut spool)?;
+        let executable = tree.add(name, arch, locked.keep_siblings, build, archive, &mut spool)?;
         executables.insert(name.clone(), executable);
     }
     if tree.is_empty() {
         return Ok(Addition { layer: None, executables });
     }
     let pieces = spool.finish()?;
-    let standing = match standing::found(place, arch) {
-        Some(layer) => standing::proved(layer, layer::diff_id(&tree, &pieces, recipe)?),
+    let standing = match reuse::found(place, arch) {
+        Some(layer) => reuse::proved(layer, layer::diff_id(&tree, &pieces, recipe)?),
         None => None,
     };
     let layer = standing.map_or_else(|| layer::write(&tree, &pieces, recipe), Ok)?;

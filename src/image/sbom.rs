@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::Recipe;
-use super::error::Error;
+use super::error::ImageError;
 use crate::archive::Executable;
 use crate::digest::Sha256;
 use crate::lock::Build;
@@ -30,8 +30,8 @@ pub(super) struct Subject<'a> {
 ///
 /// # Errors
 /// Where something cannot be said in the format.
-pub(super) fn document(subject: &Subject<'_>) -> Result<Vec<u8>, Error> {
-    let unwritten = |why: String| Error::Document { what: "SBOM", why };
+pub(super) fn document(subject: &Subject<'_>) -> Result<Vec<u8>, ImageError> {
+    let unwritten = |why: String| ImageError::Document { what: "SBOM", why };
     let bom = bom(subject).map_err(unwritten)?;
     let mut bytes = serde_json::to_vec_pretty(&bom).map_err(|error| unwritten(error.to_string()))?;
     bytes.push(b'\n');
@@ -47,20 +47,20 @@ struct Bom {
     spec_version: &'static str,
     version: u32,
     serial_number: String,
-    metadata: Metadata,
+    metadata: BomMetadata,
     components: Vec<Component>,
     dependencies: Vec<Dependency>,
 }
 
 #[derive(Serialize)]
-struct Metadata {
+struct BomMetadata {
     timestamp: String,
-    tools: Vec<Tool>,
+    tools: Vec<BomTool>,
     component: Component,
 }
 
 #[derive(Serialize)]
-struct Tool {
+struct BomTool {
     name: &'static str,
     version: &'static str,
 }
@@ -134,9 +134,9 @@ fn bom(subject: &Subject<'_>) -> Result<Bom, String> {
         version: 1,
         serial_number: uuid_of(digest),
         dependencies: vec![Dependency { reference: image.reference.clone(), depends_on }],
-        metadata: Metadata {
+        metadata: BomMetadata {
             timestamp: recipe.created.to_string(),
-            tools: vec![Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") }],
+            tools: vec![BomTool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") }],
             component: image,
         },
         components,

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::error::Error;
+use super::error::ImageError;
 use crate::oci::Section;
 
 /// Pieces of bytes, one after another, on the disk and not in memory.
-pub(super) struct Spool {
+pub(super) struct TempSpool {
     folder: PathBuf,
     file: BufWriter<File>,
     end: u64,
@@ -21,10 +21,10 @@ pub(super) struct Piece {
     pub(super) size: u64,
 }
 
-impl Spool {
+impl TempSpool {
     /// An empty one on the disk of `folder`. It is gone with the process, however that ends.
-    pub(super) fn new(folder: &Path) -> Result<Self, Error> {
-        let file = tempfile::tempfile_in(folder).map_err(Error::io(folder, "make a temporary file"))?;
+    pub(super) fn new(folder: &Path) -> Result<Self, ImageError> {
+        let file = tempfile::tempfile_in(folder).map_err(ImageError::io(folder, "make a temporary file"))?;
         Ok(Self { folder: folder.to_owned(), file: BufWriter::with_capacity(256 << 10, file), end: 0 })
     }
 
@@ -39,14 +39,14 @@ impl Spool {
     }
 
     /// The same bytes, to be read.
-    pub(super) fn finish(self) -> Result<Pieces, Error> {
-        let failed = Error::io(&self.folder, "write a temporary file");
+    pub(super) fn finish(self) -> Result<Pieces, ImageError> {
+        let failed = ImageError::io(&self.folder, "write a temporary file");
         let file = self.file.into_inner().map_err(|error| failed(error.into_error()))?;
         Ok(Pieces { file })
     }
 }
 
-impl Write for Spool {
+impl Write for TempSpool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.end += count as u64;

@@ -14,19 +14,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
-use super::error::Error;
+use super::error::ImageError;
+use crate::fs::exchange::{put_folder, staging_prefix};
 use crate::oci::{self, Blob, Contents};
-use crate::write::exchange::{put_folder, staging_prefix};
 
 /// How much is copied at once.
 const PIECE: usize = 128 << 10;
 
 /// What is not whole yet, for whoever has to end the program in the middle.
 #[derive(Clone, Default)]
-pub struct Unfinished(Arc<Mutex<Stage>>);
+pub struct CancelToken(Arc<Mutex<StagingState>>);
 
 #[derive(Default)]
-enum Stage {
+enum StagingState {
     #[default]
     Nothing,
     /// In this folder.
@@ -37,7 +37,7 @@ enum Stage {
     Abandoned,
 }
 
-impl Unfinished {
+impl CancelToken {
     /// Removes what is there so far, and keeps more from coming. What is whole stays.
     pub fn abandon(&self) {
         self.end(|| ());
@@ -48,10 +48,10 @@ impl Unfinished {
     /// it can have the last word.
     pub fn end(&self, last: impl FnOnce()) {
         let mut stage = self.stage();
-        if matches!(*stage, Stage::Done) {
+        if matches!(*stage, StagingState::Done) {
             return;
         }
-        if let Stage::Begun(folder) = mem::replace(&mut *stage, Stage::Abandoned) {
+        if let StagingState::Begun(folder) = mem::replace(&mut *stage, StagingState::Abandoned) {
             // Under its name somebody may be writing still; should any of it stay, the next run knows it.
             let mut gone = folder.clone().into_os_string();
             gone.push("-gone");
@@ -61,27 +61,30 @@ impl Unfinished {
     }
 
     /// What `action` comes to; where it failed after it was given up, that is why.
-    pub(super) fn unless_abandoned<T>(&self, action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        action().map_err(|error| if self.is_abandoned() { Error::Interrupted } else { error })
+    pub(super) fn unless_abandoned<T>(
+        &self,
+        action: impl FnOnce() -> Result<T, ImageError>,
+    ) -> Result<T, ImageError> {
+        action().map_err(|error| if self.is_abandoned() { ImageError::Interrupted } else { error })
     }
 
     /// Whether it was given up.
     fn is_abandoned(&self) -> bool {
-        matches!(*self.stage(), Stage::Abandoned)
+        matches!(*self.stage(), StagingState::Abandoned)
     }
 
     /// Does what must be done as a whole or not at all, and is the end of it.
-    fn at_once(&self, action: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    fn at_once(&self, action: impl FnOnce() -> Result<(), ImageError>) -> Result<(), ImageError> {
         let mut stage = self.stage();
-        if matches!(*stage, Stage::Abandoned) {
-            return Err(Error::Interrupted);
+        if matches!(*stage, StagingState::Abandoned) {
+            return Err(ImageError::Interrupted);
         }
         action()?;
-        *stage = Stage::Done;
+        *stage = StagingState::Done;
         Ok(())
     }
 
-    fn stage(&self) -> MutexGuard<'_, Stage> {
+    fn stage(&self) -> MutexGuard<'_, StagingState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,23 +92,23 @@ impl Unfinished {
 /// The folder, until it is dropped.
 pub(super) struct Staging {
     folder: TempDir,
-    unfinished: Unfinished,
+    unfinished: CancelToken,
     /// Holds the lock.
     _lock: File,
 }
 
 impl Staging {
     /// One beside `place`, on the same file system. The folder of `place` must be there.
-    pub(super) fn beside(place: &Path, unfinished: &Unfinished) -> Result<Self, Error> {
+    pub(super) fn next_to(place: &Path, unfinished: &CancelToken) -> Result<Self, ImageError> {
         const TRIES: usize = 8;
         let parent = parent(place);
         let prefix = staging_prefix(place.file_name().unwrap_or_default());
         sweep(parent, &prefix);
-        let failed = || Error::io(parent, "make a folder in it");
+        let failed = || ImageError::io(parent, "make a folder in it");
         for _ in 0..TRIES {
             let mut stage = unfinished.stage();
-            if matches!(*stage, Stage::Abandoned) {
-                return Err(Error::Interrupted);
+            if matches!(*stage, StagingState::Abandoned) {
+                return Err(ImageError::Interrupted);
             }
             let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).map_err(failed())?;
             // Another run may have taken it for a killed one's before it was locked.
@@ -113,7 +116,7 @@ impl Staging {
                 && is_idle(&lock)
                 && is_at(&lock, folder.path())
             {
-                *stage = Stage::Begun(folder.path().to_owned());
+                *stage = StagingState::Begun(folder.path().to_owned());
                 return Ok(Self { folder, unfinished: unfinished.clone(), _lock: lock });
             }
         }
@@ -126,17 +129,17 @@ impl Staging {
     }
 
     /// Puts the folder `name` where `place` is, in one step; what stood there goes.
-    pub(super) fn put_folder(&self, name: &str, place: &Path) -> Result<(), Error> {
+    pub(super) fn put_folder(&self, name: &str, place: &Path) -> Result<(), ImageError> {
         let new = self.join(name);
         self.unfinished
-            .at_once(|| put_folder(&new, place, &self.join("old")).map_err(Error::io(place, "replace")))
+            .at_once(|| put_folder(&new, place, &self.join("old")).map_err(ImageError::io(place, "replace")))
     }
 
     /// Puts each of these files where its place is, in one step.
-    pub(super) fn put_files(&self, files: &[(&str, &Path)]) -> Result<(), Error> {
+    pub(super) fn put_files(&self, files: &[(&str, &Path)]) -> Result<(), ImageError> {
         self.unfinished.at_once(|| {
             files.iter().try_for_each(|(name, place)| {
-                fs::rename(self.join(name), place).map_err(Error::io(place, "put the new file"))
+                fs::rename(self.join(name), place).map_err(ImageError::io(place, "put the new file"))
             })
         })
     }
@@ -148,27 +151,27 @@ pub(super) fn copy(
     blob: &Blob,
     into: &mut dyn Write,
     path: &Path,
-    unfinished: &Unfinished,
-) -> Result<(), Error> {
-    pour(contents.open(blob)?, |error| contents.base.failed(error), into, path, unfinished)
+    unfinished: &CancelToken,
+) -> Result<(), ImageError> {
+    copy_stream(contents.open(blob)?, |error| contents.base.failed(error), into, path, unfinished)
 }
 
 /// Copies what `from` gives, whose errors `failed` can tell; ends early once it was abandoned.
-pub(super) fn pour(
+pub(super) fn copy_stream(
     mut from: impl Read,
-    failed: impl Fn(io::Error) -> oci::Error,
+    failed: impl Fn(io::Error) -> oci::OciError,
     into: &mut dyn Write,
     path: &Path,
-    unfinished: &Unfinished,
-) -> Result<(), Error> {
+    unfinished: &CancelToken,
+) -> Result<(), ImageError> {
     let mut piece = vec![0; PIECE];
     loop {
         if unfinished.is_abandoned() {
-            return Err(Error::Interrupted);
+            return Err(ImageError::Interrupted);
         }
         match from.read(&mut piece) {
             Ok(0) => return Ok(()),
-            Ok(count) => into.write_all(&piece[..count]).map_err(Error::io(path, "write"))?,
+            Ok(count) => into.write_all(&piece[..count]).map_err(ImageError::io(path, "write"))?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(failed(error).into()),
         }
@@ -207,12 +210,12 @@ mod tests {
     use std::io;
     use std::path::Path;
 
-    use super::{Staging, Unfinished};
-    use crate::image::Error;
+    use super::{CancelToken, Staging};
+    use crate::image::ImageError;
 
     /// A folder that is about to stand at `place`.
-    fn begun(place: &Path, unfinished: &Unfinished) -> Staging {
-        let staging = Staging::beside(place, unfinished).expect("a folder");
+    fn begun(place: &Path, unfinished: &CancelToken) -> Staging {
+        let staging = Staging::next_to(place, unfinished).expect("a folder");
         fs::create_dir(staging.join("layout")).expect("a folder");
         fs::write(staging.join("layout/new"), "new").expect("a file");
         staging
@@ -228,7 +231,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("oci");
         fs::create_dir(&place).expect("a folder");
-        let unfinished = Unfinished::default();
+        let unfinished = CancelToken::default();
         let staging = begun(&place, &unfinished);
         staging.put_folder("layout", &place).expect("a new folder");
         // The old one is being removed by now.
@@ -242,19 +245,19 @@ mod tests {
     fn what_failed_for_being_ended_was_interrupted() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("oci");
-        let unfinished = Unfinished::default();
+        let unfinished = CancelToken::default();
         let staging = begun(&place, &unfinished);
-        let write = || fs::write(staging.join("layout/next"), "").map_err(Error::io(&place, "write"));
+        let write = || fs::write(staging.join("layout/next"), "").map_err(ImageError::io(&place, "write"));
         let mut told = false;
         let ended = unfinished.unless_abandoned(|| {
             unfinished.end(|| told = true);
             write()
         });
-        assert!(matches!(ended, Err(Error::Interrupted)), "{ended:?}");
+        assert!(matches!(ended, Err(ImageError::Interrupted)), "{ended:?}");
         assert!(told && names(folder.path()).is_empty());
-        let other = Unfinished::default();
-        let failed: Result<(), _> =
-            other.unless_abandoned(|| Err(Error::io(&place, "write")(io::ErrorKind::StorageFull.into())));
-        assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
+        let other = CancelToken::default();
+        let failed: Result<(), _> = other
+            .unless_abandoned(|| Err(ImageError::io(&place, "write")(io::ErrorKind::StorageFull.into())));
+        assert!(matches!(failed, Err(ImageError::Io { .. })), "{failed:?}");
     }
 }

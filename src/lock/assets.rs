@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use super::checksums;
-use super::upstream::Asset;
-use crate::project::values::{Arch, Packing};
+use super::upstream::ReleaseAsset;
+use crate::project::values::{Arch, ArchiveFormat};
 
 /// Endings of what is published beside programs: packages of distributions, signatures, checksums,
 /// lists of contents, documentation.
@@ -145,8 +145,12 @@ pub enum Undecided {
 ///
 /// # Errors
 /// Where none is, or several are.
-pub fn choose<'a>(assets: &'a [Asset], arch: Arch, spelled: Option<&str>) -> Result<&'a Asset, Undecided> {
-    let mut fitting: Vec<(&Asset, Words)> = assets
+pub fn choose<'a>(
+    assets: &'a [ReleaseAsset],
+    arch: Arch,
+    spelled: Option<&str>,
+) -> Result<&'a ReleaseAsset, Undecided> {
+    let mut fitting: Vec<(&ReleaseAsset, Words)> = assets
         .iter()
         .filter(|asset| !is_beside(&asset.name))
         .map(|asset| (asset, Words::of(&asset.name, spelled.map(|word| (word, arch)))))
@@ -165,9 +169,9 @@ pub fn choose<'a>(assets: &'a [Asset], arch: Arch, spelled: Option<&str>) -> Res
         }
     }
     let same = fitting.windows(2).all(|pair| pair[0].1.rest == pair[1].1.rest);
-    if same && let Some((best, _)) = fitting.iter().min_by_key(|(asset, _)| Packing::of(&asset.name)) {
-        let packing = Packing::of(&best.name);
-        fitting.retain(|(asset, _)| Packing::of(&asset.name) == packing);
+    if same && let Some((best, _)) = fitting.iter().min_by_key(|(asset, _)| ArchiveFormat::of(&asset.name)) {
+        let packing = ArchiveFormat::of(&best.name);
+        fitting.retain(|(asset, _)| ArchiveFormat::of(&asset.name) == packing);
     }
     match *fitting.as_slice() {
         [] => Err(Undecided::None),
@@ -177,7 +181,7 @@ pub fn choose<'a>(assets: &'a [Asset], arch: Arch, spelled: Option<&str>) -> Res
 }
 
 /// Signatures among `assets` that are about `asset`, or about a list of checksums.
-pub fn signatures<'a>(assets: &'a [Asset], asset: &str) -> Vec<&'a Asset> {
+pub fn signatures<'a>(assets: &'a [ReleaseAsset], asset: &str) -> Vec<&'a ReleaseAsset> {
     let about = |name: &str| {
         let of = SIGNATURES.iter().find_map(|ending| name.strip_suffix(ending));
         of.is_some_and(|of| of == asset || checksums::is_list(of) || checksums::owner_of(of) == Some(asset))
@@ -195,7 +199,7 @@ fn is_beside(name: &str) -> bool {
             .any(|word| lower.split(|c: char| !c.is_ascii_alphanumeric()).any(|found| found == *word))
 }
 
-fn narrow(fitting: &mut Vec<(&Asset, Words)>, by: impl Fn(&Words) -> bool) {
+fn narrow(fitting: &mut Vec<(&ReleaseAsset, Words)>, by: impl Fn(&Words) -> bool) {
     if fitting.iter().any(|(_, words)| by(words)) {
         fitting.retain(|(_, words)| by(words));
     }
@@ -216,7 +220,7 @@ struct Words {
 
 impl Words {
     fn of(name: &str, spelled: Option<(&str, Arch)>) -> Self {
-        let mut name = Packing::split(name).0.to_ascii_lowercase();
+        let mut name = ArchiveFormat::split(name).0.to_ascii_lowercase();
         for spelling in ["x86_64", "x86-64"] {
             name = name.replace(spelling, "amd64");
         }
@@ -301,11 +305,11 @@ fn bounded(name: &str, word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asset, Undecided, choose, signatures};
+    use super::{ReleaseAsset, Undecided, choose, signatures};
     use crate::project::values::Arch;
 
-    fn assets(names: &[&str]) -> Vec<Asset> {
-        let asset = |name: &&str| Asset {
+    fn assets(names: &[&str]) -> Vec<ReleaseAsset> {
+        let asset = |name: &&str| ReleaseAsset {
             name: (*name).to_owned(),
             url: format!("https://example.org/{name}").parse().expect("a URL"),
             size: 1,

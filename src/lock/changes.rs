@@ -12,7 +12,7 @@ use crate::project::values::Arch;
 
 /// One changed entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct LockChange {
     /// The tool; `image` for the base image, `pushed image` for the finished one.
     pub name: String,
     /// What was locked; none where it is new.
@@ -46,19 +46,19 @@ pub struct ArchiveChange {
 }
 
 /// Every entry in which `new` is not `old`, by name, the images first.
-pub fn changes(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
+pub fn changes(old: Option<&Lock>, new: &Lock) -> Vec<LockChange> {
     let mut found = Vec::new();
     let image = old.map(|old| &old.image);
     if image != Some(&new.image) {
         let named = |image: &LockedImage| format!("{} {}", image.reference, image.digest.oci());
         let (from, to) = (image.map(named), Some(named(&new.image)));
-        found.push(Change { name: "image".to_owned(), from, to, archives: Vec::new() });
+        found.push(LockChange { name: "image".to_owned(), from, to, archives: Vec::new() });
     }
     let (before, now) = (old.and_then(|old| old.pushed.as_ref()), new.pushed.as_ref());
     if before != now {
         let named = |pushed: &PushedImage| format!("{} {}", pushed.reference, pushed.digest.oci());
         let (from, to) = (before.map(named), now.map(named));
-        found.push(Change { name: "pushed image".to_owned(), from, to, archives: Vec::new() });
+        found.push(LockChange { name: "pushed image".to_owned(), from, to, archives: Vec::new() });
     }
     let names: BTreeSet<&ToolName> =
         old.iter().flat_map(|old| old.binaries.keys()).chain(new.binaries.keys()).collect();
@@ -72,7 +72,7 @@ pub fn changes(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
     found
 }
 
-fn change(name: &ToolName, before: Option<&LockedBinary>, now: Option<&LockedBinary>) -> Change {
+fn change(name: &ToolName, before: Option<&LockedBinary>, now: Option<&LockedBinary>) -> LockChange {
     let version =
         |locked: &LockedBinary| locked.version.as_ref().map_or("no version", Version::as_str).to_owned();
     let build =
@@ -89,7 +89,7 @@ fn change(name: &ToolName, before: Option<&LockedBinary>, now: Option<&LockedBin
             to_size: size(&now),
         })
     });
-    Change {
+    LockChange {
         name: name.to_string(),
         from: before.map(version),
         to: now.map(version),
@@ -98,7 +98,7 @@ fn change(name: &ToolName, before: Option<&LockedBinary>, now: Option<&LockedBin
 }
 
 /// The changes as lines: `gog 0.37.0 -> 0.38.0`, and below it what became of its archives.
-pub fn described(changes: &[Change]) -> String {
+pub fn described(changes: &[LockChange]) -> String {
     let mut text = String::new();
     for change in changes {
         let _ = match (&change.from, &change.to) {

@@ -6,16 +6,16 @@
 pub mod assets;
 pub mod changes;
 pub mod checksums;
-mod expected;
-mod fit;
+mod from_catalog;
+pub mod inputs;
 mod read;
 pub mod resolve;
-mod seed;
 pub mod signature;
+mod staleness;
+mod tampering;
 pub mod trust;
 pub mod upstream;
 pub mod versions;
-pub mod wanted;
 
 use std::collections::BTreeMap;
 
@@ -27,9 +27,9 @@ use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 use crate::yaml;
 
-pub use fit::fit;
+pub use from_catalog::from_catalog;
 pub use read::{RawLock, read};
-pub use seed::seed;
+pub use staleness::check_staleness;
 
 /// The command that makes and mends locks, as messages name it.
 pub const MENDED_BY: &str = "run `bake lock`, look at what changed, and keep it with the project";
@@ -44,7 +44,7 @@ const HEADER: &str = "\
 pub struct Lock {
     /// The version of the format: 1.
     pub version: u64,
-    /// A digest of what spec and manifest ask for; see [`wanted`].
+    /// A digest of what spec and manifest ask for; see [`inputs`].
     pub inputs: Sha256,
     /// The base image.
     pub image: LockedImage,
@@ -92,8 +92,8 @@ pub struct LockedBinary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<RepoSlug>,
     /// Whether the archive's other files are installed beside the executable.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub beside: bool,
+    #[serde(rename = "beside", skip_serializing_if = "std::ops::Not::not")]
+    pub keep_siblings: bool,
     /// Debian packages without which it does not run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apt: Vec<AptPackage>,
@@ -159,7 +159,7 @@ impl Lock {
     #[must_use]
     pub fn with_push_of(self, old: Option<&Self>, project: &Project) -> Self {
         let pushed = old.and_then(|old| old.pushed.clone());
-        Self { pushed: pushed.filter(|pushed| fit::outdated(pushed, &self, project).is_none()), ..self }
+        Self { pushed: pushed.filter(|pushed| staleness::outdated(pushed, &self, project).is_none()), ..self }
     }
 
     /// The lock as a file: the same text for the same lock, always.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Build, Evidence, Lock, LockedBinary, LockedImage, PushedImage};
-use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
@@ -25,17 +25,17 @@ pub struct RawLock {
     /// A digest of what spec and manifest ask for.
     inputs: Field<Sha256>,
     /// The base image.
-    image: Field<RawImage>,
+    image: Field<RawLockedImage>,
     /// The finished image, once it was pushed.
     pushed: Field<RawPushed>,
     /// The binaries, by command.
-    binaries: Field<Entries<ToolName, RawBinary>>,
+    binaries: Field<Entries<ToolName, RawLockedBinary>>,
 }
 
 /// The base image, pinned.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct RawImage {
+struct RawLockedImage {
     /// What the spec names.
     reference: Field<ImageRef>,
     /// The digest of its index.
@@ -71,7 +71,7 @@ struct RawPlatforms {
 /// One binary, pinned.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct RawBinary {
+struct RawLockedBinary {
     /// Its version.
     version: Field<Version>,
     /// The repository that the manifest names.
@@ -113,9 +113,9 @@ struct RawBuild {
 }
 
 /// Reads a lock; everything that stands against it goes to `problems`. Returns it with its place.
-pub fn read(source: Source, problems: &mut Problems) -> Option<(Lock, Place)> {
+pub fn read(source: Source, problems: &mut Problems) -> Option<(Lock, Location)> {
     let source = Arc::new(source);
-    let place = Place { source: Arc::clone(&source), span: 0..0 };
+    let place = Location { source: Arc::clone(&source), span: 0..0 };
     let node = match yaml::parse(&source) {
         Ok(node) => node,
         Err(unreadable) => {
@@ -133,17 +133,17 @@ pub fn read(source: Source, problems: &mut Problems) -> Option<(Lock, Place)> {
     }
     let before = problems.len();
     let raw = decode::<RawLock>(&node, &source, problems).get()?;
-    let lock = Reader { source: &source, problems }.lock(raw, &place);
+    let lock = LockReader { source: &source, problems }.lock(raw, &place);
     lock.filter(|_| problems.len() == before).map(|lock| (lock, place))
 }
 
-struct Reader<'a> {
+struct LockReader<'a> {
     source: &'a Arc<Source>,
     problems: &'a mut Problems,
 }
 
-impl Reader<'_> {
-    fn lock(&mut self, raw: RawLock, place: &Place) -> Option<Lock> {
+impl LockReader<'_> {
+    fn lock(&mut self, raw: RawLock, place: &Location) -> Option<Lock> {
         let version = self.needed(raw.version, "version", place)?;
         if version != 1 {
             self.problems.push(
@@ -178,14 +178,14 @@ impl Reader<'_> {
         Some(Lock { version, inputs: inputs?, image: image?, pushed, binaries })
     }
 
-    fn pushed(&mut self, raw: RawPushed, at: &Place) -> Option<PushedImage> {
+    fn pushed(&mut self, raw: RawPushed, at: &Location) -> Option<PushedImage> {
         let reference = self.needed(raw.reference, "reference", at);
         let digest = self.needed(raw.digest, "digest", at);
         let lock = self.needed(raw.lock, "lock", at);
         Some(PushedImage { reference: reference?, digest: digest?, lock: lock? })
     }
 
-    fn binary(&mut self, raw: RawBinary, at: &Place) -> Option<LockedBinary> {
+    fn binary(&mut self, raw: RawLockedBinary, at: &Location) -> Option<LockedBinary> {
         let builds = self.needed(raw.builds, "builds", at)?;
         let both = [(Arch::Amd64, builds.amd64), (Arch::Arm64, builds.arm64)];
         let builds = both.into_iter().filter_map(|(arch, build)| {
@@ -196,13 +196,13 @@ impl Reader<'_> {
         Some(LockedBinary {
             version: raw.version.get(),
             repo: raw.repo.get(),
-            beside: raw.beside.get().unwrap_or(false),
+            keep_siblings: raw.beside.get().unwrap_or(false),
             apt: list(raw.apt),
             builds: builds.collect(),
         })
     }
 
-    fn build(&mut self, raw: RawBuild, at: &Place) -> Option<Build> {
+    fn build(&mut self, raw: RawBuild, at: &Location) -> Option<Build> {
         let url = self.needed(raw.url, "url", at);
         let sha256 = self.needed(raw.sha256, "sha256", at);
         let binary = self.needed(raw.binary, "binary", at);
@@ -216,11 +216,11 @@ impl Reader<'_> {
         })
     }
 
-    fn needed<T>(&mut self, field: Field<T>, key: &str, within: &Place) -> Option<T> {
+    fn needed<T>(&mut self, field: Field<T>, key: &str, within: &Location) -> Option<T> {
         self.needed_at(field, key, within).map(|(value, _)| value)
     }
 
-    fn needed_at<T>(&mut self, field: Field<T>, key: &str, within: &Place) -> Option<(T, Place)> {
+    fn needed_at<T>(&mut self, field: Field<T>, key: &str, within: &Location) -> Option<(T, Location)> {
         if field.is_missing() {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, format!("the lock lacks the key `{key}` here"))

@@ -12,7 +12,7 @@ use crate::project::names::MinisignKey;
 
 /// Why a signature does not hold.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SignatureError {
     /// The key in the manifest is none.
     #[error("the manifest's minisign key is not one")]
     Key,
@@ -41,13 +41,18 @@ pub enum Error {
 ///
 /// # Errors
 /// Where it does not hold, or could not be read.
-pub fn verify(key: &MinisignKey, signature: &str, name: &str, content: &mut dyn Read) -> Result<(), Error> {
-    let key = PublicKey::from_base64(key.as_str()).map_err(|_| Error::Key)?;
-    let signature = Signature::decode(signature).map_err(|_| Error::Form)?;
+pub fn verify(
+    key: &MinisignKey,
+    signature: &str,
+    name: &str,
+    content: &mut dyn Read,
+) -> Result<(), SignatureError> {
+    let key = PublicKey::from_base64(key.as_str()).map_err(|_| SignatureError::Key)?;
+    let signature = Signature::decode(signature).map_err(|_| SignatureError::Form)?;
     let mut verifier = key.verify_stream(&signature).map_err(|verdict| match verdict {
-        Verdict::UnexpectedKeyId => Error::AnotherKey,
-        Verdict::UnsupportedLegacyMode => Error::Legacy,
-        _ => Error::Form,
+        Verdict::UnexpectedKeyId => SignatureError::AnotherKey,
+        Verdict::UnsupportedLegacyMode => SignatureError::Legacy,
+        _ => SignatureError::Form,
     })?;
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -56,10 +61,10 @@ pub fn verify(key: &MinisignKey, signature: &str, name: &str, content: &mut dyn 
             length => verifier.update(&buffer[..length]),
         }
     }
-    verifier.finalize().map_err(|_| Error::Broken)?;
+    verifier.finalize().map_err(|_| SignatureError::Broken)?;
     let mut fields = signature.trusted_comment().split('\t');
     match fields.find_map(|field| field.strip_prefix("file:")).filter(|signed| *signed != name) {
-        Some(other) => Err(Error::AnotherFile(other.to_owned())),
+        Some(other) => Err(SignatureError::AnotherFile(other.to_owned())),
         None => Ok(()),
     }
 }

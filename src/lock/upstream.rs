@@ -15,10 +15,10 @@ use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 /// nobody was asked.
 pub trait Upstream: Sync {
     /// The release of `repo` that is wanted.
-    fn release(&self, repo: &RepoSlug, wanted: &Wanted) -> Result<Release, Diagnostic>;
+    fn release(&self, repo: &RepoSlug, wanted: &ReleaseQuery) -> Result<Release, Diagnostic>;
 
     /// A small document.
-    fn document(&self, url: &WebUrl) -> Result<Document, Diagnostic>;
+    fn document(&self, url: &WebUrl) -> Result<FetchedText, Diagnostic>;
 
     /// An archive, in the cache, and the executable in it.
     fn archive(&self, order: &Order<'_>) -> Result<Archive, Diagnostic>;
@@ -27,12 +27,12 @@ pub trait Upstream: Sync {
     fn published(&self, url: &WebUrl) -> Result<(Sha256, u64), Diagnostic>;
 
     /// What the registry says of an image.
-    fn image(&self, reference: &ImageRef) -> Result<Image, Diagnostic>;
+    fn image(&self, reference: &ImageRef) -> Result<UpstreamImage, Diagnostic>;
 }
 
 /// What is at the URL of a checksum file or a signature.
 #[derive(Clone, Debug)]
-pub enum Document {
+pub enum FetchedText {
     /// This text.
     Text(String),
     /// Something that is no text, or far longer than any such file.
@@ -43,7 +43,7 @@ pub enum Document {
 
 /// Which release is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum ReleaseQuery {
     /// The newest that is neither a draft nor a pre-release.
     Newest,
     /// This version, of whatever form its tag is.
@@ -62,12 +62,12 @@ pub struct Release {
     /// A newer release that is too young to be taken.
     pub passed_over: Option<Version>,
     /// Its files.
-    pub assets: Vec<Asset>,
+    pub assets: Vec<ReleaseAsset>,
 }
 
 /// One file of a release.
 #[derive(Clone, Debug)]
-pub struct Asset {
+pub struct ReleaseAsset {
     /// Its file name.
     pub name: String,
     /// Where it is fetched.
@@ -115,7 +115,7 @@ pub struct Archive {
 
 /// What a registry says of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
+pub struct UpstreamImage {
     /// The digest of its index, or of its manifest where it has but one architecture.
     pub digest: Sha256,
     /// The manifest of each architecture.

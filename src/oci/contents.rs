@@ -11,7 +11,7 @@ use oci_spec::image::Descriptor;
 use super::manifest::digest_of;
 use super::section::Section;
 use super::verified::Verified;
-use super::{Error, Images, Layer};
+use super::{Images, Layer, OciError};
 use crate::digest::Sha256;
 use crate::project::values::ImageRef;
 
@@ -21,12 +21,12 @@ pub struct Blob {
     /// Its media type, digest and size, as its parent names it.
     pub descriptor: Descriptor,
     /// Where its bytes are.
-    pub from: Origin,
+    pub from: BlobSource,
 }
 
 /// Where a blob's bytes are.
 #[derive(Debug)]
-pub enum Origin {
+pub enum BlobSource {
     /// Here: a document.
     Bytes(Vec<u8>),
     /// In a file that is read from its beginning, which may have no name any more.
@@ -39,7 +39,7 @@ pub enum Origin {
 }
 
 /// The image that another one is made on.
-pub struct Base {
+pub struct BaseImage {
     /// Where its layers are read from.
     pub images: Box<dyn Images>,
     /// Its reference, where that place is a registry: a push to the same registry can have the
@@ -49,8 +49,8 @@ pub struct Base {
 
 /// Every blob of an image, and the index that names them.
 pub struct Contents {
-    /// Where the blobs of [`Origin::Base`] come from.
-    pub base: Base,
+    /// Where the blobs of [`BlobSource::Base`] come from.
+    pub base: BaseImage,
     /// Children before parents, none twice; the last one is the index.
     pub blobs: Vec<Blob>,
     /// The index, as others name it.
@@ -66,29 +66,29 @@ impl Contents {
     ///
     /// # Errors
     /// Where the base image cannot be read.
-    pub fn open<'a>(&'a self, blob: &'a Blob) -> Result<Box<dyn Read + 'a>, Error> {
+    pub fn open<'a>(&'a self, blob: &'a Blob) -> Result<Box<dyn Read + 'a>, OciError> {
         let descriptor = &blob.descriptor;
         let stored: Box<dyn Read + 'a> = match &blob.from {
-            Origin::Bytes(bytes) => Box::new(Cursor::new(bytes)),
-            Origin::File(file) => Box::new(Section::new(file, 0, descriptor.size())),
-            Origin::Base { diff_id } => {
+            BlobSource::Bytes(bytes) => Box::new(Cursor::new(bytes)),
+            BlobSource::File(file) => Box::new(Section::new(file, 0, descriptor.size())),
+            BlobSource::Base { diff_id } => {
                 // Verified where it comes from.
                 return self.base.images.layer(&Layer { descriptor: descriptor.clone(), diff_id: *diff_id });
             }
         };
         let digest = digest_of(descriptor)
-            .map_err(|why| Error::NotAnImage { image: self.base.images.name().to_owned(), why })?;
+            .map_err(|why| OciError::NotAnImage { image: self.base.images.name().to_owned(), why })?;
         let what = format!("the blob {}", digest.oci());
         Ok(Box::new(Verified::new(stored, what, digest, Some(descriptor.size()))))
     }
 }
 
-impl Base {
+impl BaseImage {
     /// What an error of a reader means that this gave, or [`Contents::open`].
-    pub fn failed(&self, error: io::Error) -> Error {
+    pub fn failed(&self, error: io::Error) -> OciError {
         let image = self.images.name();
-        Error::of_mismatch(image, &error).unwrap_or_else(|| {
-            error.downcast().unwrap_or_else(|source| Error::Io { image: image.to_owned(), source })
+        OciError::of_mismatch(image, &error).unwrap_or_else(|| {
+            error.downcast().unwrap_or_else(|source| OciError::Io { image: image.to_owned(), source })
         })
     }
 }

@@ -11,11 +11,11 @@ use std::path::Path;
 use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
 use serde::Deserialize;
 
-use super::Error;
+use super::OciError;
 use super::error::told;
-use super::image::{Image, Images, Layer, diff_ids};
+use super::image::{Images, Layer, PlatformImage, diff_ids};
 use super::layer::Compression;
-use super::layout::{Files, document, unreadable};
+use super::layout::{ImageFiles, document, unreadable};
 use super::manifest::{arch_of_config, digest_of, listed, parse};
 use super::tarball::Tarball;
 use super::verified::Verified;
@@ -31,17 +31,17 @@ struct Saved {
 }
 
 /// A tarball in that format.
-pub(super) struct DockerSave {
+pub(crate) struct DockerSave {
     tarball: Tarball,
     /// By the digest of their config: one image can have several names.
-    images: BTreeMap<Sha256, Image>,
+    images: BTreeMap<Sha256, PlatformImage>,
     /// Where a stored layer is, by its digest.
     paths: BTreeMap<Sha256, String>,
 }
 
 impl DockerSave {
     /// Reads what is in it; no layer yet but those that are stored compressed.
-    pub(super) fn open(tarball: Tarball) -> Result<Self, Error> {
+    pub(crate) fn open(tarball: Tarball) -> Result<Self, OciError> {
         let saved: Vec<Saved> = parse(&document(&tarball, "manifest.json")?)
             .map_err(|why| not_an_image(&tarball, format!("`manifest.json` cannot be read: {why}")))?;
         let (mut images, mut paths) = (BTreeMap::new(), BTreeMap::new());
@@ -61,14 +61,14 @@ impl DockerSave {
                 layers.push(Layer { descriptor, diff_id });
                 paths.insert(stored, path);
             }
-            images.insert(digest, Image { arch, config, document, layers });
+            images.insert(digest, PlatformImage { arch, config, document, layers });
         }
         Ok(Self { tarball, images, paths })
     }
 }
 
 /// A config, whose file name is its digest, with or without a suffix.
-fn config(tarball: &Tarball, path: &str) -> Result<(Sha256, ImageConfiguration, Vec<u8>), Error> {
+fn config(tarball: &Tarball, path: &str) -> Result<(Sha256, ImageConfiguration, Vec<u8>), OciError> {
     let stem = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let named: Sha256 = stem.strip_suffix(".json").unwrap_or(stem).parse().map_err(|_| {
         not_an_image(tarball, format!("its config {} is not named by its SHA-256", told(path)))
@@ -76,7 +76,7 @@ fn config(tarball: &Tarball, path: &str) -> Result<(Sha256, ImageConfiguration, 
     let bytes = document(tarball, path)?;
     let found = Sha256::of(&bytes);
     if found != named {
-        return Err(Error::Mismatch {
+        return Err(OciError::Mismatch {
             image: tarball.name().to_owned(),
             what: "the config".to_owned(),
             expected: named.oci(),
@@ -116,8 +116,8 @@ fn stored(tarball: &Tarball, path: &str, diff_id: Sha256) -> io::Result<(Descrip
     Ok((Descriptor::new(media_type, size, named), digest))
 }
 
-fn not_an_image(tarball: &Tarball, why: String) -> Error {
-    Error::NotAnImage { image: tarball.name().to_owned(), why }
+fn not_an_image(tarball: &Tarball, why: String) -> OciError {
+    OciError::NotAnImage { image: tarball.name().to_owned(), why }
 }
 
 impl Images for DockerSave {
@@ -125,25 +125,25 @@ impl Images for DockerSave {
         self.tarball.name()
     }
 
-    fn image(&self, arch: Arch) -> Result<Image, Error> {
+    fn image(&self, arch: Arch) -> Result<PlatformImage, OciError> {
         let image = self.tarball.name().to_owned();
         let fitting: Vec<_> = self.images.iter().filter(|(_, image)| image.arch == arch).collect();
         match fitting.as_slice() {
             [(_, image)] => Ok((*image).clone()),
             [] => {
                 let there = self.images.values().map(|image| (image.arch, ())).collect();
-                Err(Error::NoBuild { image, arch, there: listed(&there) })
+                Err(OciError::NoBuild { image, arch, there: listed(&there) })
             }
             several => {
                 let there = several.iter().map(|(digest, _)| digest.oci()).collect::<Vec<_>>().join(", ");
-                Err(Error::Several { image, arch, there })
+                Err(OciError::Several { image, arch, there })
             }
         }
     }
 
-    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, Error> {
+    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, OciError> {
         let digest = digest_of(&layer.descriptor).map_err(|why| not_an_image(&self.tarball, why))?;
-        let missing = || Error::Incomplete { image: self.tarball.name().to_owned(), what: digest.oci() };
+        let missing = || OciError::Incomplete { image: self.tarball.name().to_owned(), what: digest.oci() };
         let path = self.paths.get(&digest).ok_or_else(missing)?;
         let section = self.tarball.section(path).map_err(|error| unreadable(&self.tarball, path, error))?;
         let what = format!("the layer {}", told(path));

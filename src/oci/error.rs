@@ -11,7 +11,7 @@ use crate::text::excerpt;
 ///
 /// `image` is always what the user named: a reference, or a path.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum OciError {
     /// It is neither on the disk nor a reference.
     #[error(
         "{text}: no such folder or file here, and not an image reference such as `ghcr.io/owner/image:tag`"
@@ -176,9 +176,9 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl OciError {
     /// The error of a stream with the wrong bytes, where `error` is one.
-    pub(super) fn of_mismatch(image: &str, error: &io::Error) -> Option<Self> {
+    pub(crate) fn of_mismatch(image: &str, error: &io::Error) -> Option<Self> {
         let wrong = WrongDigest::of(error)?;
         Some(Self::Mismatch {
             image: image.to_owned(),
@@ -190,6 +190,6 @@ impl Error {
 }
 
 /// What is shown of a text from outside.
-pub(super) fn told(text: &str) -> String {
+pub(crate) fn told(text: &str) -> String {
     excerpt(text, 160)
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::error::told;
-use super::layer::{self, Failure, File, Meter};
-use super::tree::{Inode, Tree};
-use super::{Error, Image, Images, Layer};
+use super::layer::{self, LayerError, LayerFile, ReadBudget};
+use super::overlay::{Inode, Overlay};
+use super::{Images, Layer, OciError, PlatformImage};
 use crate::digest::Sha256;
 use crate::text::innermost;
 
@@ -14,7 +14,7 @@ const MOST_NAMES: usize = 10_000;
 
 /// What stands under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundFile {
     /// A regular file, here or at the end of symbolic links.
     File {
         /// The digest of its content.
@@ -27,7 +27,7 @@ pub enum Found {
         uid: u64,
         /// Its group.
         gid: u64,
-        /// The layer that wrote it, an index into [`Image::layers`].
+        /// The layer that wrote it, an index into [`PlatformImage::layers`].
         layer: usize,
     },
     /// A folder, here or at the end of symbolic links.
@@ -41,10 +41,10 @@ pub enum Found {
     Other,
 }
 
-impl Found {
+impl FoundFile {
     fn of(inode: &Inode) -> Self {
         match inode {
-            Inode::File(File { sha256, size, mode, uid, gid }, layer) => {
+            Inode::File(LayerFile { sha256, size, mode, uid, gid }, layer) => {
                 Self::File { sha256: *sha256, size: *size, mode: *mode, uid: *uid, gid: *gid, layer: *layer }
             }
             Inode::Directory => Self::Directory,
@@ -55,7 +55,7 @@ impl Found {
 }
 
 /// The files of a folder, by name.
-pub type Files = BTreeMap<String, Found>;
+pub type FolderFiles = BTreeMap<String, FoundFile>;
 
 /// What stands in `folder`, such as `usr/local/bin`, when all layers of `image` lie over each
 /// other, by file name. Nothing where the folder is not there, or is none.
@@ -66,7 +66,11 @@ pub type Files = BTreeMap<String, Found>;
 /// # Errors
 /// Where a layer cannot be read, is not the one that the image names, or is refused as hostile: see
 /// the limits in `layer.rs`. Also where a name in the folder is not UTF-8.
-pub fn files_under(images: &dyn Images, image: &Image, folder: &str) -> Result<Files, Error> {
+pub fn files_under(
+    images: &dyn Images,
+    image: &PlatformImage,
+    folder: &str,
+) -> Result<FolderFiles, OciError> {
     files_over(images, image, 0, folder).map(|(_, all)| all)
 }
 
@@ -77,13 +81,13 @@ pub fn files_under(images: &dyn Images, image: &Image, folder: &str) -> Result<F
 /// As there.
 pub fn files_over(
     images: &dyn Images,
-    image: &Image,
+    image: &PlatformImage,
     base: usize,
     folder: &str,
-) -> Result<(Files, Files), Error> {
-    let mut tree = Tree::default();
-    let meter = Meter::default();
-    let mut below = Files::new();
+) -> Result<(FolderFiles, FolderFiles), OciError> {
+    let mut tree = Overlay::default();
+    let meter = ReadBudget::default();
+    let mut below = FolderFiles::new();
     for (index, layer) in image.layers.iter().enumerate() {
         tree.begin(index);
         layer::read(images.layer(layer)?, layer.diff_id, &meter, |entry| tree.apply(entry))
@@ -96,12 +100,12 @@ pub fn files_over(
 }
 
 /// Why the layer with this index is not read.
-fn refused(image: &str, index: usize, layer: &Layer, failure: Failure) -> Error {
+fn refused(image: &str, index: usize, layer: &Layer, failure: LayerError) -> OciError {
     let refused =
-        |why| Error::Layer { image: image.to_owned(), number: index + 1, diff_id: layer.diff_id, why };
+        |why| OciError::Layer { image: image.to_owned(), number: index + 1, diff_id: layer.diff_id, why };
     match failure {
-        Failure::Refused(why) => refused(why),
-        Failure::Read(error) => match Error::of_mismatch(image, &error) {
+        LayerError::Refused(why) => refused(why),
+        LayerError::Read(error) => match OciError::of_mismatch(image, &error) {
             Some(mismatch) => mismatch,
             None => error.downcast().unwrap_or_else(|error| refused(innermost(&error))),
         },
@@ -109,10 +113,12 @@ fn refused(image: &str, index: usize, layer: &Layer, failure: Failure) -> Error 
 }
 
 /// What a process would find in `folder`.
-fn listed(image: &str, tree: &Tree, folder: &str) -> Result<Files, Error> {
-    let not_an_image = |why| Error::NotAnImage { image: image.to_owned(), why };
-    let Some((path, Inode::Directory)) = tree.resolve(folder.as_bytes()) else { return Ok(Files::new()) };
-    let mut found = Files::new();
+fn listed(image: &str, tree: &Overlay, folder: &str) -> Result<FolderFiles, OciError> {
+    let not_an_image = |why| OciError::NotAnImage { image: image.to_owned(), why };
+    let Some((path, Inode::Directory)) = tree.resolve(folder.as_bytes()) else {
+        return Ok(FolderFiles::new());
+    };
+    let mut found = FolderFiles::new();
     for (name, inode) in tree.children(&path) {
         let Ok(text) = str::from_utf8(name) else {
             let name = name.escape_ascii();
@@ -124,9 +130,9 @@ fn listed(image: &str, tree: &Tree, folder: &str) -> Result<Files, Error> {
         let what = match inode {
             Inode::Symlink(_) => {
                 let end = tree.resolve(&[path.as_slice(), name].join(&b'/'));
-                end.map_or_else(|| Found::of(inode), |(_, inode)| Found::of(&inode))
+                end.map_or_else(|| FoundFile::of(inode), |(_, inode)| FoundFile::of(&inode))
             }
-            _ => Found::of(inode),
+            _ => FoundFile::of(inode),
         };
         found.insert(text.to_owned(), what);
     }

@@ -5,10 +5,10 @@ use std::io::Read;
 
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest};
 
-use super::Error;
+use super::OciError;
 use super::error::told;
 use super::manifest::{
-    Entry, LONGEST_DOCUMENT, Manifest, arch_of_config, digest_of, is_layer, listed, parse,
+    IndexEntry, LONGEST_DOCUMENT, OciManifest, arch_of_config, digest_of, is_layer, listed, parse,
 };
 use super::verified::Verified;
 use crate::digest::Sha256;
@@ -16,7 +16,7 @@ use crate::project::values::Arch;
 
 /// An image for one architecture.
 #[derive(Clone, Debug)]
-pub struct Image {
+pub struct PlatformImage {
     /// What it runs on.
     pub arch: Arch,
     /// How it is run, and what its layers are uncompressed.
@@ -46,31 +46,34 @@ pub trait Images: Send + Sync {
     ///
     /// # Errors
     /// Where there is none, or it cannot be read or believed.
-    fn image(&self, arch: Arch) -> Result<Image, Error>;
+    fn image(&self, arch: Arch) -> Result<PlatformImage, OciError>;
 
     /// The stored bytes of a layer. Its end is an error where they have another digest or length
     /// than the layer's descriptor says.
     ///
     /// # Errors
     /// Where it is not there.
-    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, Error>;
+    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, OciError>;
 }
 
 /// Where blobs lie under their digests: everything but the oldest tarballs.
-pub(super) trait Blobs: Images {
+pub(crate) trait Blobs: Images {
     /// An index or a manifest; the bytes are not verified yet.
-    fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error>;
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, OciError>;
 
     /// Any other blob; the bytes are not verified yet.
-    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error>;
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, OciError>;
 
     /// How a failure to read what [`Self::blob`] gave is told.
-    fn failed(&self, error: std::io::Error) -> Error;
+    fn failed(&self, error: std::io::Error) -> OciError;
 }
 
 /// The builds that an index lists, by architecture, with those of nested indexes; the first one
 /// counts, as for container runtimes.
-pub(super) fn builds(blobs: &dyn Blobs, entries: &[Descriptor]) -> Result<BTreeMap<Arch, Descriptor>, Error> {
+pub(crate) fn builds(
+    blobs: &dyn Blobs,
+    entries: &[Descriptor],
+) -> Result<BTreeMap<Arch, Descriptor>, OciError> {
     /// More than anything that is published; each may cost a request.
     const MOST: usize = 256;
     /// Indexes in indexes; one level is in use.
@@ -94,21 +97,21 @@ pub(super) fn builds(blobs: &dyn Blobs, entries: &[Descriptor]) -> Result<BTreeM
     };
     enter(&mut open, 0, entries)?;
     while let Some((depth, descriptor)) = open.pop() {
-        match Entry::of(&descriptor) {
-            Entry::Other => {}
-            Entry::Build(arch) => {
+        match IndexEntry::of(&descriptor) {
+            IndexEntry::Other => {}
+            IndexEntry::Build(arch) => {
                 found.entry(arch).or_insert(descriptor);
             }
-            Entry::Nested => match read_manifest(blobs, &descriptor)? {
-                Manifest::Index(nested) => enter(&mut open, depth + 1, nested.manifests())?,
-                Manifest::Image(_) => {
+            IndexEntry::Nested => match read_manifest(blobs, &descriptor)? {
+                OciManifest::Index(nested) => enter(&mut open, depth + 1, nested.manifests())?,
+                OciManifest::Image(_) => {
                     return Err(not_an_image(blobs, "an index that calls a manifest an index".to_owned()));
                 }
             },
-            Entry::Unmarked => {
+            IndexEntry::Unmarked => {
                 // An artifact without a platform is no image, and no reason to refuse the others.
                 let bytes = read_whole(blobs, &descriptor, true)?;
-                if let Ok((Manifest::Image(manifest), _)) = Manifest::read(&bytes)
+                if let Ok((OciManifest::Image(manifest), _)) = OciManifest::read(&bytes)
                     && let Some(arch) = arch_of_config(&config(blobs, &manifest)?.0)
                 {
                     found.entry(arch).or_insert(descriptor);
@@ -120,22 +123,24 @@ pub(super) fn builds(blobs: &dyn Blobs, entries: &[Descriptor]) -> Result<BTreeM
 }
 
 /// The image for `arch` among the builds of an index.
-pub(super) fn build(
+pub(crate) fn build(
     blobs: &dyn Blobs,
     arch: Arch,
     builds: &BTreeMap<Arch, Descriptor>,
-) -> Result<Image, Error> {
+) -> Result<PlatformImage, OciError> {
     let Some(descriptor) = builds.get(&arch) else {
-        return Err(Error::NoBuild { image: blobs.name().to_owned(), arch, there: listed(builds) });
+        return Err(OciError::NoBuild { image: blobs.name().to_owned(), arch, there: listed(builds) });
     };
     match read_manifest(blobs, descriptor)? {
-        Manifest::Image(manifest) => image(blobs, arch, &manifest),
-        Manifest::Index(_) => Err(not_an_image(blobs, "an index that calls an index a manifest".to_owned())),
+        OciManifest::Image(manifest) => image(blobs, arch, &manifest),
+        OciManifest::Index(_) => {
+            Err(not_an_image(blobs, "an index that calls an index a manifest".to_owned()))
+        }
     }
 }
 
 /// The image for `arch` of a layout, in which each entry is an image of its own.
-pub(super) fn only(blobs: &dyn Blobs, arch: Arch, entries: &[Descriptor]) -> Result<Image, Error> {
+pub(crate) fn only(blobs: &dyn Blobs, arch: Arch, entries: &[Descriptor]) -> Result<PlatformImage, OciError> {
     let (mut fitting, mut others) = (BTreeMap::new(), BTreeMap::new());
     for entry in entries {
         let mut found = builds(blobs, std::slice::from_ref(entry))?;
@@ -145,27 +150,31 @@ pub(super) fn only(blobs: &dyn Blobs, arch: Arch, entries: &[Descriptor]) -> Res
     }
     if fitting.len() > 1 {
         let there = fitting.into_keys().collect::<Vec<_>>().join(", ");
-        return Err(Error::Several { image: blobs.name().to_owned(), arch, there });
+        return Err(OciError::Several { image: blobs.name().to_owned(), arch, there });
     }
     others.extend(fitting.into_values().map(|build| (arch, build)));
     build(blobs, arch, &others)
 }
 
 /// The stored bytes of a layer, verified.
-pub(super) fn layer<'a>(blobs: &'a dyn Blobs, layer: &Layer) -> Result<Box<dyn Read + 'a>, Error> {
+pub(crate) fn layer<'a>(blobs: &'a dyn Blobs, layer: &Layer) -> Result<Box<dyn Read + 'a>, OciError> {
     Ok(Box::new(verified(blobs, blobs.blob(&layer.descriptor)?, &layer.descriptor)?))
 }
 
 /// The image of a manifest, which must be for `arch`.
-pub(super) fn image(blobs: &dyn Blobs, arch: Arch, manifest: &ImageManifest) -> Result<Image, Error> {
+pub(crate) fn image(
+    blobs: &dyn Blobs,
+    arch: Arch,
+    manifest: &ImageManifest,
+) -> Result<PlatformImage, OciError> {
     let (config, document) = config(blobs, manifest)?;
     let there = arch_of_config(&config);
     if there != Some(arch) {
         let there = listed(&there.map(|arch| (arch, ())).into_iter().collect());
-        return Err(Error::NoBuild { image: blobs.name().to_owned(), arch, there });
+        return Err(OciError::NoBuild { image: blobs.name().to_owned(), arch, there });
     }
     let layers = layers(&config, manifest.layers()).map_err(|why| not_an_image(blobs, why))?;
-    Ok(Image { arch, config, document, layers })
+    Ok(PlatformImage { arch, config, document, layers })
 }
 
 /// Brings the layers of a manifest together with what the config says they are uncompressed.
@@ -186,7 +195,7 @@ fn layers(config: &ImageConfiguration, stored: &[Descriptor]) -> Result<Vec<Laye
 }
 
 /// The digests of the uncompressed layers (image-spec, "rootfs").
-pub(super) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, String> {
+pub(crate) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, String> {
     let parse = |text: &String| {
         text.parse().map_err(|_| format!("its config names a layer by {}, not by a SHA-256", told(text)))
     };
@@ -194,10 +203,10 @@ pub(super) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, Strin
 }
 
 /// The config of a manifest, and its bytes.
-pub(super) fn config(
+pub(crate) fn config(
     blobs: &dyn Blobs,
     manifest: &ImageManifest,
-) -> Result<(ImageConfiguration, Vec<u8>), Error> {
+) -> Result<(ImageConfiguration, Vec<u8>), OciError> {
     let bytes = read_whole(blobs, manifest.config(), false)?;
     let config =
         parse(&bytes).map_err(|why| not_an_image(blobs, format!("its config cannot be read: {why}")))?;
@@ -205,13 +214,13 @@ pub(super) fn config(
 }
 
 /// An index or a manifest, verified.
-pub(super) fn read_manifest(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<Manifest, Error> {
+pub(crate) fn read_manifest(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<OciManifest, OciError> {
     let bytes = read_whole(blobs, descriptor, true)?;
-    Manifest::read(&bytes).map(|(manifest, _)| manifest).map_err(|why| not_an_image(blobs, why))
+    OciManifest::read(&bytes).map(|(manifest, _)| manifest).map_err(|why| not_an_image(blobs, why))
 }
 
 /// A whole document, verified.
-fn read_whole(blobs: &dyn Blobs, descriptor: &Descriptor, manifest: bool) -> Result<Vec<u8>, Error> {
+fn read_whole(blobs: &dyn Blobs, descriptor: &Descriptor, manifest: bool) -> Result<Vec<u8>, OciError> {
     if descriptor.size() > LONGEST_DOCUMENT {
         let why = format!("{} is longer than {} MiB", descriptor.digest(), LONGEST_DOCUMENT >> 20);
         return Err(not_an_image(blobs, why));
@@ -223,20 +232,20 @@ fn read_whole(blobs: &dyn Blobs, descriptor: &Descriptor, manifest: bool) -> Res
 }
 
 /// Holds a stream against its descriptor.
-pub(super) fn verified<'a>(
+pub(crate) fn verified<'a>(
     blobs: &dyn Blobs,
     stored: Box<dyn Read + 'a>,
     descriptor: &Descriptor,
-) -> Result<Verified<Box<dyn Read + 'a>>, Error> {
+) -> Result<Verified<Box<dyn Read + 'a>>, OciError> {
     let digest = digest_of(descriptor).map_err(|why| not_an_image(blobs, why))?;
     Ok(Verified::new(stored, format!("the blob {}", digest.oci()), digest, Some(descriptor.size())))
 }
 
 /// What a verified stream complains about, or the place that it comes from.
-fn failure(blobs: &dyn Blobs, error: std::io::Error) -> Error {
-    Error::of_mismatch(blobs.name(), &error).unwrap_or_else(|| blobs.failed(error))
+fn failure(blobs: &dyn Blobs, error: std::io::Error) -> OciError {
+    OciError::of_mismatch(blobs.name(), &error).unwrap_or_else(|| blobs.failed(error))
 }
 
-fn not_an_image(blobs: &dyn Blobs, why: String) -> Error {
-    Error::NotAnImage { image: blobs.name().to_owned(), why }
+fn not_an_image(blobs: &dyn Blobs, why: String) -> OciError {
+    OciError::NotAnImage { image: blobs.name().to_owned(), why }
 }

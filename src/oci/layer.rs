@@ -31,16 +31,16 @@ const LONGEST_PATH: usize = 4096;
 const LONGEST_NAME: usize = 255;
 
 /// One entry of a layer.
-pub(super) struct Entry {
+pub(super) struct LayerEntry {
     /// Below the root, without a slash at either end; the root itself is empty.
     pub(super) path: Vec<u8>,
-    pub(super) kind: Kind,
+    pub(super) kind: LayerEntryKind,
 }
 
 /// What an entry is.
-pub(super) enum Kind {
+pub(super) enum LayerEntryKind {
     Directory,
-    File(File),
+    File(LayerFile),
     Symlink(Vec<u8>),
     /// To a path like that of an entry.
     HardLink(Vec<u8>),
@@ -50,7 +50,7 @@ pub(super) enum Kind {
 
 /// A regular file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct File {
+pub(super) struct LayerFile {
     pub(super) sha256: Sha256,
     pub(super) size: u64,
     pub(super) mode: u32,
@@ -60,7 +60,7 @@ pub(super) struct File {
 
 /// Why a layer cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum LayerError {
     /// Its stream failed, or is not the one that was promised.
     #[error(transparent)]
     Read(#[from] io::Error),
@@ -69,7 +69,7 @@ pub(super) enum Failure {
     Refused(String),
 }
 
-impl From<String> for Failure {
+impl From<String> for LayerError {
     fn from(why: String) -> Self {
         Self::Refused(why)
     }
@@ -99,7 +99,7 @@ impl Compression {
 
 /// How much may still be read, of one image.
 #[derive(Clone)]
-pub(super) struct Meter(Rc<Left>);
+pub(super) struct ReadBudget(Rc<Left>);
 
 struct Left {
     bytes: Cell<u64>,
@@ -109,13 +109,13 @@ struct Left {
     header: Cell<u64>,
 }
 
-impl Default for Meter {
+impl Default for ReadBudget {
     fn default() -> Self {
         Self::of(MOST_BYTES, MOST_ENTRIES)
     }
 }
 
-impl Meter {
+impl ReadBudget {
     fn of(bytes: u64, entries: u64) -> Self {
         Self(Rc::new(Left {
             bytes: Cell::new(bytes),
@@ -126,8 +126,8 @@ impl Meter {
     }
 
     /// Counts what is read from `inner`.
-    pub(super) fn on<R>(&self, inner: R) -> Metered<R> {
-        Metered { inner, left: Rc::clone(&self.0) }
+    pub(super) fn on<R>(&self, inner: R) -> MeteredReader<R> {
+        MeteredReader { inner, left: Rc::clone(&self.0) }
     }
 
     /// From here to the next entry come headers only, which the archive's reader keeps in memory.
@@ -154,13 +154,13 @@ fn take(left: &Cell<u64>, count: u64, why: impl Fn() -> String) -> Result<(), St
     Ok(())
 }
 
-/// A reader that stops where a [`Meter`] is used up.
-pub(super) struct Metered<R> {
+/// A reader that stops where a [`ReadBudget`] is used up.
+pub(super) struct MeteredReader<R> {
     inner: R,
     left: Rc<Left>,
 }
 
-impl<R: Read> Read for Metered<R> {
+impl<R: Read> Read for MeteredReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         let long = || format!("an entry has more than {} MiB of names and attributes", LONGEST_HEADER >> 20);
@@ -171,7 +171,7 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
-impl<R: Seek> Seek for Metered<R> {
+impl<R: Seek> Seek for MeteredReader<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.inner.seek(to)
     }
@@ -182,18 +182,18 @@ impl<R: Seek> Seek for Metered<R> {
 pub(super) fn read(
     mut stored: impl Read,
     diff_id: Sha256,
-    meter: &Meter,
-    mut each: impl FnMut(Entry) -> Result<(), String>,
-) -> Result<(), Failure> {
+    meter: &ReadBudget,
+    mut each: impl FnMut(LayerEntry) -> Result<(), String>,
+) -> Result<(), LayerError> {
     let result = uncompressed(&mut stored, diff_id, meter, &mut each);
     let rest = match result {
-        Err(Failure::Refused(_)) => return result,
-        Ok(()) | Err(Failure::Read(_)) => io::copy(&mut stored, &mut io::sink()),
+        Err(LayerError::Refused(_)) => return result,
+        Ok(()) | Err(LayerError::Read(_)) => io::copy(&mut stored, &mut io::sink()),
     };
     match (result, rest) {
-        (Ok(()), rest) => rest.map(drop).map_err(Failure::Read),
+        (Ok(()), rest) => rest.map(drop).map_err(LayerError::Read),
         // That these are not the right bytes says more than what came of reading them.
-        (Err(_), Err(wrong)) if WrongDigest::of(&wrong).is_some() => Err(Failure::Read(wrong)),
+        (Err(_), Err(wrong)) if WrongDigest::of(&wrong).is_some() => Err(LayerError::Read(wrong)),
         (result, _) => result,
     }
 }
@@ -201,9 +201,9 @@ pub(super) fn read(
 fn uncompressed(
     stored: impl Read,
     diff_id: Sha256,
-    meter: &Meter,
-    each: &mut impl FnMut(Entry) -> Result<(), String>,
-) -> Result<(), Failure> {
+    meter: &ReadBudget,
+    each: &mut impl FnMut(LayerEntry) -> Result<(), String>,
+) -> Result<(), LayerError> {
     let (compression, packed) = Compression::sniff(stored)?;
     let packed = BufReader::with_capacity(128 << 10, packed);
     let unpacked: Box<dyn Read> = match compression {
@@ -223,9 +223,9 @@ fn uncompressed(
 
 fn entries(
     layer: impl Read,
-    meter: &Meter,
-    each: &mut impl FnMut(Entry) -> Result<(), String>,
-) -> Result<(), Failure> {
+    meter: &ReadBudget,
+    each: &mut impl FnMut(LayerEntry) -> Result<(), String>,
+) -> Result<(), LayerError> {
     let mut archive = Archive::new(layer);
     let mut entries = archive.entries()?;
     let mut buffer = vec![0; 64 << 10];
@@ -245,22 +245,26 @@ fn entries(
         let link = || entry.link_name_bytes().unwrap_or_default().into_owned();
         let kind = match kind {
             EntryType::Regular | EntryType::GNUSparse if !name.ends_with(b"/") => {
-                Kind::File(file(&mut entry, meter, &mut buffer)?)
+                LayerEntryKind::File(file(&mut entry, meter, &mut buffer)?)
             }
             _ if entry.size() > 0 => return Err(format!("`{shown}` is no file, but has content").into()),
-            EntryType::Directory => Kind::Directory,
-            EntryType::Symlink => Kind::Symlink(link()),
-            EntryType::Link => Kind::HardLink(clean(&link())?),
-            EntryType::Char | EntryType::Block | EntryType::Fifo => Kind::Other,
+            EntryType::Directory => LayerEntryKind::Directory,
+            EntryType::Symlink => LayerEntryKind::Symlink(link()),
+            EntryType::Link => LayerEntryKind::HardLink(clean(&link())?),
+            EntryType::Char | EntryType::Block | EntryType::Fifo => LayerEntryKind::Other,
             _ => return Err(format!("`{shown}` is of an unknown kind").into()),
         };
-        each(Entry { path, kind })?;
+        each(LayerEntry { path, kind })?;
     }
 }
 
 /// Reads a file for its digest. Which files count is only known when the last layer was read, and
 /// reading is what takes the time.
-fn file(entry: &mut tar::Entry<'_, impl Read>, meter: &Meter, buffer: &mut [u8]) -> Result<File, Failure> {
+fn file(
+    entry: &mut tar::Entry<'_, impl Read>,
+    meter: &ReadBudget,
+    buffer: &mut [u8],
+) -> Result<LayerFile, LayerError> {
     meter.content(entry.size())?;
     let mut digester = Hasher::default();
     let mut size = 0;
@@ -277,7 +281,7 @@ fn file(entry: &mut tar::Entry<'_, impl Read>, meter: &Meter, buffer: &mut [u8])
     }
     let header = entry.header();
     let (mode, uid, gid) = (header.mode()? & 0o7777, header.uid()?, header.gid()?);
-    Ok(File { sha256: digester.finish(), size, mode, uid, gid })
+    Ok(LayerFile { sha256: digester.finish(), size, mode, uid, gid })
 }
 
 /// Looks at the records before an entry (POSIX pax) for what programs would read differently.
@@ -327,15 +331,15 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    use super::{Failure, Meter, read};
+    use super::{LayerError, ReadBudget, read};
     use crate::digest::Sha256;
 
     /// How reading `layer` ends where little is allowed.
-    fn end_of(layer: &[u8], bytes: u64, entries: u64) -> Result<(), Failure> {
+    fn end_of(layer: &[u8], bytes: u64, entries: u64) -> Result<(), LayerError> {
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(layer).expect("memory");
         let packed = packed.finish().expect("memory");
-        read(packed.as_slice(), Sha256::of(layer), &Meter::of(bytes, entries), |_| Ok(()))
+        read(packed.as_slice(), Sha256::of(layer), &ReadBudget::of(bytes, entries), |_| Ok(()))
     }
 
     fn folders(count: usize) -> Vec<u8> {

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, OciLayout};
 
-use super::Error;
+use super::OciError;
 use super::error::told;
-use super::image::{self, Blobs, Image, Images, Layer};
-use super::manifest::{LONGEST_DOCUMENT, Manifest, digest_of, parse};
+use super::image::{self, Blobs, Images, Layer, PlatformImage};
+use super::manifest::{LONGEST_DOCUMENT, OciManifest, digest_of, parse};
 use crate::digest::Sha256;
 use crate::project::values::Arch;
 
 /// Files by their paths: a folder, or a tarball that is not unpacked.
-pub(super) trait Files: Send + Sync {
+pub(crate) trait ImageFiles: Send + Sync {
     /// As the user named it.
     fn name(&self) -> &str;
 
@@ -23,7 +23,7 @@ pub(super) trait Files: Send + Sync {
 }
 
 /// A document that must be there, whole, unverified: nothing names its digest.
-pub(super) fn document(files: &dyn Files, path: &str) -> Result<Vec<u8>, Error> {
+pub(crate) fn document(files: &dyn ImageFiles, path: &str) -> Result<Vec<u8>, OciError> {
     let mut bytes = Vec::new();
     files
         .open(path)
@@ -31,33 +31,33 @@ pub(super) fn document(files: &dyn Files, path: &str) -> Result<Vec<u8>, Error> 
         .map_err(|error| unreadable(files, path, error))?;
     if bytes.len() as u64 > LONGEST_DOCUMENT {
         let why = format!("`{path}` is longer than {} MiB", LONGEST_DOCUMENT >> 20);
-        return Err(Error::NotAnImage { image: files.name().to_owned(), why });
+        return Err(OciError::NotAnImage { image: files.name().to_owned(), why });
     }
     Ok(bytes)
 }
 
 /// What is told where `path` cannot be read.
-pub(super) fn unreadable(files: &dyn Files, path: &str, source: io::Error) -> Error {
+pub(crate) fn unreadable(files: &dyn ImageFiles, path: &str, source: io::Error) -> OciError {
     let image = files.name().to_owned();
     if source.kind() == io::ErrorKind::NotFound {
-        return Error::Incomplete { image, what: told(path) };
+        return OciError::Incomplete { image, what: told(path) };
     }
-    Error::Io { image, source }
+    OciError::Io { image, source }
 }
 
 /// A folder on the disk.
-pub(super) struct Folder {
+pub(crate) struct LayoutFolder {
     name: String,
     path: PathBuf,
 }
 
-impl Folder {
-    pub(super) fn new(path: &Path) -> Self {
+impl LayoutFolder {
+    pub(crate) fn new(path: &Path) -> Self {
         Self { name: path.display().to_string(), path: path.to_owned() }
     }
 }
 
-impl Files for Folder {
+impl ImageFiles for LayoutFolder {
     fn name(&self) -> &str {
         &self.name
     }
@@ -73,69 +73,81 @@ impl Files for Folder {
 }
 
 /// An image layout.
-pub(super) struct Layout {
-    files: Box<dyn Files>,
+pub(crate) struct LayoutReader {
+    files: Box<dyn ImageFiles>,
     /// What `index.json` lists.
     listed: Vec<Descriptor>,
 }
 
-impl Layout {
-    pub(super) fn open(files: Box<dyn Files>) -> Result<Self, Error> {
-        let not_an_image = |why| Error::NotAnImage { image: files.name().to_owned(), why };
+impl LayoutReader {
+    pub(crate) fn open(files: Box<dyn ImageFiles>) -> Result<Self, OciError> {
+        let not_an_image = |why| OciError::NotAnImage { image: files.name().to_owned(), why };
         let marker: OciLayout = parse(&document(&*files, "oci-layout")?)
             .map_err(|why| not_an_image(format!("`oci-layout` cannot be read: {why}")))?;
         let version = marker.image_layout_version();
         if !version.starts_with("1.") {
             return Err(not_an_image(format!("an image layout of version {}", told(version))));
         }
-        let (manifest, _) = Manifest::read(&document(&*files, "index.json")?)
+        let (manifest, _) = OciManifest::read(&document(&*files, "index.json")?)
             .map_err(|why| not_an_image(format!("`index.json`: {why}")))?;
-        let Manifest::Index(index) = manifest else {
+        let OciManifest::Index(index) = manifest else {
             return Err(not_an_image("`index.json` is not an index".to_owned()));
         };
         Ok(Self { listed: index.manifests().clone(), files })
     }
 
     /// With nothing listed but the image of this digest.
-    pub(super) fn only(mut self, digest: Sha256) -> Result<Self, Error> {
+    pub(crate) fn only(mut self, digest: Sha256) -> Result<Self, OciError> {
         self.listed.retain(|entry| digest_of(entry) == Ok(digest));
         // One image can be listed under several names.
         self.listed.truncate(1);
         if self.listed.is_empty() {
             let what = format!("the image {}", digest.oci());
-            return Err(Error::Incomplete { image: self.files.name().to_owned(), what });
+            return Err(OciError::Incomplete { image: self.files.name().to_owned(), what });
         }
         Ok(self)
     }
 }
 
-impl Blobs for Layout {
-    fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+impl Blobs for LayoutReader {
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, OciError> {
         self.blob(descriptor)
     }
 
-    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, OciError> {
         let digest = digest_of(descriptor)
-            .map_err(|why| Error::NotAnImage { image: self.files.name().to_owned(), why })?;
+            .map_err(|why| OciError::NotAnImage { image: self.files.name().to_owned(), why })?;
         let path = format!("blobs/sha256/{digest}");
         self.files.open(&path).map_err(|error| unreadable(&*self.files, &path, error))
     }
 
-    fn failed(&self, source: io::Error) -> Error {
-        Error::Io { image: self.files.name().to_owned(), source }
+    fn failed(&self, source: io::Error) -> OciError {
+        OciError::Io { image: self.files.name().to_owned(), source }
     }
 }
 
-impl Images for Layout {
+impl Images for LayoutReader {
     fn name(&self) -> &str {
         self.files.name()
     }
 
-    fn image(&self, arch: Arch) -> Result<Image, Error> {
+    fn image(&self, arch: Arch) -> Result<PlatformImage, OciError> {
         image::only(self, arch, &self.listed)
     }
 
-    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, Error> {
+    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, OciError> {
         image::layer(self, layer)
     }
+}
+
+/// The image of the OCI image layout at `path`.
+///
+/// # Errors
+/// Where it cannot be read, or is no layout.
+pub fn layout(path: &Path) -> Result<Box<dyn Images>, OciError> {
+    Ok(Box::new(in_folder(path)?))
+}
+
+pub(crate) fn in_folder(path: &Path) -> Result<LayoutReader, OciError> {
+    LayoutReader::open(Box::new(LayoutFolder::new(path)))
 }

@@ -13,7 +13,7 @@ use crate::project::values::Arch;
 
 /// No manifest and no config is longer (distribution-spec, "Pushing Manifests", asks registries to
 /// take 4 MiB; other clients stop there as well).
-pub(super) const LONGEST_DOCUMENT: u64 = 4 << 20;
+pub(crate) const LONGEST_DOCUMENT: u64 = 4 << 20;
 
 /// Docker's names from before there were OCI's; what they name is read alike.
 const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -22,7 +22,7 @@ const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.";
 
 /// What a registry is asked for.
-pub(super) const ACCEPTED: [&str; 4] = [
+pub(crate) const ACCEPTED: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
     DOCKER_INDEX,
     "application/vnd.oci.image.manifest.v1+json",
@@ -31,7 +31,7 @@ pub(super) const ACCEPTED: [&str; 4] = [
 
 /// An index or a manifest.
 #[derive(Debug)]
-pub(super) enum Manifest {
+pub(crate) enum OciManifest {
     /// Of several images, usually one for each architecture.
     Index(Box<ImageIndex>),
     /// Of one image.
@@ -49,12 +49,12 @@ struct Shape {
     config: Option<serde::de::IgnoredAny>,
 }
 
-impl Manifest {
+impl OciManifest {
     /// Reads a document, and says its media type, which it may leave out (image-spec, "mediaType").
     ///
     /// A document that could be taken for both kinds is refused, for then two programs could see
     /// two images under one digest (CVE-2021-41190).
-    pub(super) fn read(bytes: &[u8]) -> Result<(Self, String), String> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<(Self, String), String> {
         let shape: Shape = parse(bytes)?;
         if shape.schema_version != 2 {
             return Err(format!("a manifest of version {}, and not 2", shape.schema_version));
@@ -88,12 +88,12 @@ impl Manifest {
 }
 
 /// Reads JSON.
-pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|error| told(&error.to_string()))
 }
 
 /// What an entry of an index is.
-pub(super) enum Entry {
+pub(crate) enum IndexEntry {
     /// Another index.
     Nested,
     /// An image for an architecture that `bake` knows.
@@ -104,8 +104,8 @@ pub(super) enum Entry {
     Other,
 }
 
-impl Entry {
-    pub(super) fn of(descriptor: &Descriptor) -> Self {
+impl IndexEntry {
+    pub(crate) fn of(descriptor: &Descriptor) -> Self {
         let media_type = descriptor.media_type().as_ref();
         if media_type == MediaType::ImageIndex.as_ref() || media_type == DOCKER_INDEX {
             return Self::Nested;
@@ -122,7 +122,7 @@ impl Entry {
 
 /// The architecture, where it is Linux on one that `bake` knows. Variants that need a newer
 /// processor than the first of its kind (`amd64/v3`) are others.
-pub(super) fn arch_of(os: &Os, arch: &OciArch, variant: Option<&str>) -> Option<Arch> {
+pub(crate) fn arch_of(os: &Os, arch: &OciArch, variant: Option<&str>) -> Option<Arch> {
     match (os, arch, variant.unwrap_or_default()) {
         (Os::Linux, OciArch::Amd64, "" | "v1") => Some(Arch::Amd64),
         (Os::Linux, OciArch::ARM64, "" | "v8") => Some(Arch::Arm64),
@@ -131,12 +131,12 @@ pub(super) fn arch_of(os: &Os, arch: &OciArch, variant: Option<&str>) -> Option<
 }
 
 /// The architecture that a config names.
-pub(super) fn arch_of_config(config: &ImageConfiguration) -> Option<Arch> {
+pub(crate) fn arch_of_config(config: &ImageConfiguration) -> Option<Arch> {
     arch_of(config.os(), config.architecture(), config.variant().as_deref())
 }
 
 /// Whether a descriptor can be that of a layer; encrypted ones, for example, cannot be read.
-pub(super) fn is_layer(media_type: &MediaType) -> bool {
+pub(crate) fn is_layer(media_type: &MediaType) -> bool {
     match media_type {
         MediaType::ImageLayer
         | MediaType::ImageLayerGzip
@@ -153,14 +153,14 @@ pub(super) fn is_layer(media_type: &MediaType) -> bool {
 }
 
 /// A descriptor's digest; only SHA-256 is in use.
-pub(super) fn digest_of(descriptor: &Descriptor) -> Result<Sha256, String> {
+pub(crate) fn digest_of(descriptor: &Descriptor) -> Result<Sha256, String> {
     let text = descriptor.digest().as_ref();
     let digits = text.strip_prefix("sha256:").unwrap_or_default();
     digits.parse().map_err(|_| format!("names a part by {}, which is not a SHA-256", told(text)))
 }
 
 /// The architectures of `builds` for a message.
-pub(super) fn listed<T>(builds: &BTreeMap<Arch, T>) -> String {
+pub(crate) fn listed<T>(builds: &BTreeMap<Arch, T>) -> String {
     if builds.is_empty() {
         return "none for a system that `bake` knows".to_owned();
     }

@@ -1,7 +1,7 @@
 //! Images: in a registry, in a layout, in a tarball; what is in their file systems.
 //!
-//! [`registry::resolve`] says what a reference stands for today. A [`Source`] is anything that an
-//! image can be read from; opened, it is an [`Images`], which hands out an [`Image`] for an
+//! [`registry::resolve`] says what a reference stands for today. A [`ImageSource`] is anything that an
+//! image can be read from; opened, it is an [`Images`], which hands out an [`PlatformImage`] for an
 //! architecture, and its layers as streams. [`files_under`] lays those over each other and says
 //! what a container of that image would find in a folder.
 //!
@@ -11,7 +11,6 @@
 //! memory.
 
 mod contents;
-mod credentials;
 mod docker_save;
 mod error;
 mod flatten;
@@ -19,18 +18,23 @@ mod image;
 mod layer;
 mod layout;
 mod manifest;
-pub mod registry;
+mod overlay;
 mod section;
-mod source;
 mod tarball;
-mod tree;
 mod verified;
 
-pub use contents::{Base, Blob, Contents, Origin};
-pub use credentials::Credentials;
-pub use error::Error;
-pub use flatten::{Files, Found, files_over, files_under};
-pub use image::{Image, Images, Layer};
-pub use registry::push;
+pub use contents::{BaseImage, Blob, BlobSource, Contents};
+pub use error::OciError;
+pub use flatten::{FolderFiles, FoundFile, files_over, files_under};
+pub use image::{Images, Layer, PlatformImage};
+pub use layout::layout;
 pub use section::Section;
-pub use source::{Source, layout};
+
+pub(crate) use docker_save::DockerSave;
+pub(crate) use error::told;
+pub(crate) use image::{Blobs, build, builds, config, image, layer};
+pub(crate) use layout::{LayoutReader, in_folder};
+pub(crate) use manifest::{
+    ACCEPTED, LONGEST_DOCUMENT, OciManifest, arch_of_config, digest_of, listed, parse,
+};
+pub(crate) use tarball::Tarball;

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use tar::{Archive, EntryType};
 
-use super::Error;
-use super::layer::{Meter, clean};
-use super::layout::Files;
+use super::OciError;
+use super::layer::{ReadBudget, clean};
+use super::layout::ImageFiles;
 use super::section::Section;
 
 /// No image has more files than this in its tarball: three for each of its 127 layers, and a few.
@@ -20,13 +20,13 @@ const MOST_MEMBERS: usize = 100_000;
 const MOST_LINKS: usize = 8;
 
 /// A tarball and where its members are.
-pub(super) struct Tarball {
+pub(crate) struct Tarball {
     name: String,
     file: File,
-    members: BTreeMap<Vec<u8>, Member>,
+    members: BTreeMap<Vec<u8>, TarMember>,
 }
 
-enum Member {
+enum TarMember {
     /// Bytes of the tarball.
     File { offset: u64, size: u64 },
     /// The path of another member.
@@ -35,16 +35,16 @@ enum Member {
 
 impl Tarball {
     /// Reads where its members are.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, OciError> {
         let name = path.display().to_string();
-        let io = |source| Error::Io { image: name.clone(), source };
-        let not_a_source = |why: String| Error::NotASource { image: name.clone(), why };
+        let io = |source| OciError::Io { image: name.clone(), source };
+        let not_a_source = |why: String| OciError::NotASource { image: name.clone(), why };
         let file = File::open(path).map_err(io)?;
         let mut magic = [0; 4];
         let length = file.read_at(&mut magic, 0).map_err(io)?;
         if let Some(tool) = unpacked_by(&magic[..length]) {
             let why = format!("a compressed file; unpack it with `{tool}` first");
-            return Err(Error::NotASource { image: name, why });
+            return Err(OciError::NotASource { image: name, why });
         }
         let members = members(&file).map_err(not_a_source)?;
         if !["oci-layout", "manifest.json"].iter().any(|form| members.contains_key(form.as_bytes())) {
@@ -54,27 +54,27 @@ impl Tarball {
     }
 
     /// Whether it has such a member.
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub(crate) fn has(&self, path: &str) -> bool {
         self.members.contains_key(path.as_bytes())
     }
 
     /// The bytes of a member, links followed.
-    pub(super) fn section(&self, path: &str) -> io::Result<Section<'_>> {
+    pub(crate) fn section(&self, path: &str) -> io::Result<Section<'_>> {
         let mut path = path.as_bytes();
         for _ in 0..=MOST_LINKS {
             match self.members.get(path) {
                 None => return Err(io::ErrorKind::NotFound.into()),
-                Some(Member::File { offset, size }) => {
+                Some(TarMember::File { offset, size }) => {
                     return Ok(Section::new(&self.file, *offset, *size));
                 }
-                Some(Member::Link(target)) => path = target,
+                Some(TarMember::Link(target)) => path = target,
             }
         }
         Err(io::Error::other(format!("{} is a loop of links", path.escape_ascii())))
     }
 }
 
-impl Files for Tarball {
+impl ImageFiles for Tarball {
     fn name(&self) -> &str {
         &self.name
     }
@@ -95,9 +95,9 @@ fn unpacked_by(magic: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn members(file: &File) -> Result<BTreeMap<Vec<u8>, Member>, String> {
+fn members(file: &File) -> Result<BTreeMap<Vec<u8>, TarMember>, String> {
     let length = file.metadata().map_err(|error| error.to_string())?.len();
-    let meter = Meter::default();
+    let meter = ReadBudget::default();
     let mut archive = Archive::new(meter.on(file));
     let mut entries = archive.entries_with_seek().map_err(|error| error.to_string())?;
     let mut members = BTreeMap::new();
@@ -113,11 +113,11 @@ fn members(file: &File) -> Result<BTreeMap<Vec<u8>, Member>, String> {
                 if offset.checked_add(size).is_none_or(|end| end > length) {
                     return Err(format!("a tarball that was cut off in {}", path.escape_ascii()));
                 }
-                Member::File { offset, size }
+                TarMember::File { offset, size }
             }
             kind @ (EntryType::Symlink | EntryType::Link) => {
                 let target = entry.link_name_bytes().unwrap_or_default();
-                Member::Link(if kind.is_symlink() { beside(&path, &target)? } else { clean(&target)? })
+                TarMember::Link(if kind.is_symlink() { beside(&path, &target)? } else { clean(&target)? })
             }
             _ => return Err(format!("a tarball with the odd member {}", path.escape_ascii())),
         };

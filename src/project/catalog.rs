@@ -17,13 +17,13 @@ use crate::yaml::decode::{Field, decode};
 /// The tools and base images that are known.
 #[derive(Debug)]
 pub struct Catalog {
-    tools: Vec<Tool>,
+    tools: Vec<CatalogTool>,
     base_images: Vec<(ImageRef, Sha256)>,
 }
 
 /// A tool that is known by its name.
 #[derive(Debug)]
-pub struct Tool {
+pub struct CatalogTool {
     /// Its command.
     pub name: ToolName,
     /// The project's name, where it is another.
@@ -37,30 +37,30 @@ pub struct Tool {
     /// The executable's path in the archive.
     pub binary: InnerPath,
     /// Whether the executable needs the archive's other files beside it.
-    pub beside: bool,
+    pub keep_siblings: bool,
     /// Debian packages without which it does not run.
     pub apt: Vec<AptPackage>,
     /// The OpenClaw skills that it serves.
     pub skills: Vec<SkillName>,
     /// Its release assets, by architecture.
-    pub builds: Vec<(Arch, Asset)>,
+    pub builds: Vec<(Arch, CatalogAsset)>,
 }
 
 /// One release asset of a tool.
 #[derive(Debug)]
-pub struct Asset {
+pub struct CatalogAsset {
     /// Its file name, with `{version}`.
     pub name: AssetPattern,
     /// The SHA-256 of the catalog's version of it.
     pub sha256: Sha256,
 }
 
-impl Tool {
+impl CatalogTool {
     /// The URL of `asset` in release `version`.
     ///
     /// # Errors
     /// None for the catalog that is built in; a test fills all of them in.
-    pub fn url(&self, asset: &Asset, version: &Version) -> Result<WebUrl, String> {
+    pub fn url(&self, asset: &CatalogAsset, version: &Version) -> Result<WebUrl, String> {
         let file = asset.name.as_str().replace("{version}", version.as_str());
         format!("{}/releases/download/v{version}/{file}", self.repo.url()).parse()
     }
@@ -83,12 +83,12 @@ impl Catalog {
     }
 
     /// All tools, by name.
-    pub fn tools(&self) -> &[Tool] {
+    pub fn tools(&self) -> &[CatalogTool] {
         &self.tools
     }
 
     /// The tool of that name.
-    pub fn tool(&self, name: &str) -> Option<&Tool> {
+    pub fn tool(&self, name: &str) -> Option<&CatalogTool> {
         self.tools.iter().find(|tool| tool.name.as_str() == name)
     }
 
@@ -153,14 +153,14 @@ struct RawAsset {
 }
 
 impl RawTool {
-    fn complete(self) -> Option<Tool> {
+    fn complete(self) -> Option<CatalogTool> {
         let name = self.name.get()?;
         let builds = [(Arch::Amd64, self.amd64), (Arch::Arm64, self.arm64)];
         let builds = builds.into_iter().filter_map(|(arch, asset)| {
             let asset = asset.get()?;
-            Some((arch, Asset { name: asset.asset.get()?, sha256: asset.sha256.get()? }))
+            Some((arch, CatalogAsset { name: asset.asset.get()?, sha256: asset.sha256.get()? }))
         });
-        Some(Tool {
+        Some(CatalogTool {
             also_known_as: self.also_known_as.get(),
             description: self.description.get()?,
             repo: self.repo.get()?,
@@ -169,7 +169,7 @@ impl RawTool {
                 Some(path) => path,
                 None => name.as_str().parse().ok()?,
             },
-            beside: self.beside.get().unwrap_or(false),
+            keep_siblings: self.beside.get().unwrap_or(false),
             apt: self.apt.get().unwrap_or_default().into_iter().filter_map(Field::get).collect(),
             skills: self.skills.get().unwrap_or_default().into_iter().filter_map(Field::get).collect(),
             builds: builds.collect(),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::catalog::{Catalog, Tool};
+use super::catalog::{Catalog, CatalogTool};
 use super::names::{ArchSpelling, AssetPattern, MinisignKey, RepoSlug, SkillName, ToolName, Version};
 use super::values::{Arch, InnerPath, WebUrl};
-use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, did_you_mean, quoted};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::yaml::decode::{Field, decode};
 use crate::yaml::{self, Node, Value};
 
@@ -47,7 +47,7 @@ pub struct RawManifest {
     #[schemars(range(min = 1, max = 1))]
     version: Field<u64>,
     /// The binaries, each a name from the catalog or a map.
-    #[schemars(with = "Vec<Entry>")]
+    #[schemars(with = "Vec<EntrySchema>")]
     binaries: Field<Vec<Field<RawBinary>>>,
 }
 
@@ -55,7 +55,7 @@ pub struct RawManifest {
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only its JSON Schema is used")]
-enum Entry {
+enum EntrySchema {
     /// A tool of the catalog, at the catalog's version.
     Name(ToolName),
     /// A tool of the catalog at another version, or one with its source.
@@ -107,13 +107,13 @@ pub struct Manifest {
 #[derive(Clone, Debug)]
 pub struct Binary {
     /// Its command.
-    pub name: At<ToolName>,
+    pub name: Spanned<ToolName>,
     /// The version asked for; none where any locked one will do.
-    pub version: Option<At<Version>>,
+    pub version: Option<Spanned<Version>>,
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: BinarySource,
     /// The executable's path in the archive, where the manifest says it.
-    pub binary: Option<At<InnerPath>>,
+    pub binary: Option<Spanned<InnerPath>>,
     /// The publisher's public key, where the manifest holds one.
     pub minisign: Option<MinisignKey>,
     /// The skills it serves.
@@ -122,9 +122,9 @@ pub struct Binary {
 
 /// Where a binary comes from.
 #[derive(Clone, Debug)]
-pub enum Origin {
+pub enum BinarySource {
     /// The catalog knows it.
-    Catalog(&'static Tool),
+    Catalog(&'static CatalogTool),
     /// A release on GitHub.
     Release {
         /// The repository.
@@ -143,7 +143,7 @@ pub enum Origin {
     },
 }
 
-impl Origin {
+impl BinarySource {
     /// The repository whose releases it is taken from; none for a URL.
     pub const fn repo(&self) -> Option<&RepoSlug> {
         match self {
@@ -168,7 +168,7 @@ pub fn read(source: Source, catalog: &'static Catalog, problems: &mut Problems) 
     };
     expand_short_forms(&mut node);
     let raw = decode::<RawManifest>(&node, &source, problems).get()?;
-    let mut reader = Reader { source: &source, catalog, problems };
+    let mut reader = ManifestReader { source: &source, catalog, problems };
     Some(reader.manifest(raw))
 }
 
@@ -184,13 +184,13 @@ fn expand_short_forms(manifest: &mut Node) {
     }
 }
 
-struct Reader<'a> {
+struct ManifestReader<'a> {
     source: &'a Arc<Source>,
     catalog: &'static Catalog,
     problems: &'a mut Problems,
 }
 
-impl Reader<'_> {
+impl ManifestReader<'_> {
     fn manifest(&mut self, raw: RawManifest) -> Manifest {
         if let Some(version) = raw.version.at(self.source).filter(|version| version.value != 1) {
             self.problems.push(
@@ -205,11 +205,11 @@ impl Reader<'_> {
         if raw.binaries.is_missing() {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, "the manifest has no `binaries`")
-                    .at(Place { source: Arc::clone(self.source), span: 0..0 })
+                    .at(Location { source: Arc::clone(self.source), span: 0..0 })
                     .help("write `binaries:` and a list; `binaries: []` for none"),
             );
         }
-        let mut first = BTreeMap::<ToolName, Option<Place>>::new();
+        let mut first = BTreeMap::<ToolName, Option<Location>>::new();
         let mut binaries = Vec::new();
         for item in raw.binaries.get().unwrap_or_default() {
             let Some(item) = item.at(self.source) else { continue };
@@ -232,7 +232,7 @@ impl Reader<'_> {
         Manifest { binaries }
     }
 
-    fn binary(&mut self, At { value: raw, place }: At<RawBinary>) -> Option<Binary> {
+    fn binary(&mut self, Spanned { value: raw, place }: Spanned<RawBinary>) -> Option<Binary> {
         if raw.name.is_missing() {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, "this binary has no `name`")
@@ -249,7 +249,7 @@ impl Reader<'_> {
         let (repo, url) = (raw.repo.at(self.source), raw.url.at(self.source));
         let asset = raw.asset.at(self.source);
         let arch_place = match &raw.arch {
-            Field::Given(_, span) => Some(Place { source: Arc::clone(self.source), span: span.clone() }),
+            Field::Given(_, span) => Some(Location { source: Arc::clone(self.source), span: span.clone() }),
             Field::Missing | Field::Invalid => None,
         };
         let mut arch = raw.arch.get().map(spellings);
@@ -280,7 +280,7 @@ impl Reader<'_> {
                 return None;
             }
             (Some(repo), None) => {
-                Origin::Release { repo: repo.value, asset: asset.map(|asset| asset.value), arch }
+                BinarySource::Release { repo: repo.value, asset: asset.map(|asset| asset.value), arch }
             }
             (None, Some(url)) => {
                 if let Some(asset) = asset {
@@ -291,7 +291,7 @@ impl Reader<'_> {
                         "the URL names the file: remove `asset`",
                     );
                 }
-                Origin::Url { url: url.value, arch }
+                BinarySource::Url { url: url.value, arch }
             }
             (None, None) if unreadable => return None,
             (None, None) => {
@@ -313,12 +313,12 @@ impl Reader<'_> {
                         .help("write the path out, or give the binary its source with `repo:` and `arch:`"),
                     );
                 }
-                Origin::Catalog(self.known(&name)?)
+                BinarySource::Catalog(self.known(&name)?)
             }
         };
         let mut skills: Vec<SkillName> =
             raw.skills.get().unwrap_or_default().into_iter().filter_map(Field::get).collect();
-        if let Origin::Catalog(tool) = &origin {
+        if let BinarySource::Catalog(tool) = &origin {
             skills.extend(
                 tool.skills.iter().filter(|skill| !skills.contains(skill)).cloned().collect::<Vec<_>>(),
             );
@@ -327,7 +327,7 @@ impl Reader<'_> {
     }
 
     /// What is installed under such a name would stand before a program that the image needs.
-    fn reserved(&mut self, name: &At<ToolName>) {
+    fn reserved(&mut self, name: &Spanned<ToolName>) {
         if is_reserved(name) {
             self.problems.push(
                 Diagnostic::error(
@@ -340,13 +340,13 @@ impl Reader<'_> {
         }
     }
 
-    fn ambiguous(&mut self, name: &At<ToolName>, what: &str, place: Option<Place>, help: &str) {
+    fn ambiguous(&mut self, name: &Spanned<ToolName>, what: &str, place: Option<Location>, help: &str) {
         self.problems.push(
             Diagnostic::error(Code::AmbiguousSource, format!("`{}` {what}", name.value)).at(place).help(help),
         );
     }
 
-    fn known(&mut self, name: &At<ToolName>) -> Option<&'static Tool> {
+    fn known(&mut self, name: &Spanned<ToolName>) -> Option<&'static CatalogTool> {
         let found = self.catalog.tool(name.as_str());
         if found.is_none() {
             let tools = self.catalog.tools();
@@ -368,8 +368,8 @@ impl Reader<'_> {
         found
     }
 
-    fn placeholders<T>(&mut self, pattern: Option<&At<T>>, text: fn(&T) -> &str, versioned: bool) {
-        let Some(At { value, place }) = pattern else { return };
+    fn placeholders<T>(&mut self, pattern: Option<&Spanned<T>>, text: fn(&T) -> &str, versioned: bool) {
+        let Some(Spanned { value, place }) = pattern else { return };
         let text = text(value);
         let mut wrong = |message: String, help: &str| {
             self.problems.push(Diagnostic::error(Code::BadPlaceholder, message).at(place.clone()).help(help));

@@ -13,7 +13,7 @@ pub mod starter;
 pub mod values;
 
 use crate::diagnostics::{Code, Diagnostic, Problems};
-use manifest::{Manifest, Origin};
+use manifest::{BinarySource, Manifest};
 use spec::Spec;
 
 /// A project that was read without an error.
@@ -38,8 +38,8 @@ impl Project {
         let arch = self.spec.host.arch.value;
         for binary in &self.manifest.binaries {
             let built = match &binary.origin {
-                Origin::Catalog(tool) => tool.builds_for(arch),
-                Origin::Release { arch: spellings, .. } | Origin::Url { arch: spellings, .. } => {
+                BinarySource::Catalog(tool) => tool.builds_for(arch),
+                BinarySource::Release { arch: spellings, .. } | BinarySource::Url { arch: spellings, .. } => {
                     spellings.as_ref().is_none_or(|spellings| spellings.contains_key(&arch))
                 }
             };

@@ -111,7 +111,7 @@ impl OpenClaw {
         let node = yaml::parse(&source)
             .map_err(|unreadable| problems.push(unreadable.at(Arc::clone(&source))))
             .ok()?;
-        let raw = decode::<Raw>(&node, &source, problems).get()?;
+        let raw = decode::<RawOpenClaw>(&node, &source, problems).get()?;
         let releases = raw.releases.get()?.into_iter().map(Field::get);
         let choices = raw.choices.get()?.into_iter().map(|choice| choice.get()?.complete());
         let channels = raw.channels.get()?.into_iter().map(|channel| channel.get()?.complete());
@@ -125,7 +125,7 @@ impl OpenClaw {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Raw {
+struct RawOpenClaw {
     #[serde(rename = "version")]
     _version: Field<u64>,
     releases: Field<Vec<Field<String>>>,

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Instance {
-    metadata: Metadata,
+struct RenderedInstance {
+    metadata: RenderedMetadata,
 }
 
 #[derive(Deserialize)]
-struct Metadata {
+struct RenderedMetadata {
     items: Vec<Item>,
 }
 
@@ -28,7 +28,7 @@ struct Item {
 /// # Errors
 /// Where that is no JSON, or describes no VM with metadata.
 pub fn attributes(description: &str) -> Result<BTreeMap<String, String>, serde_json::Error> {
-    let instance: Instance = serde_json::from_str(description)?;
+    let instance: RenderedInstance = serde_json::from_str(description)?;
     Ok(instance.metadata.items.into_iter().map(|Item { key, value }| (key, value)).collect())
 }
 

@@ -59,7 +59,7 @@ pub enum DiskError {
 }
 
 /// A folder with the files of one rehearsal.
-pub struct Folder {
+pub struct RehearsalFolder {
     path: PathBuf,
     /// Locked for as long as this is used.
     _lock: File,
@@ -72,7 +72,7 @@ struct ImageInfo {
     virtual_size: u64,
 }
 
-impl Folder {
+impl RehearsalFolder {
     /// Makes the folder where it is not there, and takes it for this run.
     ///
     /// # Errors

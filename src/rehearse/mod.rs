@@ -18,11 +18,11 @@ mod timeline;
 mod vm;
 
 pub use acceleration::{Acceleration, emulates_well, works};
-pub use folder::{DiskError, Folder};
+pub use folder::{DiskError, RehearsalFolder};
 pub use network::network;
 pub use question::Reply;
 pub use relay::relay;
 pub use secrets::Values;
 pub use serial::decisive;
-pub use timeline::{Report, Timeline};
-pub use vm::{Clock, Disk, QEMU, Running, Vm};
+pub use timeline::{StatusReport, Timeline};
+pub use vm::{Clock, Disk, QEMU, Running, VmConfig};

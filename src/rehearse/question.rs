@@ -3,7 +3,7 @@
 //! A rehearsal has no SSH. The question reaches the VM with its firmware tables (`credential.rs`), where
 //! `ask.sh` puts it to the agent and answers by guest attributes.
 
-use super::metadata::Change;
+use super::metadata::AttributeChange;
 use super::serial::plain;
 
 /// The namespace of those guest attributes.
@@ -19,7 +19,7 @@ pub struct Reply {
 
 impl Reply {
     /// Takes in a guest attribute, where it is one of these.
-    pub fn take(&mut self, change: &Change) {
+    pub fn take(&mut self, change: &AttributeChange) {
         if change.namespace != NAMESPACE {
             return;
         }
@@ -49,13 +49,13 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, Reply};
+    use super::{AttributeChange, Reply};
 
     fn reply(values: &[(&str, &str, &str)]) -> Reply {
         let mut reply = Reply::default();
         for (namespace, key, value) in values {
             let [namespace, key, value] = [namespace, key, value].map(|text| (*text).to_owned());
-            reply.take(&Change { namespace, key, value: Some(value) });
+            reply.take(&AttributeChange { namespace, key, value: Some(value) });
         }
         reply
     }

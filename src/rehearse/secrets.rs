@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use super::metadata::{SecretValue, Secrets, Unreadable};
+use super::metadata::{SecretError, SecretValue, Secrets};
 
 /// Where they come from.
 pub enum Values {
@@ -25,16 +25,16 @@ impl Values {
 }
 
 impl Secrets for Values {
-    fn read(&self, name: &str) -> Result<SecretValue, Unreadable> {
+    fn read(&self, name: &str) -> Result<SecretValue, SecretError> {
         match self {
             Self::Folder(folder) => {
                 fs::read(folder.join(name)).map(SecretValue::new).map_err(|error| match error.kind() {
-                    ErrorKind::NotFound => Unreadable::Missing,
-                    ErrorKind::PermissionDenied => Unreadable::Denied,
-                    _ => Unreadable::Failed,
+                    ErrorKind::NotFound => SecretError::Missing,
+                    ErrorKind::PermissionDenied => SecretError::Denied,
+                    _ => SecretError::Failed,
                 })
             }
-            Self::MadeUp(values) => values.get(name).cloned().ok_or(Unreadable::Missing),
+            Self::MadeUp(values) => values.get(name).cloned().ok_or(SecretError::Missing),
         }
     }
 }

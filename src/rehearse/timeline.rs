@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::metadata::Change;
+use super::metadata::AttributeChange;
 use super::serial::plain;
 
 /// The namespace of the gateway's guest attributes.
@@ -13,7 +13,7 @@ const NAMESPACE: &str = "openclaw";
 
 /// A report of the VM, as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct StatusReport {
     /// Seconds since power-on, by this machine's clock.
     pub seconds: u64,
     /// Where the VM stands.
@@ -28,13 +28,13 @@ pub struct Report {
 pub struct Timeline {
     /// The guest attributes of `openclaw` as they stand.
     attributes: BTreeMap<String, String>,
-    reports: Vec<Report>,
+    reports: Vec<StatusReport>,
 }
 
 impl Timeline {
     /// Takes in a guest attribute that was set `after` power-on; returns the report where that
     /// completes one that says something new. The status is what a report sets last.
-    pub fn take(&mut self, change: Change, after: Duration) -> Option<&Report> {
+    pub fn take(&mut self, change: AttributeChange, after: Duration) -> Option<&StatusReport> {
         if change.namespace != NAMESPACE {
             return None;
         }
@@ -44,12 +44,12 @@ impl Timeline {
             Some(value) => self.attributes.insert(change.key, plain(&value)),
             None => self.attributes.remove(&change.key),
         };
-        let report = Report {
+        let report = StatusReport {
             seconds: after.as_secs(),
             status: self.value("status").to_owned(),
             error: self.value("error").to_owned(),
         };
-        let is_new = |last: &Report| (&last.status, &last.error) != (&report.status, &report.error);
+        let is_new = |last: &StatusReport| (&last.status, &last.error) != (&report.status, &report.error);
         if !completes || !self.reports.last().is_none_or(is_new) {
             return None;
         }
@@ -67,7 +67,7 @@ impl Timeline {
     }
 
     /// Every report, the first one first.
-    pub fn reports(&self) -> &[Report] {
+    pub fn reports(&self) -> &[StatusReport] {
         &self.reports
     }
 
@@ -100,11 +100,11 @@ impl Timeline {
 mod tests {
     use std::time::Duration;
 
-    use super::{Change, Timeline};
+    use super::{AttributeChange, Timeline};
 
     fn set(timeline: &mut Timeline, seconds: u64, key: &str, value: &str) -> bool {
         let value = Some(value.to_owned());
-        let change = Change { namespace: "openclaw".to_owned(), key: key.to_owned(), value };
+        let change = AttributeChange { namespace: "openclaw".to_owned(), key: key.to_owned(), value };
         timeline.take(change, Duration::from_secs(seconds)).is_some()
     }
 
@@ -129,8 +129,11 @@ mod tests {
         assert!(set(&mut timeline, 80, "status", "failed"));
         assert_eq!(timeline.reports().last().map(|report| report.error.as_str()), Some("image: gog"));
         assert_eq!(timeline.stages(end).last(), Some(&("failed", 10)));
-        let other =
-            Change { namespace: "other".to_owned(), key: "status".to_owned(), value: Some("x".to_owned()) };
+        let other = AttributeChange {
+            namespace: "other".to_owned(),
+            key: "status".to_owned(),
+            value: Some("x".to_owned()),
+        };
         assert!(timeline.take(other, Duration::ZERO).is_none());
     }
 }

@@ -39,7 +39,7 @@ pub struct Disk {
 }
 
 /// Everything that makes a VM.
-pub struct Vm {
+pub struct VmConfig {
     /// Its name.
     pub name: String,
     /// Its number.
@@ -72,7 +72,7 @@ pub struct Vm {
     pub more: Vec<OsString>,
 }
 
-impl Vm {
+impl VmConfig {
     /// Powers it on.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::project::values::Strategy;
 pub(super) const NAME: &str = "docker-compose.yml";
 
 #[derive(Serialize)]
-struct Context<'a> {
+struct ComposeContext<'a> {
     lock: String,
     image: &'a str,
     built_here: bool,
@@ -19,22 +19,23 @@ struct Context<'a> {
     timezone: &'a str,
     probe: String,
     stop_grace: String,
-    env: Vec<Setting<'a>>,
+    env: Vec<EnvSetting<'a>>,
 }
 
 #[derive(Serialize)]
-struct Setting<'a> {
+struct EnvSetting<'a> {
     name: &'a str,
     value: &'a str,
 }
 
 pub(super) fn render(plan: &Plan<'_>, image: &str) -> String {
     let gateway = &plan.spec.gateway;
-    let env = gateway.env.iter().map(|(name, value)| Setting { name: name.as_str(), value: value.as_str() });
+    let env =
+        gateway.env.iter().map(|(name, value)| EnvSetting { name: name.as_str(), value: value.as_str() });
     fill(
         NAME,
         include_str!("../../images/docker-compose.yml.j2"),
-        &Context {
+        &ComposeContext {
             lock: plan.lock_digest.to_string(),
             image,
             built_here: plan.spec.image.origin.strategy() != Strategy::Registry,

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::escape::Command;
+use super::escape::ShellCommand;
 use super::fill;
 use crate::digest::Sha256;
-use crate::plan::{Base, Plan, Tool, ToolBuild};
-use crate::project::values::{Arch, Packing};
+use crate::plan::{Plan, PlannedBase, PlannedTool, ToolBuild};
+use crate::project::values::{Arch, ArchiveFormat};
 
 pub(super) const NAME: &str = "Dockerfile";
 
@@ -17,7 +17,7 @@ pub(super) const NAME: &str = "Dockerfile";
 const FAN_IN: usize = 40;
 
 #[derive(Serialize)]
-struct Context<'a> {
+struct DockerfileContext<'a> {
     base: &'a str,
     by_digest: bool,
     base_name: String,
@@ -25,7 +25,7 @@ struct Context<'a> {
     lock: String,
     unpackers: BTreeSet<&'static str>,
     tools: Vec<ToolStages<'a>>,
-    gathers: Vec<Gather>,
+    gathers: Vec<MergeStage>,
     last: Vec<String>,
     apt: &'a [String],
 }
@@ -50,29 +50,29 @@ struct BuildStage<'a> {
     download: String,
     /// Whether the download is the executable.
     chmod: bool,
-    commands: Vec<Command>,
+    commands: Vec<ShellCommand>,
 }
 
 /// A stage that copies from others.
 #[derive(Serialize)]
-struct Gather {
+struct MergeStage {
     stage: String,
     parts: Vec<String>,
 }
 
 pub(super) fn render(plan: &Plan<'_>) -> String {
     let (base, base_name, digest) = match &plan.base {
-        Base::Pinned { reference, digest } => {
+        PlannedBase::Pinned { reference, digest } => {
             (reference, plan.lock.image.reference.to_string(), Some(digest))
         }
-        Base::Local(tag) => (tag, tag.clone(), None),
+        PlannedBase::Local(tag) => (tag, tag.clone(), None),
     };
     let formats = plan.tools.iter().flat_map(|tool| &tool.builds).map(|build| build.format);
     let (gathers, last) = gather(plan.tools.iter().map(|tool| format!("tool-{}", tool.name)).collect());
     fill(
         NAME,
         include_str!("../../images/Dockerfile.j2"),
-        &Context {
+        &DockerfileContext {
             base,
             by_digest: digest.is_some(),
             base_name,
@@ -87,7 +87,7 @@ pub(super) fn render(plan: &Plan<'_>) -> String {
     )
 }
 
-fn stages(tool: &Tool) -> ToolStages<'_> {
+fn stages(tool: &PlannedTool) -> ToolStages<'_> {
     let built = |arch: &Arch| tool.builds.iter().any(|build| build.arch == *arch);
     ToolStages {
         name: &tool.name,
@@ -96,19 +96,19 @@ fn stages(tool: &Tool) -> ToolStages<'_> {
     }
 }
 
-fn stage<'a>(tool: &Tool, build: &'a ToolBuild) -> BuildStage<'a> {
+fn stage<'a>(tool: &PlannedTool, build: &'a ToolBuild) -> BuildStage<'a> {
     let installed = format!("/out/bin/{}", tool.name);
-    let bare = build.format == Packing::Bare;
+    let bare = build.format == ArchiveFormat::Bare;
     let download = if bare { installed.clone() } else { format!("{}{}", tool.name, build.format.ending()) };
-    let mut commands = if tool.beside {
+    let mut commands = if tool.keep_siblings {
         unpack_whole(tool, build, &download, &installed)
     } else {
         unpack_one(tool, build, &download, &installed)
     };
     // A download that is the executable was checked already.
     if let Some(digest) = build.binary_sha256.as_ref().filter(|digest| **digest != build.sha256) {
-        commands.push(Command::new(["echo", &format!("{digest}  {installed}")]).into_file("sums"));
-        commands.push(Command::new(["sha256sum", "-c", "sums"]));
+        commands.push(ShellCommand::new(["echo", &format!("{digest}  {installed}")]).into_file("sums"));
+        commands.push(ShellCommand::new(["sha256sum", "-c", "sums"]));
     }
     BuildStage {
         arch: build.arch,
@@ -122,48 +122,52 @@ fn stage<'a>(tool: &Tool, build: &'a ToolBuild) -> BuildStage<'a> {
 }
 
 /// Takes the executable out of what was downloaded, and nothing else.
-fn unpack_one(tool: &Tool, build: &ToolBuild, download: &str, installed: &str) -> Vec<Command> {
-    let install = |file: &str| Command::new(["install", "-D"]).operand(file).operand(installed);
+fn unpack_one(tool: &PlannedTool, build: &ToolBuild, download: &str, installed: &str) -> Vec<ShellCommand> {
+    let install = |file: &str| ShellCommand::new(["install", "-D"]).operand(file).operand(installed);
     match build.format {
-        Packing::Bare => Vec::new(),
-        Packing::Gz => vec![Command::new(["gunzip", download]), install(&tool.name)],
+        ArchiveFormat::Bare => Vec::new(),
+        ArchiveFormat::Gz => vec![ShellCommand::new(["gunzip", download]), install(&tool.name)],
         // Whatever the locale, `-p` finds a name that is not ASCII.
-        Packing::Zip => vec![
-            Command::new(["unzip", "-p", download, &zip_pattern(&build.path)]).into_file(&tool.name),
+        ArchiveFormat::Zip => vec![
+            ShellCommand::new(["unzip", "-p", download, &zip_pattern(&build.path)]).into_file(&tool.name),
             install(&tool.name),
         ],
         // An archive may hold `./PATH` in place of `PATH`.
-        Packing::TarGz | Packing::TarXz | Packing::TarBz2 | Packing::TarZst | Packing::Tar => vec![
-            Command::new(["tar", "-xf", download, "--no-anchored"]).operand(&build.path),
+        ArchiveFormat::TarGz
+        | ArchiveFormat::TarXz
+        | ArchiveFormat::TarBz2
+        | ArchiveFormat::TarZst
+        | ArchiveFormat::Tar => vec![
+            ShellCommand::new(["tar", "-xf", download, "--no-anchored"]).operand(&build.path),
             install(&build.path),
         ],
     }
 }
 
 /// Unpacks the whole archive, and links the executable.
-fn unpack_whole(tool: &Tool, build: &ToolBuild, download: &str, installed: &str) -> Vec<Command> {
+fn unpack_whole(tool: &PlannedTool, build: &ToolBuild, download: &str, installed: &str) -> Vec<ShellCommand> {
     let folder = format!("/out/lib/{}", tool.name);
     vec![
-        Command::new(["mkdir", "-p", "/out/bin", &folder]),
+        ShellCommand::new(["mkdir", "-p", "/out/bin", &folder]),
         match build.format {
-            Packing::Zip => Command::new(["unzip", "-q", download, "-d", &folder]),
-            _ => Command::new(["tar", "-xf", download, "-C", &folder, "--no-same-owner"]),
+            ArchiveFormat::Zip => ShellCommand::new(["unzip", "-q", download, "-d", &folder]),
+            _ => ShellCommand::new(["tar", "-xf", download, "-C", &folder, "--no-same-owner"]),
         },
         // The gateway's user reads these files, whatever the publisher's umask was.
-        Command::new(["chmod", "-R", "u=rwX,go=rX", &folder]),
-        Command::new(["ln", "-s", &format!("../lib/{}/{}", tool.name, build.path), installed]),
-        Command::new(["chmod", "0755", installed]),
+        ShellCommand::new(["chmod", "-R", "u=rwX,go=rX", &folder]),
+        ShellCommand::new(["ln", "-s", &format!("../lib/{}/{}", tool.name, build.path), installed]),
+        ShellCommand::new(["chmod", "0755", installed]),
     ]
 }
 
 /// The Debian package that unpacks a format that no minimal image can.
-const fn unpacker(format: Packing) -> Option<&'static str> {
+const fn unpacker(format: ArchiveFormat) -> Option<&'static str> {
     match format {
-        Packing::TarXz => Some("xz-utils"),
-        Packing::TarBz2 => Some("bzip2"),
-        Packing::TarZst => Some("zstd"),
-        Packing::Zip => Some("unzip"),
-        Packing::TarGz | Packing::Tar | Packing::Gz | Packing::Bare => None,
+        ArchiveFormat::TarXz => Some("xz-utils"),
+        ArchiveFormat::TarBz2 => Some("bzip2"),
+        ArchiveFormat::TarZst => Some("zstd"),
+        ArchiveFormat::Zip => Some("unzip"),
+        ArchiveFormat::TarGz | ArchiveFormat::Tar | ArchiveFormat::Gz | ArchiveFormat::Bare => None,
     }
 }
 
@@ -180,17 +184,15 @@ fn zip_pattern(path: &str) -> String {
     pattern
 }
 
-fn gather(mut stages: Vec<String>) -> (Vec<Gather>, Vec<String>) {
+fn gather(mut stages: Vec<String>) -> (Vec<MergeStage>, Vec<String>) {
     let mut gathers = Vec::new();
     while stages.len() > FAN_IN {
         let level = gathers.len();
         let new = stages.chunks(FAN_IN).enumerate();
-        gathers.extend(
-            new.map(|(i, parts)| Gather {
-                stage: format!("gather-{}", level + i + 1),
-                parts: parts.to_vec(),
-            }),
-        );
+        gathers.extend(new.map(|(i, parts)| MergeStage {
+            stage: format!("gather-{}", level + i + 1),
+            parts: parts.to_vec(),
+        }));
         stages = gathers[level..].iter().map(|gather| gather.stage.clone()).collect();
     }
     (gathers, stages)

@@ -131,13 +131,13 @@ fn add(value: &str) -> Result<String, Error> {
 
 /// A simple command of a POSIX shell, for the filter `commands`.
 #[derive(Serialize)]
-pub(super) struct Command {
+pub(super) struct ShellCommand {
     words: Vec<String>,
     /// The file that its output goes to.
     into_file: Option<String>,
 }
 
-impl Command {
+impl ShellCommand {
     pub(super) fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         Self { words: words.into_iter().map(ToOwned::to_owned).collect(), into_file: None }
     }
@@ -243,14 +243,14 @@ mod tests {
     fn commands_are_wrapped_and_quoted() {
         let long = "x".repeat(110);
         let list = [
-            Command::new(["tar", "-xf", "a"]).operand("-b c"),
-            Command::new(["echo", ">"]).into_file("$d"),
-            Command::new(["ls", &long]),
+            ShellCommand::new(["tar", "-xf", "a"]).operand("-b c"),
+            ShellCommand::new(["echo", ">"]).into_file("$d"),
+            ShellCommand::new(["ls", &long]),
         ];
         let list: Vec<_> = list.iter().map(|command| Value::from(Serde(command))).collect();
         let expected = format!("tar -xf a -- \"-b c\" && echo \">\" > \"\\$d\" \\\n && ls {long}");
         assert_eq!(commands(&list).ok(), Some(expected));
-        let broken = Command::new(["echo", "a\nb"]);
+        let broken = ShellCommand::new(["echo", "a\nb"]);
         assert!(commands(&[Value::from(Serde(&broken))]).is_err());
     }
 

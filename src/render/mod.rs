@@ -12,24 +12,24 @@ use minijinja::value::Serde;
 
 use crate::diagnostics::Problems;
 use crate::digest::Sha256;
-use crate::gcloud::{Attribute, Folder, Metadata, Target, create};
-use crate::plan::{Delivery, Image, Plan};
+use crate::gcloud::{Attribute, BundleFolder, Target, VmMetadata, create};
+use crate::plan::{Delivery, Plan, VmImage};
 
 pub use user_data::LARGEST_VALUE;
 
 /// The rendered files, by name.
-pub type Bundle = BTreeMap<&'static str, File>;
+pub type Bundle = BTreeMap<&'static str, RenderedFile>;
 
 /// One rendered file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
+pub struct RenderedFile {
     /// Its content.
     pub text: String,
     /// Whether it is a program.
     pub executable: bool,
 }
 
-impl File {
+impl RenderedFile {
     fn plain(text: String) -> Self {
         Self { text, executable: false }
     }
@@ -70,22 +70,23 @@ pub fn render(plan: &Plan<'_>) -> Result<(Bundle, Problems), Problems> {
     let (user_data, problems) = user_data::render(plan, &on_vm)?;
 
     if plan.delivery == Delivery::StartupScript {
-        bundle.insert(user_data::STARTUP_SCRIPT, File::script(user_data::startup_script().to_owned()));
+        bundle
+            .insert(user_data::STARTUP_SCRIPT, RenderedFile::script(user_data::startup_script().to_owned()));
     }
     if let Some(encoded) = user_data.encoded {
-        bundle.insert(user_data::ENCODED, File::plain(encoded));
+        bundle.insert(user_data::ENCODED, RenderedFile::plain(encoded));
     }
-    bundle.insert(user_data::NAME, File::plain(user_data.text));
-    bundle.insert(dockerfile::NAME, File::plain(dockerfile));
-    bundle.insert(compose::NAME, File::plain(compose));
-    bundle.insert(sums::NAME, File::plain(sums));
-    let create = create::script(Target::from(plan), &metadata(plan, &bundle), Folder::Beside);
-    bundle.insert(create::NAME, File::script(create.to_shell()));
+    bundle.insert(user_data::NAME, RenderedFile::plain(user_data.text));
+    bundle.insert(dockerfile::NAME, RenderedFile::plain(dockerfile));
+    bundle.insert(compose::NAME, RenderedFile::plain(compose));
+    bundle.insert(sums::NAME, RenderedFile::plain(sums));
+    let create = create::script(Target::from(plan), &metadata(plan, &bundle), BundleFolder::Beside);
+    bundle.insert(create::NAME, RenderedFile::script(create.to_shell()));
     Ok((bundle, problems))
 }
 
 /// Which files of `bundle`, which is the plan's, go into the VM's metadata.
-pub fn metadata(plan: &Plan<'_>, bundle: &Bundle) -> Metadata {
+pub fn metadata(plan: &Plan<'_>, bundle: &Bundle) -> VmMetadata {
     let encoded = bundle.get(user_data::ENCODED);
     let startup_script = (plan.delivery == Delivery::StartupScript).then_some(user_data::STARTUP_SCRIPT);
     let user_data = if encoded.is_some() { user_data::ENCODED } else { user_data::NAME };
@@ -93,7 +94,7 @@ pub fn metadata(plan: &Plan<'_>, bundle: &Bundle) -> Metadata {
         .chain(startup_script)
         .filter_map(|name| Some(format!("{}  {name}\n", bundle.get(name)?.digest())))
         .collect();
-    Metadata {
+    VmMetadata {
         user_data,
         encoding: encoded.map(|_| "base64"),
         startup_script,
@@ -115,9 +116,9 @@ pub fn attributes(plan: &Plan<'_>, bundle: &Bundle) -> BTreeMap<String, String> 
 /// has that image already.
 fn image(plan: &Plan<'_>, dockerfile: &str) -> Result<String, Problems> {
     match &plan.image {
-        Image::Built => Ok(format!("{}:{}", plan.spec.name.value, Sha256::of(dockerfile).short(12))),
-        Image::Finished(reference) => Ok(reference.clone()),
-        Image::NotPushed(problem) => Err(Problems::from((**problem).clone())),
+        VmImage::Built => Ok(format!("{}:{}", plan.spec.name.value, Sha256::of(dockerfile).short(12))),
+        VmImage::Finished(reference) => Ok(reference.clone()),
+        VmImage::NotPushed(problem) => Err(Problems::from((**problem).clone())),
     }
 }
 

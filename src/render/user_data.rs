@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::{fill, sums};
 use crate::diagnostics::{Code, Diagnostic, Problems};
-use crate::plan::{Base, Plan};
+use crate::plan::{Plan, PlannedBase};
 use crate::project::openclaw::{Needs, OpenClaw};
-use crate::project::spec::{Model, Origin, STOP_GRACE_SECONDS, SecretSource, Spec};
+use crate::project::spec::{ImageOrigin, Model, STOP_GRACE_SECONDS, SecretSource, Spec};
 use crate::project::values::{HostOs, InnerPath};
 
 pub(super) const NAME: &str = "user-data.yaml";
@@ -78,7 +78,7 @@ pub(super) const fn startup_script() -> &'static str {
 }
 
 #[derive(Serialize)]
-struct Context<'a> {
+struct UserDataContext<'a> {
     name: &'a str,
     lock: String,
     files: Vec<VmFile>,
@@ -98,7 +98,7 @@ impl VmFile {
 }
 
 pub(super) fn render(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Result<(UserData, Problems), Problems> {
-    let context = Context {
+    let context = UserDataContext {
         name: plan.spec.name.as_str(),
         lock: plan.lock_digest.to_string(),
         files: files(plan, on_vm),
@@ -117,7 +117,7 @@ fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
         VmFile::plain(PROJECT, "settings.env", settings(plan, on_vm.image)),
         VmFile::plain(SCRIPTS, "channels.json", channels()),
     ];
-    if matches!(plan.spec.image.origin, Origin::Registry(_)) {
+    if matches!(plan.spec.image.origin, ImageOrigin::Registry(_)) {
         // The image is finished: a Dockerfile there would only mislead.
         files.remove(0);
     }
@@ -138,7 +138,7 @@ fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
 }
 
 #[derive(Serialize)]
-struct Setting {
+struct VmSetting {
     name: &'static str,
     value: String,
 }
@@ -147,12 +147,12 @@ struct Setting {
 fn settings(plan: &Plan<'_>, image: &str) -> String {
     let spec = plan.spec;
     let (repo, commit) = match &spec.image.origin {
-        Origin::Source { repo, commit } => (repo.to_string(), commit.to_string()),
-        Origin::BuildOnVm | Origin::Registry(_) => Default::default(),
+        ImageOrigin::Source { repo, commit } => (repo.to_string(), commit.to_string()),
+        ImageOrigin::BuildOnVm | ImageOrigin::Registry(_) => Default::default(),
     };
     let source_image = match &plan.base {
-        Base::Local(tag) => tag.clone(),
-        Base::Pinned { .. } => String::new(),
+        PlannedBase::Local(tag) => tag.clone(),
+        PlannedBase::Pinned { .. } => String::new(),
     };
     let channels: Vec<_> = spec.gateway.channels.iter().map(|channel| channel.as_str()).collect();
     let secrets: Vec<_> = spec
@@ -184,7 +184,7 @@ fn settings(plan: &Plan<'_>, image: &str) -> String {
         ("OPENCLAW_PROJECT", project),
         ("OPENCLAW_STOP_SECONDS", STOP_GRACE_SECONDS.to_string()),
     ];
-    let settings: Vec<_> = settings.into_iter().map(|(name, value)| Setting { name, value }).collect();
+    let settings: Vec<_> = settings.into_iter().map(|(name, value)| VmSetting { name, value }).collect();
     let context = std::collections::BTreeMap::from([("settings", settings)]);
     fill("settings.env", include_str!("../../cloud-init/settings.env.j2"), &context)
 }
@@ -256,7 +256,7 @@ fn delivered(plan: &Plan<'_>, text: String) -> Result<(UserData, Problems), Prob
             ),
         )
         .help(match plan.spec.image.origin {
-            Origin::Registry(_) => "bake fewer binaries",
+            ImageOrigin::Registry(_) => "bake fewer binaries",
             _ => "bake fewer binaries, or build the image elsewhere and use `strategy: registry`: then the Dockerfile stays out of the user-data",
         })
         .into());

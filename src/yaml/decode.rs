@@ -16,7 +16,7 @@ use serde::de::{
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::{Node, Scalar, Value};
-use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, Span, did_you_mean, quoted};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Span, Spanned, did_you_mean, quoted};
 
 const FIELD: &str = "bake::Field";
 
@@ -34,24 +34,24 @@ pub enum Field<T> {
 
 impl<T> Field<T> {
     /// The value with its place, or `default` where nothing readable stands.
-    pub fn or(self, default: T, source: &Arc<Source>) -> At<T> {
-        self.at(source).unwrap_or(At::default_value(default))
+    pub fn or(self, default: T, source: &Arc<Source>) -> Spanned<T> {
+        self.at(source).unwrap_or(Spanned::default_value(default))
     }
 
     /// The value with its place, if there is one.
-    pub fn at(self, source: &Arc<Source>) -> Option<At<T>> {
+    pub fn at(self, source: &Arc<Source>) -> Option<Spanned<T>> {
         match self {
             Self::Given(value, span) => {
-                Some(At { value, place: Some(Place { source: Arc::clone(source), span }) })
+                Some(Spanned { value, place: Some(Location { source: Arc::clone(source), span }) })
             }
             Self::Missing | Self::Invalid => None,
         }
     }
 
     /// Where it stands, if it could be read.
-    pub fn place(&self, source: &Arc<Source>) -> Option<Place> {
+    pub fn place(&self, source: &Arc<Source>) -> Option<Location> {
         match self {
-            Self::Given(_, span) => Some(Place { source: Arc::clone(source), span: span.clone() }),
+            Self::Given(_, span) => Some(Location { source: Arc::clone(source), span: span.clone() }),
             Self::Missing | Self::Invalid => None,
         }
     }
@@ -72,9 +72,9 @@ impl<T> Field<T> {
 
 impl<T> Field<Option<T>> {
     /// The value with its place, where it is neither missing nor `null`.
-    pub fn get_some(self, source: &Arc<Source>) -> Option<At<T>> {
-        let At { value, place } = self.at(source)?;
-        value.map(|value| At { value, place })
+    pub fn get_some(self, source: &Arc<Source>) -> Option<Spanned<T>> {
+        let Spanned { value, place } = self.at(source)?;
+        value.map(|value| Spanned { value, place })
     }
 }
 
@@ -98,7 +98,7 @@ pub fn decode<T: DeserializeOwned>(node: &Node, source: &Arc<Source>, problems: 
         };
         problems.push(
             Diagnostic::error(Code::WrongType, message)
-                .at(Place { source: Arc::clone(source), span: node.span.clone() })
+                .at(Location { source: Arc::clone(source), span: node.span.clone() })
                 .help("begin it with `version: 1`; `bake init` in an empty folder shows a whole one"),
         );
         return Field::Invalid;
@@ -109,38 +109,38 @@ pub fn decode<T: DeserializeOwned>(node: &Node, source: &Arc<Source>, problems: 
             "this value is not of the form asked for; it is not shown, for it may be a secret"
                 .clone_into(&mut diagnostic.message);
         }
-        problems.push(diagnostic.at(Place { source: Arc::clone(source), span }));
+        problems.push(diagnostic.at(Location { source: Arc::clone(source), span }));
     }
     field
 }
 
-type Found = RefCell<Vec<(Diagnostic, Span)>>;
+type DecodeProblems = RefCell<Vec<(Diagnostic, Span)>>;
 
 #[derive(Clone, Copy)]
 struct Decoder<'a> {
     node: &'a Node,
-    found: &'a Found,
+    found: &'a DecodeProblems,
 }
 
 /// Why a value could not be read; `None` once it has been noted.
 #[derive(Debug)]
-struct Failure(Option<Box<Diagnostic>>);
+struct DecodeError(Option<Box<Diagnostic>>);
 
-impl fmt::Display for Failure {
+impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_ref().map_or("noted", |diagnostic| &diagnostic.message))
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for DecodeError {}
 
-impl From<Diagnostic> for Failure {
+impl From<Diagnostic> for DecodeError {
     fn from(diagnostic: Diagnostic) -> Self {
         Self(Some(Box::new(diagnostic)))
     }
 }
 
-impl de::Error for Failure {
+impl de::Error for DecodeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Diagnostic::error(Code::BadValue, message.to_string()).into()
     }
@@ -158,7 +158,7 @@ impl de::Error for Failure {
 }
 
 impl<'a> Decoder<'a> {
-    fn wrong_type(&self, expected: &str) -> Failure {
+    fn wrong_type(&self, expected: &str) -> DecodeError {
         let found = self.node.kind();
         let help = match &self.node.value {
             Value::Null => "give it a value, or take it out".to_owned(),
@@ -175,14 +175,14 @@ impl<'a> Decoder<'a> {
         Diagnostic::error(Code::WrongType, format!("expected {expected}, found {found}")).help(help).into()
     }
 
-    fn note(&self, failure: Failure) {
+    fn note(&self, failure: DecodeError) {
         if let Some(diagnostic) = failure.0 {
             self.found.borrow_mut().push((*diagnostic, self.node.span.clone()));
         }
     }
 
     /// The entries whose keys are texts, once each; the others are noted.
-    fn entries(self) -> Result<Vec<&'a (Node, Node)>, Failure> {
+    fn entries(self) -> Result<Vec<&'a (Node, Node)>, DecodeError> {
         let Value::Map(entries) = &self.node.value else { return Err(self.wrong_type("a map")) };
         let mut first = std::collections::BTreeMap::<&str, &Span>::new();
         let mut kept = Vec::with_capacity(entries.len());
@@ -210,24 +210,24 @@ impl<'a> Decoder<'a> {
 }
 
 impl<'de> Deserializer<'de> for Decoder<'de> {
-    type Error = Failure;
+    type Error = DecodeError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Failure> {
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, DecodeError> {
         Err(self.wrong_type("another type"))
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
             Value::Scalar(text, kind) if *kind != Scalar::Boolean => visitor.visit_str(text),
             _ => Err(self.wrong_type("text")),
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         let Value::Scalar(text, Scalar::Integer | Scalar::Float) = &self.node.value else {
             return Err(self.wrong_type("a whole number"));
         };
@@ -244,7 +244,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         }
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
             Value::Scalar(text, Scalar::Boolean) => match text.to_ascii_lowercase().as_str() {
                 "true" => visitor.visit_bool(true),
@@ -262,7 +262,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.node.value {
             Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
@@ -273,7 +273,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Failure> {
+    ) -> Result<V::Value, DecodeError> {
         if name == FIELD {
             visitor.visit_seq(FieldAccess(self, 0))
         } else {
@@ -286,21 +286,21 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Failure> {
+    ) -> Result<V::Value, DecodeError> {
         match &self.node.value {
             Value::Scalar(text, Scalar::Text) => visitor.visit_enum(text.as_str().into_deserializer()),
             _ => Err(self.wrong_type("text")),
         }
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
             Value::List(items) => visitor.visit_seq(Items(items.iter(), self.found)),
             _ => Err(self.wrong_type("a list")),
         }
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         visitor.visit_map(Pairs { entries: self.entries()?.into_iter(), value: None, found: self.found })
     }
 
@@ -309,7 +309,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Failure> {
+    ) -> Result<V::Value, DecodeError> {
         let mut entries = self.entries()?;
         entries.retain(|(key, _)| {
             let Value::Scalar(name, _) = &key.value else { return false };
@@ -322,7 +322,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         visitor.visit_map(Pairs { entries: entries.into_iter(), value: None, found: self.found })
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
             Value::Scalar(text, _) => visitor.visit_str(text),
             _ => Err(self.wrong_type("a key")),
@@ -344,7 +344,7 @@ fn is_plain(expected: &str, text: &str) -> bool {
     }
 }
 
-fn unknown_key(name: &str, fields: &[&str]) -> Failure {
+fn unknown_key(name: &str, fields: &[&str]) -> DecodeError {
     let diagnostic = Diagnostic::error(Code::UnknownKey, format!("there is no key {} here", quoted(name)));
     diagnostic
         .help(match did_you_mean(name, fields.iter().copied()) {
@@ -354,12 +354,15 @@ fn unknown_key(name: &str, fields: &[&str]) -> Failure {
         .into()
 }
 
-struct Items<'a>(std::slice::Iter<'a, Node>, &'a Found);
+struct Items<'a>(std::slice::Iter<'a, Node>, &'a DecodeProblems);
 
 impl<'de> SeqAccess<'de> for Items<'de> {
-    type Error = Failure;
+    type Error = DecodeError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failure> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, DecodeError> {
         self.0.next().map(|node| seed.deserialize(Decoder { node, found: self.1 })).transpose()
     }
 }
@@ -367,19 +370,19 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 struct Pairs<'a> {
     entries: std::vec::IntoIter<&'a (Node, Node)>,
     value: Option<&'a Node>,
-    found: &'a Found,
+    found: &'a DecodeProblems,
 }
 
 impl<'de> MapAccess<'de> for Pairs<'de> {
-    type Error = Failure;
+    type Error = DecodeError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Failure> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
         let Some((key, value)) = self.entries.next() else { return Ok(None) };
         self.value = Some(value);
         seed.deserialize(Decoder { node: key, found: self.found }).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failure> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
         match self.value.take() {
             Some(node) => seed.deserialize(Decoder { node, found: self.found }),
             None => Err(de::Error::custom("a value was asked for before its key")),
@@ -391,9 +394,12 @@ impl<'de> MapAccess<'de> for Pairs<'de> {
 struct FieldAccess<'a>(Decoder<'a>, u8);
 
 impl<'de> SeqAccess<'de> for FieldAccess<'de> {
-    type Error = Failure;
+    type Error = DecodeError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failure> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, DecodeError> {
         self.1 += 1;
         let span = &self.0.node.span;
         match self.1 {
@@ -401,7 +407,7 @@ impl<'de> SeqAccess<'de> for FieldAccess<'de> {
             2 => seed.deserialize(span.end.into_deserializer()),
             _ => seed.deserialize(self.0).map_err(|failure| {
                 self.0.note(failure);
-                Failure(None)
+                DecodeError(None)
             }),
         }
         .map(Some)

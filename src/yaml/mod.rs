@@ -3,8 +3,8 @@
 //! A tree, not types at once, because a typed read ends at the first error; [`decode`] turns the
 //! tree into types and notes every error on the way.
 
+pub mod cst;
 pub mod decode;
-pub mod layout;
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
-use serde_saphyr::{Location, Options, Spanned};
+use serde_saphyr::{Location as ParserLocation, Options, Spanned};
 
 /// A map and a list that are written in brackets, on one line.
 pub use serde_saphyr::{FlowMap, FlowSeq};
 
-use crate::diagnostics::{Code, Diagnostic, Place, Source, Span};
+use crate::diagnostics::{Code, Diagnostic, Location, Source, Span};
 
 /// Files beyond this many bytes are not read: ten thousand binaries need a quarter of it.
 pub const LARGEST: usize = 8 << 20;
@@ -115,17 +115,17 @@ impl Node {
 
 /// Why a text is not a YAML document, and where; to be placed by the caller, who owns the source.
 #[derive(Debug)]
-pub struct Unreadable {
+pub struct YamlError {
     /// What is wrong.
     pub diagnostic: Box<Diagnostic>,
     /// The bytes it is about.
     pub span: Span,
 }
 
-impl Unreadable {
+impl YamlError {
     /// The diagnostic, at its place in `source`.
     pub fn at(self, source: Arc<Source>) -> Diagnostic {
-        self.diagnostic.at(Place { source, span: self.span })
+        self.diagnostic.at(Location { source, span: self.span })
     }
 }
 
@@ -134,14 +134,14 @@ impl Unreadable {
 /// # Errors
 /// The first thing that is not YAML, more than one document, or more nesting, nodes or aliases
 /// than any real file needs.
-pub fn parse(source: &Source) -> Result<Node, Unreadable> {
+pub fn parse(source: &Source) -> Result<Node, YamlError> {
     let read: Result<Spanned<Read>, _> = serde_saphyr::from_str_with_options(source.text(), options());
     match read {
         Ok(read) => Ok(node(read, source.text())),
         Err(error) => {
             let (span, (what, help)) = (error_span(&error, source), reason(&error));
             let diagnostic = Diagnostic::error(Code::NotYaml, format!("not readable as YAML: {what}"));
-            Err(Unreadable { diagnostic: Box::new(diagnostic.help(help)), span })
+            Err(YamlError { diagnostic: Box::new(diagnostic.help(help)), span })
         }
     }
 }
@@ -232,7 +232,7 @@ fn error_span(error: &serde_saphyr::Error, source: &Source) -> Span {
     at..at
 }
 
-fn start(location: &Location, source: &Source) -> usize {
+fn start(location: &ParserLocation, source: &Source) -> usize {
     let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     match location.span().byte_offset() {
         Some(offset) => number(offset),
@@ -240,7 +240,7 @@ fn start(location: &Location, source: &Source) -> usize {
     }
 }
 
-fn bytes(location: &Location) -> Span {
+fn bytes(location: &ParserLocation) -> Span {
     let number = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok()).unwrap_or(0);
     let start = number(location.span().byte_offset());
     start..start + number(location.span().byte_len())

@@ -15,9 +15,9 @@ use crate::support::dockerfile::{Stage, stage};
 use crate::support::test;
 use crate::support::testbed::program;
 use crate::support::{Folder, said};
-use bake::archive::{self, Error, Executable, Limits, Wanted};
+use bake::archive::{self, ArchiveError, Executable, ExecutableQuery, Limits};
 use bake::digest::Sha256;
-use bake::project::values::{Arch, InnerPath, Packing};
+use bake::project::values::{Arch, ArchiveFormat, InnerPath};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -44,12 +44,12 @@ fn inner(path: &str) -> InnerPath {
 }
 
 /// Reads an archive: by the path, or for any executable.
-fn read(archive: &[u8], name: &str, path: Option<&InnerPath>) -> Result<Executable, Error> {
-    let wanted = Wanted { path, name: "tool", arch: Arch::Amd64 };
-    archive::find(&mut Cursor::new(archive), Packing::of(name), &wanted, &Limits::default())
+fn read(archive: &[u8], name: &str, path: Option<&InnerPath>) -> Result<Executable, ArchiveError> {
+    let wanted = ExecutableQuery { path, name: "tool", arch: Arch::Amd64 };
+    archive::find(&mut Cursor::new(archive), ArchiveFormat::of(name), &wanted, &Limits::default())
 }
 
-fn told(outcome: Result<Executable, Error>) -> String {
+fn told(outcome: Result<Executable, ArchiveError>) -> String {
     match outcome {
         Ok(found) => format!("found {}, {} bytes", found.path, found.size),
         Err(error) => error.to_string(),
@@ -107,7 +107,13 @@ impl Build {
         Self { folder: Folder::empty() }
     }
 
-    fn unpack(&self, archive: &[u8], packing: Packing, path: &str, beside: bool) -> Result<Vec<u8>, String> {
+    fn unpack(
+        &self,
+        archive: &[u8],
+        packing: ArchiveFormat,
+        path: &str,
+        beside: bool,
+    ) -> Result<Vec<u8>, String> {
         let (out, work) = (self.folder.join("out"), self.folder.join("download"));
         for folder in [&out, &work] {
             let _ = fs::remove_dir_all(folder);
@@ -132,8 +138,8 @@ impl Build {
     /// Holds what was found to be what the build gets: by itself, and with all that is beside it.
     #[track_caller]
     fn agrees(&self, archive: &[u8], name: &str, found: &Executable, besides: &[bool]) {
-        let packing = Packing::of(name);
-        let archived = !matches!(packing, Packing::Gz | Packing::Bare);
+        let packing = ArchiveFormat::of(name);
+        let archived = !matches!(packing, ArchiveFormat::Gz | ArchiveFormat::Bare);
         for beside in besides.iter().copied().filter(|beside| archived || !beside) {
             let unpacked = self.unpack(archive, packing, found.path.as_str(), beside);
             let unpacked =
@@ -145,8 +151,8 @@ impl Build {
 }
 
 /// The stage of a tool that is packed in this way, as `bake render` writes it.
-fn rendered_stage(packing: Packing, path: &str, beside: bool) -> Arc<Stage> {
-    static RENDERED: Mutex<BTreeMap<(Packing, String, bool), Arc<Stage>>> = Mutex::new(BTreeMap::new());
+fn rendered_stage(packing: ArchiveFormat, path: &str, beside: bool) -> Arc<Stage> {
+    static RENDERED: Mutex<BTreeMap<(ArchiveFormat, String, bool), Arc<Stage>>> = Mutex::new(BTreeMap::new());
     let key = (packing, path.to_owned(), beside);
     if let Some(stage) = RENDERED.lock().expect("no panic").get(&key) {
         return Arc::clone(stage);
@@ -156,7 +162,7 @@ fn rendered_stage(packing: Packing, path: &str, beside: bool) -> Arc<Stage> {
     let entry = json!({"name": "tool", "url": url, "binary": path});
     folder.write("images/binaries.yaml", format!("version: 1\nbinaries:\n  - {entry}\n"));
     folder.lock(&Arch::ALL.map(|arch| ("tool", arch, crate::support::build(&url, b"", path, None))));
-    folder.relock(|lock| lock.binaries.values_mut().for_each(|tool| tool.beside = beside));
+    folder.relock(|lock| lock.binaries.values_mut().for_each(|tool| tool.keep_siblings = beside));
     folder.bake(["render"]).done();
     let stage = Arc::new(stage(&folder.read("out/Dockerfile"), "tool", Arch::Amd64));
     RENDERED.lock().expect("no panic").insert(key, Arc::clone(&stage));
@@ -203,9 +209,9 @@ fn archives_of_the_usual_packers_are_read() {
             let archive = pack(members);
             let path = inner(path);
             for path in [None, Some(&path)] {
-                let wanted = Wanted { path, name: "tool", arch: Arch::Amd64 };
+                let wanted = ExecutableQuery { path, name: "tool", arch: Arch::Amd64 };
                 let mut file = Cursor::new(&archive);
-                let found = archive::find(&mut file, Packing::of(name), &wanted, &Limits::default());
+                let found = archive::find(&mut file, ArchiveFormat::of(name), &wanted, &Limits::default());
                 let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
                 assert_eq!(found.sha256, Sha256::of(&tool), "{name}");
                 build.agrees(&archive, name, &found, &[false, true]);
@@ -218,8 +224,8 @@ fn archives_of_the_usual_packers_are_read() {
 fn limits_are_kept_to_the_byte() {
     let fixtures = fixtures();
     let limited = |name: &str, limits: Limits| {
-        let wanted = Wanted { path: None, name: "tool", arch: Arch::Amd64 };
-        told(archive::find(&mut Cursor::new(&fixtures[name]), Packing::of(name), &wanted, &limits))
+        let wanted = ExecutableQuery { path: None, name: "tool", arch: Arch::Amd64 };
+        told(archive::find(&mut Cursor::new(&fixtures[name]), ArchiveFormat::of(name), &wanted, &limits))
     };
     let default = Limits::default();
     let found = "found bin/tool, 74 bytes";
@@ -258,20 +264,21 @@ fn what_is_found_can_be_read_out() {
         let mut out = Vec::new();
         let mut file = Cursor::new(&archive);
         let again =
-            archive::read_out(&mut file, Packing::of(&name), &path, Arch::Amd64, &limits, &mut out).ok();
+            archive::read_out(&mut file, ArchiveFormat::of(&name), &path, Arch::Amd64, &limits, &mut out)
+                .ok();
         assert_eq!(again.as_ref(), Some(&found), "{name}");
         assert_eq!(Sha256::of(&out), found.sha256, "{name}");
         // A sink that is full.
         let mut small = [0_u8; 10];
         let full = archive::read_out(
             &mut file,
-            Packing::of(&name),
+            ArchiveFormat::of(&name),
             &path,
             Arch::Amd64,
             &limits,
             &mut &mut small[..],
         );
-        assert!(matches!(full, Err(Error::Write(_))), "{name}: {full:?}");
+        assert!(matches!(full, Err(ArchiveError::Write(_))), "{name}: {full:?}");
     }
 }
 
@@ -308,9 +315,9 @@ fn read_everything(large: &Path) {
         let _ = told(read(&archive, &name, None));
     }
     let limits = Limits { ratio: u64::MAX, ..Limits::default() };
-    let wanted = Wanted { path: None, name: "tool", arch: Arch::Amd64 };
+    let wanted = ExecutableQuery { path: None, name: "tool", arch: Arch::Amd64 };
     let mut file = File::open(large).expect("a file");
-    let found = archive::find(&mut file, Packing::TarZst, &wanted, &limits).expect("an executable");
+    let found = archive::find(&mut file, ArchiveFormat::TarZst, &wanted, &limits).expect("an executable");
     assert_eq!(found.size, LARGE_SIZE);
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     println!("{}", status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default());
@@ -463,7 +470,7 @@ proptest! {
         let archive = changed(archive.clone(), &changes);
         let build = Build::new();
         // Of a zip, only what is wanted is read; another member may be damaged.
-        let besides: &[bool] = if Packing::of(name) == Packing::Zip { &[false] } else { &[false, true] };
+        let besides: &[bool] = if ArchiveFormat::of(name) == ArchiveFormat::Zip { &[false] } else { &[false, true] };
         for path in [None, Some(inner(PATH))] {
             if let Ok(found) = read(&archive, name, path.as_ref()) {
                 build.agrees(&archive, name, &found, besides);

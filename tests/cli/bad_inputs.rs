@@ -457,10 +457,10 @@ fn read(spec_text: &str, manifest_text: &str, lock_text: &str) -> (String, Strin
     if let (Some(spec), Some(manifest)) = (spec, manifest) {
         let project = Project::new(spec, manifest, &mut problems);
         if let Some((lock, place)) = &lock {
-            lock::fit(lock, &project, place, &mut problems);
+            lock::check_staleness(lock, &project, place, &mut problems);
         }
         let old: Option<&Lock> = lock.as_ref().map(|(lock, _)| lock);
-        let _ = lock::seed(&project, old, Catalog::builtin());
+        let _ = lock::from_catalog(&project, old, Catalog::builtin());
     }
     let told = serde_json::to_string(&json::records(&problems)).expect("JSON");
     (terminal::render(&problems, false), told)

@@ -8,8 +8,8 @@ use crate::support::test;
 use crate::support::testbed;
 use bake::diagnostics::{Diagnostic, Problems, Source, terminal};
 use bake::project::catalog::Catalog;
-use bake::project::edit::{self, Entry, EntrySource};
-use bake::project::manifest::{self, Binary, Origin};
+use bake::project::edit::{self, EntrySource, ManifestEntry};
+use bake::project::manifest::{self, Binary, BinarySource};
 use bake::project::names::ToolName;
 use bake::project::values::Arch;
 use proptest::prelude::*;
@@ -224,9 +224,9 @@ fn meaning(text: &str) -> Vec<Vec<String>> {
 
 fn row(binary: &Binary) -> Vec<String> {
     let origin = match &binary.origin {
-        Origin::Catalog(tool) => format!("catalog {}", tool.name),
-        Origin::Release { repo, asset, arch } => format!("{repo} {asset:?} {arch:?}"),
-        Origin::Url { url, arch } => format!("{url} {arch:?}"),
+        BinarySource::Catalog(tool) => format!("catalog {}", tool.name),
+        BinarySource::Release { repo, asset, arch } => format!("{repo} {asset:?} {arch:?}"),
+        BinarySource::Url { url, arch } => format!("{url} {arch:?}"),
     };
     let version = binary.version.as_ref().map(|version| version.value.to_string());
     let path = binary.binary.as_ref().map(|path| path.value.to_string());
@@ -243,14 +243,14 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 }
 
 /// The entry that is added; `kind` chooses how much of it there is.
-fn entry(name: &str, kind: usize, version: &str) -> Entry {
+fn entry(name: &str, kind: usize, version: &str) -> ManifestEntry {
     let arch = Some([(Arch::Amd64, parsed("x86_64")), (Arch::Arm64, parsed("no"))].into());
     let source = match kind % 3 {
         0 => EntrySource::Url { url: parsed("https://x.example/{version}/{arch}/x?a=b,c#d"), arch: None },
         1 => EntrySource::Repo { repo: parsed("o/1e3"), asset: Some(parsed("{version}_{arch}.zip")), arch },
         _ => EntrySource::Repo { repo: parsed("o/r"), asset: None, arch: None },
     };
-    Entry {
+    ManifestEntry {
         name: parsed(name),
         version: Some(parsed(version)),
         source: Some(source),

@@ -15,9 +15,10 @@ use crate::support::test;
 use crate::support::{Folder, testbed};
 use bake::digest::Sha256;
 use bake::fetch::{
-    Cache, Download, Error, Fetched, Kept, Meter, Progress, Silent, fetch, in_parallel, published,
+    Cache, Download, DownloadMeter, FetchError, Fetched, Kept, Progress, Silent, fetch, in_parallel,
+    published,
 };
-use bake::net::{self, Client, Patience};
+use bake::http::{self, Client, RetryPolicy};
 use url::Url;
 
 const LIMIT: u64 = 10_000_000;
@@ -59,7 +60,7 @@ impl Site {
         Cache::open(self.folder.path()).expect("a cache")
     }
 
-    fn get(&self, expected: Option<Sha256>, size: Option<u64>) -> Result<Fetched, Error> {
+    fn get(&self, expected: Option<Sha256>, size: Option<u64>) -> Result<Fetched, FetchError> {
         let url = self.url();
         let download = Download { url: &url, expected, size, limit: LIMIT, label: "x" };
         fetch(&client(), &self.cache(), &download, &Silent)
@@ -122,11 +123,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn client() -> Client {
-    let patience = Patience {
+    let patience = RetryPolicy {
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(2),
         stall: Duration::from_secs(30),
-        ..Patience::default()
+        ..RetryPolicy::default()
     };
     Client::new(patience)
 }
@@ -189,7 +190,7 @@ fn a_download_that_does_not_grow_is() {
     let site = Site::new();
     site.serve(site.document().cut_at(10));
     let error = site.get(Some(site.digest()), None).expect_err("an error");
-    assert!(matches!(&error, Error::Net(net::Error::Cut { .. })), "{error}");
+    assert!(matches!(&error, FetchError::Net(http::HttpError::Cut { .. })), "{error}");
     assert!(error.to_string().starts_with(site.url().as_str()), "{error}");
     assert_eq!(site.ranges().len(), 5);
     // What came is of use to the next run.
@@ -266,7 +267,7 @@ fn a_server_that_lies_about_parts_is_found_out() {
     let wrong = Answer::of(vec![7; site.body.len()]).ranges(TAG, Ranges::Served);
     site.serve(wrong.clone().after(1, wrong.cut_at(100_000)));
     let error = site.get(Some(site.digest()), None).expect_err("an error");
-    assert!(matches!(error, Error::Mismatch { .. }), "{error}");
+    assert!(matches!(error, FetchError::Mismatch { .. }), "{error}");
     assert_eq!(site.ranges(), ["-", "bytes=100000-", "-"]);
     site.nothing_kept();
 }
@@ -284,7 +285,7 @@ fn what_was_compressed_for_the_transfer_is_begun_anew() {
 fn a_stall_is_gone_on_from() {
     let site = Site::new();
     site.serve(site.document().after(1, site.document().stall_at(100_000)));
-    let patience = Patience { stall: Duration::from_secs(5), ..Patience::default() };
+    let patience = RetryPolicy { stall: Duration::from_secs(5), ..RetryPolicy::default() };
     let (url, client) = (site.url(), Client::new(patience));
     let download =
         Download { url: &url, expected: Some(site.digest()), size: None, limit: LIMIT, label: "x" };
@@ -314,11 +315,11 @@ fn another_length_is_refused_before_it_came() {
     gate.open();
     site.serve(site.document().chunked());
     let error = site.get(None, Some(5)).expect_err("an error");
-    assert!(matches!(error, Error::WrongSize { expected: 5, found: 6.., .. }), "{error}");
+    assert!(matches!(error, FetchError::WrongSize { expected: 5, found: 6.., .. }), "{error}");
     site.nothing_kept();
     site.right();
     let error = site.get(Some(site.digest()), Some(5)).expect_err("an error");
-    assert!(matches!(error, Error::WrongSize { expected: 5, found: 400_000, .. }), "{error}");
+    assert!(matches!(error, FetchError::WrongSize { expected: 5, found: 400_000, .. }), "{error}");
 }
 
 #[test]
@@ -339,7 +340,7 @@ fn no_more_than_the_limit_is_taken() {
     site.serve(Answer::gzip(&vec![0; 1_000_000]));
     let bomb = limited(1000).expect_err("an error");
     for error in [told, untold, bomb] {
-        assert!(matches!(error, Error::Net(net::Error::TooLarge { .. })), "{error}");
+        assert!(matches!(error, FetchError::Net(http::HttpError::TooLarge { .. })), "{error}");
     }
     site.nothing_kept();
     site.serve(site.document());
@@ -635,13 +636,13 @@ struct Notes(std::sync::Arc<Mutex<Vec<String>>>);
 struct Note(std::sync::Arc<Mutex<Vec<String>>>, u64);
 
 impl Progress for Notes {
-    fn started(&self, label: &str, total: Option<u64>) -> Box<dyn Meter> {
+    fn started(&self, label: &str, total: Option<u64>) -> Box<dyn DownloadMeter> {
         self.0.lock().expect("notes").push(format!("{label} of {total:?}"));
         Box::new(Note(std::sync::Arc::clone(&self.0), 0))
     }
 }
 
-impl Meter for Note {
+impl DownloadMeter for Note {
     fn advance(&mut self, bytes: u64) {
         self.1 += bytes;
     }

@@ -8,9 +8,10 @@ use crate::support::images::{Packed, Parts, Tar, gzipped, image, index, plain, z
 use crate::support::registry::{Registry, Reply};
 use crate::support::test;
 use bake::digest::Sha256;
-use bake::net::{Client, Patience};
-use bake::oci::{Credentials, Error, Found, Source, files_under, registry};
+use bake::http::{Client, RetryPolicy};
+use bake::oci::{FoundFile, OciError, files_under};
 use bake::project::values::{Arch, ImageRef};
+use bake::registry::{self, Credentials, ImageSource};
 use serde_json::{Value, json};
 use tar::EntryType;
 
@@ -18,7 +19,7 @@ const BIN: &str = "usr/local/bin";
 
 fn client() -> Client {
     let (first_pause, longest_pause) = (Duration::from_millis(1), Duration::from_millis(2));
-    Client::new(Patience { first_pause, longest_pause, ..Patience::default() })
+    Client::new(RetryPolicy { first_pause, longest_pause, ..RetryPolicy::default() })
 }
 
 fn reference(text: &str) -> ImageRef {
@@ -32,27 +33,27 @@ fn password() -> Credentials {
 /// `me:secret`, as it goes over the wire.
 const BASIC: &str = "Basic bWU6c2VjcmV0";
 
-fn resolve(at: &Registry, credentials: &Credentials) -> Result<registry::Resolved, Error> {
+fn resolve(at: &Registry, credentials: &Credentials) -> Result<registry::ResolvedImage, OciError> {
     registry::resolve(&client(), &reference(&at.reference()), credentials)
 }
 
 /// The folder's files, by name; of each what it is, and the content that the test knows for it.
-fn found(source: &Source, arch: Arch) -> Result<BTreeMap<String, Found>, Error> {
+fn found(source: &ImageSource, arch: Arch) -> Result<BTreeMap<String, FoundFile>, OciError> {
     let images = source.open(&client(), &Credentials::Anonymous)?;
     files_under(&*images, &images.image(arch)?, BIN)
 }
 
-fn in_registry(at: &Registry) -> Result<BTreeMap<String, Found>, Error> {
-    found(&Source::Registry(reference(&at.reference())), Arch::Amd64)
+fn in_registry(at: &Registry) -> Result<BTreeMap<String, FoundFile>, OciError> {
+    found(&ImageSource::Registry(reference(&at.reference())), Arch::Amd64)
 }
 
-fn in_layout(parts: &Parts) -> Result<BTreeMap<String, Found>, Error> {
+fn in_layout(parts: &Parts) -> Result<BTreeMap<String, FoundFile>, OciError> {
     let folder = tempfile::tempdir().expect("a folder");
     parts.layout(folder.path(), "1");
-    found(&Source::Layout(folder.path().to_owned()), Arch::Amd64)
+    found(&ImageSource::Layout(folder.path().to_owned()), Arch::Amd64)
 }
 
-fn in_layers(layers: &[Packed]) -> Result<BTreeMap<String, Found>, Error> {
+fn in_layers(layers: &[Packed]) -> Result<BTreeMap<String, FoundFile>, OciError> {
     in_layout(&image("amd64", layers))
 }
 
@@ -64,12 +65,12 @@ fn refused(layers: &[Packed], why: &str) {
 
 /// Holds what was found against contents by name.
 #[track_caller]
-fn holds(found: &BTreeMap<String, Found>, expected: &[(&str, &str)]) {
+fn holds(found: &BTreeMap<String, FoundFile>, expected: &[(&str, &str)]) {
     let found: Vec<_> = found
         .iter()
         .map(|(name, found)| match found {
-            Found::File { sha256, size, .. } => (name.as_str(), format!("{sha256} {size}")),
-            Found::Link { target } => (name.as_str(), format!("-> {target}")),
+            FoundFile::File { sha256, size, .. } => (name.as_str(), format!("{sha256} {size}")),
+            FoundFile::Link { target } => (name.as_str(), format!("-> {target}")),
             other => (name.as_str(), format!("{other:?}")),
         })
         .collect();
@@ -122,7 +123,7 @@ fn a_realm_that_wants_a_password_gets_it_and_the_registry_only_the_token() {
     }
 
     let error = resolve(&at, &Credentials::Anonymous).expect_err("no password");
-    assert!(matches!(&error, Error::Denied { who: "just anybody", .. }), "{error:?}");
+    assert!(matches!(&error, OciError::Denied { who: "just anybody", .. }), "{error:?}");
     let other = Credentials::Password { user: "me".to_owned(), password: "guessed".to_owned() };
     let error = resolve(&at, &other).expect_err("another password").to_string();
     assert!(error.contains("this login") && error.contains("docker login 127.0.0.1:"), "{error}");
@@ -138,7 +139,7 @@ fn name_and_password_are_enough_where_the_registry_says_so() {
     at.wants_basic(BASIC);
     resolve(&at, &password()).expect("an image");
     let error = resolve(&at, &Credentials::Anonymous).expect_err("no password");
-    assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+    assert!(matches!(error, OciError::Denied { .. }), "{error:?}");
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn what_passes_is_tried_again_and_what_does_not_is_not() {
         at.first(tag, &[Reply::status(status)]);
         let error = resolve(&at, &Credentials::Anonymous).expect_err("no image");
         match status {
-            403 => assert!(matches!(&error, Error::Denied { .. }), "{error:?}"),
+            403 => assert!(matches!(&error, OciError::Denied { .. }), "{error:?}"),
             _ => assert!(error.to_string().contains("no such tag `1`"), "{error}"),
         }
         assert_eq!(tries(&at), 1);
@@ -178,10 +179,10 @@ fn a_registry_that_stays_down_is_named_at_the_end() {
 fn nobody_at_home_is_told_as_such() {
     let gone = Registry::with(&one_image()).reference();
     let error = registry::resolve(&client(), &reference(&gone), &Credentials::Anonymous).expect_err("nobody");
-    assert!(matches!(&error, Error::Unreachable { why, .. } if why.contains("refused")), "{error:?}");
+    assert!(matches!(&error, OciError::Unreachable { why, .. } if why.contains("refused")), "{error:?}");
     // No name server knows it (RFC 6761), and it would be spoken to in TLS.
     let error = registry::resolve(&client(), &reference("registry.invalid/image:1"), &Credentials::Anonymous);
-    assert!(matches!(&error, Err(Error::Unreachable { .. })), "{error:?}");
+    assert!(matches!(&error, Err(OciError::Unreachable { .. })), "{error:?}");
 }
 
 #[test]
@@ -201,7 +202,7 @@ fn a_manifest_with_other_bytes_than_its_digest_is_refused() {
     let pinned = reference(&at.reference()).pinned(parts.digest());
     let error =
         registry::resolve(&client(), &reference(&pinned), &Credentials::Anonymous).expect_err("another");
-    assert!(matches!(&error, Error::Mismatch { .. }), "{error:?}");
+    assert!(matches!(&error, OciError::Mismatch { .. }), "{error:?}");
 }
 
 #[test]
@@ -220,7 +221,7 @@ fn what_is_no_image_is_told_apart() {
         let at = Registry::with(&one_image());
         at.reply("/v2/image/manifests/1", &[Reply::of(body)]);
         let error = resolve(&at, &Credentials::Anonymous).expect_err(why);
-        assert!(matches!(&error, Error::NotAnImage { .. }), "{error:?}");
+        assert!(matches!(&error, OciError::NotAnImage { .. }), "{error:?}");
         assert!(error.to_string().contains(why), "{error}");
     }
 }
@@ -277,7 +278,7 @@ fn a_layer_that_breaks_off_at_one_place_for_ever_is_given_up() {
     let at = Registry::with(&parts);
     at.reply(&path, &[Reply::of(bytes).cut_at(2 << 20)]);
     let error = in_registry(&at).expect_err("half a layer");
-    assert!(matches!(&error, Error::Failing { .. }), "{error:?}");
+    assert!(matches!(&error, OciError::Failing { .. }), "{error:?}");
     assert_eq!(at.asked().iter().filter(|asked| asked.path == path).count(), 5);
 }
 
@@ -294,7 +295,7 @@ fn a_layer_with_a_flipped_bit_is_refused() {
             }
             registry.reply(&path, &[Reply::of(bytes.clone())]);
             let error = in_registry(&registry).expect_err("another layer");
-            assert!(matches!(&error, Error::Mismatch { .. }), "{error:?}");
+            assert!(matches!(&error, OciError::Mismatch { .. }), "{error:?}");
         }
         bytes[at] ^= 1;
     }
@@ -340,7 +341,7 @@ fn each_architecture_has_its_image_also_in_nested_indexes() {
     for parts in [many(), index(vec![(Value::Null, many())])] {
         let folder = tempfile::tempdir().expect("a folder");
         parts.layout(folder.path(), "1");
-        let layout = Source::Layout(folder.path().to_owned());
+        let layout = ImageSource::Layout(folder.path().to_owned());
         holds(&found(&layout, Arch::Amd64).expect("amd64"), &[("gog", "amd")]);
         holds(&found(&layout, Arch::Arm64).expect("arm64"), &[("gog", "arm")]);
         let at = Registry::with(&parts);
@@ -357,11 +358,11 @@ fn each_architecture_has_its_image_also_in_nested_indexes() {
 fn an_architecture_that_is_not_there_is_told_with_those_that_are() {
     let folder = tempfile::tempdir().expect("a folder");
     index(vec![(platform("amd64", None), one_image())]).layout(folder.path(), "1");
-    let error = found(&Source::Layout(folder.path().to_owned()), Arch::Arm64).expect_err("no arm64");
+    let error = found(&ImageSource::Layout(folder.path().to_owned()), Arch::Arm64).expect_err("no arm64");
     assert!(error.to_string().ends_with("no build for linux/arm64; there is linux/amd64"), "{error}");
     // The index says so, and the config does not.
     let lying = index(vec![(platform("amd64", None), image("arm64", &[gzipped(gog("arm"))]))]);
-    assert!(matches!(in_layout(&lying), Err(Error::NoBuild { .. })));
+    assert!(matches!(in_layout(&lying), Err(OciError::NoBuild { .. })));
 }
 
 #[test]
@@ -371,11 +372,12 @@ fn two_images_in_one_layout_are_not_chosen_from() {
     both.blobs.extend(second.blobs.clone());
     let folder = tempfile::tempdir().expect("a folder");
     both.layout_of(folder.path(), &[first.root.clone(), second.root.clone()]);
-    let error = found(&Source::Layout(folder.path().to_owned()), Arch::Amd64).expect_err("two").to_string();
+    let error =
+        found(&ImageSource::Layout(folder.path().to_owned()), Arch::Amd64).expect_err("two").to_string();
     assert!(error.contains(&first.digest().oci()) && error.contains(&second.digest().oci()), "{error}");
     // The same one under two names is one.
     both.layout_of(folder.path(), &[first.root.clone(), first.root]);
-    assert!(found(&Source::Layout(folder.path().to_owned()), Arch::Amd64).is_ok());
+    assert!(found(&ImageSource::Layout(folder.path().to_owned()), Arch::Amd64).is_ok());
 }
 
 #[test]
@@ -389,11 +391,11 @@ fn every_part_of_a_layout_is_held_against_its_digest() {
         bytes[last] = if bytes[last] == b'}' { b' ' } else { bytes[last] ^ 1 };
         broken.blobs.insert(*digest, bytes);
         let error = in_layout(&broken).expect_err("another blob");
-        assert!(matches!(&error, Error::Mismatch { .. }), "{error:?}");
+        assert!(matches!(&error, OciError::Mismatch { .. }), "{error:?}");
 
         broken.blobs.remove(digest);
         let error = in_layout(&broken).expect_err("no blob");
-        assert!(matches!(&error, Error::Incomplete { .. }), "{error:?}");
+        assert!(matches!(&error, OciError::Incomplete { .. }), "{error:?}");
     }
     // The stored layer is right, and is not what the config says it is.
     let mut layer = gzipped(gog("first"));
@@ -425,7 +427,7 @@ fn documents_have_an_end() {
     let folder = tempfile::tempdir().expect("a folder");
     one_image().layout(folder.path(), "1");
     fs::write(folder.path().join("index.json"), " ".repeat(5 << 20)).expect("a file");
-    let error = found(&Source::Layout(folder.path().to_owned()), Arch::Amd64).expect_err("too long");
+    let error = found(&ImageSource::Layout(folder.path().to_owned()), Arch::Amd64).expect_err("too long");
     assert!(error.to_string().contains("`index.json` is longer than 4 MiB"), "{error}");
 }
 
@@ -557,8 +559,8 @@ fn links_lead_where_the_kernel_follows_them() {
         });
         in_layers(&[gzipped(tar)]).expect("files")
     };
-    assert!(matches!(chain(41)["l40"], Found::File { .. }));
-    assert!(matches!(chain(42)["l41"], Found::Link { .. }));
+    assert!(matches!(chain(41)["l40"], FoundFile::File { .. }));
+    assert!(matches!(chain(42)["l41"], FoundFile::Link { .. }));
 }
 
 #[test]
@@ -573,7 +575,7 @@ fn owner_mode_and_layer_are_told() {
     let layer = plain(Tar::new().raw(header.as_bytes()));
     let found = in_layers(&[plain(Tar::new().folder("usr")), layer]).expect("files");
     let expected =
-        Found::File { sha256: Sha256::of(""), size: 0, mode: 0o4751, uid: 1000, gid: 1001, layer: 1 };
+        FoundFile::File { sha256: Sha256::of(""), size: 0, mode: 0o4751, uid: 1000, gid: 1001, layer: 1 };
     assert_eq!(found["gog"], expected);
 }
 
@@ -668,8 +670,8 @@ fn saved(layers: &[Packed], paths: &[&str]) -> (String, Vec<u8>, Vec<u8>) {
     (name, config, manifest)
 }
 
-fn in_tarball(file: &tempfile::NamedTempFile) -> Result<BTreeMap<String, Found>, Error> {
-    found(&Source::Tarball(file.path().to_owned()), Arch::Amd64)
+fn in_tarball(file: &tempfile::NamedTempFile) -> Result<BTreeMap<String, FoundFile>, OciError> {
+    found(&ImageSource::Tarball(file.path().to_owned()), Arch::Amd64)
 }
 
 #[test]
@@ -696,10 +698,14 @@ fn the_older_tarballs_are_held_against_their_config() {
         let mut broken = whole;
         broken[at].1 = &bytes;
         let error = in_tarball(&tarball(&broken, link)).expect_err("another image");
-        assert!(matches!(&error, Error::Mismatch { .. } | Error::Layer { .. }), "{}: {error:?}", whole[at].0);
+        assert!(
+            matches!(&error, OciError::Mismatch { .. } | OciError::Layer { .. }),
+            "{}: {error:?}",
+            whole[at].0
+        );
         let without: Vec<_> = whole.iter().filter(|(name, _)| *name != whole[at].0).copied().collect();
         let error = in_tarball(&tarball(&without, link)).expect_err("a part is missing");
-        assert!(matches!(&error, Error::Incomplete { .. }), "{error:?}");
+        assert!(matches!(&error, OciError::Incomplete { .. }), "{error:?}");
     }
     for (target, why) in [
         ("../../1/layer.tar", "leads out of it"),
@@ -744,17 +750,20 @@ fn what_is_on_the_disk_comes_before_a_reference() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     one_image().layout(&folder.path().join("layout"), "1");
     fs::write(path("file"), "").expect("a file");
-    assert_eq!(Source::find(&path("layout")).expect("a layout"), Source::Layout(path("layout").into()));
-    assert_eq!(Source::find(&path("file")).expect("a file"), Source::Tarball(path("file").into()));
+    assert_eq!(
+        ImageSource::find(&path("layout")).expect("a layout"),
+        ImageSource::Layout(path("layout").into())
+    );
+    assert_eq!(ImageSource::find(&path("file")).expect("a file"), ImageSource::Tarball(path("file").into()));
     let text = "ghcr.io/openclaw/openclaw:2026.9.4";
-    assert_eq!(Source::find(text).expect("a reference"), Source::Registry(reference(text)));
+    assert_eq!(ImageSource::find(text).expect("a reference"), ImageSource::Registry(reference(text)));
     for (text, why) in [
         (path(""), "a folder without `oci-layout`"),
         (path("missing"), "no such folder or file here"),
         ("openclaw".to_owned(), "not an image reference"),
         ("/dev/null".to_owned(), "not a file"),
     ] {
-        let error = Source::find(&text).expect_err(why).to_string();
+        let error = ImageSource::find(&text).expect_err(why).to_string();
         assert!(error.contains(why), "{error}");
     }
 }

@@ -8,10 +8,11 @@ use crate::support::images::{self, Parts, Tar, gzipped};
 use crate::support::registry::{Registry, Reply};
 use crate::support::test;
 use bake::digest::Sha256;
-use bake::net::{Client, Patience, Request, SendError};
-use bake::oci::push::{Pushed, Target, own_tag, push};
-use bake::oci::{Base, Blob, Contents, Credentials, Error, Origin, Source};
+use bake::http::{Client, Request, RetryPolicy, SendError};
+use bake::oci::{BaseImage, Blob, BlobSource, Contents, OciError};
 use bake::project::values::Arch;
+use bake::registry::push::{PushTarget, Pushed, own_tag, push};
+use bake::registry::{Credentials, ImageSource};
 use oci_spec::image::{Descriptor, MediaType};
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
 fn document(value: &Value) -> Blob {
     let media_type = value["mediaType"].as_str().unwrap_or("application/vnd.oci.image.config.v1+json");
     let bytes = value.to_string().into_bytes();
-    Blob { descriptor: descriptor(media_type, &bytes), from: Origin::Bytes(bytes) }
+    Blob { descriptor: descriptor(media_type, &bytes), from: BlobSource::Bytes(bytes) }
 }
 
 fn named(descriptor: &Descriptor) -> Value {
@@ -60,13 +61,13 @@ impl Made {
     }
 
     /// The image on the base as `source` has it; its own layer says `what`.
-    fn contents(&self, source: &Source, what: &str) -> Contents {
+    fn contents(&self, source: &ImageSource, what: &str) -> Contents {
         let own = format!("a layer that says {what}").into_bytes();
         let own = Blob {
             descriptor: descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &own),
-            from: Origin::Bytes(own),
+            from: BlobSource::Bytes(own),
         };
-        let base = Blob { descriptor: self.layer.clone(), from: Origin::Base { diff_id: self.diff_id } };
+        let base = Blob { descriptor: self.layer.clone(), from: BlobSource::Base { diff_id: self.diff_id } };
         let config = document(&json!({"architecture": "amd64", "os": "linux", "what": what}));
         let manifest = document(&json!({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -77,9 +78,10 @@ impl Made {
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
             "manifests": [named(&manifest.descriptor)],
         }));
-        let nothing = Blob { descriptor: descriptor(EMPTY, b"{}"), from: Origin::Bytes(b"{}".to_vec()) };
+        let nothing = Blob { descriptor: descriptor(EMPTY, b"{}"), from: BlobSource::Bytes(b"{}".to_vec()) };
         let sbom = br#"{"spdxVersion":"SPDX-2.3"}"#.to_vec();
-        let sbom = Blob { descriptor: descriptor("application/spdx+json", &sbom), from: Origin::Bytes(sbom) };
+        let sbom =
+            Blob { descriptor: descriptor("application/spdx+json", &sbom), from: BlobSource::Bytes(sbom) };
         let referrer = document(&json!({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "artifactType": "application/spdx+json",
@@ -87,13 +89,13 @@ impl Made {
             "subject": named(&index.descriptor),
         }));
         let reference = match source {
-            Source::Registry(reference) => Some(reference.clone()),
+            ImageSource::Registry(reference) => Some(reference.clone()),
             _ => None,
         };
         let images = source.open(&client(), &Credentials::Anonymous).expect("a base");
         images.image(Arch::Amd64).expect("its image");
         Contents {
-            base: Base { images, reference },
+            base: BaseImage { images, reference },
             index: index.descriptor.clone(),
             blobs: vec![base, own, config, manifest, index],
             referrer: vec![nothing, sbom, referrer],
@@ -101,7 +103,7 @@ impl Made {
     }
 
     fn on_layout(&self, what: &str) -> Contents {
-        self.contents(&Source::Layout(self.layout.clone()), what)
+        self.contents(&ImageSource::Layout(self.layout.clone()), what)
     }
 
     /// The same in the registry that it goes to, in another repository.
@@ -112,31 +114,31 @@ impl Made {
         let root = &self.base.blobs[&self.base.digest()];
         depot.put_manifest("base/image", "1", "application/vnd.oci.image.manifest.v1+json", root);
         let reference = format!("{}/base/image:1", depot.host()).parse().expect("a reference");
-        let contents = self.contents(&Source::Registry(reference), what);
+        let contents = self.contents(&ImageSource::Registry(reference), what);
         depot.asked();
         contents
     }
 }
 
 fn client() -> Client {
-    let patience = Patience {
+    let patience = RetryPolicy {
         attempts: 3,
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(2),
         stall: Duration::from_secs(20),
         connect: Duration::from_secs(20),
-        ..Patience::default()
+        ..RetryPolicy::default()
     };
     Client::new(patience)
 }
 
-fn pushed_as(contents: &Contents, to: &str, credentials: &Credentials) -> Result<Pushed, Error> {
+fn pushed_as(contents: &Contents, to: &str, credentials: &Credentials) -> Result<Pushed, OciError> {
     let image = to.parse().expect("a reference");
-    let target = Target { image: &image, credentials, client: &client() };
+    let target = PushTarget { image: &image, credentials, client: &client() };
     push(contents, &target, &|_| Box::new(|_| {}))
 }
 
-fn pushed(contents: &Contents, depot: &Depot) -> Result<Pushed, Error> {
+fn pushed(contents: &Contents, depot: &Depot) -> Result<Pushed, OciError> {
     pushed_as(contents, &format!("{}/{REPOSITORY}:1", depot.host()), &Credentials::Anonymous)
 }
 
@@ -274,14 +276,14 @@ fn a_mount_that_is_refused_is_no_reason_not_to_push() {
     let contents = made.in_depot(&depot, "one");
     depot.fail("POST", "/uploads/", &[Fault::status(403), Fault::status(403)]);
     let error = pushed(&contents, &depot).expect_err("a refusal");
-    assert!(matches!(error, Error::MayNotPush { .. }), "{error}");
+    assert!(matches!(error, OciError::MayNotPush { .. }), "{error}");
 }
 
 #[test]
 fn base_layers_of_another_registry_are_streamed_across() {
     let (depot, made) = (Depot::start(), Made::new());
     let elsewhere = Registry::with(&made.base);
-    let source = Source::Registry(elsewhere.reference().parse().expect("a reference"));
+    let source = ImageSource::Registry(elsewhere.reference().parse().expect("a reference"));
     let contents = made.contents(&source, "one");
     pushed(&contents, &depot).expect("a push");
     is_whole(&depot, &contents);
@@ -294,7 +296,7 @@ fn a_base_with_a_wrong_last_byte_is_not_passed_on() {
     let depot = Depot::with(Nature { verifies: false, ..NATURE });
     let made = Made::new();
     let elsewhere = Registry::with(&made.base);
-    let source = Source::Registry(elsewhere.reference().parse().expect("a reference"));
+    let source = ImageSource::Registry(elsewhere.reference().parse().expect("a reference"));
     let contents = made.contents(&source, "one");
     let digest: Sha256 =
         made.layer.digest().to_string().trim_start_matches("sha256:").parse().expect("a digest");
@@ -303,7 +305,7 @@ fn a_base_with_a_wrong_last_byte_is_not_passed_on() {
     *wrong.last_mut().expect("a byte") ^= 1;
     elsewhere.reply(&format!("/v2/image/blobs/{}", digest.oci()), &[Reply::of(wrong)]);
     let error = pushed(&contents, &depot).expect_err("wrong bytes");
-    assert!(matches!(error, Error::Mismatch { .. }), "{error}");
+    assert!(matches!(error, OciError::Mismatch { .. }), "{error}");
     assert_eq!(depot.blob(REPOSITORY, &digest.oci()), None);
     assert_eq!(depot.manifests(REPOSITORY), Vec::<String>::new());
 }
@@ -317,18 +319,18 @@ fn bytes_that_do_not_match_their_digest_stay_here() {
         let mut contents = made.on_layout("one");
         let blob = &mut contents.blobs[index];
         let length = usize::try_from(blob.descriptor.size()).expect("a length");
-        blob.from = Origin::Bytes(vec![b'x'; length]);
+        blob.from = BlobSource::Bytes(vec![b'x'; length]);
         let digest = blob.descriptor.digest().to_string();
         let error = pushed(&contents, &depot).expect_err("wrong bytes");
-        assert!(matches!(&error, Error::Mismatch { expected, .. } if *expected == digest), "{error}");
+        assert!(matches!(&error, OciError::Mismatch { expected, .. } if *expected == digest), "{error}");
         assert_eq!(depot.blob(REPOSITORY, &digest), None);
         assert_eq!(depot.manifests(REPOSITORY), Vec::<String>::new());
     }
     // A manifest too.
     let mut contents = made.on_layout("one");
-    contents.blobs[3].from = Origin::Bytes(b"{}".to_vec());
+    contents.blobs[3].from = BlobSource::Bytes(b"{}".to_vec());
     let error = pushed(&contents, &depot).expect_err("a wrong manifest");
-    assert!(matches!(error, Error::Mismatch { .. }), "{error}");
+    assert!(matches!(error, OciError::Mismatch { .. }), "{error}");
     assert_eq!(depot.manifests(REPOSITORY), Vec::<String>::new());
 }
 
@@ -348,7 +350,7 @@ fn an_interrupted_push_goes_on_where_it_was() {
     let own = contents.blobs[1].descriptor.digest().to_string();
     depot.fail("PUT", &own.replace(':', "%3A"), &vec![Fault::CutAfter(3); 3]);
     let error = pushed(&contents, &depot).expect_err("cut off");
-    assert!(matches!(error, Error::Failing { tries: 3, .. }), "{error}");
+    assert!(matches!(error, OciError::Failing { tries: 3, .. }), "{error}");
     assert_eq!(depot.manifests(REPOSITORY), Vec::<String>::new());
     depot.asked();
     let done = pushed(&contents, &depot).expect("another push");
@@ -402,17 +404,17 @@ fn a_registry_that_falls_silent_is_noticed() {
         let (depot, made) = (Depot::start(), Made::new());
         let contents = made.on_layout("one");
         depot.fail("PUT", "/uploads/", &vec![fault.clone(); 9]);
-        let patience = Patience {
+        let patience = RetryPolicy {
             attempts: 2,
             first_pause: Duration::from_millis(1),
             longest_pause: Duration::from_millis(2),
             stall: Duration::from_millis(200),
             connect: Duration::from_secs(20),
-            ..Patience::default()
+            ..RetryPolicy::default()
         };
         let image = format!("{}/{REPOSITORY}:1", depot.host()).parse().expect("a reference");
         let client = Client::new(patience);
-        let target = Target { image: &image, credentials: &Credentials::Anonymous, client: &client };
+        let target = PushTarget { image: &image, credentials: &Credentials::Anonymous, client: &client };
         let error = push(&contents, &target, &|_| Box::new(|_| {})).expect_err("silence");
         assert!(error.to_string().contains("after 2 tries (nothing happened for"), "{fault:?}: {error}");
     }
@@ -595,7 +597,7 @@ fn a_tag_that_is_something_else_is_left_alone() {
     let contents = made.on_layout("one");
     let tag = contents.index.digest().to_string().replace(':', "-");
     let manifest = &contents.blobs[3];
-    let Origin::Bytes(bytes) = &manifest.from else { panic!("a document") };
+    let BlobSource::Bytes(bytes) = &manifest.from else { panic!("a document") };
     depot.put_manifest(REPOSITORY, &tag, manifest.descriptor.media_type().as_ref(), bytes);
     let done = pushed(&contents, &depot).expect("the image");
     let why = done.without_sbom.expect("no list");
@@ -637,7 +639,7 @@ fn who_watches_is_told_of_every_byte() {
     let contents = made.on_layout("one");
     let image = format!("{}/{REPOSITORY}:1", depot.host()).parse().expect("a reference");
     let seen = std::rc::Rc::new(std::cell::RefCell::new(BTreeMap::<String, u64>::new()));
-    let target = Target { image: &image, credentials: &Credentials::Anonymous, client: &client() };
+    let target = PushTarget { image: &image, credentials: &Credentials::Anonymous, client: &client() };
     let watch = |descriptor: &Descriptor| -> Box<dyn FnMut(u64)> {
         let (seen, digest) = (std::rc::Rc::clone(&seen), descriptor.digest().to_string());
         Box::new(move |bytes| *seen.borrow_mut().entry(digest.clone()).or_default() += bytes)

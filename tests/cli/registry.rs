@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use crate::support::cost::measured;
 use crate::support::{Folder, said, test};
 use bake::digest::Sha256;
-use bake::net::{Client, Patience};
-use bake::oci::registry::{Resolved, resolve};
-use bake::oci::{Credentials, Error};
+use bake::http::{Client, RetryPolicy};
+use bake::oci::OciError;
+use bake::registry::Credentials;
+use bake::registry::{ResolvedImage, resolve};
 use serde_json::json;
 
 /// What is never sent but to a service that may have it.
@@ -83,11 +84,15 @@ impl Server {
         self.asked.lock().expect("no panic").clone()
     }
 
-    fn resolve(&self, credentials: &Credentials) -> Result<Resolved, Error> {
+    fn resolve(&self, credentials: &Credentials) -> Result<ResolvedImage, OciError> {
         let reference = format!("{}/team/image:1", self.address).parse().expect("a reference");
         let (first_pause, longest_pause) = (Duration::from_millis(1), Duration::from_millis(2));
-        let patience =
-            Patience { first_pause, longest_pause, stall: Duration::from_secs(1), ..Patience::default() };
+        let patience = RetryPolicy {
+            first_pause,
+            longest_pause,
+            stall: Duration::from_secs(1),
+            ..RetryPolicy::default()
+        };
         resolve(&Client::new(patience), &reference, credentials)
     }
 }
@@ -240,7 +245,7 @@ fn a_password_goes_nowhere_in_the_clear_and_to_no_other_host() {
     // Another host, though over https, is asked without the password: nothing listens there.
     let server =
         guarded(|_| "WWW-Authenticate: Bearer realm=\"https://tokens.invalid/\"\r\n".to_owned(), grant);
-    assert!(matches!(server.resolve(&login()), Err(Error::Unreachable { .. })));
+    assert!(matches!(server.resolve(&login()), Err(OciError::Unreachable { .. })));
 }
 
 #[test]

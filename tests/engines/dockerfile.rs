@@ -149,7 +149,7 @@ impl Sample {
         self.folder.relock(|lock| {
             for tool in &self.tools {
                 let name = tool.name.parse().expect("a name");
-                lock.binaries.get_mut(&name).expect("a locked tool").beside = tool.beside;
+                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.beside;
             }
         });
     }

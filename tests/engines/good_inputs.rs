@@ -17,9 +17,9 @@ use crate::support::{Folder, build, said, testbed};
 use bake::diagnostics::{Problems, Source};
 use bake::lock::Build;
 use bake::project::catalog::Catalog;
-use bake::project::manifest::{Binary, Manifest, Origin};
+use bake::project::manifest::{Binary, BinarySource, Manifest};
 use bake::project::spec::Spec;
-use bake::project::values::{Arch, Packing};
+use bake::project::values::{Arch, ArchiveFormat};
 use bake::project::{manifest, spec};
 use serde_json::Value;
 
@@ -59,7 +59,7 @@ fn rendered(fixture: &Path) -> Rendered {
     let manifest = manifest::read(source, Catalog::builtin(), &mut problems);
     let (Some(spec), Some(manifest)) = (spec, manifest) else { panic!("{name}: {problems:?}") };
     if !fixture.join(FILES[2]).exists() {
-        if manifest.binaries.iter().all(|binary| matches!(binary.origin, Origin::Catalog(_))) {
+        if manifest.binaries.iter().all(|binary| matches!(binary.origin, BinarySource::Catalog(_))) {
             folder.bake(["lock", "--offline"]).done();
         } else {
             let builds: Vec<_> = manifest.binaries.iter().flat_map(builds).collect();
@@ -75,7 +75,9 @@ fn rendered(fixture: &Path) -> Rendered {
 
 /// A build for each architecture, with `{version}` and `{arch}` filled in.
 fn builds(binary: &Binary) -> Vec<(String, Arch, Build)> {
-    let Origin::Url { url, arch: spellings } = &binary.origin else { panic!("a URL: {:?}", binary.name) };
+    let BinarySource::Url { url, arch: spellings } = &binary.origin else {
+        panic!("a URL: {:?}", binary.name)
+    };
     let version = binary.version.as_ref().map_or("", |version| version.as_str());
     let archs = Arch::ALL.into_iter().filter_map(|arch| match spellings {
         None => Some((arch, arch.as_str())),
@@ -230,14 +232,14 @@ fn a_shell_reads_the_dockerfiles_urls_and_paths_as_they_were_written() {
         let rendered = rendered(&fixture);
         let dockerfile = rendered.folder.read("out/Dockerfile");
         for binary in &rendered.manifest.binaries {
-            if !matches!(binary.origin, Origin::Url { .. }) {
+            if !matches!(binary.origin, BinarySource::Url { .. }) {
                 continue;
             }
             for (name, arch, build) in builds(binary) {
                 let stage = stage(&dockerfile, &name, arch);
                 assert_eq!(stage.url, build.url.as_str(), "{}", rendered.name);
                 assert_eq!(stage.sha256, build.sha256.to_string(), "{}", rendered.name);
-                if Packing::of(build.url.file_name()) != Packing::TarGz {
+                if ArchiveFormat::of(build.url.file_name()) != ArchiveFormat::TarGz {
                     continue;
                 }
                 let print = ["tar", "install"].map(|name| format!("{name}() {{ printf '%s\\0' \"$@\"; }}\n"));

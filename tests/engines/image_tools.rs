@@ -15,9 +15,10 @@ use crate::support::depot::{Depot, Nature};
 use crate::support::test;
 use crate::support::{Folder, said, testbed};
 use bake::digest::Sha256;
-use bake::net::{Client, Patience};
-use bake::oci::{Credentials, Images, Source};
+use bake::http::{Client, RetryPolicy};
+use bake::oci::Images;
 use bake::project::values::Arch;
+use bake::registry::{Credentials, ImageSource};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use tar::{Archive, EntryType};
@@ -109,8 +110,8 @@ fn tools_in(baked: &Baked) -> impl Iterator<Item = PathBuf> {
 }
 
 fn open(path: &str) -> Box<dyn Images> {
-    let source = Source::find(path).expect("an image");
-    source.open(&Client::new(Patience::default()), &Credentials::Anonymous).expect("an image")
+    let source = ImageSource::find(path).expect("an image");
+    source.open(&Client::new(RetryPolicy::default()), &Credentials::Anonymous).expect("an image")
 }
 
 /// The config of the image in a tarball of Docker's.

@@ -14,7 +14,9 @@ use std::time::Duration;
 use crate::support::test;
 use crate::support::{Said, said, testbed};
 use bake::rehearse::Reply;
-use bake::rehearse::metadata::{Change, Instance, Network, SecretValue, Secrets, Server, Unreadable};
+use bake::rehearse::metadata::{
+    AttributeChange, Instance, Network, SecretError, SecretValue, Secrets, Server,
+};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -27,7 +29,7 @@ const SECRET: &str = "sk-\"$\u{fc}\nrest\n";
 /// Both servers, and what they tell.
 struct Google {
     server: Server,
-    changes: Mutex<mpsc::Receiver<Change>>,
+    changes: Mutex<mpsc::Receiver<AttributeChange>>,
     /// Lets the secret `slow` be read.
     gate: mpsc::Sender<()>,
 }
@@ -35,17 +37,17 @@ struct Google {
 struct Vault(Mutex<mpsc::Receiver<()>>);
 
 impl Secrets for Vault {
-    fn read(&self, name: &str) -> Result<SecretValue, Unreadable> {
+    fn read(&self, name: &str) -> Result<SecretValue, SecretError> {
         match name {
             "openai" => Ok(SecretValue::new(SECRET)),
             "slow" => {
                 let _ = self.0.lock().expect("a lock").recv();
                 Ok(SecretValue::new("at last"))
             }
-            "denied" => Err(Unreadable::Denied),
-            "broken" => Err(Unreadable::Failed),
+            "denied" => Err(SecretError::Denied),
+            "broken" => Err(SecretError::Failed),
             "panic" => panic!("as a reader may"),
-            _ => Err(Unreadable::Missing),
+            _ => Err(SecretError::Missing),
         }
     }
 }
@@ -124,7 +126,7 @@ impl Google {
     }
 
     /// What was told since the last time.
-    fn changes(&self) -> Vec<Change> {
+    fn changes(&self) -> Vec<AttributeChange> {
         self.changes.lock().expect("a lock").try_iter().collect()
     }
 
@@ -430,7 +432,7 @@ fn the_vm_says_things_of_itself() {
     assert_eq!(google.attribute("DELETE", "hostkeys/ssh-rsa", b""), 404);
     assert_eq!(google.attribute("GET", "hostkeys/", b""), 404);
     assert_eq!(google.server.guest_attributes()["openclaw"]["status"], "image");
-    let change = |namespace: &str, key: &str, value: Option<&str>| Change {
+    let change = |namespace: &str, key: &str, value: Option<&str>| AttributeChange {
         namespace: namespace.to_owned(),
         key: key.to_owned(),
         value: value.map(str::to_owned),

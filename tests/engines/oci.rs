@@ -8,15 +8,16 @@ use std::process::Command;
 use crate::support::images::{Parts, Tar, gzipped, image, index};
 use crate::support::test;
 use crate::support::testbed::{self, Pushed};
-use bake::net::{Client, Patience};
-use bake::oci::{Credentials, Found, Source, files_under, registry};
+use bake::http::{Client, RetryPolicy};
+use bake::oci::{FoundFile, files_under};
 use bake::project::values::{Arch, ImageRef};
+use bake::registry::{self, Credentials, ImageSource};
 use serde_json::{Value, json};
 
 const BIN: &str = "usr/local/bin";
 
 fn client() -> Client {
-    Client::new(Patience::default())
+    Client::new(RetryPolicy::default())
 }
 
 fn reference(text: &str) -> ImageRef {
@@ -159,21 +160,21 @@ done
 "#;
 
 /// The same, as `bake` sees it.
-fn seen(source: &Source) -> BTreeSet<String> {
+fn seen(source: &ImageSource) -> BTreeSet<String> {
     seen_in(source, BIN)
 }
 
-fn seen_in(source: &Source, folder: &str) -> BTreeSet<String> {
+fn seen_in(source: &ImageSource, folder: &str) -> BTreeSet<String> {
     let images = source.open(&client(), &Credentials::Anonymous).unwrap_or_else(|error| panic!("{error}"));
     let image = images.image(Arch::Amd64).unwrap_or_else(|error| panic!("{error}"));
     let found = files_under(&*images, &image, folder).unwrap_or_else(|error| panic!("{error}"));
     let line = |(name, found)| match found {
-        Found::File { sha256, size, mode, uid, gid, .. } => {
+        FoundFile::File { sha256, size, mode, uid, gid, .. } => {
             format!("{name} file {mode:o} {uid} {gid} {size} {sha256}")
         }
-        Found::Directory => format!("{name} folder"),
-        Found::Link { target } => format!("{name} link {target}"),
-        Found::Other => format!("{name} other"),
+        FoundFile::Directory => format!("{name} folder"),
+        FoundFile::Link { target } => format!("{name} link {target}"),
+        FoundFile::Other => format!("{name} other"),
     };
     found.into_iter().map(line).collect()
 }
@@ -227,10 +228,10 @@ fn docker(builder: &str, name: &str, steps: &str) -> BTreeSet<String> {
 
     let tarball = context.path().join("saved.tar");
     built.run(&["save", "--output", &tarball.display().to_string(), &image]);
-    assert_eq!(seen(&Source::Tarball(tarball)), expected, "{builder} save, {name}");
+    assert_eq!(seen(&ImageSource::Tarball(tarball)), expected, "{builder} save, {name}");
     let pushed = Pushed(image.clone());
     built.run(&["push", "--quiet", &image]);
-    assert_eq!(seen(&Source::Registry(reference(&pushed.0))), expected, "{builder} push, {name}");
+    assert_eq!(seen(&ImageSource::Registry(reference(&pushed.0))), expected, "{builder} push, {name}");
     expected
 }
 
@@ -283,25 +284,25 @@ fn what_buildah_makes_is_seen_as_its_containers_see_it() {
         {
             let target = format!("{prefix}{}", at(form).display());
             built.run(&["push", "--quiet", &image, &target]);
-            let source = Source::find(&at(form).display().to_string()).expect("an image");
+            let source = ImageSource::find(&at(form).display().to_string()).expect("an image");
             assert_eq!(seen(&source), expected, "buildah push {prefix}, {name}");
         }
         let pushed = Pushed(image.clone());
         built.run(&["push", "--quiet", &image]);
-        assert_eq!(seen(&Source::Registry(reference(&pushed.0))), expected, "buildah push, {name}");
+        assert_eq!(seen(&ImageSource::Registry(reference(&pushed.0))), expected, "buildah push, {name}");
 
         // Compressed otherwise, and unpacked by another program.
         let (mut skopeo, mut umoci) = (testbed::program("skopeo"), testbed::program("umoci"));
         skopeo.args(["copy", "--quiet", "--dest-compress", "--dest-compress-format", "zstd"]);
         skopeo.arg(format!("oci:{}", at("layout").display())).arg(format!("oci:{}:1", at("zstd").display()));
         crate::support::said(&mut skopeo).done();
-        assert_eq!(seen(&Source::Layout(at("zstd"))), expected, "zstd, {name}");
+        assert_eq!(seen(&ImageSource::Layout(at("zstd"))), expected, "zstd, {name}");
         let mut again = testbed::program("skopeo");
         again.args(["copy", "--quiet", &format!("oci:{}", at("layout").display())]);
         crate::support::said(again.arg(format!("oci:{}:1", at("gzip").display()))).done();
         umoci.args(["unpack", "--image", &format!("{}:1", at("gzip").display())]).arg(at("bundle"));
         crate::support::said(&mut umoci).done();
-        assert_eq!(seen(&Source::Layout(at("gzip"))), in_root(&at("bundle/rootfs")), "umoci, {name}");
+        assert_eq!(seen(&ImageSource::Layout(at("gzip"))), in_root(&at("bundle/rootfs")), "umoci, {name}");
     }
 }
 
@@ -320,7 +321,7 @@ fn the_image_that_everything_is_built_on_is_read_whole() {
     docker.args(["localhost/openclaw-standin:1", "-c", LOOK, "bin"]);
     let expected = lines(&crate::support::said(&mut docker).done().out);
     assert!(expected.len() > 100, "{expected:#?}");
-    assert_eq!(seen_in(&Source::Registry(reference(&image)), "bin"), expected);
+    assert_eq!(seen_in(&ImageSource::Registry(reference(&image)), "bin"), expected);
 }
 
 /// Docker 20.10 saves a layer that an image has twice as a symbolic link to the first one.
@@ -342,7 +343,7 @@ fn a_layer_that_is_there_twice_is_read_twice() {
     let listed =
         crate::support::said(Command::new("tar").arg("--list").arg("--verbose").arg("--file").arg(&tarball));
     assert!(listed.done().out.contains("layer.tar -> ../"));
-    let seen = seen_in(&Source::Tarball(tarball), "/");
+    let seen = seen_in(&ImageSource::Tarball(tarball), "/");
     assert!(seen.iter().all(|line| line.contains(&bake::digest::Sha256::of("gog").to_string())), "{seen:?}");
     assert_eq!(seen.len(), 1);
 }

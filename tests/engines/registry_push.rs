@@ -16,9 +16,10 @@ use crate::support::testbed::{self, Pushed};
 use crate::support::world::{World, release};
 use crate::support::{elf, said};
 use bake::digest::Sha256;
-use bake::net::{Client, Patience};
-use bake::oci::{Credentials, Found, Source, files_under};
+use bake::http::{Client, RetryPolicy};
+use bake::oci::{FoundFile, files_under};
 use bake::project::values::Arch;
+use bake::registry::{Credentials, ImageSource};
 use serde_json::Value;
 
 /// A project on the stand-in for the official image, which lies in the same registry.
@@ -72,12 +73,12 @@ impl Pushing {
     #[track_caller]
     fn is_whole(&self) {
         let reference = format!("{}/{}@{}", self.host, self.repository, self.digest());
-        let source = Source::Registry(reference.parse().expect("a reference"));
+        let source = ImageSource::Registry(reference.parse().expect("a reference"));
         let images =
-            source.open(&Client::new(Patience::default()), &Credentials::Anonymous).expect("the image");
+            source.open(&Client::new(RetryPolicy::default()), &Credentials::Anonymous).expect("the image");
         let image = images.image(Arch::Amd64).expect("one for amd64");
         let files = files_under(&*images, &image, "usr/local/bin").expect("its files");
-        let Some(Found::File { sha256, mode: 0o755, uid: 0, gid: 0, .. }) = files.get("tool") else {
+        let Some(FoundFile::File { sha256, mode: 0o755, uid: 0, gid: 0, .. }) = files.get("tool") else {
             panic!("{files:?}")
         };
         assert_eq!(*sha256, Sha256::of(binary()));

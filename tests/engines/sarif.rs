@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crate::support::test;
 use crate::support::{Folder, said, testbed};
 use bake::audit::bundle;
-use bake::audit::report::{Against, Check, Report};
+use bake::audit::report::{Against, AuditReport, Check};
 use bake::audit::sarif::{self, Paths};
-use bake::diagnostics::{Code, Place, Source};
+use bake::diagnostics::{Code, Location, Source};
 use serde_json::Value;
 
 /// Every code that an audit finds.
@@ -28,13 +28,13 @@ const CODES: [Code; 8] = [
 const PATHS: Paths<'static> = Paths { folder: "", lock: "bake.lock" };
 
 /// Places of every kind: none, a part of a line, an empty one, several lines, beyond ASCII.
-fn places() -> Vec<Option<Place>> {
+fn places() -> Vec<Option<Location>> {
     let source = Arc::new(Source::new("images/a b#ü.yaml", "binaries:\n- ö𝄞 gog\n- wacli"));
-    let place = |span| Some(Place { source: Arc::clone(&source), span });
+    let place = |span| Some(Location { source: Arc::clone(&source), span });
     vec![None, place(0..8), place(9..9), place(10..27), place(19..22), place(27..27)]
 }
 
-fn full() -> Report {
+fn full() -> AuditReport {
     let mut checks = vec![Check::clean(Against::Cache, "gog 0.37.0 arm64")];
     for code in CODES {
         for (index, place) in places().into_iter().enumerate() {
@@ -55,11 +55,11 @@ fn full() -> Report {
     }
     let (wanted, found) = ([("Dockerfile", &b"FROM x\n"[..])], [("Dockerfile", &b"FROM y\n"[..])]);
     checks.extend(bundle::check("out", &wanted.into(), &found.into()));
-    Report { checks, ..Report::default() }
+    AuditReport { checks, ..AuditReport::default() }
 }
 
-fn reports() -> [Report; 2] {
-    [full(), Report { checks: vec![Check::clean(Against::Lock, "bake.lock")], ..Report::default() }]
+fn reports() -> [AuditReport; 2] {
+    [full(), AuditReport { checks: vec![Check::clean(Against::Lock, "bake.lock")], ..AuditReport::default() }]
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn it_has_what_github_requires() {
 fn columns_count_characters_and_paths_start_at_the_root() {
     let place = places().remove(4);
     let check = Check::finding(Against::Lock, "gog", Code::TagMoved, "it moved").at(place);
-    let report = Report { checks: vec![check], ..Report::default() };
+    let report = AuditReport { checks: vec![check], ..AuditReport::default() };
     let physical = |paths| {
         sarif::document(&report, paths)["runs"][0]["results"][0]["locations"][0]["physicalLocation"].clone()
     };
@@ -164,7 +164,7 @@ fn columns_count_characters_and_paths_start_at_the_root() {
 /// GitHub would open the same alert anew.
 #[test]
 fn a_finding_is_known_again_when_lines_move_and_others_come() {
-    let prints = |report: &Report| -> Vec<String> {
+    let prints = |report: &AuditReport| -> Vec<String> {
         let document = sarif::document(report, PATHS);
         let results = document["runs"][0]["results"].as_array().expect("results").clone();
         results.iter().map(|result| result["partialFingerprints"].to_string()).collect()
@@ -172,11 +172,11 @@ fn a_finding_is_known_again_when_lines_move_and_others_come() {
     let check = |subject: &str, start| {
         let source = Arc::new(Source::new("bake.lock", "a\n".repeat(20)));
         Check::finding(Against::Cache, subject, Code::ChecksumMismatch, "other bytes")
-            .at(Place { source, span: start..start + 1 })
+            .at(Location { source, span: start..start + 1 })
     };
-    let before = prints(&Report { checks: vec![check("gog 1 amd64", 2)], ..Report::default() });
+    let before = prints(&AuditReport { checks: vec![check("gog 1 amd64", 2)], ..AuditReport::default() });
     let others = vec![check("gog 1 arm64", 4), check("gog 1 amd64", 8), check("gog 2 amd64", 8)];
-    let after = prints(&Report { checks: others, ..Report::default() });
+    let after = prints(&AuditReport { checks: others, ..AuditReport::default() });
     assert_eq!(before[0], after[1]);
     assert_eq!(after.iter().collect::<BTreeSet<_>>().len(), 3);
 }
@@ -215,7 +215,7 @@ fn a_message_begins_no_link_and_holds_no_placeholder() {
 fn no_more_results_than_github_takes_and_the_rest_is_told() {
     let check =
         |index| Check::finding(Against::Image, format!("x{index}"), Code::NotInLock, "no tool has this name");
-    let report = Report { checks: (0..25_003).map(check).collect(), ..Report::default() };
+    let report = AuditReport { checks: (0..25_003).map(check).collect(), ..AuditReport::default() };
     let run = &sarif::document(&report, PATHS)["runs"][0];
     assert_eq!(run["results"].as_array().map(Vec::len), Some(25_000));
     let told = run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"].as_str();

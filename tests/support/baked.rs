@@ -154,7 +154,7 @@ impl Baked {
         baked.relock(|lock| {
             for tool in &baked.tools {
                 let name = tool.name.parse().expect("a name");
-                lock.binaries.get_mut(&name).expect("a locked tool").beside = tool.beside;
+                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.beside;
             }
         });
         baked

@@ -21,6 +21,7 @@ pub mod github;
 pub mod google;
 pub mod harness;
 pub mod images;
+pub mod language;
 pub mod model;
 pub mod namespace;
 pub mod processes;
@@ -43,9 +44,9 @@ pub use test_attribute::test;
 
 use bake::diagnostics::{Problems, Source, terminal};
 use bake::digest::Sha256;
-use bake::lock::{self, Build, Evidence, Lock, LockedBinary, LockedImage, wanted};
+use bake::lock::{self, Build, Evidence, Lock, LockedBinary, LockedImage, inputs};
 use bake::project::catalog::Catalog;
-use bake::project::manifest::Origin;
+use bake::project::manifest::BinarySource;
 use bake::project::values::Arch;
 use bake::project::{Project, manifest, spec};
 use rustix::process::{Pid, Signal, kill_process};
@@ -246,15 +247,15 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
     for binary in &project.manifest.binaries {
         let name = binary.name.value.clone();
         let repo = match &binary.origin {
-            manifest::Origin::Release { repo, .. } => Some(repo.clone()),
-            manifest::Origin::Catalog(_) | manifest::Origin::Url { .. } => None,
+            manifest::BinarySource::Release { repo, .. } => Some(repo.clone()),
+            manifest::BinarySource::Catalog(_) | manifest::BinarySource::Url { .. } => None,
         };
         binaries.insert(
             name.clone(),
             LockedBinary {
                 version: binary.version.as_ref().map(|version| version.value.clone()),
                 repo,
-                beside: false,
+                keep_siblings: false,
                 apt: Vec::new(),
                 builds: by_name.remove(name.as_str()).unwrap_or_default().into_iter().collect(),
             },
@@ -262,5 +263,5 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
     }
     let image =
         LockedImage { reference, digest, platforms: BTreeMap::new(), evidence: vec![Evidence::ApiDigest] };
-    Lock { version: 1, inputs: wanted::digest(&project), image, pushed: None, binaries }.to_text()
+    Lock { version: 1, inputs: inputs::digest(&project), image, pushed: None, binaries }.to_text()
 }

@@ -8,29 +8,29 @@ use serde::Serialize;
 
 use super::super::console::Console;
 use super::super::{Done, Failure};
-use super::{INTERRUPTED, Ready, Row};
+use super::{INTERRUPTED, ImageRow, Ready};
 use crate::cli;
-use crate::image::{self, Layout, Outcome, SBOM};
+use crate::image::{self, LayoutOutcome, LayoutWriter, SBOM};
 
 #[derive(Serialize)]
-struct Document {
+struct ImageBuildJson {
     version: u32,
     out: PathBuf,
     sbom: PathBuf,
     /// Of the index.
     digest: String,
     changed: bool,
-    images: Vec<Row>,
+    images: Vec<ImageRow>,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::ImageBuild, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &cli::ImageBuildArgs, console: &mut Console) -> Result<Done, Failure> {
     let ready = Ready::load(dir, INTERRUPTED, console)?;
     let place = dir.join(&options.out);
     let (base, images) = ready.bases(None, &options.from, console)?;
     let recipe = ready.recipe()?;
     // The base image is on its way while the layer that goes over it is made.
     let (layout, additions) = thread::scope(|scope| {
-        let layout = scope.spawn(|| Layout::begin(&place, &base, &images, &ready.unfinished));
+        let layout = scope.spawn(|| LayoutWriter::begin(&place, &base, &images, &ready.unfinished));
         let additions = ready.additions(&recipe, &images, &place);
         if additions.is_err() {
             ready.unfinished.abandon();
@@ -40,20 +40,20 @@ pub(super) fn run(dir: &Path, options: &cli::ImageBuild, console: &mut Console) 
     let additions = additions?;
     let image = image::assemble(&recipe, base, images, additions)?;
     let outcome = layout?.finish(&image)?;
-    let document = Document {
+    let document = ImageBuildJson {
         version: 1,
         out: options.out.clone(),
         sbom: options.out.join(SBOM),
         digest: image.contents.index.digest().to_string(),
-        changed: outcome == Outcome::Written,
-        images: image.images.iter().map(Row::of).collect(),
+        changed: outcome == LayoutOutcome::Written,
+        images: image.images.iter().map(ImageRow::of).collect(),
     };
     if options.json {
         console.json(&document)?;
         return Ok(Done::Clean);
     }
     let state = if document.changed { "written" } else { "unchanged" };
-    let rows: String = document.images.iter().map(Row::line).collect();
+    let rows: String = document.images.iter().map(ImageRow::line).collect();
     console.result(&format!("{}  {}  {state}\n{rows}", document.out.display(), document.digest))?;
     Ok(Done::Clean)
 }

@@ -14,16 +14,17 @@ use serde::Serialize;
 use super::console::{self, Console};
 use super::interrupt::on_interrupt;
 use super::load::{self, LoadedLock};
-use super::publishers::{Publishers, Setup};
+use super::publishers::{Environment, Publishers};
 use super::{Done, Failure, fetch};
 use crate::cli;
 use crate::diagnostics::{Code, Diagnostic, Problems};
-use crate::image::{self, Additions, Assembled, Built, Recipe, Unfinished};
+use crate::image::{self, Additions, Assembled, Built, CancelToken, Recipe};
 use crate::lock::Lock;
-use crate::oci::{self, Base, Image, Source};
+use crate::oci::{self, BaseImage, PlatformImage};
 use crate::project::Project;
-use crate::project::spec::Origin;
+use crate::project::spec::ImageOrigin;
 use crate::project::values::Arch;
+use crate::registry::{self, ImageSource};
 
 /// What Ctrl-C says where an image is written here.
 const INTERRUPTED: &str = "interrupted; nothing was left";
@@ -31,18 +32,18 @@ const INTERRUPTED: &str = "interrupted; nothing was left";
 /// The moment that stands in the image, in seconds since 1970.
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-pub(super) fn run(dir: &Path, action: &cli::Image, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, action: &cli::ImageCommand, console: &mut Console) -> Result<Done, Failure> {
     match action {
-        cli::Image::Build(options) => build::run(dir, options, console),
-        cli::Image::Save(options) => save::run(dir, options, console),
-        cli::Image::Push(options) => push::run(dir, options, console),
+        cli::ImageCommand::Build(options) => build::run(dir, options, console),
+        cli::ImageCommand::Save(options) => save::run(dir, options, console),
+        cli::ImageCommand::Push(options) => push::run(dir, options, console),
     }
 }
 
-impl From<image::Error> for Failure {
-    fn from(error: image::Error) -> Self {
+impl From<image::ImageError> for Failure {
+    fn from(error: image::ImageError) -> Self {
         match error {
-            image::Error::Foreign { .. } => Self::Argument(error.to_string()),
+            image::ImageError::Foreign { .. } => Self::Argument(error.to_string()),
             error => Self::Other(error.to_string()),
         }
     }
@@ -55,20 +56,20 @@ struct Ready {
     lock: LoadedLock,
     created: Timestamp,
     /// What Ctrl-C removes.
-    unfinished: Unfinished,
+    unfinished: CancelToken,
 }
 
 impl Ready {
     /// The project in `dir`, held to be one that needs no builder. From here on Ctrl-C ends the program
     /// at once, whatever is being waited for, and the last thing that it says is `interrupted`.
     fn load(dir: &Path, interrupted: &'static str, console: &mut Console) -> Result<Self, Failure> {
-        let unfinished = Unfinished::default();
+        let unfinished = CancelToken::default();
         let written = unfinished.clone();
         on_interrupt(move || written.end(|| console::end(interrupted)))?;
         let created = created(std::env::var(EPOCH).ok().as_deref())?;
         let (project, lock) = load::fitting(dir, console)?;
         let ((), _) = needs_builder(&project, &lock.lock).unless_errors(())?;
-        let publishers = Publishers::new(Setup::from_environment(0)?, console);
+        let publishers = Publishers::new(Environment::from_environment(0)?, console);
         Ok(Self { project, publishers, lock, created, unfinished })
     }
 
@@ -92,7 +93,7 @@ impl Ready {
         only: Option<Arch>,
         from: &cli::BaseFrom,
         console: &mut Console,
-    ) -> Result<(Base, Vec<Image>), Failure> {
+    ) -> Result<(BaseImage, Vec<PlatformImage>), Failure> {
         let lock = &self.lock.lock;
         let base = self.base(from)?;
         let mut images = Vec::new();
@@ -103,7 +104,7 @@ impl Ready {
                     console.note(&format!("note: linux/{arch} is left out: {why}"));
                 }
                 Err(Missing::Build(why)) => return Err(Failure::Other(format!("linux/{arch}: {why}"))),
-                Err(Missing::Base(error)) => return Err(image::Error::from(error).into()),
+                Err(Missing::Base(error)) => return Err(image::ImageError::from(error).into()),
             }
         }
         if images.iter().any(image::needs_builder) {
@@ -133,7 +134,12 @@ impl Ready {
     }
 
     /// What goes over `images`: from the layout where an earlier run left it there, else from the archives.
-    fn additions(&self, recipe: &Recipe<'_>, images: &[Image], place: &Path) -> Result<Additions, Failure> {
+    fn additions(
+        &self,
+        recipe: &Recipe<'_>,
+        images: &[PlatformImage],
+        place: &Path,
+    ) -> Result<Additions, Failure> {
         let arches: Vec<_> = images.iter().map(|image| image.arch).collect();
         let mut additions = Additions::standing(recipe, place, &arches);
         let missing = additions.missing(&arches);
@@ -146,43 +152,43 @@ impl Ready {
     }
 
     /// The locked base image, where the user says that it is.
-    fn base(&self, from: &cli::BaseFrom) -> Result<Base, Failure> {
+    fn base(&self, from: &cli::BaseFrom) -> Result<BaseImage, Failure> {
         let locked = &self.lock.lock.image;
         let source = match &from.base {
-            Some(named) => Source::find(named).map_err(|error| Failure::Argument(error.to_string()))?,
-            None => Source::Registry(locked.reference.clone()),
+            Some(named) => ImageSource::find(named).map_err(|error| Failure::Argument(error.to_string()))?,
+            None => ImageSource::Registry(locked.reference.clone()),
         };
         let reference = match source {
-            Source::Registry(ref reference) => Some(reference.clone()),
-            Source::Layout(_) | Source::Tarball(_) => None,
+            ImageSource::Registry(ref reference) => Some(reference.clone()),
+            ImageSource::Layout(_) | ImageSource::Tarball(_) => None,
         };
         let opened = || {
             let credentials = match &reference {
                 Some(reference) => self.publishers.credentials(reference)?,
-                None => oci::Credentials::Anonymous,
+                None => registry::Credentials::Anonymous,
             };
             source.open_pinned(locked.digest, self.publishers.client(), &credentials)
         };
-        let images = opened().map_err(image::Error::from)?;
-        Ok(Base { images, reference })
+        let images = opened().map_err(image::ImageError::from)?;
+        Ok(BaseImage { images, reference })
     }
 }
 
 /// Why there is no image for an architecture.
 enum Missing {
     Build(String),
-    Base(oci::Error),
+    Base(oci::OciError),
 }
 
 /// The base image for an architecture that every binary has a build for.
-fn image_for(lock: &Lock, arch: Arch, base: &Base) -> Result<Image, Missing> {
+fn image_for(lock: &Lock, arch: Arch, base: &BaseImage) -> Result<PlatformImage, Missing> {
     let without = lock.binaries.iter().filter(|(_, locked)| !locked.builds.contains_key(&arch));
     let without: Vec<_> = without.map(|(name, _)| name.to_string()).collect();
     if !without.is_empty() {
         return Err(Missing::Build(format!("no build is locked of {}", without.join(", "))));
     }
     base.images.image(arch).map_err(|error| match error {
-        oci::Error::NoBuild { .. } => Missing::Build(format!("the base image {error}")),
+        oci::OciError::NoBuild { .. } => Missing::Build(format!("the base image {error}")),
         error => Missing::Base(error),
     })
 }
@@ -194,7 +200,7 @@ fn needs_builder(project: &Project, lock: &Lock) -> Problems {
     let mut needs = |message: String, place, help: String| {
         problems.push(Diagnostic::error(Code::NeedsBuilder, message).at(place).help(help));
     };
-    if let Origin::Source { commit, .. } = &project.spec.image.origin {
+    if let ImageOrigin::Source { commit, .. } = &project.spec.image.origin {
         let message = "OpenClaw itself can only be built by a builder, and not by `bake image`".to_owned();
         let help = "use `strategy: registry` or `build-on-vm`, whose base image is built already";
         needs(message, commit.place.clone(), help.to_owned());
@@ -233,7 +239,7 @@ fn created(epoch: Option<&str>) -> Result<Timestamp, Failure> {
 
 /// An image for one architecture, as JSON has it.
 #[derive(Serialize)]
-struct Row {
+struct ImageRow {
     arch: Arch,
     /// Of the manifest.
     digest: String,
@@ -243,7 +249,7 @@ struct Row {
     size: u64,
 }
 
-impl Row {
+impl ImageRow {
     fn of(built: &Built) -> Self {
         let size = |layers: &[Descriptor]| layers.iter().map(Descriptor::size).sum();
         let own = built.layers.len() - built.added;

@@ -7,22 +7,22 @@ use serde::Serialize;
 
 use super::super::console::Console;
 use super::super::{Done, Failure, locking};
-use super::{Ready, Row};
+use super::{ImageRow, Ready};
 use crate::cli;
 use crate::digest::Sha256;
 use crate::fetch::Progress;
 use crate::lock::{Lock, PushedImage};
-use crate::oci::push::{Target, push};
 use crate::project::Project;
-use crate::project::spec::Origin;
+use crate::project::spec::ImageOrigin;
 use crate::project::values::ImageRef;
+use crate::registry::push::{PushTarget, push};
 
 /// What Ctrl-C says: whoever pulls gets the old image or the new one, whenever that was.
 const INTERRUPTED: &str =
     "interrupted; what the registry has by now stays there, and another push goes on from it";
 
 #[derive(Serialize)]
-struct Document {
+struct ImagePushJson {
     version: u32,
     /// By tag.
     reference: String,
@@ -37,10 +37,10 @@ struct Document {
     present: usize,
     /// Why the SBOM is not attached, where it should be.
     without_sbom: Option<String>,
-    images: Vec<Row>,
+    images: Vec<ImageRow>,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &cli::ImagePushArgs, console: &mut Console) -> Result<Done, Failure> {
     let ready = Ready::load(dir, INTERRUPTED, console)?;
     let to = target(options.to.as_ref(), &ready.project)?;
     let credentials = ready.publishers.credentials(&to).map_err(|error| Failure::Other(error.to_string()))?;
@@ -56,12 +56,12 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
         let mut bar = bars.started(&label, Some(blob.size()));
         Box::new(move |bytes| bar.advance(bytes))
     };
-    let target = Target { image: &to, credentials: &credentials, client };
+    let target = PushTarget { image: &to, credentials: &credentials, client };
     let pushed = push(&image.contents, &target, &watch).map_err(|error| Failure::Other(error.to_string()))?;
 
     let digest = image.contents.index.digest().to_string();
     let locked = lock(dir, &ready, &to, &digest)?;
-    let document = Document {
+    let document = ImagePushJson {
         version: 1,
         reference: format!("{}:{}", to.repository(), pushed.tag),
         digest,
@@ -71,7 +71,7 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
         mounted: pushed.mounted,
         present: pushed.present,
         without_sbom: pushed.without_sbom,
-        images: image.images.iter().map(Row::of).collect(),
+        images: image.images.iter().map(ImageRow::of).collect(),
     };
     if let Some(why) = &document.without_sbom {
         console.note(&format!(
@@ -82,18 +82,18 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
         console.json(&document)?;
         return Ok(Done::Clean);
     }
-    let Document { reference, digest, sent, uploaded, mounted, present, images, .. } = &document;
-    let rows: String = images.iter().map(Row::line).collect();
+    let ImagePushJson { reference, digest, sent, uploaded, mounted, present, images, .. } = &document;
+    let rows: String = images.iter().map(ImageRow::line).collect();
     console.result(&format!("{reference}@{digest}\n{rows}"))?;
     console.note(&format!(
         "{uploaded} blobs sent ({sent} bytes), {mounted} taken over from the base image, {present} there already"
     ));
     let next = match &ready.project.spec.image.origin {
         _ if locked => "bake.lock has its digest: `bake render` uses it".to_owned(),
-        Origin::Registry(registry) => {
+        ImageOrigin::Registry(registry) => {
             format!("bake.lock does not have its digest: bake.yaml names `{}`", registry.value)
         }
-        Origin::BuildOnVm | Origin::Source { .. } => format!(
+        ImageOrigin::BuildOnVm | ImageOrigin::Source { .. } => format!(
             "bake.lock does not have its digest: for the VM to pull it, set `strategy: registry` and `registry: {}` under `image` in bake.yaml, and push once more",
             to.repository()
         ),
@@ -106,8 +106,8 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePush, console: &mut Console) -
 fn target(to: Option<&ImageRef>, project: &Project) -> Result<ImageRef, Failure> {
     let named = match (to, &project.spec.image.origin) {
         (Some(to), _) => to,
-        (None, Origin::Registry(registry)) => &registry.value,
-        (None, Origin::BuildOnVm | Origin::Source { .. }) => {
+        (None, ImageOrigin::Registry(registry)) => &registry.value,
+        (None, ImageOrigin::BuildOnVm | ImageOrigin::Source { .. }) => {
             return Err(Failure::Argument(
                 "nothing says where to: name a repository, `bake image push HOST/REPOSITORY`, or set `strategy: registry` and `registry:` under `image` in bake.yaml"
                     .to_owned(),
@@ -125,7 +125,7 @@ fn target(to: Option<&ImageRef>, project: &Project) -> Result<ImageRef, Failure>
 /// Writes the digest of what was pushed `to` there into the lock, where that is what the spec wants to
 /// be pulled. Returns whether it stands there now.
 fn lock(dir: &Path, ready: &Ready, to: &ImageRef, digest: &str) -> Result<bool, Failure> {
-    let Origin::Registry(wanted) = &ready.project.spec.image.origin else { return Ok(false) };
+    let ImageOrigin::Registry(wanted) = &ready.project.spec.image.origin else { return Ok(false) };
     if wanted.digest().is_some() || wanted.repository() != to.repository() {
         return Ok(false);
     }

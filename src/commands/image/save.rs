@@ -6,22 +6,22 @@ use serde::Serialize;
 
 use super::super::console::Console;
 use super::super::{Done, Failure};
-use super::{INTERRUPTED, Ready, Row};
+use super::{INTERRUPTED, ImageRow, Ready};
 use crate::cli;
 use crate::image;
 
 #[derive(Serialize)]
-struct Document {
+struct ImageSaveJson {
     version: u32,
     file: PathBuf,
     sbom: PathBuf,
     /// What `docker load` calls the image.
     name: String,
     #[serde(flatten)]
-    image: Row,
+    image: ImageRow,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::ImageSave, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(dir: &Path, options: &cli::ImageSaveArgs, console: &mut Console) -> Result<Done, Failure> {
     let ready = Ready::load(dir, INTERRUPTED, console)?;
     let arch = options.arch.map_or(ready.project.spec.host.arch.value, Into::into);
     let image = ready.assemble(dir, Some(arch), &options.from, console)?;
@@ -30,12 +30,12 @@ pub(super) fn run(dir: &Path, options: &cli::ImageSave, console: &mut Console) -
     };
     let mtime = u64::try_from(ready.created.as_second()).unwrap_or_default();
     image::write_tarball(&image, built, &dir.join(&options.file), mtime, &ready.unfinished)?;
-    let document = Document {
+    let document = ImageSaveJson {
         version: 1,
         file: options.file.clone(),
         sbom: image::sbom_of(&options.file),
         name: format!("{}:{}", image.name, image.tag),
-        image: Row::of(built),
+        image: ImageRow::of(built),
     };
     if options.json {
         console.json(&document)?;

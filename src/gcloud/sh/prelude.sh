@@ -11,13 +11,8 @@ run() {
     [ -z "$said" ] || printf '%s\n' "$said" >&2
 }
 
-# Looks something up, and is silent where that went well. While `setup` plans, what cannot be looked at, such
-# as a secret before its API is on, counts as missing.
+# Looks something up, and is silent where that went well.
 ask() {
-    if [ -n "${presumes_missing:-}" ] && [ -n "${planning:-}" ]; then
-        "$@" 2>/dev/null </dev/null || :
-        return
-    fi
     tried "$@" </dev/null
 }
 

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The plan, and what a run that fails has changed. `main` announces each change by `change`: first while
 # the plan is printed, then as it is made.
-planning='' planned='' only_plan='' made='' doing='' left='' refused='' presumes_missing=''
+planning='' planned='' only_plan='' made='' doing='' left='' refused=''
 
 # Prints the line `$1` of the plan and fails, or, once the plan is carried out, succeeds.
 change() {
@@ -30,6 +30,16 @@ leaves() {
     left=$1
 }
 
+# Looks something up. While the plan is printed, what cannot be looked at yet, such as a secret before its
+# API is on, counts as missing.
+ask_ahead() {
+    if [ -n "$planning" ]; then
+        "$@" 2>/dev/null </dev/null || :
+    else
+        ask "$@"
+    fi
+}
+
 carrying_out() {
     [ -z "$planning" ]
 }
@@ -46,7 +56,7 @@ look_and_plan() {
     echo 'Plan:'
     planning=yes
     main
-    planning='' presumes_missing=''
+    planning=''
     [ -n "$planned" ] || echo '  Nothing to change.'
 }
 

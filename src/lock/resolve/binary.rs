@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use super::find::{Asked, Found};
-use super::statements::{ChecksumFiles, Statement, Statements};
+use super::checksum_claims::{ChecksumFiles, Statement, Statements};
+use super::find::{Asked, FoundAsset};
 use super::{Allowed, Resolved, is_known, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::lock::assets;
-use crate::lock::expected::{differences, path};
-use crate::lock::seed;
-use crate::lock::upstream::{Asset, Order, Upstream, Wanted};
+use crate::lock::from_catalog;
+use crate::lock::tampering::{differences, path};
+use crate::lock::upstream::{Order, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, signature};
-use crate::project::manifest::{Binary, Origin};
+use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::Version;
 use crate::project::values::{Arch, InnerPath, WebUrl};
 
@@ -23,7 +23,7 @@ use crate::project::values::{Arch, InnerPath, WebUrl};
 /// Everything that stands against it, for each architecture, with the place in the manifest.
 pub fn binary(
     wanted: &Binary,
-    which: &Wanted,
+    which: &ReleaseQuery,
     old: Option<&LockedBinary>,
     allowed: Allowed,
     upstream: &dyn Upstream,
@@ -34,12 +34,12 @@ pub fn binary(
         Err(problems) => {
             let unreachable = problems.iter().find(|problem| is_unreachable(problem));
             let known = old.filter(|old| differences(wanted, old).is_empty());
-            let known = known.cloned().or_else(|| seed::from_catalog(wanted));
+            let known = known.cloned().or_else(|| from_catalog::binary(wanted));
             // Only where nobody could be asked: what was answered counts, and who looks for a newer
             // version wants an answer.
             match (unreachable, known) {
                 (Some(why), Some(locked))
-                    if *which != Wanted::Newest && problems.iter().all(is_unreachable) =>
+                    if *which != ReleaseQuery::Newest && problems.iter().all(is_unreachable) =>
                 {
                     Ok(Resolved { unreachable: Some(why.clone()), ..Resolved::plain(locked) })
                 }
@@ -51,7 +51,7 @@ pub fn binary(
 
 fn ask(
     wanted: &Binary,
-    which: &Wanted,
+    which: &ReleaseQuery,
     old: Option<&LockedBinary>,
     allowed: Allowed,
     upstream: &dyn Upstream,
@@ -60,24 +60,24 @@ fn ask(
     let release = repo.map(|repo| upstream.release(repo, which)).transpose();
     let release = release.map_err(|problem| {
         let title = match which {
-            Wanted::Version(version) => format!("`{}` {version}", wanted.name.value),
-            Wanted::Newest => format!("`{}`", wanted.name.value),
+            ReleaseQuery::Version(version) => format!("`{}` {version}", wanted.name.value),
+            ReleaseQuery::Newest => format!("`{}`", wanted.name.value),
         };
         problem.about(&title)
     })?;
     let version = match (&release, which) {
         (Some(release), _) => Some(match which {
             // As it was asked for, whatever the tag looks like.
-            Wanted::Version(version) => version.clone(),
-            Wanted::Newest => release.version.clone(),
+            ReleaseQuery::Version(version) => version.clone(),
+            ReleaseQuery::Newest => release.version.clone(),
         }),
-        (None, Wanted::Version(version)) => Some(version.clone()),
-        (None, Wanted::Newest) => None,
+        (None, ReleaseQuery::Version(version)) => Some(version.clone()),
+        (None, ReleaseQuery::Newest) => None,
     };
     if !allowed.downgrade {
         forwards(wanted, old, version.as_ref())?;
     }
-    let mut asking = Asking {
+    let mut asking = BinaryResolver {
         asked: Asked { wanted, version: version.as_ref(), release: release.as_ref() },
         old: old.filter(|old| old.version == version),
         allowed,
@@ -115,14 +115,14 @@ fn ask(
     notes.sort_unstable();
     notes.dedup();
     let (tool, own) = match &wanted.origin {
-        Origin::Catalog(tool) => (Some(tool), None),
-        Origin::Release { repo, .. } => (None, Some(repo.clone())),
-        Origin::Url { .. } => (None, None),
+        BinarySource::Catalog(tool) => (Some(tool), None),
+        BinarySource::Release { repo, .. } => (None, Some(repo.clone())),
+        BinarySource::Url { .. } => (None, None),
     };
     let locked = LockedBinary {
         version: version.clone(),
         repo: own,
-        beside: tool.is_some_and(|tool| tool.beside),
+        keep_siblings: tool.is_some_and(|tool| tool.keep_siblings),
         apt: tool.map(|tool| tool.apt.clone()).unwrap_or_default(),
         builds,
     };
@@ -133,8 +133,8 @@ fn ask(
 /// The architectures that there should be a build for.
 fn arches(wanted: &Binary) -> Vec<Arch> {
     match &wanted.origin {
-        Origin::Catalog(tool) => tool.builds.iter().map(|(arch, _)| *arch).collect(),
-        Origin::Release { arch, .. } | Origin::Url { arch, .. } => {
+        BinarySource::Catalog(tool) => tool.builds.iter().map(|(arch, _)| *arch).collect(),
+        BinarySource::Release { arch, .. } | BinarySource::Url { arch, .. } => {
             arch.as_ref().map_or(Arch::ALL.to_vec(), |arch| arch.keys().copied().collect())
         }
     }
@@ -163,7 +163,7 @@ fn forwards(
     )))
 }
 
-struct Asking<'a> {
+struct BinaryResolver<'a> {
     asked: Asked<'a>,
     /// What the lock holds of this very version.
     old: Option<&'a LockedBinary>,
@@ -175,13 +175,13 @@ struct Asking<'a> {
 
 /// A build before its archive is fetched.
 struct Announced {
-    found: Found,
+    found: FoundAsset,
     statements: Statements,
     /// What they all say, where there are any.
     stated: Option<Statement>,
 }
 
-impl<'a> Asking<'a> {
+impl<'a> BinaryResolver<'a> {
     /// Finds a build, and hears everybody on it.
     fn announced(&mut self, arch: Arch) -> Result<Announced, Diagnostic> {
         let found = self.asked.find(arch)?;
@@ -284,9 +284,9 @@ impl<'a> Asking<'a> {
         ))
     }
 
-    fn statements(&mut self, arch: Arch, found: &Found) -> Result<Statements, Diagnostic> {
+    fn statements(&mut self, arch: Arch, found: &FoundAsset) -> Result<Statements, Diagnostic> {
         let mut statements = Statements::default();
-        if let Origin::Catalog(tool) = &self.asked.wanted.origin
+        if let BinarySource::Catalog(tool) = &self.asked.wanted.origin
             && self.asked.version == Some(&tool.version)
         {
             for (_, asset) in tool.builds.iter().filter(|(of, _)| *of == arch) {
@@ -309,12 +309,12 @@ impl<'a> Asking<'a> {
     /// that nobody looked at.
     fn signed(
         &mut self,
-        found: &Found,
+        found: &FoundAsset,
         archive: &str,
         content: &mut dyn Read,
     ) -> Result<Option<Evidence>, Diagnostic> {
         let name = found.url.file_name().to_owned();
-        let there: Vec<Asset> = match (self.asked.release, &found.asset) {
+        let there: Vec<ReleaseAsset> = match (self.asked.release, &found.asset) {
             (Some(release), Some(asset)) => {
                 assets::signatures(&release.assets, &asset.name).into_iter().cloned().collect()
             }

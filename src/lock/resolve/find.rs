@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::lock::assets::{self, Undecided};
-use crate::lock::expected::{filled, spelled};
-use crate::lock::upstream::{Asset, Release};
-use crate::project::manifest::{Binary, Origin};
+use crate::lock::tampering::{filled, spelled};
+use crate::lock::upstream::{Release, ReleaseAsset};
+use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{ArchSpelling, Version};
 use crate::project::values::{Arch, WebUrl};
 
@@ -20,9 +20,9 @@ pub(super) struct Asked<'a> {
 }
 
 /// Where a build's archive is, and what its publisher's API says of it.
-pub(super) struct Found {
+pub(super) struct FoundAsset {
     pub(super) url: WebUrl,
-    pub(super) asset: Option<Asset>,
+    pub(super) asset: Option<ReleaseAsset>,
 }
 
 impl Asked<'_> {
@@ -36,16 +36,16 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// Where there is none, or several could be meant.
-    pub(super) fn find(&self, arch: Arch) -> Result<Found, Diagnostic> {
+    pub(super) fn find(&self, arch: Arch) -> Result<FoundAsset, Diagnostic> {
         let spelling =
             |arches: &Option<BTreeMap<Arch, ArchSpelling>>| spelled(arches.as_ref(), arch).to_owned();
         match (&self.wanted.origin, self.release) {
-            (Origin::Url { url, arch: words }, _) => {
+            (BinarySource::Url { url, arch: words }, _) => {
                 let url = filled(url.as_str(), self.version, &spelling(words)).parse();
                 let url = url.map_err(|error: String| Diagnostic::error(Code::BadValue, error))?;
-                Ok(Found { url, asset: None })
+                Ok(FoundAsset { url, asset: None })
             }
-            (Origin::Catalog(tool), Some(release)) => {
+            (BinarySource::Catalog(tool), Some(release)) => {
                 let known = tool.builds.iter().find(|(of, _)| *of == arch).map(|(_, asset)| asset);
                 let Some(known) = known else { return Err(self.no_build(arch, release)) };
                 let asset = self.named(&filled(known.name.as_str(), self.version, ""), arch, release)?;
@@ -54,17 +54,17 @@ impl Asked<'_> {
                 let url = own
                     .and_then(|version| tool.url(known, version).ok())
                     .unwrap_or_else(|| asset.url.clone());
-                Ok(Found { url, asset: Some(asset) })
+                Ok(FoundAsset { url, asset: Some(asset) })
             }
-            (Origin::Release { asset: Some(pattern), arch: words, .. }, Some(release)) => {
+            (BinarySource::Release { asset: Some(pattern), arch: words, .. }, Some(release)) => {
                 let asset =
                     self.named(&filled(pattern.as_str(), self.version, &spelling(words)), arch, release)?;
-                Ok(Found { url: asset.url.clone(), asset: Some(asset) })
+                Ok(FoundAsset { url: asset.url.clone(), asset: Some(asset) })
             }
-            (Origin::Release { asset: None, arch: words, .. }, Some(release)) => {
+            (BinarySource::Release { asset: None, arch: words, .. }, Some(release)) => {
                 let word = words.as_ref().and_then(|words| words.get(&arch)).map(ArchSpelling::as_str);
                 match assets::choose(&release.assets, arch, word) {
-                    Ok(asset) => Ok(Found { url: asset.url.clone(), asset: Some(asset.clone()) }),
+                    Ok(asset) => Ok(FoundAsset { url: asset.url.clone(), asset: Some(asset.clone()) }),
                     Err(Undecided::None) => Err(self.no_build(arch, release)),
                     Err(Undecided::Several(names)) => Err(Diagnostic::error(
                         Code::AmbiguousAsset,
@@ -80,13 +80,13 @@ impl Asked<'_> {
                     .help("say which: `asset:` with its name, `{version}` and `{arch}` in it")),
                 }
             }
-            (Origin::Catalog(_) | Origin::Release { .. }, None) => {
+            (BinarySource::Catalog(_) | BinarySource::Release { .. }, None) => {
                 Err(Diagnostic::error(Code::UpstreamGone, format!("there is no release of {}", self.title())))
             }
         }
     }
 
-    fn named(&self, name: &str, arch: Arch, release: &Release) -> Result<Asset, Diagnostic> {
+    fn named(&self, name: &str, arch: Arch, release: &Release) -> Result<ReleaseAsset, Diagnostic> {
         release.assets.iter().find(|asset| asset.name == name).cloned().ok_or_else(|| {
             Diagnostic::error(
                 Code::NoBuildForArch,

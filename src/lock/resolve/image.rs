@@ -1,20 +1,20 @@
 //! The base image: a tag, and what its registry says it is.
 
-use super::{Allowed, Extent, Resolved, is_unreachable};
+use super::{Allowed, Resolved, UpdateScope, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic};
-use crate::lock::fit::is_as_seeded;
+use crate::lock::staleness::is_as_in_catalog;
 use crate::lock::upstream::Upstream;
-use crate::lock::{Evidence, LockedImage, seed};
+use crate::lock::{Evidence, LockedImage, from_catalog};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 
 /// Whether `old` is what `project` asks for, and no registry need be asked.
-pub fn keeps(project: &Project, old: &LockedImage, extent: Extent, catalog: &Catalog) -> bool {
-    let fits = old.reference == project.spec.gateway.image.value && is_as_seeded(old, catalog);
+pub fn keeps(project: &Project, old: &LockedImage, extent: UpdateScope, catalog: &Catalog) -> bool {
+    let fits = old.reference == project.spec.gateway.image.value && is_as_in_catalog(old, catalog);
     match extent {
-        Extent::Missing => fits,
-        Extent::Complete => fits && old.evidence.contains(&Evidence::ApiDigest),
-        Extent::Again | Extent::Newest => false,
+        UpdateScope::Missing => fits,
+        UpdateScope::Complete => fits && old.evidence.contains(&Evidence::ApiDigest),
+        UpdateScope::Again | UpdateScope::Newest => false,
     }
 }
 
@@ -25,7 +25,7 @@ pub fn keeps(project: &Project, old: &LockedImage, extent: Extent, catalog: &Cat
 pub fn image(
     project: &Project,
     old: Option<&LockedImage>,
-    extent: Extent,
+    extent: UpdateScope,
     allowed: Allowed,
     catalog: &Catalog,
     upstream: &dyn Upstream,
@@ -34,8 +34,8 @@ pub fn image(
     let said = match upstream.image(reference) {
         Ok(said) => said,
         Err(problem) => {
-            return match seed::image(project, old, catalog) {
-                Some(known) if extent != Extent::Newest && is_unreachable(&problem) => {
+            return match from_catalog::image(project, old, catalog) {
+                Some(known) if extent != UpdateScope::Newest && is_unreachable(&problem) => {
                     Ok(Resolved { unreachable: Some(problem), ..Resolved::plain(known) })
                 }
                 _ => Err(problem.or_at(reference.place.clone())),

@@ -4,16 +4,16 @@
 //! binary by binary, so that callers can have several asked for at once.
 
 mod binary;
+mod checksum_claims;
 mod find;
 mod image;
 pub mod recheck;
-mod statements;
 
-use super::expected::differences;
-use super::upstream::Wanted;
+use super::tampering::differences;
+use super::upstream::ReleaseQuery;
 use super::{Build, Evidence, LockedBinary};
 use crate::diagnostics::{Code, Diagnostic};
-use crate::project::manifest::{Binary, Origin};
+use crate::project::manifest::{Binary, BinarySource};
 
 pub use binary::binary;
 pub use image::{image, keeps as keeps_image};
@@ -51,12 +51,12 @@ pub enum Task<'a> {
     /// What the lock holds is what is asked for, and enough is known of it.
     Keep(&'a LockedBinary),
     /// Its publisher must be asked for this release; a URL has none but the manifest's version.
-    Ask(Wanted),
+    Ask(ReleaseQuery),
 }
 
 /// How much is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub enum UpdateScope {
     /// What the lock does not hold.
     Missing,
     /// And what it holds on the catalog's word alone.
@@ -68,31 +68,32 @@ pub enum Extent {
 }
 
 /// Decides what is to be done for `wanted`, of which the lock holds `old`.
-pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: Extent) -> Task<'a> {
+pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: UpdateScope) -> Task<'a> {
     let same_source = old.filter(|old| is_of_same_source(wanted, old));
     let pinned = wanted.version.as_ref().map(|version| &version.value);
-    let looks_for_newer =
-        extent == Extent::Newest && pinned.is_none() && !matches!(wanted.origin, Origin::Url { .. });
+    let looks_for_newer = extent == UpdateScope::Newest
+        && pinned.is_none()
+        && !matches!(wanted.origin, BinarySource::Url { .. });
     let fits = old.filter(|old| differences(wanted, old).is_empty());
     let kept = fits.filter(|old| match extent {
-        Extent::Missing => true,
-        Extent::Complete => is_complete(old),
+        UpdateScope::Missing => true,
+        UpdateScope::Complete => is_complete(old),
         // It may have been published anew.
-        Extent::Again | Extent::Newest => false,
+        UpdateScope::Again | UpdateScope::Newest => false,
     });
     if let Some(kept) = kept {
         return Task::Keep(kept);
     }
     let version = match &wanted.origin {
         _ if looks_for_newer => None,
-        Origin::Catalog(tool) => {
+        BinarySource::Catalog(tool) => {
             pinned.or(same_source.and_then(|old| old.version.as_ref())).or(Some(&tool.version))
         }
-        Origin::Release { .. } | Origin::Url { .. } => {
+        BinarySource::Release { .. } | BinarySource::Url { .. } => {
             pinned.or(same_source.and_then(|old| old.version.as_ref()))
         }
     };
-    Task::Ask(version.map_or(Wanted::Newest, |version| Wanted::Version(version.clone())))
+    Task::Ask(version.map_or(ReleaseQuery::Newest, |version| ReleaseQuery::Version(version.clone())))
 }
 
 /// Whether the lock has it from where the manifest says that it comes from: only then do its
@@ -100,9 +101,9 @@ pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: Extent) 
 /// nothing but the URL itself says so.
 fn is_of_same_source(wanted: &Binary, old: &LockedBinary) -> bool {
     match &wanted.origin {
-        Origin::Catalog(_) => old.repo.is_none(),
-        Origin::Release { repo, .. } => old.repo.as_ref() == Some(repo),
-        Origin::Url { .. } => false,
+        BinarySource::Catalog(_) => old.repo.is_none(),
+        BinarySource::Release { repo, .. } => old.repo.as_ref() == Some(repo),
+        BinarySource::Url { .. } => false,
     }
 }
 

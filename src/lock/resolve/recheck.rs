@@ -1,8 +1,8 @@
 //! What publishers say today of what is locked.
 
-use super::statements::{ChecksumFiles, Statements};
+use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
-use crate::lock::upstream::{Release, Upstream, Wanted};
+use crate::lock::upstream::{Release, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
 use crate::project::manifest::Binary;
@@ -22,13 +22,15 @@ pub struct Today {
 pub fn binary(wanted: &Binary, locked: &LockedBinary, upstream: &dyn Upstream) -> Today {
     let repo = wanted.origin.repo();
     let release = match (repo, &locked.version) {
-        (Some(repo), Some(version)) => match upstream.release(repo, &Wanted::Version(version.clone())) {
-            Ok(release) => Some(release),
-            Err(problem) => {
-                let builds = locked.builds.keys().map(|arch| (*arch, vec![problem.clone()])).collect();
-                return Today { builds, newer: Ok(None) };
+        (Some(repo), Some(version)) => {
+            match upstream.release(repo, &ReleaseQuery::Version(version.clone())) {
+                Ok(release) => Some(release),
+                Err(problem) => {
+                    let builds = locked.builds.keys().map(|arch| (*arch, vec![problem.clone()])).collect();
+                    return Today { builds, newer: Ok(None) };
+                }
             }
-        },
+        }
         _ => None,
     };
     let mut files = ChecksumFiles::new(upstream);
@@ -146,6 +148,6 @@ fn newer(
     upstream: &dyn Upstream,
 ) -> Result<Option<Version>, Diagnostic> {
     let (Some(repo), Some(locked)) = (repo, locked) else { return Ok(None) };
-    let newest = upstream.release(repo, &Wanted::Newest)?.version;
+    let newest = upstream.release(repo, &ReleaseQuery::Newest)?.version;
     Ok(versions::compare(&newest, locked).is_gt().then_some(newest))
 }

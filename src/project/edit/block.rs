@@ -1,9 +1,9 @@
 //! Edits of a list without brackets: each entry has lines of its own, and so have comments.
 
 use super::lines::Lines;
-use super::{Change, Refused};
+use super::{Refused, TextEdit};
 use crate::diagnostics::Span;
-use crate::yaml::layout::Element;
+use crate::yaml::cst::Element;
 
 /// A list of `- entry` lines.
 pub(super) struct Block<'a> {
@@ -27,7 +27,7 @@ impl<'a> Block<'a> {
     }
 
     /// Puts an entry before the one at `index`, or at the end.
-    pub(super) fn insert(&self, index: usize, entry: &[String]) -> Result<Vec<Change>, Refused> {
+    pub(super) fn insert(&self, index: usize, entry: &[String]) -> Result<Vec<TextEdit>, Refused> {
         let first = *self.dashes.first().ok_or("a list without entries")?;
         let at = match index.checked_sub(1) {
             Some(before) => self.end(before),
@@ -44,7 +44,7 @@ impl<'a> Block<'a> {
     }
 
     /// Takes an entry out that is not the only one.
-    pub(super) fn remove(&self, index: usize) -> Result<Vec<Change>, Refused> {
+    pub(super) fn remove(&self, index: usize) -> Result<Vec<TextEdit>, Refused> {
         let mut span = self.lines(index)?;
         let (above, below) = (self.lines.blanks_above(span.start), self.lines.blanks_below(span.end));
         if index == 0 {
@@ -56,18 +56,18 @@ impl<'a> Block<'a> {
     }
 
     /// Takes the only entry out, and leaves `[]` after the colon at `colon`.
-    pub(super) fn remove_only(&self, colon: usize) -> Result<Vec<Change>, Refused> {
-        let empty = Change { span: colon + 1..colon + 1, text: " []".to_owned() };
+    pub(super) fn remove_only(&self, colon: usize) -> Result<Vec<TextEdit>, Refused> {
+        let empty = TextEdit { span: colon + 1..colon + 1, text: " []".to_owned() };
         Ok(vec![empty, self.cut(self.lines(0)?)])
     }
 
     /// Takes whole lines out; the text ends with a line break only if it did before.
-    fn cut(&self, mut span: Span) -> Change {
+    fn cut(&self, mut span: Span) -> TextEdit {
         let text = self.lines.text;
         if span.end == text.len() && !text.ends_with('\n') {
             span.start = text[..span.start].trim_end_matches('\n').trim_end_matches('\r').len();
         }
-        Change { span, text: String::new() }
+        TextEdit { span, text: String::new() }
     }
 
     /// The lines of an entry, with the comments that belong to it.
@@ -134,7 +134,7 @@ pub(super) fn first(
     colon: usize,
     end: usize,
     entry: &[String],
-) -> Result<Vec<Change>, Refused> {
+) -> Result<Vec<TextEdit>, Refused> {
     if lines.text[colon..end].contains('\n') || !lines.ends_at(end) {
         return Err("the empty list does not stand on the line of its key");
     }
@@ -145,7 +145,7 @@ pub(super) fn first(
         indentation = " ".repeat(comment);
         at = lines.next(at);
     }
-    let emptied = Change { span: colon + 1..end, text: String::new() };
+    let emptied = TextEdit { span: colon + 1..end, text: String::new() };
     Ok(vec![emptied, put_lines(lines, at, &indented(entry, &indentation))])
 }
 
@@ -154,7 +154,7 @@ fn indented(entry: &[String], indentation: &str) -> Vec<String> {
 }
 
 /// Puts lines before the line that starts at `at`, or at the end of the text.
-pub(super) fn put_lines(lines: Lines<'_>, at: usize, written: &[String]) -> Change {
+pub(super) fn put_lines(lines: Lines<'_>, at: usize, written: &[String]) -> TextEdit {
     let line_break = lines.line_break();
     let before = at == lines.text.len() && !lines.text.is_empty() && !lines.text.ends_with('\n');
     let text = if before {
@@ -162,5 +162,5 @@ pub(super) fn put_lines(lines: Lines<'_>, at: usize, written: &[String]) -> Chan
     } else {
         written.iter().map(|line| format!("{line}{line_break}")).collect()
     };
-    Change { span: at..at, text }
+    TextEdit { span: at..at, text }
 }

@@ -12,7 +12,7 @@ use crate::yaml::{self, FlowMap, FlowSeq};
 
 /// One entry of the manifest, to be written.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct ManifestEntry {
     /// The binary's command.
     pub name: ToolName,
     /// Its version; none where any locked one will do.
@@ -70,7 +70,7 @@ struct Long<'a> {
     skills: Option<FlowSeq<&'a [SkillName]>>,
 }
 
-impl Entry {
+impl ManifestEntry {
     fn long(&self) -> Long<'_> {
         let (repo, url, asset, arch) = match &self.source {
             None => (None, None, None, None),

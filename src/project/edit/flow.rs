@@ -1,9 +1,9 @@
 //! Edits of a list in brackets, on one line or on several.
 
 use super::lines::Lines;
-use super::{Change, Refused};
+use super::{Refused, TextEdit};
 use crate::diagnostics::Span;
-use crate::yaml::layout::Element;
+use crate::yaml::cst::Element;
 
 /// A list in brackets.
 pub(super) struct Flow<'a> {
@@ -15,7 +15,7 @@ pub(super) struct Flow<'a> {
 
 impl Flow<'_> {
     /// Puts an entry before the one at `index`, or at the end.
-    pub(super) fn insert(&self, index: usize, entry: &str) -> Vec<Change> {
+    pub(super) fn insert(&self, index: usize, entry: &str) -> Vec<TextEdit> {
         let Some(last) = self.items.last() else { return vec![self.first(entry)] };
         let line_break = self.lines.line_break();
         match self.items.get(index) {
@@ -46,18 +46,18 @@ impl Flow<'_> {
     }
 
     /// The only entry of a list that had none.
-    fn first(&self, entry: &str) -> Change {
+    fn first(&self, entry: &str) -> TextEdit {
         let end = self.span.end - 1;
         let (line_break, indentation) = (self.lines.line_break(), self.lines.before(end));
         if self.lines.text[self.span.start..end].contains('\n') && indentation.trim().is_empty() {
             put(self.lines.start(end), format!("{indentation}  {entry}{line_break}"))
         } else {
-            Change { span: self.span.start + 1..end, text: entry.to_owned() }
+            TextEdit { span: self.span.start + 1..end, text: entry.to_owned() }
         }
     }
 
     /// Takes an entry out.
-    pub(super) fn remove(&self, index: usize) -> Result<Vec<Change>, Refused> {
+    pub(super) fn remove(&self, index: usize) -> Result<Vec<TextEdit>, Refused> {
         let item = &self.items[index].span;
         let next = self.items.get(index + 1);
         let before = index.checked_sub(1).map(|before| &self.items[before]);
@@ -111,10 +111,10 @@ impl Flow<'_> {
     }
 }
 
-fn put(at: usize, text: String) -> Change {
-    Change { span: at..at, text }
+fn put(at: usize, text: String) -> TextEdit {
+    TextEdit { span: at..at, text }
 }
 
-fn cut(span: Span) -> Change {
-    Change { span, text: String::new() }
+fn cut(span: Span) -> TextEdit {
+    TextEdit { span, text: String::new() }
 }

@@ -24,21 +24,21 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::manifest::{self, Manifest};
 use super::names::{ToolName, Version};
-use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source, Span};
-use crate::yaml::layout::{Element, Form, Layout, layout};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Span};
+use crate::yaml::cst::{self, Cst, Element, Form};
 use crate::yaml::{self, Node, Scalar, Value};
 
 use block::Block;
 use flow::Flow;
 use lines::Lines;
 
-pub use entry::{Entry, EntrySource};
+pub use entry::{EntrySource, ManifestEntry};
 
 /// From this many entries on, their order is taken for meant.
 const ORDERED: usize = 3;
 
 /// Bytes of the text, and what goes in their place. Those of one edit do not overlap.
-struct Change {
+struct TextEdit {
     span: Span,
     text: String,
 }
@@ -51,7 +51,7 @@ type Refused = &'static str;
 /// # Errors
 /// Where the text is no manifest, has a binary of that name, or is written in a way that is not
 /// edited here; and where the entry would be wrong in it, such as an unknown tool without a source.
-pub fn add(source: &Source, entry: &Entry) -> Result<String, Diagnostic> {
+pub fn add(source: &Source, entry: &ManifestEntry) -> Result<String, Diagnostic> {
     let text = Manuscript::read(source)?;
     if let Some(index) = text.index(&entry.name) {
         let twice =
@@ -104,7 +104,7 @@ struct Manuscript {
     source: Arc<Source>,
     manifest: Manifest,
     node: Node,
-    layout: Option<Layout>,
+    cst: Option<Cst>,
 }
 
 /// The list of a manuscript.
@@ -128,8 +128,8 @@ impl Manuscript {
         let unwritten = matches!(node.get("binaries"), Some(Node { value: Value::Null, .. }));
         let manifest =
             if unwritten { Manifest::default() } else { read_manifest(source.name(), source.text())? };
-        let layout = layout(&source);
-        Ok(Self { source, manifest, node, layout })
+        let cst = cst::parse(&source);
+        Ok(Self { source, manifest, node, cst })
     }
 
     fn index(&self, name: &ToolName) -> Option<usize> {
@@ -170,10 +170,10 @@ impl Manuscript {
     }
 
     fn list(&self) -> Result<List<'_>, Refused> {
-        let layout = self.layout.as_ref().ok_or("its parts cannot be told apart")?;
+        let cst = self.cst.as_ref().ok_or("its parts cannot be told apart")?;
         let text = self.source.text();
-        let lines = Lines { text, comments: &layout.comments };
-        let Form::Map { flow, entries } = &layout.root.form else { return Err("it is not a plain map") };
+        let lines = Lines { text, comments: &cst.comments };
+        let Form::Map { flow, entries } = &cst.root.form else { return Err("it is not a plain map") };
         let named = |key: &Element| text[key.span.clone()].trim_matches(['"', '\'']) == "binaries";
         let (key, value) = entries.iter().find(|(key, _)| named(key)).ok_or("its keys are unusual")?;
         if value.marked || key.marked {
@@ -183,7 +183,12 @@ impl Manuscript {
         Ok(List { lines, key, value, colon, json: *flow })
     }
 
-    fn insert(&self, index: usize, entry: &Entry, written: &[String]) -> Result<Vec<Change>, Refused> {
+    fn insert(
+        &self,
+        index: usize,
+        entry: &ManifestEntry,
+        written: &[String],
+    ) -> Result<Vec<TextEdit>, Refused> {
         let List { lines, key, value, colon, json } = self.list()?;
         match &value.form {
             Form::List { flow: false, items } => Block::new(lines, items, colon + 1)?.insert(index, written),
@@ -203,7 +208,7 @@ impl Manuscript {
         }
     }
 
-    fn remove(&self, index: usize) -> Result<Vec<Change>, Refused> {
+    fn remove(&self, index: usize) -> Result<Vec<TextEdit>, Refused> {
         let List { lines, value, colon, .. } = self.list()?;
         match &value.form {
             Form::List { flow: true, items } => Flow { lines, span: &value.span, items }.remove(index),
@@ -215,7 +220,12 @@ impl Manuscript {
         }
     }
 
-    fn set_version(&self, index: usize, name: &ToolName, version: &Version) -> Result<Vec<Change>, Refused> {
+    fn set_version(
+        &self,
+        index: usize,
+        name: &ToolName,
+        version: &Version,
+    ) -> Result<Vec<TextEdit>, Refused> {
         let List { lines, value, json, .. } = self.list()?;
         let Form::List { items, .. } = &value.form else { return Err("the list is an alias") };
         version::set(lines, &items[index], name, version, json)
@@ -225,7 +235,7 @@ impl Manuscript {
     /// nothing else in it means anything else.
     fn changed(
         &self,
-        mut changes: Vec<Change>,
+        mut changes: Vec<TextEdit>,
         wanted: Vec<Node>,
         by_hand: &str,
     ) -> Result<String, Diagnostic> {
@@ -252,10 +262,10 @@ impl Manuscript {
             Code::CannotEdit,
             format!("the manifest, {}, cannot be edited soundly: {why}", self.source.name()),
         )
-        .at(self
-            .node
-            .get("binaries")
-            .map(|list| Place { source: Arc::clone(&self.source), span: list.span.start..list.span.start }))
+        .at(self.node.get("binaries").map(|list| Location {
+            source: Arc::clone(&self.source),
+            span: list.span.start..list.span.start,
+        }))
         .help(by_hand)
     }
 }
@@ -321,8 +331,8 @@ mod tests {
         name.parse().unwrap_or_else(|why| panic!("{why}"))
     }
 
-    fn tool(text: &str) -> Entry {
-        Entry {
+    fn tool(text: &str) -> ManifestEntry {
+        ManifestEntry {
             name: name(text),
             version: None,
             source: None,
@@ -617,7 +627,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_edited_soundly_is_refused_with_what_to_write() {
-        let new = Entry { version: "1.0".parse().ok(), ..tool("wacli") };
+        let new = ManifestEntry { version: "1.0".parse().ok(), ..tool("wacli") };
         for (text, why) in [
             ("version: 1\nbinaries: &all\n- gog\n", "anchor or a tag"),
             ("version: 1\nbinaries: !!seq\n- gog\n", "anchor or a tag"),
@@ -678,7 +688,7 @@ mod tests {
                     .into(),
             )
         };
-        let release = Entry {
+        let release = ManifestEntry {
             version: Some(parsed("1.10")),
             source: Some(EntrySource::Repo {
                 repo: parsed("owner/my-tool"),
@@ -689,7 +699,7 @@ mod tests {
             skills: vec![parsed("one"), parsed("no")],
             ..tool("my-tool")
         };
-        let url = Entry {
+        let url = ManifestEntry {
             source: Some(EntrySource::Url { url: parsed("https://x.example/{arch}/x?a=b#c"), arch: arch() }),
             ..tool("no")
         };

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::entry::{plain, with_plain_version, written};
 use super::lines::Lines;
-use super::{Change, Refused};
+use super::{Refused, TextEdit};
 use crate::diagnostics::Span;
 use crate::project::names::{ToolName, Version};
 use crate::yaml::FlowMap;
-use crate::yaml::layout::{Element, Form};
+use crate::yaml::cst::{Element, Form};
 
 /// A tool of the catalog at a version.
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ pub(super) fn set(
     name: &ToolName,
     version: &Version,
     json: bool,
-) -> Result<Vec<Change>, Refused> {
+) -> Result<Vec<TextEdit>, Refused> {
     if item.is_marked() {
         return Err("the entry has an anchor, an alias or a tag");
     }
@@ -48,7 +48,7 @@ pub(super) fn set(
                 } else {
                     ("version", plain(version))
                 };
-                return Ok(vec![Change { span: end..end, text: format!(", {key}: {value}") }]);
+                return Ok(vec![TextEdit { span: end..end, text: format!(", {key}: {value}") }]);
             }
             let indentation = " ".repeat(lines.column(key.span.start));
             let line = format!("{indentation}version: {}", plain(version));
@@ -64,19 +64,19 @@ pub(super) fn set(
             } else {
                 with_plain_version(&written(&FlowMap(pinned)), version)
             };
-            Ok(vec![Change { span: item.span.clone(), text }])
+            Ok(vec![TextEdit { span: item.span.clone(), text }])
         }
         Form::List { .. } | Form::Alias => Err("the entry is neither a name nor a map"),
     }
 }
 
 /// `version` in place of the text at `old`, in the same quotes: no version holds one.
-fn over(lines: Lines<'_>, old: &Span, version: &Version) -> Change {
+fn over(lines: Lines<'_>, old: &Span, version: &Version) -> TextEdit {
     let text = match lines.text[old.clone()].chars().next() {
         Some(quote @ ('"' | '\'')) => format!("{quote}{version}{quote}"),
         _ => plain(version),
     };
-    Change { span: old.clone(), text }
+    TextEdit { span: old.clone(), text }
 }
 
 /// A key as it stands there, without quotes around it.

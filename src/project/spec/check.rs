@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::model::ModelChecker;
 use super::rules::Rules;
-use super::{Gateway, Gcp, Host, Image, Origin, SecretSource, Spec, raw, secrecy};
-use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, holds_password, quoted};
+use super::{Gateway, Gcp, Host, ImageOrigin, ImageSpec, SecretSource, Spec, raw, secrecy};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, holds_password, quoted};
 use crate::project::defaults;
 use crate::project::names::{AptPackage, Channel, EnvName};
 use crate::project::openclaw::OpenClaw;
@@ -47,7 +47,7 @@ pub(super) fn spec(
     source: &Arc<Source>,
     problems: &mut Problems,
 ) -> Option<Spec> {
-    let raw = decode::<raw::Spec>(node, source, problems).get()?;
+    let raw = decode::<raw::RawSpec>(node, source, problems).get()?;
     let section = node.get("secrets");
     let spec = Checker { section, source, problems }.spec(raw);
     Rules { section, declared, source, problems }.hold(&spec);
@@ -55,7 +55,7 @@ pub(super) fn spec(
 }
 
 impl Checker<'_> {
-    fn spec(&mut self, raw: raw::Spec) -> Spec {
+    fn spec(&mut self, raw: raw::RawSpec) -> Spec {
         self.version(raw.version);
         Spec {
             name: self.named(raw.name, "openclaw-gateway"),
@@ -82,7 +82,7 @@ impl Checker<'_> {
         }
     }
 
-    fn gateway(&mut self, raw: raw::Gateway) -> Gateway {
+    fn gateway(&mut self, raw: raw::RawGateway) -> Gateway {
         let known = OpenClaw::builtin();
         let mut checker = ModelChecker { known, source: self.source, problems: self.problems };
         let (auth_choice, model) = checker.model(raw.model, raw.auth_choice);
@@ -97,8 +97,8 @@ impl Checker<'_> {
         }
     }
 
-    fn base_image(&mut self, image: Field<ImageRef>) -> At<ImageRef> {
-        let image: At<ImageRef> = self.named(image, "ghcr.io/openclaw/openclaw:2026.9.4");
+    fn base_image(&mut self, image: Field<ImageRef>) -> Spanned<ImageRef> {
+        let image: Spanned<ImageRef> = self.named(image, "ghcr.io/openclaw/openclaw:2026.9.4");
         if image.tag().is_none() && image.digest().is_none() {
             self.problems.push(
                 Diagnostic::error(Code::BadValue, "the base image has neither a tag nor a digest")
@@ -119,7 +119,7 @@ impl Checker<'_> {
         image
     }
 
-    fn env(&mut self, raw: Field<Entries<EnvName, EnvValue>>) -> Vec<(At<EnvName>, At<EnvValue>)> {
+    fn env(&mut self, raw: Field<Entries<EnvName, EnvValue>>) -> Vec<(Spanned<EnvName>, Spanned<EnvValue>)> {
         let mut env = Vec::new();
         for (name, value) in raw.get().unwrap_or_default().0 {
             let (Some(name), Some(value)) = (name.at(self.source), value.at(self.source)) else { continue };
@@ -155,14 +155,14 @@ impl Checker<'_> {
         env
     }
 
-    fn image(&mut self, raw: raw::Image) -> Image {
+    fn image(&mut self, raw: raw::RawImage) -> ImageSpec {
         let strategy = raw.strategy.or(Strategy::BuildOnVm, self.source);
         // What was told to be wrong is not missing too.
         let told = matches!(raw.registry, Field::Invalid) || matches!(raw.source, Field::Invalid);
         let registry = raw.registry.get_some(self.source);
         let source = raw.source.get_some(self.source);
-        let origin = if told { Origin::BuildOnVm } else { self.origin(&strategy, registry, source) };
-        Image {
+        let origin = if told { ImageOrigin::BuildOnVm } else { self.origin(&strategy, registry, source) };
+        ImageSpec {
             origin,
             apt: if raw.apt.is_missing() {
                 vec![self.named(Field::Missing, "socat")]
@@ -175,10 +175,10 @@ impl Checker<'_> {
 
     fn origin(
         &mut self,
-        strategy: &At<Strategy>,
-        registry: Option<At<ImageRef>>,
-        source: Option<At<raw::Source>>,
-    ) -> Origin {
+        strategy: &Spanned<Strategy>,
+        registry: Option<Spanned<ImageRef>>,
+        source: Option<Spanned<raw::RawSource>>,
+    ) -> ImageOrigin {
         let unused = |key: &str, place| {
             Diagnostic::warning(
                 Code::Contradiction,
@@ -197,14 +197,14 @@ impl Checker<'_> {
             Diagnostic::error(Code::MissingKey, message).at(strategy.place.clone()).help(help)
         };
         match (strategy.value, registry, source) {
-            (Strategy::BuildOnVm, ..) => Origin::BuildOnVm,
-            (Strategy::Registry, Some(registry), _) => Origin::Registry(registry),
+            (Strategy::BuildOnVm, ..) => ImageOrigin::BuildOnVm,
+            (Strategy::Registry, Some(registry), _) => ImageOrigin::Registry(registry),
             (Strategy::Registry, None, _) => {
                 self.problems.push(missing(
                     "the strategy `registry` needs to know the finished image",
                     "add `registry: HOST/REPOSITORY` under `image`, with `@sha256:…` where it is there already",
                 ));
-                Origin::BuildOnVm
+                ImageOrigin::BuildOnVm
             }
             (Strategy::Source, _, Some(source)) => {
                 let told = [
@@ -213,7 +213,7 @@ impl Checker<'_> {
                 ];
                 let (repo, commit) = (source.value.repo.at(self.source), source.value.commit.at(self.source));
                 if let (Some(repo), Some(commit)) = (repo, commit) {
-                    return Origin::Source { repo, commit };
+                    return ImageOrigin::Source { repo, commit };
                 }
                 if !told.contains(&true) {
                     self.problems.push(missing(
@@ -221,19 +221,19 @@ impl Checker<'_> {
                         "write `source: {repo: https://github.com/openclaw/openclaw.git, commit: …}` with all 40 digits",
                     ));
                 }
-                Origin::BuildOnVm
+                ImageOrigin::BuildOnVm
             }
             (Strategy::Source, _, None) => {
                 self.problems.push(missing(
                     "the strategy `source` needs to know the sources",
                     "add `source: {repo: https://github.com/openclaw/openclaw.git, commit: …}` under `image`",
                 ));
-                Origin::BuildOnVm
+                ImageOrigin::BuildOnVm
             }
         }
     }
 
-    fn host(&mut self, raw: raw::Host) -> Host {
+    fn host(&mut self, raw: raw::RawHost) -> Host {
         Host {
             os: raw.os.or(HostOs::Debian13, self.source),
             arch: raw.arch.or(Arch::Amd64, self.source),
@@ -241,7 +241,7 @@ impl Checker<'_> {
         }
     }
 
-    fn gcp(&mut self, raw: raw::Gcp) -> Gcp {
+    fn gcp(&mut self, raw: raw::RawGcp) -> Gcp {
         let keep = match raw.snapshots {
             Field::Given(None, _) => None,
             Field::Given(Some(snapshots), _) => Some(snapshots.keep_days),
@@ -259,7 +259,10 @@ impl Checker<'_> {
         }
     }
 
-    fn secrets(&mut self, raw: Field<Entries<EnvName, raw::Secret>>) -> Vec<(At<EnvName>, SecretSource)> {
+    fn secrets(
+        &mut self,
+        raw: Field<Entries<EnvName, raw::RawSecret>>,
+    ) -> Vec<(Spanned<EnvName>, SecretSource)> {
         if raw.is_missing() {
             let generated = |name| (self.named(Field::Missing, name), SecretSource::Generated);
             return ["OPENCLAW_GATEWAY_TOKEN", "GOG_KEYRING_PASSWORD"].map(generated).into();
@@ -267,7 +270,7 @@ impl Checker<'_> {
         let mut secrets = Vec::new();
         for (name, secret) in raw.get().unwrap_or_default().0 {
             let (Some(name), Some(secret)) = (name.at(self.source), secret.at(self.source)) else { continue };
-            let raw::Secret { generate, secret_manager } = secret.value;
+            let raw::RawSecret { generate, secret_manager } = secret.value;
             // With anything in it, a wrong key was told already.
             let empty =
                 self.section.and_then(|section| section.get(name.as_str())).is_some_and(Node::is_empty);
@@ -300,10 +303,14 @@ impl Checker<'_> {
     }
 
     /// A value from text, or a default that is text too.
-    fn named<T: std::str::FromStr<Err: std::fmt::Debug>>(&self, field: Field<T>, default: &str) -> At<T> {
+    fn named<T: std::str::FromStr<Err: std::fmt::Debug>>(
+        &self,
+        field: Field<T>,
+        default: &str,
+    ) -> Spanned<T> {
         field
             .at(self.source)
-            .unwrap_or_else(|| At::default_value(default.parse().expect("defaults are well-formed")))
+            .unwrap_or_else(|| Spanned::default_value(default.parse().expect("defaults are well-formed")))
     }
 
     fn number(
@@ -312,22 +319,29 @@ impl Checker<'_> {
         default: u16,
         range: std::ops::RangeInclusive<u16>,
         what: &str,
-    ) -> At<u16> {
-        let Some(given) = field.at(self.source) else { return At::default_value(default) };
+    ) -> Spanned<u16> {
+        let Some(given) = field.at(self.source) else { return Spanned::default_value(default) };
         match u16::try_from(given.value) {
-            Ok(value) if range.contains(&value) => At { value, place: given.place },
+            Ok(value) if range.contains(&value) => Spanned { value, place: given.place },
             _ => {
                 self.problems.push(
                     Diagnostic::error(Code::BadValue, format!("{} is not {what}", given.value))
                         .at(given.place)
                         .help(format!("choose from {} to {}", range.start(), range.end())),
                 );
-                At::default_value(default)
+                Spanned::default_value(default)
             }
         }
     }
 
-    fn size(&mut self, field: Field<Size>, default: Size, least: Size, most: Size, what: &str) -> At<Size> {
+    fn size(
+        &mut self,
+        field: Field<Size>,
+        default: Size,
+        least: Size,
+        most: Size,
+        what: &str,
+    ) -> Spanned<Size> {
         let size = field.or(default, self.source);
         if size.mib() < least.mib() || size.mib() > most.mib() {
             self.problems.push(
@@ -339,7 +353,7 @@ impl Checker<'_> {
         size
     }
 
-    fn disk(&mut self, field: Field<Size>, default: Size, least: Size, what: &str) -> At<Size> {
+    fn disk(&mut self, field: Field<Size>, default: Size, least: Size, what: &str) -> Spanned<Size> {
         let size = self.size(field, default, least, LARGEST_DISK, what);
         let too_small = !size.is_zero() && size.mib() < SMALLEST_DATA_DISK.mib() && least.is_zero();
         if !size.is_whole_gb() || too_small {
@@ -353,9 +367,9 @@ impl Checker<'_> {
     }
 
     /// The readable items of a list, each once.
-    fn list<T>(&mut self, field: Field<Vec<Field<T>>>, text: impl Fn(&T) -> &str) -> Vec<At<T>> {
-        let mut kept: Vec<At<T>> = Vec::new();
-        let mut first = BTreeMap::<String, Option<Place>>::new();
+    fn list<T>(&mut self, field: Field<Vec<Field<T>>>, text: impl Fn(&T) -> &str) -> Vec<Spanned<T>> {
+        let mut kept: Vec<Spanned<T>> = Vec::new();
+        let mut first = BTreeMap::<String, Option<Location>>::new();
         for item in field.get().unwrap_or_default() {
             let Some(item) = item.at(self.source) else { continue };
             if let Some(first) = first.get(text(&item)) {

@@ -13,7 +13,7 @@ use super::names::{
     ProjectId, Provider, SecretId, ServiceAccount, VmName, Zone,
 };
 use super::values::{Arch, EnvValue, HostOs, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone};
-use crate::diagnostics::{At, Problems, Source};
+use crate::diagnostics::{Problems, Source, Spanned};
 use crate::yaml;
 
 /// The port on which the gateway listens inside its container.
@@ -30,38 +30,38 @@ pub const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// The VM's name.
-    pub name: At<VmName>,
+    pub name: Spanned<VmName>,
     /// The project's id in labels of what bake makes.
-    pub id: Option<At<LabelId>>,
+    pub id: Option<Spanned<LabelId>>,
     /// The gateway in its container.
     pub gateway: Gateway,
     /// The image it runs from.
-    pub image: Image,
+    pub image: ImageSpec,
     /// The VM's operating system.
     pub host: Host,
     /// The VM on Compute Engine.
     pub gcp: Gcp,
     /// The secrets, in the order of the file.
-    pub secrets: Vec<(At<EnvName>, SecretSource)>,
+    pub secrets: Vec<(Spanned<EnvName>, SecretSource)>,
 }
 
 /// The gateway in its container.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     /// The base image.
-    pub image: At<ImageRef>,
+    pub image: Spanned<ImageRef>,
     /// The port on the VM's loopback interface.
-    pub port: At<u16>,
+    pub port: Spanned<u16>,
     /// The container's time zone.
-    pub timezone: At<TimeZone>,
+    pub timezone: Spanned<TimeZone>,
     /// Plain settings, in the order of the file.
-    pub env: Vec<(At<EnvName>, At<EnvValue>)>,
+    pub env: Vec<(Spanned<EnvName>, Spanned<EnvValue>)>,
     /// What onboarding is told about authentication: the provider's choice, where `model` names one.
-    pub auth_choice: At<AuthChoice>,
+    pub auth_choice: Spanned<AuthChoice>,
     /// The model.
     pub model: Model,
     /// Channels to add.
-    pub channels: Vec<At<Channel>>,
+    pub channels: Vec<Spanned<Channel>>,
 }
 
 /// The model that the agents talk to.
@@ -74,49 +74,49 @@ pub enum Model {
         /// The provider.
         provider: Provider,
         /// The model, by the provider's name for it.
-        name: At<ModelName>,
+        name: Spanned<ModelName>,
     },
     /// A model of a server with its address.
     Served {
         /// The address.
-        base_url: At<ModelUrl>,
+        base_url: Spanned<ModelUrl>,
         /// What it speaks.
         api: ModelApi,
         /// The model, by the server's name for it.
-        name: At<ModelName>,
+        name: Spanned<ModelName>,
         /// The secret that holds the key.
-        key: Option<At<EnvName>>,
+        key: Option<Spanned<EnvName>>,
     },
 }
 
 /// The image the gateway runs from.
 #[derive(Clone, Debug)]
-pub struct Image {
+pub struct ImageSpec {
     /// Where it comes from, with what that needs.
-    pub origin: Origin,
+    pub origin: ImageOrigin,
     /// Debian packages to add.
-    pub apt: Vec<At<AptPackage>>,
+    pub apt: Vec<Spanned<AptPackage>>,
     /// The manifest's path below the project folder.
-    pub binaries: At<InnerPath>,
+    pub binaries: Spanned<InnerPath>,
 }
 
 /// Where the gateway's image comes from.
 #[derive(Clone, Debug)]
-pub enum Origin {
+pub enum ImageOrigin {
     /// Built on the VM, on top of the official image.
     BuildOnVm,
     /// A finished image. Without a digest, the lock has that of the last push.
-    Registry(At<ImageRef>),
+    Registry(Spanned<ImageRef>),
     /// Built on the VM, on top of OpenClaw built there too.
     Source {
         /// The git repository.
-        repo: At<GitUrl>,
+        repo: Spanned<GitUrl>,
         /// The commit.
-        commit: At<CommitId>,
+        commit: Spanned<CommitId>,
     },
 }
 
-impl Origin {
+impl ImageOrigin {
     /// The strategy's name.
     pub const fn strategy(&self) -> Strategy {
         match self {
@@ -131,32 +131,32 @@ impl Origin {
 #[derive(Clone, Debug)]
 pub struct Host {
     /// The operating system.
-    pub os: At<HostOs>,
+    pub os: Spanned<HostOs>,
     /// The processor architecture.
-    pub arch: At<Arch>,
+    pub arch: Spanned<Arch>,
     /// The swap file.
-    pub swap: At<Size>,
+    pub swap: Spanned<Size>,
 }
 
 /// The VM on Compute Engine.
 #[derive(Clone, Debug)]
 pub struct Gcp {
     /// The project, where it is not gcloud's own setting.
-    pub project: Option<At<ProjectId>>,
+    pub project: Option<Spanned<ProjectId>>,
     /// The zone.
-    pub zone: At<Zone>,
+    pub zone: Spanned<Zone>,
     /// The machine type.
-    pub machine_type: At<MachineType>,
+    pub machine_type: Spanned<MachineType>,
     /// The boot disk's size.
-    pub boot_disk: At<Size>,
+    pub boot_disk: Spanned<Size>,
     /// The data disk's size; zero for none.
-    pub data_disk: At<Size>,
+    pub data_disk: Spanned<Size>,
     /// Whether the VM has a public address.
-    pub public_ip: At<bool>,
+    pub public_ip: Spanned<bool>,
     /// The VM's service account.
-    pub service_account: At<ServiceAccount>,
+    pub service_account: Spanned<ServiceAccount>,
     /// How many days snapshots of the data disk are kept; none where there are no snapshots.
-    pub snapshot_days: Option<At<u16>>,
+    pub snapshot_days: Option<Spanned<u16>>,
 }
 
 impl Gcp {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Model, raw};
-use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, did_you_mean, quoted};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::project::names::{AuthChoice, EnvName, Provider};
 use crate::project::openclaw::{Choice, Needs, OpenClaw, SKIP};
 use crate::project::values::ModelApi;
@@ -19,9 +19,9 @@ impl ModelChecker<'_> {
     /// What onboarding is told, and the model that is set beside it.
     pub(super) fn model(
         &mut self,
-        raw: Field<Option<raw::Model>>,
+        raw: Field<Option<raw::RawModel>>,
         auth_choice: Field<AuthChoice>,
-    ) -> (At<AuthChoice>, Model) {
+    ) -> (Spanned<AuthChoice>, Model) {
         let given = auth_choice.at(self.source);
         let place = raw.place(self.source);
         let Some(model) = raw.get().flatten() else {
@@ -84,9 +84,9 @@ impl ModelChecker<'_> {
 
     fn choice_of(
         &mut self,
-        provider: &At<Provider>,
-        given: Option<At<AuthChoice>>,
-    ) -> Option<At<AuthChoice>> {
+        provider: &Spanned<Provider>,
+        given: Option<Spanned<AuthChoice>>,
+    ) -> Option<Spanned<AuthChoice>> {
         let Some(usual) = self.known.provider(provider.as_str()) else {
             let providers = self.known.choices.iter().filter(|known| known.chats);
             let close = did_you_mean(provider.as_str(), providers.map(|known| known.provider.as_str()));
@@ -102,7 +102,7 @@ impl ModelChecker<'_> {
             return None;
         };
         let Some(given) = given else {
-            return Some(At { value: usual.choice.clone(), place: provider.place.clone() });
+            return Some(Spanned { value: usual.choice.clone(), place: provider.place.clone() });
         };
         let other = self.known.choice(given.as_str()).is_none_or(|known| known.provider != usual.provider);
         if other {
@@ -116,7 +116,12 @@ impl ModelChecker<'_> {
         Some(given)
     }
 
-    fn served(&mut self, raw: raw::Model, given: Option<At<AuthChoice>>, place: Option<Place>) -> Model {
+    fn served(
+        &mut self,
+        raw: raw::RawModel,
+        given: Option<Spanned<AuthChoice>>,
+        place: Option<Location>,
+    ) -> Model {
         if let Some(provider) = raw.provider.at(self.source) {
             self.contradiction_with(
                 "`model` names a provider and a server".to_owned(),
@@ -141,8 +146,8 @@ impl ModelChecker<'_> {
             );
         }
         let key = raw.key.at(self.source);
-        let key =
-            key.and_then(|key| Some(At { value: key.as_str().parse::<EnvName>().ok()?, place: key.place }));
+        let key = key
+            .and_then(|key| Some(Spanned { value: key.as_str().parse::<EnvName>().ok()?, place: key.place }));
         let (Some(base_url), Some(name)) = (raw.base_url.at(self.source), raw.name.at(self.source)) else {
             return Model::Default;
         };
@@ -159,15 +164,15 @@ impl ModelChecker<'_> {
         Model::Served { base_url, api: raw.api.get().unwrap_or(ModelApi::Openai), name, key }
     }
 
-    fn contradiction(&mut self, message: String, place: Option<Place>, help: &str) {
+    fn contradiction(&mut self, message: String, place: Option<Location>, help: &str) {
         self.problems.push(Diagnostic::error(Code::Contradiction, message).at(place).help(help));
     }
 
     fn contradiction_with(
         &mut self,
         message: String,
-        place: Option<Place>,
-        other: Option<Place>,
+        place: Option<Location>,
+        other: Option<Location>,
         help: &str,
     ) {
         self.problems.push(
@@ -176,14 +181,14 @@ impl ModelChecker<'_> {
     }
 }
 
-fn skip() -> At<AuthChoice> {
-    At::default_value(SKIP.parse().expect("a well-formed choice"))
+fn skip() -> Spanned<AuthChoice> {
+    Spanned::default_value(SKIP.parse().expect("a well-formed choice"))
 }
 
 /// What stands against a choice: that it is not known, or takes a person. `certain` where all choices
 /// of the locked OpenClaw are known.
 pub(super) fn choice_problem(
-    choice: &At<AuthChoice>,
+    choice: &Spanned<AuthChoice>,
     known: &'static OpenClaw,
     certain: bool,
 ) -> Result<Option<&'static Choice>, Diagnostic> {

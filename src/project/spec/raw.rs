@@ -18,7 +18,7 @@ use crate::yaml::decode::{Entries, Field};
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "bake.yaml")]
-pub struct Spec {
+pub struct RawSpec {
     /// The version of this format: 1.
     #[schemars(range(min = 1, max = 1))]
     pub version: Field<u64>,
@@ -27,21 +27,21 @@ pub struct Spec {
     /// The project's id in labels, by which bake knows what it made; `bake init` writes a random one.
     pub id: Field<LabelId>,
     /// The gateway in its container.
-    pub gateway: Field<Gateway>,
+    pub gateway: Field<RawGateway>,
     /// The image it runs from.
-    pub image: Field<Image>,
+    pub image: Field<RawImage>,
     /// The VM's operating system.
-    pub host: Field<Host>,
+    pub host: Field<RawHost>,
     /// The VM on Compute Engine.
-    pub gcp: Field<Gcp>,
+    pub gcp: Field<RawGcp>,
     /// Environment variables whose values are secret, and where each value comes from.
-    pub secrets: Field<Entries<EnvName, Secret>>,
+    pub secrets: Field<Entries<EnvName, RawSecret>>,
 }
 
 /// The gateway in its container.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Gateway {
+pub struct RawGateway {
     /// The base image; the lock holds its digest.
     pub image: Field<ImageRef>,
     /// The gateway's port on the VM's loopback interface.
@@ -52,7 +52,7 @@ pub struct Gateway {
     /// Plain environment variables. Secrets stand under `secrets`.
     pub env: Field<Entries<EnvName, EnvValue>>,
     /// The model that the agents talk to; `null` leaves the choice to OpenClaw.
-    pub model: Field<Option<Model>>,
+    pub model: Field<Option<RawModel>>,
     /// What `openclaw onboard --auth-choice` is given; `model` is the readable way to say it.
     pub auth_choice: Field<AuthChoice>,
     /// Channels to set up without a terminal: `discord`, `slack`, `telegram`, `whatsapp`.
@@ -62,7 +62,7 @@ pub struct Gateway {
 /// The model: of a provider that OpenClaw knows, or of a server with its address.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Model {
+pub struct RawModel {
     /// A provider such as `anthropic`, `openai`, `google` or `openrouter`.
     pub provider: Field<Provider>,
     /// The model; without it, the provider's usual one.
@@ -78,13 +78,13 @@ pub struct Model {
 /// The image the gateway runs from.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Image {
+pub struct RawImage {
     /// Where the image comes from.
     pub strategy: Field<Strategy>,
     /// The finished image, for the strategy `registry`; without a digest, `bake image push` writes it into the lock.
     pub registry: Field<Option<ImageRef>>,
     /// The sources, for the strategy `source`.
-    pub source: Field<Option<Source>>,
+    pub source: Field<Option<RawSource>>,
     /// Debian packages to add to the image.
     pub apt: Field<Vec<Field<AptPackage>>>,
     /// The manifest of binaries, below the project folder.
@@ -94,7 +94,7 @@ pub struct Image {
 /// OpenClaw's own sources.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Source {
+pub struct RawSource {
     /// The git repository.
     pub repo: Field<GitUrl>,
     /// The commit to build.
@@ -104,7 +104,7 @@ pub struct Source {
 /// The VM's operating system.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Host {
+pub struct RawHost {
     /// The operating system.
     pub os: Field<HostOs>,
     /// The processor architecture.
@@ -116,7 +116,7 @@ pub struct Host {
 /// The VM on Compute Engine.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Gcp {
+pub struct RawGcp {
     /// The project; `null` for the one that gcloud is set to.
     pub project: Field<Option<ProjectId>>,
     /// The zone.
@@ -132,13 +132,13 @@ pub struct Gcp {
     /// The id of the VM's service account.
     pub service_account: Field<ServiceAccount>,
     /// Daily snapshots of the data disk; `null` for none.
-    pub snapshots: Field<Option<Snapshots>>,
+    pub snapshots: Field<Option<RawSnapshots>>,
 }
 
 /// Daily snapshots of the data disk.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Snapshots {
+pub struct RawSnapshots {
     /// Days after which a snapshot is deleted.
     #[schemars(range(min = 1, max = 365))]
     pub keep_days: Field<u64>,
@@ -147,7 +147,7 @@ pub struct Snapshots {
 /// Where a secret's value comes from: made up, or kept in Secret Manager.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Secret {
+pub struct RawSecret {
     /// Make a value up.
     pub generate: Field<Generate>,
     /// The secret in Secret Manager that holds the value.

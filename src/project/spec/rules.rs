@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::check::{LARGEST_SWAP, OWN_VARIABLES, SMALLEST_BOOT_DISK};
 use super::model::{choice_problem, unknown};
-use super::{GATEWAY_TOKEN, Model, Origin, SecretSource, Spec};
-use crate::diagnostics::{At, Code, Diagnostic, Place, Problems, Source, did_you_mean, quoted};
+use super::{GATEWAY_TOKEN, ImageOrigin, Model, SecretSource, Spec};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::project::machine::{Machine, beyond_free_tier};
 use crate::project::names::EnvName;
 use crate::project::openclaw::{Choice, Needs, OpenClaw};
@@ -58,7 +58,7 @@ impl Rules<'_> {
             );
         }
         if spec.gcp.data_disk.is_zero()
-            && let Some(At { place: place @ Some(_), .. }) = &spec.gcp.snapshot_days
+            && let Some(Spanned { place: place @ Some(_), .. }) = &spec.gcp.snapshot_days
         {
             self.problems.push(
                 Diagnostic::error(Code::Contradiction, "snapshots are of the data disk, and there is none")
@@ -94,7 +94,7 @@ impl Rules<'_> {
     fn setup_rules(&mut self, spec: &Spec) {
         let known = OpenClaw::builtin();
         let certain =
-            known.covers(&spec.gateway.image) && !matches!(spec.image.origin, Origin::Source { .. });
+            known.covers(&spec.gateway.image) && !matches!(spec.image.origin, ImageOrigin::Source { .. });
         // A secret with a name that nothing knows may be a needed one, misspelt.
         let spare: Vec<_> = spec
             .secrets
@@ -178,7 +178,7 @@ impl Rules<'_> {
         if !self.has(spec, GATEWAY_TOKEN) {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, format!("`{GATEWAY_TOKEN}` is not among the secrets"))
-                    .at(section.map(|section| Place { source: Arc::clone(self.source), span: section.span.clone() }))
+                    .at(section.map(|section| Location { source: Arc::clone(self.source), span: section.span.clone() }))
                     .help(format!("under `secrets`, write `{GATEWAY_TOKEN}: {{generate: hex32}}`: it is the gateway's password")),
             );
         }
@@ -239,7 +239,7 @@ impl Rules<'_> {
                 .at(machine_type.place.clone())
                 .help("a gateway wants 2 GB, a source build 6 GB"),
             ),
-            (Some(memory), Origin::Source { commit, .. }) if memory < SOURCE_BUILD_MIB => {
+            (Some(memory), ImageOrigin::Source { commit, .. }) if memory < SOURCE_BUILD_MIB => {
                 self.problems.push(
                     Diagnostic::error(
                         Code::MachineTooSmall,
@@ -249,7 +249,7 @@ impl Rules<'_> {
                     .help("choose `e2-standard-2` (8 GB), or `strategy: build-on-vm`, which starts from the official image"),
                 );
             }
-            (Some(memory), Origin::BuildOnVm | Origin::Registry(_)) if memory < GATEWAY_MIB => {
+            (Some(memory), ImageOrigin::BuildOnVm | ImageOrigin::Registry(_)) if memory < GATEWAY_MIB => {
                 self.problems.push(
                     Diagnostic::warning(
                         Code::MachineTooSmall,

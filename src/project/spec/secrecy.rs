@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::diagnostics::{Code, Diagnostic, Place, Problems, Source, Span, quoted};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Span, quoted};
 use crate::yaml::{Node, Value};
 
 /// Endings that tell a secret's name.
@@ -264,7 +264,7 @@ pub(super) fn refuse_literals(spec: &mut Node, source: &Arc<Source>, problems: &
         else {
             return true;
         };
-        let place = Place { source: Arc::clone(source), span: secret.span.clone() };
+        let place = Location { source: Arc::clone(source), span: secret.span.clone() };
         problems.push(
             Diagnostic::error(
                 Code::LiteralSecret,

@@ -1,7 +1,7 @@
 //! Values with a meaning beyond their text: sizes, image references, URLs, time zones, choices.
 
+mod archive_format;
 mod image_ref;
-mod packing;
 mod size;
 mod web_url;
 
@@ -16,8 +16,8 @@ use crate::diagnostics::{did_you_mean, quoted};
 use crate::digest::Sha256;
 use crate::text::is_hidden;
 
+pub use archive_format::ArchiveFormat;
 pub use image_ref::ImageRef;
-pub use packing::Packing;
 pub use size::Size;
 pub use web_url::WebUrl;
 

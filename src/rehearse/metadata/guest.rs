@@ -7,7 +7,7 @@ pub type GuestAttributes = BTreeMap<String, BTreeMap<String, String>>;
 
 /// A guest attribute that was set or deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct AttributeChange {
     /// The namespace, such as `openclaw`.
     pub namespace: String,
     /// The key, such as `status`.

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde_json::json;
 
 use super::guest::GuestAttributes;
-use super::tree::Node;
+use super::tree::MetadataNode;
 
 /// What the metadata server says of the VM. Nothing is checked: what is in here is what is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,112 +69,120 @@ impl Instance {
     }
 
     /// Everything below `/`.
-    pub(super) fn tree(&self, guest: &GuestAttributes, token: &str) -> Node {
+    pub(super) fn tree(&self, guest: &GuestAttributes, token: &str) -> MetadataNode {
         let v1 = fixed([("instance", self.instance(guest, token)), ("project", self.project())]);
         fixed([("computeMetadata", fixed([("v1", v1)]))])
     }
 
-    fn project(&self) -> Node {
+    fn project(&self) -> MetadataNode {
         fixed([
             ("attributes", texts(&self.project_attributes)),
             ("numeric-project-id", number(self.project_number)),
-            ("project-id", Node::text(&self.project_id)),
+            ("project-id", MetadataNode::text(&self.project_id)),
         ])
     }
 
-    fn instance(&self, guest: &GuestAttributes, token: &str) -> Node {
+    fn instance(&self, guest: &GuestAttributes, token: &str) -> MetadataNode {
         let Self { id, name, project_id, project_number, zone, machine_type, .. } = self;
         let guest_attributes =
             guest.iter().map(|(namespace, values)| (namespace.clone(), texts(values))).collect();
         fixed([
             ("attributes", texts(&self.attributes)),
-            ("cpu-platform", Node::text("Unknown CPU Platform")),
-            ("description", Node::text("")),
-            ("disks", Node::Numbered(self.disks())),
-            ("guest-attributes", Node::Named(guest_attributes)),
-            ("hostname", Node::text(format!("{name}.{zone}.c.{project_id}.internal"))),
+            ("cpu-platform", MetadataNode::text("Unknown CPU Platform")),
+            ("description", MetadataNode::text("")),
+            ("disks", MetadataNode::Numbered(self.disks())),
+            ("guest-attributes", MetadataNode::Named(guest_attributes)),
+            ("hostname", MetadataNode::text(format!("{name}.{zone}.c.{project_id}.internal"))),
             ("id", number(*id)),
-            ("image", Node::text(&self.image)),
-            ("licenses", Node::Numbered(Vec::new())),
-            ("machine-type", Node::text(format!("projects/{project_number}/machineTypes/{machine_type}"))),
-            ("maintenance-event", Node::text("NONE")),
-            ("name", Node::text(name)),
-            ("network-interfaces", Node::Numbered(vec![self.interface()])),
-            ("preempted", Node::text("FALSE")),
-            ("remaining-cpu-time", Node::Number(-1)),
+            ("image", MetadataNode::text(&self.image)),
+            ("licenses", MetadataNode::Numbered(Vec::new())),
+            (
+                "machine-type",
+                MetadataNode::text(format!("projects/{project_number}/machineTypes/{machine_type}")),
+            ),
+            ("maintenance-event", MetadataNode::text("NONE")),
+            ("name", MetadataNode::text(name)),
+            ("network-interfaces", MetadataNode::Numbered(vec![self.interface()])),
+            ("preempted", MetadataNode::text("FALSE")),
+            ("remaining-cpu-time", MetadataNode::Number(-1)),
             (
                 "scheduling",
                 fixed([
-                    ("automatic-restart", Node::text("TRUE")),
-                    ("on-host-maintenance", Node::text("MIGRATE")),
-                    ("preemptible", Node::text("FALSE")),
+                    ("automatic-restart", MetadataNode::text("TRUE")),
+                    ("on-host-maintenance", MetadataNode::text("MIGRATE")),
+                    ("preemptible", MetadataNode::text("FALSE")),
                 ]),
             ),
             ("service-accounts", self.service_accounts(token)),
-            ("tags", Node::Array(self.tags.clone())),
-            ("virtual-clock", fixed([("drift-token", Node::text("0"))])),
-            ("zone", Node::text(format!("projects/{project_number}/zones/{zone}"))),
+            ("tags", MetadataNode::Array(self.tags.clone())),
+            ("virtual-clock", fixed([("drift-token", MetadataNode::text("0"))])),
+            ("zone", MetadataNode::text(format!("projects/{project_number}/zones/{zone}"))),
         ])
     }
 
-    fn disks(&self) -> Vec<Node> {
+    fn disks(&self) -> Vec<MetadataNode> {
         let disk = |(index, name): (u64, &String)| {
             fixed([
-                ("device-name", Node::text(name)),
+                ("device-name", MetadataNode::text(name)),
                 ("index", number(index)),
-                ("interface", Node::text("SCSI")),
-                ("mode", Node::text("READ_WRITE")),
-                ("type", Node::text("PERSISTENT")),
+                ("interface", MetadataNode::text("SCSI")),
+                ("mode", MetadataNode::text("READ_WRITE")),
+                ("type", MetadataNode::text("PERSISTENT")),
             ])
         };
         (0..).zip(&self.disks).map(disk).collect()
     }
 
-    fn interface(&self) -> Node {
+    fn interface(&self) -> MetadataNode {
         let Network { ip, subnetmask, gateway, dns, mac, external_ip } = &self.network;
         let access = fixed([
-            ("external-ip", Node::text(external_ip.map(|ip| ip.to_string()).unwrap_or_default())),
-            ("type", Node::text("ONE_TO_ONE_NAT")),
+            ("external-ip", MetadataNode::text(external_ip.map(|ip| ip.to_string()).unwrap_or_default())),
+            ("type", MetadataNode::text("ONE_TO_ONE_NAT")),
         ]);
         fixed([
-            ("access-configs", Node::Numbered(vec![access])),
-            ("dns-servers", Node::Lines(vec![dns.to_string()])),
-            ("forwarded-ips", Node::Numbered(Vec::new())),
-            ("gateway", Node::text(gateway.to_string())),
-            ("ip", Node::text(ip.to_string())),
-            ("ip-aliases", Node::Numbered(Vec::new())),
-            ("mac", Node::text(mac)),
-            ("mtu", Node::Number(1460)),
-            ("network", Node::text(format!("projects/{}/networks/default", self.project_number))),
-            ("subnetmask", Node::text(subnetmask.to_string())),
-            ("target-instance-ips", Node::Numbered(Vec::new())),
+            ("access-configs", MetadataNode::Numbered(vec![access])),
+            ("dns-servers", MetadataNode::Lines(vec![dns.to_string()])),
+            ("forwarded-ips", MetadataNode::Numbered(Vec::new())),
+            ("gateway", MetadataNode::text(gateway.to_string())),
+            ("ip", MetadataNode::text(ip.to_string())),
+            ("ip-aliases", MetadataNode::Numbered(Vec::new())),
+            ("mac", MetadataNode::text(mac)),
+            ("mtu", MetadataNode::Number(1460)),
+            ("network", MetadataNode::text(format!("projects/{}/networks/default", self.project_number))),
+            ("subnetmask", MetadataNode::text(subnetmask.to_string())),
+            ("target-instance-ips", MetadataNode::Numbered(Vec::new())),
         ])
     }
 
-    fn service_accounts(&self, token: &str) -> Node {
-        let Some(email) = &self.service_account else { return Node::Named(BTreeMap::new()) };
+    fn service_accounts(&self, token: &str) -> MetadataNode {
+        let Some(email) = &self.service_account else { return MetadataNode::Named(BTreeMap::new()) };
         let scope = "https://www.googleapis.com/auth/cloud-platform";
         let account = fixed([
-            ("aliases", Node::Lines(vec!["default".to_owned()])),
-            ("email", Node::text(email)),
-            ("scopes", Node::Lines(vec![scope.to_owned()])),
+            ("aliases", MetadataNode::Lines(vec!["default".to_owned()])),
+            ("email", MetadataNode::text(email)),
+            ("scopes", MetadataNode::Lines(vec![scope.to_owned()])),
             (
                 "token",
-                Node::OnRequest(json!({"access_token": token, "expires_in": 3599, "token_type": "Bearer"})),
+                MetadataNode::OnRequest(
+                    json!({"access_token": token, "expires_in": 3599, "token_type": "Bearer"}),
+                ),
             ),
         ]);
-        Node::Named(BTreeMap::from([(email.clone(), account.clone()), ("default".to_owned(), account)]))
+        MetadataNode::Named(BTreeMap::from([
+            (email.clone(), account.clone()),
+            ("default".to_owned(), account),
+        ]))
     }
 }
 
-fn fixed<const N: usize>(entries: [(&'static str, Node); N]) -> Node {
-    Node::Fixed(BTreeMap::from(entries))
+fn fixed<const N: usize>(entries: [(&'static str, MetadataNode); N]) -> MetadataNode {
+    MetadataNode::Fixed(BTreeMap::from(entries))
 }
 
-fn texts(values: &BTreeMap<String, String>) -> Node {
-    Node::Named(values.iter().map(|(key, value)| (key.clone(), Node::text(value))).collect())
+fn texts(values: &BTreeMap<String, String>) -> MetadataNode {
+    MetadataNode::Named(values.iter().map(|(key, value)| (key.clone(), MetadataNode::text(value))).collect())
 }
 
-fn number(number: u64) -> Node {
-    Node::Number(i64::try_from(number).unwrap_or(i64::MAX))
+fn number(number: u64) -> MetadataNode {
+    MetadataNode::Number(i64::try_from(number).unwrap_or(i64::MAX))
 }

@@ -10,16 +10,16 @@
 //! where that is silent, that which Google's guest agent, cloud-init and our own scripts rely on.
 //! Left out are `instance/service-accounts/…/identity`, OS Login's folder and limits of rate.
 
-mod answer;
 mod guest;
 mod instance;
 mod query;
+mod response;
 mod secrets;
 mod server;
 mod service;
 mod tree;
 
-pub use guest::{Change, GuestAttributes};
+pub use guest::{AttributeChange, GuestAttributes};
 pub use instance::{Instance, Network};
-pub use secrets::{SecretValue, Secrets, Unreadable};
+pub use secrets::{SecretError, SecretValue, Secrets};
 pub use server::Server;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use url::form_urlencoded;
 
-use super::tree::Format;
+use super::tree::ValueFormat;
 
 /// The part of a request's target behind the question mark.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,14 +14,14 @@ pub(super) struct Query {
     /// Everything below, instead of a listing.
     pub(super) recursive: bool,
     /// The form, where the request chooses.
-    pub(super) alt: Option<Format>,
+    pub(super) alt: Option<ValueFormat>,
     /// How to wait for a change, where the request wants that.
-    pub(super) wait: Option<Wait>,
+    pub(super) wait: Option<LongPoll>,
 }
 
 /// How to wait for a change.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Wait {
+pub(super) struct LongPoll {
     /// The `ETag` of the last answer that was seen: no waiting where it is not today's.
     pub(super) last_etag: Option<String>,
     /// How long at most; after that, what is there is the answer.
@@ -41,14 +41,14 @@ impl Query {
     /// Reads it; what is not known is left alone, as the real server does.
     pub(super) fn read(text: &str) -> Result<Self, BadQuery> {
         let mut query = Self::default();
-        let (mut waits, mut wait) = (false, Wait::default());
+        let (mut waits, mut wait) = (false, LongPoll::default());
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
             match &*key {
                 // cloud-init writes `True`.
                 "recursive" => query.recursive = value.eq_ignore_ascii_case("true"),
                 "wait_for_change" => waits = value.eq_ignore_ascii_case("true"),
-                "alt" if value == "json" => query.alt = Some(Format::Json),
-                "alt" if value == "text" => query.alt = Some(Format::Text),
+                "alt" if value == "json" => query.alt = Some(ValueFormat::Json),
+                "alt" if value == "text" => query.alt = Some(ValueFormat::Text),
                 "alt" => return Err(BadQuery::Alt),
                 "last_etag" => wait.last_etag = Some(value.into_owned()),
                 "timeout_sec" => {
@@ -80,8 +80,8 @@ mod tests {
     #[test]
     fn what_clients_ask_is_understood() {
         let agent = Query::read("recursive=true&alt=json&wait_for_change=true&timeout_sec=60&last_etag=NONE");
-        let wait = Wait { last_etag: Some("NONE".to_owned()), timeout: Some(Duration::from_secs(60)) };
-        assert_eq!(agent, Ok(Query { recursive: true, alt: Some(Format::Json), wait: Some(wait) }));
+        let wait = LongPoll { last_etag: Some("NONE".to_owned()), timeout: Some(Duration::from_secs(60)) };
+        assert_eq!(agent, Ok(Query { recursive: true, alt: Some(ValueFormat::Json), wait: Some(wait) }));
         assert_eq!(Query::read("recursive=True").map(|query| query.recursive), Ok(true));
         assert_eq!(Query::read("last_etag=0&x=%ff%"), Ok(Query::default()));
         assert_eq!(Query::read("alt=xml"), Err(BadQuery::Alt));

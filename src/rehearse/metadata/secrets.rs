@@ -10,8 +10,8 @@ use hyper::StatusCode;
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::answer::Answer;
 use super::instance::Instance;
+use super::response::MetadataResponse;
 
 /// Where the values of secrets come from.
 pub trait Secrets: Send + Sync + 'static {
@@ -21,7 +21,7 @@ pub trait Secrets: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the VM is told instead.
-    fn read(&self, name: &str) -> Result<SecretValue, Unreadable>;
+    fn read(&self, name: &str) -> Result<SecretValue, SecretError>;
 }
 
 /// The value of a secret. Nothing prints it.
@@ -30,7 +30,7 @@ pub struct SecretValue(Vec<u8>);
 
 /// Why a secret has no value for the VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum SecretError {
     /// There is no such secret, or it has no version: 404.
     #[error("there is no such secret")]
     Missing,
@@ -63,48 +63,50 @@ pub(super) async fn answer(
     authorized: bool,
     instance: &Instance,
     secrets: &Arc<dyn Secrets>,
-) -> Answer {
+) -> MetadataResponse {
     let &["projects", project, "secrets", secret, "versions", version] = names else {
-        return Answer::not_found();
+        return MetadataResponse::not_found();
     };
-    let Some(version) = version.strip_suffix(":access") else { return Answer::not_found() };
+    let Some(version) = version.strip_suffix(":access") else { return MetadataResponse::not_found() };
     if !authorized {
         let message = "Request is missing required authentication credential.";
-        return Answer::error(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message);
+        return MetadataResponse::error(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message);
     }
     let number = instance.project_number;
     if !is_name(secret) || !is_version(version) {
         let message = "The resource name is not in a valid format.";
-        return Answer::error(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", message);
+        return MetadataResponse::error(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", message);
     }
     let resource = format!("projects/{project}/secrets/{secret}/versions/{version}");
     let denied = format!(
         "Permission 'secretmanager.versions.access' denied for resource '{resource}' (or it may not exist)."
     );
     if project != instance.project_id && project != number.to_string() {
-        return Answer::error(StatusCode::FORBIDDEN, "PERMISSION_DENIED", &denied);
+        return MetadataResponse::error(StatusCode::FORBIDDEN, "PERMISSION_DENIED", &denied);
     }
     let (reader, name) = (Arc::clone(secrets), secret.to_owned());
-    let value = spawn_blocking(move || reader.read(&name)).await.unwrap_or(Err(Unreadable::Failed));
+    let value = spawn_blocking(move || reader.read(&name)).await.unwrap_or(Err(SecretError::Failed));
     match value {
-        Ok(SecretValue(bytes)) if version == "latest" || version == "1" => Answer::found(&json!({
+        Ok(SecretValue(bytes)) if version == "latest" || version == "1" => MetadataResponse::found(&json!({
             "name": format!("projects/{number}/secrets/{secret}/versions/1"),
             "payload": {"data": BASE64_STANDARD.encode(bytes)},
         })),
         Ok(_) => {
             let message =
                 format!("Secret Version [projects/{number}/secrets/{secret}/versions/{version}] not found.");
-            Answer::error(StatusCode::NOT_FOUND, "NOT_FOUND", &message)
+            MetadataResponse::error(StatusCode::NOT_FOUND, "NOT_FOUND", &message)
         }
-        Err(Unreadable::Missing) => {
+        Err(SecretError::Missing) => {
             let message =
                 format!("Secret [projects/{number}/secrets/{secret}] not found or has no versions.");
-            Answer::error(StatusCode::NOT_FOUND, "NOT_FOUND", &message)
+            MetadataResponse::error(StatusCode::NOT_FOUND, "NOT_FOUND", &message)
         }
-        Err(Unreadable::Denied) => Answer::error(StatusCode::FORBIDDEN, "PERMISSION_DENIED", &denied),
-        Err(Unreadable::Failed) => {
+        Err(SecretError::Denied) => {
+            MetadataResponse::error(StatusCode::FORBIDDEN, "PERMISSION_DENIED", &denied)
+        }
+        Err(SecretError::Failed) => {
             let message = "The service is currently unavailable.";
-            Answer::error(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
+            MetadataResponse::error(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use super::guest::{Change, GuestAttributes};
+use super::guest::{AttributeChange, GuestAttributes};
 use super::instance::Instance;
 use super::secrets::Secrets;
 use super::service::Service;
@@ -44,7 +44,7 @@ impl Server {
     pub fn start(
         instance: Instance,
         secrets: impl Secrets,
-        changes: mpsc::Sender<Change>,
+        changes: mpsc::Sender<AttributeChange>,
     ) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;

@@ -9,12 +9,12 @@ use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Method, Request, StatusCode, header};
 use tokio::sync::watch;
 
-use super::answer::Answer;
-use super::guest::{Change, GuestAttributes, LONGEST_VALUE, is_name};
+use super::guest::{AttributeChange, GuestAttributes, LONGEST_VALUE, is_name};
 use super::instance::Instance;
 use super::query::{Query, names};
+use super::response::MetadataResponse;
 use super::secrets::{self, Secrets};
-use super::tree::{Format, Node};
+use super::tree::{MetadataNode, ValueFormat};
 use crate::digest::Sha256;
 
 /// The folder of guest attributes, as names of a path.
@@ -33,12 +33,16 @@ pub(super) struct Service {
     token: String,
     /// Wakes whoever waits for a change.
     guest: watch::Sender<GuestAttributes>,
-    changes: mpsc::Sender<Change>,
+    changes: mpsc::Sender<AttributeChange>,
 }
 
 impl Service {
     /// Servers for that instance, which tell `changes` of its guest attributes.
-    pub(super) fn new(instance: Instance, secrets: Arc<dyn Secrets>, changes: mpsc::Sender<Change>) -> Self {
+    pub(super) fn new(
+        instance: Instance,
+        secrets: Arc<dyn Secrets>,
+        changes: mpsc::Sender<AttributeChange>,
+    ) -> Self {
         let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(40).collect();
         let token = format!("ya29.rehearsal-{random}");
         Self { instance, secrets, token, guest: watch::Sender::default(), changes }
@@ -50,32 +54,40 @@ impl Service {
     }
 
     /// Answers one request, at once unless it wants to wait for a change.
-    pub(super) async fn answer<B>(&self, request: Request<B>) -> Answer
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> MetadataResponse
     where
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if !is_known_host(request.headers()) {
-            return Answer::page(StatusCode::FORBIDDEN, "The Host header must name the metadata server.");
+            return MetadataResponse::page(
+                StatusCode::FORBIDDEN,
+                "The Host header must name the metadata server.",
+            );
         }
-        let Some((names, directory)) = names(request.uri().path()) else { return Answer::not_found() };
+        let Some((names, directory)) = names(request.uri().path()) else {
+            return MetadataResponse::not_found();
+        };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         if let ["v1", names @ ..] = &names[..] {
             let authorized = self.is_authorized(request.headers());
             return secrets::answer(names, authorized, &self.instance, &self.secrets).await;
         }
         if request.headers().contains_key("x-forwarded-for") {
-            return Answer::page(StatusCode::FORBIDDEN, "X-Forwarded-For is not allowed.");
+            return MetadataResponse::page(StatusCode::FORBIDDEN, "X-Forwarded-For is not allowed.");
         }
         // `/` by itself is how clients find out whether there is a metadata server.
         let probe = request.uri().path_and_query().is_some_and(|target| target == "/");
         let flavor = request.headers().get("metadata-flavor");
         if !probe && flavor.is_none_or(|flavor| flavor != "Google") {
-            return Answer::page(StatusCode::FORBIDDEN, "Missing Metadata-Flavor:Google header.");
+            return MetadataResponse::page(StatusCode::FORBIDDEN, "Missing Metadata-Flavor:Google header.");
         }
         let below = names.strip_prefix(&GUEST_ATTRIBUTES);
         if below.is_some() && !self.instance.takes_guest_attributes() {
-            return Answer::line(StatusCode::FORBIDDEN, "Guest attributes endpoint access is disabled.");
+            return MetadataResponse::line(
+                StatusCode::FORBIDDEN,
+                "Guest attributes endpoint access is disabled.",
+            );
         }
         match (request.method(), below) {
             (&Method::GET | &Method::HEAD, _) => self.read(&names, directory, &request).await,
@@ -83,28 +95,31 @@ impl Service {
                 self.write(namespace, key, request).await
             }
             (&Method::PUT | &Method::DELETE, Some(_)) => {
-                Answer::line(StatusCode::BAD_REQUEST, "A guest attribute is NAMESPACE/KEY.")
+                MetadataResponse::line(StatusCode::BAD_REQUEST, "A guest attribute is NAMESPACE/KEY.")
             }
-            _ => Answer::page(StatusCode::METHOD_NOT_ALLOWED, "The request method is not allowed here."),
+            _ => MetadataResponse::page(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The request method is not allowed here.",
+            ),
         }
     }
 
-    async fn read<B>(&self, names: &[&str], directory: bool, request: &Request<B>) -> Answer {
+    async fn read<B>(&self, names: &[&str], directory: bool, request: &Request<B>) -> MetadataResponse {
         let query = match Query::read(request.uri().query().unwrap_or_default()) {
             Ok(query) => query,
-            Err(error) => return Answer::line(StatusCode::BAD_REQUEST, &error.to_string()),
+            Err(error) => return MetadataResponse::line(StatusCode::BAD_REQUEST, &error.to_string()),
         };
         let look = || {
             let tree = self.instance.tree(&self.guest.borrow(), &self.token);
             let Some(node) = names.iter().try_fold(&tree, |node, name| node.child(name)) else {
-                return Answer::not_found();
+                return MetadataResponse::not_found();
             };
             match (node.is_directory(), directory) {
                 (true, false) => {
                     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-                    Answer::moved(format!("{}/{query}", request.uri().path()))
+                    MetadataResponse::moved(format!("{}/{query}", request.uri().path()))
                 }
-                (false, true) => Answer::not_found(),
+                (false, true) => MetadataResponse::not_found(),
                 _ => shown(node, &query),
             }
         };
@@ -127,34 +142,41 @@ impl Service {
         }
     }
 
-    async fn write<B>(&self, namespace: &str, key: &str, request: Request<B>) -> Answer
+    async fn write<B>(&self, namespace: &str, key: &str, request: Request<B>) -> MetadataResponse
     where
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if !is_name(namespace) || !is_name(key) {
             let text = "Namespace and key are fewer than 128 characters of [a-zA-Z0-9-_].";
-            return Answer::line(StatusCode::BAD_REQUEST, text);
+            return MetadataResponse::line(StatusCode::BAD_REQUEST, text);
         }
         if request.method() == Method::DELETE {
-            return if self.set(namespace, key, None) { Answer::done() } else { Answer::not_found() };
+            return if self.set(namespace, key, None) {
+                MetadataResponse::done()
+            } else {
+                MetadataResponse::not_found()
+            };
         }
-        let too_long = || Answer::line(StatusCode::PAYLOAD_TOO_LARGE, "The value is longer than 256 KiB.");
+        let too_long =
+            || MetadataResponse::line(StatusCode::PAYLOAD_TOO_LARGE, "The value is longer than 256 KiB.");
         // What is a little too long is read to its end: an answer before that may be lost together
         // with the connection.
         let body = match Limited::new(request.into_body(), 4 * LONGEST_VALUE).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return too_long(),
-            Err(_) => return Answer::line(StatusCode::BAD_REQUEST, "The value did not arrive whole."),
+            Err(_) => {
+                return MetadataResponse::line(StatusCode::BAD_REQUEST, "The value did not arrive whole.");
+            }
         };
         if body.len() > LONGEST_VALUE {
             return too_long();
         }
         let Ok(value) = String::from_utf8(body.into()) else {
-            return Answer::line(StatusCode::BAD_REQUEST, "The value is not UTF-8.");
+            return MetadataResponse::line(StatusCode::BAD_REQUEST, "The value is not UTF-8.");
         };
         self.set(namespace, key, Some(value));
-        Answer::done()
+        MetadataResponse::done()
     }
 
     /// Sets or deletes a guest attribute; false where there was none to delete. Whoever listens hears
@@ -172,7 +194,7 @@ impl Service {
                     guest.remove(namespace);
                 }
             }
-            let change = Change { namespace: namespace.to_owned(), key: key.to_owned(), value };
+            let change = AttributeChange { namespace: namespace.to_owned(), key: key.to_owned(), value };
             // Nobody has to listen.
             let _ = self.changes.send(change);
             true
@@ -188,17 +210,17 @@ impl Service {
 
 /// A value, a listing or everything below, in the form that is asked for. A listing is text in any
 /// case.
-fn shown(node: &Node, query: &Query) -> Answer {
+fn shown(node: &MetadataNode, query: &Query) -> MetadataResponse {
     let listing = node.is_directory() && !query.recursive;
-    let own = if query.recursive && node.is_directory() { Format::Json } else { node.own_format() };
-    let format = if listing { Format::Text } else { query.alt.unwrap_or(own) };
+    let own = if query.recursive && node.is_directory() { ValueFormat::Json } else { node.own_format() };
+    let format = if listing { ValueFormat::Text } else { query.alt.unwrap_or(own) };
     let body = match format {
-        Format::Json => node.to_json().to_string(),
-        Format::Text if query.recursive && node.is_directory() => node.to_recursive_text(),
-        Format::Text => node.to_text(),
+        ValueFormat::Json => node.to_json().to_string(),
+        ValueFormat::Text if query.recursive && node.is_directory() => node.to_recursive_text(),
+        ValueFormat::Text => node.to_text(),
     };
     let etag = Sha256::of(&body).short(16);
-    Answer::metadata(format, body, etag)
+    MetadataResponse::metadata(format, body, etag)
 }
 
 /// Whether the request names one of the servers, by address or by name. An old client names none.

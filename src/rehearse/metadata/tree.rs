@@ -6,14 +6,14 @@ use serde_json::{Map, Value};
 
 /// A value or a directory. The token may be among it, so it has no `Debug`.
 #[derive(Clone)]
-pub(super) enum Node {
+pub(super) enum MetadataNode {
     /// A directory with names of Compute Engine's own: `machine-type` in a path is `machineType` in
     /// JSON.
-    Fixed(BTreeMap<&'static str, Node>),
+    Fixed(BTreeMap<&'static str, MetadataNode>),
     /// A directory with names that a user chose, which are the same everywhere.
-    Named(BTreeMap<String, Node>),
+    Named(BTreeMap<String, MetadataNode>),
     /// A directory whose names are numbers: `0/`, `1/`; in JSON an array.
-    Numbered(Vec<Node>),
+    Numbered(Vec<MetadataNode>),
     /// A text, as it is.
     Text(String),
     /// A number, which JSON does not quote.
@@ -28,12 +28,12 @@ pub(super) enum Node {
 
 /// The form of a value where a request does not choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum ValueFormat {
     Text,
     Json,
 }
 
-impl Node {
+impl MetadataNode {
     /// A text.
     pub(super) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
@@ -59,10 +59,10 @@ impl Node {
     }
 
     /// Its form where a request does not choose.
-    pub(super) fn own_format(&self) -> Format {
+    pub(super) fn own_format(&self) -> ValueFormat {
         match self {
-            Self::Array(_) | Self::OnRequest(_) => Format::Json,
-            _ => Format::Text,
+            Self::Array(_) | Self::OnRequest(_) => ValueFormat::Json,
+            _ => ValueFormat::Text,
         }
     }
 
@@ -156,14 +156,26 @@ mod tests {
 
     use super::*;
 
-    fn tree() -> Node {
-        Node::Fixed(BTreeMap::from([
-            ("machine-type", Node::text("e2-small")),
-            ("attributes", Node::Named(BTreeMap::from([("startup-script".to_owned(), Node::text("a\nb"))]))),
-            ("disks", Node::Numbered(vec![Node::Fixed(BTreeMap::from([("index", Node::Number(0))]))])),
-            ("scopes", Node::Lines(vec!["x".to_owned(), "y".to_owned()])),
-            ("tags", Node::Array(vec![])),
-            ("token", Node::OnRequest(json!({"access_token": "t"}))),
+    fn tree() -> MetadataNode {
+        MetadataNode::Fixed(BTreeMap::from([
+            ("machine-type", MetadataNode::text("e2-small")),
+            (
+                "attributes",
+                MetadataNode::Named(BTreeMap::from([(
+                    "startup-script".to_owned(),
+                    MetadataNode::text("a\nb"),
+                )])),
+            ),
+            (
+                "disks",
+                MetadataNode::Numbered(vec![MetadataNode::Fixed(BTreeMap::from([(
+                    "index",
+                    MetadataNode::Number(0),
+                )]))]),
+            ),
+            ("scopes", MetadataNode::Lines(vec!["x".to_owned(), "y".to_owned()])),
+            ("tags", MetadataNode::Array(vec![])),
+            ("token", MetadataNode::OnRequest(json!({"access_token": "t"}))),
         ]))
     }
 
@@ -182,7 +194,7 @@ mod tests {
         let lines =
             "attributes/startup-script a\nb\ndisks/0/index 0\nmachine-type e2-small\nscopes x\nscopes y\n";
         assert_eq!(tree().to_recursive_text(), lines);
-        assert_eq!(tree().child("token").map(Node::to_json), Some(json!({"access_token": "t"})));
+        assert_eq!(tree().child("token").map(MetadataNode::to_json), Some(json!({"access_token": "t"})));
     }
 
     #[test]

@@ -1,0 +1,248 @@
+//! Tar: one walk over the members, and what GNU tar would make of them.
+//!
+//! The crate reads header after header and knows where the next one stands. What a header means is
+//! decided here, for readers disagree about it: extended headers, links with content, members
+//! behind the end. POSIX.1-2024 (pax, "ustar Interchange Format") and GNU tar's manual ("Basic Tar
+//! Format") say what is right; the rest is refused.
+
+use std::io::{self, Read};
+
+use tar::{Archive, Entry, EntryType, Header};
+
+use super::error::ArchiveError;
+use super::file_kind::FileKind;
+use super::path::lossy;
+use super::pax::{self, Extended};
+use super::search::{MemberKind, Search, read_head};
+use super::stream::Stream;
+
+/// Tar is made of blocks of this size.
+const BLOCK: u64 = 512;
+
+/// A long name or an extended header is kept in memory; no real one is as long as this.
+const LONGEST_EXTENSION: u64 = 1 << 20;
+
+/// What the headers before a member's own say of it.
+#[derive(Default)]
+struct Ahead {
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    extended: Option<Extended>,
+}
+
+impl Ahead {
+    fn is_empty(&self) -> bool {
+        self.long_name.is_none() && self.long_link.is_none() && self.extended.is_none()
+    }
+}
+
+/// Tells `search` of every member of the tar archive that comes out of `stream`.
+pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<(), ArchiveError> {
+    let head = read_head(&mut stream)?;
+    let found = FileKind::at(&head);
+    if !matches!(found, FileKind::Tar | FileKind::Zeros) {
+        return Err(ArchiveError::OtherKind { expected: "a tar archive", found });
+    }
+    let mut archive = Archive::new(Blocks { taken: 0, inner: io::Cursor::new(head).chain(stream) });
+    let outcome = members(&mut archive, search);
+    let mut rest = archive.into_inner();
+    match outcome {
+        Ok(end) => end_of_archive(&mut rest, end),
+        // The crate reports an early end as it reports any other fault.
+        Err(ArchiveError::Damaged(_)) if rest.inner.get_ref().1.ended() => Err(ArchiveError::CutShort),
+        Err(error) => Err(error),
+    }
+}
+
+/// Counts what was taken out of a reader.
+struct Blocks<R> {
+    taken: u64,
+    inner: R,
+}
+
+impl<R: Read> Read for Blocks<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        self.taken += count as u64;
+        Ok(count)
+    }
+}
+
+/// Goes through the members. Returns where the last one ends.
+fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result<u64, ArchiveError> {
+    let mut ahead = Ahead::default();
+    let mut end = 0;
+    for entry in archive.entries().map_err(ArchiveError::from_reader)?.raw(true) {
+        let mut entry = entry.map_err(ArchiveError::from_reader)?;
+        let size = size(entry.header())?;
+        end = entry.raw_file_position() + size.next_multiple_of(BLOCK);
+        match entry.header().entry_type() {
+            EntryType::GNULongName => set(&mut ahead.long_name, long_name(&mut entry, size)?)?,
+            EntryType::GNULongLink => set(&mut ahead.long_link, long_name(&mut entry, size)?)?,
+            EntryType::XHeader => set(&mut ahead.extended, pax::read(&extension(&mut entry, size)?)?)?,
+            EntryType::XGlobalHeader => {
+                // A commit's id, in practice. What would change every member is refused.
+                if pax::read(&extension(&mut entry, size)?)? != Extended::default() {
+                    return Err(ArchiveError::Unsupported("a global header that changes members"));
+                }
+            }
+            _ => member(&mut entry, std::mem::take(&mut ahead), size, search)?,
+        }
+    }
+    if ahead.is_empty() { Ok(end) } else { Err(ArchiveError::CutShort) }
+}
+
+/// Tells of one member, `size` bytes long by its own header.
+fn member(
+    entry: &mut Entry<'_, impl Read>,
+    ahead: Ahead,
+    size: u64,
+    search: &mut Search<'_>,
+) -> Result<(), ArchiveError> {
+    let extended = ahead.extended.unwrap_or_default();
+    let name = one_of(ahead.long_name, extended.path)?.unwrap_or_else(|| name(entry.header()));
+    let link_name = one_of(ahead.long_link, extended.link_path)?;
+    let target = link_name.unwrap_or_else(|| until_nul(&entry.header().as_old().linkname).to_vec());
+    if extended.size.is_some_and(|other| other != size) {
+        return Err(ArchiveError::Damaged(
+            "two headers of a member in tar disagree about its size".to_owned(),
+        ));
+    }
+    let special = |kind| Err(ArchiveError::Special { path: lossy(&name), kind });
+    let kind = match entry.header().entry_type() {
+        // Before there was a type for folders.
+        EntryType::Regular if name.ends_with(b"/") => MemberKind::Folder,
+        EntryType::Regular => MemberKind::File { executable: is_executable(entry.header()) },
+        EntryType::Directory => MemberKind::Folder,
+        EntryType::Symlink => MemberKind::Symlink(&target),
+        EntryType::Link => MemberKind::HardLink(&target),
+        EntryType::Char | EntryType::Block => return special("a device"),
+        EntryType::Fifo => return special("a named pipe"),
+        EntryType::GNUSparse => return Err(ArchiveError::Unsupported("sparse files")),
+        _ => return special("of a kind that not every tar knows"),
+    };
+    // Some readers skip the content that others take for the next header.
+    if size > 0 && !matches!(kind, MemberKind::File { .. }) {
+        return Err(ArchiveError::Damaged("a folder or a link in tar has content".to_owned()));
+    }
+    match search.enter(&name, kind, true)? {
+        Some(path) => search.file(path, entry),
+        None => Ok(()),
+    }
+}
+
+/// Holds the rest, behind the last member at `end`, to be what a tar archive ends with: two blocks
+/// of zeros, and more where the writer fills up a tape's record.
+fn end_of_archive(rest: &mut Blocks<impl Read>, end: u64) -> Result<(), ArchiveError> {
+    let mut zeros = rest.taken - end;
+    let mut piece = [0; 16 << 10];
+    loop {
+        let count = match rest.read(&mut piece).map_err(ArchiveError::from_reader) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(ArchiveError::CutShort) if zeros >= 2 * BLOCK => return Err(ArchiveError::RaggedEnd),
+            Err(error) => return Err(error),
+        };
+        if piece[..count].iter().any(|byte| *byte != 0) {
+            return Err(ArchiveError::TrailingBytes);
+        }
+        zeros += count as u64;
+    }
+    if zeros < 2 * BLOCK || !zeros.is_multiple_of(BLOCK) { Err(ArchiveError::CutShort) } else { Ok(()) }
+}
+
+/// The size that a header tells, after its other numbers were looked at: GNU tar stops at one that
+/// it cannot read.
+fn size(header: &Header) -> Result<u64, ArchiveError> {
+    // Beyond what octal digits can say: a bit, and the number in two's complement (GNU tar).
+    const BINARY: u8 = 0x80;
+    // What tar keeps them in.
+    const ID: u64 = u32::MAX as u64;
+    const TIME: u64 = i64::MAX as u64;
+    if header.as_ustar().is_none() && header.as_gnu().is_none() {
+        return Err(ArchiveError::Damaged("a header of tar is neither of POSIX nor of GNU".to_owned()));
+    }
+    let old = header.as_old();
+    let binary = |field: &[u8], largest| {
+        let (first, rest) = field.split_first()?;
+        let value =
+            rest.iter().try_fold(0_u64, |sum, byte| sum.checked_mul(256)?.checked_add((*byte).into()));
+        value.filter(|value| *first == BINARY && *value <= largest)
+    };
+    for (field, largest, what) in
+        [(&old.uid[..], ID, "owner"), (&old.gid, ID, "group"), (&old.mtime, TIME, "time")]
+    {
+        octal(field).or_else(|| binary(field, largest)).ok_or_else(|| not_octal(what))?;
+    }
+    octal(&old.mode).ok_or_else(|| not_octal("mode"))?;
+    octal(&old.size).ok_or_else(|| not_octal("size"))
+}
+
+/// Whether anybody may run it.
+fn is_executable(header: &Header) -> bool {
+    octal(&header.as_old().mode).is_some_and(|mode| mode & 0o111 != 0)
+}
+
+fn not_octal(what: &str) -> ArchiveError {
+    ArchiveError::Damaged(format!("the {what} of a member of tar is no octal number"))
+}
+
+/// Octal digits, with blanks before them and blanks or NULs behind.
+fn octal(field: &[u8]) -> Option<u64> {
+    let text = until_nul(field);
+    let digits = text.trim_ascii();
+    let clean = digits.iter().all(u8::is_ascii_digit) && field[text.len()..].iter().all(|byte| *byte == 0);
+    let digits = std::str::from_utf8(digits).ok().filter(|_| clean)?;
+    u64::from_str_radix(digits, 8).ok()
+}
+
+/// The name in a member's own header.
+fn name(header: &Header) -> Vec<u8> {
+    let name = until_nul(&header.as_old().name);
+    match header.as_ustar().map(|ustar| until_nul(&ustar.prefix)) {
+        None | Some([]) => name.to_vec(),
+        Some(prefix) => [prefix, b"/", name].concat(),
+    }
+}
+
+/// The whole content of a header that has one.
+fn extension(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, ArchiveError> {
+    if size > LONGEST_EXTENSION {
+        return Err(ArchiveError::Unsupported("a header of more than 1 MiB"));
+    }
+    let mut content = Vec::new();
+    entry.read_to_end(&mut content).map_err(ArchiveError::from_reader)?;
+    if content.len() as u64 == size { Ok(content) } else { Err(ArchiveError::CutShort) }
+}
+
+/// A name that is longer than its field. It ends with a NUL: what fills the last block is a part of it for tar
+/// otherwise.
+fn long_name(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, ArchiveError> {
+    let mut name = extension(entry, size)?;
+    let length = until_nul(&name).len();
+    if length == name.len() || name[length..].iter().any(|byte| *byte != 0) {
+        return Err(ArchiveError::Damaged("a long name in tar goes on behind its end".to_owned()));
+    }
+    name.truncate(length);
+    Ok(name)
+}
+
+fn until_nul(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or(field)
+}
+
+/// Readers disagree about which of two counts.
+fn one_of(gnu: Option<Vec<u8>>, pax: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, ArchiveError> {
+    match (gnu, pax) {
+        (Some(_), Some(_)) => Err(twice()),
+        (gnu, pax) => Ok(gnu.or(pax)),
+    }
+}
+
+fn set<T>(field: &mut Option<T>, value: T) -> Result<(), ArchiveError> {
+    if field.replace(value).is_some() { Err(twice()) } else { Ok(()) }
+}
+
+fn twice() -> ArchiveError {
+    ArchiveError::Damaged("two headers of a member in tar say the same thing".to_owned())
+}

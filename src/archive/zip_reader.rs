@@ -1,0 +1,336 @@
+//! Zip: members by the central directory, as unzip takes them.
+//!
+//! PKWARE's APPNOTE 6.3.10 is the format. A zip can be read from its start, by the headers before
+//! each member, or from its end, by the directory: where the two disagree, readers do. The crate
+//! holds them against each other and finds members that overlap. What it forgives is asked for
+//! here: bytes before the archive and after it, a directory that is not where it should be.
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+
+use zip::read::{ArchiveOffset, Config, ZipFile};
+use zip::result::ZipError;
+use zip::{CompressionMethod, ExtraField, System, ZipArchive, ZipReadOptions};
+
+use super::error::ArchiveError;
+use super::path::lossy;
+use super::search::{MemberKind, Search};
+use super::stream::{BudgetedReader, UnpackBudget, expect_magic};
+use crate::project::values::ArchiveFormat;
+
+/// The directory is kept in memory, a few times over. A member takes some hundred bytes of it.
+const LARGEST_DIRECTORY: u64 = 32 << 20;
+
+/// Flags (APPNOTE 4.4.4): sizes and checksum stand behind the content, in a descriptor; the name is in UTF-8.
+const DESCRIBED: u16 = 1 << 3;
+const UTF8: u16 = 1 << 11;
+
+/// What is fixed of a member's own header, and where it tells its flags, and the lengths of the name and of
+/// the extra fields that follow (APPNOTE 4.3.7).
+const HEADER: usize = 30;
+const FLAGS: usize = 6;
+const NAME_LENGTH: usize = 26;
+const EXTRA_LENGTH: usize = 28;
+
+/// What is fixed of a member's entry in the directory, and where it tells the version that is needed to
+/// unpack the member, and the lengths of the three texts that follow (APPNOTE 4.3.12).
+const ENTRY: usize = 46;
+const VERSION_NEEDED: usize = 6;
+const LENGTHS: [usize; 3] = [28, 30, 32];
+
+/// The newest version that unzip takes. It skips the others (APPNOTE 4.4.3).
+const NEWEST: u16 = 46;
+
+/// No path can be longer on Linux, and so no useful target of a link.
+const LONGEST_TARGET: u64 = 4096;
+
+/// Tells `search` of every member of a zip archive.
+pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Result<(), ArchiveError> {
+    expect_magic(file, ArchiveFormat::Zip)?;
+    let end = check_end(file)?;
+    if end.members > search.limits().members {
+        return Err(ArchiveError::TooManyMembers { limit: search.limits().members });
+    }
+    file.seek(SeekFrom::Start(end.offset)).map_err(ArchiveError::Read)?;
+    let mut directory = Vec::new();
+    file.take(end.size).read_to_end(&mut directory).map_err(ArchiveError::Read)?;
+    let packed = file.seek(SeekFrom::End(0)).map_err(ArchiveError::Read)?;
+    let mut meter = UnpackBudget::new(packed, search.limits());
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    let mut archive = ZipArchive::with_config(config, BufReader::new(file)).map_err(from_zip)?;
+    if archive.has_duplicate_names() || archive.len() != end.members {
+        return Err(ArchiveError::Damaged("the directory of the zip holds a name twice".to_owned()));
+    }
+    if archive.has_overlapping_entries().map_err(from_zip)? {
+        return Err(ArchiveError::Damaged("members of the zip overlap".to_owned()));
+    }
+    let mut entries = Vec::with_capacity(archive.len());
+    let mut reach = 0;
+    for index in 0..archive.len() {
+        let entry = archive.by_index_data(index).map_err(from_zip)?;
+        entries.push(CentralEntry {
+            header: entry.header_start(),
+            size: entry.compressed_size(),
+            mark: entry.flags().as_u16() & UTF8,
+            path: lossy(entry.name_raw()),
+        });
+        let at = entry.central_header_start().checked_sub(end.offset).and_then(|at| usize::try_from(at).ok());
+        let entry = at.and_then(|at| directory.get(at..)?.first_chunk::<ENTRY>());
+        let (Some(at), Some(entry)) = (at, entry) else { return Err(misplaced()) };
+        if half(entry, VERSION_NEEDED) > NEWEST {
+            return Err(ArchiveError::Unsupported("a newer version of the format"));
+        }
+        reach = LENGTHS.iter().fold(at + ENTRY, |reach, length| reach + usize::from(half(entry, *length)));
+        member(&mut archive, index, &mut meter, search)?;
+    }
+    // The crate forgives it, and unzip unpacks, warns, and does not exit with zero.
+    if reach != directory.len() {
+        return Err(misplaced());
+    }
+    check_headers(archive.into_inner(), entries, end.offset)
+}
+
+/// What the directory tells of a member that its own header is held against.
+struct CentralEntry {
+    /// Where its own header begins.
+    header: u64,
+    /// Of the content as it is stored, in bytes.
+    size: u64,
+    /// Of its flags, that of a name in UTF-8.
+    mark: u16,
+    path: String,
+}
+
+/// Looks at what the crate leaves out of the members' own headers, and what unzip unpacks with a complaint and
+/// another exit code than zero: a name whose mark differs, and a descriptor that has no room.
+fn check_headers(
+    mut file: impl Read + Seek,
+    mut entries: Vec<CentralEntry>,
+    directory: u64,
+) -> Result<(), ArchiveError> {
+    entries.sort_by_key(|entry| entry.header);
+    let ends: Vec<_> = entries.iter().skip(1).map(|entry| entry.header).chain([directory]).collect();
+    for (entry, end) in entries.into_iter().zip(ends) {
+        let mut header = [0; HEADER];
+        file.seek(SeekFrom::Start(entry.header)).map_err(ArchiveError::Read)?;
+        file.read_exact(&mut header).map_err(ArchiveError::from_reader)?;
+        if half(&header, FLAGS) & UTF8 != entry.mark {
+            let how = "one of them alone marks the name as UTF-8".to_owned();
+            return Err(ArchiveError::HeadersDisagree { path: entry.path, how });
+        }
+        if half(&header, FLAGS) & DESCRIBED == 0 {
+            continue;
+        }
+        let mut rest = file.by_ref().take(half(&header, NAME_LENGTH).into());
+        io::copy(&mut rest, &mut io::sink()).map_err(ArchiveError::from_reader)?;
+        let mut extra = vec![0; half(&header, EXTRA_LENGTH).into()];
+        file.read_exact(&mut extra).map_err(ArchiveError::from_reader)?;
+        let content = file.stream_position().map_err(ArchiveError::Read)?;
+        let content_end = content.saturating_add(entry.size);
+        file.seek(SeekFrom::Start(content_end)).map_err(ArchiveError::Read)?;
+        let mut signature = Vec::new();
+        file.by_ref().take(4).read_to_end(&mut signature).map_err(ArchiveError::Read)?;
+        if content_end.saturating_add(descriptor(&signature, &extra)) > end {
+            let told = format!("what describes `{}` behind its content has no room there", entry.path);
+            return Err(ArchiveError::Damaged(told));
+        }
+    }
+    Ok(())
+}
+
+/// The length of a descriptor: checksum and two sizes, of eight bytes each where there is an extra field of
+/// zip64, and before them a signature that may be left out (APPNOTE 4.3.9).
+fn descriptor(begin: &[u8], mut extra: &[u8]) -> u64 {
+    const SIGNATURE: &[u8] = b"PK\x07\x08";
+    const ZIP64: u16 = 1;
+    let mut length = if begin == SIGNATURE { 16 } else { 12 };
+    while let Some(field) = extra.first_chunk::<4>() {
+        length += if half(field, 0) == ZIP64 { 8 } else { 0 };
+        extra = extra.get(4 + usize::from(half(field, 2))..).unwrap_or_default();
+    }
+    length
+}
+
+/// A number of two bytes in a record, which reaches so far.
+fn half(record: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([record[at], record[at + 1]])
+}
+
+fn member<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    index: usize,
+    meter: &mut UnpackBudget,
+    search: &mut Search<'_>,
+) -> Result<(), ArchiveError> {
+    let entry = archive.by_index_data(index).map_err(from_zip)?;
+    let name = entry.name_raw().to_vec();
+    check_name(&name, entry.flags().as_u16() & UTF8 != 0 || entry.system() == System::Unix)?;
+    let (encrypted, method, size) = (entry.encrypted(), entry.compression(), entry.size());
+    let mut target = Vec::new();
+    let kind = match (file_type(entry.external_attributes()), name.ends_with(b"/")) {
+        (FileType::Folder | FileType::Unknown, true) => MemberKind::Folder,
+        (FileType::Regular | FileType::Unknown, false) => {
+            MemberKind::File { executable: (entry.external_attributes() >> 16) & 0o111 != 0 }
+        }
+        (FileType::Symlink, false) => {
+            open(archive, index, &name)?
+                .take(LONGEST_TARGET)
+                .read_to_end(&mut target)
+                .map_err(ArchiveError::from_reader)?;
+            MemberKind::Symlink(&target)
+        }
+        _ => {
+            let kind = "neither a file, nor a folder, nor a link";
+            return Err(ArchiveError::Special { path: lossy(&name), kind });
+        }
+    };
+    let Some(path) = search.enter(&name, kind, false)? else { return Ok(()) };
+    if encrypted {
+        return Err(ArchiveError::Encrypted { path: path.to_text() });
+    }
+    if method != CompressionMethod::Stored && method != CompressionMethod::Deflated {
+        let method = method.to_string();
+        return Err(ArchiveError::Method { path: path.to_text(), method });
+    }
+    let file = open(archive, index, &name)?;
+    if file.extra_data_fields().any(|field| matches!(field, ExtraField::UnicodePath(_))) {
+        return Err(ArchiveError::Unsupported("a second name for a member of the zip"));
+    }
+    let mut data = AsTold { left: size, inner: BudgetedReader { inner: file, meter } };
+    search.file(path, &mut data)
+}
+
+/// A member's content, its own header held against the directory.
+fn open<'a, R: Read + Seek>(
+    archive: &'a mut ZipArchive<R>,
+    index: usize,
+    name: &[u8],
+) -> Result<ZipFile<'a, R>, ArchiveError> {
+    const DISAGREE: &str = "header inconsistency detected: ";
+    let options = ZipReadOptions::new().enforce_header_consistency(true);
+    archive.by_index_with_options(index, options).map_err(|error| match error {
+        ZipError::InvalidArchive(told) if told.starts_with(DISAGREE) => {
+            ArchiveError::HeadersDisagree { path: lossy(name), how: told[DISAGREE.len()..].to_owned() }
+        }
+        error => from_zip(error),
+    })
+}
+
+/// Holds what comes out against the size that the directory tells.
+struct AsTold<R> {
+    left: u64,
+    inner: R,
+}
+
+impl<R: Read> Read for AsTold<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        let left = self.left.checked_sub(count as u64).filter(|left| count > 0 || *left == 0);
+        let wrong = || ArchiveError::Damaged("a member of the zip has not the size that is told".to_owned());
+        self.left = if into.is_empty() { self.left } else { left.ok_or_else(wrong)? };
+        Ok(count)
+    }
+}
+
+/// What the upper half of the attributes says, by the values of `st_mode` (APPNOTE 4.4.15; unzip
+/// trusts them whatever system the archive is from).
+enum FileType {
+    Unknown,
+    Regular,
+    Folder,
+    Symlink,
+    Other,
+}
+
+fn file_type(attributes: u32) -> FileType {
+    match (attributes >> 16) & 0o170_000 {
+        0 => FileType::Unknown,
+        0o100_000 => FileType::Regular,
+        0o040_000 => FileType::Folder,
+        0o120_000 => FileType::Symlink,
+        _ => FileType::Other,
+    }
+}
+
+/// Names are UTF-8: by the flag, or since Unix says nothing else today. unzip translates others.
+fn check_name(name: &[u8], is_utf8: bool) -> Result<(), ArchiveError> {
+    let bad = |why| Err(ArchiveError::BadName { name: lossy(name), why });
+    if std::str::from_utf8(name).is_err() {
+        return bad("is not UTF-8");
+    }
+    if !name.is_ascii() && !is_utf8 {
+        return bad("is not marked as UTF-8");
+    }
+    if name.contains(&b'\\') {
+        return bad("holds a backslash, which some readers take for a slash");
+    }
+    Ok(())
+}
+
+/// What the record at the end tells.
+struct End {
+    members: usize,
+    /// Of the directory, in bytes.
+    size: u64,
+    /// Where the directory begins.
+    offset: u64,
+}
+
+/// Finds the record that ends every zip, and holds it to be the last thing in the file, right
+/// behind the directory that it tells of.
+///
+/// This leaves out zip64, which begins at 65 535 members or 4 GiB.
+fn check_end(file: &mut (impl Read + Seek)) -> Result<End, ArchiveError> {
+    const RECORD: usize = 22;
+    const SIGNATURE: &[u8; 4] = b"PK\x05\x06";
+    const LOCATOR: usize = 20;
+    const LOCATOR_SIGNATURE: &[u8] = b"PK\x06\x07";
+    let length = file.seek(SeekFrom::End(0)).map_err(ArchiveError::Read)?;
+    let start = length.saturating_sub((RECORD + usize::from(u16::MAX)) as u64);
+    file.seek(SeekFrom::Start(start)).map_err(ArchiveError::Read)?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail).map_err(ArchiveError::Read)?;
+    let at =
+        tail.windows(SIGNATURE.len()).rposition(|four| four == SIGNATURE).ok_or(ArchiveError::CutShort)?;
+    let record = tail[at..].first_chunk::<RECORD>().ok_or(ArchiveError::CutShort)?;
+    let half = |at: usize| half(record, at);
+    let word = |at: usize| u32::from(half(at)) | u32::from(half(at + 2)) << 16;
+    let (members, size, offset, comment) = (half(10), word(12), word(16), half(20));
+    // unzip looks for the record that leads to the larger one right before this one, whatever stands there.
+    let locator = at.checked_sub(LOCATOR).map(|at| &tail[at..]);
+    let is_64 = members == u16::MAX || size == u32::MAX || offset == u32::MAX;
+    if is_64 || locator.is_some_and(|record| record.starts_with(LOCATOR_SIGNATURE)) {
+        return Err(ArchiveError::Unsupported("zip64"));
+    }
+    match tail.len().cmp(&(at + RECORD + usize::from(comment))) {
+        std::cmp::Ordering::Less => return Err(ArchiveError::CutShort),
+        std::cmp::Ordering::Equal => {}
+        std::cmp::Ordering::Greater => return Err(ArchiveError::TrailingBytes),
+    }
+    if (half(4), half(6), half(8)) != (0, 0, members) {
+        return Err(ArchiveError::Unsupported("several volumes"));
+    }
+    if u64::from(offset) + u64::from(size) != start + at as u64 {
+        return Err(misplaced());
+    }
+    if u64::from(size) > LARGEST_DIRECTORY {
+        return Err(ArchiveError::Unsupported("a zip directory of more than 32 MiB"));
+    }
+    Ok(End { members: usize::from(members), size: size.into(), offset: offset.into() })
+}
+
+fn misplaced() -> ArchiveError {
+    ArchiveError::Damaged("the directory of the zip is not where it should be".to_owned())
+}
+
+fn from_zip(error: ZipError) -> ArchiveError {
+    // The crate's words for it are of its own types.
+    const CUT: &str = "Unexpected end of ";
+    match error {
+        ZipError::Io(error) => ArchiveError::from_reader(error),
+        ZipError::InvalidArchive(told) if told.starts_with(CUT) => {
+            ArchiveError::Damaged("a record of the zip is told to lie where the file has ended".to_owned())
+        }
+        ZipError::InvalidArchive(told) => ArchiveError::Damaged(told.into_owned()),
+        other => ArchiveError::Damaged(other.to_string()),
+    }
+}

@@ -1,0 +1,155 @@
+//! Where a request may go: encrypted or not at all, a bounded number of hops, and the token only
+//! home.
+
+use reqwest::blocking;
+use reqwest::header::LOCATION;
+use url::{Host, Url};
+
+use super::error::{Address, HttpError};
+
+/// How many redirects are followed.
+const MOST: u32 = 10;
+
+/// The way of one attempt from the URL that was asked for to the one that answers.
+pub(super) struct RedirectChain {
+    asked: Url,
+    at: Url,
+    followed: u32,
+    /// Whether every hop so far stayed with the origin that was asked. Who sends a request away
+    /// does not get the token for a path of its choice by sending it back.
+    at_home: bool,
+    confined: bool,
+    /// Where the document has moved to for good; known as long as every hop was permanent.
+    moved: Option<Url>,
+    permanent: bool,
+}
+
+impl RedirectChain {
+    /// The way of a request to `url`; one that is confined never leaves the origin of that.
+    pub(super) fn new(url: &Url, confined: bool) -> Result<Self, HttpError> {
+        let this = Self {
+            asked: url.clone(),
+            at: url.clone(),
+            followed: 0,
+            at_home: true,
+            confined,
+            moved: None,
+            permanent: true,
+        };
+        match check_scheme(url) {
+            Some(why) => Err(HttpError::Insecure { url: this.address(), why }),
+            None => Ok(this),
+        }
+    }
+
+    /// Where it stands.
+    pub(super) const fn url(&self) -> &Url {
+        &self.at
+    }
+
+    /// Whether the token may be sent here.
+    pub(super) const fn at_home(&self) -> bool {
+        self.at_home
+    }
+
+    /// Where what was asked for has moved to for good.
+    pub(super) const fn moved(&self) -> Option<&Url> {
+        self.moved.as_ref()
+    }
+
+    /// Host and port of where it stands.
+    pub(super) fn authority(&self) -> String {
+        let port = self.at.port_or_known_default().unwrap_or_default();
+        format!("{}:{port}", self.at.host_str().unwrap_or_default())
+    }
+
+    pub(super) fn address(&self) -> Address {
+        Address::new(&self.asked, (self.followed > 0).then_some(&self.at))
+    }
+
+    /// Goes where `answer` points.
+    pub(super) fn follow(&mut self, answer: &blocking::Response) -> Result<(), HttpError> {
+        let Some(location) = answer.headers().get(LOCATION) else {
+            return Err(HttpError::malformed(self.address(), "it redirects to nowhere: Location is missing"));
+        };
+        let next = location.to_str().ok().and_then(|location| self.at.join(location).ok());
+        let Some(mut next) = next else {
+            return Err(HttpError::malformed(self.address(), "it redirects to what is not a URL"));
+        };
+        next.set_fragment(None);
+        let encrypted = self.at.scheme() == "https";
+        self.at_home &= next.origin() == self.asked.origin();
+        self.permanent &= matches!(answer.status().as_u16(), 301 | 308);
+        if self.permanent {
+            self.moved = Some(next.clone());
+        }
+        self.at = next;
+        self.followed += 1;
+        if self.followed > MOST {
+            return Err(HttpError::RedirectLoop { url: self.address(), most: MOST });
+        }
+        let why = if encrypted && self.at.scheme() == "http" {
+            Some("it redirects from https to plain http")
+        } else if self.confined && !self.at_home {
+            Some("it redirects a request with a secret in it to another host")
+        } else {
+            check_scheme(&self.at)
+        };
+        why.map_or(Ok(()), |why| Err(HttpError::Insecure { url: self.address(), why }))
+    }
+}
+
+/// Why `url` may not be asked, if so: nothing goes out unencrypted but to this very machine.
+pub fn check_scheme(url: &Url) -> Option<&'static str> {
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("it has a user name or a password in it");
+    }
+    match url.scheme() {
+        "https" => None,
+        "http" if is_loopback(url) => None,
+        "http" => Some("plain http is for this machine alone: use https"),
+        _ => Some("it is neither https nor http"),
+    }
+}
+
+/// Whether `url` is on this very machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_scheme;
+
+    #[test]
+    fn only_this_machine_is_asked_without_encryption() {
+        for fine in [
+            "https://example.org/",
+            "http://localhost:1/",
+            "http://127.0.0.1/",
+            "http://127.255.0.1/",
+            "http://[::1]:1/",
+        ] {
+            assert_eq!(check_scheme(&fine.parse().expect("a URL")), None, "{fine}");
+        }
+        for wrong in [
+            "http://example.org/",
+            "http://127.0.0.1.example.org/",
+            "http://localhost.example.org/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://128.0.0.1/",
+            "ftp://example.org/",
+            "file:///etc/passwd",
+            "https://user@example.org/",
+            "https://user:password@example.org/",
+            "http://127.0.0.1@example.org/",
+        ] {
+            assert!(check_scheme(&wrong.parse().expect("a URL")).is_some(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! An answer, and its body as it arrives.
+
+use std::fmt;
+use std::io::{self, Cursor, Read};
+use std::time::{Duration, Instant};
+
+use flate2::read::MultiGzDecoder;
+use jiff::SignedDuration;
+use reqwest::StatusCode;
+use reqwest::blocking;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
+use url::Url;
+
+use super::error::{Address, HttpError, reason};
+use super::limits::{http_date, refusal};
+use super::rate::RateLimit;
+use super::redirect::RedirectChain;
+use super::request::Request;
+use super::retry::RetryPolicy;
+use crate::text::{excerpt, innermost};
+
+/// How much is looked at to tell what a compressed body is.
+const HEAD: u64 = 64 * 1024;
+
+/// How old a change must be for its date to name one state of a document.
+const SETTLED: SignedDuration = SignedDuration::from_mins(1);
+
+/// What a gzip file begins with (RFC 1952, 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// An answer, whatever its status. Its body is read as any other reader; [`HttpError::of_body`] makes an
+/// error of the reader's an [`HttpError`] again.
+pub struct Response {
+    url: Url,
+    moved: Option<Url>,
+    address: Address,
+    status: StatusCode,
+    headers: HeaderMap,
+    length: Option<u64>,
+    encoded: bool,
+    had_token: bool,
+    body: Box<dyn Read + Send>,
+}
+
+/// What names one state of a document to its server.
+#[derive(Clone, Debug)]
+pub struct Validator(HeaderValue);
+
+impl Validator {
+    pub(super) const fn header(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+/// Which bytes an answer holds (RFC 9110, 14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentRange {
+    /// The first byte.
+    pub start: u64,
+    /// The last one.
+    pub end: u64,
+    /// The length of the whole document, where the server knows it.
+    pub total: Option<u64>,
+}
+
+impl Response {
+    pub(super) fn new(
+        answer: blocking::Response,
+        request: &Request<'_>,
+        hops: &RedirectChain,
+        patience: &RetryPolicy,
+    ) -> Result<Self, HttpError> {
+        let address = hops.address();
+        let (status, headers, length) = (answer.status(), answer.headers().clone(), answer.content_length());
+        let mut this = Self {
+            url: hops.url().clone(),
+            moved: hops.moved().cloned(),
+            address: address.clone(),
+            status,
+            headers,
+            length,
+            encoded: false,
+            had_token: request.sent_token().is_some() && hops.at_home(),
+            body: Box::new(io::empty()),
+        };
+        let rate = RateLimit::new(patience, request.is_large());
+        let raw = RawBody { answer, address: address.clone(), stall: patience.stall, rate };
+        let is_document = matches!(status.as_u16(), 200 | 206) && !request.is_raw();
+        let encoding = this.headers.get(CONTENT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
+        match encoding.to_ascii_lowercase().as_slice() {
+            b"gzip" | b"x-gzip" if is_document => this.decode(raw)?,
+            b"" | b"identity" => this.body = Box::new(raw),
+            _ if !is_document => this.body = Box::new(raw),
+            _ => {
+                let encoding = excerpt(&String::from_utf8_lossy(encoding), 40);
+                let why = format!("it is encoded as {encoding}, which was not asked for");
+                return Err(HttpError::malformed(address, why));
+            }
+        }
+        Ok(this)
+    }
+
+    /// One whose body is here already.
+    pub(super) fn whole(url: Url, status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Self {
+        Self {
+            address: Address::new(&url, None),
+            url,
+            moved: None,
+            status,
+            headers,
+            length: Some(body.len() as u64),
+            encoded: false,
+            had_token: false,
+            body: Box::new(Cursor::new(body)),
+        }
+    }
+
+    /// Decodes a body that was compressed for the transfer.
+    ///
+    /// Some servers name the compression of the file itself where they should name that of the
+    /// transfer, and `x.tar.gz` would lose a layer that is part of it. What is called so, and is no
+    /// gzip once it was decoded, is left as it came.
+    fn decode(&mut self, mut raw: RawBody) -> Result<(), HttpError> {
+        let address = self.address.clone();
+        let mut head = Vec::new();
+        raw.by_ref()
+            .take(HEAD)
+            .read_to_end(&mut head)
+            .map_err(|error| HttpError::of_body(error, &address))?;
+        let suffix = self.url.path().rsplit('.').next().unwrap_or_default();
+        let named_so = ["gz", "tgz"].iter().any(|gzip| suffix.eq_ignore_ascii_case(gzip));
+        let mut magic = [0; 2];
+        let twice = MultiGzDecoder::new(head.as_slice()).read_exact(&mut magic).is_ok() && magic == GZIP;
+        let whole = Cursor::new(head).chain(raw);
+        if named_so && !twice {
+            self.body = Box::new(whole);
+        } else {
+            self.encoded = true;
+            self.length = None;
+            self.body = Box::new(Decoded { body: MultiGzDecoder::new(whole), address });
+        }
+        Ok(())
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// Each header of that name.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// Where it says that things go on, resolved against the URL that answered (RFC 9110, 10.2.2).
+    pub fn location(&self) -> Option<Url> {
+        self.url.join(self.header("location")?).ok()
+    }
+
+    /// All of the body.
+    ///
+    /// # Errors
+    /// [`HttpError::TooLarge`] beyond `limit` bytes; any other where it breaks off.
+    pub fn document(&mut self, limit: u64) -> Result<Vec<u8>, HttpError> {
+        let body = self.beginning(limit.saturating_add(1))?;
+        if body.len() as u64 > limit {
+            return Err(HttpError::TooLarge { url: self.address.clone(), limit });
+        }
+        Ok(body)
+    }
+
+    /// The first bytes of the body, at most `most`.
+    ///
+    /// # Errors
+    /// Where it breaks off.
+    pub fn beginning(&mut self, most: u64) -> Result<Vec<u8>, HttpError> {
+        let mut body = Vec::new();
+        let read = self.body.by_ref().take(most).read_to_end(&mut body);
+        read.map(|_| body).map_err(|error| HttpError::of_body(error, &self.address))
+    }
+
+    /// The error that it is for a caller that wanted another status.
+    pub fn refusal(&self) -> HttpError {
+        refusal(self.status(), &self.headers, self.address.clone(), self.had_token)
+    }
+
+    /// The URL that answered, after all redirects.
+    pub const fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Where what was asked for has moved to for good, if it has (301 and 308, from the first
+    /// redirect on).
+    pub const fn moved(&self) -> Option<&Url> {
+        self.moved.as_ref()
+    }
+
+    /// The URL as messages show it.
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// A header of the answer; the name's case does not count.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// How many bytes the body has, where that is known before it was read.
+    pub const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Whether the body was compressed for the transfer: then no part of it can be asked for.
+    pub const fn was_encoded(&self) -> bool {
+        self.encoded
+    }
+
+    /// What names exactly this document to its server, for [`Request::from_byte`]: a strong entity
+    /// tag, or the date of a change that was over when the answer was made (RFC 9110, 8.8.2.2). A
+    /// weak tag may stand for other bytes.
+    ///
+    /// [`Request::from_byte`]: super::Request::from_byte
+    pub fn validator(&self) -> Option<Validator> {
+        if let Some(tag) = self.headers.get(ETAG) {
+            return (!tag.as_bytes().starts_with(b"W/")).then(|| Validator(tag.clone()));
+        }
+        let date = |name| http_date(self.headers.get(name)?.to_str().ok()?);
+        let settled = date(DATE)?.duration_since(date(LAST_MODIFIED)?) >= SETTLED;
+        self.headers.get(LAST_MODIFIED).filter(|_| settled).cloned().map(Validator)
+    }
+
+    /// Whether it holds a part of the document, and which, as far as its header makes sense.
+    pub fn part(&self) -> Option<Option<ContentRange>> {
+        let range = || content_range(self.headers.get(CONTENT_RANGE)?.to_str().ok()?);
+        (self.status == StatusCode::PARTIAL_CONTENT).then(range)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("url", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Read for Response {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.body.read(buffer)
+    }
+}
+
+/// `bytes 5-9/10`, or `bytes 5-9/*`.
+fn content_range(text: &str) -> Option<ContentRange> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, end) = range.split_once('-')?;
+    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+    let this = ContentRange { start: start.parse().ok()?, end: end.parse().ok()?, total };
+    (this.start <= this.end && total.is_none_or(|total| this.end < total)).then_some(this)
+}
+
+/// The body as it comes.
+struct RawBody {
+    answer: blocking::Response,
+    address: Address,
+    stall: Duration,
+    rate: RateLimit,
+}
+
+impl Read for RawBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let began = Instant::now();
+        let count = self.answer.read(buffer).map_err(|error| {
+            let url = self.address.clone();
+            let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>());
+            io::Error::other(match cause {
+                Some(cause) if cause.is_timeout() => HttpError::Stalled { url, patience: self.stall },
+                Some(cause) => HttpError::Cut { url, why: reason(cause) },
+                None => HttpError::Cut { url, why: innermost(&error) },
+            })
+        })?;
+        self.rate.count(count, began.elapsed(), &self.address).map_err(io::Error::other)?;
+        Ok(count)
+    }
+}
+
+/// The body once it was decoded.
+struct Decoded<R> {
+    body: MultiGzDecoder<R>,
+    address: Address,
+}
+
+impl<R: Read> Read for Decoded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.body.read(buffer).map_err(|error| {
+            let url = self.address.clone();
+            match error.kind() {
+                // One of ours, from below.
+                io::ErrorKind::Other => error,
+                io::ErrorKind::UnexpectedEof => {
+                    let why = "its compressed body has no end".to_owned();
+                    io::Error::other(HttpError::Cut { url, why })
+                }
+                _ => io::Error::other(HttpError::malformed(url, format!("its encoding is broken: {error}"))),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ContentRange, content_range};
+
+    #[test]
+    fn a_content_range_that_makes_no_sense_is_none() {
+        let whole = ContentRange { start: 5, end: 9, total: Some(10) };
+        assert_eq!(content_range("bytes 5-9/10"), Some(whole));
+        assert_eq!(content_range("bytes 5-9/*"), Some(ContentRange { total: None, ..whole }));
+        for text in ["", "bytes */10", "bytes 5-9", "bytes 9-5/10", "bytes 5-10/10", "chars 5-9/10", "5-9/10"]
+        {
+            assert_eq!(content_range(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The image for one architecture as a file: an image layout in a tarball, with the `manifest.json`
+//! of Docker's own format beside its index, as Docker itself writes both since version 25.
+//!
+//! So `docker load` of every age, `podman load` and `skopeo` (as `docker-archive:` and as
+//! `oci-archive:`) take it, and layers stay compressed as they are.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use oci_spec::image::Descriptor;
+use serde_json::json;
+use tar::{EntryType, Header};
+
+use super::documents::canonical;
+use super::error::ImageError;
+use super::layout::{self, INDEX, MARKER};
+use super::staging::{CancelToken, Staging, copy, parent};
+use super::{Assembled, Built};
+use crate::oci::Blob;
+
+/// Docker's list of images in a tarball (Docker's image-spec v1.2).
+const MANIFEST: &str = "manifest.json";
+
+/// Tarballs are made of blocks of this size, and end with two of zeros.
+const BLOCK: usize = 512;
+
+/// The SBOM's name is that of the tarball, and this.
+const SBOM_SUFFIX: &str = ".cdx.json";
+
+/// Where the SBOM of a tarball stands: beside it.
+pub fn sbom_of(place: &Path) -> PathBuf {
+    let mut path = place.as_os_str().to_owned();
+    path.push(SBOM_SUFFIX);
+    path.into()
+}
+
+/// Writes `built`, which is of `image`, as the file `place`, and the SBOM beside it. All times in it
+/// are `mtime`, seconds since 1970.
+///
+/// # Errors
+/// Where it cannot be written, the base image cannot be read, no file can stand there, or it
+/// was abandoned. What stood there stays then, and nothing else is left.
+pub fn write(
+    image: &Assembled,
+    built: &Built,
+    place: &Path,
+    mtime: u64,
+    unfinished: &CancelToken,
+) -> Result<(), ImageError> {
+    unfinished.unless_abandoned(|| put(image, built, place, mtime, unfinished))
+}
+
+fn put(
+    image: &Assembled,
+    built: &Built,
+    place: &Path,
+    mtime: u64,
+    unfinished: &CancelToken,
+) -> Result<(), ImageError> {
+    let sbom = sbom_of(place);
+    for place in [place, &sbom] {
+        if fs::metadata(place).is_ok_and(|there| !there.is_file()) {
+            return Err(ImageError::Foreign { path: place.to_owned() });
+        }
+    }
+    fs::create_dir_all(parent(place)).map_err(ImageError::io(parent(place), "make the folder"))?;
+    let staging = Staging::next_to(place, unfinished)?;
+    let path = staging.join("image");
+    let file = File::create_new(&path).map_err(ImageError::io(&path, "write"))?;
+    let mut tarball = Writer { file: BufWriter::with_capacity(256 << 10, file), path: place, mtime };
+    tarball.document(MARKER, &layout::marker()?)?;
+    tarball.document(INDEX, &layout::index(image, vec![built.manifest.clone()])?)?;
+    tarball.document(MANIFEST, &manifest(image, built)?)?;
+    for blob in image.contents.blobs.iter().filter(|blob| is_part(built, blob)) {
+        tarball.header(&layout::name(&blob.descriptor), blob.descriptor.size())?;
+        copy(&image.contents, blob, &mut tarball.file, place, unfinished)?;
+        tarball.fill(blob.descriptor.size())?;
+    }
+    tarball.finish()?;
+    let written = staging.join("sbom");
+    fs::write(&written, &image.sbom).map_err(ImageError::io(&sbom, "write"))?;
+    // An SBOM names its image: one without the other is told apart.
+    staging.put_files(&[("sbom", &sbom), ("image", place)])
+}
+
+/// Whether a blob is of this architecture's image.
+fn is_part(built: &Built, blob: &Blob) -> bool {
+    let parts = built.layers.iter().chain([&built.config, &built.manifest]);
+    parts.map(Descriptor::digest).any(|digest| digest == blob.descriptor.digest())
+}
+
+/// What `docker load` reads.
+fn manifest(image: &Assembled, built: &Built) -> Result<Vec<u8>, ImageError> {
+    let document = json!([{
+        "Config": layout::name(&built.config),
+        "RepoTags": [format!("{}:{}", image.name, image.tag)],
+        "Layers": built.layers.iter().map(layout::name).collect::<Vec<_>>(),
+    }]);
+    canonical(&document).map_err(|error| ImageError::Document { what: "manifest", why: error.to_string() })
+}
+
+struct Writer<'a> {
+    file: BufWriter<File>,
+    /// What it is called in messages.
+    path: &'a Path,
+    mtime: u64,
+}
+
+impl Writer<'_> {
+    fn document(&mut self, name: &str, content: &[u8]) -> Result<(), ImageError> {
+        self.header(name, content.len() as u64)?;
+        self.put(content)?;
+        self.fill(content.len() as u64)
+    }
+
+    fn header(&mut self, name: &str, size: u64) -> Result<(), ImageError> {
+        let mut header = Header::new_gnu();
+        header.set_path(name).map_err(ImageError::io(self.path, "write"))?;
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(self.mtime);
+        header.set_size(size);
+        header.set_cksum();
+        self.put(header.as_bytes())
+    }
+
+    /// Zeros up to the next block.
+    fn fill(&mut self, size: u64) -> Result<(), ImageError> {
+        let missing = size.wrapping_neg() % BLOCK as u64;
+        self.put(&[0; BLOCK][..usize::try_from(missing).unwrap_or_default()])
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        self.file.write_all(bytes).map_err(ImageError::io(self.path, "write"))
+    }
+
+    fn finish(mut self) -> Result<(), ImageError> {
+        self.put(&[0; 2 * BLOCK])?;
+        self.file.flush().map_err(ImageError::io(self.path, "write"))
+    }
+}

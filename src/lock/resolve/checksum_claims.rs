@@ -1,0 +1,209 @@
+//! What publishers say of an archive before it is fetched, and whether they agree.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crate::diagnostics::{Code, Diagnostic, quoted};
+use crate::digest::Sha256;
+use crate::lock::Evidence;
+use crate::lock::checksums::{self, Said};
+use crate::lock::upstream::{FetchedText, ReleaseAsset, Upstream};
+use crate::project::values::WebUrl;
+
+/// Checksum lists that are looked into for one release, at most.
+const MOST_LISTS: usize = 8;
+
+/// Somebody's word on a checksum.
+#[derive(Clone, Debug)]
+pub(super) struct Statement {
+    pub(super) by: String,
+    pub(super) evidence: Evidence,
+    pub(super) digest: Sha256,
+}
+
+/// Everything that is said of one archive.
+#[derive(Debug, Default)]
+pub(super) struct Statements {
+    pub(super) all: Vec<Statement>,
+    /// A checksum file about this archive alone that names another file.
+    pub(super) of_another: Option<Statement>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Statements {
+    pub(super) fn add(&mut self, by: impl Into<String>, evidence: Evidence, digest: Sha256) {
+        self.all.push(Statement { by: by.into(), evidence, digest });
+    }
+
+    /// What all of them say, and who says it; nothing where nobody says anything.
+    ///
+    /// # Errors
+    /// Names two that do not agree. `archive` says in words what they are about.
+    pub(super) fn agreed(&self, archive: &str) -> Result<Option<&Statement>, Diagnostic> {
+        let Some(first) = self.all.first() else { return Ok(None) };
+        match self.all.iter().find(|other| other.digest != first.digest) {
+            None => Ok(Some(first)),
+            Some(other) => Err(Diagnostic::error(
+                Code::ChecksumMismatch,
+                format!(
+                    "two statements about {archive} disagree: {} states {}, and {} states {}",
+                    first.by, first.digest, other.by, other.digest
+                ),
+            )
+            .help("do not use it; ask its publisher which of the two is right")),
+        }
+    }
+
+    pub(super) fn evidence(&self) -> impl Iterator<Item = Evidence> {
+        self.all.iter().map(|statement| statement.evidence)
+    }
+}
+
+/// Reads each checksum file once, for both architectures.
+pub(super) struct ChecksumFiles<'a> {
+    upstream: &'a dyn Upstream,
+    read: BTreeMap<String, FetchedText>,
+}
+
+impl<'a> ChecksumFiles<'a> {
+    pub(super) fn new(upstream: &'a dyn Upstream) -> Self {
+        Self { upstream, read: BTreeMap::new() }
+    }
+
+    /// What the checksum files among the assets of a release say of the asset `name`.
+    ///
+    /// # Errors
+    /// Where one of them contradicts itself, or cannot be had: the release has it.
+    pub(super) fn of_release(
+        &mut self,
+        assets: &[ReleaseAsset],
+        name: &str,
+        into: &mut Statements,
+    ) -> Result<(), Diagnostic> {
+        for asset in assets.iter().filter(|asset| checksums::owner_of(&asset.name) == Some(name)) {
+            self.listed(asset)?;
+            self.own(&asset.url, &asset.name, name, into)?;
+        }
+        let lists: Vec<_> =
+            assets.iter().filter(|asset| checksums::is_list(&asset.name) && !is_own(asset, assets)).collect();
+        let (mut speaks, mut silent) = (false, None);
+        for list in lists.iter().take(MOST_LISTS) {
+            self.listed(list)?;
+            if self.list(&list.url, &list.name, name, into)? {
+                speaks = true;
+            } else {
+                silent = Some(&list.name);
+            }
+        }
+        if let Some(list) = silent.filter(|_| !speaks) {
+            into.notes.push(format!("{} says nothing of {}", quoted(list), quoted(name)));
+        }
+        if lists.len() > MOST_LISTS {
+            into.notes.push(format!("of {} lists of checksums {MOST_LISTS} were read", lists.len()));
+        }
+        Ok(())
+    }
+
+    /// What stands beside a plain URL, where there is anything.
+    ///
+    /// # Errors
+    /// Where it contradicts itself, or nobody could be asked.
+    pub(super) fn of_url(&mut self, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
+        let name = url.file_name().to_owned();
+        // A query belongs to the file, not to what stands beside it.
+        if url.as_str().contains(['?', '#']) {
+            return Ok(());
+        }
+        if let Ok(own) = format!("{url}.sha256").parse() {
+            self.own(&own, &format!("{name}.sha256"), &name, into)?;
+        }
+        let folder = url.as_str().strip_suffix(name.as_str()).unwrap_or_default();
+        for list in ["SHA256SUMS", "checksums.txt"] {
+            if let Ok(url) = format!("{folder}{list}").parse() {
+                self.list(&url, list, &name, into)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of a document, where there is one.
+    pub(super) fn text(&mut self, url: &WebUrl) -> Result<Option<&str>, Diagnostic> {
+        Ok(match self.document(url)? {
+            FetchedText::Text(text) => Some(text),
+            FetchedText::NoText | FetchedText::Absent(_) => None,
+        })
+    }
+
+    fn document(&mut self, url: &WebUrl) -> Result<&FetchedText, Diagnostic> {
+        match self.read.entry(url.to_string()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(self.upstream.document(url)?)),
+        }
+    }
+
+    /// Holds a file that the release lists to be there.
+    fn listed(&mut self, asset: &ReleaseAsset) -> Result<(), Diagnostic> {
+        match self.document(&asset.url)? {
+            FetchedText::Absent(why) => Err(why.clone()),
+            FetchedText::Text(_) | FetchedText::NoText => Ok(()),
+        }
+    }
+
+    fn own(
+        &mut self,
+        url: &WebUrl,
+        file: &str,
+        asset: &str,
+        into: &mut Statements,
+    ) -> Result<(), Diagnostic> {
+        let said = match self.document(url)? {
+            FetchedText::Text(text) => checksums::of_own(text, asset),
+            FetchedText::NoText => Said::Nothing,
+            FetchedText::Absent(_) => return Ok(()),
+        };
+        match said {
+            Said::OfAnother(digest, other) => {
+                into.notes.push(format!("{} names {} and does not count", quoted(file), quoted(&other)));
+                let by = format!("{} (under the name {})", quoted(file), quoted(&other));
+                into.of_another = Some(Statement { by, evidence: Evidence::ChecksumFile, digest });
+            }
+            Said::Nothing => into.notes.push(format!("{} states no SHA-256", quoted(file))),
+            said => take(&said, file, url, into)?,
+        }
+        Ok(())
+    }
+
+    /// Whether the list says anything of `asset`.
+    fn list(
+        &mut self,
+        url: &WebUrl,
+        file: &str,
+        asset: &str,
+        into: &mut Statements,
+    ) -> Result<bool, Diagnostic> {
+        let said = self.text(url)?.map_or(Said::Nothing, |text| checksums::of_list(text, asset));
+        let speaks = said != Said::Nothing;
+        take(&said, file, url, into)?;
+        Ok(speaks)
+    }
+}
+
+/// Whether it is the checksum file of one asset alone.
+fn is_own(asset: &ReleaseAsset, assets: &[ReleaseAsset]) -> bool {
+    checksums::owner_of(&asset.name).is_some_and(|owner| assets.iter().any(|other| other.name == owner))
+}
+
+fn take(said: &Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
+    match said {
+        Said::States(digest) => into.add(quoted(file), Evidence::ChecksumFile, *digest),
+        Said::Contradicts(one, other) => {
+            return Err(Diagnostic::error(
+                Code::ChecksumMismatch,
+                format!("{} contradicts itself: it states {one} and {other}: {url}", quoted(file)),
+            )
+            .help("ask its publisher which of the two is right"));
+        }
+        Said::OfAnother(..) | Said::Nothing => {}
+    }
+    Ok(())
+}

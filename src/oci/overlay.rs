@@ -1,0 +1,229 @@
+//! The file system that layers make when they are laid over each other.
+//!
+//! It holds names, links and digests, no content. Paths are the keys, so that everything below a
+//! folder is one range of the map.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use super::layer::{LayerEntry, LayerEntryKind, LayerFile};
+
+/// What a name without its suffix hides in the layers below (image-spec, "Whiteouts").
+const WHITEOUT: &[u8] = b".wh.";
+
+/// Hides everything in its folder that is from the layers below.
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// As many symbolic links as the kernel follows on one path (`path_resolution(7)`).
+const MOST_LINKS: usize = 40;
+
+/// Longer ways than any image has, so that hostile links do not cost hours.
+const MOST_STEPS: usize = 4096;
+
+/// A file system so far.
+#[derive(Default)]
+pub(super) struct Overlay {
+    nodes: BTreeMap<Vec<u8>, OverlayNode>,
+    /// The layer at work.
+    layer: usize,
+    /// What it hid already: to hide it again would change nothing, and could take long.
+    hidden: BTreeSet<Vec<u8>>,
+}
+
+/// What stands at a path.
+struct OverlayNode {
+    /// The layer that wrote it last, or something below it.
+    layer: usize,
+    inode: Inode,
+}
+
+/// The kinds of things in a file system.
+#[derive(Clone)]
+pub(super) enum Inode {
+    Directory,
+    /// With the layer that its content is from, which for a hard link can be a lower one.
+    File(LayerFile, usize),
+    Symlink(Vec<u8>),
+    Other,
+}
+
+impl Overlay {
+    /// From here on entries are those of `layer`, which lies over all before.
+    pub(super) fn begin(&mut self, layer: usize) {
+        self.layer = layer;
+        self.hidden.clear();
+    }
+
+    /// Does what an entry says.
+    ///
+    /// Within a layer the last entry of a name counts. A whiteout concerns the layers below only,
+    /// wherever it stands in its own.
+    pub(super) fn apply(&mut self, LayerEntry { path, kind }: LayerEntry) -> Result<(), String> {
+        if path.is_empty() {
+            return match kind {
+                LayerEntryKind::Directory => Ok(()),
+                _ => Err("its root is not a directory".to_owned()),
+            };
+        }
+        let (parent, name) = split(&path);
+        self.make_parents(&path)?;
+        if name == OPAQUE {
+            self.hide(parent.to_vec(), false);
+            return Ok(());
+        }
+        if let Some(hidden) = name.strip_prefix(WHITEOUT) {
+            if matches!(hidden, b"" | b"." | b"..") {
+                return Err(format!("`{}` hides nothing that can be there", path.escape_ascii()));
+            }
+            self.hide(join(parent, hidden), true);
+            return Ok(());
+        }
+        let inode = match kind {
+            LayerEntryKind::Directory => Inode::Directory,
+            LayerEntryKind::File(file) => Inode::File(file, self.layer),
+            LayerEntryKind::Symlink(target) => Inode::Symlink(target),
+            LayerEntryKind::Other => Inode::Other,
+            LayerEntryKind::HardLink(target) => match self.nodes.get(&target).map(|node| &node.inode) {
+                None | Some(Inode::Directory) => {
+                    let (path, target) = (path.escape_ascii(), target.escape_ascii());
+                    return Err(format!("`{path}` is a hard link to `{target}`, where no file is"));
+                }
+                Some(inode) => inode.clone(),
+            },
+        };
+        let stays = matches!(inode, Inode::Directory)
+            && self.nodes.get(&path).is_some_and(|node| matches!(node.inode, Inode::Directory));
+        if !stays {
+            self.remove_below(&path, |_| true);
+        }
+        self.nodes.insert(path, OverlayNode { layer: self.layer, inode });
+        Ok(())
+    }
+
+    /// Makes the folders above an entry, which archives may leave out.
+    ///
+    /// A way through a symbolic link is refused: containerd follows it, and Docker's overlay puts a
+    /// new folder over it, so that nobody could say which file a container sees.
+    fn make_parents(&mut self, path: &[u8]) -> Result<(), String> {
+        for end in path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at) {
+            let folder = &path[..end];
+            match self.nodes.get_mut(folder) {
+                None => {
+                    let node = OverlayNode { layer: self.layer, inode: Inode::Directory };
+                    self.nodes.insert(folder.to_vec(), node);
+                }
+                Some(node) if matches!(node.inode, Inode::Directory) => node.layer = self.layer,
+                Some(_) => {
+                    let (path, folder) = (path.escape_ascii(), folder.escape_ascii());
+                    return Err(format!(
+                        "`{path}` lies below `{folder}`, which is no folder; runtimes disagree on what that means"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what is from the layers below: under `path`, and `itself` as well.
+    fn hide(&mut self, path: Vec<u8>, itself: bool) {
+        let layer = self.layer;
+        if itself && self.nodes.get(&path).is_some_and(|node| node.layer < layer) {
+            self.nodes.remove(&path);
+        }
+        if !self.hidden.contains(&path) {
+            self.remove_below(&path, |node| node.layer < layer);
+            self.hidden.insert(path);
+        }
+    }
+
+    fn remove_below(&mut self, folder: &[u8], which: impl Fn(&OverlayNode) -> bool) {
+        let doomed: Vec<_> =
+            self.below(folder).filter(|(_, node)| which(node)).map(|(path, _)| path.to_vec()).collect();
+        for path in doomed {
+            self.nodes.remove(&path);
+        }
+    }
+
+    fn below(&self, folder: &[u8]) -> impl Iterator<Item = (&[u8], &OverlayNode)> {
+        // All paths that go on with a slash stand before the first that could go on with `0`.
+        const AFTER_SLASH: u8 = b'/' + 1;
+        let (from, to) = if folder.is_empty() {
+            (Bound::Unbounded, Bound::Unbounded)
+        } else {
+            let ending = |byte| [folder, &[byte]].concat();
+            (Bound::Excluded(ending(b'/')), Bound::Excluded(ending(AFTER_SLASH)))
+        };
+        self.nodes.range((from, to)).map(|(path, node)| (path.as_slice(), node))
+    }
+
+    /// Everything in `folder`, by name.
+    pub(super) fn children(&self, folder: &[u8]) -> impl Iterator<Item = (&[u8], &Inode)> {
+        let inside = if folder.is_empty() { 0 } else { folder.len() + 1 };
+        self.below(folder)
+            .map(move |(path, node)| (&path[inside..], &node.inode))
+            .filter(|(name, _)| !name.contains(&b'/'))
+    }
+
+    /// What stands at `path` for a process whose root this is: every symbolic link is followed, and
+    /// none leads out (`path_resolution(7)`). None where the path leads nowhere, or in a circle.
+    pub(super) fn resolve(&self, path: &[u8]) -> Option<(Vec<u8>, Inode)> {
+        let mut here = Vec::new();
+        let mut inode = Inode::Directory;
+        let mut ahead = Vec::new();
+        push(&mut ahead, path);
+        let (mut links, mut steps) = (0, 0);
+        while let Some(part) = ahead.pop() {
+            steps += 1;
+            if steps > MOST_STEPS || !matches!(inode, Inode::Directory) {
+                return None;
+            }
+            if part == b"." {
+                continue;
+            }
+            if part == b".." {
+                here = split(&here).0.to_vec();
+                continue;
+            }
+            let next = join(&here, &part);
+            match &self.nodes.get(&next)?.inode {
+                Inode::Symlink(target) => {
+                    links += 1;
+                    if links > MOST_LINKS || target.is_empty() {
+                        return None;
+                    }
+                    if target.starts_with(b"/") {
+                        here.clear();
+                    }
+                    push(&mut ahead, target);
+                }
+                found => {
+                    inode = found.clone();
+                    here = next;
+                }
+            }
+        }
+        Some((here, inode))
+    }
+}
+
+/// Puts the parts of a path onto a stack, the first one on top. A slash at its end is like `/.`: what
+/// stands before it must be a folder.
+fn push(ahead: &mut Vec<Vec<u8>>, path: &[u8]) {
+    if path.ends_with(b"/") {
+        ahead.push(b".".to_vec());
+    }
+    let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    ahead.extend(parts.rev().map(<[u8]>::to_vec));
+}
+
+/// The folder of a path, and its last name.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        None => (&[], path),
+        Some(at) => (&path[..at], &path[at + 1..]),
+    }
+}
+
+fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() { name.to_vec() } else { [folder, name].join(&b'/') }
+}

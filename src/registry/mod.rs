@@ -1,0 +1,286 @@
+//! A registry, read and written (distribution-spec).
+//!
+//! [`pull`] and [`push`] say what is asked; here each request is proved, tried again where that can
+//! help, and its refusals become errors that say what to do. [`auth`] decides who gets a password.
+
+mod auth;
+mod challenge;
+mod credentials;
+mod pull;
+pub mod push;
+mod source;
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde::Deserialize;
+use url::{Host, Url};
+
+use crate::http::{self, Client, Request, Response, SendError, Token};
+use crate::oci::OciError;
+use crate::oci::told;
+use crate::project::values::ImageRef;
+use crate::text::innermost;
+
+pub use credentials::Credentials;
+pub use pull::{Registry, ResolvedImage, resolve};
+pub use source::ImageSource;
+
+/// What is read of a refusal, in bytes.
+const LONGEST_REFUSAL: u64 = 64 << 10;
+
+/// What an attempt did not come to an end for.
+enum Trouble {
+    /// The network, or a status that may pass.
+    Net(http::HttpError),
+    /// The registry wants to know who asks.
+    Challenged(Box<Response>),
+    /// What was to be sent could not be read, or not be believed.
+    Content(io::Error),
+    /// It has no sense to try again.
+    Final(OciError),
+}
+
+impl From<http::HttpError> for Trouble {
+    fn from(error: http::HttpError) -> Self {
+        Self::Net(error)
+    }
+}
+
+impl From<SendError> for Trouble {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Net(error) => Self::Net(error),
+            SendError::Content(error) => Self::Content(error),
+        }
+    }
+}
+
+impl From<OciError> for Trouble {
+    fn from(error: OciError) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// What a registry says is wrong (distribution-spec, "Error Codes").
+#[derive(Deserialize)]
+struct Envelope {
+    errors: Vec<Complaint>,
+}
+
+#[derive(Deserialize)]
+struct Complaint {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// What is done in a repository.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Pull,
+    Push,
+}
+
+/// A repository in a registry.
+///
+/// Loopback is spoken to in plain HTTP, as container runtimes do; everything else in HTTPS.
+struct RepositoryClient {
+    client: Client,
+    image: String,
+    host: String,
+    root: Url,
+    credentials: Credentials,
+    access: Access,
+    /// What a token must allow (distribution, "Token Scope Documentation").
+    scopes: Vec<String>,
+    token: Mutex<Option<Token>>,
+    /// The host of a service for tokens that did not get the login.
+    withheld: OnceLock<String>,
+}
+
+impl RepositoryClient {
+    /// The repository of `image`, and `from`, a repository of the same registry to mount blobs from.
+    /// Nothing is asked yet.
+    fn new(
+        client: &Client,
+        image: &ImageRef,
+        credentials: &Credentials,
+        access: Access,
+        from: Option<&str>,
+    ) -> Result<Self, OciError> {
+        let host = image.registry();
+        let is_hub = matches!(host, "docker.io" | "index.docker.io");
+        let api = if is_hub { "registry-1.docker.io" } else { host };
+        // Docker's own images have a name of one part in references, and of two in the registry.
+        let full = |name: &str| {
+            if is_hub && !name.contains('/') { format!("library/{name}") } else { name.to_owned() }
+        };
+        let name = full(image.name());
+        let parsed = Url::parse(&format!("https://{api}/v2/{name}/"));
+        let mut root = parsed.map_err(|error| OciError::Answer {
+            image: image.to_string(),
+            registry: host.to_owned(),
+            why: error.to_string(),
+        })?;
+        if is_loopback(&root) {
+            // The port, where the reference names none, is that of the scheme.
+            let http = Url::parse(&format!("http://{api}/v2/{name}/"));
+            root = http.unwrap_or(root);
+        }
+        let actions = if access == Access::Push { "pull,push" } else { "pull" };
+        let mut scopes = vec![format!("repository:{name}:{actions}")];
+        scopes.extend(from.map(|from| format!("repository:{}:pull", full(from))));
+        Ok(Self {
+            client: client.clone(),
+            image: image.to_string(),
+            host: host.to_owned(),
+            root,
+            credentials: credentials.clone(),
+            access,
+            scopes,
+            token: Mutex::default(),
+            withheld: OnceLock::new(),
+        })
+    }
+
+    /// What is below the repository; `path` holds nothing that would have to be escaped.
+    fn url(&self, path: &str) -> Result<Url, Trouble> {
+        self.root.join(path).map_err(|error| Trouble::Final(self.answer(error.to_string())))
+    }
+
+    /// Sends a request for `url`, with the proof of who asks where it goes to the registry itself. What
+    /// stands against the content is an error of its own.
+    fn ask(&self, url: &Url, request: Request<'_>) -> Result<Response, Trouble> {
+        let token = self.token().clone().filter(|_| self.is_home(url));
+        let response = self.client.send(request.token(token.as_ref()))?;
+        match response.status() {
+            401 if self.is_home(response.url()) => Err(Trouble::Challenged(Box::new(response))),
+            408 | 429 | 500 | 502..=504 => Err(Trouble::Net(response.refusal())),
+            _ => Ok(response),
+        }
+    }
+
+    fn is_home(&self, url: &Url) -> bool {
+        url.origin() == self.root.origin()
+    }
+
+    fn token(&self) -> MutexGuard<'_, Option<Token>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an answer is to a caller that wanted another one.
+    fn refused(&self, response: Response, what: &str) -> Trouble {
+        Trouble::Final(self.refusal(response, what))
+    }
+
+    fn refusal(&self, mut response: Response, what: &str) -> OciError {
+        let status = response.status();
+        let body = response.beginning(LONGEST_REFUSAL).unwrap_or_default();
+        let said: Option<Envelope> = serde_json::from_slice(&body).ok();
+        let complaint = said.as_ref().and_then(|said| said.errors.first());
+        let code = complaint.map(|complaint| complaint.code.as_str()).unwrap_or_default();
+        let words = complaint.map(|complaint| told(&format!("{} {}", complaint.code, complaint.message)));
+        match (status, code) {
+            (401 | 403, _) | (_, "UNAUTHORIZED" | "DENIED") => self.may_not(words.as_deref()),
+            (404, "NAME_UNKNOWN") => {
+                let what = format!("repository `{}`", self.name());
+                OciError::NotFound { image: self.image.clone(), what }
+            }
+            (404, _) if self.access == Access::Pull => {
+                OciError::NotFound { image: self.image.clone(), what: what.to_owned() }
+            }
+            (404, _) => {
+                OciError::NotFound { image: self.image.clone(), what: format!("repository (for {what})") }
+            }
+            _ => self.answer(match words {
+                Some(words) => format!("HTTP {status} to {what}: {words}"),
+                None => format!("HTTP {status} to {what}"),
+            }),
+        }
+    }
+
+    /// The repository's name.
+    fn name(&self) -> &str {
+        self.root.path().trim_start_matches("/v2/").trim_end_matches('/')
+    }
+
+    /// Attempts until it works, until trying again cannot help, or until the patience is used up.
+    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, OciError> {
+        let (mut pauses, mut tries, mut proved) = (self.client.pauses(), 1, false);
+        loop {
+            match attempt() {
+                Ok(done) => return Ok(done),
+                Err(Trouble::Final(error)) => return Err(error),
+                Err(Trouble::Content(source)) => {
+                    return Err(OciError::Io { image: self.image.clone(), source });
+                }
+                Err(Trouble::Challenged(response)) if proved => return Err(self.refusal(*response, "")),
+                Err(Trouble::Challenged(response)) => {
+                    proved = true;
+                    let token = self.prove(&response)?;
+                    *self.token() = Some(token);
+                }
+                Err(Trouble::Net(error)) => {
+                    pauses.wait_after(error).map_err(|error| self.explained(error, tries))?;
+                    tries += 1;
+                }
+            }
+        }
+    }
+
+    fn explained(&self, error: http::HttpError, tries: usize) -> OciError {
+        let (image, registry) = (self.image.clone(), self.host.clone());
+        let failing =
+            |why| OciError::Failing { image: image.clone(), registry: registry.clone(), tries, why };
+        match error {
+            http::HttpError::Unreachable { why, .. }
+            | http::HttpError::Untrusted { why, .. }
+            | http::HttpError::Setup { why } => OciError::Unreachable { image, registry, why },
+            http::HttpError::Cut { why, .. } => failing(format!("the connection was cut: {why}")),
+            http::HttpError::Stalled { patience, .. } => {
+                failing(format!("nothing happened for {} s", patience.as_secs_f64()))
+            }
+            http::HttpError::Status { status, until, .. } => {
+                let until = until.map(|until| format!(", and wants to be asked after {until:.0}"));
+                failing(format!("HTTP {status}{}", until.unwrap_or_default()))
+            }
+            http::HttpError::RateLimited { until, .. } => {
+                let until = until.map(|until| format!(" before {until:.0}"));
+                failing(format!("too many requests{}", until.unwrap_or_default()))
+            }
+            error => self.answer(innermost(&error)),
+        }
+    }
+
+    fn may_not(&self, said: Option<&str>) -> OciError {
+        let (image, registry) = (self.image.clone(), self.host.clone());
+        let is_anonymous = matches!(self.credentials, Credentials::Anonymous);
+        let who = if is_anonymous { "just anybody" } else { "this login" };
+        let said = match self.withheld.get() {
+            Some(host) => {
+                format!(" (its service for tokens is {host}, on another domain, where the login is not sent)")
+            }
+            None => said.map_or_else(String::new, |said| format!(" (it says: {said})")),
+        };
+        match self.access {
+            Access::Pull => OciError::Denied { image, registry, who, said },
+            Access::Push => OciError::MayNotPush { image, registry, who, said },
+        }
+    }
+
+    fn answer(&self, why: String) -> OciError {
+        OciError::Answer { image: self.image.clone(), registry: self.host.clone(), why }
+    }
+}
+
+/// Whether a registry is on this machine, so that its traffic never leaves it.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
