@@ -53,7 +53,7 @@ pub(super) fn must_not_be_elsewhere(target: Target<'_>, members: Option<&[VmName
         }
     };
     let elsewhere = match &target.spec.id {
-        Some(_) => format!("{} AND NOT ({here} AND {named_so})", vm.is_labelled()),
+        Some(_) => format!("{} AND (NOT {here} OR NOT {named_so})", vm.is_labelled()),
         None => format!("{named_so} AND NOT {here}"),
     };
     let list = |kind: &str| {
@@ -156,15 +156,20 @@ impl Vm<'_> {
 
     /// Ends the script where the data disk in use cannot be attached to the spec's machine type, or is
     /// larger than the spec says.
-    pub(super) fn disk_must_fit(self) -> [Step; 2] {
+    pub(super) fn disk_must_fit(self) -> [Step; 3] {
         let gcp = &self.target.spec.gcp;
         let gb = gcp.data_disk.gb();
         let is_hyper = Machine::new(&gcp.machine_type).disk_type().starts_with("hyperdisk");
         let other = if is_hyper { "NOT type ~ \"/hyperdisk\"" } else { "type ~ \"/hyperdisk\"" };
         let disk = |filter: &str| {
-            self.list("compute disks list", format!("({}) AND {filter}", self.is_its_disk()).into())
+            let data = Word::from("name ~ \"^").name(Name::Data).text(format!("$\" AND {filter}"));
+            self.list("compute disks list", data)
         };
         [
+            Step::note("The data disk in use: of several, the newest, which was restored.")
+                .unless(self.data_in_use())
+                .learns(Name::Data, "")
+                .look(),
             Step::refuse(
                 "Some families of machines take Hyperdisk only, others none.",
                 disk(other),

@@ -46,7 +46,14 @@ pub fn script(target: Target<'_>, snapshot: &SnapshotName) -> Result<Script, Str
         ],
     )];
     steps.extend(guards::must_be_ours(target, None));
-    steps.push(vm.must_be_on_its_disk(&[MOVE]));
+    steps.push(Step::need(
+        "Without a data disk the state is on the boot disk, and a restored disk would hide it.",
+        vm.data_in_use(),
+        [
+            format!("{}: there is no data disk, so that its state is on the boot disk.", vm.name).into(),
+            MOVE.into(),
+        ],
+    ));
     let newer = vm
         .list("compute disks list", vm.is_its_disk().into())
         .flag("sort-by", "~creationTimestamp")

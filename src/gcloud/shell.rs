@@ -232,6 +232,9 @@ fn changed(step: &Step, indent: &str) -> String {
     let Some(change) = &step.change else {
         let mut text = work(&step.work, indent);
         tell(&mut text, indent, &step.done);
+        if text.is_empty() {
+            text = format!("{indent}:\n");
+        }
         return text;
     };
     let inner = format!("{indent}{INDENT}");

@@ -26,15 +26,15 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());
-    let as_wanted = format!(
-        "labels.openclaw-bundle={} AND machineType ~ \"/{}$\" AND serviceAccounts[0].email ~ \"{}\"",
+    let is_other = format!(
+        "(NOT labels.openclaw-bundle={} OR NOT machineType ~ \"/{}$\" OR NOT serviceAccounts[0].email ~ \"{}\")",
         vm.bundle(metadata),
         target.spec.gcp.machine_type.value,
         account_pattern(target.spec.gcp.service_account.as_str())
     );
     steps.push(
         vm.delete("A VM of another bundle or machine type; its data disk stays, whatever it was attached with.")
-            .only_where(vm.listed(&format!("NOT ({as_wanted})")))
+            .only_where(vm.listed(&is_other))
             .change(format!("- VM {}, and + a new one of this bundle on the same data disk", vm.name))
             .leaves(format!("The VM {} is deleted or about to be; its data disk is kept. To make the new one: bake gcloud update | sh", vm.name)),
     );

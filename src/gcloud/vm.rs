@@ -82,7 +82,7 @@ impl<'a> Vm<'a> {
         if self.target.spec.id.is_some() {
             is_its = format!("{is_its} AND {}", self.is_labelled());
         }
-        if self.target.adopt { format!("({is_its}) OR {}", named(&self.name.data_disk())) } else { is_its }
+        if self.target.adopt { format!("({is_its}) OR ({})", named(&self.name.data_disk())) } else { is_its }
     }
 
     /// Prints the data disk in use: of several, the newest, which was restored.
@@ -318,7 +318,7 @@ impl<'a> Vm<'a> {
         let gcp = &self.target.spec.gcp;
         let estimate = machine::estimate(&gcp.machine_type, &gcp.zone, gcp.disks(), gcp.public_ip.value);
         match estimate.dollars {
-            Some(dollars) => format!("about ${dollars} a month: {}", estimate.note),
+            Some(dollars) => format!("about {dollars} USD a month: {}", estimate.note),
             None => estimate.note,
         }
     }

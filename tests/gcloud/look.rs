@@ -330,7 +330,7 @@ fn status_is_one_look_at_vm_gateway_and_lock() {
                    disk     openclaw-gateway-data, 10 GB\n  \
                    old disk openclaw-gateway-data-1, 10 GB, which a restore has left; you keep paying for it\n  \
                    snapshot daily-1, of 2026-11-21T04:00:00Z\n  \
-                   costs    about $19 a month: e2-small, 30 GB pd-balanced, one public address; list prices of us-central1, 2025; traffic and snapshots come on top\n"
+                   costs    about 19 USD a month: e2-small, 30 GB pd-balanced, one public address; list prices of us-central1, 2025; traffic and snapshots come on top\n"
             )
         );
         assert_eq!((said.err.as_str(), world.asked().len()), ("", 5));

@@ -212,6 +212,7 @@ case "$1 $2" in
   'config get-value') echo demo ;;
   'compute instance-groups') case "$*" in *isStable*) echo 'True|True' ;; esac ;;
   'billing projects') echo billingAccounts/1 ;;
+  'compute machine-types') echo e2-small ;;
 esac
 "#;
 
