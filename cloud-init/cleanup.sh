@@ -1,11 +1,11 @@
 #!/bin/bash
-# Keeps the disk from filling up: called once the gateway is ready, so that the image in use is a
-# good one. Keeps that and the one before it, which is the way back.
+# Removes old images, except the one in use and the one before it. Called when the gateway is ready,
+# so the image in use works.
 set -euo pipefail
 # shellcheck source=/dev/null
 . /opt/openclaw/settings.env
 
-# A line for each image that ran here, the newest first: its name, and that of its source image.
+# The images that ran here, the newest first: a name, and the name of its source image.
 record=/var/lib/openclaw-boot/images
 now="$OPENCLAW_IMAGE $OPENCLAW_SOURCE_IMAGE"
 

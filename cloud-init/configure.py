@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Brings openclaw.json in line with the spec: onboarding, model, channels, origins of the Control UI.
+"""Applies the spec to openclaw.json: onboarding, model, channels, origins of the Control UI.
 
 Every change goes through OpenClaw's own commands, in a container of the gateway's service. After
-onboarding openclaw.json belongs to its user: bake changes what the spec changes, once, and writes
-down below /var/lib/openclaw/applied what it has applied. What could not be done, or waits for a
-person, is one line on standard error; it is tried again at the next start and does not keep the
-gateway down. Only a failed onboarding does (exit code 1).
+onboarding, openclaw.json belongs to its user: a change of the spec is applied once, and recorded below
+/var/lib/openclaw/applied. What fails, or needs a person, is one line on standard error; the next start
+tries again. Only a failed onboarding keeps the gateway down (exit code 1).
 
 configure.py --allow-origin PORT allows one more port for browsers while the gateway runs.
 """
@@ -24,28 +23,27 @@ LIB = "/usr/local/lib/openclaw"
 PROJECT = "/opt/openclaw"
 STATE = "/var/lib/openclaw"
 RUN = "/run/openclaw"
-# The port of the machine that rehearses; there in a rehearsal only.
+# In a rehearsal only: the port on the host.
 REHEARSAL = "/run/openclaw-rehearsal-port"
 COMPOSE = "openclaw"
 SERVICE = "openclaw-gateway"
 SETUP = "openclaw-setup"
-# The port that the gateway listens on in its container, and the user that it runs as.
+# The gateway's port and user in its container.
 CONTAINER_PORT = 18789
 UID = 1000
 TOKEN = "OPENCLAW_GATEWAY_TOKEN"
-# The provider in openclaw.json that stands for `base_url` of the spec.
+# The name of the provider in openclaw.json for `base_url` of the spec.
 SERVED = "custom"
-# The container writes these files, so their size is bounded here.
+# The container writes this file, so its size is limited.
 LARGEST_CONFIG = 4 << 20
-# The number of ports that --allow-origin keeps.
-MOST_PORTS = 16
+MOST_PORTS = 16  # of --allow-origin
 KEPT_OUTPUT = 32768
 
 MISSING, UNREADABLE = "missing", "unreadable"
 
 
 class Failed(Exception):
-    """A command of OpenClaw's failed; the message is what it said."""
+    """A command of OpenClaw failed; the message is its output."""
 
 
 # --- Files ---
@@ -60,7 +58,7 @@ def sync(path):
 
 
 def below_config(name, flags, mode=0o600):
-    """Opens a file in the folder that the container writes, without following a link."""
+    """Opens a file in a folder that the container writes; follows no link."""
     folder = os.open(f"{STATE}/config", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder)
@@ -92,7 +90,7 @@ def read_config():
 
 
 def write_config(config):
-    """The configuration that the first onboarding starts from. Nothing else has written one yet."""
+    """The configuration that the first onboarding starts from."""
     descriptor = below_config("openclaw.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with open(descriptor, "wb") as file:
         os.fchown(file.fileno(), UID, UID)
@@ -127,7 +125,7 @@ def clear_mark():
 
 
 def read_record():
-    """What was applied: {} where nothing was written down yet."""
+    """What was applied; {} before the first record."""
     try:
         with open(f"{STATE}/applied/openclaw.json", "rb") as file:
             record = json.load(file)
@@ -151,15 +149,15 @@ def write_record(record):
 
 
 def write_private(path, content):
-    """In memory and for root only, whole or not at all."""
+    """Writes a file for root only, whole or not at all."""
     with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
     os.rename(path + ".new", path)
 
 
 def withhold(secrets):
-    """Keeps secrets of this boot from the gateway. secrets.py makes the file anew before each start,
-    and finds in withheld.env what it has read before."""
+    """Removes secrets from the gateway's environment. secrets.py writes the file again before each
+    start, and finds in withheld.env what it has read before."""
     path = f"{RUN}/secrets.env"
     with open(path, "rb") as file:
         rows = list(file)
@@ -174,7 +172,7 @@ def withhold(secrets):
 
 
 def at(config, *path):
-    """The value at a path, or None. The container writes openclaw.json: any type may be there."""
+    """The value at a path, or None. The container writes openclaw.json, so any type is possible."""
     for key in path:
         config = config.get(key) if isinstance(config, dict) else None
     return config
@@ -185,7 +183,7 @@ def as_dict(value):
 
 
 def merged(*patches):
-    """Patches joined recursively."""
+    """Merges patches recursively."""
     result = {}
     for patch in patches:
         for key, value in patch.items():
@@ -199,7 +197,7 @@ def origins(port):
 
 
 def origins_patch(config, ports, dropped=()):
-    """Adds the origins of `ports` to those that are allowed, and removes those of `dropped`."""
+    """Allows the origins of `ports` and removes those of `dropped`."""
     given = at(config, "gateway", "controlUi", "allowedOrigins")
     given = given if isinstance(given, list) else []
     unwanted = [origin for port in dropped if port not in ports for origin in origins(port)]
@@ -209,7 +207,7 @@ def origins_patch(config, ports, dropped=()):
 
 
 def primary(config):
-    """The default model, which OpenClaw writes as text or as a map."""
+    """The default model, which OpenClaw writes as text or as an object."""
     model = at(config, "agents", "defaults", "model")
     return model if isinstance(model, str) else at(model, "primary")
 
@@ -219,12 +217,12 @@ def is_none(model):
 
 
 def choice_of(model):
-    """What of a model makes it another one when it changes in the spec."""
+    """The keys that identify a model."""
     return {key: model.get(key) for key in ("choice", "name", "base_url", "api", "key")}
 
 
 def wanted_primary(model):
-    """The default model that the spec names, or None where it is the provider's usual one."""
+    """The default model in the spec, or None for the provider's usual one."""
     name = model.get("name")
     provider = SERVED if model.get("base_url") else model.get("provider")
     if not name or not provider:
@@ -237,7 +235,7 @@ def default_model(value):
 
 
 def model_patch(model):
-    """Sets the model that the spec names, beside what onboarding does for a known provider."""
+    """Sets the model of the spec, in addition to what onboarding does for a known provider."""
     wanted = wanted_primary(model)
     if wanted is None:
         return {}
@@ -251,7 +249,7 @@ def model_patch(model):
 
 
 def has_provider(config, provider):
-    """Whether onboarding has set this provider up."""
+    """Whether onboarding has configured this provider."""
     profiles = as_dict(at(config, "auth", "profiles")).values()
     return provider is not None and any(at(profile, "provider") == provider for profile in profiles)
 
@@ -268,7 +266,7 @@ def has_channel(config, name):
 
 
 def first_config(spec):
-    """What onboarding starts from, so that a first boot takes one call of OpenClaw and no more."""
+    """What onboarding starts from, so that a first boot needs one call of OpenClaw."""
     ready = [channel_patch(name, spec.known[name]) for name in spec.channels if name in spec.known and not spec.known[name]["plugin"]]
     limit = {"gateway": {"auth": {"rateLimit": {"maxAttempts": 10, "windowMs": 60000, "lockoutMs": 300000}}}}
     served = model_patch(spec.model) if spec.model.get("base_url") else {}
@@ -276,7 +274,7 @@ def first_config(spec):
 
 
 class Spec:
-    """What settings.env and the files beside this script say."""
+    """The settings, and the known channels."""
 
     def __init__(self, settings, known, extra_port=""):
         self.model = as_dict(json.loads(settings.get("OPENCLAW_MODEL") or "{}"))
@@ -291,8 +289,8 @@ class Spec:
         self.ports = list(dict.fromkeys(ports))
 
     def hidden(self):
-        """Secrets that a command of OpenClaw's must not see: for the token of a channel whose plug-in is
-        not there, every command tries to install it, and some fail while npm is out of reach."""
+        """Secrets that OpenClaw's commands must not see: with the token of a channel, every command tries
+        to install a missing plug-in, and some fail while npm is unreachable."""
         needed = {TOKEN, self.model.get("key"), *(self.keys or [])}
         if self.model["choice"] != "skip" and self.keys is None:
             return []
@@ -318,7 +316,7 @@ def read_spec():
 
 
 def run(command, text=b""):
-    """Runs a command of OpenClaw's; keeps the end of what it says, however much that is."""
+    """Runs a command of OpenClaw and keeps the end of its output."""
     process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         process.stdin.write(text)
@@ -336,7 +334,7 @@ def run(command, text=b""):
 
 
 def quote():
-    """The line of the last command that says most, without a secret."""
+    """The line of the last command's output that explains its failure."""
     said = subprocess.run([f"{LIB}/quote.py", f"{RUN}/start.log"], stdout=subprocess.PIPE, check=False)
     return said.stdout.decode(errors="replace").strip() or "it said nothing"
 
@@ -347,8 +345,8 @@ def remove_setup():
 
 
 class Setup:
-    """Commands in a container of the gateway's service, without its ports: openclaw-cli joins the
-    network of a gateway that runs, and there is none yet. It has a name, for it can outlive its client."""
+    """Commands in a container of the gateway's service, without its ports: openclaw-cli would need a
+    running gateway for its network. It has a name because it can outlive its client."""
 
     def __init__(self, hidden):
         self.hidden = [word for name in hidden for word in ("-e", f"{name}=")]
@@ -371,7 +369,7 @@ class Setup:
 
 
 class Running(Setup):
-    """Commands in the container of a gateway that runs."""
+    """Commands in the container of a running gateway."""
 
     def __init__(self, hidden, container):
         super().__init__(hidden)
@@ -382,7 +380,7 @@ class Running(Setup):
 
 
 def container():
-    """The gateway's own, if it runs: what somebody left of a `docker compose run` is of the same service."""
+    """The gateway's own, if it runs: containers of `docker compose run` belong to the same service."""
     labels = [f"project={COMPOSE}", f"service={SERVICE}", "oneoff=False"]
     filters = [word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")]
     said = subprocess.run(["timeout", "60", "docker", "ps", "-q", *filters], stdout=subprocess.PIPE, check=False)
@@ -415,10 +413,10 @@ class Configuration:
         withhold(self.secrets_without_plugin())
 
     def onboard(self):
-        """Onboarding saves more than once. While the mark is there it has not come to its end, the
-        gateway has never run on what lies there, and nobody else has written it."""
+        """Onboarding saves more than once. While the mark exists, it is incomplete, and openclaw.json is
+        only its work: the gateway has never run with it."""
         if self.record and not os.path.lexists(mark()):
-            self.notes.append("openclaw.json was gone, and was made anew")
+            self.notes.append("openclaw.json was missing, so it was created again")
         set_mark()
         remove_setup()
         remove_config()
@@ -444,19 +442,19 @@ class Configuration:
         clear_mark()
 
     def undo(self, why):
-        # A container that outlived its client could save once more: only without it is the state clean.
-        # What is written there from then on is the work of somebody who helps, and stays.
+        # A container that outlived its client could save once more, so it must be gone first. What is
+        # written after that is an administrator's work, and stays.
         if remove_setup():
             remove_config()
             clear_mark()
         raise Failed(why)
 
     def apply_model(self):
-        """The model of the spec, once for each change of it."""
+        """Applies the model of the spec, once for each change."""
         model, config = self.spec.model, as_dict(read_config())
         applied = self.record.get("model")
         if applied is None:
-            # Set up before there was a record: by the same choice, or not at all.
+            # Configured before records existed: by the same choice, or not at all.
             known = is_none(model) or has_provider(config, model.get("provider"))
             applied = {**choice_of(model), "name": None} if known else {}
             if applied == choice_of(model):
@@ -479,14 +477,14 @@ class Configuration:
 
     def change_model(self, applied, model, config):
         patch = model_patch(model)
-        # The usual model of a provider is known to onboarding alone.
+        # Only onboarding knows a provider's usual model.
         usual = wanted_primary(model) is None
         if not is_none(model) and not model.get("base_url") and (usual or applied.get("choice") != model["choice"]):
             self.onboard_again(model, at(config, "agents", "defaults", "model"))
             config = as_dict(read_config())
         if is_none(model) and primary(config) is not None and primary(config) == self.record.get("primary"):
             patch = default_model(None)
-        # Its key may be gone from the environment, which the gateway would report at every start.
+        # Its key may be missing from the environment, which the gateway would report at every start.
         served = isinstance(at(config, "models", "providers", SERVED), dict)
         if applied.get("base_url") and not model.get("base_url") and served:
             patch = merged(patch, {"models": {"providers": {SERVED: None}}})
@@ -494,7 +492,7 @@ class Configuration:
             self.openclaw.patch(patch)
 
     def onboard_again(self, model, before):
-        """Some providers leave a default model as it is, so there is none while onboarding runs."""
+        """Onboarding of some providers keeps an existing default model, so remove it first."""
         if before is not None:
             self.openclaw.patch(default_model(None))
         try:
@@ -505,7 +503,7 @@ class Configuration:
             raise
 
     def apply_channels(self):
-        """Each channel once: one that its user removed later stays removed."""
+        """Adds each channel once: a channel that the user removes later stays removed."""
         config = as_dict(read_config())
         if "channels" not in self.record:
             self.record["channels"] = self.channels_of_marks(config)
@@ -526,7 +524,7 @@ class Configuration:
             try:
                 self.openclaw.patch(merged(*patches.values()))
             except Failed:
-                # One that OpenClaw refuses does not hold up the others.
+                # One by one, since OpenClaw may refuse only some of them.
                 for name, patch in patches.items():
                     try:
                         self.openclaw.patch(patch)
@@ -544,7 +542,7 @@ class Configuration:
             write_record(self.record)
 
     def channels_of_marks(self, config):
-        """Of bakes without a record. They took a channel for added when its plug-in was not installed."""
+        """Channels that releases without a record have added. They also marked channels without plug-in."""
         try:
             marks = os.listdir(f"{STATE}/channels-added")
         except FileNotFoundError:
@@ -572,7 +570,7 @@ class Configuration:
             self.notes.append(f"the Control UI's origins could not be set: {failed}")
 
     def report_links(self):
-        """What waits for a person to link an account."""
+        """Notes the channels that need an account to be linked."""
         config = as_dict(read_config())
         for name in self.spec.channels:
             link = as_dict(self.spec.known.get(name)).get("link")
@@ -580,8 +578,8 @@ class Configuration:
                 self.notes.append(f"{name} waits to be linked: bake gcloud cli -- channels login --channel {name}")
 
     def secrets_without_plugin(self):
-        """Tokens of channels that are not set up: for such a token the gateway tries to install the
-        plug-in when it starts, which takes minutes while npm is out of reach."""
+        """Tokens of channels without plug-in: the gateway tries to install it at every start, which takes
+        minutes while npm is unreachable."""
         config = as_dict(read_config())
         missing = [
             how
@@ -591,7 +589,7 @@ class Configuration:
         return {secret for how in missing for secret in how["secrets"]}
 
     def allow_origin(self, port):
-        """One more port for browsers, of a gateway that runs; the oldest beyond the limit goes."""
+        """Allows one more port while the gateway runs, and drops the oldest beyond the limit."""
         ports = [kept for kept in self.record.get("ports", []) if kept != port]
         dropped = []
         if port not in self.spec.ports:

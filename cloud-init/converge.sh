@@ -1,30 +1,40 @@
 #!/bin/bash
-# Brings the machine to the wanted state, stage by stage, and keeps it there. Every stage can be
-# run again at any time. It says on standard error why it failed (or what is not quite right), and
-# exits with 78 where somebody has to help; either way it is tried again, in growing pauses.
+# Runs the stages until the gateway is ready, and again whenever it is not. A stage can be run again
+# at any time. Its last line on standard error is its error, or a remark if it passes; it writes the
+# kind of its error to error_kind. Exit code 78: it needs help. All stages are retried, in growing pauses.
 set -u
 # shellcheck source=/dev/null
 . /opt/openclaw/settings.env
 
 lib=/usr/local/lib/openclaw
 errors=/run/openclaw/stage.err
-# Each stage with the status under which it is reported.
-stages=(disk.sh:starting swap.sh:starting docker.sh:starting secrets.py:secrets image.sh:image verify.sh:verify home.py:start start.sh:start)
+error_kind=/run/openclaw/error_kind
+# SCRIPT:STATUS:KIND, the kind of an error where the script names none.
+stages=(
+    disk.sh:starting:disk-failed
+    swap.sh:starting:swap-failed
+    docker.sh:starting:docker-unavailable
+    secrets.py:secrets:secrets-unreachable
+    image.sh:image:image-failed
+    verify.sh:verify:docker-unavailable
+    home.py:start:home-failed
+    start.sh:start:container-failed
+)
 
 failing=-1         # the stage that failed last: until it passes, the report stays with it
 failing_since=0
-told=              # why, at that time
+told=              # its error at that time
 pause=5
 
-# Not $SECONDS, which jumps with the clock when the time is first set.
+# $SECONDS jumps with the clock when the time is first set.
 now() {
     cut -d . -f 1 /proc/uptime
 }
 
-# It may be giving a reply: it gets the time that OpenClaw documents for that.
+# With the time that OpenClaw documents: it finishes its reply first.
 stop_gateway() {
     local id
-    # By label: compose itself needs the secrets to name its containers.
+    # By label: Compose needs the secrets even to list its containers.
     id=$(timeout 20 docker ps -aq --filter label=com.docker.compose.project=openclaw \
         --filter label=com.docker.compose.service=openclaw-gateway --filter label=com.docker.compose.oneoff=False)
     # shellcheck disable=SC2086 # one word a container
@@ -33,14 +43,15 @@ stop_gateway() {
 }
 
 run_stages() {
-    local i name status line code
+    local i name status kind line code
     notes=
     for i in "${!stages[@]}"; do
-        IFS=: read -r name status <<<"${stages[i]}"
+        IFS=: read -r name status kind <<<"${stages[i]}"
         if [ "$i" -gt "$failing" ]; then
             failing=-1
-            "$lib/report.sh" "$status" "$trouble"
+            "$lib/report.sh" "$status" "$trouble" "$trouble_kind"
         fi
+        rm -f "$error_kind"
         "$lib/$name" 2>"$errors"
         code=$?
         cat "$errors" >&2
@@ -51,68 +62,73 @@ run_stages() {
                 failing_since=$(now)
                 pause=5
             fi
-            # Somebody is helping: what they did is looked at soon.
+            # Another error: an administrator is at work, so do not make them wait.
             [ "$code" -ne 78 ] || [ "$line" = "$told" ] || pause=5
             told=$line
-            # What has not passed by itself for so long will hardly do so.
+            # After 15 minutes it is unlikely to pass without help.
             if [ "$code" -eq 78 ] || [ $(($(now) - failing_since)) -ge 900 ]; then
                 status=failed
             fi
-            trouble=
-            "$lib/report.sh" "$status" "${name%.*}: ${line:-exit code $code}"
+            trouble='' trouble_kind=''
+            [ ! -s "$error_kind" ] || kind=$(cat "$error_kind")
+            "$lib/report.sh" "$status" "${name%.*}: ${line:-exit code $code}" "$kind"
             return 1
         fi
         [ -z "$line" ] || notes="${notes:+$notes; }$line"
     done
     failing=-1
-    trouble=
+    trouble='' trouble_kind=''
 }
 
-# Returns once the gateway needs the stages again, with the reason in `trouble`.
+# Returns once the gateway needs the stages again, with the reason in `trouble` and `trouble_kind`.
 watch() {
-    local bad_since='' started said
+    local bad_since='' started said word kind
     started=$(now)
     while :; do
         sleep 15
         "$lib/metadata-guard.sh" || true
         said=$("$lib/probe.py")
-        said=${said:-silent the gateway could not be probed}
+        said=${said:-silent/gateway-unresponsive the gateway could not be probed}
+        # WORD/KIND TEXT
+        word=${said%% *}
+        kind=${word#"${word%%/*}"}
+        kind=${kind#/}
         case $said in
         ready*)
             bad_since=
             said=${said#ready}
             said=${said# }
             "$lib/report.sh" ready "$notes${notes:+${said:+; }}$said"
-            # What has run this long is no crash loop.
+            # Not a crash loop.
             [ $(($(now) - started)) -lt 600 ] || pause=5
             continue
             ;;
         starting*)
-            # Restarted by somebody. Docker ends this: its health is good or bad before long.
+            # It was restarted. Docker's health check ends this state.
             bad_since=
             "$lib/report.sh" start "${said#* }"
             continue
             ;;
         silent* | refusing*)
-            # It may be busy, or at its own restart: some minutes are granted.
+            # It may be busy or restarting: allow three minutes.
             : "${bad_since:=$(now)}"
             if [ $(($(now) - bad_since)) -lt 180 ]; then
-                [ $(($(now) - bad_since)) -lt 45 ] || "$lib/report.sh" start "${said#* }"
+                [ $(($(now) - bad_since)) -lt 45 ] || "$lib/report.sh" start "${said#* }" "$kind"
                 continue
             fi
-            # One that refuses its agents would do so again, and its repair needs it running.
+            # A gateway that refuses its agents would do so again, and its repair runs inside it.
             case $said in refusing*) ;; *) stop_gateway ;; esac
             ;;
         esac
-        trouble=${said#* }
+        trouble=${said#* } trouble_kind=$kind
         return
     done
 }
 
 trap 'stop_gateway; exit 0' TERM
 install -d -m 0700 /run/openclaw
-# For going down only: at boot this unit does not wait for Docker, but without Docker it cannot stop
-# the gateway, which would then run on until the last processes are killed.
+# For shutdown only: the unit must stop before Docker does, to stop the gateway. At boot it does not
+# wait for Docker.
 order=/run/systemd/system/openclaw-gateway.service.d/stop-before-docker.conf
 if [ ! -e "$order" ]; then
     mkdir -p "${order%/*}"
@@ -120,14 +136,14 @@ if [ ! -e "$order" ]; then
     systemctl daemon-reload || true
 fi
 
-trouble=
+trouble='' trouble_kind=''
 while :; do
     if run_stages; then
         "$lib/report.sh" ready "$notes"
         "$lib/cleanup.sh" || true
         watch
         echo "$trouble" >&2
-        "$lib/report.sh" start "$trouble"
+        "$lib/report.sh" start "$trouble" "$trouble_kind"
     fi
     sleep "$pause"
     pause=$((pause * 2 < 300 ? pause * 2 : 300))

@@ -1,18 +1,19 @@
 #!/bin/sh
-# The state's folder, on the data disk where one is configured. A disk is formatted only if there
-# is truly nothing on it, and without its disk nothing is ever started on the boot disk instead.
+# Prepares the state's folder, on the data disk if one is configured. Formats only a blank disk, and
+# never falls back to the boot disk.
 set -eu
 # shellcheck source=/dev/null
 . /opt/openclaw/settings.env
 
 root=/var/lib/openclaw
 label=openclaw
-# On the boot disk: that a disk, found blank, is being formatted, and with which UUID.
+# On the boot disk, while a blank disk is being formatted: the UUID that it gets.
 formatting=/var/lib/openclaw-boot/formatting
 
-# 78 (EX_CONFIG): trying again is not enough, somebody has to help.
-help_needed() {
-    echo "$*" >&2
+# 78 (EX_CONFIG): a retry is not enough.
+help_needed() { # KIND MESSAGE
+    echo "$1" >/run/openclaw/error_kind
+    echo "$2" >&2
     exit 78
 }
 
@@ -20,8 +21,8 @@ found() {
     blkid -p -o value -s "$1" "$device" 2>/dev/null || true
 }
 
-# The sector that has the UUID from before mkfs writes until after its superblock, which it writes
-# last: near the end, where no file system has anything yet, and before what mkfs wipes there.
+# The sector that holds the UUID until mkfs has written its superblock, which it does last. It is near
+# the end of the disk, where mkfs neither writes nor wipes.
 witness() {
     echo $(($(blockdev --getsz "$device") - 2048))
 }
@@ -30,9 +31,8 @@ has_no_signature() {
     signatures=$(wipefs -n "$device") && [ -z "$signatures" ] && [ -z "$(found TYPE)$(found PTTYPE)" ]
 }
 
-# A loss of power while we format leaves half a file system on a disk that was blank. It is ours to
-# format again while the disk itself says so: by the witness, or by a superblock with our UUID and no
-# time of a mount (s_mtime).
+# A loss of power during mkfs leaves half a file system. The disk itself proves that it may be formatted
+# again: by the witness, or by a superblock with our UUID that was never mounted (s_mtime is 0).
 is_our_unfinished() {
     [ -s "$formatting" ] || return 1
     uuid=$(cat "$formatting")
@@ -55,14 +55,14 @@ format() { # UUID
     mv "$formatting.new" "$formatting"
     sync "${formatting%/*}"
     printf %s "$1" | dd of="$device" bs=512 seek="$(witness)" conv=notrunc,fsync status=none
-    # To discard what is on the disk would discard the witness.
+    # nodiscard, or the witness would be discarded.
     mkfs.ext4 -q -F -m 0 -E nodiscard -L "$label" -U "$1" "$device"
     sync "$device"
     rm "$formatting"
     sync "${formatting%/*}"
 }
 
-# The first name comes from rules of Google's, which not every OS image has; the second from systemd's own.
+# The first name comes from Google's udev rules, which not every OS image has; the second from systemd's.
 find_device() {
     for device in google- scsi-0Google_PersistentDisk_; do
         device=/dev/disk/by-id/$device$OPENCLAW_DATA_DISK
@@ -75,37 +75,37 @@ mount_disk() {
     waited=0
     until find_device; do
         [ "$waited" -lt 30 ] ||
-            help_needed "data disk $OPENCLAW_DATA_DISK is not attached (no /dev/disk/by-id/google-$OPENCLAW_DATA_DISK)"
+            help_needed disk-not-attached "data disk $OPENCLAW_DATA_DISK is not attached (no /dev/disk/by-id/google-$OPENCLAW_DATA_DISK)"
         waited=$((waited + 1))
         sleep 1
     done
 
     if mountpoint -q "$root"; then
         [ "$(findmnt -n -o MAJ:MIN --mountpoint "$root" | tr -d ' ')" = "$(lsblk -dn -o MAJ:MIN "$device" | tr -d ' ')" ] ||
-            help_needed "something other than data disk $OPENCLAW_DATA_DISK is mounted at $root"
+            help_needed disk-in-use "something other than data disk $OPENCLAW_DATA_DISK is mounted at $root"
     else
         mkdir -p "$root"
         [ -z "$(ls -A "$root")" ] ||
-            help_needed "$root on the boot disk is not empty, and data disk $OPENCLAW_DATA_DISK would hide it: move its content away"
-        # Not even Docker, which makes missing folders by itself, can put state on the boot disk now.
+            help_needed disk-in-use "$root on the boot disk is not empty, and data disk $OPENCLAW_DATA_DISK would hide it: move its content away"
+        # Docker creates missing folders: keep it from putting state on the boot disk.
         chattr +i "$root" 2>/dev/null || true
 
         if is_our_unfinished; then
-            # By the UUID that it has: with a new one, a cut before that is on the disk would lose it.
+            # With the same UUID: a new one could be lost in the next loss of power.
             format "$uuid"
         elif is_blank; then
             format "$(cat /proc/sys/kernel/random/uuid)"
         fi
         if [ "$(found TYPE)" != ext4 ]; then
             signatures=$(wipefs -n -i -O TYPE "$device" | sort -u | tr '\n' ' ')
-            help_needed "data disk $OPENCLAW_DATA_DISK is neither blank nor ext4 (it has: ${signatures:-unknown data}): not touched"
+            help_needed disk-in-use "data disk $OPENCLAW_DATA_DISK is neither blank nor ext4 (it has: ${signatures:-unknown data}): not touched"
         fi
         [ "$(found LABEL)" = "$label" ] ||
-            help_needed "data disk $OPENCLAW_DATA_DISK is an ext4 with the label '$(found LABEL)' instead of '$label': not touched"
+            help_needed disk-in-use "data disk $OPENCLAW_DATA_DISK is an ext4 with the label '$(found LABEL)' instead of '$label': not touched"
         code=0
         e2fsck -p "$device" || code=$?
         [ "$code" -lt 4 ] ||
-            help_needed "the file system of data disk $OPENCLAW_DATA_DISK needs a repair by hand: e2fsck $device"
+            help_needed disk-needs-repair "the file system of data disk $OPENCLAW_DATA_DISK needs a repair by hand: e2fsck $device"
         mount -t ext4 -o noatime,nosuid,nodev "$device" "$root"
     fi
     resize2fs "$device" >/dev/null 2>&1 ||
@@ -118,9 +118,9 @@ else
     mkdir -p "$root"
     chattr -i "$root" 2>/dev/null || true
 fi
-# Closed at the top: a user of the host with uid 1000 is not the gateway's.
+# Only root may enter: a user of the host with uid 1000 is not the gateway.
 install -d -m 0700 "$root" "$root/secrets"
 install -d -m 0700 -o 1000 -g 1000 "$root/config" "$root/workspace" "$root/auth-profile-secrets" "$root/backups"
-# The two folders of the home's overlay: see home.py.
+# The writable folders of the home's overlay (home.py).
 install -d -m 0700 "$root/home" "$root/home/work"
 install -d -m 0750 -o 1000 -g 1000 "$root/home/upper"

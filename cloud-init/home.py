@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Prepares the home of the gateway's user, which docker-compose.yml mounts at /home/node.
+"""Prepares the home folder of the gateway's user, which docker-compose.yml mounts at /home/node.
 
-That mount is an overlay: `upper`, on the data disk, has what the gateway and its tools write; `lower`,
-on the boot disk, has what the image ships below /home/node. The image's part is unpacked once for
-each image, and exchanged only while no container has the overlay mounted. Can be run again at any time.
+The mount is an overlay: `upper`, on the data disk, has what the gateway and its tools write; `lower`,
+on the boot disk, has what the image ships. `lower` is unpacked once for each image, and replaced only
+while no container has the overlay mounted.
 
-Nothing of the image is run, and nothing that it contains is trusted: its files come as Docker's
-archive of a container that never starts, and are created one by one below an open folder.
+The image is not trusted and none of its programs run: its files come from Docker's archive of a
+container that never starts, and are created one by one below an open folder.
 """
 
 import os
@@ -24,14 +24,14 @@ LOWER = "lower"  # a link in STORE, which the compose file names
 HOME = "/home/node"
 UNPACKING = "openclaw-home"  # a container
 USER = 1000
-# Where other folders are mounted, so that Docker does not create them as root.
+# Docker would create the mount points of other volumes as root.
 MOUNT_POINTS = (".config", ".config/openclaw", ".openclaw", ".openclaw/workspace")
-# The user's, whoever made them in the image.
+# Folders of the user, whatever their owner in the image.
 OWN = (*MOUNT_POINTS, ".cache", ".local", ".local/share", ".local/state")
 
 
 class Failed(Exception):
-    """Why the home could not be prepared."""
+    """The home could not be prepared."""
 
 
 def settings():
@@ -50,9 +50,9 @@ def docker(*arguments, timeout=60):
 
 
 def place(root, name):
-    """The folder of an archive's entry below `root`, as a descriptor, and the last part of its name.
+    """Opens the folder of an archive's entry, below `root`; returns it with the entry's last name.
 
-    No link is followed. `None` for the name of the folder itself.
+    Follows no link. The name of `root` itself is `None`.
     """
     first, *parts = name.rstrip("/").split("/")
     if first in ("", ".", "..") or any(part in ("", ".", "..") for part in parts):
@@ -89,13 +89,13 @@ def unpack_entry(archive, entry, root, folder, name):
             os.link(known, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
         finally:
             os.close(source)
-    # Devices, pipes and sockets have no place in a home.
+    # Devices, pipes and sockets are left out.
 
 
 def unpack(stream, path):
-    """Unpacks Docker's archive of the image's home into `path`, a new folder of root's.
+    """Unpacks Docker's archive of the image's home into `path`, a new folder.
 
-    Owners and rights stay, but set-user-ID bits and extended attributes do not.
+    Keeps owners and permissions, but no set-user-ID bits and no extended attributes.
     """
     os.mkdir(path, 0o755)
     root = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -104,7 +104,7 @@ def unpack(stream, path):
             for entry in archive:
                 folder, name = place(root, entry.name)
                 try:
-                    # The home itself, which may be a link or a file in an odd image.
+                    # /home/node can be a link or a file.
                     if name is None and not entry.isdir():
                         continue
                     unpack_entry(archive, entry, root, folder, name)
@@ -130,7 +130,7 @@ def add_mount_points(path):
                 os.fchmod(own, 0o755 if name != ".openclaw" else 0o700)
                 os.close(own)
             except OSError:
-                # Something else, or nothing, has this name in the image.
+                # No folder in the image.
                 pass
             finally:
                 os.close(folder)
@@ -152,7 +152,7 @@ def archive_of(container):
 
 
 def extract(image, path):
-    """Makes `path` of what the image ships, whole or not at all."""
+    """Unpacks what the image ships to `path`, whole or not at all."""
     new = path + ".new"
     shutil.rmtree(new, ignore_errors=True)
     subprocess.run(["docker", "rm", "-f", "-v", UNPACKING], capture_output=True, timeout=60, check=False)
@@ -174,7 +174,7 @@ def extract(image, path):
     finally:
         docker("rm", "-f", "-v", UNPACKING)
     add_mount_points(new)
-    # The name must not be on the disk before the content is.
+    # The content must be on the disk before the name is.
     os.sync()
     os.rename(new, path)
     sync_folder(STORE)
@@ -192,7 +192,7 @@ def is_mounted():
 
 
 def remove_others(kept):
-    # What is mounted must not change below its users.
+    # A mounted folder must not change.
     if not is_mounted():
         for name in os.listdir(STORE):
             if name not in (kept, LOWER):

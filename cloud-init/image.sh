@@ -1,11 +1,11 @@
 #!/bin/bash
-# The image that docker-compose.yml runs, on this machine. Nothing is fetched that is already here.
+# Builds or pulls the image that docker-compose.yml runs, unless it is there.
 set -euo pipefail
 # shellcheck source=/dev/null
 . /opt/openclaw/settings.env
 
 log=/run/openclaw/image.log
-# On the boot disk, as the images are: which boot began to make the image that is not finished.
+# On the boot disk, as the images are: the boot that began to make an unfinished image.
 making=/var/lib/openclaw-boot/making
 boot=$(cat /proc/sys/kernel/random/boot_id)
 
@@ -13,12 +13,12 @@ exists() {
     docker image inspect "$1" >/dev/null 2>&1
 }
 
-# Docker does not flush the layers that it writes. A loss of power can leave an image, or a cached
-# layer, that has its name and not all of its content: what was in the making then is made anew.
+# Docker does not flush the layers that it writes: a loss of power can leave an image or a cached layer
+# with parts missing.
 drop_torn() {
-    echo "an image was in the making when the machine stopped: it is made anew"
+    echo "the machine stopped while an image was made: making it again"
     if [ -z "$(docker ps -aq)" ] && [ -z "$(docker volume ls -q)" ]; then
-        # Nothing here but layers. Docker has no other way to drop those that no image names yet.
+        # Docker holds nothing but layers, and has no other way to drop those without an image.
         root=$(docker info -f '{{.DockerRootDir}}')
         systemctl stop docker.socket docker.service
         find "${root:?}" -mindepth 1 -maxdepth 1 -exec rm -rf {} +
@@ -28,9 +28,8 @@ drop_torn() {
     docker builder prune -af >/dev/null 2>&1 || true
 }
 
-# The line that decides: the failing step with the last thing it said, or the builder's own error.
-# Both name what they are about at length before they come to the cause, and a report has 400
-# characters: so of a step there is its beginning, and of a digest too.
+# The failing step and the last line of its output, or else the builder's own error. A report has 400
+# characters, so steps and digests are shortened.
 decisive_line() {
     awk '/^ > /    { step = substr($0, 4, 160); said = ""; inside = 1; next }
          /^-----/  { inside = 0 }
@@ -48,41 +47,43 @@ shorten() {
 # So download the file once more: only a file that is there and differs needs help.
 explain_mismatch() {
     local tool locked url found
+    kind=checksum-mismatch
     # " > [amd64-TOOL 1/2] ADD --checksum=sha256:DIGEST … URL FILE:", with `\$` for a `$` in the URL
-    read -r tool locked url < <(sed -nE 's/^ > \[([^] ]+ )?[a-z0-9]+-([^] ]+) [0-9/]+\] ADD .*--checksum=sha256:([0-9a-f]{64}) .* (https?:[^ ]+) [^ ]+:$/\2 \3 \4/p' "$log" | tail -n 1 | sed 's/\\\(.\)/\1/g')
+    read -r tool locked url < <(sed -nE 's/^ > \[([^] ]+ )?[a-z0-9]+-([^] ]+) [0-9/]+\] ADD .*--checksum=sha256:([0-9a-f]{64}) (.* )?(https?:[^ ]+) [^ ]+:$/\2 \3 \5/p' "$log" | tail -n 1 | sed 's/\\\(.\)/\1/g') || true
     code=78
-    [ -n "$url" ] || return
+    [ -n "$url" ] || return 0
     if ! found=$(curl -fsSL --globoff --connect-timeout 30 --speed-time 60 "$url" 2>"$log.curl" | sha256sum); then
-        code=1
+        code=1 kind=download-failed
         why="$tool: $url cannot be downloaded: $(tail -n 1 "$log.curl")"
     elif [ "${found%% *}" = "$locked" ]; then
-        code=1
+        code=1 kind=download-failed
         why="$tool: $url had other content for a moment"
     else
         why="$tool: $url has SHA-256 ${found%% *}, and $locked is locked"
     fi
 }
 
-fail() {
-    local why code=1
+fail() { # WHAT KIND
+    local why code=1 kind=$2
     why=$(decisive_line)
     if grep -q 'digest mismatch sha256:' "$log"; then
         explain_mismatch
-    # Trying again does not change a checksum.
     elif grep -Eqi 'did NOT match|checksum mismatch|: FAILED$' "$log"; then
-        code=78
+        code=78 kind=checksum-mismatch
     elif grep -q 'exit code: 137' "$log"; then
+        kind=out-of-memory
         why="out of memory (building OpenClaw from source takes 6 GB): $why"
     fi
+    echo "$kind" >/run/openclaw/error_kind
     echo "$1: $(shorten <<<"$why")" >&2
     exit "$code"
 }
 
 build() {
-    BUILDKIT_PROGRESS=plain docker build -t "$1" "$2" 2>&1 | tee "$log" || fail "build of $1"
+    BUILDKIT_PROGRESS=plain docker build -t "$1" "$2" 2>&1 | tee "$log" || fail "build of $1" image-failed
 }
 
-# Google's registries take the VM's own token. It goes from pipe to pipe into memory.
+# Google's registries accept the VM's token. It stays in pipes and in memory.
 log_in() {
     local host=${OPENCLAW_IMAGE%%/*}
     case $host in
@@ -110,12 +111,14 @@ fi
 echo "$boot" >"$making"
 sync "$making" "${making%/*}"
 if ! exists "$OPENCLAW_IMAGE"; then
-    # Here too, not only before Docker: the steps of a build run in containers.
+    # The steps of a build run in containers.
+    echo guard-failed >/run/openclaw/error_kind
     /usr/local/lib/openclaw/metadata-guard.sh
+    rm /run/openclaw/error_kind
     case $OPENCLAW_STRATEGY in
     registry)
         log_in
-        docker pull -q "$OPENCLAW_IMAGE" 2>&1 | tee "$log" || fail "pull of $OPENCLAW_IMAGE"
+        docker pull -q "$OPENCLAW_IMAGE" 2>&1 | tee "$log" || fail "pull of $OPENCLAW_IMAGE" pull-failed
         ;;
     source)
         exists "$OPENCLAW_SOURCE_IMAGE" || build "$OPENCLAW_SOURCE_IMAGE" "$OPENCLAW_SOURCE_REPO#$OPENCLAW_SOURCE_COMMIT"

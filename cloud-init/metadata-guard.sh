@@ -1,13 +1,13 @@
 #!/bin/sh
-# Keeps containers away from the metadata server, which hands the VM's service-account token to
-# whoever asks. The same address is the resolver, so port 53 stays open. What the host itself
-# sends does not pass through these chains.
+# Keeps containers away from the metadata server, which gives the VM's service-account token to any
+# client. The same address is the resolver, so port 53 stays open. The host's own traffic does not
+# pass through these chains.
 set -eu
 
 chain=OPENCLAW-METADATA
 
 guard() { # iptables|ip6tables ADDRESS
-    # In one step: refilling the chain leaves no moment without it.
+    # In one step, so that the chain is never empty.
     "$1-restore" -w 10 --noflush <<END
 *filter
 :$chain - [0:0]
@@ -16,8 +16,8 @@ guard() { # iptables|ip6tables ADDRESS
 -A $chain -d $2 -j REJECT
 COMMIT
 END
-    # Docker keeps a DOCKER-USER that is there before it starts. FORWARD is for the case that Docker
-    # does not look after this family of addresses at all.
+    # Docker keeps an existing DOCKER-USER. FORWARD covers a family of addresses that Docker does not
+    # manage.
     "$1" -w 10 -N DOCKER-USER 2>/dev/null || true
     for hook in DOCKER-USER FORWARD; do
         "$1" -w 10 -C "$hook" -j "$chain" 2>/dev/null || "$1" -w 10 -I "$hook" -j "$chain"

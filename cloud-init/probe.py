@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
-"""probe.py: prints what the gateway does, as one line: a word, and what there is to say about it.
+"""probe.py: prints the gateway's state as one line, `WORD TEXT`, or `WORD/KIND TEXT` for an error.
 
-    ready      it works; what is said, if anything, is worth a note (a channel that is down)
-    starting   it is on its way, or at its own restart
-    silent     it runs, and does not answer as OpenClaw does
-    refusing   it has started, and refuses its agents
-    stopped    its container has stopped: with which exit code, the line in which it says why, what to do
+    ready      it works; the text, if any, is a remark (a channel that is down)
+    starting   it starts or restarts
+    silent     it runs, but does not answer as OpenClaw does
+    refusing   it has started, but refuses its agents
+    stopped    its container has stopped; the text has the exit code, the reason and what to do
     gone       it has no container
     away       Docker does not answer
 
-Exits with 0 where it is ready, with 78 (EX_CONFIG) where somebody has to help, else with 1.
+Exit code 0: ready. 78 (EX_CONFIG): it needs help. 1: anything else.
 
-The status code of an answer proves nothing, since the Control UI answers unknown paths with 200, so
-the JSON decides. /readyz is false for a broken channel, too, which is no reason to call a VM broken;
-why it is false OpenClaw tells only on its own loopback interface, so it is asked there, in the
-container, and only then.
+The Control UI answers unknown paths with 200, so only the JSON of an answer counts. /readyz is false
+for a broken channel as well, which does not make the VM broken. OpenClaw gives the reason only on its
+own loopback interface, so then probe.py asks inside the container.
 """
 
 import http.client
@@ -29,7 +28,7 @@ import quote  # noqa: E402  (beside this program)
 
 SETTINGS = "/opt/openclaw/settings.env"
 LARGEST = 65536
-# By label: Compose itself needs the secrets to name its containers.
+# By label: Compose needs the secrets even to list its containers.
 LABELS = ("project=openclaw", "service=openclaw-gateway", "oneoff=False")
 STATE = (
     "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.StartedAt}} "
@@ -73,7 +72,7 @@ def too_long(*_):
 
 
 def get(port, path, seconds=10):
-    """The status and the beginning of the body of an answer, or `None`. No proxy has a say in it."""
+    """The status and the beginning of the body of an answer, or `None`. Ignores proxies."""
     signal.signal(signal.SIGALRM, too_long)
     signal.alarm(seconds)
     try:
@@ -88,7 +87,7 @@ def get(port, path, seconds=10):
 
 
 def fields(body):
-    """The JSON object that `body` is, or nothing of one."""
+    """`body` as a JSON object; empty if it is none."""
     try:
         found = json.loads(body)
     except ValueError:
@@ -97,7 +96,7 @@ def fields(body):
 
 
 def started(answer):
-    """What an answer of /startupz means: a word, and the reason where it is not `ready`."""
+    """The state by an answer of /startupz: a word, and the reason unless `ready`."""
     if answer is None:
         return "silent", "the gateway does not answer"
     status, body = answer
@@ -117,7 +116,7 @@ def listed(report, name, kind):
 
 
 def refuses(report):
-    """What /readyz says in detail: a word, and the reason or a note."""
+    """The state by the details of /readyz: a word, and the reason or a remark."""
     failing = listed(report, "failing", str)
     agents = [entry for entry in failing if entry.startswith("agent-database:")]
     if agents or "state-database" in failing:
@@ -131,13 +130,13 @@ def refuses(report):
     if failing:
         names = quote.hide(", ".join(failing))[: quote.LONGEST]
         return "ready", f"not working: {names} (see: bake gcloud logs --gateway)"
-    return "ready", "the gateway says that it is not ready, and not why"
+    return "ready", "the gateway reports that it is not ready, without a reason"
 
 
 def look_at_running(identity, health, port):
     word, said = started(get(port, "/startupz"))
     if word == "silent":
-        # Docker's own check decides how long a start may take.
+        # Docker's health check decides how long a start may take.
         return ("starting", "the gateway is starting") if health == "starting" else (word, said)
     if health == "unhealthy":
         return "silent", "the gateway is unhealthy"
@@ -153,25 +152,26 @@ def look_at_running(identity, health, port):
 
 
 def stopped(code, out_of_memory, line):
-    """Why a container with this exit code is not running, and what to do about it."""
+    """Why a container with this exit code stopped, and what to do."""
     if out_of_memory:
-        return "the gateway ran out of memory (exit code 137): choose a larger gcp.machine_type, or a larger host.swap"
+        return "stopped/out-of-memory", "the gateway ran out of memory (exit code 137): choose a larger gcp.machine_type, or a larger host.swap"
     said = f"(exit code {code}): {line}"
     if code == 78:
-        return f"the gateway cannot use its state or configuration safely {said}; {DOCTOR}"
+        return "stopped/gateway-refuses-state", f"the gateway cannot use its state or configuration safely {said}; {DOCTOR}"
     if code == 134:
-        heap = "; choose a larger gcp.machine_type" if "heap" in line else ""
-        return f"the gateway aborted itself {said}{heap}"
+        if "heap" in line:
+            return "stopped/out-of-memory", f"the gateway aborted itself {said}; choose a larger gcp.machine_type"
+        return "stopped/gateway-stopped", f"the gateway aborted itself {said}"
     if code == 137:
-        return f"the gateway was killed {said}; the kernel does so where memory runs out"
+        return "stopped/gateway-stopped", f"the gateway was killed {said}; the kernel does so where memory runs out"
     if code in (0, 143):
-        return f"the gateway was stopped (exit code {code})"
-    return f"the gateway stopped {said}; if it is its configuration, {DOCTOR}"
+        return "stopped/gateway-stopped", f"the gateway was stopped (exit code {code})"
+    return "stopped/gateway-stopped", f"the gateway stopped {said}; if it is its configuration, {DOCTOR}"
 
 
 def last_words(identity, since):
-    """The line in which the gateway says why it stops, of its last run alone."""
-    # Docker cuts a line into pieces of 16 KB at most, so this is bounded.
+    """The line of the last run's log that gives the reason."""
+    # Bounded: Docker cuts lines into pieces of 16 KB.
     period = ("--since", since) if since else ()
     try:
         return quote.quote(docker("logs", "--tail", "200", *period, identity))
@@ -183,10 +183,10 @@ def look():
     try:
         identity = container()
         if not identity:
-            return "gone", "the gateway's container is gone", NOT_READY
+            return "gone/gateway-stopped", "the gateway's container is gone", NOT_READY
         state = docker("inspect", "-f", STATE, identity).split()
     except Away:
-        return "away", "Docker is away", NOT_READY
+        return "away/docker-unavailable", "Docker is away", NOT_READY
     status, code, out_of_memory, since, health, *_ = [*state, *[""] * 5]
     if status in ("running", "created", "restarting"):
         with open(SETTINGS, encoding="utf-8") as file:
@@ -195,15 +195,16 @@ def look():
         if status != "running":
             return "starting", "the gateway is starting", NOT_READY
         word, said = look_at_running(identity, health, port)
-        return word, said, {"ready": READY, "refusing": HELP_NEEDED}.get(word, NOT_READY)
+        kind = {"silent": "/gateway-unresponsive", "refusing": "/gateway-refuses-state"}.get(word, "")
+        return word + kind, said, {"ready": READY, "refusing": HELP_NEEDED}.get(word, NOT_READY)
     code = int(code) if code.isdigit() else 1
-    line = last_words(identity, since)
-    return "stopped", stopped(code, out_of_memory == "true", line), HELP_NEEDED if code == 78 else NOT_READY
+    word, said = stopped(code, out_of_memory == "true", last_words(identity, since))
+    return word, said, HELP_NEEDED if code == 78 else NOT_READY
 
 
 def main():
     word, said, code = look()
-    # A container can say anything: one line, without control characters, and no secret.
+    # The container controls this text: one line, without control characters, and no secret.
     said = quote.hide(said)
     print(word, "".join(character if character.isprintable() else " " for character in said)[:360])
     sys.exit(code)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes /run/openclaw/secrets.env, the secrets of this boot, for Compose.
 
-Generated secrets are made once and kept with the state; those of Secret Manager are read anew each
-time. In Python, and not in shell, since values must pass through byte by byte and through nobody's
-arguments. Exits with 78 (EX_CONFIG) where trying again is not enough.
+Generated secrets are made once and kept with the state; those of Secret Manager are read at every
+start. In Python, since a shell changes some bytes of values and passes them as arguments of programs.
+Exit code 78 (EX_CONFIG): a retry is not enough.
 """
 
 import base64
@@ -17,18 +17,26 @@ import urllib.request
 
 KEPT = "/var/lib/openclaw/secrets"
 OUTPUT = "/run/openclaw/secrets.env"
-# What configure.py has taken out of it.
+# The rows that configure.py has removed from it.
 WITHHELD = "/run/openclaw/withheld.env"
 METADATA = os.environ.get("OPENCLAW_METADATA_URL", "http://metadata.google.internal") + "/computeMetadata/v1/"
 MANAGER = os.environ.get("OPENCLAW_SECRET_MANAGER_URL", "https://secretmanager.googleapis.com") + "/v1/"
 
 
 class NotYet(Exception):
-    """May pass by itself: a network or a server that is away."""
+    """May pass by itself: the network or a server is away."""
 
 
 class HelpNeeded(Exception):
-    """Stays until somebody changes something."""
+    """Needs a change, of the secret or of its permissions."""
+
+    kind = "secret-unavailable"
+
+
+class Invalid(HelpNeeded):
+    """The value cannot be used."""
+
+    kind = "secret-invalid"
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -67,7 +75,7 @@ def read_secret(secret, project, token):
         raise NotYet(f"secret {secret} could not be read: Secret Manager answers {error.code}") from None
     except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
         raise NotYet(f"secret {secret} could not be read ({type(error).__name__})") from None
-    # What `echo` and editors leave at the end is no part of a key.
+    # `echo` and editors add a line break.
     return value.rstrip(b"\r\n")
 
 
@@ -97,9 +105,9 @@ def line(name, value):
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        raise HelpNeeded(f"{name} is not text (UTF-8)") from None
+        raise Invalid(f"{name} is not text (UTF-8)") from None
     if not text or "\0" in text:
-        raise HelpNeeded(f"{name} is empty" if not text else f"{name} has a NUL character")
+        raise Invalid(f"{name} is empty" if not text else f"{name} has a NUL character")
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("$", "$$"), ("\n", "\\n"), ("\r", "\\r")):
         text = text.replace(plain, escaped)
     return f'{name}="{text}"\n'.encode()
@@ -118,7 +126,7 @@ def main():
                 before.update({row.partition(b"=")[0].decode(): row for row in file})
 
     token = project = None
-    rows, help_needed, not_yet, reused = [], [], [], []
+    rows, kinds, help_needed, not_yet, reused = [], [], [], [], []
     for entry in settings["OPENCLAW_SECRETS"].split():
         name, _, origin = entry.partition("=")
         try:
@@ -130,9 +138,10 @@ def main():
                 token = json.loads(metadata("instance/service-accounts/default/token"))["access_token"]
             rows.append(line(name, read_secret(origin.partition(":")[2], project, token)))
         except HelpNeeded as error:
+            kinds.append(error.kind)
             help_needed.append(str(error))
         except (NotYet, ValueError, KeyError) as error:
-            # The network being away must not keep down a gateway that ran since this boot.
+            # A gateway that ran since this boot must start without the network too.
             if name in before:
                 rows.append(before[name])
                 reused.append(name)
@@ -140,6 +149,9 @@ def main():
                 not_yet.append(str(error) if isinstance(error, NotYet) else "the metadata server's token is unreadable")
 
     problems = list(dict.fromkeys(help_needed + not_yet))
+    if kinds:
+        with open("/run/openclaw/error_kind", "w", encoding="utf-8") as file:
+            file.write(kinds[0] + "\n")
     if problems:
         print("; ".join(problems), file=sys.stderr)
         sys.exit(78 if help_needed else 1)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The gateway's container, configured, started and waited for.
+# Configures OpenClaw, starts the gateway's container and waits until the gateway has started.
 set -euo pipefail
 # shellcheck source=/dev/null
 . /opt/openclaw/settings.env
@@ -9,36 +9,30 @@ service=openclaw-gateway
 log=/run/openclaw/start.log
 cd /opt/openclaw
 
-said() {
-    "$lib/quote.py" "$log"
-}
-
-# The gateway's own: what somebody left of a `docker compose run` is of the same service.
+# The gateway's own: containers of `docker compose run` belong to the same service.
 container() {
     docker ps -aq --filter label=com.docker.compose.project=openclaw \
         --filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False
 }
 
 do_or_say() { # WHAT COMMAND...
-    "${@:2}" >"$log" 2>&1 || { echo "$1: $(said)" >&2; exit 1; }
+    "${@:2}" >"$log" 2>&1 || { echo "$1: $("$lib/quote.py" "$log")" >&2; exit 1; }
 }
 
-# Docker would start the container by itself after a loss of power, with the secrets of the boot
-# before and an image that nobody has verified. Here the unit starts it, and sees when it is gone:
-# so Docker is told to leave it alone before it has started for the first time.
+# After a loss of power Docker would start the container itself, with secrets of the last boot and an
+# image that is not verified yet. So its restart policy is off before it starts for the first time.
 start_container() {
     local as_it_is=(--no-build --pull never --remove-orphans "$service")
-    # A container that is replaced finishes its reply first.
+    # A container that is replaced may finish its reply.
     local limit=$((OPENCLAW_STOP_SECONDS + 300))
     do_or_say "compose create" timeout "$limit" docker compose create "${as_it_is[@]}"
     do_or_say "docker update" docker update --restart no "$(container)"
     do_or_say "compose up" timeout "$limit" docker compose up -d "${as_it_is[@]}"
 }
 
-# A gateway that has started and refuses its agents is left running: the command that repairs it runs
-# in its container. What works only in part is a note.
+# A gateway that refuses its agents keeps running: its repair runs in its container.
 wait_for_gateway() {
-    local waited=0 hopeless=0 code said
+    local waited=0 hopeless=0 code said word
     while :; do
         code=0
         said=$("$lib/probe.py") || code=$?
@@ -48,17 +42,21 @@ wait_for_gateway() {
             [ -z "${said# }" ] || echo "${said# }" >&2
             return
             ;;
-        # Right after its start it may still be looking at them.
+        # Right after its start it may still be inspecting them.
         refusing*) hopeless=$((hopeless + 3)) ;;
         stopped* | gone*) hopeless=60 ;;
         esac
         if [ "$hopeless" -ge 60 ]; then
+            # WORD/KIND TEXT
+            word=${said%% *}
+            echo "${word#*/}" >/run/openclaw/error_kind
             echo "${said#* }" >&2
             exit "$code"
         fi
         waited=$((waited + 3))
         if [ "$waited" -ge 1200 ]; then
             timeout $((OPENCLAW_STOP_SECONDS + 30)) docker compose stop -t "$OPENCLAW_STOP_SECONDS" "$service" >/dev/null 2>&1 || true
+            echo start-timeout >/run/openclaw/error_kind
             echo "the gateway did not finish its start within 20 minutes (${said#* }): see bake gcloud logs --gateway" >&2
             exit 1
         fi
@@ -66,8 +64,11 @@ wait_for_gateway() {
     done
 }
 
-# Here too, not only before Docker: no container runs without the guard.
+# No container runs without the guard.
+echo guard-failed >/run/openclaw/error_kind
 "$lib/metadata-guard.sh"
+echo configuration-failed >/run/openclaw/error_kind
 "$lib/configure.py"
+rm /run/openclaw/error_kind
 start_container
 wait_for_gateway

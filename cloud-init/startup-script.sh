@@ -1,6 +1,6 @@
 #!/bin/sh
-# The bridge: Google's Debian images have no cloud-init and ignore user-data, but they run this on
-# every boot. It installs cloud-init, applies the user-data once, and is silent from then on.
+# Installs cloud-init and applies the user-data once: Google's Debian images have no cloud-init and
+# ignore user-data, but run this script at every boot. Rendered by bake; change bake.yaml instead.
 set -u
 
 state=/var/lib/openclaw-boot
@@ -10,15 +10,14 @@ log=/run/openclaw-bridge.log
 
 [ ! -e "$state/bridge-done" ] || exit 0
 if command -v cloud-init >/dev/null && [ ! -e "$state/bridge-started" ]; then
-    # An image with cloud-init of its own needs no bridge.
+    # The image has cloud-init.
     exit 0
 fi
 mkdir -p "$state" /etc/cloud/cloud.cfg.d
 : >"$state/bridge-started"
 
-# Only this script runs cloud-init here, once, with those of its modules that the user-data is for: the
-# rest is the image's own affair. On a boot that follows an interrupted one, its own units would run it
-# at the same time.
+# Only this script runs cloud-init, once, with the modules that the user-data needs. After an
+# interrupted boot, cloud-init's own units would run it at the same time.
 : >/etc/cloud/cloud-init.disabled
 cat >/etc/cloud/cloud.cfg.d/99-openclaw.cfg <<'END'
 datasource_list: [GCE]
@@ -36,17 +35,16 @@ aptget() {
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
 
-# Nothing of cloud-init is to be started, and systemd need not hear of each of its units.
+# Starts no unit of cloud-init.
 aptget_quietly() (
     export SYSTEMD_OFFLINE=1
     aptget "$@"
 )
 
-# As report.sh does it, which is not there yet; the runner of startup scripts writes this output on
-# the serial console.
+# Reports like report.sh, which is not there yet. Google's agent writes this output to the serial console.
 tell() {
-    echo "openclaw: status=starting error=$1"
-    for attribute in error="$1" status=starting; do
+    echo "openclaw: status=starting error_kind=user-data-not-applied error=$1"
+    for attribute in error="$1" error_kind=user-data-not-applied status=starting; do
         printf %s "${attribute#*=}" | curl -fsS -o /dev/null --noproxy '*' -m 10 -H 'Metadata-Flavor: Google' -X PUT --data-binary @- \
             "$metadata/instance/guest-attributes/openclaw/${attribute%%=*}" 2>/dev/null
     done
@@ -55,22 +53,22 @@ tell() {
 install_cloud_init() {
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
     aptget update && aptget --fix-broken install && aptget_quietly --no-install-recommends install cloud-init && return
-    # A loss of power can leave lists of no length, which apt takes for whole ones and never fetches
-    # again. But another who holds the lock needs them, and the lock itself and partial/ are not ours.
+    # A loss of power can leave empty lists, which apt takes for complete. Keep them while another
+    # process holds the lock and needs them.
     grep -q 'Could not get lock' "$log" || find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -delete
     return 1
 }
 
-# Cloud-init marks a module as done before it runs it, and so never finishes an interrupted one:
-# each try begins from nothing. Its warnings are no failure: what counts is that the unit is there.
+# cloud-init marks a module as done before it runs it and never resumes one, so each attempt starts
+# from nothing. Its warnings do not count, only that the unit is enabled.
 apply_user_data() {
     [ -z "$(ls -A /var/lib/cloud/instances 2>/dev/null)" ] || cloud-init clean
     cloud-init init
     [ -e "$unit" ] && systemctl is-enabled -q "${unit##*/}"
 }
 
-# Whatever the error is, its last line says most; of apt's, the one that it marks as an error. But a
-# package that it does not know is one whose list did not come, and why it did not is a mere warning.
+# The last line, or the last that apt marks as an error. A package is unknown if its list could not be
+# downloaded, and apt gives the reason for that as a warning.
 why() {
     { { grep -q '^E: Unable to locate' "$log" && grep '^W: Failed to fetch' "$log"; } ||
         grep '^E: ' "$log" || grep . "$log"; } | tail -n 1 | tr -cd '\40-\176' | cut -c 1-200

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The swap file on the boot disk: whole or not there. A machine that has no room for it still
-# runs its gateway, so this complains and does not fail.
+# Creates the swap file on the boot disk, whole or not at all. A disk without room for it is a remark
+# and not an error: the gateway runs without.
 set -eu
 # shellcheck source=/dev/null
 . /opt/openclaw/settings.env
@@ -21,7 +21,7 @@ drop() {
 
 make() {
     free=$(($(stat -f -c '%a * %S' "${file%/*}/") / 1048576))
-    # What the image and the system's updates need comes first.
+    # Leave room for the image and for updates.
     [ "$free" -ge $((OPENCLAW_SWAP_MIB + 1024)) ] || return 1
     fallocate -l "$wanted" "$file.new" && chmod 0600 "$file.new" && mkswap "$file.new" >/dev/null &&
         sync "$file.new" && mv "$file.new" "$file"
@@ -36,7 +36,7 @@ if [ "$(stat -c %s "$file" 2>/dev/null || echo 0)" -ne "$wanted" ]; then
     make || { rm -f "$file.new"; echo "no swap: the boot disk has no room for $OPENCLAW_SWAP_MIB MiB" >&2; exit 0; }
 fi
 if ! is_on && ! swapon "$file" 2>/dev/null; then
-    # Its header did not survive a loss of power.
+    # A loss of power destroyed its header.
     drop
     { make && swapon "$file"; } || echo "no swap: $file cannot be used" >&2
 fi

@@ -1,4 +1,4 @@
-//! SHA-256 digests as a type: a string that was never checked cannot pass for one.
+//! SHA-256 digests as a type, so that an unchecked string cannot pass for one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,45 +6,40 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use sha2::Digest as _;
 
-/// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
+/// Displays as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);
 
-/// Why a text is not a digest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a SHA-256: expected 64 hexadecimal digits in lower case")]
 pub struct NotADigest;
 
 impl Sha256 {
-    /// The digest of `bytes`.
     pub fn of(bytes: impl AsRef<[u8]>) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// The first `digits` hexadecimal digits, for labels and tags that cannot hold all 64.
+    /// The first `digits` hexadecimal digits, for labels and tags with a length limit.
     pub fn short(&self, digits: usize) -> String {
         let mut text = self.to_string();
         text.truncate(digits);
         text
     }
 
-    /// As OCI writes it: `sha256:` and the hexadecimal digits (image-spec, "Digests").
+    /// The OCI form: `sha256:` and the digits (image-spec, "Digests").
     pub fn oci(&self) -> String {
         format!("sha256:{self}")
     }
 }
 
-/// A digest in the making, of bytes that come piece by piece.
 #[derive(Clone, Default)]
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
-    /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all bytes so far.
     pub fn finish(self) -> Sha256 {
         Sha256(self.0.finalize().into())
     }
@@ -53,7 +48,7 @@ impl Hasher {
 impl FromStr for Sha256 {
     type Err = NotADigest;
 
-    /// Takes the bare digits, or the OCI form with `sha256:` before them.
+    /// Accepts the bare digits and the OCI form with its `sha256:` prefix.
     fn from_str(text: &str) -> Result<Self, NotADigest> {
         let hex = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
         if hex.len() != 64 {

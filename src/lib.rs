@@ -27,4 +27,5 @@ pub mod registry;
 pub mod rehearse;
 pub mod render;
 pub mod text;
+pub mod vm;
 pub mod yaml;

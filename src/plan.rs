@@ -1,6 +1,4 @@
-//! Project and lock together: every value final, nothing left to decide.
-//!
-//! Rendering turns a plan into files and looks nothing up.
+//! Project and lock combined, with every value final. Rendering looks nothing up.
 
 use std::collections::BTreeSet;
 
@@ -10,92 +8,72 @@ use crate::lock::{Build, Lock, LockedBinary};
 use crate::project::Project;
 use crate::project::names::ToolName;
 use crate::project::spec::{ImageOrigin, Spec};
-use crate::project::values::{Arch, ArchiveFormat, HostOs};
+use crate::project::values::{Arch, ArchiveFormat};
 
-/// Everything that the bundle is made of.
 pub struct Plan<'a> {
-    /// What the user wants.
     pub spec: &'a Spec,
-    /// What is locked.
     pub lock: &'a Lock,
-    /// The digest of the lock file, by which VM, image and bundle name it.
+    /// Digest of the lock file; VM, image and bundle are labelled with it.
     pub lock_digest: Sha256,
-    /// The image that the Dockerfile starts from.
     pub base: PlannedBase,
-    /// The image that the VM runs.
     pub image: VmImage,
-    /// The binaries, by name.
     pub tools: Vec<PlannedTool>,
-    /// Debian packages of the final image.
+    /// Debian packages of the image.
     pub apt: Vec<String>,
-    /// Debian packages of the VM.
     pub host_packages: Vec<&'static str>,
-    /// How Compute Engine's image of the host gets to run user-data.
     pub delivery: Delivery,
 }
 
-/// The image that the Dockerfile starts from.
+/// The base image of the Dockerfile.
 #[derive(Clone, Debug)]
 pub enum PlannedBase {
-    /// By digest, from its registry.
     Pinned {
-        /// The reference, digest included.
+        /// With digest.
         reference: String,
-        /// The digest alone.
         digest: Sha256,
     },
-    /// Built on the VM before, under this local tag.
+    /// Built earlier on the VM, with this local tag.
     Local(String),
 }
 
-/// The image that the VM runs.
 #[derive(Clone, Debug)]
 pub enum VmImage {
-    /// The one that the VM builds.
+    /// The VM builds it.
     Built,
-    /// A finished one: its reference, digest included.
+    /// Pulled by this reference, which includes the digest.
     Finished(String),
-    /// A finished one that nobody pushed yet; what to do about it.
+    /// Not pushed yet; the diagnostic says what to do.
     NotPushed(Box<Diagnostic>),
 }
 
-/// One binary of the image.
 pub struct PlannedTool {
-    /// Its command.
     pub name: String,
-    /// Whether the archive's other files come along.
     pub keep_siblings: bool,
-    /// A build for each architecture.
     pub builds: Vec<ToolBuild>,
 }
 
-/// What is downloaded for one architecture.
 pub struct ToolBuild {
-    /// The architecture.
     pub arch: Arch,
-    /// How it is packed.
     pub format: ArchiveFormat,
-    /// Where it is.
     pub url: String,
-    /// The archive's digest.
+    /// Digest of the archive.
     pub sha256: String,
-    /// The executable's path in it.
+    /// Path of the executable in the archive.
     pub path: String,
-    /// The executable's digest, once it is known.
+    /// `None` until the archive has been fetched once.
     pub binary_sha256: Option<String>,
 }
 
-/// How the VM comes to run its user-data.
+/// How the VM runs its user-data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The OS image has cloud-init.
     CloudInit,
-    /// It has none: a startup script installs it first.
+    /// The OS image lacks cloud-init: a startup script installs it first.
     StartupScript,
 }
 
 impl<'a> Plan<'a> {
-    /// Decides everything. `lock` must fit `project`; `lock_digest` is the digest of its file.
+    /// `lock` must match `project`; `lock_digest` is the digest of the lock file.
     pub fn new(project: &'a Project, lock: &'a Lock, lock_digest: Sha256) -> Self {
         let spec = &project.spec;
         Plan {
@@ -115,7 +93,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The builds that the host's architecture uses, by command.
+    /// The builds for the host's architecture.
     pub fn host_builds(&self) -> impl Iterator<Item = (&ToolName, &Build)> {
         let arch = self.spec.host.arch.value;
         self.lock.binaries.iter().filter_map(move |(name, locked)| Some((name, locked.builds.get(&arch)?)))
@@ -123,7 +101,7 @@ impl<'a> Plan<'a> {
 }
 
 impl VmImage {
-    /// The digest of a finished image is the spec's own, or that of the last push.
+    /// The digest comes from the spec or, if it has none, from the last push.
     pub fn new(spec: &Spec, lock: &Lock) -> Self {
         let ImageOrigin::Registry(reference) = &spec.image.origin else { return Self::Built };
         match reference.digest().or(lock.pushed.as_ref().map(|pushed| pushed.digest)) {
@@ -175,16 +153,9 @@ fn apt(spec: &Spec, lock: &Lock) -> Vec<String> {
     wanted.chain(needed).map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Docker from the distribution where that has Compose v2, else from Docker's own repository.
 fn host_packages(spec: &Spec) -> Vec<&'static str> {
-    let docker: &[_] = match spec.host.os.value {
-        HostOs::Debian12 => {
-            &["containerd.io", "docker-buildx-plugin", "docker-ce", "docker-ce-cli", "docker-compose-plugin"]
-        }
-        HostOs::Debian13 => &["docker-buildx", "docker-cli", "docker-compose", "docker.io"],
-        HostOs::Ubuntu2404 => &["docker-buildx", "docker-compose-v2", "docker.io"],
-    };
-    // Docker's builder calls the host's git for a source that is a repository.
+    let docker = spec.host.os.docker_packages();
+    // Docker's builder runs the host's git for a source given as a repository.
     let git: &[_] = if matches!(spec.image.origin, ImageOrigin::Source { .. }) { &["git"] } else { &[] };
     let mut packages =
         [docker, git, &["apparmor", "ca-certificates", "curl", "iptables", "unattended-upgrades"]].concat();

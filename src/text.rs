@@ -1,9 +1,7 @@
-//! Text from outside, fit for a terminal, a message or the lock: nothing in it commands a terminal,
-//! turns text around, or cannot be seen. Every output uses these functions; a test holds that no other
-//! file escapes text by itself.
+//! Sanitizing of untrusted text for terminals, messages and the lock. Every output uses these functions; a
+//! test forbids any other file to escape text itself.
 
-/// Whether `c` acts on a terminal, changes the direction of text, or takes no room: control
-/// characters, bidirectional controls (UAX #9), zero-width and other invisible characters.
+/// Whether `c` is a control character, a bidirectional control (UAX #9), zero-width or otherwise invisible.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -14,7 +12,7 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// `text` on one line, each hidden character and backslash escaped as in Rust's strings.
+/// Returns one line, with hidden characters and backslashes escaped as in Rust string literals.
 pub fn sanitize(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -27,7 +25,7 @@ pub fn sanitize(text: &str) -> String {
     shown
 }
 
-/// [`sanitize`]d, without blanks around it, and with at most `longest` of its characters.
+/// Trims, [`sanitize`]s and truncates to `longest` characters.
 pub fn excerpt(text: &str, longest: usize) -> String {
     let text = text.trim();
     let end = text.char_indices().nth(longest).map(|(end, _)| end);
@@ -35,16 +33,16 @@ pub fn excerpt(text: &str, longest: usize) -> String {
     format!("{}{cut}", sanitize(&text[..end.unwrap_or(text.len())]))
 }
 
-/// [`sanitize`]d, and cut at its start where it is longer: the end of a path tells more.
+/// [`sanitize`]s and truncates at the start, because the end of a path says more.
 pub fn ending(text: &str, longest: usize) -> String {
     let skipped = text.chars().count().saturating_sub(longest);
     let cut = if skipped > 0 { "…" } else { "" };
     format!("{cut}{}", sanitize(&text.chars().skip(skipped).collect::<String>()))
 }
 
-/// A line of a file with a sign in place of each hidden character, of as many bytes where there is one,
-/// so that what points into the line stays in place. ASCII's control characters are left to the renderer,
-/// which has signs of its own for them, and expands tabs.
+/// Replaces each hidden character by a visible one of the same byte length where possible, so that spans
+/// into the line remain valid. ASCII control characters are left to the renderer, which replaces them and
+/// expands tabs.
 pub fn masked(text: &str) -> String {
     let sign = |c: char| match c.len_utf8() {
         1 => c,
@@ -57,20 +55,20 @@ pub fn masked(text: &str) -> String {
 
 type Cause = dyn std::error::Error + 'static;
 
-/// An error and all that caused it.
+/// The error and its chain of sources.
 pub fn causes(error: &Cause) -> impl Iterator<Item = &Cause> {
     std::iter::successors(Some(error), next_cause)
 }
 
 fn next_cause<'a>(error: &&'a Cause) -> Option<&'a Cause> {
-    // An I/O error stands for what it wraps, and names only what comes after that.
+    // `io::Error::source` skips the wrapped error itself.
     match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         Some(inner) => Some(inner),
         None => (*error).source(),
     }
 }
 
-/// The innermost reason of an error, as [`excerpt`] has it: the outer ones repeat what was tried.
+/// The root cause of an error: the outer errors repeat what was attempted.
 pub fn innermost(error: &Cause) -> String {
     const LONGEST: usize = 160;
     excerpt(&causes(error).last().unwrap_or(error).to_string(), LONGEST)

@@ -1,35 +1,32 @@
-//! Whether a file is an executable that Linux runs on an architecture.
+//! Checks that a file is a Linux executable for an architecture.
 //!
-//! Only the header is read: 64 bytes of the ELF specification ("ELF Header", gABI chapter 4).
+//! Reads only the 64-byte ELF header (gABI chapter 4, "ELF Header").
 
 use std::fmt;
 
 use super::file_kind::FileKind;
 use crate::project::values::Arch;
 
-/// How long the header of a 64-bit file is.
+/// Size of a 64-bit header.
 const HEADER: usize = 64;
 
-/// Why a file is not an executable for an architecture. Displayed as `a macOS file`.
+/// Why a file does not run on an architecture. Displays as a noun phrase such as `a macOS file`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// It is not ELF.
+    /// Not ELF.
     Other(FileKind),
-    /// It ends within its header.
+    /// Shorter than its header.
     Cut,
-    /// It is for a processor of 32 bits.
     Bits32,
-    /// Its numbers are big-endian.
     BigEndian,
-    /// It is for another processor.
     Machine(u16),
-    /// It is for another operating system (`EI_OSABI`).
+    /// `EI_OSABI`.
     System(u8),
-    /// It is an object file or a core dump: its `e_type`.
+    /// `e_type` of an object file or a core dump.
     Type(u16),
-    /// It has no entry point.
+    /// No entry point.
     Library,
-    /// A field that has one right value has another.
+    /// An invalid field.
     Header,
 }
 
@@ -67,19 +64,15 @@ const fn machine_of(arch: Arch) -> u16 {
     }
 }
 
-/// Holds the first bytes of a file (64, or all of a shorter one) to be those of an executable that
-/// Linux runs on `arch`.
+/// Checks the first 64 bytes of a file, or all of a shorter one.
 ///
-/// A position-independent executable and a shared library are of the same type; what has an entry
-/// point counts as the former.
-///
-/// # Errors
-/// What it is instead.
+/// Position-independent executables and shared libraries have the same type; one with an entry point counts
+/// as executable.
 pub fn check_executable(head: &[u8], arch: Arch) -> Result<(), Unfit> {
     const CLASS_64: u8 = 2;
     const LITTLE_ENDIAN: u8 = 1;
     const VERSION: u8 = 1;
-    // System V, which nearly all say, and GNU/Linux.
+    // System V, which is nearly universal, and GNU/Linux.
     const SYSTEMS: [u8; 2] = [0, 3];
     const EXECUTABLE: u16 = 2;
     const SHARED: u16 = 3;

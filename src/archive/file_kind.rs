@@ -1,53 +1,42 @@
-//! What a file seems to be, by its first bytes.
+//! Detects file types by their first bytes.
 
 use std::fmt;
 
-/// How many bytes of a file are looked at. The magic of tar stands at 257.
+/// The magic of tar is at offset 257.
 pub(super) const HEAD: usize = 512;
 
-/// What a file seems to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// No byte at all.
     Empty,
-    /// Nothing but zeros.
     Zeros,
-    /// Executable and Linkable Format.
     Elf,
-    /// Mach-O, or several of them in one.
+    /// Including universal binaries.
     MacOs,
     /// Portable Executable.
     Windows,
-    /// Begins with `#!`.
+    /// Starts with `#!`.
     Script,
-    /// A page for people: often an error or a login.
+    /// Often an error page or a login page.
     Html,
-    /// JSON: often an error of an API.
+    /// Often an API error.
     Json,
-    /// gzip.
     Gzip,
-    /// xz.
     Xz,
-    /// bzip2.
     Bzip2,
-    /// Zstandard.
     Zstd,
-    /// zip.
     Zip,
-    /// tar, not compressed.
+    /// Uncompressed.
     Tar,
-    /// 7z.
     SevenZip,
     /// An `ar` archive, such as a Debian package.
     Ar,
-    /// Text of another kind.
+    /// Other text.
     Text,
-    /// None of these.
     Unknown,
 }
 
 impl FileKind {
-    /// By the first [`HEAD`] bytes, or all of a shorter file.
+    /// Expects the first [`HEAD`] bytes, or all of a shorter file.
     pub(super) fn at(head: &[u8]) -> Self {
         const MAGIC: [(&[u8], FileKind); 19] = [
             (b"\x7fELF", FileKind::Elf),
@@ -76,7 +65,7 @@ impl FileKind {
         if let Some((_, kind)) = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)) {
             return *kind;
         }
-        // A frame to be skipped may come first (RFC 8878, 3.1.2).
+        // The file may start with a skippable frame (RFC 8878, 3.1.2).
         if head.len() >= 4 && (0x50..=0x5f).contains(&head[0]) && head[1..4] == *b"\x2a\x4d\x18" {
             return Self::Zstd;
         }

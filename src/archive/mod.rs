@@ -1,11 +1,10 @@
-//! Archives that strangers made: one executable is read out, and nothing is ever unpacked.
+//! Reads executables from untrusted archives, without unpacking them.
 //!
-//! An archive is walked once, from its first byte to its last, in bounded memory. Every member's
-//! path and kind is looked at; only the wanted one is read, and hashed while it is. What the build
-//! on the VM would not take, or would take for something else, is refused here: the build asks
-//! GNU tar and unzip for the member by its path (`render/dockerfile.rs`), and of two members of
-//! one path tar keeps the last and unzip prints both. Where readers of the same format are known
-//! to disagree about an archive, it is refused as well, since nobody can say what it holds.
+//! One pass over the archive in bounded memory checks the path and type of every member, and reads and
+//! hashes only the wanted one. Rejected is whatever the build on the VM would reject or interpret
+//! differently: it asks GNU tar or unzip for the member by path (`render/dockerfile.rs`), and for duplicate
+//! paths tar keeps the last while unzip prints both. Archives that readers are known to interpret
+//! differently are rejected too.
 
 mod error;
 mod executable;
@@ -28,31 +27,28 @@ pub use executable::{Unfit, check_executable};
 pub use file_kind::FileKind;
 pub use search::Unpack;
 
-/// Which executable is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct ExecutableQuery<'a> {
-    /// Its exact path in the archive; where there is none, it is looked for.
+    /// Exact path in the archive; `None` to search.
     pub path: Option<&'a InnerPath>,
-    /// The command or the repository's name: of several executables the one of this file name is
-    /// taken. A single file that is no archive gets it as its path.
+    /// The command or repository name: among several executables, the one with this file name is chosen. A
+    /// single file that is not an archive gets it as its path.
     pub name: &'a str,
-    /// What it must run on.
     pub arch: Arch,
 }
 
-/// How much an archive may ask of the reader. The defaults are ten times what any known release
-/// needs, and keep a hostile one below a minute and 200 MiB of memory.
+/// Limits. The defaults are ten times what any known release needs; a hostile archive takes less than a
+/// minute and 200 MiB of memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The most members, and the most different paths (folders that are only named in passing
-    /// count): 100 000.
+    /// Members and distinct paths, including implied parent folders; 100,000 by default.
     pub members: usize,
-    /// The most bytes of the wanted member: 1 GiB.
+    /// Size of the wanted member in bytes; 1 GiB by default.
     pub member_bytes: u64,
-    /// The most bytes that may come out of the decompressor: 4 GiB.
+    /// Decompressed size in bytes; 4 GiB by default.
     pub total_bytes: u64,
-    /// The most bytes that may come out for one that went in: 200. Executables reach 10; the
-    /// first 16 MiB are free, for small archives of mostly zeros are harmless.
+    /// Compression ratio; 200 by default. Executables reach 10. The first 16 MiB are exempt, because small
+    /// archives of mostly zeros are harmless.
     pub ratio: u64,
 }
 
@@ -62,26 +58,19 @@ impl Default for Limits {
     }
 }
 
-/// An executable in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executable {
-    /// Its path in the archive, without a leading `./`. For a single file that is no archive: the
-    /// path that was asked for, else the name.
+    /// Without a leading `./`. For a single file that is not an archive: the requested path or the name.
     pub path: InnerPath,
     /// In bytes.
     pub size: u64,
-    /// Of its bytes.
     pub sha256: Sha256,
 }
 
-/// Finds the wanted executable in `archive`, which is read from its start.
+/// Finds the requested executable in `archive`, read from its start.
 ///
-/// The file must be a Linux executable for the wanted architecture ([`check_executable`]). Without
-/// a path it is the only such file, or of several the one whose file name is `wanted.name`.
-///
-/// # Errors
-/// Where it is not there or is no such executable, and where anything about the archive is not as
-/// it should be; see [`ArchiveError`].
+/// The file must be a Linux executable for the architecture ([`check_executable`]). Without a path, it must
+/// be the only one, or the only one with the file name `wanted.name`.
 pub fn find(
     archive: &mut (impl Read + Seek),
     packing: ArchiveFormat,
@@ -91,13 +80,9 @@ pub fn find(
     walk(archive, packing, Search::new(*wanted, *limits, &mut io::sink()))
 }
 
-/// Reads the executable at `path` out of `archive` into `sink`, on the same terms as [`find`].
+/// Copies the executable at `path` from `archive` to `sink`, with the same checks as [`find`].
 ///
-/// What was written is only good where this returns without an error: what is wrong with an
-/// archive may come after the member.
-///
-/// # Errors
-/// As those of [`find`], and where the sink takes no more ([`ArchiveError::Write`]).
+/// The output is only valid if this succeeds: an error may be detected after the member.
 pub fn read_out(
     archive: &mut (impl Read + Seek),
     packing: ArchiveFormat,
@@ -110,13 +95,10 @@ pub fn read_out(
     walk(archive, packing, Search::new(wanted, *limits, sink))
 }
 
-/// Reads everything out of `archive` into `sink`, for a tool that needs more than its executable,
-/// which is at `path` and held to be one on the same terms as in [`find`].
+/// Copies all members of `archive` to `sink`, for a tool that needs more than its executable at `path`.
+/// Duplicate paths are rejected, because unpackers handle them differently.
 ///
-/// Twice the same path is refused: which of the two an unpacker leaves is its own affair.
-///
-/// # Errors
-/// As those of [`read_out`]. What the sink took is only good where there is none.
+/// The output is only valid if this succeeds.
 pub fn read_all(
     archive: &mut (impl Read + Seek),
     packing: ArchiveFormat,

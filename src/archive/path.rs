@@ -1,25 +1,24 @@
-//! Paths of members, and where links lead.
+//! Paths of members and targets of links.
 
 use super::error::ArchiveError;
 use crate::project::values::InnerPath;
 
-/// A member's path that stays inside the archive.
+/// A path that stays inside the archive.
 #[derive(Debug)]
 pub(super) struct MemberPath {
-    /// As the archive has it.
+    /// As in the archive.
     spelt: Vec<u8>,
-    /// Without `.`, doubled slashes and a slash at the end; empty for the archive's root.
+    /// Without `.`, repeated slashes and a trailing slash; empty for the root.
     plain: Vec<u8>,
 }
 
 impl MemberPath {
-    /// Reads what the archive has.
     pub(super) fn new(spelt: &[u8]) -> Result<Self, ArchiveError> {
         let bad = |why| Err(ArchiveError::BadName { name: lossy(spelt), why });
         if spelt.is_empty() {
             return bad("is empty");
         }
-        // Readers in C end there, others do not.
+        // C programs stop at a NUL, others do not.
         if spelt.contains(&0) {
             return bad("holds a NUL");
         }
@@ -30,43 +29,43 @@ impl MemberPath {
         Ok(Self { spelt: spelt.to_vec(), plain })
     }
 
-    /// The path by which a member is known, however it is spelt.
+    /// The canonical path.
     pub(super) fn normalized(&self) -> &[u8] {
         &self.plain
     }
 
-    /// For a message.
+    /// For messages.
     pub(super) fn to_text(&self) -> String {
         lossy(&self.plain)
     }
 
-    /// As the archive has it, for a message.
+    /// As in the archive, for messages.
     pub(super) fn raw(&self) -> String {
         lossy(&self.spelt)
     }
 
-    /// Whether the build finds it by its plain path: it asks tar for the path and for the path
-    /// with `./` before it, and unzip for the path alone.
+    /// Whether the build finds the member by its normalized path: it asks tar for the path with and without
+    /// `./`, and unzip for the path only.
     pub(super) fn is_found_plain(&self, in_tar: bool) -> bool {
         let spelt = &self.spelt[..];
         spelt == self.plain || in_tar && spelt.strip_prefix(b"./") == Some(&self.plain)
     }
 
-    /// As a value of the manifest, if it can be one.
+    /// As a value for the manifest, if possible.
     pub(super) fn to_inner(&self) -> Option<InnerPath> {
         std::str::from_utf8(&self.plain).ok()?.parse().ok()
     }
 
-    /// The folders above it, the nearest first, without the root.
+    /// Parent folders, innermost first, without the root.
     pub(super) fn folders(&self) -> impl Iterator<Item = &[u8]> {
         let slashes = self.plain.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/');
         slashes.map(|(at, _)| &self.plain[..at])
     }
 
-    /// Where a symbolic link at this path leads in the archive.
+    /// Resolves a symbolic link at this path within the archive.
     ///
-    /// `..` may only stand at the start of `target`: behind a name it would go up from wherever
-    /// that name leads, which may be another link.
+    /// `..` is only allowed at the start of `target`: after a name it would be relative to wherever that
+    /// name leads, which may be another link.
     pub(super) fn follow_symlink(&self, target: &[u8]) -> Result<String, ArchiveError> {
         let outside = || ArchiveError::LinkOutside { path: self.to_text(), target: lossy(target) };
         if target.is_empty() || target[0] == b'/' || target.contains(&0) {
@@ -86,14 +85,13 @@ impl MemberPath {
         Ok(lossy(&place.join(&b'/')))
     }
 
-    /// Where a hard link at this path leads: its target is a path from the archive's root.
+    /// Resolves a hard link; its target is relative to the root.
     pub(super) fn follow_hard_link(&self, target: &[u8]) -> Result<String, ArchiveError> {
         let outside = |_| ArchiveError::LinkOutside { path: self.to_text(), target: lossy(target) };
         Self::new(target).map(|target| target.to_text()).map_err(outside)
     }
 }
 
-/// The last part of a path.
 pub(super) fn file_name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }

@@ -2,7 +2,7 @@
 
 use super::error::ArchiveError;
 
-/// What an extended header says of the next member, or of all that follow.
+/// Attributes for the next member, or for all following ones.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Extended {
     pub(super) path: Option<Vec<u8>>,
@@ -10,10 +10,10 @@ pub(super) struct Extended {
     pub(super) size: Option<u64>,
 }
 
-/// Reads the records of an extended header: `LENGTH KEY=VALUE\n`, LENGTH counting all of it.
+/// Parses records of the form `LENGTH KEY=VALUE\n`, where LENGTH includes itself.
 ///
-/// What changes no path and no content is passed over: times, owners, attributes, comments. Times and
-/// owners that are none are refused all the same: tar unpacks, and does not exit with zero.
+/// Ignores attributes that affect neither path nor content: times, owners, comments. Invalid times and
+/// owners are rejected, because tar exits with an error for them.
 pub(super) fn read(mut records: &[u8]) -> Result<Extended, ArchiveError> {
     let mut extended = Extended::default();
     while !records.is_empty() {
@@ -40,7 +40,7 @@ pub(super) fn read(mut records: &[u8]) -> Result<Extended, ArchiveError> {
     Ok(extended)
 }
 
-/// Readers disagree about which of two counts.
+/// Readers disagree which of two duplicates wins.
 fn set<T>(field: &mut Option<T>, value: T) -> Result<(), ArchiveError> {
     if field.replace(value).is_some() { Err(damaged()) } else { Ok(()) }
 }
@@ -49,8 +49,8 @@ fn damaged() -> ArchiveError {
     ArchiveError::Damaged("an extended header of tar breaks its rules".to_owned())
 }
 
-/// Key and value of the first record, and what follows it. A key is text for tar, which passes over blanks
-/// before it, and ends it at a NUL.
+/// Key and value of the first record, and the rest. Like tar, skips leading blanks of a key and ends it at
+/// a NUL.
 fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = records.iter().take(20).position(|byte| *byte == b' ')?;
     let digits = &records[..space];
@@ -66,7 +66,7 @@ fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     is_text.then_some((key, value, rest))
 }
 
-/// Seconds, which may be negative and have a fraction; eighteen digits fit into what tar keeps.
+/// Seconds, optionally negative or with a fraction; eighteen digits fit tar's representation.
 fn is_time(value: &[u8]) -> bool {
     let value = value.strip_prefix(b"-").unwrap_or(value);
     let (seconds, fraction) =
@@ -74,7 +74,7 @@ fn is_time(value: &[u8]) -> bool {
     is_number(seconds) && seconds.len() <= 18 && fraction.iter().skip(1).all(u8::is_ascii_digit)
 }
 
-/// A user's or a group's number, as Linux has it.
+/// A uid or gid as Linux supports it.
 fn is_id(value: &[u8]) -> bool {
     is_number(value) && std::str::from_utf8(value).is_ok_and(|text| text.parse::<u32>().is_ok())
 }

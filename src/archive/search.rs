@@ -1,5 +1,4 @@
-//! Which member is the wanted one: told of every member as it passes, it reads the few that could
-//! be, and decides at the end.
+//! Selects the wanted member: sees every member, reads the candidates, and decides at the end.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,45 +12,43 @@ use super::{Executable, ExecutableQuery, Limits};
 use crate::digest::{Hasher, Sha256};
 use crate::project::values::InnerPath;
 
-/// How much is read at once: more is not faster, for it leaves the processor's cache.
+/// Larger chunks exceed the processor's cache and are not faster.
 const PIECE: usize = 64 << 10;
 
-/// What a member is, as far as it matters here.
+/// The relevant types of members.
 #[derive(Clone, Copy)]
 pub(super) enum MemberKind<'a> {
     File {
-        /// Whether anybody may run it.
         executable: bool,
     },
     Folder,
-    /// With its target.
+    /// Target.
     Symlink(&'a [u8]),
-    /// With its target.
+    /// Target.
     HardLink(&'a [u8]),
 }
 
-/// Takes in all that an archive holds. Paths have no slash at either end and no `.` or `..` in
-/// them, and none is given twice, but for folders; nothing is given below what is no folder.
+/// Receives the complete content of an archive. Paths are normalized and unique except for folders; nothing
+/// is below a path that is not a folder.
 pub trait Unpack: Write {
-    /// A folder. Those above a member need not be told.
+    /// Parent folders of a member may be omitted.
     fn folder(&mut self, path: &[u8]);
 
-    /// A file; what is written before the next member is its content. `executable` is whether
-    /// anybody may run it.
+    /// Data written before the next member is the content. `executable` means executable by anyone.
     fn file(&mut self, path: &[u8], executable: bool);
 
-    /// A symbolic link that leads to a place in the archive.
+    /// `target` is inside the archive.
     fn symlink(&mut self, path: &[u8], target: &[u8]);
 
-    /// A hard link to the path of an earlier member.
+    /// `target` is an earlier member.
     fn hard_link(&mut self, path: &[u8], target: &[u8]);
 }
 
-/// Where bytes go.
+/// What to write.
 enum Sink<'a> {
-    /// Those of the wanted member.
+    /// Only the wanted member.
     Wanted(&'a mut dyn Write),
-    /// All.
+    /// Everything.
     All(&'a mut dyn Unpack),
 }
 
@@ -64,7 +61,7 @@ impl Sink<'_> {
     }
 }
 
-/// What is known of a path so far.
+/// What is known about a path.
 struct Seen {
     folder: bool,
     repeated: bool,
@@ -77,30 +74,28 @@ struct Candidate {
     sha256: Sha256,
 }
 
-/// The search for one executable.
 pub(super) struct Search<'a> {
     wanted: ExecutableQuery<'a>,
     limits: Limits,
     sink: Sink<'a>,
     members: usize,
-    /// By the digest of the path: a hundred thousand long paths are too much to keep.
+    /// By the digest of the path, to save memory for a hundred thousand long paths.
     seen: HashMap<Sha256, Seen>,
     found: Vec<Candidate>,
-    /// Files that may be what was meant, for a message.
+    /// Likely alternatives, for messages.
     alike: Listed,
-    /// All other files.
+    /// Other files, for messages.
     others: Listed,
     piece: Vec<u8>,
 }
 
 impl<'a> Search<'a> {
-    /// The bytes of every candidate go to `sink` as well, so that it makes sense for a wanted path
-    /// alone.
+    /// `sink` receives every candidate, so use it with an exact path only.
     pub(super) fn new(wanted: ExecutableQuery<'a>, limits: Limits, sink: &'a mut dyn Write) -> Self {
         Self::into(wanted, limits, Sink::Wanted(sink))
     }
 
-    /// Every member goes to `sink`; the wanted one is held to be an executable as well.
+    /// Passes every member to `sink`, and checks the wanted executable.
     pub(super) fn for_all(wanted: ExecutableQuery<'a>, limits: Limits, sink: &'a mut dyn Unpack) -> Self {
         Self::into(wanted, limits, Sink::All(sink))
     }
@@ -123,7 +118,7 @@ impl<'a> Search<'a> {
         self.limits
     }
 
-    /// Takes note of a member. Returns its path where [`Search::file`] is to be given its bytes.
+    /// Registers a member. Returns its path if [`Search::file`] needs its content.
     pub(super) fn enter(
         &mut self,
         spelt: &[u8],
@@ -140,7 +135,7 @@ impl<'a> Search<'a> {
             MemberKind::Symlink(target) => Some(path.follow_symlink(target)?),
             MemberKind::HardLink(target) => Some(path.follow_hard_link(target)?),
         };
-        // tar makes the link where it stands, and fails without its target.
+        // tar creates the link immediately, and fails if the target is missing.
         if let (MemberKind::HardLink(_), Some(target)) = (kind, &target)
             && self.seen.get(&Sha256::of(target)).is_none_or(|seen| seen.folder)
         {
@@ -202,14 +197,14 @@ impl<'a> Search<'a> {
         self.wanted.path.is_some_and(|wanted| wanted.as_str().as_bytes() == path.normalized())
     }
 
-    /// Holds a path against all that came before it.
+    /// Checks a path against all previous ones.
     fn place(&mut self, path: &MemberPath, folder: bool, is_wanted: bool) -> Result<(), ArchiveError> {
         for above in path.folders() {
             match self.seen.entry(Sha256::of(above)) {
                 Entry::Vacant(free) => {
                     free.insert(Seen { folder: true, repeated: false });
                 }
-                // The folders above a known folder are known.
+                // Its parents are already registered.
                 Entry::Occupied(known) if known.get().folder => break,
                 Entry::Occupied(_) => {
                     return Err(ArchiveError::FolderAndFile {
@@ -240,7 +235,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Remembers a file that is not the wanted one, for a message.
+    /// Lists an unwanted file for messages.
     fn note(&mut self, path: &MemberPath) {
         let wanted = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
         let alike = file_name(path.normalized()) == file_name(wanted.as_bytes());
@@ -248,8 +243,7 @@ impl<'a> Search<'a> {
         list.push(|| shown(&path.to_text()));
     }
 
-    /// Looks at a member's bytes, and reads all of them where it is an executable that could be
-    /// the wanted one.
+    /// Reads the head of a member, and all of it if it is a candidate.
     pub(super) fn file(&mut self, path: MemberPath, data: &mut dyn Read) -> Result<(), ArchiveError> {
         let head = read_head(data)?;
         if matches!(self.sink, Sink::All(_)) && !self.is_wanted(&path) {
@@ -273,7 +267,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Reads a file that is no archive. It is the wanted one, whatever its name.
+    /// Reads a file that is not an archive, under any name.
     pub(super) fn lone_file(&mut self, data: &mut dyn Read) -> Result<(), ArchiveError> {
         let name = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
         let path = MemberPath::new(name.as_bytes())?;
@@ -291,14 +285,14 @@ impl<'a> Search<'a> {
         ArchiveError::NotExecutable { path: path.to_text(), unfit, arch: self.wanted.arch }
     }
 
-    /// Hashes a candidate to its end.
+    /// Hashes a candidate.
     fn take(&mut self, path: MemberPath, head: &[u8], data: &mut dyn Read) -> Result<(), ArchiveError> {
         let (size, sha256) = self.pass(&path, head, data)?;
         self.found.push(Candidate { path, size, sha256 });
         Ok(())
     }
 
-    /// Passes a member's bytes on to the sink. Returns how many they are, and their digest.
+    /// Copies a member to the sink. Returns size and digest.
     fn pass(
         &mut self,
         path: &MemberPath,
@@ -325,7 +319,7 @@ impl<'a> Search<'a> {
         Ok((size, hasher.finish()))
     }
 
-    /// Decides, once the archive has been read to its end.
+    /// Decides after the whole archive was read.
     pub(super) fn finish(mut self) -> Result<Executable, ArchiveError> {
         let chosen = self.choose()?;
         let again = self.seen.get(&Sha256::of(chosen.path.normalized())).is_some_and(|seen| seen.repeated);
@@ -369,7 +363,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// As many of the first bytes as are needed to tell what a file is.
+/// Reads enough bytes to detect the file type.
 pub(super) fn read_head(data: &mut (impl Read + ?Sized)) -> Result<Vec<u8>, ArchiveError> {
     let mut head = Vec::with_capacity(HEAD);
     data.take(HEAD as u64).read_to_end(&mut head).map_err(ArchiveError::from_reader)?;

@@ -1,4 +1,4 @@
-//! The bytes inside a compression, in bounded memory and with an end to them.
+//! Decompression with bounded memory and output.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
@@ -13,17 +13,17 @@ use super::file_kind::FileKind;
 use super::search::read_head;
 use crate::project::values::ArchiveFormat;
 
-/// The compressed file is read in pieces of this size.
+/// Read size of the compressed file.
 const BUFFER: usize = 64 << 10;
 
-/// What zstd allows by default, and xz needs for its largest preset: 2^27 bytes.
+/// 2^27 bytes: zstd's default limit, and the requirement of xz's highest preset.
 const WINDOW_LOG: u32 = 27;
 const MEMORY: u64 = 1 << WINDOW_LOG;
 
-/// As many bytes may come out of however few.
+/// Output that is exempt from the compression ratio.
 const FREE: u64 = 16 << 20;
 
-/// Counts what comes out of a compression, and ends it at the limits.
+/// Counts decompressed bytes and enforces the limits.
 pub(super) struct UnpackBudget {
     out: u64,
     packed: u64,
@@ -31,7 +31,7 @@ pub(super) struct UnpackBudget {
 }
 
 impl UnpackBudget {
-    /// For an archive of so many bytes.
+    /// `packed` is the compressed size in bytes.
     pub(super) const fn new(packed: u64, limits: Limits) -> Self {
         Self { out: 0, packed, limits }
     }
@@ -48,7 +48,6 @@ impl UnpackBudget {
     }
 }
 
-/// A reader whose bytes are counted.
 pub(super) struct BudgetedReader<'a, R> {
     pub(super) inner: R,
     pub(super) meter: &'a mut UnpackBudget,
@@ -62,7 +61,6 @@ impl<R: Read> Read for BudgetedReader<'_, R> {
     }
 }
 
-/// What is inside a compressed file.
 pub(super) struct Stream<'a> {
     decoder: Box<dyn Read + 'a>,
     meter: UnpackBudget,
@@ -79,16 +77,13 @@ impl Read for Stream<'_> {
 }
 
 impl Stream<'_> {
-    /// Whether the last attempt to read met the end.
+    /// Whether the last read reached the end.
     pub(super) const fn ended(&self) -> bool {
         self.ended
     }
 }
 
-/// Opens a file that is no zip, from its start.
-///
-/// # Errors
-/// Where its first bytes are not those of the compression that its name says.
+/// Opens a file other than zip; fails if its magic does not match the name.
 pub(super) fn open(
     file: &mut (impl Read + Seek),
     packing: ArchiveFormat,
@@ -101,7 +96,7 @@ pub(super) fn open(
     Ok(Stream { decoder, meter: UnpackBudget::new(packed, limits), ended: false })
 }
 
-/// Holds the first bytes of a file against its packing, and goes back to its start.
+/// Checks the magic of a file, then rewinds.
 pub(super) fn expect_magic(
     file: &mut (impl Read + Seek),
     packing: ArchiveFormat,
@@ -112,7 +107,7 @@ pub(super) fn expect_magic(
         ArchiveFormat::TarBz2 => (FileKind::Bzip2, "a bzip2 file"),
         ArchiveFormat::TarZst => (FileKind::Zstd, "a Zstandard file"),
         ArchiveFormat::Zip => (FileKind::Zip, "a zip archive"),
-        // These are looked at where they are read.
+        // Checked while reading.
         ArchiveFormat::Tar | ArchiveFormat::Bare => return file.rewind().map_err(ArchiveError::Read),
     };
     file.rewind().map_err(ArchiveError::Read)?;
@@ -123,8 +118,8 @@ pub(super) fn expect_magic(
     file.rewind().map_err(ArchiveError::Read)
 }
 
-/// Each of these verifies the checksums of its format, reads on after the first of several
-/// streams in one file, and refuses what follows the last.
+/// Each decoder verifies its format's checksums, continues with concatenated streams, and rejects trailing
+/// data.
 fn decoder<'a>(input: impl BufRead + 'a, packing: ArchiveFormat) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match packing {
         ArchiveFormat::TarGz | ArchiveFormat::Gz => Box::new(MultiGzDecoder::new(input)),
@@ -142,7 +137,7 @@ fn decoder<'a>(input: impl BufRead + 'a, packing: ArchiveFormat) -> io::Result<B
     })
 }
 
-/// Gives those errors of decoders a name that need another answer than `damaged`.
+/// Recognizes decoder errors that are not `damaged`.
 fn translate(error: io::Error) -> io::Error {
     let lzma = error.get_ref().and_then(|inner| inner.downcast_ref::<liblzma::stream::Error>());
     match lzma {
@@ -152,7 +147,7 @@ fn translate(error: io::Error) -> io::Error {
         }
         _ => {}
     }
-    // The crate hands over the text of ZSTD_error_frameParameter_windowTooLarge, and no number.
+    // The crate returns only the text of `ZSTD_error_frameParameter_windowTooLarge`.
     if error.to_string().contains("requires too much memory") {
         return ArchiveError::Memory { limit: MEMORY }.into();
     }

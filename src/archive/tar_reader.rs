@@ -1,9 +1,8 @@
-//! Tar: one walk over the members, and what GNU tar would make of them.
+//! Reads tar archives as GNU tar would.
 //!
-//! The crate reads header after header and knows where the next one stands. What a header means is
-//! decided here, for readers disagree about it: extended headers, links with content, members
-//! behind the end. POSIX.1-2024 (pax, "ustar Interchange Format") and GNU tar's manual ("Basic Tar
-//! Format") say what is right; the rest is refused.
+//! The crate iterates over the headers. Their interpretation is decided here, because readers disagree:
+//! extended headers, links with content, data after the end. The references are POSIX.1-2024 (pax, "ustar
+//! Interchange Format") and the GNU tar manual ("Basic Tar Format"); deviations are rejected.
 
 use std::io::{self, Read};
 
@@ -16,13 +15,12 @@ use super::pax::{self, Extended};
 use super::search::{MemberKind, Search, read_head};
 use super::stream::Stream;
 
-/// Tar is made of blocks of this size.
 const BLOCK: u64 = 512;
 
-/// A long name or an extended header is kept in memory; no real one is as long as this.
+/// Of a long name or extended header, which is kept in memory.
 const LONGEST_EXTENSION: u64 = 1 << 20;
 
-/// What the headers before a member's own say of it.
+/// Information from headers that precede a member.
 #[derive(Default)]
 struct Ahead {
     long_name: Option<Vec<u8>>,
@@ -36,7 +34,7 @@ impl Ahead {
     }
 }
 
-/// Tells `search` of every member of the tar archive that comes out of `stream`.
+/// Passes every member of `stream` to `search`.
 pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<(), ArchiveError> {
     let head = read_head(&mut stream)?;
     let found = FileKind::at(&head);
@@ -48,13 +46,13 @@ pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<()
     let mut rest = archive.into_inner();
     match outcome {
         Ok(end) => end_of_archive(&mut rest, end),
-        // The crate reports an early end as it reports any other fault.
+        // The crate does not distinguish a truncated archive from other errors.
         Err(ArchiveError::Damaged(_)) if rest.inner.get_ref().1.ended() => Err(ArchiveError::CutShort),
         Err(error) => Err(error),
     }
 }
 
-/// Counts what was taken out of a reader.
+/// Counts bytes read.
 struct Blocks<R> {
     taken: u64,
     inner: R,
@@ -68,7 +66,7 @@ impl<R: Read> Read for Blocks<R> {
     }
 }
 
-/// Goes through the members. Returns where the last one ends.
+/// Returns the offset of the end of the last member.
 fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result<u64, ArchiveError> {
     let mut ahead = Ahead::default();
     let mut end = 0;
@@ -81,7 +79,7 @@ fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result
             EntryType::GNULongLink => set(&mut ahead.long_link, long_name(&mut entry, size)?)?,
             EntryType::XHeader => set(&mut ahead.extended, pax::read(&extension(&mut entry, size)?)?)?,
             EntryType::XGlobalHeader => {
-                // A commit's id, in practice. What would change every member is refused.
+                // In practice the commit id. Anything that would affect every member is rejected.
                 if pax::read(&extension(&mut entry, size)?)? != Extended::default() {
                     return Err(ArchiveError::Unsupported("a global header that changes members"));
                 }
@@ -92,7 +90,7 @@ fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result
     if ahead.is_empty() { Ok(end) } else { Err(ArchiveError::CutShort) }
 }
 
-/// Tells of one member, `size` bytes long by its own header.
+/// `size` is from the member's own header.
 fn member(
     entry: &mut Entry<'_, impl Read>,
     ahead: Ahead,
@@ -110,7 +108,7 @@ fn member(
     }
     let special = |kind| Err(ArchiveError::Special { path: lossy(&name), kind });
     let kind = match entry.header().entry_type() {
-        // Before there was a type for folders.
+        // Before folders had a type of their own.
         EntryType::Regular if name.ends_with(b"/") => MemberKind::Folder,
         EntryType::Regular => MemberKind::File { executable: is_executable(entry.header()) },
         EntryType::Directory => MemberKind::Folder,
@@ -121,7 +119,7 @@ fn member(
         EntryType::GNUSparse => return Err(ArchiveError::Unsupported("sparse files")),
         _ => return special("of a kind that not every tar knows"),
     };
-    // Some readers skip the content that others take for the next header.
+    // Some readers skip this content, others interpret it as the next header.
     if size > 0 && !matches!(kind, MemberKind::File { .. }) {
         return Err(ArchiveError::Damaged("a folder or a link in tar has content".to_owned()));
     }
@@ -131,8 +129,7 @@ fn member(
     }
 }
 
-/// Holds the rest, behind the last member at `end`, to be what a tar archive ends with: two blocks
-/// of zeros, and more where the writer fills up a tape's record.
+/// Checks that the archive ends at `end` with two or more blocks of zeros.
 fn end_of_archive(rest: &mut Blocks<impl Read>, end: u64) -> Result<(), ArchiveError> {
     let mut zeros = rest.taken - end;
     let mut piece = [0; 16 << 10];
@@ -151,12 +148,11 @@ fn end_of_archive(rest: &mut Blocks<impl Read>, end: u64) -> Result<(), ArchiveE
     if zeros < 2 * BLOCK || !zeros.is_multiple_of(BLOCK) { Err(ArchiveError::CutShort) } else { Ok(()) }
 }
 
-/// The size that a header tells, after its other numbers were looked at: GNU tar stops at one that
-/// it cannot read.
+/// The size in the header; rejects other invalid numbers, because GNU tar stops at them.
 fn size(header: &Header) -> Result<u64, ArchiveError> {
-    // Beyond what octal digits can say: a bit, and the number in two's complement (GNU tar).
+    // Flag for numbers in two's complement that exceed the octal range (GNU tar).
     const BINARY: u8 = 0x80;
-    // What tar keeps them in.
+    // The limit of tar.
     const ID: u64 = u32::MAX as u64;
     const TIME: u64 = i64::MAX as u64;
     if header.as_ustar().is_none() && header.as_gnu().is_none() {
@@ -178,7 +174,7 @@ fn size(header: &Header) -> Result<u64, ArchiveError> {
     octal(&old.size).ok_or_else(|| not_octal("size"))
 }
 
-/// Whether anybody may run it.
+/// By anyone.
 fn is_executable(header: &Header) -> bool {
     octal(&header.as_old().mode).is_some_and(|mode| mode & 0o111 != 0)
 }
@@ -187,7 +183,7 @@ fn not_octal(what: &str) -> ArchiveError {
     ArchiveError::Damaged(format!("the {what} of a member of tar is no octal number"))
 }
 
-/// Octal digits, with blanks before them and blanks or NULs behind.
+/// Octal digits with leading blanks and trailing blanks or NULs.
 fn octal(field: &[u8]) -> Option<u64> {
     let text = until_nul(field);
     let digits = text.trim_ascii();
@@ -196,7 +192,7 @@ fn octal(field: &[u8]) -> Option<u64> {
     u64::from_str_radix(digits, 8).ok()
 }
 
-/// The name in a member's own header.
+/// The name in the member's own header.
 fn name(header: &Header) -> Vec<u8> {
     let name = until_nul(&header.as_old().name);
     match header.as_ustar().map(|ustar| until_nul(&ustar.prefix)) {
@@ -205,7 +201,7 @@ fn name(header: &Header) -> Vec<u8> {
     }
 }
 
-/// The whole content of a header that has one.
+/// Reads an extension header completely.
 fn extension(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, ArchiveError> {
     if size > LONGEST_EXTENSION {
         return Err(ArchiveError::Unsupported("a header of more than 1 MiB"));
@@ -215,8 +211,7 @@ fn extension(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, Arc
     if content.len() as u64 == size { Ok(content) } else { Err(ArchiveError::CutShort) }
 }
 
-/// A name that is longer than its field. It ends with a NUL: what fills the last block is a part of it for tar
-/// otherwise.
+/// A name that exceeds its field. It must end with a NUL; otherwise tar would include the padding.
 fn long_name(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, ArchiveError> {
     let mut name = extension(entry, size)?;
     let length = until_nul(&name).len();
@@ -231,7 +226,7 @@ fn until_nul(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or(field)
 }
 
-/// Readers disagree about which of two counts.
+/// Readers disagree which of the two wins.
 fn one_of(gnu: Option<Vec<u8>>, pax: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, ArchiveError> {
     match (gnu, pax) {
         (Some(_), Some(_)) => Err(twice()),

@@ -1,9 +1,9 @@
-//! Zip: members by the central directory, as unzip takes them.
+//! Reads zip archives by their central directory, as unzip does.
 //!
-//! PKWARE's APPNOTE 6.3.10 is the format. A zip can be read from its start, by the headers before
-//! each member, or from its end, by the directory: where the two disagree, readers do. The crate
-//! holds them against each other and finds members that overlap. What it forgives is asked for
-//! here: bytes before the archive and after it, a directory that is not where it should be.
+//! The format is PKWARE's APPNOTE 6.3.10. A zip can be read front to back by local headers or from the
+//! central directory, and readers differ if the two disagree. The crate compares them and detects
+//! overlapping members. This module additionally rejects what the crate tolerates: data before and after
+//! the archive, and a misplaced directory.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
@@ -17,33 +17,32 @@ use super::search::{MemberKind, Search};
 use super::stream::{BudgetedReader, UnpackBudget, expect_magic};
 use crate::project::values::ArchiveFormat;
 
-/// The directory is kept in memory, a few times over. A member takes some hundred bytes of it.
+/// The directory is held in memory several times; a member takes about a hundred bytes.
 const LARGEST_DIRECTORY: u64 = 32 << 20;
 
-/// Flags (APPNOTE 4.4.4): sizes and checksum stand behind the content, in a descriptor; the name is in UTF-8.
+/// Flags (APPNOTE 4.4.4): a data descriptor follows the content; the name is UTF-8.
 const DESCRIBED: u16 = 1 << 3;
 const UTF8: u16 = 1 << 11;
 
-/// What is fixed of a member's own header, and where it tells its flags, and the lengths of the name and of
-/// the extra fields that follow (APPNOTE 4.3.7).
+/// Fixed part of a local header, and offsets of its flags, name length and extra length (APPNOTE 4.3.7).
 const HEADER: usize = 30;
 const FLAGS: usize = 6;
 const NAME_LENGTH: usize = 26;
 const EXTRA_LENGTH: usize = 28;
 
-/// What is fixed of a member's entry in the directory, and where it tells the version that is needed to
-/// unpack the member, and the lengths of the three texts that follow (APPNOTE 4.3.12).
+/// Fixed part of a directory entry, and offsets of the required version and the three lengths (APPNOTE
+/// 4.3.12).
 const ENTRY: usize = 46;
 const VERSION_NEEDED: usize = 6;
 const LENGTHS: [usize; 3] = [28, 30, 32];
 
-/// The newest version that unzip takes. It skips the others (APPNOTE 4.4.3).
+/// The highest version that unzip supports; it skips members above (APPNOTE 4.4.3).
 const NEWEST: u16 = 46;
 
-/// No path can be longer on Linux, and so no useful target of a link.
+/// `PATH_MAX` on Linux.
 const LONGEST_TARGET: u64 = 4096;
 
-/// Tells `search` of every member of a zip archive.
+/// Passes every member to `search`.
 pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Result<(), ArchiveError> {
     expect_magic(file, ArchiveFormat::Zip)?;
     let end = check_end(file)?;
@@ -82,26 +81,26 @@ pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Re
         reach = LENGTHS.iter().fold(at + ENTRY, |reach, length| reach + usize::from(half(entry, *length)));
         member(&mut archive, index, &mut meter, search)?;
     }
-    // The crate forgives it, and unzip unpacks, warns, and does not exit with zero.
+    // unzip unpacks this, but exits with a warning code.
     if reach != directory.len() {
         return Err(misplaced());
     }
     check_headers(archive.into_inner(), entries, end.offset)
 }
 
-/// What the directory tells of a member that its own header is held against.
+/// Fields of a directory entry that are compared with the local header.
 struct CentralEntry {
-    /// Where its own header begins.
+    /// Offset of the local header.
     header: u64,
-    /// Of the content as it is stored, in bytes.
+    /// Compressed size in bytes.
     size: u64,
-    /// Of its flags, that of a name in UTF-8.
+    /// The UTF-8 flag.
     mark: u16,
     path: String,
 }
 
-/// Looks at what the crate leaves out of the members' own headers, and what unzip unpacks with a complaint and
-/// another exit code than zero: a name whose mark differs, and a descriptor that has no room.
+/// Checks local headers for what the crate ignores and unzip reports with a warning code: a different UTF-8
+/// flag, and a missing data descriptor.
 fn check_headers(
     mut file: impl Read + Seek,
     mut entries: Vec<CentralEntry>,
@@ -137,8 +136,8 @@ fn check_headers(
     Ok(())
 }
 
-/// The length of a descriptor: checksum and two sizes, of eight bytes each where there is an extra field of
-/// zip64, and before them a signature that may be left out (APPNOTE 4.3.9).
+/// Length of a data descriptor: checksum and two sizes, 8 bytes each with a zip64 extra field, and an
+/// optional signature (APPNOTE 4.3.9).
 fn descriptor(begin: &[u8], mut extra: &[u8]) -> u64 {
     const SIGNATURE: &[u8] = b"PK\x07\x08";
     const ZIP64: u16 = 1;
@@ -150,7 +149,7 @@ fn descriptor(begin: &[u8], mut extra: &[u8]) -> u64 {
     length
 }
 
-/// A number of two bytes in a record, which reaches so far.
+/// A 16-bit number; `at` must be within the record.
 fn half(record: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([record[at], record[at + 1]])
 }
@@ -199,7 +198,7 @@ fn member<R: Read + Seek>(
     search.file(path, &mut data)
 }
 
-/// A member's content, its own header held against the directory.
+/// Opens a member after comparing its headers.
 fn open<'a, R: Read + Seek>(
     archive: &'a mut ZipArchive<R>,
     index: usize,
@@ -215,7 +214,7 @@ fn open<'a, R: Read + Seek>(
     })
 }
 
-/// Holds what comes out against the size that the directory tells.
+/// Compares the decompressed size with the directory.
 struct AsTold<R> {
     left: u64,
     inner: R,
@@ -231,8 +230,7 @@ impl<R: Read> Read for AsTold<R> {
     }
 }
 
-/// What the upper half of the attributes says, by the values of `st_mode` (APPNOTE 4.4.15; unzip
-/// trusts them whatever system the archive is from).
+/// The upper half of the attributes as `st_mode` (APPNOTE 4.4.15); unzip trusts it for every host system.
 enum FileType {
     Unknown,
     Regular,
@@ -251,7 +249,7 @@ fn file_type(attributes: u32) -> FileType {
     }
 }
 
-/// Names are UTF-8: by the flag, or since Unix says nothing else today. unzip translates others.
+/// Names must be UTF-8, by flag or de facto; unzip would transcode others.
 fn check_name(name: &[u8], is_utf8: bool) -> Result<(), ArchiveError> {
     let bad = |why| Err(ArchiveError::BadName { name: lossy(name), why });
     if std::str::from_utf8(name).is_err() {
@@ -266,19 +264,18 @@ fn check_name(name: &[u8], is_utf8: bool) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-/// What the record at the end tells.
+/// The end-of-central-directory record.
 struct End {
     members: usize,
-    /// Of the directory, in bytes.
+    /// Size of the directory in bytes.
     size: u64,
-    /// Where the directory begins.
+    /// Offset of the directory.
     offset: u64,
 }
 
-/// Finds the record that ends every zip, and holds it to be the last thing in the file, right
-/// behind the directory that it tells of.
+/// Finds the end record, which must be at the end of the file, directly after the directory.
 ///
-/// This leaves out zip64, which begins at 65 535 members or 4 GiB.
+/// Excludes zip64, which starts at 65,535 members or 4 GiB.
 fn check_end(file: &mut (impl Read + Seek)) -> Result<End, ArchiveError> {
     const RECORD: usize = 22;
     const SIGNATURE: &[u8; 4] = b"PK\x05\x06";
@@ -295,7 +292,7 @@ fn check_end(file: &mut (impl Read + Seek)) -> Result<End, ArchiveError> {
     let half = |at: usize| half(record, at);
     let word = |at: usize| u32::from(half(at)) | u32::from(half(at + 2)) << 16;
     let (members, size, offset, comment) = (half(10), word(12), word(16), half(20));
-    // unzip looks for the record that leads to the larger one right before this one, whatever stands there.
+    // unzip looks for the zip64 locator at this position unconditionally.
     let locator = at.checked_sub(LOCATOR).map(|at| &tail[at..]);
     let is_64 = members == u16::MAX || size == u32::MAX || offset == u32::MAX;
     if is_64 || locator.is_some_and(|record| record.starts_with(LOCATOR_SIGNATURE)) {
@@ -323,7 +320,7 @@ fn misplaced() -> ArchiveError {
 }
 
 fn from_zip(error: ZipError) -> ArchiveError {
-    // The crate's words for it are of its own types.
+    // The crate reports this only as text.
     const CUT: &str = "Unexpected end of ";
     match error {
         ZipError::Io(error) => ArchiveError::from_reader(error),

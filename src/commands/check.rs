@@ -39,7 +39,7 @@ pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done,
     }
     if json {
         let Estimate { dollars, note } = estimate(&project);
-        let estimate = Cost { dollars_a_month: dollars, of: note, prices_of: machine::PRICES_OF };
+        let estimate = Cost { dollars_a_month: dollars, of: note, prices_of: machine::prices_of() };
         console.json(&CheckJson {
             version: 1,
             ok: true,

@@ -12,7 +12,7 @@ use super::{Done, Failure, schema};
 use crate::cli::{InitArgs, SchemaOf};
 use crate::diagnostics::{Diagnostic, Problems, Source, did_you_mean, quoted};
 use crate::fs::{self as output, NewFile};
-use crate::project::machine::{self, PRICES_OF};
+use crate::project::machine::{self, prices_of};
 use crate::project::names::{Channel, LabelId, MachineType, Provider, VmName, Zone};
 use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::starter::{self, Answers};
@@ -210,7 +210,7 @@ fn prices(zone: &Zone) -> String {
         Some(format!("  {name:<14} {memory:>2} GB of memory, ${} a month\n", estimate.dollars?))
     };
     let rows: String = OFFERED.into_iter().filter_map(row).collect();
-    format!("{rows}  (list prices of us-central1, {PRICES_OF}, without disks and address)\n")
+    format!("{rows}  (list prices of us-central1, {}, without disks and address)\n", prices_of())
 }
 
 /// A model provider that can be set up without a person, or none.

@@ -17,15 +17,17 @@ use super::watch::VmWatch;
 use super::{Done, Failure};
 use crate::cli;
 use crate::plan::Plan;
+use crate::project::host_os::HostOs;
 use crate::project::machine::Machine;
 use crate::project::spec::{SecretSource, Spec};
-use crate::project::values::{Arch, HostOs};
+use crate::project::values::Arch;
 use crate::rehearse::metadata::{Instance, Server};
 use crate::rehearse::{
-    self, Acceleration, Clock, Disk, DiskError, QEMU, RehearsalFolder, StatusReport, Values, VmConfig,
-    decisive, described, emulates_well,
+    self, Acceleration, Clock, Disk, DiskError, QEMU, RehearsalFolder, StatusReport, Timeline, Values,
+    VmConfig, decisive, described, emulates_well,
 };
 use crate::render;
+use crate::vm::error_kind;
 
 /// Of a VM whose machine type is not known here.
 const MEMORY_MIB: u32 = 4096;
@@ -118,6 +120,9 @@ pub(super) fn run(dir: &Path, options: &cli::RehearseArgs, console: &mut Console
     let mut outcome = watch.until_settled(console).and_then(|()| watch.confirm(&lock, vm.host_port));
     if outcome.is_ok() && options.ask.is_some() {
         outcome = watch.until_answered(console);
+        if let Some(reply) = watch.reply().filter(|_| !options.json) {
+            console.result(&format!("{reply}\n"))?;
+        }
     }
     if options.keep && watch.runs() && !watch.is_interrupted() {
         if let Err(why) = &outcome {
@@ -133,9 +138,28 @@ pub(super) fn run(dir: &Path, options: &cli::RehearseArgs, console: &mut Console
             console.note(&format!("The serial console's decisive lines:\n  {}", log.join("\n  ")));
         }
         console.error(&why);
+        if let Some(advice) = advice(&plan, watch.timeline()) {
+            console.note(&format!("For a VM on Compute Engine:\n{advice}"));
+        }
         return Ok(Done::Finding);
     }
     Ok(Done::Clean)
+}
+
+/// What to do about the VM's last error.
+fn advice(plan: &Plan<'_>, timeline: &Timeline) -> Option<String> {
+    let gcp = &plan.spec.gcp;
+    let kind = timeline.reports().last().and_then(|report| error_kind(&report.error_kind))?;
+    let project = gcp.project.as_ref().map_or("PROJECT", |project| project.value.as_str());
+    let device = plan.spec.name.data_disk();
+    Some(kind.advice_with(|placeholder| match placeholder {
+        "vm" => Some(plan.spec.name.as_str()),
+        "project" => Some(project),
+        "zone" => Some(gcp.zone.as_str()),
+        "device" => Some(&device),
+        "larger" => Some(Machine::new(&gcp.machine_type).larger()),
+        _ => None,
+    }))
 }
 
 /// The VM's metadata: of the bundle, or of the VM that is described in a file.
@@ -163,15 +187,7 @@ fn attributes(
 }
 
 fn no_disk(os: HostOs) -> Failure {
-    let published = match os {
-        HostOs::Debian12 => {
-            "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2"
-        }
-        HostOs::Debian13 => {
-            "https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericcloud-amd64.qcow2"
-        }
-        HostOs::Ubuntu2404 => "https://cloud-images.ubuntu.com/noble/current/noble-server-cloudimg-amd64.img",
-    };
+    let published = os.disk_image();
     Failure::Argument(format!("there is no OS image to boot: download {published}, and name it by --disk"))
 }
 
@@ -301,7 +317,6 @@ fn report(
         .into_iter()
         .map(|(name, seconds)| StageTime { name, seconds });
     let stages: Vec<_> = stages.collect();
-    let reply = watch.reply();
     if options.json {
         console.json(&RehearseJson {
             version: 1,
@@ -312,7 +327,7 @@ fn report(
             port: vm.host_port,
             reports: watch.timeline().reports(),
             stages,
-            reply,
+            reply: watch.reply(),
         })?;
     } else {
         let total: u64 = stages.iter().map(|stage| stage.seconds).sum();
@@ -322,9 +337,6 @@ fn report(
         let rows: String = stages.iter().map(row).collect();
         let emulated = if vm.acceleration == Acceleration::Emulation { ", emulated" } else { "" };
         console.result(&format!("{rows}{:<10} {total:>5} s{emulated}\n", "all"))?;
-        if let Some(reply) = reply {
-            console.result(&format!("{reply}\n"))?;
-        }
     }
     Ok(())
 }

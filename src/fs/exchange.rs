@@ -1,4 +1,4 @@
-//! How a folder or a file takes its place: in one step that the kernel does not interrupt.
+//! Replaces folders and files atomically.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-/// How the name begins of what is made beside the folder or file `name`, and is not whole yet.
+/// The prefix of temporary siblings of the folder or file `name`.
 pub fn staging_prefix(name: &std::ffi::OsStr) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(name);
@@ -16,27 +16,18 @@ pub fn staging_prefix(name: &std::ffi::OsStr) -> OsString {
     prefix
 }
 
-/// Lets two folders or files change places.
-///
-/// # Errors
-/// See [`cannot_swap`] for those that no other attempt would mend.
+/// Exchanges two folders or files. [`cannot_swap`] tells which errors are permanent.
 pub fn swap(one: &Path, other: &Path) -> io::Result<()> {
     Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
 }
 
-/// Moves `from` to a name that nothing has.
-///
-/// # Errors
-/// Where something has it, too.
+/// Renames `from` to `to`; fails if `to` exists.
 pub fn move_to_free(from: &Path, to: &Path) -> io::Result<()> {
     Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
 }
 
-/// Puts the folder `new` where `place` is, whatever is there; that is `old` afterwards. Where the file
-/// system cannot exchange folders there is an instant without one.
-///
-/// # Errors
-/// Where it could not be moved.
+/// Moves the folder `new` to `place`; an existing folder there ends up at `new` or `old`. On a file system
+/// without atomic exchange, `place` is missing for an instant.
 pub fn put_folder(new: &Path, place: &Path, old: &Path) -> io::Result<()> {
     if fs::symlink_metadata(place).is_err() {
         return fs::rename(new, place);
@@ -47,8 +38,7 @@ pub fn put_folder(new: &Path, place: &Path, old: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether the file system, and not this attempt, is the reason: no exchange or no links there, or
-/// the folder is a mount point.
+/// Whether the error is permanent: no exchange or hard links on this file system, or a mount point.
 pub fn cannot_swap(error: &io::Error) -> bool {
     let reasons = [
         Errno::BUSY,

@@ -1,9 +1,8 @@
-//! A folder's files, all changed in one step.
+//! Replaces the files of a folder atomically.
 //!
-//! The new folder is made whole beside the old one, and the two change places in one step that the
-//! kernel does not interrupt. Whoever looks sees all new files or all old ones, whenever the
-//! program is killed. What else lies in the folder moves along: files have a hard link in the new
-//! folder before the exchange, and folders are renamed into it right after.
+//! A complete new folder is created next to the old one, and the kernel exchanges the two. Readers see
+//! either all old or all new files, even if the process is killed. Other content moves along: files are
+//! hard-linked into the new folder before the exchange, folders are renamed into it right after.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -16,25 +15,22 @@ use super::exchange::{cannot_swap, staging_prefix, swap};
 use super::user_files::{is_owned, recover, recover_leftovers};
 use super::{FsError, IoContext, NewFile, exclusive, new_file, sync};
 
-/// What [`replace`] did.
+/// Result of [`replace`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReplaceOutcome {
-    /// Nothing: every file stood there already.
     Unchanged,
-    /// All files changed in one step.
     Replaced,
-    /// Folders cannot be exchanged here: each file changed in one step, one after another.
+    /// The file system cannot exchange folders: each file was replaced atomically, one after another.
     OneByOne,
 }
 
-/// Makes `folder` hold `files`, and no other of the names in `owned`; whatever else lies in it is
-/// left alone.
+/// Makes `folder` contain `files` and no other name of `owned`; leaves everything else alone.
 ///
 /// # Errors
-/// Where something could not be written. The folder is then as it was, but for one case: where
-/// folders cannot be exchanged, a file system that fails between two renames leaves some files new.
+/// The folder is unchanged, with one exception: if folders cannot be exchanged and the file system fails
+/// between two renames, some files are new.
 pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<ReplaceOutcome, FsError> {
-    // Through a symbolic link, or the link itself would be exchanged.
+    // Resolve symbolic links; otherwise the link itself would be exchanged.
     let folder = match fs::canonicalize(folder) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -64,7 +60,7 @@ pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<R
     }
     match exchange(&staged.0, &folder, owned) {
         Ok(()) => {
-            // From here on it holds the old files, and what is somebody else's.
+            // The staged path now holds the old files, and possibly user files.
             recover(&staged.keep(), &folder, owned);
             sync(parent);
             Ok(ReplaceOutcome::Replaced)
@@ -77,7 +73,7 @@ pub fn replace(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<R
     }
 }
 
-/// A folder that holds nothing of anybody else but second links; it goes where it is not kept.
+/// A temporary folder with new files and hard links only; removed on drop.
 struct Staged(PathBuf);
 
 impl Staged {
@@ -93,10 +89,10 @@ impl Drop for Staged {
     }
 }
 
-/// The new folder beside the old one; none where nothing can be made there.
+/// Creates the new folder next to the old one; `None` if the parent is not writable.
 ///
-/// Its name ends in its own inode. After the exchange another folder has that name, so that a
-/// later run can tell a folder that was never put in place from one that was taken out of it.
+/// The name ends in the folder's own inode number. After the exchange a different folder has that name, so
+/// a later run can tell a folder that was never put in place from one that was replaced.
 fn stage(
     parent: &Path,
     name: &OsStr,
@@ -130,7 +126,7 @@ fn stage(
     let _ = folder.keep();
     let staged = Staged(path);
     if let Some(old) = old {
-        // Whoever may not give a folder away owns the old one already.
+        // If this fails, the user already owns the old folder.
         let _ = chown(&staged.0, Some(old.uid()), Some(old.gid()));
         let _ = fs::set_permissions(&staged.0, Permissions::from_mode(permissions));
     }
@@ -161,7 +157,7 @@ fn exchange(staged: &Path, folder: &Path, owned: &[&str]) -> io::Result<()> {
             continue;
         }
         match fs::hard_link(entry.path(), staged.join(entry.file_name())) {
-            // Its owner has just taken it away.
+            // Deleted in the meantime.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             linked => linked?,
         }
@@ -170,8 +166,7 @@ fn exchange(staged: &Path, folder: &Path, owned: &[&str]) -> io::Result<()> {
     swap(staged, folder)
 }
 
-/// All new files are on the disk before the first takes its place, so that a full disk stops
-/// nothing halfway.
+/// Writes all new files to disk before the first rename, so that a full disk changes nothing.
 fn one_by_one(folder: &Path, files: &[NewFile<'_>], owned: &[&str]) -> Result<ReplaceOutcome, FsError> {
     let mut staged = Vec::new();
     for file in files {

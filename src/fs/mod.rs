@@ -1,4 +1,4 @@
-//! Files onto the disk: all of them or none, and whoever is killed leaves nothing half.
+//! Writes files atomically: all or none, even if the process is killed.
 
 pub mod exchange;
 mod folder;
@@ -18,26 +18,22 @@ use tempfile::NamedTempFile;
 pub use folder::{ReplaceOutcome, replace};
 pub use update::{Revision, revise, tidy};
 
-/// How long a run waits for another one, which takes milliseconds: half a minute.
+/// Another run holds the lock for milliseconds; give up after 30 s.
 const LOCK_TRIES: u32 = 600;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// A file to write.
 pub struct NewFile<'a> {
-    /// Its name in the folder.
     pub name: &'a str,
-    /// Its content.
     pub content: &'a [u8],
-    /// Whether it is a program.
     pub executable: bool,
 }
 
 impl NewFile<'_> {
-    /// Whether it stands in `folder` already, just like this.
+    /// Whether `folder` already contains this exact file.
     pub fn stands_in(&self, folder: &Path) -> bool {
         let path = folder.join(self.name);
         let runs = |metadata: fs::Metadata| metadata.mode() & 0o100 != 0;
-        // Anything else could be without an end, or wait for a writer.
+        // Reading anything else, such as a pipe, could block forever.
         fs::metadata(&path)
             .is_ok_and(|metadata| metadata.is_file() && metadata.len() == self.content.len() as u64)
             && fs::read(&path).is_ok_and(|content| content == self.content)
@@ -45,7 +41,6 @@ impl NewFile<'_> {
     }
 }
 
-/// Why something was not written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: cannot {what}: {source}", path.display())]
 pub struct FsError {
@@ -55,13 +50,13 @@ pub struct FsError {
 }
 
 impl FsError {
-    /// Whether a file held something else than it was read with.
+    /// Whether a file no longer had the content it was read with.
     pub fn is_overtaken(&self) -> bool {
         self.source.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Conflict>)
     }
 }
 
-/// Somebody edited it, or another run was quicker.
+/// A concurrent edit, or another run.
 #[derive(Debug, thiserror::Error)]
 #[error("it changed while this ran; run it again")]
 struct Conflict;
@@ -76,10 +71,8 @@ impl<T> IoContext<T> for io::Result<T> {
     }
 }
 
-/// Writes files that must not be there yet, below `folder`, which is made where it is missing.
-///
-/// # Errors
-/// Where one is there, or could not be written; nothing new is left then.
+/// Creates files below `folder`, which is created if missing. Fails without leaving anything behind if one
+/// of them exists.
 pub fn create(folder: &Path, files: &[NewFile<'_>]) -> Result<(), FsError> {
     let mut made = CreatedPaths::default();
     for file in files {
@@ -94,7 +87,7 @@ pub fn create(folder: &Path, files: &[NewFile<'_>]) -> Result<(), FsError> {
     Ok(())
 }
 
-/// Paths that were made, and go again where not all of it comes about.
+/// Removes the created paths on drop, unless cleared.
 #[derive(Default)]
 struct CreatedPaths(Vec<PathBuf>);
 
@@ -113,13 +106,13 @@ impl CreatedPaths {
 impl Drop for CreatedPaths {
     fn drop(&mut self) {
         for path in self.0.iter().rev() {
-            // A folder that somebody else put something into stays.
+            // Fails for a folder that meanwhile holds other files, which is intended.
             let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
         }
     }
 }
 
-/// A temporary file in `folder`, on the disk, with the permissions of any other new file.
+/// A temporary file in `folder`, synced, with the permissions of an ordinary new file.
 fn new_file(folder: &Path, file: &NewFile<'_>) -> io::Result<NamedTempFile> {
     let mode = if file.executable { 0o777 } else { 0o666 };
     let mut staged =
@@ -129,13 +122,13 @@ fn new_file(folder: &Path, file: &NewFile<'_>) -> io::Result<NamedTempFile> {
     Ok(staged)
 }
 
-/// Two runs at once take turns; the lock goes with the process.
+/// Serializes concurrent runs; the process's exit releases the lock.
 fn exclusive(folder: &Path) -> Result<File, FsError> {
     let handle = File::open(folder).context("open the folder", folder)?;
     for _ in 0..LOCK_TRIES {
         match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::AGAIN | Errno::INTR) => std::thread::sleep(LOCK_PAUSE),
-            // Some network file systems know no locks; then only two runs at once are at risk.
+            // Some network file systems do not support locks; then only concurrent runs are at risk.
             Ok(()) | Err(_) => return Ok(handle),
         }
     }
@@ -143,8 +136,8 @@ fn exclusive(folder: &Path) -> Result<File, FsError> {
         .context("write here while another program holds a lock on", folder)
 }
 
-/// A rename is kept through a power cut only once its folder is on the disk; where a file system
-/// cannot do that, nothing more can be done.
+/// A rename survives a power cut only after its folder is synced. Best effort: some file systems cannot
+/// sync folders.
 fn sync(folder: &Path) {
     let _ = File::open(folder).and_then(|handle| handle.sync_all());
 }

@@ -1,4 +1,4 @@
-//! Files that are replaced because of what they held.
+//! Compare-and-replace for files.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -9,23 +9,20 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::{Conflict, FsError, IoContext, exclusive, sync};
 
-/// A file that is replaced because of what it held.
+/// A replacement that depends on the file's current content.
 pub struct Revision<'a> {
-    /// Where it is.
     pub path: PathBuf,
-    /// What it held when it was read; none where that does not matter.
+    /// The content it was read with; `None` to replace it unconditionally.
     pub from: Option<&'a str>,
-    /// What it is to hold.
     pub to: &'a str,
 }
 
-/// Replaces the content of each of these files, which belong to the project in `folder`, in one
-/// step. All new ones are on the disk before the first takes its place, so that what stops one of
-/// them, such as a full disk, stops all.
+/// Replaces the content of these files of the project in `folder`. All new files are synced before the
+/// first rename, so that a full disk changes nothing.
 ///
 /// # Errors
-/// Where one could not be written, or holds something else by now: somebody edited it, or another
-/// run was quicker. All are then as they were, unless the file system fails between two renames.
+/// [`FsError::is_overtaken`] if a file has changed since it was read. All files are unchanged, unless the
+/// file system fails between two renames.
 pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), FsError> {
     let _guard = exclusive(folder)?;
     let mut staged = Vec::new();
@@ -53,17 +50,17 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), FsError> {
     Ok(())
 }
 
-/// Removes what killed runs of [`revise`] left beside these files of the project in `folder`.
+/// Removes temporary files that killed runs of [`revise`] left next to these files.
 ///
 /// # Errors
-/// Where another run is at work for too long.
+/// If another run holds the lock for too long.
 pub fn tidy(folder: &Path, paths: &[&Path]) -> Result<(), FsError> {
     let names = paths.iter().map(|path| successor_name(&behind_links(path)));
     let left: Vec<_> = names.filter(|path| fs::symlink_metadata(path).is_ok()).collect();
     if left.is_empty() {
         return Ok(());
     }
-    // What a run at work has there is none of it.
+    // Files of a running process are not leftovers.
     let _guard = exclusive(folder)?;
     for path in left {
         let _ = fs::remove_file(path);
@@ -71,13 +68,13 @@ pub fn tidy(folder: &Path, paths: &[&Path]) -> Result<(), FsError> {
     Ok(())
 }
 
-/// The file itself where `path` is a symbolic link, which stays one.
+/// Follows symbolic links, so that a link stays a link.
 fn behind_links(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Where the new content of a file waits for its place: always under the same name, so that the
-/// next run finds what a killed one left.
+/// The temporary sibling of a file. The name is fixed, so that the next run finds the leftovers of a killed
+/// one.
 fn successor_name(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -85,7 +82,7 @@ fn successor_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The new content of the file at `path`, on the disk. Nobody else is at work, for the lock is held.
+/// Writes and syncs the temporary sibling. The caller holds the lock.
 fn successor(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     let name = successor_name(path);
     let _ = fs::remove_file(&name);

@@ -1,4 +1,4 @@
-//! What is somebody else's in a folder that was exchanged, and is brought out of it.
+//! Moves user files out of a folder that was replaced.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::exchange::{move_to_free, staging_prefix, swap};
 
-/// What a killed run left: a folder that never came into its place goes; one that was taken out of
-/// it may hold what is somebody else's. Nobody else is at work, for the lock is held.
+/// Cleans up after killed runs: deletes folders that were never put in place, and recovers user files from
+/// replaced ones. The caller holds the lock.
 pub(super) fn recover_leftovers(parent: &Path, name: &OsStr, folder: &Path, owned: &[&str]) {
     let prefix = staging_prefix(name);
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -27,9 +27,9 @@ pub(super) fn recover_leftovers(parent: &Path, name: &OsStr, folder: &Path, owne
     }
 }
 
-/// Brings out of the folder that was exchanged whatever is not ours, and removes the rest.
+/// Moves user files out of the replaced folder `old`, then deletes it.
 pub(super) fn recover(old: &Path, folder: &Path, owned: &[&str]) {
-    // Somebody may still write into it; what comes in the last moment stays for the next run.
+    // A file that is created at the last moment stays for the next run.
     for entry in fs::read_dir(old).into_iter().flatten().flatten() {
         let (from, to) = (entry.path(), folder.join(entry.file_name()));
         if is_owned(&entry.file_name(), owned) {
@@ -41,18 +41,18 @@ pub(super) fn recover(old: &Path, folder: &Path, owned: &[&str]) {
     let _ = fs::remove_dir(old);
 }
 
-/// Brings what is somebody else's from the folder that was exchanged to where it belongs now. Somebody
-/// may put a newer one there at any moment: it is not replaced unseen.
+/// Moves a user file or folder from the replaced folder to its place. A newer file may appear there at any
+/// moment, and must not be overwritten unseen.
 fn move_back(from: &Path, to: &Path) {
-    // What stood there and was looked at, before it changed places with this one.
+    // The file that was at `to` when it was compared, before the exchange.
     let mut exchanged = None;
-    // Where somebody is quicker each time, it stays for the next run.
+    // After ten lost races, the next run tries again.
     for _ in 0..10 {
         let Ok(here) = fs::symlink_metadata(from) else { return };
         let moved = match fs::symlink_metadata(to) {
             Err(_) => move_to_free(from, to),
             Ok(_) if here.is_dir() => {
-                // Only one that is empty is replaced.
+                // Replaces an empty folder only.
                 let _ = fs::rename(from, to);
                 return;
             }
@@ -72,14 +72,14 @@ fn move_back(from: &Path, to: &Path) {
     }
 }
 
-/// Whether it is a second link to what is there, or older: it was replaced since it was linked. Of two
-/// of the same age, the one that was in the exchanged folder stays.
+/// Whether `here` is the same file as `there`, or older: it was replaced after it was linked. If both have
+/// the same age, the one from the exchanged folder is kept.
 fn is_superseded(here: &fs::Metadata, there: &fs::Metadata, is_exchanged: bool) -> bool {
     let (age, age_there) = (modified(here), modified(there));
     file(here) == file(there) || age < age_there || age == age_there && is_exchanged
 }
 
-/// Which file it is, by whatever name.
+/// Device and inode.
 fn file(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }

@@ -3,6 +3,7 @@
 //! Nothing here runs anything: an action becomes text that can be read before it is run. The files in `sh/`
 //! are functions that such a text ends with, those in `vm/` are what an SSH session runs on the VM.
 
+mod advice;
 pub mod backup;
 pub mod cli;
 mod confirm;

@@ -374,7 +374,7 @@ fn quoted(word: &Word) -> String {
 }
 
 /// `text` as one word of the shell.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     // Special nowhere in a word that is no assignment; all else is special to nothing in single quotes.
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -1,14 +1,17 @@
 //! `status`: one look at VM, gateway and lock.
 
-use super::group;
+use std::sync::LazyLock;
+
 use super::metadata::VmMetadata;
 use super::script::{Script, Shell, Step};
 use super::target::Target;
 use super::vm::Vm;
+use super::{advice, group};
 use crate::project::fleet::Fleet;
 use crate::project::names::VmName;
 
-const FUNCTIONS: &[&str] = &[include_str!("sh/vm-state.sh"), include_str!("sh/status.sh")];
+static FUNCTIONS: LazyLock<[&str; 3]> =
+    LazyLock::new(|| [include_str!("sh/vm-state.sh"), advice::functions(), include_str!("sh/status.sh")]);
 
 /// Looks once at each of these VMs, which may be those of a `fleet`.
 pub fn script(
@@ -23,7 +26,7 @@ pub fn script(
     let fleet = fleet.map(ToString::to_string);
     let looks = names.iter().map(|name| {
         let shell = Vm { target, name }
-            .observed(how, FUNCTIONS, "show_gateway", fleet.as_deref())
+            .observed(how, &*FUNCTIONS, "show_gateway", fleet.as_deref())
             .command("vm_report", Vm { target, name }.report())
             .command("vm_serial", Vm { target, name }.serial())
             .command("vm_disks", Vm { target, name }.disks())
@@ -35,7 +38,7 @@ pub fn script(
             .value("bundle", bundle.map(|bundle| Vm { target, name }.bundle(bundle)).unwrap_or_default());
         Step::shell(format!("Whether {name} runs, is ready, and is what bake.lock says."), shell)
     });
-    let end = Shell::calling("exits with 1 where something is not well", FUNCTIONS, ["conclude"]);
+    let end = Shell::calling("exits with 1 where something is not well", &*FUNCTIONS, ["conclude"]);
     let steps = looks.chain(group).chain([Step::shell("Not well is a finding.", end)]).collect();
     Script::new("status", "One look at the gateway from outside.", target, steps)
 }

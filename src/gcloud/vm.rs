@@ -82,7 +82,7 @@ impl<'a> Vm<'a> {
         if self.target.spec.id.is_some() {
             is_its = format!("{is_its} AND {}", self.is_labelled());
         }
-        if self.target.adopt { format!("({is_its}) OR ({})", named(&self.name.data_disk())) } else { is_its }
+        if self.target.adopt { format!("({}) OR ({is_its})", named(&self.name.data_disk())) } else { is_its }
     }
 
     /// Prints the data disk in use: of several, the newest, which was restored.

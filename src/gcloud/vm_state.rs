@@ -2,7 +2,7 @@
 
 use super::script::{Name, ScriptCommand, Shell, Word};
 use super::vm::{Vm, named};
-use crate::project::names::MachineType;
+use crate::project::machine::Machine;
 
 /// Everything that Compute Engine says of the VM that matters here, in one line; nothing where there
 /// is no such VM. The time is in UTC, as the VM's own reports have it.
@@ -26,7 +26,7 @@ impl Vm<'_> {
             .value("fleet", fleet.map_or_else(String::new, |fleet| format!(" --fleet {fleet}")))
             .value("zone", self.zone())
             .value("device", self.device())
-            .value("larger", larger(&self.target.spec.gcp.machine_type))
+            .value("larger", Machine::new(&self.target.spec.gcp.machine_type).larger())
             .command("vm_state", self.state())
     }
 
@@ -81,15 +81,5 @@ impl Vm<'_> {
     /// A command about the VM by its name.
     pub(super) fn on(self, words: &str) -> ScriptCommand {
         ScriptCommand::gcloud(words).arg(self.name.as_str()).in_project().flag("zone", self.zone())
-    }
-}
-
-/// The machine type to advise where memory runs out.
-fn larger(machine_type: &MachineType) -> &'static str {
-    match machine_type.as_str() {
-        "e2-micro" | "f1-micro" => "e2-small",
-        "e2-small" | "g1-small" => "e2-medium",
-        "e2-medium" => "e2-standard-2",
-        _ => "MACHINE_TYPE",
     }
 }

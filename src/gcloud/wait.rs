@@ -1,13 +1,17 @@
 //! `wait`: from a VM that was created to a gateway that is ready, stage by stage.
 
-use super::group;
+use std::sync::LazyLock;
+
 use super::script::{Script, Shell, Step};
 use super::target::Target;
 use super::vm::Vm;
+use super::{advice, group};
 use crate::project::fleet::Fleet;
 use crate::project::names::VmName;
+use crate::vm::statuses;
 
-const FUNCTIONS: &[&str] = &[include_str!("sh/vm-state.sh"), include_str!("sh/wait.sh")];
+static FUNCTIONS: LazyLock<[&str; 3]> =
+    LazyLock::new(|| [include_str!("sh/vm-state.sh"), advice::functions(), include_str!("sh/wait.sh")]);
 
 /// Waits for the gateways of these VMs, which may be those of a `fleet`, for `timeout` seconds in all.
 ///
@@ -22,7 +26,7 @@ pub fn script(target: Target<'_>, names: &[VmName], fleet: Option<&Fleet>, timeo
 
 /// The steps that wait for `vms`, and end the script.
 pub(super) fn steps<'a>(vms: impl Iterator<Item = Vm<'a>>, fleet: Option<&str>, timeout: u32) -> Vec<Step> {
-    let end = Shell::calling("exits with 1 where a VM is not ready", FUNCTIONS, ["conclude"]);
+    let end = Shell::calling("exits with 1 where a VM is not ready", &*FUNCTIONS, ["conclude"]);
     vms.map(|vm| step(vm, fleet, timeout)).chain([Step::shell("Not ready is a failure.", end)]).collect()
 }
 
@@ -30,8 +34,9 @@ fn step(vm: Vm<'_>, fleet: Option<&str>, timeout: u32) -> Step {
     let how = "runs the first two every 10 s, until `status` is `ready` or `failed`, the VM does not run, \
                or the time is over; the third where it failed, or never came to `ready`";
     let shell = vm
-        .observed(how, FUNCTIONS, "wait_for_gateway", fleet)
+        .observed(how, &*FUNCTIONS, "wait_for_gateway", fleet)
         .value("timeout", timeout.to_string())
+        .value("stages", statuses().join(" "))
         .command("vm_report", vm.report())
         .command("vm_serial", vm.serial());
     Step::shell(format!("What {} reports, until its gateway is ready.", vm.name), shell)

@@ -1,4 +1,4 @@
-//! Why a document could not be had. Each error names the URL, without anything secret in it.
+//! Errors of HTTP requests. Each names the URL, without secrets.
 
 use std::error::Error as _;
 use std::fmt;
@@ -11,8 +11,8 @@ use url::Url;
 
 use crate::text::{causes, excerpt, innermost};
 
-/// A URL as messages show it: the one that was asked for and, after redirects, the one that
-/// answered. Passwords are left out, and so is the query of a redirect's target, which signs it.
+/// A URL for messages: the requested one and, after redirects, the final one. Excludes passwords and the
+/// query of redirect targets, which can be a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     asked: String,
@@ -20,7 +20,6 @@ pub struct Address {
 }
 
 impl Address {
-    /// The URL `asked`, and where redirects led from it.
     pub fn new(asked: &Url, answered: Option<&Url>) -> Self {
         let answered = answered.map(|url| {
             let mut url = url.clone();
@@ -31,11 +30,11 @@ impl Address {
     }
 }
 
-/// What is shown of a URL, in characters; a server can redirect to one of any length.
+/// Maximum length in messages, in characters; a redirect target can be arbitrarily long.
 const LONGEST: usize = 400;
 
 fn shown(mut url: Url) -> String {
-    // Both fail where a URL can have neither.
+    // Fails for URLs that cannot have credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_fragment(None);
@@ -49,115 +48,58 @@ impl fmt::Display for Address {
     }
 }
 
-/// Why a document could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// Nothing is there (404 or 410).
+    /// 404 or 410.
     #[error("{url}: not found")]
-    NotFound {
-        /// What was asked for.
-        url: Address,
-    },
-    /// The server counts requests, and there were too many.
+    NotFound { url: Address },
+    /// Rate limited.
     #[error("{url}: too many requests{}{}", until_text(*until), advice(*had_token))]
     RateLimited {
-        /// What was asked for.
         url: Address,
-        /// From when on it would answer.
+        /// Start of the next allowed request.
         until: Option<Timestamp>,
-        /// Whether a token was sent.
         had_token: bool,
     },
-    /// Any other status.
     #[error("{url}: the server says {}{}", status_text(*status), until_text(*until))]
     Status {
-        /// What was asked for.
         url: Address,
-        /// The status.
         status: u16,
-        /// Until when it wants to be left alone.
+        /// Earliest time for another request.
         until: Option<Timestamp>,
     },
-    /// There is no way to the host.
     #[error("{url}: the host cannot be reached: {why}")]
     Unreachable {
-        /// What was asked for.
         url: Address,
-        /// The operating system's reason.
         why: String,
-        /// Whether it was tried often enough.
+        /// Whether enough attempts have been made.
         is_final: bool,
     },
-    /// The host cannot prove who it is, or speaks no TLS that is known here.
+    /// The TLS handshake failed.
     #[error("{url}: no encrypted connection: {why}")]
-    Untrusted {
-        /// What was asked for.
-        url: Address,
-        /// The reason.
-        why: String,
-    },
-    /// The URL, or one that it redirects to, is refused.
+    Untrusted { url: Address, why: String },
+    /// The URL or a redirect target violates a rule of [`check_scheme`](super::check_scheme) and others.
     #[error("{url}: refused: {why}")]
-    Insecure {
-        /// What was asked for.
-        url: Address,
-        /// The rule.
-        why: &'static str,
-    },
-    /// Redirects without an end.
+    Insecure { url: Address, why: &'static str },
     #[error("{url}: gave up after {most} redirects")]
-    RedirectLoop {
-        /// What was asked for.
-        url: Address,
-        /// How many are followed.
-        most: u32,
-    },
-    /// The connection ended too early.
+    RedirectLoop { url: Address, most: u32 },
+    /// The connection ended early.
     #[error("{url}: the connection was cut: {why}")]
-    Cut {
-        /// What was asked for.
-        url: Address,
-        /// The reason.
-        why: String,
-    },
-    /// Nothing came for too long.
+    Cut { url: Address, why: String },
+    /// No data within the time limit.
     #[error("{url}: nothing came for {} s", patience.as_secs_f64())]
-    Stalled {
-        /// What was asked for.
-        url: Address,
-        /// How long that was.
-        patience: Duration,
-    },
-    /// Something came all the time, and too little.
+    Stalled { url: Address, patience: Duration },
+    /// Below the minimum rate, or over the total time limit.
     #[error("{url}: too slow: {why}")]
-    TooSlow {
-        /// What was asked for.
-        url: Address,
-        /// How much came, or how long it took.
-        why: String,
-    },
-    /// It is larger than anybody should need.
+    TooSlow { url: Address, why: String },
     #[error("{url}: larger than the limit of {limit} bytes")]
-    TooLarge {
-        /// What was asked for.
-        url: Address,
-        /// The limit, in bytes.
-        limit: u64,
-    },
-    /// The answer makes no sense.
+    TooLarge { url: Address, limit: u64 },
+    /// The response is malformed.
     #[error("{url}: cannot be used: {why}")]
-    Malformed {
-        /// What was asked for.
-        url: Address,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Nothing can be asked from here.
+    Malformed { url: Address, why: String },
+    /// The client could not be set up.
     #[error("no connection can be made from this machine: {why}")]
-    Setup {
-        /// The reason.
-        why: String,
-    },
+    Setup { why: String },
 }
 
 fn until_text(until: Option<Timestamp>) -> String {
@@ -173,7 +115,7 @@ fn status_text(status: u16) -> String {
 }
 
 impl HttpError {
-    /// Whether another attempt could go better.
+    /// Whether another attempt may succeed.
     pub const fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { is_final, .. } => !*is_final,
@@ -191,7 +133,7 @@ impl HttpError {
         Self::Setup { why: reason(error) }
     }
 
-    /// Why no answer came. `reqwest`'s own words would hold the whole URL.
+    /// Drops `reqwest`'s own message, which contains the whole URL.
     pub(super) fn of_request(error: &reqwest::Error, url: Address, stall: Duration) -> Self {
         let why = reason(error);
         if causes(error).any(is_tls) {
@@ -207,13 +149,13 @@ impl HttpError {
         }
     }
 
-    /// Why a [`Response`](super::Response) could not be read on.
+    /// Recovers the error of a [`Response`](super::Response) body.
     pub fn of_body(error: io::Error, url: &Address) -> Self {
         error.downcast().unwrap_or_else(|error| Self::Cut { url: url.clone(), why: innermost(&error) })
     }
 }
 
-/// Why a request failed. The error itself would repeat the whole URL.
+/// The error without its URL.
 pub(super) fn reason(error: &reqwest::Error) -> String {
     error.source().map_or_else(|| "no reason is known".to_owned(), innermost)
 }

@@ -1,4 +1,4 @@
-//! What a refusal says: too many requests, and until when.
+//! Rate limits: status codes and headers.
 
 use jiff::fmt::{rfc2822, strtime};
 use jiff::{SignedDuration, Timestamp};
@@ -6,11 +6,10 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::error::{Address, HttpError};
 
-/// The error that an answer without a document is.
+/// Maps an unsuccessful response to an error.
 ///
-/// GitHub answers 403 or 429 where a limit is reached: `x-ratelimit-remaining` is 0 where it is
-/// that of the hour, and `retry-after` comes with its secondary limits. Asking on in spite of
-/// either can get a client banned.
+/// GitHub answers 403 or 429 at a limit: `x-ratelimit-remaining` is 0 for the hourly one, `retry-after`
+/// accompanies the secondary ones. Clients that ignore them can be banned.
 pub(super) fn refusal(status: u16, headers: &HeaderMap, url: Address, had_token: bool) -> HttpError {
     let used_up = number(headers, "x-ratelimit-remaining") == Some(0);
     match status {
@@ -30,12 +29,12 @@ fn number(headers: &HeaderMap, name: &str) -> Option<i64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// When `Retry-After` ends, given in seconds or as a date (RFC 9110, 10.2.3). A date counts from
-/// the server's own clock where it tells it, since ours may be wrong.
+/// End of `Retry-After`, given in seconds or as a date (RFC 9110, 10.2.3). A date is interpreted relative
+/// to the server's own clock, because the local one may be wrong.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Timestamp> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // What does not fit is as good as for ever.
+        // Overflow means practically never.
         SignedDuration::from_secs(text.parse::<u32>().unwrap_or(u32::MAX).into())
     } else {
         let told = headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?));
@@ -44,7 +43,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Timestamp> {
     Timestamp::now().checked_add(pause).ok()
 }
 
-/// A date in any of the three forms of RFC 9110, 5.6.7.
+/// Accepts the three forms of RFC 9110, 5.6.7.
 pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     if let Ok(date) = rfc2822::DateTimeParser::new().parse_timestamp(text) {
         return Some(date);

@@ -1,10 +1,8 @@
-//! HTTP: which URLs are followed, what is tried again, and when a server is believed.
+//! The HTTP client: redirects, retries and limits.
 //!
-//! `reqwest` moves the bytes; every decision is made here. Redirects are followed by [`redirect`],
-//! hop by hop, so that a token never leaves the origin that it was meant for and nothing goes out
-//! unencrypted. What can pass is tried again with the growing pauses of [`patience`]; [`limits`]
-//! reads how long a server wants to be left alone. Every [`HttpError`] names the URL, and none of them
-//! holds a password, a token or the query of a redirect's target, which is often a signature.
+//! `reqwest` transfers the bytes; all decisions are made here. [`redirect`] follows redirects hop by hop,
+//! so that a token never leaves its origin and nothing is sent unencrypted. Transient failures are retried
+//! with the backoff of [`retry`]; [`limits`] reads how long a server wants clients to wait.
 
 mod error;
 mod limits;
@@ -25,55 +23,50 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 
 pub use error::{Address, HttpError};
 pub use redirect::check_scheme;
-pub use request::{NotAToken, Request, Token};
-pub use response::{ContentRange, Response, Validator};
+pub use request::{NotAToken, Request, Token, Validator};
+pub use response::{ContentRange, Response};
 pub use retry::{Backoff, RetryPolicy};
 
 use redirect::{RedirectChain, is_loopback};
 use request::Content;
 
-/// What the program calls itself.
 const USER_AGENT: &str = concat!("bake/", env!("CARGO_PKG_VERSION"));
 
-/// How often a host is tried that cannot be reached at all.
+/// Connection attempts per host before it is considered unreachable.
 const CONNECT_ATTEMPTS: u32 = 3;
 
-/// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The network, or the server.
     #[error(transparent)]
     Net(#[from] HttpError),
-    /// What was to be sent could not be read, or not be believed.
+    /// The body to send could not be read or verified.
     #[error(transparent)]
     Content(io::Error),
 }
 
-/// Asks servers. Clones share connections and what is known of hosts; no connection is made, and no
-/// certificate read, before the first request.
+/// Clones share connections and knowledge about hosts. Nothing is connected or loaded before the first
+/// request.
 ///
-/// A host that could not be reached is remembered: later requests to it fail at once, so that a
-/// machine without a network does not wait for each of forty tools.
+/// An unreachable host is remembered, and later requests to it fail immediately: without a network, forty
+/// tools do not each wait for a timeout.
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
 
 struct Shared {
     patience: RetryPolicy,
     web: OnceLock<blocking::Client>,
-    /// Asks this very machine, never through a proxy: what is allowed to go unencrypted must not
-    /// leave it.
+    /// For loopback, never through a proxy: plain HTTP must not leave the machine.
     loopback: OnceLock<blocking::Client>,
-    /// The same two for what is streamed: they keep no connections, for those would end with their
-    /// runtimes.
+    /// The same for streamed bodies, without connection reuse: connections end with their runtime.
     web_streams: OnceLock<reqwest::Client>,
     loopback_streams: OnceLock<reqwest::Client>,
-    /// How often each host could not be reached since it last answered, and why.
+    /// Failed connection attempts since the last success, and the reason.
     unreachable: Mutex<BTreeMap<String, (u32, String)>>,
 }
 
 impl Client {
-    /// A client that waits as long as `patience` says. Proxies come from the environment
-    /// (`HTTPS_PROXY`, `NO_PROXY`), certificates from the platform (`SSL_CERT_FILE`).
+    /// Reads proxies (`HTTPS_PROXY`, `NO_PROXY`) and certificates (`SSL_CERT_FILE`) from the environment or
+    /// the platform.
     pub fn new(patience: RetryPolicy) -> Self {
         Self(Arc::new(Shared {
             patience,
@@ -85,24 +78,18 @@ impl Client {
         }))
     }
 
-    /// A fresh share of patience, for work that takes several requests.
+    /// A new backoff, which can be shared by several requests.
     pub fn pauses(&self) -> Backoff {
         self.0.patience.pauses()
     }
 
-    /// Asks for a document, tries again what can pass, and follows redirects. The answer's status
-    /// is 200, or 206 where the request asks for a part.
-    ///
-    /// # Errors
-    /// Any but [`HttpError::TooLarge`]: see there. A body that breaks off is told by its reader.
+    /// Retries transient failures and follows redirects. The status is 200, or 206 for a range request. A
+    /// body that breaks off is reported by its reader.
     pub fn get(&self, request: &Request<'_>) -> Result<Response, HttpError> {
         self.get_within(request, &mut self.pauses())
     }
 
-    /// As [`get`](Self::get), with what is left of a share of patience.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
+    /// Like [`get`](Self::get), with an existing backoff.
     pub fn get_within(&self, request: &Request<'_>, pauses: &mut Backoff) -> Result<Response, HttpError> {
         loop {
             let error = match self.follow(request) {
@@ -117,19 +104,15 @@ impl Client {
         }
     }
 
-    /// A small document as text; a body that was cut is asked for again.
+    /// A small text document; retried as a whole.
     ///
     /// # Errors
-    /// As [`get`](Self::get); [`HttpError::TooLarge`] beyond `limit` bytes; [`HttpError::Malformed`] where
-    /// it is not UTF-8.
+    /// [`HttpError::TooLarge`] above `limit` bytes; [`HttpError::Malformed`] if it is not UTF-8.
     pub fn text(&self, request: &Request<'_>, limit: u64) -> Result<String, HttpError> {
         self.document(request, limit).map(|(_, text)| text)
     }
 
-    /// As [`text`](Self::text), with the answer's head.
-    ///
-    /// # Errors
-    /// As [`text`](Self::text).
+    /// Like [`text`](Self::text), with the response head.
     pub fn document(&self, request: &Request<'_>, limit: u64) -> Result<(Response, String), HttpError> {
         let mut pauses = self.pauses();
         loop {
@@ -146,11 +129,8 @@ impl Client {
         }
     }
 
-    /// Sends a request once, and follows redirects where they do not change it. What a status means,
-    /// and whether to try again, is for the caller to decide.
-    ///
-    /// # Errors
-    /// Where no answer came. One with a status that is not wanted is no error here.
+    /// Sends a request once and follows redirects that keep the method. The caller interprets the status
+    /// and decides about retries.
     pub fn send(&self, request: Request<'_>) -> Result<Response, SendError> {
         if !matches!(request.content(), Content::Stream { .. }) {
             return Ok(self.follow(&request)?);
@@ -169,7 +149,7 @@ impl Client {
         }
     }
 
-    /// One attempt: from the first URL through every redirect to an answer.
+    /// One attempt, including redirects.
     fn follow(&self, request: &Request<'_>) -> Result<Response, HttpError> {
         let mut hops = RedirectChain::new(request.url(), request.is_confined())?;
         loop {
@@ -181,7 +161,7 @@ impl Client {
         }
     }
 
-    /// One request and its answer's head.
+    /// One request without redirects.
     fn ask(&self, request: &Request<'_>, hops: &RedirectChain) -> Result<blocking::Response, HttpError> {
         let (host, url) = (hops.authority(), hops.address());
         if let Some((CONNECT_ATTEMPTS.., why)) = self.unreachable().get(&host) {
@@ -191,7 +171,7 @@ impl Client {
         let asking =
             client.request(request.method().clone(), hops.url().clone()).headers(headers(request, hops));
         let asking = match request.content() {
-            // Some registries want to be told the length of nothing, too.
+            // Some registries require `Content-Length: 0`.
             Content::Bytes(bytes) => asking.body(bytes.clone()),
             Content::Nothing | Content::Stream { .. } => asking,
         };
@@ -213,8 +193,7 @@ impl Client {
         }
     }
 
-    /// The client for requests whose answers are waited for. The time limit is one for each wait: for
-    /// an answer's head, and for each piece of its body.
+    /// The timeout applies to each wait: for the response head, and for each chunk of the body.
     fn waiting(&self, local: bool) -> Result<&blocking::Client, HttpError> {
         let Shared { patience, web, loopback, .. } = &*self.0;
         made(if local { loopback } else { web }, || {
@@ -234,7 +213,7 @@ impl Client {
     }
 }
 
-/// What is in `place`, made where nothing is.
+/// Initializes `place` if necessary; unlike `get_or_init`, `build` can fail.
 fn made<T>(place: &OnceLock<T>, build: impl FnOnce() -> reqwest::Result<T>) -> Result<&T, HttpError> {
     if let Some(made) = place.get() {
         return Ok(made);
@@ -243,7 +222,7 @@ fn made<T>(place: &OnceLock<T>, build: impl FnOnce() -> reqwest::Result<T>) -> R
     Ok(place.get_or_init(|| made))
 }
 
-/// The headers of a request at a hop: the token is for its own origin.
+/// The token is only sent to its own origin.
 fn headers(request: &Request<'_>, hops: &RedirectChain) -> HeaderMap {
     let mut headers = request.headers();
     if let Some(token) = request.sent_token().filter(|_| hops.at_home()) {
@@ -252,11 +231,11 @@ fn headers(request: &Request<'_>, hops: &RedirectChain) -> HeaderMap {
     headers
 }
 
-/// What all clients share.
+/// Settings of all clients.
 fn builder(patience: &RetryPolicy, local: bool) -> reqwest::ClientBuilder {
-    // An error says that there is one already.
+    // Fails if a provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Archives are compressed already, and their digest is that of the bytes as they are.
+    // Archives are already compressed, and digests refer to the original bytes.
     let headers = [(ACCEPT_ENCODING, HeaderValue::from_static("identity"))];
     let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
@@ -267,7 +246,7 @@ fn builder(patience: &RetryPolicy, local: bool) -> reqwest::ClientBuilder {
     if !local {
         return builder;
     }
-    // The name is the machine's own (RFC 6761, 6.3), whatever a resolver says.
+    // `localhost` is always this machine (RFC 6761, 6.3), whatever a resolver says.
     let own = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let own = own.map(|address| SocketAddr::new(address, 0));
     builder.no_proxy().resolve_to_addrs("localhost", &own)

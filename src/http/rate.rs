@@ -1,12 +1,12 @@
-//! How slow a body may come, and how long the whole of it may take.
+//! Minimum rate and total time of a response body.
 
 use std::time::Duration;
 
 use super::error::{Address, HttpError};
 use super::retry::RetryPolicy;
 
-/// What is awaited of one body. Only time spent waiting for the server counts: a reader that pauses,
-/// because it writes to a slow disk or sends the bytes on, does not make the server slow.
+/// Counts only time spent waiting for the server: a slow reader, for example one that writes to a slow
+/// disk, does not make the server slow.
 pub(super) struct RateLimit {
     window: Duration,
     least: u64,
@@ -17,7 +17,7 @@ pub(super) struct RateLimit {
 }
 
 impl RateLimit {
-    /// That of an archive or a layer where `is_large`, and of a document otherwise.
+    /// `is_large` selects the limits for archives and layers instead of documents.
     pub(super) fn new(patience: &RetryPolicy, is_large: bool) -> Self {
         let window = patience.stall * RetryPolicy::WINDOW;
         Self {
@@ -30,10 +30,10 @@ impl RateLimit {
         }
     }
 
-    /// Counts `bytes` that were waited for that long; none at the end of the body.
+    /// Adds `bytes` that took `waited` to arrive; 0 at the end of the body.
     ///
     /// # Errors
-    /// [`HttpError::TooSlow`] where more time would be no use.
+    /// [`HttpError::TooSlow`] once a limit is exceeded.
     pub(super) fn count(&mut self, bytes: usize, waited: Duration, url: &Address) -> Result<(), HttpError> {
         if bytes == 0 {
             return Ok(());
@@ -63,7 +63,7 @@ mod tests {
     use super::RateLimit;
     use crate::http::{Address, RetryPolicy};
 
-    /// Seconds until it gives up on `bytes` that come every `pause`, within a day.
+    /// Seconds until it fails if `bytes` arrive every `pause`, within a day.
     fn given_up(bytes: usize, pause: Duration, is_large: bool) -> Option<u64> {
         let url = Address::new(&"https://example.org/".parse().expect("a URL"), None);
         let mut rate = RateLimit::new(&RetryPolicy::default(), is_large);
@@ -81,7 +81,7 @@ mod tests {
     fn a_trickle_is_cut_off_and_a_slow_line_is_not() {
         assert_eq!(given_up(1, Duration::from_secs(2), true), Some(60));
         assert_eq!(given_up(1000, Duration::from_secs(1), false), Some(60));
-        // 56 kbit/s: as long as a download may take, and a document five minutes.
+        // 56 kbit/s: the full time of a download, and five minutes for a document.
         assert_eq!(given_up(7000, Duration::from_secs(1), true), Some(12 * 60 * 60 + 1));
         assert_eq!(given_up(7000, Duration::from_secs(1), false), Some(301));
     }

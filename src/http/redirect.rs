@@ -1,5 +1,4 @@
-//! Where a request may go: encrypted or not at all, a bounded number of hops, and the token only
-//! home.
+//! Redirect rules: HTTPS only, a bounded number of hops, and no token for another origin.
 
 use reqwest::blocking;
 use reqwest::header::LOCATION;
@@ -7,25 +6,24 @@ use url::{Host, Url};
 
 use super::error::{Address, HttpError};
 
-/// How many redirects are followed.
 const MOST: u32 = 10;
 
-/// The way of one attempt from the URL that was asked for to the one that answers.
+/// The redirects of one attempt.
 pub(super) struct RedirectChain {
     asked: Url,
     at: Url,
     followed: u32,
-    /// Whether every hop so far stayed with the origin that was asked. Who sends a request away
-    /// does not get the token for a path of its choice by sending it back.
+    /// Whether every hop so far stayed on the original origin. A server that redirects away cannot obtain
+    /// the token for a path of its choice by redirecting back.
     at_home: bool,
     confined: bool,
-    /// Where the document has moved to for good; known as long as every hop was permanent.
+    /// Set while every redirect so far was permanent.
     moved: Option<Url>,
     permanent: bool,
 }
 
 impl RedirectChain {
-    /// The way of a request to `url`; one that is confined never leaves the origin of that.
+    /// `confined` forbids leaving the origin of `url`.
     pub(super) fn new(url: &Url, confined: bool) -> Result<Self, HttpError> {
         let this = Self {
             asked: url.clone(),
@@ -42,22 +40,21 @@ impl RedirectChain {
         }
     }
 
-    /// Where it stands.
     pub(super) const fn url(&self) -> &Url {
         &self.at
     }
 
-    /// Whether the token may be sent here.
+    /// Whether the token may be sent.
     pub(super) const fn at_home(&self) -> bool {
         self.at_home
     }
 
-    /// Where what was asked for has moved to for good.
+    /// The permanent new location.
     pub(super) const fn moved(&self) -> Option<&Url> {
         self.moved.as_ref()
     }
 
-    /// Host and port of where it stands.
+    /// Host and port of the current URL.
     pub(super) fn authority(&self) -> String {
         let port = self.at.port_or_known_default().unwrap_or_default();
         format!("{}:{port}", self.at.host_str().unwrap_or_default())
@@ -67,7 +64,6 @@ impl RedirectChain {
         Address::new(&self.asked, (self.followed > 0).then_some(&self.at))
     }
 
-    /// Goes where `answer` points.
     pub(super) fn follow(&mut self, answer: &blocking::Response) -> Result<(), HttpError> {
         let Some(location) = answer.headers().get(LOCATION) else {
             return Err(HttpError::malformed(self.address(), "it redirects to nowhere: Location is missing"));
@@ -99,7 +95,7 @@ impl RedirectChain {
     }
 }
 
-/// Why `url` may not be asked, if so: nothing goes out unencrypted but to this very machine.
+/// The reason not to request `url`: plain HTTP is allowed for loopback only.
 pub fn check_scheme(url: &Url) -> Option<&'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Some("it has a user name or a password in it");
@@ -112,7 +108,6 @@ pub fn check_scheme(url: &Url) -> Option<&'static str> {
     }
 }
 
-/// Whether `url` is on this very machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -1,4 +1,4 @@
-//! What is asked for, and with whose token.
+//! Requests and tokens.
 
 use std::fmt;
 use std::io::Read;
@@ -10,10 +10,8 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE};
 use url::{Url, form_urlencoded};
 
-use super::response::Validator;
 use crate::text::is_hidden;
 
-/// A request, and what goes along with it.
 pub struct Request<'a> {
     method: Method,
     url: Url,
@@ -26,7 +24,20 @@ pub struct Request<'a> {
     is_large: bool,
 }
 
-/// What goes along with a request.
+/// Identifies one version of a document to its server.
+#[derive(Clone, Debug)]
+pub struct Validator(HeaderValue);
+
+impl Validator {
+    pub(super) const fn new(header: HeaderValue) -> Self {
+        Self(header)
+    }
+
+    pub(super) const fn header(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
 pub(super) enum Content<'a> {
     Nothing,
     Bytes(Vec<u8>),
@@ -34,28 +45,24 @@ pub(super) enum Content<'a> {
 }
 
 impl Request<'static> {
-    /// A request for what is at `url`.
     pub fn new(url: Url) -> Self {
         Self::of(Method::GET, url, Content::Nothing)
     }
 
-    /// Asks whether something is at `url`. No redirect is followed: a URL that is signed for reading
-    /// refuses `HEAD`.
+    /// Follows no redirects: a URL signed for `GET` rejects `HEAD`.
     pub fn head(url: Url) -> Self {
         Self::of(Method::HEAD, url, Content::Nothing)
     }
 
-    /// Asks for something new below `url`.
     pub fn post(url: Url) -> Self {
         Self::of(Method::POST, url, Content::Bytes(Vec::new()))
     }
 
-    /// Puts `content` at `url`.
     pub fn put(url: Url, content: Vec<u8>) -> Self {
         Self::of(Method::PUT, url, Content::Bytes(content))
     }
 
-    /// Sends `pairs` as a form. They may hold a secret, so no redirect takes them to another origin.
+    /// Sends a form, which may contain a secret: redirects to another origin are refused.
     pub fn form(url: Url, pairs: &[(&str, &str)]) -> Self {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let mut this = Self::of(Method::POST, url, Content::Bytes(form.into_bytes()));
@@ -80,21 +87,21 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Puts `size` bytes at `url`. They are read while they are sent, and the last of them is sent only
-    /// after `content` ended without an error. No redirect is followed: the bytes are gone.
+    /// Uploads `size` bytes, read while sending. The last bytes are sent only after `content` ended without
+    /// an error. Follows no redirects, because the stream is consumed.
     pub fn stream(url: Url, content: &'a mut dyn Read, size: u64) -> Self {
         Self::of(Method::PUT, url, Content::Stream { content, size })
     }
 
-    /// Proves with `token` who asks, to the origin of the URL and nowhere else.
+    /// The token is sent to the origin of the URL only.
     #[must_use]
     pub fn token(mut self, token: Option<&Token>) -> Self {
         self.token = token.cloned();
         self
     }
 
-    /// Sends one more header, its name in lower case; it goes to every host that a redirect leads
-    /// to. A value that cannot be in a header is left out.
+    /// Adds a header, with a lower-case name, that is sent to every redirect target. Ignores an invalid
+    /// value.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -103,14 +110,13 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Says which media type is wanted.
     #[must_use]
     pub fn accept(self, media_type: &str) -> Self {
         self.header("accept", media_type)
     }
 
-    /// Asks for the bytes from `start` on (RFC 9110, 14.2), and for all of them where the document
-    /// is no longer the one that `validator` names (RFC 9110, 13.1.5).
+    /// A range request (RFC 9110, 14.2); returns the whole document if it no longer matches `validator`
+    /// (RFC 9110, 13.1.5).
     #[must_use]
     pub fn from_byte(mut self, start: u64, validator: Option<&Validator>) -> Self {
         self.headers.insert(RANGE, range(start));
@@ -121,14 +127,14 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Takes the body as it comes, whatever `Content-Encoding` says: a digest is of the stored bytes.
+    /// Disables `Content-Encoding`: a digest refers to the stored bytes.
     #[must_use]
     pub fn raw(mut self) -> Self {
         self.is_raw = true;
         self
     }
 
-    /// Gives the body the time of an archive or a layer, and not that of a document.
+    /// Applies the time limits of archives and layers.
     #[must_use]
     pub fn large(mut self) -> Self {
         self.is_large = true;
@@ -167,8 +173,8 @@ impl<'a> Request<'a> {
         self.is_large
     }
 
-    /// Whether an answer of this status sends the request elsewhere. A `POST` or `PUT` stays one, so
-    /// only the redirects that keep the method count.
+    /// Whether to follow a redirect with this status. For `POST` and `PUT` only those count that keep the
+    /// method.
     pub(super) fn follows(&self, status: u16) -> bool {
         match status {
             307 | 308 => self.method != Method::HEAD,
@@ -190,11 +196,11 @@ fn range(start: u64) -> HeaderValue {
     HeaderValue::try_from(format!("bytes={start}-")).expect("digits and signs are fine in a header")
 }
 
-/// What proves who asks: a bearer token, or a password. It is shown nowhere.
+/// A bearer token or a password. Deliberately not printable.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(HeaderValue);
 
-/// Why a text is no token; the text is not told.
+/// Does not contain the text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a token: it is empty, or holds a blank or a character outside of ASCII")]
 pub struct NotAToken;
@@ -213,10 +219,10 @@ impl FromStr for Token {
 }
 
 impl Token {
-    /// A name and a password in the place of a token (RFC 7617).
+    /// Basic authentication (RFC 7617).
     ///
     /// # Errors
-    /// Where either cannot be sent: a colon in the name, or a control character.
+    /// For a colon in the name, or a control character.
     pub fn of_password(user: &str, password: &str) -> Result<Self, NotAToken> {
         if user.contains(':') || user.chars().chain(password.chars()).any(is_hidden) {
             return Err(NotAToken);

@@ -1,4 +1,4 @@
-//! An answer, and its body as it arrives.
+//! Responses and their bodies.
 
 use std::fmt;
 use std::io::{self, Cursor, Read};
@@ -15,21 +15,20 @@ use super::error::{Address, HttpError, reason};
 use super::limits::{http_date, refusal};
 use super::rate::RateLimit;
 use super::redirect::RedirectChain;
-use super::request::Request;
+use super::request::{Request, Validator};
 use super::retry::RetryPolicy;
 use crate::text::{excerpt, innermost};
 
-/// How much is looked at to tell what a compressed body is.
+/// Bytes inspected to detect the compression of a body.
 const HEAD: u64 = 64 * 1024;
 
-/// How old a change must be for its date to name one state of a document.
+/// Minimum age of a change for `Last-Modified` to be a strong validator.
 const SETTLED: SignedDuration = SignedDuration::from_mins(1);
 
-/// What a gzip file begins with (RFC 1952, 2.3.1).
+/// RFC 1952, 2.3.1.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// An answer, whatever its status. Its body is read as any other reader; [`HttpError::of_body`] makes an
-/// error of the reader's an [`HttpError`] again.
+/// A response with any status. The body is a reader; [`HttpError::of_body`] converts its errors back.
 pub struct Response {
     url: Url,
     moved: Option<Url>,
@@ -42,24 +41,13 @@ pub struct Response {
     body: Box<dyn Read + Send>,
 }
 
-/// What names one state of a document to its server.
-#[derive(Clone, Debug)]
-pub struct Validator(HeaderValue);
-
-impl Validator {
-    pub(super) const fn header(&self) -> &HeaderValue {
-        &self.0
-    }
-}
-
-/// Which bytes an answer holds (RFC 9110, 14.4).
+/// The range of a partial response (RFC 9110, 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentRange {
-    /// The first byte.
     pub start: u64,
-    /// The last one.
+    /// Inclusive.
     pub end: u64,
-    /// The length of the whole document, where the server knows it.
+    /// Length of the whole document, if known.
     pub total: Option<u64>,
 }
 
@@ -100,7 +88,7 @@ impl Response {
         Ok(this)
     }
 
-    /// One whose body is here already.
+    /// With a body that is already in memory.
     pub(super) fn whole(url: Url, status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Self {
         Self {
             address: Address::new(&url, None),
@@ -115,11 +103,10 @@ impl Response {
         }
     }
 
-    /// Decodes a body that was compressed for the transfer.
+    /// Decodes `Content-Encoding`.
     ///
-    /// Some servers name the compression of the file itself where they should name that of the
-    /// transfer, and `x.tar.gz` would lose a layer that is part of it. What is called so, and is no
-    /// gzip once it was decoded, is left as it came.
+    /// Some servers declare the compression of the file itself as a content encoding, and `x.tar.gz` would
+    /// lose its gzip layer. A body with this extension that is not gzip after decoding is left as received.
     fn decode(&mut self, mut raw: RawBody) -> Result<(), HttpError> {
         let address = self.address.clone();
         let mut head = Vec::new();
@@ -142,25 +129,20 @@ impl Response {
         Ok(())
     }
 
-    /// The status.
     pub fn status(&self) -> u16 {
         self.status.as_u16()
     }
 
-    /// Each header of that name.
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
     }
 
-    /// Where it says that things go on, resolved against the URL that answered (RFC 9110, 10.2.2).
+    /// `Location`, resolved against the final URL (RFC 9110, 10.2.2).
     pub fn location(&self) -> Option<Url> {
         self.url.join(self.header("location")?).ok()
     }
 
-    /// All of the body.
-    ///
-    /// # Errors
-    /// [`HttpError::TooLarge`] beyond `limit` bytes; any other where it breaks off.
+    /// The whole body; [`HttpError::TooLarge`] above `limit` bytes.
     pub fn document(&mut self, limit: u64) -> Result<Vec<u8>, HttpError> {
         let body = self.beginning(limit.saturating_add(1))?;
         if body.len() as u64 > limit {
@@ -169,67 +151,58 @@ impl Response {
         Ok(body)
     }
 
-    /// The first bytes of the body, at most `most`.
-    ///
-    /// # Errors
-    /// Where it breaks off.
+    /// At most `most` bytes of the body.
     pub fn beginning(&mut self, most: u64) -> Result<Vec<u8>, HttpError> {
         let mut body = Vec::new();
         let read = self.body.by_ref().take(most).read_to_end(&mut body);
         read.map(|_| body).map_err(|error| HttpError::of_body(error, &self.address))
     }
 
-    /// The error that it is for a caller that wanted another status.
+    /// The error for a caller that expected another status.
     pub fn refusal(&self) -> HttpError {
         refusal(self.status(), &self.headers, self.address.clone(), self.had_token)
     }
 
-    /// The URL that answered, after all redirects.
+    /// The final URL.
     pub const fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Where what was asked for has moved to for good, if it has (301 and 308, from the first
-    /// redirect on).
+    /// The permanent new location (301 and 308, starting with the first redirect).
     pub const fn moved(&self) -> Option<&Url> {
         self.moved.as_ref()
     }
 
-    /// The URL as messages show it.
     pub const fn address(&self) -> &Address {
         &self.address
     }
 
-    /// A header of the answer; the name's case does not count.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// How many bytes the body has, where that is known before it was read.
+    /// Length of the body, if known in advance.
     pub const fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// Whether the body was compressed for the transfer: then no part of it can be asked for.
+    /// Whether the body had a content encoding, which excludes range requests.
     pub const fn was_encoded(&self) -> bool {
         self.encoded
     }
 
-    /// What names exactly this document to its server, for [`Request::from_byte`]: a strong entity
-    /// tag, or the date of a change that was over when the answer was made (RFC 9110, 8.8.2.2). A
-    /// weak tag may stand for other bytes.
-    ///
-    /// [`Request::from_byte`]: super::Request::from_byte
+    /// A strong `ETag`, or a `Last-Modified` date that was settled when the response was sent (RFC 9110,
+    /// 8.8.2.2). A weak `ETag` may refer to different bytes.
     pub fn validator(&self) -> Option<Validator> {
         if let Some(tag) = self.headers.get(ETAG) {
-            return (!tag.as_bytes().starts_with(b"W/")).then(|| Validator(tag.clone()));
+            return (!tag.as_bytes().starts_with(b"W/")).then(|| Validator::new(tag.clone()));
         }
         let date = |name| http_date(self.headers.get(name)?.to_str().ok()?);
         let settled = date(DATE)?.duration_since(date(LAST_MODIFIED)?) >= SETTLED;
-        self.headers.get(LAST_MODIFIED).filter(|_| settled).cloned().map(Validator)
+        self.headers.get(LAST_MODIFIED).filter(|_| settled).cloned().map(Validator::new)
     }
 
-    /// Whether it holds a part of the document, and which, as far as its header makes sense.
+    /// `Some` for a partial response; the inner value is `None` if its header is invalid.
     pub fn part(&self) -> Option<Option<ContentRange>> {
         let range = || content_range(self.headers.get(CONTENT_RANGE)?.to_str().ok()?);
         (self.status == StatusCode::PARTIAL_CONTENT).then(range)
@@ -251,7 +224,7 @@ impl Read for Response {
     }
 }
 
-/// `bytes 5-9/10`, or `bytes 5-9/*`.
+/// `bytes 5-9/10` or `bytes 5-9/*`.
 fn content_range(text: &str) -> Option<ContentRange> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, end) = range.split_once('-')?;
@@ -260,7 +233,6 @@ fn content_range(text: &str) -> Option<ContentRange> {
     (this.start <= this.end && total.is_none_or(|total| this.end < total)).then_some(this)
 }
 
-/// The body as it comes.
 struct RawBody {
     answer: blocking::Response,
     address: Address,
@@ -285,7 +257,6 @@ impl Read for RawBody {
     }
 }
 
-/// The body once it was decoded.
 struct Decoded<R> {
     body: MultiGzDecoder<R>,
     address: Address,
@@ -296,7 +267,7 @@ impl<R: Read> Read for Decoded<R> {
         self.body.read(buffer).map_err(|error| {
             let url = self.address.clone();
             match error.kind() {
-                // One of ours, from below.
+                // An [`HttpError`] of this module.
                 io::ErrorKind::Other => error,
                 io::ErrorKind::UnexpectedEof => {
                     let why = "its compressed body has no end".to_owned();

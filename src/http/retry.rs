@@ -1,4 +1,4 @@
-//! How often something is tried, and how long is waited in between.
+//! Retry policy and backoff.
 
 use std::thread;
 use std::time::Duration;
@@ -7,29 +7,24 @@ use jiff::Timestamp;
 
 use super::error::HttpError;
 
-/// The longest pause that a server may ask for. Who wants more is told to the user, who may have
-/// better things to do.
+/// The longest server-requested wait; beyond that the user decides.
 const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
-/// How long a client waits, and how often it tries.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    /// How often it tries.
     pub attempts: u32,
-    /// The pause before the second attempt; it doubles from then on.
+    /// Doubles after each attempt.
     pub first_pause: Duration,
-    /// What the pauses grow to.
     pub longest_pause: Duration,
-    /// How long nothing may come of an answer.
+    /// Without any data.
     pub stall: Duration,
-    /// How long a connection may take.
     pub connect: Duration,
-    /// How long the server may take to send the whole of an archive or a layer.
+    /// For a whole archive or layer.
     pub download: Duration,
 }
 
 impl Default for RetryPolicy {
-    /// That of a person at a terminal.
+    /// For interactive use.
     fn default() -> Self {
         Self {
             attempts: 5,
@@ -44,13 +39,13 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The least rate of a body, in bytes a second: a fifth of what a telephone line had.
+    /// Minimum rate of a body in bytes per second; a 14.4 kbit/s modem passes.
     pub const LEAST_RATE: u64 = 1024;
 
-    /// How many times as long as silence may last the rate is averaged over: a minute.
+    /// The rate is averaged over this many `stall` periods: a minute.
     pub(super) const WINDOW: u32 = 2;
 
-    /// How many times as long as silence may last a whole document may take: five minutes.
+    /// A document may take this many `stall` periods: five minutes.
     pub(super) const DOCUMENT: u32 = 10;
 
     pub(super) fn pauses(&self) -> Backoff {
@@ -58,7 +53,7 @@ impl RetryPolicy {
     }
 }
 
-/// What is left of a share of patience.
+/// The remaining attempts.
 #[derive(Debug)]
 pub struct Backoff {
     left: u32,
@@ -70,15 +65,15 @@ impl Backoff {
     /// Waits before the next attempt.
     ///
     /// # Errors
-    /// `error` itself, at once, where no other attempt could go better, where there were enough, or
-    /// where the server wants to be left alone for longer than a minute.
+    /// Returns `error` immediately if it is permanent, no attempts are left, or the server asks for more
+    /// than a minute.
     pub fn wait_after(&mut self, error: HttpError) -> Result<(), HttpError> {
         if self.is_over() || !error.may_pass() {
             return Err(error);
         }
         let asked = match &error {
             HttpError::Status { until: Some(until), .. } => {
-                // A time that has passed asks for nothing.
+                // A time in the past means no wait.
                 Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default()
             }
             _ => Duration::ZERO,
@@ -86,7 +81,7 @@ impl Backoff {
         if asked > LONGEST_ASKED {
             return Err(error);
         }
-        // Somewhere in the upper half, so that many who failed together do not come back together.
+        // Jitter, so that clients that failed together do not return together.
         let own = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.left -= 1;
         self.next = (self.next * 2).min(self.longest);

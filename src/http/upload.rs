@@ -1,9 +1,8 @@
-//! A body that is read while it is sent.
+//! Uploads with a streamed body.
 //!
-//! The connection lives on a thread of its own, with the runtime that the client needs. It asks for
-//! one piece after the other, and whoever called reads them: so nothing but a few pieces is ever in
-//! memory, a reader need not be one that threads may share, and a server that stops taking bytes is
-//! noticed by its silence, however long the whole takes.
+//! The connection runs on its own thread, with the runtime that the client needs. It requests one chunk
+//! after the other, and the caller's thread reads them: memory use is a few chunks, the reader need not be
+//! `Send`, and a server that stops reading is detected by a timeout, regardless of the total time.
 
 use std::io::{self, Read};
 use std::pin::pin;
@@ -23,29 +22,26 @@ use super::SendError;
 use super::error::{Address, HttpError};
 use super::response::Response;
 
-/// What is kept of an answer, in bytes: to an upload it is a line or two.
+/// Of the response, in bytes; upload responses are short.
 const LONGEST: usize = 64 << 10;
 
-/// How many bytes are handed over at once.
+/// Bytes per chunk.
 const PIECE: u64 = 256 << 10;
 
-/// Once it has everything, a server may take so many times longer to answer: some copy what they
-/// got to where it stays.
+/// After the last byte a server may take this many times longer to respond: some copy the data first.
 const AFTERTHOUGHT: u32 = 10;
 
-/// What the connection has to say.
 enum Event {
-    /// It has room for a piece.
     Wants,
-    /// An answer came, or none will.
+    /// A response or an error.
     Ended(Box<Result<Response, reqwest::Error>>),
 }
 
-/// Sends `size` bytes of `content` with `request`, and waits for the answer.
+/// Sends `size` bytes of `content` with `request`.
 ///
 /// # Errors
-/// Where the network fails, where nothing happens for `stall`, or where `content` cannot be read: then
-/// the connection is cut before its last byte.
+/// On network failures, after `stall` without activity, or if `content` fails: then the connection is
+/// closed before the last byte.
 pub(super) fn upload(
     request: RequestBuilder,
     url: Url,
@@ -56,7 +52,7 @@ pub(super) fn upload(
     let address = Address::new(&url, None);
     let (events, happened) = channel();
     let (pieces, arriving) = mpsc::channel(1);
-    // Whoever leaves here drops it, and the connection with it.
+    // Dropped on return, which closes the connection.
     let (_connected, left) = oneshot::channel::<()>();
     let request = request.header(CONTENT_LENGTH, size).body(body(arriving, events.clone()));
     let runtime = Builder::new_current_thread().enable_all().build().map_err(SendError::Content)?;
@@ -67,7 +63,7 @@ pub(super) fn upload(
                 Either::Right(_) => None,
             }
         });
-        // Nobody waits for it who has left.
+        // Fails if the caller has returned.
         let _ = ended.map(|ended| events.send(Event::Ended(Box::new(ended))));
     });
 
@@ -78,10 +74,11 @@ pub(super) fn upload(
         match happened.recv_timeout(patience) {
             Ok(Event::Wants) if next.is_empty() => pieces = None,
             Ok(Event::Wants) => {
-                // What comes after the last piece says whether all of them were right.
+                // Reading past the end verifies the whole stream.
                 let after = piece(content)?;
                 let piece = std::mem::replace(&mut next, after);
-                // It asked, so there is room; where it is gone, it says why.
+                // The channel has room, because the connection asked. If it is closed, the response says
+                // why.
                 let _ = pieces.as_ref().map(|pieces| pieces.try_send(piece));
             }
             Ok(Event::Ended(ended)) => {
@@ -98,7 +95,7 @@ pub(super) fn upload(
     }
 }
 
-/// The pieces as they come, each asked for.
+/// A stream that requests each chunk.
 fn body(arriving: mpsc::Receiver<Vec<u8>>, events: Sender<Event>) -> Body {
     Body::wrap_stream(stream::unfold((arriving, events), |(mut arriving, events)| async move {
         let _ = events.send(Event::Wants);
@@ -120,7 +117,7 @@ async fn exchange(request: RequestBuilder, url: Url) -> Result<Response, reqwest
     Ok(Response::whole(url, status, headers, body))
 }
 
-/// The next piece; an empty one at the end.
+/// An empty chunk marks the end.
 fn piece(content: &mut dyn Read) -> Result<Vec<u8>, SendError> {
     let mut piece = Vec::new();
     content.take(PIECE).read_to_end(&mut piece).map_err(SendError::Content)?;

@@ -1,8 +1,7 @@
-//! The config of the new image: the base image's, with what the Dockerfile changes in it
-//! (image-spec, "OCI Image Configuration").
+//! The config of the new image: that of the base image with the changes of the Dockerfile (image-spec, "OCI
+//! Image Configuration").
 //!
-//! It is edited as JSON and not through the types of the specification, which know nothing of
-//! Docker's health check and would drop it.
+//! It is edited as JSON, because the specification's types would drop Docker's health check.
 
 use std::collections::BTreeMap;
 
@@ -12,27 +11,23 @@ use super::labels::Labels;
 use crate::digest::Sha256;
 use crate::oci::PlatformImage;
 
-/// The user of the base image, by number, as in the Dockerfile.
+/// User of the base image, numeric as in the Dockerfile.
 const USER: &str = "1000:1000";
 
-/// A config, and the labels in it.
 pub(super) struct ImageConfig {
     pub(super) document: Value,
     pub(super) labels: BTreeMap<String, String>,
 }
 
-/// Whether images on `base` need commands run in them that it has for them: those of `ONBUILD`.
+/// Whether images on `base` require running commands (`ONBUILD`).
 pub fn needs_builder(base: &PlatformImage) -> bool {
     let document: Value = serde_json::from_slice(&base.document).unwrap_or_default();
     let commands = document.pointer("/config/OnBuild").and_then(Value::as_array);
     commands.is_some_and(|commands| !commands.is_empty())
 }
 
-/// The config of an image on `base` with a layer of this digest over it, uncompressed, where there
-/// is one.
-///
-/// # Errors
-/// Where the base image's config is not of the form that the specification has for it.
+/// The config for `base` plus a layer with this uncompressed digest, if any. Fails if the base config does
+/// not conform to the specification.
 pub(super) fn over(
     base: &PlatformImage,
     labels: &Labels,
@@ -55,7 +50,7 @@ pub(super) fn over(
         let diff_ids = document.get_mut("rootfs").and_then(|rootfs| rootfs["diff_ids"].as_array_mut());
         diff_ids.ok_or("its config does not say which layers it has")?.push(json!(layer.oci()));
     }
-    // An image without a history has none, and a history must tell of every layer.
+    // The history is optional, but if present it must cover every layer.
     if let Some(history) = document.get_mut("history").and_then(Value::as_array_mut) {
         let mut entry = json!({"created": labels.created, "created_by": "bake image"});
         if layer.is_none() {
@@ -66,7 +61,6 @@ pub(super) fn over(
     Ok(ImageConfig { document: Value::Object(document), labels: all })
 }
 
-/// The labels of a config.
 fn strings(labels: Option<&Value>) -> Result<BTreeMap<String, String>, String> {
     let labels = labels.filter(|labels| !labels.is_null()).cloned().unwrap_or_else(|| json!({}));
     serde_json::from_value(labels).map_err(|error| format!("the labels in its config: {error}"))

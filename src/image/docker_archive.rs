@@ -1,8 +1,8 @@
-//! The image for one architecture as a file: an image layout in a tarball, with the `manifest.json`
-//! of Docker's own format beside its index, as Docker itself writes both since version 25.
+//! The image for one architecture as a file: a tarball of an image layout with Docker's `manifest.json`, as
+//! Docker writes it since version 25.
 //!
-//! So `docker load` of every age, `podman load` and `skopeo` (as `docker-archive:` and as
-//! `oci-archive:`) take it, and layers stay compressed as they are.
+//! It works with `docker load` of every version, `podman load` and `skopeo` (`docker-archive:` and
+//! `oci-archive:`), and keeps layers compressed.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -14,33 +14,28 @@ use tar::{EntryType, Header};
 
 use super::documents::canonical;
 use super::error::ImageError;
-use super::layout::{self, INDEX, MARKER};
+use super::layout::format::{self, INDEX, MARKER};
 use super::staging::{CancelToken, Staging, copy, parent};
 use super::{Assembled, Built};
 use crate::oci::Blob;
 
-/// Docker's list of images in a tarball (Docker's image-spec v1.2).
+/// Docker's list of images (Docker's image-spec v1.2).
 const MANIFEST: &str = "manifest.json";
 
-/// Tarballs are made of blocks of this size, and end with two of zeros.
+/// Tar block size; two zero blocks end the archive.
 const BLOCK: usize = 512;
 
-/// The SBOM's name is that of the tarball, and this.
 const SBOM_SUFFIX: &str = ".cdx.json";
 
-/// Where the SBOM of a tarball stands: beside it.
+/// Path of the SBOM that belongs to a tarball.
 pub fn sbom_of(place: &Path) -> PathBuf {
     let mut path = place.as_os_str().to_owned();
     path.push(SBOM_SUFFIX);
     path.into()
 }
 
-/// Writes `built`, which is of `image`, as the file `place`, and the SBOM beside it. All times in it
-/// are `mtime`, seconds since 1970.
-///
-/// # Errors
-/// Where it cannot be written, the base image cannot be read, no file can stand there, or it
-/// was abandoned. What stood there stays then, and nothing else is left.
+/// Writes `built`, a part of `image`, to the file `place`, and its SBOM next to it. All timestamps are
+/// `mtime`, in seconds since 1970. On failure the old files remain.
 pub fn write(
     image: &Assembled,
     built: &Built,
@@ -69,40 +64,40 @@ fn put(
     let path = staging.join("image");
     let file = File::create_new(&path).map_err(ImageError::io(&path, "write"))?;
     let mut tarball = Writer { file: BufWriter::with_capacity(256 << 10, file), path: place, mtime };
-    tarball.document(MARKER, &layout::marker()?)?;
-    tarball.document(INDEX, &layout::index(image, vec![built.manifest.clone()])?)?;
+    tarball.document(MARKER, &format::marker()?)?;
+    tarball.document(INDEX, &format::index(image, vec![built.manifest.clone()])?)?;
     tarball.document(MANIFEST, &manifest(image, built)?)?;
     for blob in image.contents.blobs.iter().filter(|blob| is_part(built, blob)) {
-        tarball.header(&layout::name(&blob.descriptor), blob.descriptor.size())?;
+        tarball.header(&format::name(&blob.descriptor), blob.descriptor.size())?;
         copy(&image.contents, blob, &mut tarball.file, place, unfinished)?;
         tarball.fill(blob.descriptor.size())?;
     }
     tarball.finish()?;
     let written = staging.join("sbom");
     fs::write(&written, &image.sbom).map_err(ImageError::io(&sbom, "write"))?;
-    // An SBOM names its image: one without the other is told apart.
+    // The SBOM identifies its image, so a mismatched pair is detectable.
     staging.put_files(&[("sbom", &sbom), ("image", place)])
 }
 
-/// Whether a blob is of this architecture's image.
+/// Whether a blob belongs to this architecture's image.
 fn is_part(built: &Built, blob: &Blob) -> bool {
     let parts = built.layers.iter().chain([&built.config, &built.manifest]);
     parts.map(Descriptor::digest).any(|digest| digest == blob.descriptor.digest())
 }
 
-/// What `docker load` reads.
+/// Input of `docker load`.
 fn manifest(image: &Assembled, built: &Built) -> Result<Vec<u8>, ImageError> {
     let document = json!([{
-        "Config": layout::name(&built.config),
+        "Config": format::name(&built.config),
         "RepoTags": [format!("{}:{}", image.name, image.tag)],
-        "Layers": built.layers.iter().map(layout::name).collect::<Vec<_>>(),
+        "Layers": built.layers.iter().map(format::name).collect::<Vec<_>>(),
     }]);
     canonical(&document).map_err(|error| ImageError::Document { what: "manifest", why: error.to_string() })
 }
 
 struct Writer<'a> {
     file: BufWriter<File>,
-    /// What it is called in messages.
+    /// For messages.
     path: &'a Path,
     mtime: u64,
 }
@@ -127,7 +122,7 @@ impl Writer<'_> {
         self.put(header.as_bytes())
     }
 
-    /// Zeros up to the next block.
+    /// Pads to the next block.
     fn fill(&mut self, size: u64) -> Result<(), ImageError> {
         let missing = size.wrapping_neg() % BLOCK as u64;
         self.put(&[0; BLOCK][..usize::try_from(missing).unwrap_or_default()])

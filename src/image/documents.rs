@@ -1,4 +1,4 @@
-//! Manifests and the index, as bytes that are the same every time.
+//! Builds manifests and the index reproducibly.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,10 +17,10 @@ use super::{Built, sbom};
 use crate::digest::Sha256;
 use crate::oci::{Blob, BlobSource, PlatformImage};
 
-/// What stands for a config where there is none (image-spec, "Guidance for an Empty Descriptor").
+/// The empty config (image-spec, "Guidance for an Empty Descriptor").
 const EMPTY: &[u8] = b"{}";
 
-/// The blobs of an image in the making, children before parents, none twice.
+/// Children before parents, without duplicates.
 #[derive(Default)]
 pub(super) struct Documents {
     pub(super) blobs: Vec<Blob>,
@@ -28,7 +28,7 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    /// Adds the image on `base`, with its layers.
+    /// Adds an image on `base` with its layers.
     pub(super) fn image(
         &mut self,
         base: &PlatformImage,
@@ -63,7 +63,6 @@ impl Documents {
         Ok(Built { arch: base.arch, manifest, config, layers, added })
     }
 
-    /// Adds the index over images.
     pub(super) fn index(
         &mut self,
         images: &[Built],
@@ -122,16 +121,15 @@ pub(super) fn referrer(subject: &Descriptor, sbom: &[u8], labels: &Labels) -> Re
         .map_err(|error| unwritten("referrer", &error))?;
     documents.document("referrer", MediaType::ImageManifest, &manifest)?;
     if let Some(last) = documents.blobs.last_mut() {
-        // A list of referrers tells these without the manifest (distribution-spec, "Pushing Manifests
-        // with Subject").
+        // A referrers list copies these from the manifest (distribution-spec, "Pushing Manifests with
+        // Subject").
         last.descriptor.set_artifact_type(Some(kind()));
         last.descriptor.set_annotations(Some(annotations));
     }
     Ok(documents.blobs)
 }
 
-/// JSON with the keys of every object in order: the types of the specification keep annotations
-/// in no order.
+/// JSON with sorted keys: the specification's types have unordered annotations.
 pub(super) fn canonical(document: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&sorted(serde_json::to_value(document)?))
 }
@@ -153,7 +151,7 @@ fn describe(kind: MediaType, size: u64, digest: Sha256) -> Result<Descriptor, Im
     Ok(Descriptor::new(kind, size, digest))
 }
 
-/// The media type of a layer in an OCI manifest; Docker's names for the same bytes are older.
+/// OCI media type of a layer; Docker's types denote the same formats.
 fn oci_media_type(stored: &MediaType) -> MediaType {
     match stored.as_ref().rsplit_once("diff.") {
         Some((_, "tar")) => MediaType::ImageLayer,
@@ -163,7 +161,6 @@ fn oci_media_type(stored: &MediaType) -> MediaType {
     }
 }
 
-/// What an image runs on, by its config.
 fn platform(base: &PlatformImage) -> Platform {
     let mut platform = Platform::default();
     platform.set_os(base.config.os().clone());

@@ -1,6 +1,5 @@
-//! What an image says of itself, in the names of the OCI annotations (image-spec, "Pre-Defined
-//! Annotation Keys"): as labels in its config, where `docker inspect` shows them, and as
-//! annotations of manifest and index, where registries do.
+//! Annotations (image-spec, "Pre-Defined Annotation Keys"): as labels in the config for `docker inspect`,
+//! and on manifest and index for registries.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +12,16 @@ use oci_spec::image::{
 use crate::digest::Sha256;
 use crate::lock::LockedImage;
 
-/// The digest of the lock, as the Dockerfile has it too.
+/// Digest of the lock, also set by the Dockerfile.
 const LOCK: &str = "ai.openclaw.bake.lock";
 
-/// What the base image says of the software in it, which is the same in an image built on it.
+/// Annotations of the base image that also apply to images built on it.
 const INHERITED: [&str; 3] = [ANNOTATION_SOURCE, ANNOTATION_VERSION, ANNOTATION_REVISION];
 
-/// What is said of every image of one recipe.
+/// Labels common to all images of one recipe.
 pub(super) struct Labels {
     own: BTreeMap<String, String>,
-    /// The base image's tag, for a base image that says no version.
+    /// The base image's tag, used if the base image has no version label.
     version: Option<String>,
     /// RFC 3339, in UTC.
     pub(super) created: String,
@@ -42,7 +41,7 @@ impl Labels {
         }
     }
 
-    /// The labels of an image whose base image has the labels `base`: those and these.
+    /// Merges these labels into those of the base image.
     pub(super) fn over(&self, mut base: BTreeMap<String, String>) -> BTreeMap<String, String> {
         if let Some(version) = &self.version {
             base.entry(ANNOTATION_VERSION.to_owned()).or_insert_with(|| version.clone());
@@ -51,7 +50,7 @@ impl Labels {
         base
     }
 
-    /// The annotations that go with the labels of an image.
+    /// The annotations for an image with these labels.
     pub(super) fn annotations(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let inherited =
             INHERITED.into_iter().filter_map(|key| Some((key.to_owned(), labels.get(key)?.clone())));

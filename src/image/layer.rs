@@ -1,5 +1,4 @@
-//! The added layer: a tarball, compressed, the same bytes for the same binaries (image-spec, "Image
-//! Layer Filesystem Changeset").
+//! The added layer as a reproducible compressed tarball (image-spec, "Image Layer Filesystem Changeset").
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,18 +15,18 @@ use super::layer_tree::{LayerNode, LayerTree};
 use super::spool::Pieces;
 use crate::digest::{Hasher, Sha256};
 
-/// A layer in a file without a name.
+/// In an unlinked file.
 pub(super) struct BuiltLayer {
     pub(super) file: File,
-    /// In bytes, compressed.
+    /// Compressed size in bytes.
     pub(super) size: u64,
-    /// Of the compressed bytes.
+    /// Digest of the compressed layer.
     pub(super) digest: Sha256,
-    /// Of the uncompressed ones.
+    /// Digest of the uncompressed layer.
     pub(super) diff_id: Sha256,
 }
 
-/// Writes the layer of `tree`, whose files are in `pieces`.
+/// Writes the layer for `tree`, whose file contents are in `pieces`.
 pub(super) fn write(
     tree: &LayerTree,
     pieces: &Pieces,
@@ -38,14 +37,14 @@ pub(super) fn write(
     compressed(tree, pieces, mtime(recipe), file).map_err(failed())
 }
 
-/// The digest that the uncompressed layer of `tree` has.
+/// Digest of the uncompressed layer.
 pub(super) fn diff_id(tree: &LayerTree, pieces: &Pieces, recipe: &Recipe<'_>) -> Result<Sha256, ImageError> {
     let mut tarball = LayerBuilder::new(Hashing::new(io::sink()), mtime(recipe));
     let packed = pack(tree, pieces, &mut tarball).and_then(|()| tarball.finish());
     Ok(packed.map_err(ImageError::io(recipe.scratch, "read a temporary file"))?.hasher.finish())
 }
 
-/// The time of every entry, in seconds since 1970.
+/// Timestamp of every entry, in seconds since 1970.
 pub(super) fn mtime(recipe: &Recipe<'_>) -> u64 {
     u64::try_from(recipe.created.as_second()).unwrap_or_default()
 }
@@ -76,7 +75,7 @@ fn pack<W: Write>(tree: &LayerTree, pieces: &Pieces, tarball: &mut LayerBuilder<
     Ok(())
 }
 
-/// An uncompressed layer in the making. Everything in it belongs to root, and is of one time.
+/// All entries belong to root and have the same timestamp.
 pub(super) struct LayerBuilder<W: Write> {
     archive: Builder<W>,
     mtime: u64,
@@ -100,7 +99,7 @@ impl<W: Write> LayerBuilder<W> {
 
     fn folder(&mut self, path: &Path) -> io::Result<()> {
         let mut header = self.header(EntryType::Directory, 0o755, 0);
-        // A slash at its end is how the oldest readers know a folder.
+        // The oldest readers recognize a folder by its trailing slash.
         self.archive.append_data(&mut header, path.join(""), io::empty())
     }
 
@@ -125,7 +124,7 @@ impl<W: Write> LayerBuilder<W> {
     }
 }
 
-/// A writer, or a reader, that takes the digest of what passes through it.
+/// A reader or writer that hashes the data.
 pub(super) struct Hashing<T> {
     pub(super) inner: T,
     pub(super) hasher: Hasher,

@@ -1,4 +1,4 @@
-//! What the added layer holds, by path, at the very places where the Dockerfile puts it.
+//! Content of the added layer, at the paths that the Dockerfile uses.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,16 +11,14 @@ use crate::lock::Build;
 use crate::project::names::ToolName;
 use crate::project::values::{Arch, ArchiveFormat};
 
-/// Where executables go.
 pub(super) const BIN: &str = "usr/local/bin";
 
-/// Where a tool goes that needs its archive's other files, in a folder of its own.
 const LIB: &str = "usr/local/lib";
 
-/// Names that begin so hide others in the layers below (image-spec, "Whiteouts").
+/// Prefix of whiteouts (image-spec, "Whiteouts").
 const WHITEOUT: &[u8] = b".wh.";
 
-/// What stands at a path. Everything belongs to root.
+/// Everything belongs to root.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LayerNode {
     /// 0755.
@@ -31,22 +29,21 @@ pub(super) enum LayerNode {
         executable: bool,
     },
     Symlink(Vec<u8>),
-    /// To the path of another node.
+    /// Path of another node.
     HardLink(Vec<u8>),
 }
 
-/// Nodes by their path below the root, which is the order of the layer. The folders that every base
-/// image has are none of them: an entry would set their mode and their time anew.
+/// By path, in the order of the layer. Folders of the base image are omitted, because an entry would change
+/// their mode and timestamp.
 #[derive(Debug, Default)]
 pub(super) struct LayerTree(BTreeMap<Vec<u8>, LayerNode>);
 
 impl LayerTree {
-    /// Whether there is nothing to add.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The nodes, hard links last, so that what they lead to is there.
+    /// Hard links last, after their targets.
     pub(super) fn nodes(&self) -> impl Iterator<Item = (&[u8], &LayerNode)> {
         let is_link = |node: &LayerNode| matches!(node, LayerNode::HardLink(_));
         let first = self.0.iter().filter(move |(_, node)| !is_link(node));
@@ -55,7 +52,7 @@ impl LayerTree {
             .map(|(path, node)| (path.as_slice(), node))
     }
 
-    /// Adds a tool from its archive, whose bytes go through `spool`.
+    /// Adds a tool from its archive; contents go to `spool`.
     pub(super) fn add(
         &mut self,
         name: &ToolName,
@@ -101,19 +98,19 @@ impl LayerTree {
     }
 }
 
-/// Takes in a whole archive, below a folder.
+/// Adds a whole archive below a folder.
 struct Unpacking<'a> {
     tree: &'a mut LayerTree,
     folder: &'a str,
     spool: &'a mut TempSpool,
-    /// The file whose content comes now, and where it begins.
+    /// Path, mode and start of the current file.
     open: Option<(Vec<u8>, bool, u64)>,
-    /// A path that no layer can hold, escaped.
+    /// A path that cannot be in a layer, sanitized.
     hides: Option<String>,
 }
 
 impl Unpacking<'_> {
-    /// The file whose content came is at its end.
+    /// Finishes the current file.
     fn close(&mut self) {
         if let Some((path, executable, position)) = self.open.take() {
             let piece = self.spool.since(position);
@@ -121,7 +118,7 @@ impl Unpacking<'_> {
         }
     }
 
-    /// The path in the image of one in the archive; the folders above it are there from now on.
+    /// Maps a path in the archive to the image, and creates its parent folders.
     fn place(&mut self, path: &[u8]) -> Vec<u8> {
         self.close();
         if path.split(|byte| *byte == b'/').any(|name| name.starts_with(WHITEOUT)) {

@@ -1,11 +1,10 @@
-//! The gateway's image without a builder: the base image, one layer, and new documents.
+//! Builds the gateway's image without a container builder: base image, one layer, new documents.
 //!
-//! [`Additions`] are the layers of the locked binaries, [`assemble`] makes every document above them,
-//! and says where the base image's layers are; nothing of those is read. [`LayoutWriter`] and
-//! [`write_tarball`] put the result onto the disk, all of it or nothing.
+//! [`Additions`] are the layers with the locked binaries; [`assemble`] creates all documents and refers to
+//! the base image's layers without reading them. [`LayoutWriter`] and [`write_tarball`] write the result
+//! atomically.
 //!
-//! The digests depend on the lock, the base image and the time that is asked for, and on nothing
-//! else: neither this machine nor the moment is asked.
+//! The digests depend only on the lock, the base image and the given timestamp.
 
 mod config;
 mod docker_archive;
@@ -46,89 +45,73 @@ pub use error::ImageError;
 pub use layout::{LayoutOutcome, LayoutWriter};
 pub use staging::CancelToken;
 
-/// The name of the SBOM in a layout's folder.
+/// File name of the SBOM in a layout.
 pub const SBOM: &str = "sbom.cdx.json";
 
-/// The most layers of an image that Docker takes (moby, `maxLayerDepth`); overlayfs takes two more.
+/// Docker's limit (moby, `maxLayerDepth`); overlayfs supports two more.
 const MOST_LAYERS: usize = 125;
 
-/// What an image is made from.
 #[derive(Clone, Copy)]
 pub struct Recipe<'a> {
-    /// What it is called: the spec's `name`.
+    /// `name` of the spec.
     pub name: &'a str,
-    /// What goes into it.
     pub lock: &'a Lock,
-    /// The digest of what is locked.
     pub lock_digest: Sha256,
-    /// The only time that stands in it.
+    /// The only timestamp in the image.
     pub created: Timestamp,
-    /// A folder for files that are gone with the process; they may take as much room as the binaries.
+    /// For temporary files, which may be as large as the binaries.
     pub scratch: &'a Path,
 }
 
-/// An image, ready to be written or pushed.
 pub struct Assembled {
-    /// Every blob of it.
     pub contents: Contents,
-    /// The image of each architecture.
     pub images: Vec<Built>,
-    /// The SBOM, CycloneDX 1.5 as JSON.
+    /// CycloneDX 1.5 as JSON.
     pub sbom: Vec<u8>,
-    /// A tag for it, which is as good as its digest to tell it from others: of the lock's digest.
+    /// Derived from the lock's digest, therefore as specific as the image's digest.
     pub tag: String,
-    /// What it is called.
     pub name: String,
 }
 
-/// The image for one architecture.
 #[derive(Clone, Debug)]
 pub struct Built {
-    /// What it runs on.
     pub arch: Arch,
-    /// Its manifest.
     pub manifest: Descriptor,
-    /// Its config.
     pub config: Descriptor,
-    /// Its layers, the lowest first.
+    /// Lowest first.
     pub layers: Vec<Descriptor>,
-    /// Those of them that are not the base image's: one, or none where nothing is locked.
+    /// Number of layers that are not from the base image: 0 or 1.
     pub added: usize,
 }
 
-/// The locked archives by binary and architecture, verified.
+/// Verified archives.
 pub type Archives<'a> = BTreeMap<(&'a ToolName, Arch), File>;
 
-/// What goes over a base image's layers, for each architecture.
 #[derive(Default)]
 pub struct Additions(BTreeMap<Arch, Addition>);
 
-/// What goes over the layers of one base image.
 struct Addition {
-    /// None where nothing is locked.
+    /// `None` if nothing is locked.
     layer: Option<BuiltLayer>,
-    /// The executables, by command.
+    /// By command.
     executables: BTreeMap<ToolName, Executable>,
 }
 
 impl Additions {
-    /// Those that an earlier run left in the layout at `place`, where they are what would be made anew.
+    /// Reuses layers of the layout at `place` that a new build would reproduce.
     pub fn standing(recipe: &Recipe<'_>, place: &Path, arches: &[Arch]) -> Self {
         let found = in_parallel(arches, arches.len(), |arch| reuse::addition(recipe, place, *arch));
         let found = arches.iter().zip(found).filter_map(|(arch, found)| Some((*arch, found?)));
         Self(found.collect())
     }
 
-    /// Those of `arches` that are not here.
+    /// The architectures that are not in this set.
     pub fn missing(&self, arches: &[Arch]) -> Vec<Arch> {
         arches.iter().copied().filter(|arch| !self.0.contains_key(arch)).collect()
     }
 
-    /// Makes those for `arches`, side by side, and holds each executable against the lock. What is the
-    /// same in the layout at `place` is not compressed anew.
-    ///
-    /// # Errors
-    /// Where an archive is not there or not what the lock says, or the disk is full.
+    /// Builds the layers for `arches` in parallel, and verifies each executable against the lock. A layer
+    /// in the layout at `place` with the same content is not compressed again.
     pub fn make(
         &mut self,
         recipe: &Recipe<'_>,
@@ -144,11 +127,8 @@ impl Additions {
     }
 }
 
-/// Puts `additions` on `bases`, which are the images of `base` for the same architectures, none of them
-/// one that [`needs_builder`].
-///
-/// # Errors
-/// Where the base image is none that can be built on, or an addition is missing.
+/// Combines `additions` with `bases`, the images of `base` for the same architectures, which must not
+/// [`needs_builder`].
 pub fn assemble(
     recipe: &Recipe<'_>,
     base: BaseImage,
@@ -177,7 +157,7 @@ pub fn assemble(
         }
         let config = config::over(&image, &labels, addition.layer.as_ref().map(|layer| layer.diff_id))
             .map_err(|why| ImageError::Base { image: base.images.name().to_owned(), why })?;
-        // What the base image says of itself is the same for each architecture.
+        // These labels are the same for every architecture.
         annotations.get_or_insert_with(|| labels.annotations(&config.labels));
         images.push(documents.image(&image, &config, addition.layer, &labels)?);
     }
@@ -189,7 +169,6 @@ pub fn assemble(
     Ok(Assembled { contents, images, sbom, tag, name: recipe.name.to_owned() })
 }
 
-/// The layer for one architecture.
 fn addition(
     recipe: &Recipe<'_>,
     archives: &Archives<'_>,

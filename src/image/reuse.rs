@@ -1,7 +1,7 @@
-//! The layer that an earlier run left in a layout, taken over where it is the one that this run would
-//! make. Nothing is believed of it: each executable is held against the lock, and the whole tarball
-//! against one that is made of them anew. What that leaves out is the work of unpacking archives and
-//! of compressing; where the lock does not know all that should be in it, of compressing alone.
+//! Reuse of the layer in an existing layout, if a new build would produce the same one. The layer is
+//! verified, not trusted: each executable against the lock, and the tarball against one built from the
+//! executables. This saves unpacking and compressing; if the lock does not describe the whole layer, it
+//! saves compressing only.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -15,7 +15,8 @@ use tar::{Archive, EntryType};
 
 use super::layer::{BuiltLayer, Hashing, LayerBuilder, mtime};
 use super::layer_tree::BIN;
-use super::{Addition, Recipe, layout};
+use super::layout::format;
+use super::{Addition, Recipe};
 use crate::archive::{Executable, Limits};
 use crate::digest::Sha256;
 use crate::lock::Build;
@@ -23,9 +24,8 @@ use crate::oci;
 use crate::project::names::ToolName;
 use crate::project::values::Arch;
 
-/// What goes over the base image for `arch`, from the layout at `place`; none where that
-/// holds something else, or nothing, or where the lock does not know what it should hold: the digest of every
-/// executable, and no tool that needs other files.
+/// The layer for `arch` from the layout at `place`. `None` if it differs, or if the lock does not describe
+/// the whole layer: every executable's digest, and no tool with additional files.
 pub(super) fn addition(recipe: &Recipe<'_>, place: &Path, arch: Arch) -> Option<Addition> {
     let wanted = wanted(recipe, arch).filter(|wanted| !wanted.is_empty())?;
     let layer = found(place, arch)?;
@@ -33,34 +33,33 @@ pub(super) fn addition(recipe: &Recipe<'_>, place: &Path, arch: Arch) -> Option<
     Some(Addition { layer: Some(layer), executables })
 }
 
-/// The layer itself, where it is whole and its tarball is the one of this digest.
+/// Verifies a layer against its own digest and the expected uncompressed digest.
 pub(super) fn proved(layer: BuiltLayer, diff_id: Sha256) -> Option<BuiltLayer> {
     (layer.diff_id == diff_id && is_whole(&layer).ok()?).then_some(layer)
 }
 
-/// What the documents of the layout `place` say is the uppermost layer for `arch`: not believed yet.
+/// The top layer for `arch` in the layout at `place`, unverified.
 pub(super) fn found(place: &Path, arch: Arch) -> Option<BuiltLayer> {
     let images = oci::layout(place).ok()?;
-    if !layout::is_compressed_alike(place) {
+    if !format::is_compressed_alike(place) {
         return None;
     }
     let image = images.image(arch).ok()?;
     let oci::Layer { descriptor, diff_id } = image.layers.last()?;
-    let path = layout::path(place, descriptor);
-    // A pipe would be waited for without an end.
+    let path = format::path(place, descriptor);
+    // Opening a pipe would block.
     let file = path.metadata().ok()?.is_file().then(|| File::open(&path))?.ok()?;
     let digest = descriptor.digest().as_ref().parse().ok()?;
     Some(BuiltLayer { file, size: descriptor.size(), digest, diff_id: *diff_id })
 }
 
-/// Whether each byte of the layer is what its digests say.
 fn is_whole(layer: &BuiltLayer) -> io::Result<bool> {
     let mut unpacked = Unpacked::of(&layer.file);
     io::copy(&mut unpacked, &mut io::sink())?;
     is_at_its_end(unpacked, layer)
 }
 
-/// The tarball in a layer, and the digests of both.
+/// The tarball in a layer, with both digests.
 type Unpacked<'a> = Hashing<GzDecoder<BufReader<Hashing<&'a File>>>>;
 
 impl<'a> Unpacked<'a> {
@@ -69,7 +68,7 @@ impl<'a> Unpacked<'a> {
     }
 }
 
-/// Whether what was read to its end is the layer, and nothing comes after it.
+/// Checks the digests after reading, and that no data follows.
 fn is_at_its_end(
     Hashing { inner: decoder, hasher: unpacked, .. }: Unpacked<'_>,
     layer: &BuiltLayer,
@@ -80,7 +79,7 @@ fn is_at_its_end(
     Ok(is_last && size == layer.size && packed.finish() == layer.digest && unpacked.finish() == layer.diff_id)
 }
 
-/// What is in the layer, in its order; none where the lock does not say all of it.
+/// Expected content of the layer in order; `None` if the lock does not describe all of it.
 fn wanted<'a>(recipe: &Recipe<'a>, arch: Arch) -> Option<Vec<(&'a ToolName, &'a Build, Sha256)>> {
     let binaries = recipe.lock.binaries.iter();
     binaries
@@ -91,8 +90,7 @@ fn wanted<'a>(recipe: &Recipe<'a>, arch: Arch) -> Option<Vec<(&'a ToolName, &'a 
         .collect()
 }
 
-/// The executables of a layer that holds just those, packed as this program packs them; none where
-/// anything is different.
+/// The executables of the layer; `None` if it contains anything else or is packed differently.
 fn held(
     layer: &BuiltLayer,
     wanted: &[(&ToolName, &Build, Sha256)],

@@ -1,4 +1,4 @@
-//! The bill of materials: the base image and every binary, each with its checksums (CycloneDX 1.5).
+//! The SBOM: base image and binaries with their checksums (CycloneDX 1.5).
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,17 @@ use crate::lock::Build;
 use crate::project::names::ToolName;
 use crate::project::values::Arch;
 
-/// As IANA has it.
+/// Registered at IANA.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
 
-/// What a bill is of.
 pub(super) struct Subject<'a> {
     pub(super) recipe: &'a Recipe<'a>,
-    /// The image.
     pub(super) index: &'a Descriptor,
-    /// What was read out of the archives.
+    /// Results of reading the archives.
     pub(super) executables: &'a BTreeMap<Arch, BTreeMap<ToolName, Executable>>,
 }
 
-/// The bill, as JSON: the same bytes for the same image.
-///
-/// # Errors
-/// Where something cannot be said in the format.
+/// The SBOM as reproducible JSON.
 pub(super) fn document(subject: &Subject<'_>) -> Result<Vec<u8>, ImageError> {
     let unwritten = |why: String| ImageError::Document { what: "SBOM", why };
     let bom = bom(subject).map_err(unwritten)?;
@@ -38,7 +33,7 @@ pub(super) fn document(subject: &Subject<'_>) -> Result<Vec<u8>, ImageError> {
     Ok(bytes)
 }
 
-/// The document (CycloneDX 1.5, "bom-1.5.schema.json"), as far as it is written.
+/// The subset of `bom-1.5.schema.json` that is used.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Bom {
@@ -143,7 +138,6 @@ fn bom(subject: &Subject<'_>) -> Result<Bom, String> {
     })
 }
 
-/// The image itself.
 fn image(name: &str, digest: Sha256) -> Component {
     Component {
         kind: "container",
@@ -157,7 +151,7 @@ fn image(name: &str, digest: Sha256) -> Component {
     }
 }
 
-/// The base image, by the digest that is locked.
+/// With the locked digest.
 fn base(Subject { recipe, executables, .. }: &Subject<'_>) -> Component {
     let locked = &recipe.lock.image;
     let repository = locked.reference.repository();
@@ -178,7 +172,7 @@ fn base(Subject { recipe, executables, .. }: &Subject<'_>) -> Component {
     }
 }
 
-/// A binary for one architecture, and the archive that it is from.
+/// A binary for one architecture and its archive.
 fn binary(
     name: &ToolName,
     version: Option<String>,
@@ -222,8 +216,7 @@ fn purl(kind: &str, name: &str, version: &str) -> String {
     format!("pkg:{kind}/{}@{}", encoded(name), encoded(version))
 }
 
-/// A UUID of a digest (RFC 9562, "UUID Version 8"): every bill has one of its own, and the bill of
-/// one image always the same.
+/// A UUID derived from a digest (RFC 9562, "UUID Version 8"): unique for each SBOM, and reproducible.
 fn uuid_of(digest: Sha256) -> String {
     let hex = digest.to_string();
     format!("urn:uuid:{}-{}-8{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])

@@ -1,7 +1,7 @@
-//! A folder beside the place where the result will stand, for what is not whole yet.
+//! Temporary folders next to the target path.
 //!
-//! It goes with whoever made it. What a killed run leaves of it is removed by the next one: a
-//! folder at work is locked, and the lock goes with the process.
+//! They are deleted on drop. A killed run's folder is deleted by the next run: folders in use are locked,
+//! and the lock ends with the process.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -18,10 +18,9 @@ use super::error::ImageError;
 use crate::fs::exchange::{put_folder, staging_prefix};
 use crate::oci::{self, Blob, Contents};
 
-/// How much is copied at once.
 const PIECE: usize = 128 << 10;
 
-/// What is not whole yet, for whoever has to end the program in the middle.
+/// Cancels work in progress, for signal handlers.
 #[derive(Clone, Default)]
 pub struct CancelToken(Arc<Mutex<StagingState>>);
 
@@ -29,30 +28,30 @@ pub struct CancelToken(Arc<Mutex<StagingState>>);
 enum StagingState {
     #[default]
     Nothing,
-    /// In this folder.
+    /// With its temporary folder.
     Begun(PathBuf),
-    /// All of it is where it belongs.
+    /// Complete and in place.
     Done,
-    /// Nothing will come of it.
+    /// Cancelled.
     Abandoned,
 }
 
 impl CancelToken {
-    /// Removes what is there so far, and keeps more from coming. What is whole stays.
+    /// Deletes the temporary folder and prevents further work; has no effect after completion.
     pub fn abandon(&self) {
         self.end(|| ());
     }
 
-    /// As [`Self::abandon`], and then `last`. Where all is whole already, neither: it is about to end
-    /// well. Until `last` is done, whoever fails for want of what was removed is kept waiting, so that
-    /// it can have the last word.
+    /// Like [`Self::abandon`], then runs `last`. Does nothing after completion, because the program is
+    /// about to exit successfully. Until `last` returns, operations that fail because of the deletion are
+    /// blocked, so that `last` has the final word.
     pub fn end(&self, last: impl FnOnce()) {
         let mut stage = self.stage();
         if matches!(*stage, StagingState::Done) {
             return;
         }
         if let StagingState::Begun(folder) = mem::replace(&mut *stage, StagingState::Abandoned) {
-            // Under its name somebody may be writing still; should any of it stay, the next run knows it.
+            // Another thread may still write to the old name; the next run deletes what remains.
             let mut gone = folder.clone().into_os_string();
             gone.push("-gone");
             let _ = fs::rename(folder, &gone).and_then(|()| fs::remove_dir_all(gone));
@@ -60,7 +59,7 @@ impl CancelToken {
         last();
     }
 
-    /// What `action` comes to; where it failed after it was given up, that is why.
+    /// Runs `action`; if it fails after cancellation, the error is [`ImageError::Interrupted`].
     pub(super) fn unless_abandoned<T>(
         &self,
         action: impl FnOnce() -> Result<T, ImageError>,
@@ -68,12 +67,11 @@ impl CancelToken {
         action().map_err(|error| if self.is_abandoned() { ImageError::Interrupted } else { error })
     }
 
-    /// Whether it was given up.
     fn is_abandoned(&self) -> bool {
         matches!(*self.stage(), StagingState::Abandoned)
     }
 
-    /// Does what must be done as a whole or not at all, and is the end of it.
+    /// Runs the final step, which cannot be interrupted.
     fn at_once(&self, action: impl FnOnce() -> Result<(), ImageError>) -> Result<(), ImageError> {
         let mut stage = self.stage();
         if matches!(*stage, StagingState::Abandoned) {
@@ -89,7 +87,6 @@ impl CancelToken {
     }
 }
 
-/// The folder, until it is dropped.
 pub(super) struct Staging {
     folder: TempDir,
     unfinished: CancelToken,
@@ -98,7 +95,7 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// One beside `place`, on the same file system. The folder of `place` must be there.
+    /// Next to `place`, on the same file system. The parent folder must exist.
     pub(super) fn next_to(place: &Path, unfinished: &CancelToken) -> Result<Self, ImageError> {
         const TRIES: usize = 8;
         let parent = parent(place);
@@ -111,7 +108,7 @@ impl Staging {
                 return Err(ImageError::Interrupted);
             }
             let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).map_err(failed())?;
-            // Another run may have taken it for a killed one's before it was locked.
+            // Another run may have deleted it before it was locked.
             if let Ok(lock) = File::open(folder.path())
                 && is_idle(&lock)
                 && is_at(&lock, folder.path())
@@ -123,19 +120,18 @@ impl Staging {
         Err(failed()(io::ErrorKind::WouldBlock.into()))
     }
 
-    /// Where `name` is in it.
     pub(super) fn join(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Puts the folder `name` where `place` is, in one step; what stood there goes.
+    /// Replaces `place` with the folder `name`, atomically.
     pub(super) fn put_folder(&self, name: &str, place: &Path) -> Result<(), ImageError> {
         let new = self.join(name);
         self.unfinished
             .at_once(|| put_folder(&new, place, &self.join("old")).map_err(ImageError::io(place, "replace")))
     }
 
-    /// Puts each of these files where its place is, in one step.
+    /// Moves each file to its place.
     pub(super) fn put_files(&self, files: &[(&str, &Path)]) -> Result<(), ImageError> {
         self.unfinished.at_once(|| {
             files.iter().try_for_each(|(name, place)| {
@@ -145,7 +141,7 @@ impl Staging {
     }
 }
 
-/// Copies a blob, verified on the way; ends early once it was abandoned.
+/// Copies and verifies a blob; stops on cancellation.
 pub(super) fn copy(
     contents: &Contents,
     blob: &Blob,
@@ -156,7 +152,7 @@ pub(super) fn copy(
     copy_stream(contents.open(blob)?, |error| contents.base.failed(error), into, path, unfinished)
 }
 
-/// Copies what `from` gives, whose errors `failed` can tell; ends early once it was abandoned.
+/// Copies `from`, whose errors `failed` maps; stops on cancellation.
 pub(super) fn copy_stream(
     mut from: impl Read,
     failed: impl Fn(io::Error) -> oci::OciError,
@@ -178,12 +174,11 @@ pub(super) fn copy_stream(
     }
 }
 
-/// The folder that a path is in.
 pub(super) fn parent(place: &Path) -> &Path {
     place.parent().filter(|parent| *parent != Path::new("")).unwrap_or_else(|| Path::new("."))
 }
 
-/// Removes what killed runs left.
+/// Deletes folders of killed runs.
 fn sweep(parent: &Path, prefix: &OsString) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let ours = entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
@@ -193,8 +188,7 @@ fn sweep(parent: &Path, prefix: &OsString) {
     }
 }
 
-/// Takes the lock of a folder, unless somebody is at work in it. Some network file systems know no
-/// locks; there every folder is somebody's.
+/// Whether no process uses the folder. On network file systems without locks, every folder counts as used.
 fn is_idle(folder: &File) -> bool {
     flock(folder, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
@@ -213,7 +207,7 @@ mod tests {
     use super::{CancelToken, Staging};
     use crate::image::ImageError;
 
-    /// A folder that is about to stand at `place`.
+    /// A temporary folder for `place`.
     fn begun(place: &Path, unfinished: &CancelToken) -> Staging {
         let staging = Staging::next_to(place, unfinished).expect("a folder");
         fs::create_dir(staging.join("layout")).expect("a folder");
@@ -234,7 +228,7 @@ mod tests {
         let unfinished = CancelToken::default();
         let staging = begun(&place, &unfinished);
         staging.put_folder("layout", &place).expect("a new folder");
-        // The old one is being removed by now.
+        // The old one is being deleted already.
         unfinished.end(|| panic!("it is done"));
         drop(staging);
         assert_eq!(names(folder.path()), ["oci"]);

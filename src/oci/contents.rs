@@ -1,7 +1,7 @@
-//! An image that is not written down anywhere yet: its blobs, and where their bytes come from.
+//! An image in memory: its blobs and where their bytes come from.
 //!
-//! Whoever writes it into a folder, a tarball or a registry takes the blobs in their order, and
-//! the index at the end. What comes from the base image is streamed from where that is.
+//! Writers to a folder, a tarball or a registry write the blobs in order and the index last. Blobs of the
+//! base image are streamed from their origin.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -15,64 +15,52 @@ use super::{Images, Layer, OciError};
 use crate::digest::Sha256;
 use crate::project::values::ImageRef;
 
-/// One blob of an image: what it is, and where its bytes come from when they are wanted.
 #[derive(Debug)]
 pub struct Blob {
-    /// Its media type, digest and size, as its parent names it.
+    /// Media type, digest and size, as in the parent document.
     pub descriptor: Descriptor,
-    /// Where its bytes are.
     pub from: BlobSource,
 }
 
-/// Where a blob's bytes are.
 #[derive(Debug)]
 pub enum BlobSource {
-    /// Here: a document.
+    /// A document in memory.
     Bytes(Vec<u8>),
-    /// In a file that is read from its beginning, which may have no name any more.
+    /// Read from offset 0; the file may be unlinked.
     File(File),
-    /// Where the base image is: one of its layers, as it is stored there.
+    /// A layer of the base image, as stored there.
     Base {
-        /// The SHA-256 of the uncompressed layer.
+        /// SHA-256 of the uncompressed layer.
         diff_id: Sha256,
     },
 }
 
-/// The image that another one is made on.
 pub struct BaseImage {
-    /// Where its layers are read from.
     pub images: Box<dyn Images>,
-    /// Its reference, where that place is a registry: a push to the same registry can have the
-    /// layers mounted.
+    /// The reference if `images` is a registry: a push to the same registry can mount the layers.
     pub reference: Option<ImageRef>,
 }
 
-/// Every blob of an image, and the index that names them.
 pub struct Contents {
-    /// Where the blobs of [`BlobSource::Base`] come from.
+    /// Source of [`BlobSource::Base`] blobs.
     pub base: BaseImage,
-    /// Children before parents, none twice; the last one is the index.
+    /// Children before parents, without duplicates; the index is last.
     pub blobs: Vec<Blob>,
-    /// The index, as others name it.
     pub index: Descriptor,
-    /// The SBOM as a referrer of the index (image-spec, "Guidelines for Artifact Usage"): again
-    /// children before parents; the last one is the manifest, whose descriptor has the artifact type.
+    /// The SBOM as a referrer of the index (image-spec, "Guidelines for Artifact Usage"), children before
+    /// parents. The last blob is its manifest; the descriptor has the artifact type.
     pub referrer: Vec<Blob>,
 }
 
 impl Contents {
-    /// The bytes of one of its blobs, from the first on. Its end is an error where they have another
-    /// digest or length than the descriptor says.
-    ///
-    /// # Errors
-    /// Where the base image cannot be read.
+    /// Streams a blob. The stream ends with an error if digest or length differ from the descriptor.
     pub fn open<'a>(&'a self, blob: &'a Blob) -> Result<Box<dyn Read + 'a>, OciError> {
         let descriptor = &blob.descriptor;
         let stored: Box<dyn Read + 'a> = match &blob.from {
             BlobSource::Bytes(bytes) => Box::new(Cursor::new(bytes)),
             BlobSource::File(file) => Box::new(Section::new(file, 0, descriptor.size())),
             BlobSource::Base { diff_id } => {
-                // Verified where it comes from.
+                // `images` verifies it.
                 return self.base.images.layer(&Layer { descriptor: descriptor.clone(), diff_id: *diff_id });
             }
         };
@@ -84,7 +72,7 @@ impl Contents {
 }
 
 impl BaseImage {
-    /// What an error of a reader means that this gave, or [`Contents::open`].
+    /// Maps an error of [`Contents::open`], or of the reader it returned.
     pub fn failed(&self, error: io::Error) -> OciError {
         let image = self.images.name();
         OciError::of_mismatch(image, &error).unwrap_or_else(|| {

@@ -1,8 +1,8 @@
-//! What `docker save` wrote before Docker 25: `manifest.json`, a config under its own digest, and
-//! layers under names that say nothing.
+//! Tarballs of `docker save` before Docker 25: `manifest.json`, a config named by its digest, and layers
+//! with arbitrary names.
 //!
-//! The format is Docker's image-spec v1.2, "Combined Image JSON + Filesystem Changeset Format". No
-//! digest of a stored layer is in it; those of the uncompressed ones, in the config, must do.
+//! The format is Docker's image-spec v1.2, "Combined Image JSON + Filesystem Changeset Format". It has no
+//! digests of stored layers, only those of the uncompressed layers in the config.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -22,7 +22,7 @@ use super::verified::Verified;
 use crate::digest::{Hasher, Sha256};
 use crate::project::values::Arch;
 
-/// One image of `manifest.json`.
+/// An entry of `manifest.json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Saved {
@@ -30,17 +30,16 @@ struct Saved {
     layers: Vec<String>,
 }
 
-/// A tarball in that format.
 pub(crate) struct DockerSave {
     tarball: Tarball,
-    /// By the digest of their config: one image can have several names.
+    /// By config digest: one image can have several names.
     images: BTreeMap<Sha256, PlatformImage>,
-    /// Where a stored layer is, by its digest.
+    /// Path of each stored layer, by digest.
     paths: BTreeMap<Sha256, String>,
 }
 
 impl DockerSave {
-    /// Reads what is in it; no layer yet but those that are stored compressed.
+    /// Reads the documents, and those layers that are stored compressed.
     pub(crate) fn open(tarball: Tarball) -> Result<Self, OciError> {
         let saved: Vec<Saved> = parse(&document(&tarball, "manifest.json")?)
             .map_err(|why| not_an_image(&tarball, format!("`manifest.json` cannot be read: {why}")))?;
@@ -88,8 +87,8 @@ fn config(tarball: &Tarball, path: &str) -> Result<(Sha256, ImageConfiguration, 
     Ok((named, config, bytes))
 }
 
-/// What is stored for a layer. Docker stores it as it is; some other programs compress it, and then
-/// only reading it tells its digest.
+/// The stored form of a layer. Docker stores layers uncompressed; for a compressed one the digest is only
+/// known after reading it.
 fn stored(tarball: &Tarball, path: &str, diff_id: Sha256) -> io::Result<(Descriptor, Sha256)> {
     let section = tarball.section(path)?;
     let size = section.left();

@@ -1,4 +1,4 @@
-//! What a container would find in a folder of its image.
+//! Lists a folder of an image as a container sees it.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,27 @@ use super::{Images, Layer, OciError, PlatformImage};
 use crate::digest::Sha256;
 use crate::text::innermost;
 
-/// More names than any folder of programs has.
+/// Upper bound of names in one folder.
 const MOST_NAMES: usize = 10_000;
 
-/// What stands under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FoundFile {
-    /// A regular file, here or at the end of symbolic links.
+    /// A regular file, possibly behind symbolic links.
     File {
-        /// The digest of its content.
         sha256: Sha256,
-        /// Its length in bytes.
         size: u64,
-        /// Its permissions: the lowest twelve bits.
+        /// The lowest twelve bits.
         mode: u32,
-        /// Its owner.
         uid: u64,
-        /// Its group.
         gid: u64,
-        /// The layer that wrote it, an index into [`PlatformImage::layers`].
+        /// Index into [`PlatformImage::layers`] of the layer that wrote it.
         layer: usize,
     },
-    /// A folder, here or at the end of symbolic links.
+    /// A folder, possibly behind symbolic links.
     Directory,
-    /// A symbolic link that leads nowhere, or in a circle.
+    /// A dangling or circular symbolic link.
     Link {
-        /// What it says, escaped and cut for a message.
+        /// Sanitized and truncated.
         target: String,
     },
     /// A device or a pipe.
@@ -54,18 +49,18 @@ impl FoundFile {
     }
 }
 
-/// The files of a folder, by name.
+/// By file name.
 pub type FolderFiles = BTreeMap<String, FoundFile>;
 
-/// What stands in `folder`, such as `usr/local/bin`, when all layers of `image` lie over each
-/// other, by file name. Nothing where the folder is not there, or is none.
+/// Lists `folder`, such as `usr/local/bin`, with all layers of `image` applied; empty if the folder does
+/// not exist.
 ///
-/// Every layer is read once, from its beginning to its end, and verified. In memory are the names
-/// of the files of the image, and one digest for each.
+/// Reads every layer once, completely, and verifies it. Memory use: the names of all files, and one digest
+/// each.
 ///
 /// # Errors
-/// Where a layer cannot be read, is not the one that the image names, or is refused as hostile: see
-/// the limits in `layer.rs`. Also where a name in the folder is not UTF-8.
+/// If a layer cannot be read, has the wrong digest, or exceeds the limits in `layer.rs`; if a name in the
+/// folder is not UTF-8.
 pub fn files_under(
     images: &dyn Images,
     image: &PlatformImage,
@@ -74,11 +69,8 @@ pub fn files_under(
     files_over(images, image, 0, folder).map(|(_, all)| all)
 }
 
-/// As [`files_under`], in the same single reading: first what stands in `folder` while only the
-/// lowest `base` layers lie there, then what stands in it in the end.
-///
-/// # Errors
-/// As there.
+/// Like [`files_under`], in one pass: first the listing with only the lowest `base` layers applied, then
+/// the final one.
 pub fn files_over(
     images: &dyn Images,
     image: &PlatformImage,
@@ -99,7 +91,6 @@ pub fn files_over(
     Ok((below, listed(images.name(), &tree, folder)?))
 }
 
-/// Why the layer with this index is not read.
 fn refused(image: &str, index: usize, layer: &Layer, failure: LayerError) -> OciError {
     let refused =
         |why| OciError::Layer { image: image.to_owned(), number: index + 1, diff_id: layer.diff_id, why };
@@ -112,7 +103,6 @@ fn refused(image: &str, index: usize, layer: &Layer, failure: LayerError) -> Oci
     }
 }
 
-/// What a process would find in `folder`.
 fn listed(image: &str, tree: &Overlay, folder: &str) -> Result<FolderFiles, OciError> {
     let not_an_image = |why| OciError::NotAnImage { image: image.to_owned(), why };
     let Some((path, Inode::Directory)) = tree.resolve(folder.as_bytes()) else {

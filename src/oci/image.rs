@@ -1,4 +1,4 @@
-//! An image as its documents describe it, wherever they are kept.
+//! An image as its documents describe it, independent of where they are stored.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -14,69 +14,57 @@ use super::verified::Verified;
 use crate::digest::Sha256;
 use crate::project::values::Arch;
 
-/// An image for one architecture.
 #[derive(Clone, Debug)]
 pub struct PlatformImage {
-    /// What it runs on.
     pub arch: Arch,
-    /// How it is run, and what its layers are uncompressed.
     pub config: ImageConfiguration,
-    /// The config as it is written, with what the specification does not know, such as Docker's
-    /// health check.
+    /// The original bytes, with fields the specification does not have, such as Docker's health check.
     pub document: Vec<u8>,
-    /// Its layers, the lowest first.
+    /// Lowest first.
     pub layers: Vec<Layer>,
 }
 
-/// One layer of an image.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// What is stored: media type, digest, size in bytes.
+    /// The stored form.
     pub descriptor: Descriptor,
-    /// The SHA-256 of the uncompressed layer.
+    /// SHA-256 of the uncompressed layer.
     pub diff_id: Sha256,
 }
 
-/// Something that images can be read from.
+/// A source of images.
 pub trait Images: Send + Sync {
-    /// As the user named it.
+    /// As the user typed it.
     fn name(&self) -> &str;
 
-    /// The image for `arch`.
-    ///
-    /// # Errors
-    /// Where there is none, or it cannot be read or believed.
     fn image(&self, arch: Arch) -> Result<PlatformImage, OciError>;
 
-    /// The stored bytes of a layer. Its end is an error where they have another digest or length
-    /// than the layer's descriptor says.
-    ///
-    /// # Errors
-    /// Where it is not there.
+    /// Streams the stored bytes. The stream ends with an error if digest or length differ from the
+    /// descriptor.
     fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + '_>, OciError>;
 }
 
-/// Where blobs lie under their digests: everything but the oldest tarballs.
+/// Access to blobs by digest: everything except old `docker save` tarballs.
 pub(crate) trait Blobs: Images {
-    /// An index or a manifest; the bytes are not verified yet.
+    /// An index or a manifest, unverified.
     fn manifest(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, OciError>;
 
-    /// Any other blob; the bytes are not verified yet.
+    /// Any other blob, unverified.
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, OciError>;
 
-    /// How a failure to read what [`Self::blob`] gave is told.
+    /// Maps an error of a reader from [`Self::blob`].
     fn failed(&self, error: std::io::Error) -> OciError;
 }
 
-/// The builds that an index lists, by architecture, with those of nested indexes; the first one
-/// counts, as for container runtimes.
+/// The builds of an index and its nested indexes. The first one per architecture wins, as in container
+/// runtimes.
 pub(crate) fn builds(
     blobs: &dyn Blobs,
     entries: &[Descriptor],
 ) -> Result<BTreeMap<Arch, Descriptor>, OciError> {
-    /// More than anything that is published; each may cost a request.
+    /// Far above anything published; each entry may cost a request.
     const MOST: usize = 256;
-    /// Indexes in indexes; one level is in use.
+    /// Nesting depth of indexes; one level is in use.
     const DEEPEST: usize = 4;
     let mut found = BTreeMap::new();
     let mut seen = 0;
@@ -109,7 +97,7 @@ pub(crate) fn builds(
                 }
             },
             IndexEntry::Unmarked => {
-                // An artifact without a platform is no image, and no reason to refuse the others.
+                // An artifact without a platform is not an image, and no reason to refuse the others.
                 let bytes = read_whole(blobs, &descriptor, true)?;
                 if let Ok((OciManifest::Image(manifest), _)) = OciManifest::read(&bytes)
                     && let Some(arch) = arch_of_config(&config(blobs, &manifest)?.0)
@@ -122,7 +110,6 @@ pub(crate) fn builds(
     Ok(found)
 }
 
-/// The image for `arch` among the builds of an index.
 pub(crate) fn build(
     blobs: &dyn Blobs,
     arch: Arch,
@@ -139,12 +126,12 @@ pub(crate) fn build(
     }
 }
 
-/// The image for `arch` of a layout, in which each entry is an image of its own.
+/// The image for `arch` in a layout whose entries are separate images.
 pub(crate) fn only(blobs: &dyn Blobs, arch: Arch, entries: &[Descriptor]) -> Result<PlatformImage, OciError> {
     let (mut fitting, mut others) = (BTreeMap::new(), BTreeMap::new());
     for entry in entries {
         let mut found = builds(blobs, std::slice::from_ref(entry))?;
-        // The same image can be there under several names.
+        // One image can be listed under several names.
         fitting.extend(found.remove(&arch).map(|build| (build.digest().to_string(), build)));
         others.extend(found);
     }
@@ -156,12 +143,11 @@ pub(crate) fn only(blobs: &dyn Blobs, arch: Arch, entries: &[Descriptor]) -> Res
     build(blobs, arch, &others)
 }
 
-/// The stored bytes of a layer, verified.
 pub(crate) fn layer<'a>(blobs: &'a dyn Blobs, layer: &Layer) -> Result<Box<dyn Read + 'a>, OciError> {
     Ok(Box::new(verified(blobs, blobs.blob(&layer.descriptor)?, &layer.descriptor)?))
 }
 
-/// The image of a manifest, which must be for `arch`.
+/// Fails if the image is not for `arch`.
 pub(crate) fn image(
     blobs: &dyn Blobs,
     arch: Arch,
@@ -177,7 +163,7 @@ pub(crate) fn image(
     Ok(PlatformImage { arch, config, document, layers })
 }
 
-/// Brings the layers of a manifest together with what the config says they are uncompressed.
+/// Pairs the layers of the manifest with the uncompressed digests of the config.
 fn layers(config: &ImageConfiguration, stored: &[Descriptor]) -> Result<Vec<Layer>, String> {
     let diff_ids = diff_ids(config)?;
     if diff_ids.len() != stored.len() {
@@ -194,7 +180,7 @@ fn layers(config: &ImageConfiguration, stored: &[Descriptor]) -> Result<Vec<Laye
     Ok(layers)
 }
 
-/// The digests of the uncompressed layers (image-spec, "rootfs").
+/// Digests of the uncompressed layers (image-spec, "rootfs").
 pub(crate) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, String> {
     let parse = |text: &String| {
         text.parse().map_err(|_| format!("its config names a layer by {}, not by a SHA-256", told(text)))
@@ -202,7 +188,6 @@ pub(crate) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, Strin
     config.rootfs().diff_ids().iter().map(parse).collect()
 }
 
-/// The config of a manifest, and its bytes.
 pub(crate) fn config(
     blobs: &dyn Blobs,
     manifest: &ImageManifest,
@@ -213,13 +198,11 @@ pub(crate) fn config(
     Ok((config, bytes))
 }
 
-/// An index or a manifest, verified.
 pub(crate) fn read_manifest(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<OciManifest, OciError> {
     let bytes = read_whole(blobs, descriptor, true)?;
     OciManifest::read(&bytes).map(|(manifest, _)| manifest).map_err(|why| not_an_image(blobs, why))
 }
 
-/// A whole document, verified.
 fn read_whole(blobs: &dyn Blobs, descriptor: &Descriptor, manifest: bool) -> Result<Vec<u8>, OciError> {
     if descriptor.size() > LONGEST_DOCUMENT {
         let why = format!("{} is longer than {} MiB", descriptor.digest(), LONGEST_DOCUMENT >> 20);
@@ -231,7 +214,6 @@ fn read_whole(blobs: &dyn Blobs, descriptor: &Descriptor, manifest: bool) -> Res
     Ok(bytes)
 }
 
-/// Holds a stream against its descriptor.
 pub(crate) fn verified<'a>(
     blobs: &dyn Blobs,
     stored: Box<dyn Read + 'a>,
@@ -241,7 +223,6 @@ pub(crate) fn verified<'a>(
     Ok(Verified::new(stored, format!("the blob {}", digest.oci()), digest, Some(descriptor.size())))
 }
 
-/// What a verified stream complains about, or the place that it comes from.
 fn failure(blobs: &dyn Blobs, error: std::io::Error) -> OciError {
     OciError::of_mismatch(blobs.name(), &error).unwrap_or_else(|| blobs.failed(error))
 }

@@ -1,10 +1,10 @@
-//! One layer: decompressed, verified, and read entry by entry (image-spec, "Image Layer Filesystem
+//! Reads one layer: decompressed, verified, entry by entry (image-spec, "Image Layer Filesystem
 //! Changeset").
 //!
-//! A layer is as hostile as any archive. What is refused here is what programs are known to read
-//! differently, so that an audit could look at one file and a container run another: names with
-//! `..`, records that say the same thing twice, links with content, sparse files of a kind that not
-//! everybody knows. The digest of the uncompressed layer shows what was cut off or appended.
+//! Layers are untrusted. Refused is what programs are known to interpret differently, because an audit
+//! could inspect one file while a container runs another: names with `..`, duplicate records, links with
+//! content, uncommon sparse formats. The digest of the uncompressed layer detects truncated and appended
+//! data.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -17,38 +17,35 @@ use tar::{Archive, EntryType};
 use super::verified::{Verified, WrongDigest};
 use crate::digest::{Hasher, Sha256};
 
-/// No image is larger, all its layers uncompressed and added up: 32 GiB.
+/// Of all uncompressed layers of one image: 32 GiB.
 const MOST_BYTES: u64 = 32 << 30;
 
-/// No image has more files, all its layers added up.
+/// Of all layers of one image.
 const MOST_ENTRIES: u64 = 2_000_000;
 
-/// The headers of one entry, with its long names and attributes: 1 MiB.
+/// Of one entry, with long names and attributes: 1 MiB.
 const LONGEST_HEADER: u64 = 1 << 20;
 
-/// The kernel's `PATH_MAX` and `NAME_MAX`.
+/// `PATH_MAX` and `NAME_MAX` of Linux.
 const LONGEST_PATH: usize = 4096;
 const LONGEST_NAME: usize = 255;
 
-/// One entry of a layer.
 pub(super) struct LayerEntry {
-    /// Below the root, without a slash at either end; the root itself is empty.
+    /// Relative to the root, without leading or trailing slash; empty for the root itself.
     pub(super) path: Vec<u8>,
     pub(super) kind: LayerEntryKind,
 }
 
-/// What an entry is.
 pub(super) enum LayerEntryKind {
     Directory,
     File(LayerFile),
     Symlink(Vec<u8>),
-    /// To a path like that of an entry.
+    /// Path of the target, in the form of [`LayerEntry::path`].
     HardLink(Vec<u8>),
-    /// A device, or a pipe.
+    /// A device or a pipe.
     Other,
 }
 
-/// A regular file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LayerFile {
     pub(super) sha256: Sha256,
@@ -58,13 +55,12 @@ pub(super) struct LayerFile {
     pub(super) gid: u64,
 }
 
-/// Why a layer cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LayerError {
-    /// Its stream failed, or is not the one that was promised.
+    /// Reading failed, or the digest is wrong.
     #[error(transparent)]
     Read(#[from] io::Error),
-    /// It is hostile, or too large.
+    /// Hostile or too large.
     #[error("{0}")]
     Refused(String),
 }
@@ -75,7 +71,7 @@ impl From<String> for LayerError {
     }
 }
 
-/// How a layer is stored; its media type is not asked, and runtimes do not ask it either.
+/// Compression of a stored layer, by its magic. Like runtimes, this ignores the media type.
 pub(super) enum Compression {
     None,
     Gzip,
@@ -83,7 +79,7 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// Looks at the first bytes, and gives them back with the rest.
+    /// Reads the magic and returns a reader that starts at the beginning again.
     pub(super) fn sniff<R: Read>(mut stored: R) -> io::Result<(Self, impl Read)> {
         const LENGTH: u64 = 4;
         let mut magic = Vec::new();
@@ -97,13 +93,13 @@ impl Compression {
     }
 }
 
-/// How much may still be read, of one image.
+/// Remaining read budget of one image.
 #[derive(Clone)]
 pub(super) struct ReadBudget(Rc<Left>);
 
 struct Left {
     bytes: Cell<u64>,
-    /// Of what sparse files are filled with, which is stored nowhere.
+    /// Bytes of holes in sparse files, which are not stored.
     content: Cell<u64>,
     entries: Cell<u64>,
     header: Cell<u64>,
@@ -125,12 +121,11 @@ impl ReadBudget {
         }))
     }
 
-    /// Counts what is read from `inner`.
     pub(super) fn on<R>(&self, inner: R) -> MeteredReader<R> {
         MeteredReader { inner, left: Rc::clone(&self.0) }
     }
 
-    /// From here to the next entry come headers only, which the archive's reader keeps in memory.
+    /// Until the next entry only headers follow, which the tar reader keeps in memory.
     pub(super) fn begin_header(&self) {
         self.0.header.set(LONGEST_HEADER);
     }
@@ -154,7 +149,7 @@ fn take(left: &Cell<u64>, count: u64, why: impl Fn() -> String) -> Result<(), St
     Ok(())
 }
 
-/// A reader that stops where a [`ReadBudget`] is used up.
+/// Fails once its [`ReadBudget`] is exhausted.
 pub(super) struct MeteredReader<R> {
     inner: R,
     left: Rc<Left>,
@@ -177,8 +172,8 @@ impl<R: Seek> Seek for MeteredReader<R> {
     }
 }
 
-/// Hands each entry of a layer to `each`, in order, and holds the uncompressed layer against
-/// `diff_id`. `stored` is read to its end, so that it can tell whether it was the right one.
+/// Passes each entry of a layer to `each`, in order, and verifies the uncompressed layer against `diff_id`.
+/// Reads `stored` to its end, so that its own digest is verified too.
 pub(super) fn read(
     mut stored: impl Read,
     diff_id: Sha256,
@@ -192,7 +187,7 @@ pub(super) fn read(
     };
     match (result, rest) {
         (Ok(()), rest) => rest.map(drop).map_err(LayerError::Read),
-        // That these are not the right bytes says more than what came of reading them.
+        // A wrong digest explains the error better than its consequences.
         (Err(_), Err(wrong)) if WrongDigest::of(&wrong).is_some() => Err(LayerError::Read(wrong)),
         (result, _) => result,
     }
@@ -209,13 +204,13 @@ fn uncompressed(
     let unpacked: Box<dyn Read> = match compression {
         Compression::None => Box::new(packed),
         Compression::Gzip => Box::new(MultiGzDecoder::new(packed)),
-        // Of a window it keeps 128 MiB at most, zstd's own limit for those who are not asked.
+        // The decoder limits the window to 128 MiB, like `zstd` itself.
         Compression::Zstd => Box::new(zstd::Decoder::with_buffer(packed)?),
     };
     let verified = Verified::new(unpacked, "the uncompressed layer".to_owned(), diff_id, None);
     let mut metered = BufReader::with_capacity(128 << 10, meter.on(verified));
     entries(&mut metered, meter, each)?;
-    // Behind the end of an archive nothing counts but for the digest.
+    // After the end of the archive only the digest matters.
     meter.0.header.set(u64::MAX);
     io::copy(&mut metered, &mut io::sink())?;
     Ok(())
@@ -258,8 +253,8 @@ fn entries(
     }
 }
 
-/// Reads a file for its digest. Which files count is only known when the last layer was read, and
-/// reading is what takes the time.
+/// Hashes every file: which files count is known only after the last layer, and reading is the expensive
+/// part.
 fn file(
     entry: &mut tar::Entry<'_, impl Read>,
     meter: &ReadBudget,
@@ -284,7 +279,7 @@ fn file(
     Ok(LayerFile { sha256: digester.finish(), size, mode, uid, gid })
 }
 
-/// Looks at the records before an entry (POSIX pax) for what programs would read differently.
+/// Rejects extended headers (POSIX pax) that programs interpret differently.
 fn extensions(entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
     let Some(records) = entry.pax_extensions().map_err(|error| error.to_string())? else { return Ok(()) };
     let mut keys = BTreeSet::new();
@@ -295,7 +290,7 @@ fn extensions(entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
         if matches!(key, b"size" | b"uid" | b"gid") && !value.iter().all(u8::is_ascii_digit) {
             return Err(format!("has the attribute `{shown}` without a number"));
         }
-        // As directories in it they would mean something to the kernel's overlay.
+        // Overlay attributes would change the meaning of directories for the kernel.
         let overlay = ["SCHILY.xattr.trusted.overlay.", "SCHILY.xattr.user.overlay."];
         if key.starts_with(b"GNU.sparse.") || overlay.iter().any(|prefix| key.starts_with(prefix.as_bytes()))
         {
@@ -308,7 +303,8 @@ fn extensions(entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
     Ok(())
 }
 
-/// A path below the root: runtimes take the slash off an absolute one; `..` would lead out.
+/// Normalizes a path relative to the root: runtimes strip the leading slash of absolute paths; `..` would
+/// escape.
 pub(super) fn clean(path: &[u8]) -> Result<Vec<u8>, String> {
     let shown = || path[..path.len().min(LONGEST_NAME)].escape_ascii();
     if path.len() > LONGEST_PATH {
@@ -334,7 +330,7 @@ mod tests {
     use super::{LayerError, ReadBudget, read};
     use crate::digest::Sha256;
 
-    /// How reading `layer` ends where little is allowed.
+    /// Reads `layer` with small limits.
     fn end_of(layer: &[u8], bytes: u64, entries: u64) -> Result<(), LayerError> {
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(layer).expect("memory");

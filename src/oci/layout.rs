@@ -1,4 +1,4 @@
-//! OCI image layouts (image-spec, "OCI Image Layout Specification"): a folder, or a tarball of one.
+//! OCI image layouts (image-spec, "OCI Image Layout Specification"), as a folder or in a tarball.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,16 +13,16 @@ use super::manifest::{LONGEST_DOCUMENT, OciManifest, digest_of, parse};
 use crate::digest::Sha256;
 use crate::project::values::Arch;
 
-/// Files by their paths: a folder, or a tarball that is not unpacked.
+/// Files by path, in a folder or a tarball.
 pub(crate) trait ImageFiles: Send + Sync {
-    /// As the user named it.
+    /// As the user typed it.
     fn name(&self) -> &str;
 
-    /// The file at `path`; an error of the kind `NotFound` where there is none.
+    /// Fails with `NotFound` if there is no file at `path`.
     fn open(&self, path: &str) -> io::Result<Box<dyn Read + '_>>;
 }
 
-/// A document that must be there, whole, unverified: nothing names its digest.
+/// A required document; unverified, because nothing contains its digest.
 pub(crate) fn document(files: &dyn ImageFiles, path: &str) -> Result<Vec<u8>, OciError> {
     let mut bytes = Vec::new();
     files
@@ -36,7 +36,6 @@ pub(crate) fn document(files: &dyn ImageFiles, path: &str) -> Result<Vec<u8>, Oc
     Ok(bytes)
 }
 
-/// What is told where `path` cannot be read.
 pub(crate) fn unreadable(files: &dyn ImageFiles, path: &str, source: io::Error) -> OciError {
     let image = files.name().to_owned();
     if source.kind() == io::ErrorKind::NotFound {
@@ -45,7 +44,6 @@ pub(crate) fn unreadable(files: &dyn ImageFiles, path: &str, source: io::Error) 
     OciError::Io { image, source }
 }
 
-/// A folder on the disk.
 pub(crate) struct LayoutFolder {
     name: String,
     path: PathBuf,
@@ -64,7 +62,7 @@ impl ImageFiles for LayoutFolder {
 
     fn open(&self, path: &str) -> io::Result<Box<dyn Read + '_>> {
         let path = self.path.join(path);
-        // A pipe would be waited for without an end.
+        // Opening a pipe would block.
         if !path.metadata()?.is_file() {
             return Err(io::Error::other(format!("{} is not a file", path.display())));
         }
@@ -72,10 +70,9 @@ impl ImageFiles for LayoutFolder {
     }
 }
 
-/// An image layout.
 pub(crate) struct LayoutReader {
     files: Box<dyn ImageFiles>,
-    /// What `index.json` lists.
+    /// Descriptors of `index.json`.
     listed: Vec<Descriptor>,
 }
 
@@ -96,7 +93,7 @@ impl LayoutReader {
         Ok(Self { listed: index.manifests().clone(), files })
     }
 
-    /// With nothing listed but the image of this digest.
+    /// Keeps only the image with this digest.
     pub(crate) fn only(mut self, digest: Sha256) -> Result<Self, OciError> {
         self.listed.retain(|entry| digest_of(entry) == Ok(digest));
         // One image can be listed under several names.
@@ -140,10 +137,7 @@ impl Images for LayoutReader {
     }
 }
 
-/// The image of the OCI image layout at `path`.
-///
-/// # Errors
-/// Where it cannot be read, or is no layout.
+/// Opens the OCI image layout at `path`.
 pub fn layout(path: &Path) -> Result<Box<dyn Images>, OciError> {
     Ok(Box::new(in_folder(path)?))
 }

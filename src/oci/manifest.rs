@@ -1,4 +1,4 @@
-//! The documents of an image: index, manifest, config, as bytes and as what they mean.
+//! The documents of an image: index, manifest and config.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use super::error::told;
 use crate::digest::Sha256;
 use crate::project::values::Arch;
 
-/// No manifest and no config is longer (distribution-spec, "Pushing Manifests", asks registries to
-/// take 4 MiB; other clients stop there as well).
+/// Size limit of manifests and configs: 4 MiB (distribution-spec, "Pushing Manifests"), as in other
+/// clients.
 pub(crate) const LONGEST_DOCUMENT: u64 = 4 << 20;
 
-/// Docker's names from before there were OCI's; what they name is read alike.
+/// Docker's media types that preceded OCI's; the formats are compatible.
 const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.";
 
-/// What a registry is asked for.
+/// Sent as `Accept`.
 pub(crate) const ACCEPTED: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
     DOCKER_INDEX,
@@ -29,16 +29,13 @@ pub(crate) const ACCEPTED: [&str; 4] = [
     DOCKER_MANIFEST,
 ];
 
-/// An index or a manifest.
 #[derive(Debug)]
 pub(crate) enum OciManifest {
-    /// Of several images, usually one for each architecture.
     Index(Box<ImageIndex>),
-    /// Of one image.
     Image(Box<ImageManifest>),
 }
 
-/// The fields by which the kinds of documents are told apart.
+/// The fields that distinguish the kinds of documents.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Shape {
@@ -50,10 +47,10 @@ struct Shape {
 }
 
 impl OciManifest {
-    /// Reads a document, and says its media type, which it may leave out (image-spec, "mediaType").
+    /// Parses a document and determines its media type, which is optional (image-spec, "mediaType").
     ///
-    /// A document that could be taken for both kinds is refused, for then two programs could see
-    /// two images under one digest (CVE-2021-41190).
+    /// Rejects a document that matches both kinds, because two programs could see two images under one
+    /// digest (CVE-2021-41190).
     pub(crate) fn read(bytes: &[u8]) -> Result<(Self, String), String> {
         let shape: Shape = parse(bytes)?;
         if shape.schema_version != 2 {
@@ -87,20 +84,16 @@ impl OciManifest {
     }
 }
 
-/// Reads JSON.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|error| told(&error.to_string()))
 }
 
-/// What an entry of an index is.
 pub(crate) enum IndexEntry {
-    /// Another index.
     Nested,
-    /// An image for an architecture that `bake` knows.
     Build(Arch),
-    /// An image of which only its config says what it is for.
+    /// The architecture is only in the config.
     Unmarked,
-    /// For another system, or no image at all, such as the attestations that `BuildKit` adds.
+    /// Another platform, or not an image, such as the attestations of `BuildKit`.
     Other,
 }
 
@@ -120,8 +113,8 @@ impl IndexEntry {
     }
 }
 
-/// The architecture, where it is Linux on one that `bake` knows. Variants that need a newer
-/// processor than the first of its kind (`amd64/v3`) are others.
+/// `None` unless it is Linux on a supported architecture. Variants that require a newer processor than the
+/// baseline (`amd64/v3`) do not match.
 pub(crate) fn arch_of(os: &Os, arch: &OciArch, variant: Option<&str>) -> Option<Arch> {
     match (os, arch, variant.unwrap_or_default()) {
         (Os::Linux, OciArch::Amd64, "" | "v1") => Some(Arch::Amd64),
@@ -130,12 +123,11 @@ pub(crate) fn arch_of(os: &Os, arch: &OciArch, variant: Option<&str>) -> Option<
     }
 }
 
-/// The architecture that a config names.
 pub(crate) fn arch_of_config(config: &ImageConfiguration) -> Option<Arch> {
     arch_of(config.os(), config.architecture(), config.variant().as_deref())
 }
 
-/// Whether a descriptor can be that of a layer; encrypted ones, for example, cannot be read.
+/// Whether the media type is a readable layer; encrypted ones are not.
 pub(crate) fn is_layer(media_type: &MediaType) -> bool {
     match media_type {
         MediaType::ImageLayer
@@ -152,14 +144,14 @@ pub(crate) fn is_layer(media_type: &MediaType) -> bool {
     }
 }
 
-/// A descriptor's digest; only SHA-256 is in use.
+/// Only SHA-256 is supported.
 pub(crate) fn digest_of(descriptor: &Descriptor) -> Result<Sha256, String> {
     let text = descriptor.digest().as_ref();
     let digits = text.strip_prefix("sha256:").unwrap_or_default();
     digits.parse().map_err(|_| format!("names a part by {}, which is not a SHA-256", told(text)))
 }
 
-/// The architectures of `builds` for a message.
+/// Architectures of `builds`, for messages.
 pub(crate) fn listed<T>(builds: &BTreeMap<Arch, T>) -> String {
     if builds.is_empty() {
         return "none for a system that `bake` knows".to_owned();

@@ -1,14 +1,11 @@
-//! Images: in a registry, in a layout, in a tarball; what is in their file systems.
+//! Formats of images: layouts, tarballs, manifests and layers.
 //!
-//! [`registry::resolve`] says what a reference stands for today. A [`ImageSource`] is anything that an
-//! image can be read from; opened, it is an [`Images`], which hands out an [`PlatformImage`] for an
-//! architecture, and its layers as streams. [`files_under`] lays those over each other and says
-//! what a container of that image would find in a folder.
+//! An [`Images`] provides a [`PlatformImage`] for an architecture and streams its layers; [`files_under`]
+//! applies the layers and lists a folder as a container sees it.
 //!
-//! Nothing is believed: every document and every layer is held against the digest that names it
-//! (image-spec, "Descriptors"), every layer also against the digest of its uncompressed form
-//! (image-spec, "Layer `DiffID`"). Nothing is ever unpacked onto a disk, and no layer is held in
-//! memory.
+//! Every document and layer is verified against its digest (image-spec, "Descriptors"), every layer also
+//! against the digest of its uncompressed form (image-spec, "Layer `DiffID`"). Nothing is unpacked to disk,
+//! and no layer is held in memory.
 
 mod contents;
 mod docker_save;

@@ -1,63 +1,58 @@
-//! The file system that layers make when they are laid over each other.
+//! The file system that results from applying layers.
 //!
-//! It holds names, links and digests, no content. Paths are the keys, so that everything below a
-//! folder is one range of the map.
+//! Contains names, links and digests, no content. Paths are the keys, so that everything below a folder is
+//! one range of the map.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::layer::{LayerEntry, LayerEntryKind, LayerFile};
 
-/// What a name without its suffix hides in the layers below (image-spec, "Whiteouts").
+/// Prefix of names that hide files of lower layers (image-spec, "Whiteouts").
 const WHITEOUT: &[u8] = b".wh.";
 
-/// Hides everything in its folder that is from the layers below.
+/// Hides everything in its folder from lower layers.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// As many symbolic links as the kernel follows on one path (`path_resolution(7)`).
+/// The kernel's limit on symbolic links in one path (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
-/// Longer ways than any image has, so that hostile links do not cost hours.
+/// Bounds the work that hostile links can cause.
 const MOST_STEPS: usize = 4096;
 
-/// A file system so far.
 #[derive(Default)]
 pub(super) struct Overlay {
     nodes: BTreeMap<Vec<u8>, OverlayNode>,
-    /// The layer at work.
+    /// The layer being applied.
     layer: usize,
-    /// What it hid already: to hide it again would change nothing, and could take long.
+    /// Paths this layer already hid: hiding again is redundant, and could be slow.
     hidden: BTreeSet<Vec<u8>>,
 }
 
-/// What stands at a path.
 struct OverlayNode {
-    /// The layer that wrote it last, or something below it.
+    /// The last layer that wrote this path or one below it.
     layer: usize,
     inode: Inode,
 }
 
-/// The kinds of things in a file system.
 #[derive(Clone)]
 pub(super) enum Inode {
     Directory,
-    /// With the layer that its content is from, which for a hard link can be a lower one.
+    /// With the layer of the content, which for a hard link can be a lower one.
     File(LayerFile, usize),
     Symlink(Vec<u8>),
     Other,
 }
 
 impl Overlay {
-    /// From here on entries are those of `layer`, which lies over all before.
+    /// Starts applying `layer` on top of the previous ones.
     pub(super) fn begin(&mut self, layer: usize) {
         self.layer = layer;
         self.hidden.clear();
     }
 
-    /// Does what an entry says.
-    ///
-    /// Within a layer the last entry of a name counts. A whiteout concerns the layers below only,
-    /// wherever it stands in its own.
+    /// Within a layer the last entry of a name wins. Whiteouts affect only lower layers, regardless of
+    /// their position.
     pub(super) fn apply(&mut self, LayerEntry { path, kind }: LayerEntry) -> Result<(), String> {
         if path.is_empty() {
             return match kind {
@@ -100,10 +95,10 @@ impl Overlay {
         Ok(())
     }
 
-    /// Makes the folders above an entry, which archives may leave out.
+    /// Creates missing parent folders of an entry.
     ///
-    /// A way through a symbolic link is refused: containerd follows it, and Docker's overlay puts a
-    /// new folder over it, so that nobody could say which file a container sees.
+    /// Rejects paths through a symbolic link: containerd follows it, while Docker's overlay replaces it by
+    /// a folder, so the content that a container sees would be ambiguous.
     fn make_parents(&mut self, path: &[u8]) -> Result<(), String> {
         for end in path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at) {
             let folder = &path[..end];
@@ -124,7 +119,7 @@ impl Overlay {
         Ok(())
     }
 
-    /// Takes away what is from the layers below: under `path`, and `itself` as well.
+    /// Removes entries of lower layers below `path`, and with `itself` the entry at `path`.
     fn hide(&mut self, path: Vec<u8>, itself: bool) {
         let layer = self.layer;
         if itself && self.nodes.get(&path).is_some_and(|node| node.layer < layer) {
@@ -145,7 +140,7 @@ impl Overlay {
     }
 
     fn below(&self, folder: &[u8]) -> impl Iterator<Item = (&[u8], &OverlayNode)> {
-        // All paths that go on with a slash stand before the first that could go on with `0`.
+        // All keys that continue with a slash sort before this.
         const AFTER_SLASH: u8 = b'/' + 1;
         let (from, to) = if folder.is_empty() {
             (Bound::Unbounded, Bound::Unbounded)
@@ -156,7 +151,6 @@ impl Overlay {
         self.nodes.range((from, to)).map(|(path, node)| (path.as_slice(), node))
     }
 
-    /// Everything in `folder`, by name.
     pub(super) fn children(&self, folder: &[u8]) -> impl Iterator<Item = (&[u8], &Inode)> {
         let inside = if folder.is_empty() { 0 } else { folder.len() + 1 };
         self.below(folder)
@@ -164,8 +158,8 @@ impl Overlay {
             .filter(|(name, _)| !name.contains(&b'/'))
     }
 
-    /// What stands at `path` for a process whose root this is: every symbolic link is followed, and
-    /// none leads out (`path_resolution(7)`). None where the path leads nowhere, or in a circle.
+    /// Resolves `path` relative to this root: follows every symbolic link, and never leaves the root
+    /// (`path_resolution(7)`). `None` for a missing target or a loop.
     pub(super) fn resolve(&self, path: &[u8]) -> Option<(Vec<u8>, Inode)> {
         let mut here = Vec::new();
         let mut inode = Inode::Directory;
@@ -206,8 +200,8 @@ impl Overlay {
     }
 }
 
-/// Puts the parts of a path onto a stack, the first one on top. A slash at its end is like `/.`: what
-/// stands before it must be a folder.
+/// Pushes the components of a path, first one on top. A trailing slash acts like `/.`: the component before
+/// it must be a folder.
 fn push(ahead: &mut Vec<Vec<u8>>, path: &[u8]) {
     if path.ends_with(b"/") {
         ahead.push(b".".to_vec());
@@ -216,7 +210,7 @@ fn push(ahead: &mut Vec<Vec<u8>>, path: &[u8]) {
     ahead.extend(parts.rev().map(<[u8]>::to_vec));
 }
 
-/// The folder of a path, and its last name.
+/// Parent and file name.
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         None => (&[], path),

@@ -1,10 +1,10 @@
-//! A part of a file, read without moving the file's own position.
+//! Reads a range of a file without moving the file's cursor.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
-/// Some bytes of a file. Several sections of one file can be read at once.
+/// Several sections of one file can be read concurrently.
 pub struct Section<'a> {
     file: &'a File,
     offset: u64,
@@ -12,12 +12,10 @@ pub struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The `size` bytes from `offset` on.
     pub const fn new(file: &'a File, offset: u64, size: u64) -> Self {
         Self { file, offset, left: size }
     }
 
-    /// How many bytes are left to read.
     pub(super) const fn left(&self) -> u64 {
         self.left
     }

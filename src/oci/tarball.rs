@@ -1,4 +1,4 @@
-//! A tarball on the disk, read by its members without being unpacked.
+//! Random access to the members of a tarball, without unpacking it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,13 +13,12 @@ use super::layer::{ReadBudget, clean};
 use super::layout::ImageFiles;
 use super::section::Section;
 
-/// No image has more files than this in its tarball: three for each of its 127 layers, and a few.
+/// Three files for each of 127 layers is the realistic maximum.
 const MOST_MEMBERS: usize = 100_000;
 
-/// How far links may lead on to each other.
+/// Length limit of link chains.
 const MOST_LINKS: usize = 8;
 
-/// A tarball and where its members are.
 pub(crate) struct Tarball {
     name: String,
     file: File,
@@ -27,14 +26,16 @@ pub(crate) struct Tarball {
 }
 
 enum TarMember {
-    /// Bytes of the tarball.
-    File { offset: u64, size: u64 },
-    /// The path of another member.
+    File {
+        offset: u64,
+        size: u64,
+    },
+    /// Path of the target member.
     Link(Vec<u8>),
 }
 
 impl Tarball {
-    /// Reads where its members are.
+    /// Indexes the members.
     pub(crate) fn open(path: &Path) -> Result<Self, OciError> {
         let name = path.display().to_string();
         let io = |source| OciError::Io { image: name.clone(), source };
@@ -53,12 +54,11 @@ impl Tarball {
         Ok(Self { name, file, members })
     }
 
-    /// Whether it has such a member.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.members.contains_key(path.as_bytes())
     }
 
-    /// The bytes of a member, links followed.
+    /// Follows links.
     pub(crate) fn section(&self, path: &str) -> io::Result<Section<'_>> {
         let mut path = path.as_bytes();
         for _ in 0..=MOST_LINKS {
@@ -84,7 +84,7 @@ impl ImageFiles for Tarball {
     }
 }
 
-/// The program that undoes a compression.
+/// The program to decompress it with, for the error message.
 fn unpacked_by(magic: &[u8]) -> Option<&'static str> {
     match magic {
         [0x1f, 0x8b, ..] => Some("gunzip"),
@@ -131,8 +131,8 @@ fn members(file: &File) -> Result<BTreeMap<Vec<u8>, TarMember>, String> {
     }
 }
 
-/// Where a symbolic link leads, which must be inside: Docker 20.10 writes `../ID/layer.tar` for a
-/// layer that an image has twice.
+/// The target of a symbolic link, which must be inside the archive: Docker 20.10 writes `../ID/layer.tar`
+/// for a repeated layer.
 fn beside(link: &[u8], target: &[u8]) -> Result<Vec<u8>, String> {
     let outside = || format!("a tarball with a link that leads out of it: {}", link.escape_ascii());
     let mut parts: Vec<_> = link.split(|byte| *byte == b'/').collect();

@@ -1,13 +1,13 @@
-//! A stream that ends well only where its bytes are those that were promised.
+//! A reader that verifies the digest at the end of the stream.
 
 use std::io::{self, Read};
 
 use crate::digest::{Hasher, Sha256};
 
-/// A reader that takes the digest of what passes through it.
+/// Passes data through and hashes it.
 ///
-/// Whoever reads it to its end knows that the bytes are the right ones: instead of the end of the
-/// file there is an error where they are not. Before that, nothing is known about them.
+/// At the end of the stream it returns an error instead of EOF if the digest is wrong. Until then the data
+/// is unverified.
 pub(super) struct Verified<R> {
     inner: R,
     what: String,
@@ -27,14 +27,13 @@ pub(super) struct WrongDigest {
 }
 
 impl WrongDigest {
-    /// The one that `error` is about, if any.
     pub(super) fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 }
 
 impl<R: Read> Verified<R> {
-    /// Holds `inner` against a digest and, where it is known, a length in bytes.
+    /// Expects this digest and, if known, this length in bytes.
     pub(super) fn new(inner: R, what: String, expected: Sha256, size: Option<u64>) -> Self {
         Self { inner, what, expected, size, read: 0, digester: Hasher::default() }
     }
@@ -62,7 +61,7 @@ impl<R: Read> Read for Verified<R> {
             self.digester.update(&buffer[..count]);
             return Ok(count);
         }
-        // Asked once more, it says the same again.
+        // A repeated read at EOF fails again.
         let found = self.digester.clone().finish();
         if found == self.expected {
             return Ok(0);

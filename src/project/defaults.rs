@@ -12,3 +12,5 @@ pub const LOCK: &str = include_str!("../../images/bake.lock");
 pub const OPENCLAW: &str = include_str!("../../images/openclaw.yaml");
 /// The catalog.
 pub const CATALOG: &str = include_str!("../../images/catalog.yaml");
+/// What is known of machine types.
+pub const MACHINES: &str = include_str!("../../images/machines.json");

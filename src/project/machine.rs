@@ -1,95 +1,101 @@
 //! What is known of Compute Engine's machine types: memory, architecture, disk type, list price.
 //!
-//! From Google's machine family documentation and price list; prices are those of us-central1, as
-//! listed on [`PRICES_OF`].
+//! It is data, in `images/machines.json`. Prices are those of us-central1.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use super::defaults;
 use super::names::{MachineType, Zone};
 use super::values::{Arch, Size};
 
-/// When the prices here were read.
-pub const PRICES_OF: &str = "2025";
-/// The free tier's machine type, its regions and its gigabytes of standard disk
-/// (cloud.google.com/free, "Compute Engine").
-const FREE: (&str, [&str; 3], u32) = ("e2-micro", ["us-west1", "us-central1", "us-east1"], 30);
 const HOURS_IN_A_MONTH: f64 = 730.0;
-/// US dollars a month for each gigabyte.
-const STANDARD_DISK: f64 = 0.04;
+/// The disk type for the free tier, which covers no other.
+const STANDARD_DISK: &str = "pd-standard";
+/// The disk type for an unknown family.
+const USUAL_DISK: &str = "pd-balanced";
 
+/// `images/machines.json`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Machines {
+    #[serde(rename = "sources")]
+    _sources: Vec<String>,
+    prices_of: String,
+    disks: BTreeMap<String, f64>,
+    public_ip: f64,
+    free_tier: FreeTier,
+    families: Vec<Family>,
+    shared_core: Vec<SharedCore>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FreeTier {
+    machine: String,
+    regions: Vec<String>,
+    disk_gb: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Family {
-    name: &'static str,
+    name: String,
     arch: Arch,
-    /// MiB for each vCPU: standard, highmem, highcpu; 0 where there is no such shape.
     memory: [u32; 3],
-    disk: &'static str,
-    /// US dollars an hour for each vCPU and each GiB of memory, where known.
+    disk: String,
     price: Option<(f64, f64)>,
 }
 
-const fn family(name: &'static str, arch: Arch, memory: [u32; 3], disk: &'static str) -> Family {
-    Family { name, arch, memory, disk, price: None }
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SharedCore {
+    name: String,
+    cpus: u32,
+    memory: u32,
+    price: Option<f64>,
+    larger: String,
 }
 
-const BALANCED: &str = "pd-balanced";
-const HYPERDISK: &str = "hyperdisk-balanced";
+fn machines() -> &'static Machines {
+    static MACHINES: LazyLock<Machines> =
+        LazyLock::new(|| serde_json::from_str(defaults::MACHINES).expect("a test reads the built-in file"));
+    &MACHINES
+}
 
-const FAMILIES: [Family; 16] = [
-    Family {
-        price: Some((0.021_811_59, 0.002_923_53)),
-        ..family("e2", Arch::Amd64, [4096, 8192, 1024], BALANCED)
-    },
-    family("n1", Arch::Amd64, [3840, 6656, 921], BALANCED),
-    family("n2", Arch::Amd64, [4096, 8192, 1024], BALANCED),
-    family("n2d", Arch::Amd64, [4096, 8192, 1024], BALANCED),
-    family("n4", Arch::Amd64, [4096, 8192, 2048], HYPERDISK),
-    family("n4a", Arch::Arm64, [4096, 8192, 2048], HYPERDISK),
-    family("n4d", Arch::Amd64, [4096, 8192, 2048], HYPERDISK),
-    family("c2", Arch::Amd64, [4096, 0, 0], BALANCED),
-    family("c2d", Arch::Amd64, [4096, 8192, 2048], BALANCED),
-    family("c3", Arch::Amd64, [4096, 8192, 2048], BALANCED),
-    family("c3d", Arch::Amd64, [4096, 8192, 2048], BALANCED),
-    family("c4", Arch::Amd64, [3840, 7936, 2048], HYPERDISK),
-    family("c4a", Arch::Arm64, [4096, 8192, 2048], HYPERDISK),
-    family("c4d", Arch::Amd64, [3968, 8064, 1920], HYPERDISK),
-    family("t2a", Arch::Arm64, [4096, 0, 0], BALANCED),
-    family("t2d", Arch::Amd64, [4096, 0, 0], BALANCED),
-];
+/// The year of the price list.
+pub fn prices_of() -> &'static str {
+    &machines().prices_of
+}
 
-/// Types that share a core: name, MiB of memory, US dollars an hour where known.
-const SHARED_CORE: [(&str, u32, Option<f64>); 5] = [
-    ("e2-micro", 1024, Some(0.008_376)),
-    ("e2-small", 2048, Some(0.016_751)),
-    ("e2-medium", 4096, Some(0.033_503)),
-    ("f1-micro", 614, None),
-    ("g1-small", 1740, None),
-];
-
-/// A machine type, taken apart.
+/// A machine type by its name. Nothing is known of an unknown one, which is not an error.
 pub struct Machine<'a> {
     name: &'a str,
     family: Option<&'static Family>,
+    shared_core: Option<&'static SharedCore>,
 }
 
 impl<'a> Machine<'a> {
-    /// Looks the type up; an unknown one is not an error, only unknown.
     pub fn new(machine_type: &'a MachineType) -> Self {
         let name = machine_type.as_str();
-        let family =
-            name.split('-').next().and_then(|first| FAMILIES.iter().find(|family| family.name == first));
-        Self { name, family }
+        let first = name.split('-').next();
+        let family = machines().families.iter().find(|family| Some(family.name.as_str()) == first);
+        let shared_core = machines().shared_core.iter().find(|shared| shared.name == name);
+        Self { name, family, shared_core }
     }
 
-    /// Its architecture, where known.
     pub fn arch(&self) -> Option<Arch> {
-        self.family.map(|family| family.arch).or(self.shared().map(|_| Arch::Amd64))
+        self.family.map(|family| family.arch).or(self.shared_core.map(|_| Arch::Amd64))
     }
 
-    /// Its memory in MiB, where known.
     pub fn memory_mib(&self) -> Option<u32> {
-        if let Some((_, memory, _)) = self.shared() {
-            return Some(*memory);
+        if let Some(shared) = self.shared_core {
+            return Some(shared.memory);
         }
         let parts: Vec<_> = self.name.split('-').collect();
-        // Without a family it is one of N1's.
+        // A custom type without a family is one of N1.
         if let ["custom", _, memory] | [_, "custom", _, memory] = parts[..] {
             return memory.parse().ok();
         }
@@ -105,10 +111,10 @@ impl<'a> Machine<'a> {
         (memory > 0).then_some(memory)
     }
 
-    /// How many virtual processors it has, where known.
+    /// The number of virtual processors.
     pub fn cpus(&self) -> Option<u32> {
-        if self.shared().is_some() {
-            return Some(if self.name.starts_with("e2-") { 2 } else { 1 });
+        if let Some(shared) = self.shared_core {
+            return Some(shared.cpus);
         }
         match self.name.split('-').collect::<Vec<_>>()[..] {
             ["custom", cpus, _] | [_, "custom", cpus, _] | [_, _, cpus] => cpus.parse().ok(),
@@ -116,44 +122,45 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// The disk type that fits it: standard disks for the free tier, which covers no others.
+    /// The disk type that fits it.
     pub fn disk_type(&self) -> &'static str {
         match self.family {
-            _ if self.is_free_type() => "pd-standard",
-            Some(family) => family.disk,
-            None => BALANCED,
+            _ if self.is_free_type() => STANDARD_DISK,
+            Some(family) => &family.disk,
+            None => USUAL_DISK,
         }
     }
 
-    /// Whether it is the type that the free tier covers.
-    pub fn is_free_type(&self) -> bool {
-        self.name == FREE.0
+    /// A machine type to advise where memory runs out; a placeholder where none is known.
+    pub fn larger(&self) -> &'static str {
+        self.shared_core.map_or("MACHINE_TYPE", |shared| &shared.larger)
     }
 
-    /// US dollars a month, where known.
+    /// Whether the free tier covers this type, in some regions.
+    pub fn is_free_type(&self) -> bool {
+        self.name == machines().free_tier.machine
+    }
+
+    /// US dollars a month.
     fn price(&self) -> Option<f64> {
-        if let Some((_, _, price)) = self.shared() {
-            return price.map(|hourly| hourly * HOURS_IN_A_MONTH);
+        if let Some(shared) = self.shared_core {
+            return shared.price.map(|hourly| hourly * HOURS_IN_A_MONTH);
         }
         let cpus: u32 = self.name.rsplit('-').next()?.parse().ok()?;
         let (cpu, gib) = self.family.filter(|_| !self.name.contains("-custom-"))?.price?;
         let memory = f64::from(self.memory_mib()?) / 1024.0;
         Some((f64::from(cpus) * cpu + memory * gib) * HOURS_IN_A_MONTH)
     }
-
-    fn shared(&self) -> Option<&'static (&'static str, u32, Option<f64>)> {
-        SHARED_CORE.iter().find(|(name, ..)| *name == self.name)
-    }
 }
 
 /// Whether the free tier covers a VM of its machine type in this zone.
 pub fn is_free_zone(zone: &Zone) -> bool {
-    FREE.1.contains(&zone.region())
+    machines().free_tier.regions.iter().any(|region| region == zone.region())
 }
 
-/// What of a VM of the free tier's machine type is billed all the same, or nothing.
+/// What is billed of a VM of the free tier's machine type, if anything.
 pub fn beyond_free_tier(zone: &Zone, disks: Size) -> Option<String> {
-    let (machine, regions, gigabytes) = FREE;
+    let FreeTier { machine, regions, disk_gb } = &machines().free_tier;
     if !is_free_zone(zone) {
         return Some(format!(
             "the free tier covers an {machine} in {} only, so this VM in {} is billed",
@@ -161,10 +168,10 @@ pub fn beyond_free_tier(zone: &Zone, disks: Size) -> Option<String> {
             zone.region()
         ));
     }
-    (disks.gb() > gigabytes).then(|| {
+    (disks.gb() > *disk_gb).then(|| {
         format!(
-            "the free tier covers {gigabytes} GB of standard disk, so {} of the {} GB here are billed",
-            disks.gb() - gigabytes,
+            "the free tier covers {disk_gb} GB of standard disk, so {} of the {} GB here are billed",
+            disks.gb() - disk_gb,
             disks.gb()
         )
     })
@@ -179,11 +186,11 @@ fn whole(dollars: f64) -> u32 {
     dollars.ceil() as u32
 }
 
-/// What a month costs.
+/// The costs of a month.
 pub struct Estimate {
-    /// US dollars, rounded up; none where the machine type's price is not known here.
+    /// US dollars, rounded up; none if the machine type's price is unknown.
     pub dollars: Option<u32>,
-    /// What it is made of, and what it leaves out.
+    /// What the sum includes, and what it leaves out.
     pub note: String,
 }
 
@@ -192,22 +199,20 @@ pub fn estimate(machine_type: &MachineType, zone: &Zone, disks: Size, public_ip:
     let machine = Machine::new(machine_type);
     let disk_type = machine.disk_type();
     let of = format!(
-        "{machine_type}, {} GB {disk_type}{}; list prices of us-central1, {PRICES_OF}; traffic and snapshots come on top",
+        "{machine_type}, {} GB {disk_type}{}; list prices of us-central1, {}; traffic and snapshots come on top",
         disks.gb(),
         if public_ip { ", one public address" } else { "" },
+        prices_of(),
     );
+    let each_gb = machines().disks.get(disk_type).copied();
     if machine.is_free_type() && is_free_zone(zone) {
-        let billed = f64::from(disks.gb().saturating_sub(FREE.2)) * STANDARD_DISK;
+        let billed = f64::from(disks.gb().saturating_sub(machines().free_tier.disk_gb));
         let note = format!("{of}; one such VM an account is within the free tier");
-        return Estimate { dollars: Some(whole(billed)), note };
+        return Estimate { dollars: each_gb.map(|each| whole(billed * each)), note };
     }
-    let each_gb = match disk_type {
-        "pd-standard" => STANDARD_DISK,
-        HYPERDISK => 0.08,
-        _ => 0.10,
-    };
-    let rest = f64::from(disks.gb()) * each_gb + if public_ip { 0.005 * HOURS_IN_A_MONTH } else { 0.0 };
-    let dollars = machine.price().map(|price| whole(price + rest));
+    let address = if public_ip { machines().public_ip * HOURS_IN_A_MONTH } else { 0.0 };
+    let disks = each_gb.map(|each| f64::from(disks.gb()) * each);
+    let dollars = machine.price().zip(disks).map(|(price, disks)| whole(price + disks + address));
     let note = if dollars.is_some() { of } else { format!("no price is known here for {of}") };
     Estimate { dollars, note }
 }
@@ -218,6 +223,18 @@ mod tests {
 
     fn memory(name: &str) -> Option<u32> {
         Machine::new(&name.parse().expect("a machine type")).memory_mib()
+    }
+
+    #[test]
+    fn the_built_in_file_is_consistent() {
+        let known = machines();
+        for disk in known.families.iter().map(|family| &*family.disk).chain([STANDARD_DISK, USUAL_DISK]) {
+            assert!(known.disks.contains_key(disk), "{disk} has no price");
+        }
+        for shared in &known.shared_core {
+            let larger = shared.larger.parse().expect("a machine type");
+            assert!(Machine::new(&larger).memory_mib() > Some(shared.memory), "{}", shared.name);
+        }
     }
 
     #[test]

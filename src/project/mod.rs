@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod defaults;
 pub mod edit;
 pub mod fleet;
+pub mod host_os;
 pub mod machine;
 pub mod manifest;
 pub mod names;

@@ -1,8 +1,8 @@
-//! Proof of who asks, and who gets a password for it (distribution, "Token Authentication").
+//! Authentication (distribution, "Token Authentication").
 //!
-//! A password goes to the registry itself, or to the service for tokens that it names: encrypted, and
-//! within the registry's own domain (`auth.docker.io` for `registry-1.docker.io`). Any other service is
-//! asked as an anonymous client would. No redirect takes a password to another host.
+//! A password is sent only to the registry itself, or over TLS to its token service within the same domain
+//! (`auth.docker.io` for `registry-1.docker.io`). Any other token service is asked anonymously. A redirect
+//! never takes a password to another host.
 
 use serde::Deserialize;
 use url::{Host, Url};
@@ -14,10 +14,10 @@ use crate::http::{Request, Response, Token};
 use crate::oci::OciError;
 use crate::oci::told;
 
-/// The longest answer of a service for tokens, in bytes; a token is a few thousand.
+/// In bytes; a token takes a few thousand.
 const LONGEST_TOKEN: u64 = 1 << 20;
 
-/// What a service for tokens answers (distribution, "Token Response Fields").
+/// A token response (distribution, "Token Response Fields").
 #[derive(Deserialize)]
 struct Granted {
     token: Option<String>,
@@ -25,7 +25,7 @@ struct Granted {
 }
 
 impl RepositoryClient {
-    /// Gets what the registry wants for a proof.
+    /// Obtains the token that the challenge asks for.
     pub(super) fn prove(&self, response: &Response) -> Result<Token, OciError> {
         match (Challenge::choose(response.headers("www-authenticate")), &self.credentials) {
             (Some(Challenge::Bearer { realm, service }), _) => self.granted(&realm, service.as_deref()),
@@ -42,7 +42,7 @@ impl RepositoryClient {
         token.map_err(|_| self.answer("its name or password cannot be sent".to_owned()))
     }
 
-    /// A token of the service at `realm` (distribution, "Requesting a Token").
+    /// Requests a token from `realm` (distribution, "Requesting a Token").
     fn granted(&self, realm: &str, service: Option<&str>) -> Result<Token, OciError> {
         let mut url = Url::parse(realm)
             .map_err(|_| self.answer(format!("it asks for a token of {}, which is no URL", told(realm))))?;
@@ -81,14 +81,14 @@ impl RepositoryClient {
         token.ok_or_else(|| self.may_not(None))
     }
 
-    /// The token that is granted to a request; none where the service refuses.
+    /// `None` if the token service refuses.
     fn token_of(&self, request: impl Fn() -> Request<'static>) -> Result<Option<Token>, OciError> {
         self.patiently(|| {
             let mut response = self.client.send(request())?;
             match response.status() {
                 200 => {}
                 408 | 429 | 500 | 502..=504 => return Err(Trouble::Net(response.refusal())),
-                // What it says is not told: it may repeat what it was sent.
+                // Its message is dropped: it may echo the request.
                 400..=499 => return Ok(None),
                 status => {
                     let why = format!("HTTP {status} of its service for tokens");
@@ -105,8 +105,8 @@ impl RepositoryClient {
     }
 }
 
-/// Whether two hosts are one, or below one domain of at least two names; and not where one is below a
-/// domain and the other an address.
+/// Whether both hosts are equal or share a domain of at least two labels. An address and a name never
+/// match.
 fn is_one_site(registry: &Url, service: &Url) -> bool {
     if registry.host() == service.host() || is_loopback(registry) && is_loopback(service) {
         return true;

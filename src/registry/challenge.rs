@@ -1,22 +1,14 @@
-//! How a registry wants to be told who asks (RFC 9110, 11.6.1; distribution, "Token Authentication").
+//! Parses authentication challenges (RFC 9110, 11.6.1; distribution, "Token Authentication").
 
-/// What a registry answers to a request that it does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
-    /// A token of another service is wanted.
-    Bearer {
-        /// Where that service is.
-        realm: String,
-        /// What the registry is called there.
-        service: Option<String>,
-    },
-    /// Name and password are wanted.
+    Bearer { realm: String, service: Option<String> },
     Basic,
 }
 
 impl Challenge {
-    /// The challenge to answer among those of the headers `WWW-Authenticate`, each of which may hold
-    /// several: a token before a password, which is sent to fewer hosts then.
+    /// Selects from the `WWW-Authenticate` headers, each of which may contain several challenges. A token
+    /// is preferred to a password, because the password then reaches fewer hosts.
     pub(super) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
         let known: Vec<_> = headers.flat_map(all).collect();
         let bearer = known.iter().find(|challenge| matches!(challenge, Self::Bearer { .. }));
@@ -24,7 +16,7 @@ impl Challenge {
     }
 }
 
-/// The challenges of one header that can be answered. What follows an error in it is not read.
+/// The supported challenges of one header, up to the first syntax error.
 fn all(header: &str) -> Vec<Challenge> {
     let mut rest = HeaderReader(header);
     let mut found = Vec::new();
@@ -36,7 +28,7 @@ fn all(header: &str) -> Vec<Challenge> {
             rest.separators();
             let Some(name) = rest.token() else { break };
             let Some(value) = rest.value() else {
-                // A name without a value begins the next challenge.
+                // A name without a value starts the next challenge.
                 next = Some(name);
                 break;
             };
@@ -57,7 +49,7 @@ fn all(header: &str) -> Vec<Challenge> {
     found
 }
 
-/// What is left of a header.
+/// The rest of a header.
 struct HeaderReader<'a>(&'a str);
 
 impl<'a> HeaderReader<'a> {
@@ -69,7 +61,7 @@ impl<'a> HeaderReader<'a> {
         self.0 = self.0.trim_start_matches([' ', '\t', ',']);
     }
 
-    /// A token, or the unquoted value of a sloppy server, which may be a URL.
+    /// A token, or an unquoted value, which may be a URL: some servers omit the quotes.
     fn word(&mut self, ends: &[char]) -> Option<&'a str> {
         let end = self.0.find(ends).unwrap_or(self.0.len());
         let (word, rest) = self.0.split_at(end);
@@ -81,8 +73,8 @@ impl<'a> HeaderReader<'a> {
         self.word(&[' ', '\t', ',', '=', '"'])
     }
 
-    /// What follows `=`; none where there is no `=`. The padding of a `token68`, as in
-    /// `Negotiate YQ==`, counts as an empty value.
+    /// The value after `=`, if there is one. The padding of a `token68`, as in `Negotiate YQ==`, is an
+    /// empty value.
     fn value(&mut self) -> Option<String> {
         self.blanks();
         self.0 = self.0.strip_prefix('=')?;
@@ -181,7 +173,7 @@ mod tests {
         {
             assert_eq!(read(header), None, "{header}");
         }
-        // One without an end is taken as far as it goes.
+        // An unterminated string extends to the end.
         assert_eq!(read(r#"Bearer realm="x"#), Some(bearer("x", None)));
     }
 }

@@ -1,4 +1,4 @@
-//! The login of a registry, as Docker and Podman keep it (containers-auth.json(5)).
+//! Registry logins as stored by Docker and Podman (containers-auth.json(5)).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,32 +19,31 @@ use crate::oci::OciError;
 use crate::oci::told;
 use crate::project::values::ImageRef;
 
-/// The longest file, and the longest answer of a helper, in bytes.
+/// Of a file or a helper's output, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// How long a helper may take: it may have to ask its user for a password.
+/// A helper may prompt for a password.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// With and without padding, as programs write it.
+/// Programs write it with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
 );
 
-/// The login of a registry, or none. It is never shown.
+/// Deliberately not printable.
 #[derive(Clone, Default)]
 pub enum Credentials {
-    /// None, which is enough for public images.
+    /// Anonymous, which is sufficient for public images.
     #[default]
     Anonymous,
-    /// What `docker login` was given, or a credential helper answers.
+    /// From `docker login` or a credential helper.
     Password {
-        /// The name.
         user: String,
-        /// The password, or a token in its place.
+        /// The password, or a token used in its place.
         password: String,
     },
-    /// An OAuth 2 refresh token, which a service for tokens exchanges.
+    /// An OAuth 2 refresh token, for the token service.
     IdentityToken(String),
 }
 
@@ -59,13 +58,12 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// What the first of `files` that has a login for the registry of `image` says, in its `auths` or
-    /// through the credential helper that it names; anonymous where none has one. Files that are missing
-    /// are passed over, and so are empty logins.
+    /// Searches `files` in order for a login to the registry of `image`, in `auths` or through a credential
+    /// helper. Skips missing files and empty logins; anonymous if nothing is found.
     ///
     /// # Errors
-    /// Where a file cannot be read, or a helper fails for another reason than not knowing the registry.
-    /// What the helper printed is not repeated, for it could be a secret.
+    /// If a file cannot be read, or a helper fails other than by not knowing the registry. The helper's
+    /// output is not repeated, because it could contain a secret.
     pub fn find(files: &[PathBuf], image: &ImageRef) -> Result<Self, OciError> {
         for path in files {
             let failed = |why| OciError::Credentials {
@@ -75,7 +73,7 @@ impl Credentials {
             };
             let Some(text) = read(path).map_err(failed)? else { continue };
             let config: AuthFile = serde_json::from_slice(&text)
-                // A message of the parser's could quote a secret.
+                // The parser's message could quote a secret.
                 .map_err(|error| failed(format!("no JSON of their form in line {}", error.line())))?;
             if let Some(found) = config.login(image).map_err(failed)? {
                 return Ok(found);
@@ -84,7 +82,7 @@ impl Credentials {
         Ok(Self::Anonymous)
     }
 
-    /// None where one of the two is empty, as helpers answer that know nothing.
+    /// `None` if either is empty: some helpers return that for an unknown registry.
     fn of_password(user: &str, password: &str) -> Option<Self> {
         if password.is_empty() {
             return None;
@@ -97,7 +95,7 @@ impl Credentials {
     }
 }
 
-/// `config.json` of Docker, `auth.json` of Podman.
+/// `config.json` of Docker or `auth.json` of Podman.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct AuthFile {
@@ -106,18 +104,17 @@ struct AuthFile {
     cred_helpers: BTreeMap<String, String>,
 }
 
-/// A login in one of them.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Login {
-    /// Name and password, in Base64.
+    /// `user:password` in Base64.
     auth: String,
     username: String,
     password: String,
     identitytoken: String,
 }
 
-/// What a helper answers (docker-credential-helpers, "get").
+/// Output of a credential helper (docker-credential-helpers, "get").
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct HelperReply {
@@ -134,13 +131,13 @@ impl AuthFile {
             self.cred_helpers.iter().find(|(key, _)| host(key) == host(registry)).map(|(_, helper)| helper);
         let helper = own.unwrap_or(&self.creds_store);
         if !helper.is_empty() {
-            // Docker keeps its own registry under the address of the first version of its protocol.
+            // Docker stores logins to Docker Hub under the address of protocol version 1.
             let server = if host(registry) == HUB { "https://index.docker.io/v1/" } else { registry };
             if let Some(found) = ask(helper, server, HELPER_TIMEOUT)? {
                 return Ok(Some(found));
             }
         }
-        // Podman's may be for a part of the registry; the narrowest comes first.
+        // Podman's keys may contain a repository path; the longest match wins.
         let repository = format!("{}/{}", host(registry), image.name());
         let mut fitting: Vec<_> = self
             .auths
@@ -176,10 +173,10 @@ impl Login {
     }
 }
 
-/// What Docker Hub is called here, of its many names.
+/// The canonical name of Docker Hub.
 const HUB: &str = "docker.io";
 
-/// The key of a login without scheme, and without the protocol's version, as old programs have it.
+/// The key without scheme and protocol version, which old programs include.
 fn key_of(key: &str) -> String {
     let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     let key = key.trim_end_matches('/');
@@ -190,7 +187,6 @@ fn key_of(key: &str) -> String {
     }
 }
 
-/// The registry of a key.
 fn host(key: &str) -> &str {
     let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     match key.split('/').next().unwrap_or(key) {
@@ -199,11 +195,11 @@ fn host(key: &str) -> &str {
     }
 }
 
-/// The file at `path`; none where there is none.
+/// `None` if the file does not exist.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     let mut text = Vec::new();
     let file = match std::fs::metadata(path) {
-        // A pipe would be waited for without an end.
+        // Opening a pipe would block.
         Ok(metadata) if !metadata.is_file() => return Err("not a file".to_owned()),
         Ok(_) => File::open(path),
         Err(error) => Err(error),
@@ -216,7 +212,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-/// What the credential helper `name` has for `server`.
+/// Asks the credential helper `name` for the login to `server`.
 fn ask(name: &str, server: &str, timeout: Duration) -> Result<Option<Credentials>, String> {
     const NOT_FOUND: &str = "credentials not found";
     let program = format!("docker-credential-{name}");
@@ -230,7 +226,7 @@ fn ask(name: &str, server: &str, timeout: Duration) -> Result<Option<Credentials
     let mut child = command.spawn().map_err(|error| {
         format!("`{shown}` cannot be run: put the folder that it is in into PATH, or take it out of the file where no login is needed ({error})")
     })?;
-    // One that fails before it reads closes its end; what it says tells more than that.
+    // A helper that fails before reading closes its end; its output explains the failure better.
     let _ = child.stdin.take().map(|mut input| input.write_all(format!("{server}\n").as_bytes()));
     let Some((said, complained)) = heard(&mut child, timeout) else {
         let _ = child.kill();
@@ -248,7 +244,7 @@ fn ask(name: &str, server: &str, timeout: Duration) -> Result<Option<Credentials
     Ok(Credentials::of_password(&answer.username, &answer.secret))
 }
 
-/// What `child` writes to both of its outputs, once it closed them; none where that takes too long.
+/// Output and error output of `child`; `None` on timeout.
 fn heard(child: &mut Child, timeout: Duration) -> Option<(Vec<u8>, Vec<u8>)> {
     let (tell, told) = mpsc::channel();
     let outputs: [Option<Box<dyn Read + Send>>; 2] = [
@@ -326,7 +322,7 @@ mod tests {
             is(&format!(r#"{{"auths":{{"reg.test":{login}}}}}"#), "reg.test/a:1", "none");
         }
         is(r#"{"auths":{"reg.test":{"auth":"","identitytoken":"t"}}}"#, "reg.test/a:1", "identity t");
-        // Without its padding, and with the NUL that old clients wrote.
+        // Without padding, and with the trailing NUL that old clients wrote.
         is(r#"{"auths":{"reg.test":{"auth":"dXU6cA"}}}"#, "reg.test/a:1", "uu:p");
         is(r#"{"auths":{"reg.test":{"auth":"dTpwAA=="}}}"#, "reg.test/a:1", "u:p");
     }

@@ -1,7 +1,7 @@
-//! A registry, read and written (distribution-spec).
+//! A registry client for reading and writing (distribution-spec).
 //!
-//! [`pull`] and [`push`] say what is asked; here each request is proved, tried again where that can
-//! help, and its refusals become errors that say what to do. [`auth`] decides who gets a password.
+//! This module authenticates and retries requests, and maps refusals to errors; [`pull`] and [`push`] send
+//! them. [`auth`] decides where a password may go.
 
 mod auth;
 mod challenge;
@@ -26,18 +26,18 @@ pub use credentials::Credentials;
 pub use pull::{Registry, ResolvedImage, resolve};
 pub use source::ImageSource;
 
-/// What is read of a refusal, in bytes.
+/// Of an error response, in bytes.
 const LONGEST_REFUSAL: u64 = 64 << 10;
 
-/// What an attempt did not come to an end for.
+/// Why an attempt failed.
 enum Trouble {
-    /// The network, or a status that may pass.
+    /// The network, or a transient status.
     Net(http::HttpError),
-    /// The registry wants to know who asks.
+    /// Authentication is required.
     Challenged(Box<Response>),
-    /// What was to be sent could not be read, or not be believed.
+    /// The body to send could not be read or verified.
     Content(io::Error),
-    /// It has no sense to try again.
+    /// Retrying is pointless.
     Final(OciError),
 }
 
@@ -62,7 +62,7 @@ impl From<OciError> for Trouble {
     }
 }
 
-/// What a registry says is wrong (distribution-spec, "Error Codes").
+/// An error response (distribution-spec, "Error Codes").
 #[derive(Deserialize)]
 struct Envelope {
     errors: Vec<Complaint>,
@@ -76,16 +76,14 @@ struct Complaint {
     message: String,
 }
 
-/// What is done in a repository.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
     Pull,
     Push,
 }
 
-/// A repository in a registry.
-///
-/// Loopback is spoken to in plain HTTP, as container runtimes do; everything else in HTTPS.
+/// A repository in a registry. Like container runtimes, uses plain HTTP for loopback and HTTPS for
+/// everything else.
 struct RepositoryClient {
     client: Client,
     image: String,
@@ -93,16 +91,15 @@ struct RepositoryClient {
     root: Url,
     credentials: Credentials,
     access: Access,
-    /// What a token must allow (distribution, "Token Scope Documentation").
+    /// The scopes to request (distribution, "Token Scope Documentation").
     scopes: Vec<String>,
     token: Mutex<Option<Token>>,
-    /// The host of a service for tokens that did not get the login.
+    /// The token service that was denied the login.
     withheld: OnceLock<String>,
 }
 
 impl RepositoryClient {
-    /// The repository of `image`, and `from`, a repository of the same registry to mount blobs from.
-    /// Nothing is asked yet.
+    /// `from` is a repository of the same registry to mount blobs from. Sends nothing.
     fn new(
         client: &Client,
         image: &ImageRef,
@@ -113,7 +110,7 @@ impl RepositoryClient {
         let host = image.registry();
         let is_hub = matches!(host, "docker.io" | "index.docker.io");
         let api = if is_hub { "registry-1.docker.io" } else { host };
-        // Docker's own images have a name of one part in references, and of two in the registry.
+        // Docker's official images have a one-part name in references and a two-part name in the registry.
         let full = |name: &str| {
             if is_hub && !name.contains('/') { format!("library/{name}") } else { name.to_owned() }
         };
@@ -125,7 +122,7 @@ impl RepositoryClient {
             why: error.to_string(),
         })?;
         if is_loopback(&root) {
-            // The port, where the reference names none, is that of the scheme.
+            // The default port depends on the scheme.
             let http = Url::parse(&format!("http://{api}/v2/{name}/"));
             root = http.unwrap_or(root);
         }
@@ -145,13 +142,12 @@ impl RepositoryClient {
         })
     }
 
-    /// What is below the repository; `path` holds nothing that would have to be escaped.
+    /// `path` is relative to the repository and needs no escaping.
     fn url(&self, path: &str) -> Result<Url, Trouble> {
         self.root.join(path).map_err(|error| Trouble::Final(self.answer(error.to_string())))
     }
 
-    /// Sends a request for `url`, with the proof of who asks where it goes to the registry itself. What
-    /// stands against the content is an error of its own.
+    /// Sends a request; the token is attached only for the registry itself.
     fn ask(&self, url: &Url, request: Request<'_>) -> Result<Response, Trouble> {
         let token = self.token().clone().filter(|_| self.is_home(url));
         let response = self.client.send(request.token(token.as_ref()))?;
@@ -170,7 +166,6 @@ impl RepositoryClient {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What an answer is to a caller that wanted another one.
     fn refused(&self, response: Response, what: &str) -> Trouble {
         Trouble::Final(self.refusal(response, what))
     }
@@ -201,12 +196,11 @@ impl RepositoryClient {
         }
     }
 
-    /// The repository's name.
     fn name(&self) -> &str {
         self.root.path().trim_start_matches("/v2/").trim_end_matches('/')
     }
 
-    /// Attempts until it works, until trying again cannot help, or until the patience is used up.
+    /// Retries until success, a permanent failure, or the retry policy is exhausted.
     fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, OciError> {
         let (mut pauses, mut tries, mut proved) = (self.client.pauses(), 1, false);
         loop {
@@ -275,7 +269,6 @@ impl RepositoryClient {
     }
 }
 
-/// Whether a registry is on this machine, so that its traffic never leaves it.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

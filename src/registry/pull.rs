@@ -1,4 +1,4 @@
-//! What is read from a registry (distribution-spec, "Pull").
+//! Reading from a registry (distribution-spec, "Pull").
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
@@ -14,26 +14,24 @@ use crate::oci::{self, Blobs, Images, Layer, PlatformImage, builds};
 use crate::oci::{ACCEPTED, LONGEST_DOCUMENT, OciManifest, arch_of_config, digest_of, listed};
 use crate::project::values::{Arch, ImageRef};
 
-/// An attempt that brought as much of a blob as this does not count as a failure, in bytes.
+/// An attempt that transferred at least this many bytes does not count as a failure.
 const PROGRESS: u64 = 1 << 20;
 
-/// What a reference stands for.
+/// A resolved reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedImage {
-    /// The digest of the index, or of the manifest where there is no index.
+    /// Of the index, or of the manifest if there is no index.
     pub digest: Sha256,
-    /// The manifest of each architecture that `bake` knows.
+    /// The manifest of each supported architecture.
     pub platforms: BTreeMap<Arch, Sha256>,
-    /// The media type of what `digest` is the digest of.
+    /// Media type of the document `digest` refers to.
     pub media_type: String,
 }
 
-/// Asks the registry what `image` stands for.
-///
-/// Where the reference holds a digest, that one is asked for, and the tag beside it not looked at.
+/// Resolves `image`. If it contains a digest, the tag is ignored.
 ///
 /// # Errors
-/// See [`OciError`]; also where none of the architectures that `bake` knows is there.
+/// Also if no supported architecture is available.
 pub fn resolve(
     client: &Client,
     image: &ImageRef,
@@ -42,26 +40,20 @@ pub fn resolve(
     Registry::new(client, image, credentials)?.resolve()
 }
 
-/// A repository in a registry, and one reference into it.
+/// A repository and one reference into it.
 pub struct Registry {
     repository: RepositoryClient,
     reference: ImageRef,
 }
 
 impl Registry {
-    /// The registry of `image`. Nothing is asked yet.
-    ///
-    /// # Errors
-    /// Where its name makes no URL.
+    /// Sends nothing yet.
     pub fn new(client: &Client, image: &ImageRef, credentials: &Credentials) -> Result<Self, OciError> {
         let repository = RepositoryClient::new(client, image, credentials, Access::Pull, None)?;
         Ok(Self { repository, reference: image.clone() })
     }
 
-    /// What the reference stands for; see [`resolve`].
-    ///
-    /// # Errors
-    /// As there.
+    /// See [`resolve`].
     pub fn resolve(&self) -> Result<ResolvedImage, OciError> {
         let (digest, manifest, media_type) = self.root()?;
         let platforms = match &manifest {
@@ -83,7 +75,7 @@ impl Registry {
         Ok(ResolvedImage { digest, platforms, media_type })
     }
 
-    /// The document that the reference stands for.
+    /// The document the reference points to.
     fn root(&self) -> Result<(Sha256, OciManifest, String), OciError> {
         let (name, what) = match (self.reference.digest(), self.reference.tag().unwrap_or("latest")) {
             (Some(digest), _) => (digest.oci(), format!("manifest {}", digest.oci())),
@@ -94,8 +86,8 @@ impl Registry {
         Ok((digest, manifest, media_type))
     }
 
-    /// A manifest as the registry has it, and its digest, which is the expected one and the one that
-    /// the header `Docker-Content-Digest` promises, where there are such.
+    /// A manifest and its digest, verified against `expected` and the `Docker-Content-Digest` header, if
+    /// present.
     fn document(
         &self,
         name: &str,
@@ -132,7 +124,7 @@ impl Registry {
         })
     }
 
-    /// A blob from `offset` on; where the registry cannot begin there, from its beginning.
+    /// Streams a blob from `offset`, or from its start if the registry does not support ranges.
     fn stream(&self, digest: &Sha256, offset: u64) -> Result<Response, OciError> {
         let (repository, digest) = (&self.repository, digest.oci());
         repository.patiently(|| {
@@ -194,21 +186,21 @@ impl Images for Registry {
     }
 }
 
-/// A blob on its way. A connection that breaks is taken up again where it broke.
+/// Streams a blob, and resumes after a broken connection.
 struct BlobReader<'a> {
     registry: &'a Registry,
     digest: Sha256,
     stream: Response,
-    /// How many bytes were handed out.
+    /// Bytes returned so far.
     read: u64,
-    /// How many had been when it was last taken up.
+    /// `read` at the last resumption.
     resumed: u64,
     pauses: Backoff,
     tries: usize,
 }
 
 impl BlobReader<'_> {
-    /// Goes on after the connection broke with `error`, where there is patience left.
+    /// Reconnects after `error`, unless the retry policy is exhausted.
     fn resume(&mut self, error: io::Error) -> Result<(), OciError> {
         let repository = &self.registry.repository;
         if self.read - self.resumed >= PROGRESS {
@@ -230,7 +222,7 @@ impl BlobReader<'_> {
                 }
             };
             match io::copy(&mut self.stream.by_ref().take(skip), &mut io::sink()) {
-                // One that ends here ends too early, which the length will tell.
+                // The stream ends early here, which the length check reports.
                 Ok(_) => return Ok(()),
                 Err(cut) => error = http::HttpError::of_body(cut, self.stream.address()),
             }

@@ -1,10 +1,8 @@
-//! An image into a registry (distribution-spec, "Push").
+//! Writing to a registry (distribution-spec, "Push").
 //!
-//! Children go before their parents, and the index, with its tag, last of all: whoever pulls while
-//! this runs, or after it was interrupted, finds the old image or the new one, and never a part of
-//! one. What the registry has already is not sent: each blob and each manifest is asked for first, so
-//! that an interrupted push goes on where it was when it is started again, and a second one sends
-//! nothing.
+//! Children are uploaded before their parents, and the index with its tag comes last: during and after an
+//! interrupted push, pulls get the complete old or the complete new image. Each blob and manifest is first
+//! checked for existence, so a repeated push resumes where the last one stopped.
 
 use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 use url::Url;
@@ -18,51 +16,42 @@ use crate::oci::{ACCEPTED, LONGEST_DOCUMENT, OciManifest, digest_of, parse};
 use crate::oci::{Blob, BlobSource, Contents};
 use crate::project::values::ImageRef;
 
-/// How many redirects of one upload are followed.
 const MOST_REDIRECTS: usize = 5;
 
-/// What became of an image that was pushed.
+/// Result of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
-    /// The tag by which it can be found.
     pub tag: String,
-    /// What was sent, in bytes: blobs, and the manifests among them.
+    /// Bytes sent, including manifests.
     pub sent: u64,
-    /// How many blobs were sent.
+    /// Blobs that were sent.
     pub uploaded: usize,
-    /// How many were taken over from the base image's repository.
+    /// Blobs mounted from the base image's repository.
     pub mounted: usize,
-    /// How many were there already.
+    /// Blobs that already existed.
     pub present: usize,
-    /// Why the SBOM is not attached, where it is not: the image is there all the same.
+    /// Why the SBOM is not attached; the image itself is complete.
     pub without_sbom: Option<String>,
 }
 
-/// Where an image goes, and on whose behalf.
 pub struct PushTarget<'a> {
-    /// The repository, and the tag; without one the image gets one of its own, see [`own_tag`].
+    /// Without a tag, the image gets [`own_tag`].
     pub image: &'a ImageRef,
-    /// Who may push there.
     pub credentials: &'a Credentials,
-    /// Who asks.
     pub client: &'a Client,
 }
 
-/// Told of a blob when it is sent, and then of the bytes of it that were read; once more from the
-/// beginning where it has to be sent again.
+/// Called for a blob when its upload starts, and again if it restarts; the returned closure receives the
+/// number of bytes read.
 pub type BlobProgress<'a> = dyn Fn(&Descriptor) -> Box<dyn FnMut(u64)> + 'a;
 
-/// The tag of an image that is pushed under no other: the beginning of its digest. A registry that
-/// tidies up takes what has no tag at all, and a VM may still want it.
+/// The default tag, derived from the digest. Without any tag, a registry's garbage collection would delete
+/// an image that a VM may still need.
 pub fn own_tag(index: Sha256) -> String {
     format!("bake-{}", index.short(12))
 }
 
-/// Puts `contents` where `target` says.
-///
-/// # Errors
-/// Where the registry refuses or fails, or where the bytes of a blob are not those that its digest
-/// promises; the index is not put then.
+/// Uploads `contents`. If the registry refuses or a blob has the wrong digest, the index is not written.
 pub fn push(
     contents: &Contents,
     target: &PushTarget<'_>,
@@ -70,7 +59,7 @@ pub fn push(
 ) -> Result<Pushed, OciError> {
     let image = target.image;
     let base = contents.base.reference.as_ref();
-    // From another registry nothing can be mounted, and what is in the same repository is there.
+    // Mounting works only within one registry, and is pointless within the same repository.
     let from = base.filter(|base| base.registry() == image.registry() && base.name() != image.name());
     let from = from.map(ImageRef::name);
     let repository = RepositoryClient::new(target.client, image, target.credentials, Access::Push, from)?;
@@ -83,7 +72,7 @@ pub fn push(
         let name = if last { push.pushed.tag.clone() } else { blob.descriptor.digest().to_string() };
         push.put(blob, &name)?;
     }
-    // The image is whole by now, and what it was pushed for.
+    // At this point the image itself is complete.
     push.pushed.without_sbom = push.attach().err().map(|error| error.to_string());
     Ok(push.pushed)
 }
@@ -97,7 +86,7 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    /// Brings one blob there; a manifest under `name`, its digest or a tag.
+    /// Uploads one blob, or a manifest under `name`, a digest or a tag.
     fn put(&mut self, blob: &Blob, name: &str) -> Result<(), OciError> {
         match &blob.from {
             BlobSource::Bytes(bytes) if is_manifest(&blob.descriptor) => {
@@ -124,7 +113,7 @@ impl Push<'_> {
             }
             let begun = match (repository.ask(&start, Request::post(start.clone())), from) {
                 (Ok(answer), Some(_)) if matches!(answer.status(), 400..=405) => None,
-                // A token that ran out is one reason, and asked for again first.
+                // An expired token is a possible reason, so authenticate again first.
                 (Err(Trouble::Challenged(_)), Some(_)) if challenged => None,
                 (Err(trouble), _) => {
                     challenged |= matches!(trouble, Trouble::Challenged(_));
@@ -132,7 +121,7 @@ impl Push<'_> {
                 }
                 (Ok(answer), _) => Some(answer),
             };
-            // Whoever may not take a blob over may bring it.
+            // If mounting is denied, upload instead.
             let answer = if let Some(answer) = begun {
                 answer
             } else {
@@ -156,7 +145,7 @@ impl Push<'_> {
                 })?;
                 match answer.status() {
                     200..=299 => return Ok(true),
-                    // What was streamed is gone, and is streamed once more to there.
+                    // The stream has been consumed; it is read again for the new location.
                     307 | 308 => url = repository.redirected(&url, &answer)?,
                     _ => return Err(repository.refused(answer, &format!("the blob {digest}"))),
                 }
@@ -172,8 +161,8 @@ impl Push<'_> {
         Ok(())
     }
 
-    /// Puts a manifest there, unless it is. Returns the header by which a registry says that it knows
-    /// what the manifest is about, where it was put.
+    /// Uploads a manifest unless it exists. Returns the header with which a registry confirms that it
+    /// processed the subject.
     fn manifest(
         &mut self,
         descriptor: &Descriptor,
@@ -215,7 +204,7 @@ impl Push<'_> {
         Ok(subject)
     }
 
-    /// Whether something is there. A redirect to where the bytes are is a yes.
+    /// A redirect to the content counts as existing.
     fn has(&self, path: &str) -> Result<bool, OciError> {
         self.repository.patiently(|| {
             let url = self.repository.url(path)?;
@@ -228,8 +217,8 @@ impl Push<'_> {
         })
     }
 
-    /// Whether a digest or a tag names that manifest there. Some registries tell the digest only of
-    /// what they send whole; then it is sent once more.
+    /// Whether a digest or tag refers to this manifest. Some registries return the digest only for `GET`;
+    /// in that case the manifest is sent again.
     fn names(&self, path: &str, digest: Sha256) -> Result<bool, OciError> {
         self.repository.patiently(|| {
             let url = self.repository.url(path)?;
@@ -237,7 +226,7 @@ impl Push<'_> {
             let answer = self.repository.ask(&url, request)?;
             match answer.status() {
                 200 => Ok(answer.header("docker-content-digest").is_some_and(|there| there == digest.oci())),
-                // A manifest that is kept elsewhere is sent once more.
+                // A manifest stored elsewhere is sent again.
                 301..=303 | 307 | 308 | 404 => Ok(false),
                 _ => Err(self.repository.refused(answer, path)),
             }
@@ -261,12 +250,12 @@ impl Push<'_> {
             index.manifests().iter().any(|listed| listed.digest() == manifest.descriptor.digest())
         };
         let (status, kept) = self.document(&format!("referrers/{subject}"))?;
-        // A registry without such a list answers with whatever it has for an unknown page.
+        // A registry without the referrers API may return an arbitrary page.
         let kept: Option<ImageIndex> = parse(&kept).ok().filter(|_| status == 200);
         if kept.is_some_and(|index| refers(&index)) {
             return Ok(());
         }
-        // This registry keeps no list of its own, so there is one under a tag.
+        // Without a referrers API, clients maintain the list under a tag.
         let tag = subject.replace(':', "-");
         let (status, kept) = self.document(&format!("manifests/{tag}"))?;
         let mut index = match (status, OciManifest::read(&kept)) {
@@ -289,7 +278,7 @@ impl Push<'_> {
         self.manifest(&descriptor, &bytes, &tag).map(|_| ())
     }
 
-    /// The status and the body of the answer to a request for an index.
+    /// Status and body for a request of an index.
     fn document(&self, path: &str) -> Result<(u16, Vec<u8>), OciError> {
         self.repository.patiently(|| {
             let url = self.repository.url(path)?;
@@ -301,13 +290,13 @@ impl Push<'_> {
 }
 
 impl RepositoryClient {
-    /// Where an answer says that an upload goes on.
+    /// Where to continue an upload.
     fn location(&self, answer: &Response) -> Result<Url, Trouble> {
         let why = || self.answer("it does not say where to upload to".to_owned());
         answer.location().ok_or_else(|| Trouble::Final(why()))
     }
 
-    /// Where an answer sends an upload instead; not from encryption to none.
+    /// The new target of an upload; refuses a downgrade from HTTPS to HTTP.
     fn redirected(&self, from: &Url, answer: &Response) -> Result<Url, Trouble> {
         let to = self.location(answer)?;
         if from.scheme() == "https" && to.scheme() != "https" {
@@ -322,7 +311,7 @@ fn is_manifest(descriptor: &Descriptor) -> bool {
     ACCEPTED.contains(&descriptor.media_type().as_ref())
 }
 
-/// A reader that tells how far it is.
+/// Reports progress.
 struct Watched<'a, R> {
     inner: R,
     advance: &'a mut dyn FnMut(u64),

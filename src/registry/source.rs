@@ -1,4 +1,4 @@
-//! What `--image` may be: a folder, a file, or a reference.
+//! The argument of `--image`: a folder, a file or a reference.
 
 use std::fs;
 use std::io;
@@ -11,23 +11,20 @@ use crate::http::Client;
 use crate::oci::{DockerSave, Images, LayoutReader, OciError, Tarball, in_folder, told};
 use crate::project::values::ImageRef;
 
-/// Where an image is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageSource {
-    /// A folder with an OCI image layout.
+    /// An OCI image layout.
     Layout(PathBuf),
-    /// A file, as `docker save` writes it.
+    /// A tarball of `docker save`.
     Tarball(PathBuf),
-    /// A registry.
     Registry(ImageRef),
 }
 
 impl ImageSource {
-    /// What `text` names. What is on the disk comes first: a reference can always be written with
-    /// its tag, which no folder has by chance.
+    /// Existing paths take precedence: a reference can be disambiguated by its tag.
     ///
     /// # Errors
-    /// Where there is no such path, and it is no reference; or a folder that is no layout.
+    /// If `text` is neither a path nor a reference, or a folder without a layout.
     pub fn find(text: &str) -> Result<Self, OciError> {
         let path = Path::new(text);
         match fs::metadata(path) {
@@ -46,12 +43,11 @@ impl ImageSource {
         }
     }
 
-    /// Opens the one image of it that has this digest, whatever else is there: in a registry it is
-    /// asked for by its digest in the same repository, in a layout it must be listed.
+    /// Opens exactly the image with this digest: in a registry by digest in the same repository, in a
+    /// layout among those listed.
     ///
     /// # Errors
-    /// As [`Self::open`]; where no image of this digest is there, and for a tarball of a Docker
-    /// older than 25, in which nothing has the digest of an index or a manifest.
+    /// Also for a tarball of Docker before version 25, which contains no digests of indexes or manifests.
     pub fn open_pinned(
         &self,
         digest: Sha256,
@@ -71,17 +67,14 @@ impl ImageSource {
         })
     }
 
-    /// Opens it; a registry is asked through `client`, with `credentials`.
-    ///
-    /// # Errors
-    /// Where it cannot be read or reached, or is something else.
+    /// `client` and `credentials` are only used for a registry.
     pub fn open(&self, client: &Client, credentials: &Credentials) -> Result<Box<dyn Images>, OciError> {
         Ok(match self {
             Self::Registry(image) => Box::new(Registry::new(client, image, credentials)?),
             Self::Layout(path) => Box::new(in_folder(path)?),
             Self::Tarball(path) => {
                 let tarball = Tarball::open(path)?;
-                // Newer Dockers write both forms into one file, and the layout says more.
+                // Newer Docker versions write both formats into one file; the layout has more information.
                 if tarball.has("oci-layout") {
                     Box::new(LayoutReader::open(Box::new(tarball))?)
                 } else {

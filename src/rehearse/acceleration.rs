@@ -1,4 +1,4 @@
-//! How the VM's instructions are carried out: by the processor where that works, emulated elsewhere.
+//! Hardware virtualization where it works, emulation elsewhere.
 
 use std::fs;
 use std::io;
@@ -9,16 +9,15 @@ use std::time::{Duration, Instant};
 
 use super::option::option;
 
-/// How the VM runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acceleration {
-    /// By the processor, through what QEMU calls by this name.
+    /// With QEMU's name of the accelerator.
     Hardware(&'static str),
-    /// Emulated, some twenty times slower.
+    /// About twenty times slower.
     Emulation,
 }
 
-/// What a processor's own virtual machines are called on this system.
+/// QEMU's name of the accelerator on this system.
 const HARDWARE: Option<&str> = if cfg!(target_os = "linux") {
     Some("kvm")
 } else if cfg!(target_os = "macos") {
@@ -27,24 +26,20 @@ const HARDWARE: Option<&str> = if cfg!(target_os = "linux") {
     None
 };
 
-/// The port of `isa-debug-exit`, through which a guest ends QEMU.
+/// I/O port of `isa-debug-exit`, with which a guest exits QEMU.
 const EXIT_PORT: u8 = 0xf4;
-/// The guest writes `n`, and QEMU ends with `2n + 1`.
+/// When the guest writes `n`, QEMU exits with `2n + 1`.
 const SAID: u8 = 0x21;
 const ENDED: i32 = 0x43;
-/// A guest that works, emulated ones among them, says so within a fraction of a second.
+/// A working guest, even an emulated one, takes a fraction of a second.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 impl Acceleration {
-    /// The best that works with this QEMU.
+    /// The best option that works with this QEMU.
     ///
-    /// A device that can be opened is no proof: in a VM without nested virtualization it may not
-    /// work, or take instructions one by one, and be slower than emulation. So a disk is booted whose
-    /// boot sector counts for a moment and then ends QEMU with a certain code; it is written to
-    /// `folder`, and removed.
-    ///
-    /// # Errors
-    /// Where the disk cannot be written or QEMU cannot be started.
+    /// That the device can be opened is no proof: in a VM without nested virtualization it may fail, or run
+    /// slower than emulation. Therefore this boots a disk whose boot sector counts briefly and exits with a
+    /// known code. The disk is written to `folder` and deleted.
     pub fn best(qemu: &str, folder: &Path) -> io::Result<Self> {
         match HARDWARE {
             Some(name) if works(qemu, name, folder)? => Ok(Self::Hardware(name)),
@@ -53,11 +48,8 @@ impl Acceleration {
     }
 }
 
-/// Whether this QEMU was seen to emulate well: version 7.2 runs the kernel and the Python of Debian 13
-/// into faults that they do not have, version 10.0 does not.
-///
-/// # Errors
-/// Where QEMU cannot be started.
+/// Whether this QEMU version emulates reliably: version 7.2 causes crashes in the kernel and Python of
+/// Debian 13, version 10.0 does not.
 pub fn emulates_well(qemu: &str) -> io::Result<bool> {
     let output = Command::new(qemu).arg("--version").stdin(Stdio::null()).output()?;
     // `QEMU emulator version 10.0.13 (…)`
@@ -67,10 +59,7 @@ pub fn emulates_well(qemu: &str) -> io::Result<bool> {
     Ok(major.is_none_or(|major| major >= 10))
 }
 
-/// Whether a guest runs under what QEMU calls by that name; see [`Acceleration::best`].
-///
-/// # Errors
-/// Where the disk cannot be written or QEMU cannot be started.
+/// Whether a guest runs with this accelerator; see [`Acceleration::best`].
 pub fn works(qemu: &str, acceleration: &str, folder: &Path) -> io::Result<bool> {
     let disk = folder.join("probe.img");
     fs::write(&disk, boot_sector())?;
@@ -103,7 +92,7 @@ fn ends_as_said(qemu: &str, acceleration: &str, disk: &Path) -> io::Result<bool>
     }
 }
 
-/// 65 million turns of a loop, then [`SAID`] to [`EXIT_PORT`].
+/// 65 million iterations, then writes [`SAID`] to [`EXIT_PORT`].
 fn boot_sector() -> [u8; 512] {
     let program = [
         [0xba, 0xe8, 0x03].as_slice(),  // mov dx, 1000

@@ -1,10 +1,10 @@
-//! What a rehearsal puts into the VM beside its metadata: a way to the gateway's port and the port of
-//! this machine that leads there, where its Secret Manager is, and a question to the agent.
+//! What a rehearsal adds to the VM besides metadata: port forwarding to the gateway, the address of the
+//! emulated Secret Manager, and the question for the agent.
 //!
-//! The gateway listens on the VM's loopback interface only, where nobody outside reaches it; people
-//! go there through SSH. A rehearsal has no SSH keys, so a socket of systemd's forwards one port.
-//! It gets there as the credential `tmpfiles.extra` in the firmware's tables (systemd.system-credentials(7),
-//! from systemd 252 on), so that disk and user-data stay as they are.
+//! The gateway listens only on the VM's loopback interface, and users reach it through SSH. A rehearsal has
+//! no SSH keys; a systemd socket forwards one port instead. The unit is passed as the credential
+//! `tmpfiles.extra` in the firmware tables (systemd.system-credentials(7), systemd 252 or later), so that
+//! disk and user-data stay unmodified.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,23 +12,23 @@ use base64::engine::general_purpose::STANDARD;
 use super::network::ADDRESS;
 
 const UNITS: &str = "/etc/systemd/system";
-/// Where the question is, and what puts it to the agent.
+/// Folder of the question and the script that sends it.
 const ASKED: &str = "/run/openclaw-rehearsal";
 const ASK: &str = include_str!("ask.sh");
-/// The port of the VM's network interface that leads to the gateway.
+/// The VM's port that is forwarded to the gateway.
 pub(super) const FORWARDED: u16 = 80;
 
-/// The value of an OEM string (SMBIOS type 11) that makes the VM's systemd write those files.
+/// An OEM string (SMBIOS type 11) with which systemd creates these files.
 ///
-/// `port` is that of the gateway on the VM's loopback interface, `host_port` the one of this machine
-/// that leads there.
+/// `port` is the gateway's port on the VM's loopback interface, `host_port` the forwarded port of this
+/// machine.
 pub(super) fn oem_string(port: u16, host_port: u16, question: Option<&str>) -> String {
     let files = tmpfiles(port, host_port, question);
     format!("io.systemd.credential.binary:tmpfiles.extra={}", STANDARD.encode(files))
 }
 
-/// Lines of tmpfiles.d(5). Units are written at each boot and kept, since a unit is read before these
-/// are; the question is of one boot, in memory, and its unit does nothing without it.
+/// Lines of tmpfiles.d(5). Units are written at every boot and persist, because systemd loads units before
+/// this runs. The question is in memory for one boot; its unit does nothing without it.
 fn tmpfiles(port: u16, host_port: u16, question: Option<&str>) -> String {
     let socket = format!(
         "[Unit]\nDescription=The gateway's port, for the machine that rehearses\n\
@@ -61,9 +61,9 @@ fn tmpfiles(port: u16, host_port: u16, question: Option<&str>) -> String {
         };
         format!("d {ASKED} 0700 root root -\n{}{}", file("question", question), file("ask.sh", ASK))
     });
-    // The VM's `configure.py` allows it for the Control UI. Not in the unit, which is read before.
+    // `configure.py` allows this origin for the Control UI. It is not in the unit, which is loaded before.
     let origin = format!("f+ /run/openclaw-rehearsal-port 0644 root root - {host_port}\n");
-    // On Compute Engine the resolver knows this name; QEMU's asks that of the machine it runs on.
+    // Compute Engine's resolver knows this name; QEMU uses the host's resolver.
     folder
         + &lines
         + &origin
@@ -75,7 +75,7 @@ fn tmpfiles(port: u16, host_port: u16, question: Option<&str>) -> String {
 mod tests {
     use super::{ASK, Engine, STANDARD, tmpfiles};
 
-    /// A disk that boots again has the units of before, and the question must not be there any more.
+    /// A disk that boots again still has the units, but must not have the question.
     #[test]
     fn a_question_is_there_for_the_boot_that_asks_it() {
         let without = tmpfiles(18789, 18789, None);

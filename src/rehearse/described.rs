@@ -1,5 +1,4 @@
-//! A VM as Compute Engine describes it: the answer of `instances.get` of its API, which
-//! `gcloud compute instances describe --format=json` prints.
+//! Parses `gcloud compute instances describe --format=json`, the result of `instances.get`.
 
 use std::collections::BTreeMap;
 
@@ -18,15 +17,12 @@ struct RenderedMetadata {
 #[derive(Deserialize)]
 struct Item {
     key: String,
-    // An empty value is left out.
+    // Empty values are omitted.
     #[serde(default)]
     value: String,
 }
 
-/// The VM's metadata by key, of its description in JSON.
-///
-/// # Errors
-/// Where that is no JSON, or describes no VM with metadata.
+/// The VM's metadata by key; fails if the JSON has none.
 pub fn attributes(description: &str) -> Result<BTreeMap<String, String>, serde_json::Error> {
     let instance: RenderedInstance = serde_json::from_str(description)?;
     Ok(instance.metadata.items.into_iter().map(|Item { key, value }| (key, value)).collect())

@@ -1,4 +1,4 @@
-//! The files of one rehearsal: disks, serial log, and which VM it is.
+//! Files of a rehearsal: disks, serial log and instance ID.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -11,57 +11,41 @@ use thiserror::Error;
 
 use crate::project::values::Size;
 
-/// QEMU's program for disk images.
 const QEMU_IMG: &str = "qemu-img";
 
-/// Why the disks cannot be made.
 #[derive(Debug, Error)]
 pub enum DiskError {
-    /// The program is not there, or cannot be started.
     #[error("{QEMU_IMG}: {0}; it is in the package qemu-utils (Debian, Ubuntu) or qemu (Homebrew)")]
     NoProgram(io::Error),
-    /// It did not do its work, and said why.
     #[error("{QEMU_IMG}: {0}")]
     Refused(String),
-    /// A file cannot be read or written.
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
-    /// The OS image cannot be read.
     #[error("{0}: {1}")]
     Image(PathBuf, io::Error),
-    /// The OS image is no disk.
     #[error("{0}: {1}")]
     NoDisk(PathBuf, String),
-    /// The boot disk was made over another image, or that was changed.
+    /// The OS image differs from the one the boot disk is based on.
     #[error(
         "{disk} was made over another image than {image} is now, and cannot go on with it: give --disk the same \
          one again, or remove {disk} for a new boot disk"
     )]
-    OtherImage {
-        /// The boot disk.
-        disk: PathBuf,
-        /// The OS image.
-        image: PathBuf,
-    },
-    /// Another run uses the folder.
+    OtherImage { disk: PathBuf, image: PathBuf },
     #[error("{0}: another rehearsal runs in this folder")]
     InUse(PathBuf),
-    /// The OS image does not fit the spec's boot disk.
+    /// The OS image is larger than the boot disk of the spec.
     #[error("{image} is a disk of {has} GB, and `gcp.boot_disk` is {wanted} GB: make that larger")]
     TooLarge {
-        /// The OS image.
         image: PathBuf,
-        /// Its size in GB, rounded up.
+        /// In GB, rounded up.
         has: u64,
-        /// The size of the boot disk.
         wanted: u32,
     },
 }
 
-/// A folder with the files of one rehearsal.
 pub struct RehearsalFolder {
     path: PathBuf,
-    /// Locked for as long as this is used.
+    /// Locked while in use.
     _lock: File,
 }
 
@@ -73,14 +57,11 @@ struct ImageInfo {
 }
 
 impl RehearsalFolder {
-    /// Makes the folder where it is not there, and takes it for this run.
-    ///
-    /// # Errors
-    /// Where it cannot be made, or another run has it.
+    /// Creates and locks the folder; fails if another run uses it.
     pub fn open(path: &Path) -> Result<Self, DiskError> {
         let failed = |error| DiskError::File(path.to_owned(), error);
         fs::create_dir_all(path).map_err(failed)?;
-        // QEMU takes a relative path of a backing file as one beside the overlay.
+        // QEMU resolves the relative path of a backing file against the overlay's folder.
         let path = fs::canonicalize(path).map_err(failed)?;
         let lock = File::create(path.join("lock")).map_err(failed)?;
         match lock.try_lock() {
@@ -90,37 +71,31 @@ impl RehearsalFolder {
         }
     }
 
-    /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The boot disk: what the VM changed of the OS image.
+    /// An overlay over the OS image.
     pub fn boot_disk(&self) -> PathBuf {
         self.path.join("boot.qcow2")
     }
 
-    /// The data disk.
     pub fn data_disk(&self) -> PathBuf {
         self.path.join("data.qcow2")
     }
 
-    /// What came over the serial console, of all runs.
+    /// Output of all runs.
     pub fn serial_log(&self) -> PathBuf {
         self.path.join("serial.log")
     }
 
-    /// What QEMU said in the last run.
+    /// Output of the last run.
     pub fn qemu_log(&self) -> PathBuf {
         self.path.join("qemu.log")
     }
 
-    /// Makes a boot disk of `size` over `image`, which is only read, and with it a new VM; keeps the
-    /// one that is there.
-    ///
-    /// # Errors
-    /// Where `image` cannot be read, is larger, or is not the one that the disk was made over, or
-    /// where the disk cannot be made.
+    /// Creates a boot disk of `size` over `image`, which is opened read-only, and a new instance ID; keeps
+    /// an existing disk. Fails if `image` is larger, or differs from the disk's base.
     pub fn prepare_boot_disk(&self, image: &Path, size: Size) -> Result<(), DiskError> {
         let disk = self.boot_disk();
         let unreadable = |error| DiskError::Image(image.to_owned(), error);
@@ -130,7 +105,7 @@ impl RehearsalFolder {
         });
         let (stamp, stamped) = (stamp.map_err(unreadable)?, self.path.join("image"));
         if disk.exists() {
-            // An overlay means nothing over other bytes.
+            // An overlay is invalid over different data.
             let same = fs::read_to_string(&stamped).is_ok_and(|before| before == stamp);
             return if same { Ok(()) } else { Err(DiskError::OtherImage { disk, image }) };
         }
@@ -155,19 +130,13 @@ impl RehearsalFolder {
         create(&disk, size, &["-F".into(), info.format.into(), "-b".into(), image.into()])
     }
 
-    /// Makes a blank data disk of `size`; keeps the one that is there.
-    ///
-    /// # Errors
-    /// Where it cannot be made.
+    /// Creates a blank data disk of `size`; keeps an existing one.
     pub fn prepare_data_disk(&self, size: Size) -> Result<(), DiskError> {
         let disk = self.data_disk();
         if disk.exists() { Ok(()) } else { create(&disk, size, &[]) }
     }
 
-    /// The number of the VM, which a new boot disk changes.
-    ///
-    /// # Errors
-    /// Where it cannot be read.
+    /// Changes with each new boot disk.
     pub fn instance_id(&self) -> Result<u64, DiskError> {
         let path = self.path.join("instance");
         let failed = |error| DiskError::File(path.clone(), error);
@@ -175,7 +144,7 @@ impl RehearsalFolder {
         text.trim().parse().map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
     }
 
-    /// What is in the serial log from that byte on; nothing where there is none.
+    /// The serial log from this offset.
     pub fn serial_from(&self, byte: u64) -> Vec<u8> {
         let mut log = Vec::new();
         if let Ok(mut file) = File::open(self.serial_log()) {
@@ -186,7 +155,7 @@ impl RehearsalFolder {
     }
 }
 
-/// Of the size of Compute Engine's own.
+/// As long as Compute Engine's IDs.
 fn new_id() -> u64 {
     fastrand::u64(1_000_000_000_000_000_000..9_000_000_000_000_000_000)
 }
@@ -196,7 +165,7 @@ fn bytes(size: Size) -> u64 {
     u64::from(size.gb()) << 30
 }
 
-/// Under another name until it is whole.
+/// Uses a temporary name until complete.
 fn create(disk: &Path, size: Size, backing: &[OsString]) -> Result<(), DiskError> {
     let new = disk.with_extension("new");
     let mut arguments: Vec<OsString> = vec!["create".into(), "-q".into(), "-f".into(), "qcow2".into()];

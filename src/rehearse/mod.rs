@@ -1,7 +1,7 @@
-//! The bundle booted on this machine, as Compute Engine would boot it.
+//! Boots the bundle in a local VM as Compute Engine would.
 //!
-//! A VM of QEMU's with Compute Engine's firmware tables, disks and metadata server. User-data, startup
-//! script and attributes reach it as they would there; what differs is listed in `docs/rehearse.md`.
+//! QEMU provides Compute Engine's firmware tables, disks and metadata server. User-data, startup script and
+//! attributes arrive the same way; `docs/rehearse.md` lists the differences.
 
 mod acceleration;
 mod credential;

@@ -1,27 +1,25 @@
-//! The addresses of the VM's network, which are QEMU's to give.
+//! Addresses of the VM's network, assigned by QEMU.
 //!
-//! The metadata server has the address that it has on Compute Engine, so the network is the one around
-//! that. Its other end is a program of ours (`guestfwd`), and QEMU takes no address of its own for that:
-//! the resolver, which is the metadata server on Compute Engine, has another one.
+//! The metadata server has the same address as on Compute Engine, which determines the network. QEMU cannot
+//! use its own addresses for a `guestfwd` program, so unlike on Compute Engine the resolver has a different
+//! address.
 
 use std::net::Ipv4Addr;
 
 use super::metadata::Network;
 
-/// The network in CIDR notation.
+/// In CIDR notation.
 pub(super) const NET: &str = "169.254.169.0/24";
-/// The VM.
 pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 10);
-/// The router, which leads to whatever this machine reaches, and to this machine itself.
+/// Routes to the host and its networks.
 pub(super) const ROUTER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 1);
-/// The resolver, which asks those of this machine.
+/// Forwards to the host's resolvers.
 pub(super) const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
-/// The metadata server.
 pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-/// The VM's interface: Compute Engine's prefix, and the address.
+/// Compute Engine's prefix and the IP address.
 pub(super) const MAC: &str = "42:01:a9:fe:a9:0a";
 
-/// As the metadata server tells of it.
+/// As served by the metadata server.
 pub fn network() -> Network {
     Network {
         ip: ADDRESS,

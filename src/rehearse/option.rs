@@ -1,15 +1,15 @@
-//! Options of QEMU's as it reads them.
+//! QEMU option syntax.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-/// A value of one of QEMU's options, in which a comma stands for itself only if it stands twice.
+/// Doubles commas.
 pub(super) fn escaped(value: &str) -> String {
     value.replace(',', ",,")
 }
 
-/// An option of QEMU's that ends in a path.
+/// An option that ends in a path.
 pub(super) fn option(before: &str, path: &Path) -> OsString {
-    // As QEMU itself reads them, paths are UTF-8 here.
+    // QEMU expects UTF-8 paths.
     format!("{before}{}", escaped(&path.to_string_lossy())).into()
 }

@@ -1,15 +1,14 @@
-//! A question to the gateway's agent, and what became of it.
+//! Asks the gateway's agent a question.
 //!
-//! A rehearsal has no SSH. The question reaches the VM with its firmware tables (`credential.rs`), where
-//! `ask.sh` puts it to the agent and answers by guest attributes.
+//! Without SSH, the question is passed in the firmware tables (`credential.rs`); `ask.sh` sends it to the
+//! agent and reports the answer as guest attributes.
 
 use super::metadata::AttributeChange;
 use super::serial::plain;
 
-/// The namespace of those guest attributes.
 const NAMESPACE: &str = "openclaw-rehearsal";
 
-/// What came back, as far as it has arrived.
+/// The answer received so far.
 #[derive(Debug, Default)]
 pub struct Reply {
     text: String,
@@ -18,12 +17,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Takes in a guest attribute, where it is one of these.
+    /// Ignores other guest attributes.
     pub fn take(&mut self, change: &AttributeChange) {
         if change.namespace != NAMESPACE {
             return;
         }
-        // Whatever a model has said goes to a terminal.
+        // Sanitize model output for the terminal.
         let value: Vec<_> = change.value.iter().flat_map(|value| value.lines()).map(plain).collect();
         let value = value.join("\n").trim().to_owned();
         match change.key.as_str() {
@@ -34,7 +33,7 @@ impl Reply {
         }
     }
 
-    /// The reply, or why there is none; nothing as long as the agent is asked.
+    /// The answer or the error; `None` while waiting.
     pub fn settled(&self) -> Option<Result<&str, String>> {
         let code = self.code.as_deref()?;
         Some(match (code, self.text.as_str()) {

@@ -1,8 +1,8 @@
-//! One connection of the VM, carried to a server on this machine.
+//! Relays one connection of the VM to a server on this machine.
 //!
-//! QEMU starts a program for each connection to an address that it forwards (`guestfwd` in
-//! qemu(1)), with the connection as its standard input; only so every connection is one of its own,
-//! and no port below 1024 is needed here.
+//! QEMU starts a program for each forwarded connection (`guestfwd` in qemu(1)) with the connection as
+//! standard input. This is the only mode that supports several connections, and it needs no port below
+//! 1024.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,10 +10,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-/// Carries bytes between standard input, which is a socket, and the server, until both sides are done.
-///
-/// # Errors
-/// Where standard input is closed, or the server cannot be reached.
+/// Copies in both directions between standard input, which must be a socket, and the server.
 pub fn relay(server: SocketAddr) -> io::Result<()> {
     let guest = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let host = TcpStream::connect(server)?;
@@ -25,7 +22,7 @@ pub fn relay(server: SocketAddr) -> io::Result<()> {
     });
     let (mut from_host, mut to_guest) = (host, guest);
     let carried = io::copy(&mut from_host, &mut to_guest);
-    // The server's last word is the last: QEMU keeps the VM's half open for as long as it likes.
+    // The server decides when to close: QEMU may keep the VM's side half-open indefinitely.
     let _ = to_guest.shutdown(Shutdown::Both);
     let _ = up.join();
     carried.map(|_| ())

@@ -1,4 +1,4 @@
-//! The values that the rehearsal's Secret Manager has.
+//! Values of the emulated Secret Manager.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,16 +7,15 @@ use std::path::PathBuf;
 
 use super::metadata::{SecretError, SecretValue, Secrets};
 
-/// Where they come from.
 pub enum Values {
-    /// A file for each secret, read whenever it is asked for.
+    /// One file per secret, read on each request.
     Folder(PathBuf),
-    /// Made up for these secrets, which are the ones that the spec names.
+    /// Generated for the secrets of the spec.
     MadeUp(BTreeMap<String, SecretValue>),
 }
 
 impl Values {
-    /// A value for each of these names.
+    /// Generates a value for each name.
     pub fn made_up(names: impl IntoIterator<Item = String>) -> Self {
         let value =
             || SecretValue::new(format!("rehearsal-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)));

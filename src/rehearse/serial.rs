@@ -1,20 +1,19 @@
-//! The serial console's log, and what of it matters to somebody whose VM did not get well.
+//! Extracts the relevant lines of the serial log.
 
 use crate::text::is_hidden;
 
-/// At most so many lines are quoted.
+/// Maximum number of lines.
 const MOST: usize = 20;
-/// Always quoted: where the log ends.
+/// The last lines are always included.
 const LAST: usize = 5;
-/// In lower case. What systemd, the kernel, cloud-init and our own units say when things go wrong.
+/// Lower-case markers of failures, from systemd, the kernel, cloud-init and our units.
 const MARKS: [&str; 9] =
     ["openclaw:", "error", "fail", "panic", "out of memory", "cannot", "could not", "unable to", "traceback"];
 
-/// Fails in every VM that has no vsock, at each reload of systemd, and matters to nobody.
+/// Fails harmlessly in every VM without vsock, at each reload of systemd.
 const IDLE: &str = "systemd-ssh-generator";
 
-/// The lines of `log` that are most likely to say what went wrong, in their order, without the
-/// terminal's control sequences.
+/// The lines of `log` most likely to explain a failure, in order, without control sequences.
 pub fn decisive(log: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(log);
     let lines: Vec<_> = text.lines().map(plain).filter(|line| !line.is_empty()).collect();
@@ -30,7 +29,7 @@ pub fn decisive(log: &[u8]) -> Vec<String> {
     kept
 }
 
-/// Without control sequences (ECMA-48, 5.4) and other characters that a terminal would act upon.
+/// Removes control sequences (ECMA-48, 5.4) and hidden characters.
 pub(super) fn plain(line: &str) -> String {
     let mut text = String::new();
     let mut characters = line.chars();

@@ -1,4 +1,4 @@
-//! What the VM said of itself, and when.
+//! Status reports of the VM with timestamps.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,49 +7,49 @@ use serde::Serialize;
 
 use super::metadata::AttributeChange;
 use super::serial::plain;
+use crate::vm::{ERROR, ERROR_KIND, LOCK, NAMESPACE, READY, STATUS};
 
-/// The namespace of the gateway's guest attributes.
-const NAMESPACE: &str = "openclaw";
-
-/// A report of the VM, as it came.
+/// A status report as received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StatusReport {
     /// Seconds since power-on, by this machine's clock.
     pub seconds: u64,
-    /// Where the VM stands.
     pub status: String,
-    /// What it waits for or what went wrong, or nothing.
+    /// The reason for waiting or failing, if any.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error_kind: String,
 }
 
 /// All reports of one run.
 #[derive(Debug, Default)]
 pub struct Timeline {
-    /// The guest attributes of `openclaw` as they stand.
+    /// Current guest attributes of `openclaw`.
     attributes: BTreeMap<String, String>,
     reports: Vec<StatusReport>,
 }
 
 impl Timeline {
-    /// Takes in a guest attribute that was set `after` power-on; returns the report where that
-    /// completes one that says something new. The status is what a report sets last.
+    /// Processes a guest attribute that was set `after` power-on. Returns a report when it is complete and
+    /// differs from the last; `status` is always set last.
     pub fn take(&mut self, change: AttributeChange, after: Duration) -> Option<&StatusReport> {
         if change.namespace != NAMESPACE {
             return None;
         }
-        let completes = change.key == "status" && change.value.is_some();
+        let completes = change.key == STATUS && change.value.is_some();
         match change.value {
-            // Whatever a program of the VM's has set goes to a terminal.
+            // Sanitize output of VM programs for the terminal.
             Some(value) => self.attributes.insert(change.key, plain(&value)),
             None => self.attributes.remove(&change.key),
         };
         let report = StatusReport {
             seconds: after.as_secs(),
-            status: self.value("status").to_owned(),
-            error: self.value("error").to_owned(),
+            status: self.value(STATUS).to_owned(),
+            error: self.value(ERROR).to_owned(),
+            error_kind: self.value(ERROR_KIND).to_owned(),
         };
-        let is_new = |last: &StatusReport| (&last.status, &last.error) != (&report.status, &report.error);
+        let is_new = |last: &StatusReport| StatusReport { seconds: report.seconds, ..last.clone() } != report;
         if !completes || !self.reports.last().is_none_or(is_new) {
             return None;
         }
@@ -57,28 +57,27 @@ impl Timeline {
         self.reports.last()
     }
 
-    /// The digest of the lock that the VM says it was made from; empty before its first report.
+    /// Lock digest reported by the VM; empty before the first report.
     pub fn lock(&self) -> &str {
-        self.value("lock")
+        self.value(LOCK)
     }
 
     fn value(&self, key: &str) -> &str {
         self.attributes.get(key).map_or("", String::as_str)
     }
 
-    /// Every report, the first one first.
+    /// In order of arrival.
     pub fn reports(&self) -> &[StatusReport] {
         &self.reports
     }
 
-    /// The last status; nothing before the first report.
+    /// `None` before the first report.
     pub fn status(&self) -> Option<&str> {
         self.reports.last().map(|report| report.status.as_str())
     }
 
-    /// Each stage in the order in which it was first reached, with how long it lasted, in seconds: up
-    /// to the next, or up to `end` after power-on. The time before the first report goes by the name
-    /// `boot`; `ready` is none.
+    /// Stages in order of first appearance with their duration in seconds, up to the next stage or to `end`
+    /// after power-on. `boot` is the time before the first report; `ready` is excluded.
     pub fn stages(&self, end: Duration) -> Vec<(&str, u64)> {
         let mut stages: Vec<(&str, u64)> = Vec::new();
         let mut since = ("boot", 0);
@@ -91,7 +90,7 @@ impl Timeline {
             }
             since = (status, seconds);
         }
-        stages.retain(|(name, _)| *name != "ready");
+        stages.retain(|(name, _)| *name != READY);
         stages
     }
 }

@@ -1,4 +1,4 @@
-//! QEMU as a VM of Compute Engine: firmware tables, disks, network, serial console.
+//! Configures QEMU as a Compute Engine VM: firmware tables, disks, network and serial console.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -14,75 +14,64 @@ use super::credential;
 use super::network::{ADDRESS, MAC, METADATA, NET, RESOLVER, ROUTER};
 use super::option::{escaped, option};
 
-/// The program that runs VMs of the architecture that is rehearsed.
 pub const QEMU: &str = "qemu-system-x86_64";
 
-/// The processor that is emulated: QEMU's plainest, with what makes digests and ciphers cheap. With all
-/// that QEMU can emulate, kernels died of double faults. What it cannot, it leaves out, with a warning.
+/// A minimal CPU with fast hashing and encryption. With all features that QEMU can emulate, kernels crashed
+/// with double faults. Unsupported features are dropped with a warning.
 const PROCESSOR: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+sha-ni";
 
-/// What an emulated VM's clock counts.
+/// Time source of an emulated VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// The VM's instructions, so that time limits in it mean what they mean on real hardware.
+    /// Counts VM instructions, so that timeouts behave as on real hardware.
     Instructions,
-    /// The time of this machine.
+    /// This machine's clock.
     Host,
 }
 
-/// A disk.
 pub struct Disk {
-    /// The image, in qcow2.
+    /// In qcow2 format.
     pub file: PathBuf,
     /// As in `/dev/disk/by-id/google-NAME`.
     pub device_name: String,
 }
 
-/// Everything that makes a VM.
 pub struct VmConfig {
-    /// Its name.
     pub name: String,
-    /// Its number.
     pub id: u64,
-    /// MiB of memory.
     pub memory_mib: u32,
-    /// How many processors it has, unless it is emulated.
+    /// Number of processors; ignored for emulation.
     pub cpus: u32,
-    /// How it runs.
     pub acceleration: Acceleration,
-    /// What its clock counts if it is emulated.
+    /// Only for emulation.
     pub clock: Clock,
-    /// Its disks, the first of which it boots from.
+    /// The first is the boot disk.
     pub disks: Vec<Disk>,
-    /// Where its serial console is written to the end of.
+    /// Appended to.
     pub serial_log: PathBuf,
-    /// Where QEMU's own messages go.
     pub qemu_log: PathBuf,
-    /// The metadata server.
+    /// Address of the metadata server.
     pub metadata: SocketAddr,
-    /// This program, which carries connections to the metadata server.
+    /// The `bake` executable, which relays connections to the metadata server.
     pub relay: PathBuf,
-    /// The gateway's port on the VM's loopback interface.
+    /// On the VM's loopback interface.
     pub gateway_port: u16,
-    /// The port of this machine's loopback interface that leads there.
+    /// Forwarded port on this machine's loopback interface.
     pub host_port: u16,
-    /// What the gateway's agent is asked once the gateway is ready.
+    /// Sent to the agent once the gateway is ready.
     pub question: Option<String>,
-    /// Further arguments of QEMU's.
+    /// Additional QEMU arguments.
     pub more: Vec<OsString>,
 }
 
 impl VmConfig {
-    /// Powers it on.
-    ///
-    /// # Errors
-    /// Where QEMU cannot be started.
+    /// Powers on.
     pub fn start(&self) -> io::Result<Running> {
         OpenOptions::new().create(true).append(true).open(&self.serial_log)?;
         let mut qemu = Command::new(QEMU);
         let said = File::create(&self.qemu_log)?;
         qemu.args(self.arguments()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
-        // Ctrl-C in a terminal goes to a whole group of processes, and it is not QEMU's to answer.
+        // Ctrl-C in a terminal signals the whole process group; QEMU must not react to it.
         qemu.process_group(0);
         qemu.spawn().map(|child| Running { child, log: self.qemu_log.clone() })
     }
@@ -104,7 +93,7 @@ impl VmConfig {
                 }
             }
         }
-        // cloud-init and Google's guest agent look here for where they are.
+        // cloud-init and Google's guest agent detect Compute Engine by this.
         let serial = format!("GoogleCloud-{:032X}", self.id);
         add(&["-smbios", "type=0,vendor=Google,version=Google"]);
         let product = "manufacturer=Google,product=Google Compute Engine";
@@ -116,12 +105,16 @@ impl VmConfig {
         add(&["-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi0"]);
         for (number, disk) in self.disks.iter().enumerate() {
             all.push("-drive".into());
+            // With `unsafe`, a flush in the VM only reaches the host's page cache, which survives QEMU.
+            // Only a crash of the host loses data.
             all.push(option(
-                &format!("if=none,id=disk{number},format=qcow2,discard=unmap,werror=report,file="),
+                &format!(
+                    "if=none,id=disk{number},format=qcow2,cache=unsafe,discard=unmap,werror=report,file="
+                ),
                 &disk.file,
             ));
             all.push("-device".into());
-            // By vendor, product and serial udev names the disk as it does on Compute Engine.
+            // udev names the disk by vendor, product and serial as on Compute Engine.
             let device = format!(
                 "scsi-hd,bus=scsi0.0,drive=disk{number},vendor=Google,product=PersistentDisk,serial={0},device_id={0},bootindex={number}",
                 escaped(&disk.device_name)
@@ -139,9 +132,9 @@ impl VmConfig {
         all
     }
 
-    /// QEMU's own network, in which 169.254.169.254 is the metadata server as on Compute Engine.
+    /// QEMU's user network, with the metadata server at 169.254.169.254.
     fn network(&self) -> OsString {
-        // QEMU splits the command as a shell would, after it has split the option at its commas.
+        // QEMU splits the command like a shell, after splitting the option at commas.
         let relay = self.relay.to_string_lossy();
         let relay = shlex::try_quote(&relay).map_or_else(|_| relay.to_string(), Cow::into_owned);
         let command = escaped(&format!("{relay} relay {}", self.metadata));
@@ -154,17 +147,14 @@ impl VmConfig {
     }
 }
 
-/// A VM that runs until this is dropped, as if its plug were pulled.
+/// Dropping it cuts the VM's power.
 pub struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    /// How QEMU ended and what it said, if it has ended.
-    ///
-    /// # Errors
-    /// Where the system does not say.
+    /// Exit status and output, if QEMU has ended.
     pub fn ended(&mut self) -> io::Result<Option<(ExitStatus, String)>> {
         let Some(status) = self.child.try_wait()? else { return Ok(None) };
         let said = String::from_utf8_lossy(&fs::read(&self.log)?).trim().to_owned();

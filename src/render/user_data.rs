@@ -8,11 +8,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{fill, sums};
-use crate::diagnostics::{Code, Diagnostic, Problems};
+use crate::diagnostics::{Code, Diagnostic, Problems, Spanned};
 use crate::plan::{Plan, PlannedBase};
+use crate::project::names::EnvName;
 use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::spec::{ImageOrigin, Model, STOP_GRACE_SECONDS, SecretSource, Spec};
-use crate::project::values::{HostOs, InnerPath};
+use crate::project::values::InnerPath;
+use crate::vm::{FILES, PROJECT, SCRIPTS, VmSetting};
 
 pub(super) const NAME: &str = "user-data.yaml";
 pub(super) const ENCODED: &str = "user-data.yaml.gz.b64";
@@ -22,42 +24,6 @@ pub(super) const STARTUP_SCRIPT: &str = "startup-script.sh";
 pub const LARGEST_VALUE: usize = 262_144;
 /// From here on the user is told.
 const NEAR: usize = LARGEST_VALUE / 10 * 9;
-
-/// Files that are the same on every VM: folder, name, content, whether it is a program.
-const STATIC_FILES: [(&str, &str, &str, bool); 20] = [
-    ("/etc/apt/apt.conf.d", "20auto-upgrades", include_str!("../../cloud-init/20auto-upgrades"), false),
-    ("/etc/docker", "daemon.json", include_str!("../../cloud-init/daemon.json"), false),
-    (
-        "/etc/systemd/system",
-        "openclaw-gateway.service",
-        include_str!("../../cloud-init/openclaw-gateway.service"),
-        false,
-    ),
-    (
-        "/etc/systemd/system",
-        "openclaw-metadata-guard.service",
-        include_str!("../../cloud-init/openclaw-metadata-guard.service"),
-        false,
-    ),
-    (SCRIPTS, "allow-origin", include_str!("../../cloud-init/allow-origin"), true),
-    (SCRIPTS, "cleanup.sh", include_str!("../../cloud-init/cleanup.sh"), true),
-    (SCRIPTS, "configure.py", include_str!("../../cloud-init/configure.py"), true),
-    (SCRIPTS, "converge.sh", include_str!("../../cloud-init/converge.sh"), true),
-    (SCRIPTS, "disk.sh", include_str!("../../cloud-init/disk.sh"), true),
-    (SCRIPTS, "docker.sh", include_str!("../../cloud-init/docker.sh"), true),
-    (SCRIPTS, "home.py", include_str!("../../cloud-init/home.py"), true),
-    (SCRIPTS, "image.sh", include_str!("../../cloud-init/image.sh"), true),
-    (SCRIPTS, "metadata-guard.sh", include_str!("../../cloud-init/metadata-guard.sh"), true),
-    (SCRIPTS, "probe.py", include_str!("../../cloud-init/probe.py"), true),
-    (SCRIPTS, "quote.py", include_str!("../../cloud-init/quote.py"), true),
-    (SCRIPTS, "report.sh", include_str!("../../cloud-init/report.sh"), true),
-    (SCRIPTS, "secrets.py", include_str!("../../cloud-init/secrets.py"), true),
-    (SCRIPTS, "start.sh", include_str!("../../cloud-init/start.sh"), true),
-    (SCRIPTS, "swap.sh", include_str!("../../cloud-init/swap.sh"), true),
-    (SCRIPTS, "verify.sh", include_str!("../../cloud-init/verify.sh"), true),
-];
-const SCRIPTS: &str = "/usr/local/lib/openclaw";
-const PROJECT: &str = "/opt/openclaw";
 
 /// What the other files of the bundle give to the VM.
 pub(super) struct OnVm<'a> {
@@ -121,72 +87,66 @@ fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
         // The image is finished: a Dockerfile there would only mislead.
         files.remove(0);
     }
-    if plan.spec.host.os.value == HostOs::Debian12 {
-        files.push(VmFile::plain(
-            "/etc/apt/keyrings",
-            "docker.asc",
-            include_str!("../../cloud-init/docker.asc"),
-        ));
-        let list = "deb [signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian bookworm stable\n";
-        files.push(VmFile::plain("/etc/apt/sources.list.d", "docker.list", list));
+    if let Some(repository) = plan.spec.host.os.docker_repository() {
+        let key = include_str!("../../cloud-init/docker.asc");
+        files.push(VmFile::plain("/etc/apt/keyrings", "docker.asc", key));
+        files.push(VmFile::plain("/etc/apt/sources.list.d", "docker.list", format!("{repository}\n")));
     }
-    files.extend(STATIC_FILES.iter().map(|(folder, name, text, executable)| VmFile {
-        mode: if *executable { "0755" } else { "0644" },
-        ..VmFile::plain(folder, name, *text)
+    files.extend(FILES.iter().map(|file| VmFile {
+        mode: if file.executable { "0755" } else { "0644" },
+        ..VmFile::plain(file.folder, file.name, file.text)
     }));
     files
 }
 
 #[derive(Serialize)]
-struct VmSetting {
+struct Row {
     name: &'static str,
     value: String,
 }
 
-/// The values that the scripts on the VM read.
 fn settings(plan: &Plan<'_>, image: &str) -> String {
-    let spec = plan.spec;
-    let (repo, commit) = match &spec.image.origin {
-        ImageOrigin::Source { repo, commit } => (repo.to_string(), commit.to_string()),
-        ImageOrigin::BuildOnVm | ImageOrigin::Registry(_) => Default::default(),
-    };
-    let source_image = match &plan.base {
-        PlannedBase::Local(tag) => tag.clone(),
-        PlannedBase::Pinned { .. } => String::new(),
-    };
-    let channels: Vec<_> = spec.gateway.channels.iter().map(|channel| channel.as_str()).collect();
-    let secrets: Vec<_> = spec
-        .secrets
-        .iter()
-        .map(|(name, source)| match source {
-            SecretSource::Generated => format!("{}=generate", name.value),
-            SecretSource::SecretManager { id, .. } => format!("{}=secret-manager:{id}", name.value),
-        })
-        .collect();
-    let data_disk = if spec.gcp.data_disk.is_zero() { String::new() } else { spec.name.data_disk() };
-    let project = spec.gcp.project.as_ref().map(|project| project.to_string()).unwrap_or_default();
-    let settings = [
-        ("OPENCLAW_OS", spec.host.os.as_str().to_owned()),
-        ("OPENCLAW_STRATEGY", spec.image.origin.strategy().as_str().to_owned()),
-        ("OPENCLAW_IMAGE", image.to_owned()),
-        ("OPENCLAW_SOURCE_REPO", repo),
-        ("OPENCLAW_SOURCE_COMMIT", commit),
-        ("OPENCLAW_SOURCE_IMAGE", source_image),
-        ("OPENCLAW_PORT", spec.gateway.port.value.to_string()),
-        ("OPENCLAW_PACKAGES", plan.host_packages.join(" ")),
-        ("OPENCLAW_SWAP_MIB", spec.host.swap.mib().to_string()),
-        ("OPENCLAW_DATA_DISK", data_disk),
-        ("OPENCLAW_LOCK", plan.lock_digest.to_string()),
-        ("OPENCLAW_AUTH_CHOICE", spec.gateway.auth_choice.to_string()),
-        ("OPENCLAW_MODEL", model(spec)),
-        ("OPENCLAW_CHANNELS", channels.join(" ")),
-        ("OPENCLAW_SECRETS", secrets.join(" ")),
-        ("OPENCLAW_PROJECT", project),
-        ("OPENCLAW_STOP_SECONDS", STOP_GRACE_SECONDS.to_string()),
-    ];
-    let settings: Vec<_> = settings.into_iter().map(|(name, value)| VmSetting { name, value }).collect();
+    let row = |setting: &VmSetting| Row { name: setting.name(), value: value(*setting, plan, image) };
+    let settings: Vec<_> = VmSetting::ALL.iter().map(row).collect();
     let context = std::collections::BTreeMap::from([("settings", settings)]);
     fill("settings.env", include_str!("../../cloud-init/settings.env.j2"), &context)
+}
+
+/// The value of a setting; empty where it does not apply.
+fn value(setting: VmSetting, plan: &Plan<'_>, image: &str) -> String {
+    let spec = plan.spec;
+    match (setting, &spec.image.origin) {
+        (VmSetting::Strategy, origin) => origin.strategy().as_str().to_owned(),
+        (VmSetting::Image, _) => image.to_owned(),
+        (VmSetting::SourceRepo, ImageOrigin::Source { repo, .. }) => repo.to_string(),
+        (VmSetting::SourceCommit, ImageOrigin::Source { commit, .. }) => commit.to_string(),
+        (VmSetting::SourceRepo | VmSetting::SourceCommit, _) => String::new(),
+        (VmSetting::SourceImage, _) => match &plan.base {
+            PlannedBase::Local(tag) => tag.clone(),
+            PlannedBase::Pinned { .. } => String::new(),
+        },
+        (VmSetting::Port, _) => spec.gateway.port.value.to_string(),
+        (VmSetting::Packages, _) => plan.host_packages.join(" "),
+        (VmSetting::SwapMib, _) => spec.host.swap.mib().to_string(),
+        (VmSetting::DataDisk, _) if spec.gcp.data_disk.is_zero() => String::new(),
+        (VmSetting::DataDisk, _) => spec.name.data_disk(),
+        (VmSetting::AuthChoice, _) => spec.gateway.auth_choice.to_string(),
+        (VmSetting::Model, _) => model(spec),
+        (VmSetting::Channels, _) => {
+            spec.gateway.channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(" ")
+        }
+        (VmSetting::Secrets, _) => {
+            let secret = |(name, source): &(Spanned<EnvName>, SecretSource)| match source {
+                SecretSource::Generated => format!("{}=generate", name.value),
+                SecretSource::SecretManager { id, .. } => format!("{}=secret-manager:{id}", name.value),
+            };
+            spec.secrets.iter().map(secret).collect::<Vec<_>>().join(" ")
+        }
+        (VmSetting::Project, _) => {
+            spec.gcp.project.as_ref().map(|project| project.to_string()).unwrap_or_default()
+        }
+        (VmSetting::StopSeconds, _) => STOP_GRACE_SECONDS.to_string(),
+    }
 }
 
 /// The model as the VM's `configure.py` reads it, in JSON.

@@ -1,62 +1,52 @@
-//! Where everything in a YAML document stands: what an edit of its text needs and a
-//! [`Node`](super::Node) does not know.
+//! The concrete syntax tree of a YAML document, for edits of its text.
 //!
-//! [`Node`](super::Node) says what a text means: aliases are followed, brackets and comments are
-//! gone. Here the same document is seen from its events: which lists and maps are written in
-//! brackets, where each ends, what carries an anchor or a tag, and where the comments are. The only
-//! file that names the parser under the YAML crate, which hands out no events.
+//! [`Node`](super::Node) holds the meaning: aliases are resolved, brackets and comments are lost. This
+//! tree, built from parser events, keeps which collections use brackets, where each value ends, anchors,
+//! tags and comments. This is the only file that uses the parser underneath the YAML crate, which does not
+//! expose events.
 
 use granit_parser::{Event, Parser, ScanError, StrInput, StructureStyle};
 
 use super::DEEPEST;
 use crate::diagnostics::{Source, Span};
 
-/// One document.
 #[derive(Debug)]
 pub struct Cst {
-    /// Its value.
     pub root: Element,
-    /// Its comments, from `#` to before the line break, in their order.
+    /// From `#` to the end of the line, in document order.
     pub comments: Vec<Span>,
 }
 
-/// One value as it is written.
 #[derive(Debug)]
 pub struct Element {
-    /// From its first to its last byte, without the anchor or the tag before it and without what
-    /// only follows it: blanks, comments, line breaks. Empty where nothing stands for it.
+    /// Excludes a preceding anchor or tag and trailing blanks, comments and line breaks. Empty for an
+    /// implicit null.
     pub span: Span,
-    /// How it is written.
     pub form: Form,
-    /// Whether it has an anchor or a tag of its own.
+    /// Whether it has its own anchor or tag.
     pub marked: bool,
 }
 
-/// The ways to write a value.
 #[derive(Debug)]
 pub enum Form {
-    /// Plain, in quotes, or as a block of text.
+    /// Plain, quoted or block.
     Scalar,
     /// `*name`.
     Alias,
-    /// A list; `flow` where it stands in brackets.
     List {
-        /// Whether it stands in brackets.
+        /// Whether it is written in brackets.
         flow: bool,
-        /// What is in it.
         items: Vec<Element>,
     },
-    /// A map; `flow` where it stands in braces.
     Map {
-        /// Whether it stands in braces.
+        /// Whether it is written in braces.
         flow: bool,
-        /// Keys and values.
         entries: Vec<(Element, Element)>,
     },
 }
 
 impl Element {
-    /// Whether an anchor, an alias or a tag stands anywhere in it.
+    /// Whether it contains an anchor, an alias or a tag.
     pub fn is_marked(&self) -> bool {
         self.marked
             || match &self.form {
@@ -69,7 +59,7 @@ impl Element {
             }
     }
 
-    /// The spans of what has a text of its own, in which a `#` begins no comment.
+    /// Spans of scalar text, in which `#` does not start a comment.
     fn texts<'a>(&'a self, found: &mut Vec<&'a Span>) {
         match &self.form {
             Form::Scalar | Form::Alias => found.push(&self.span),
@@ -84,8 +74,7 @@ impl Element {
     }
 }
 
-/// Lays a document out; nothing where [`parse`](super::parse) would not read it either, or where
-/// there is more than one.
+/// `None` if [`super::parse`] would fail too, or for several documents.
 pub fn parse(source: &Source) -> Option<Cst> {
     let text = source.text();
     let options = granit_parser::options! {
@@ -120,7 +109,7 @@ impl Events<'_> {
         Ok(root)
     }
 
-    /// The value that begins with `event`.
+    /// Parses the value that starts with `event`.
     fn element(&mut self, event: &Event<'_>, span: Span) -> Result<Element, ScanError> {
         let marked = event.anchor_id().is_some() || event.tag().is_some();
         let (form, span) = match event {
@@ -142,7 +131,7 @@ impl Events<'_> {
         Ok(Element { span, form, marked })
     }
 
-    /// What is in the collection whose start stands at `start`, and the span of the whole.
+    /// Parses the children of the collection that starts at `start`; returns the span of the whole.
     fn children(&mut self, flow: bool, start: &Span) -> Result<(Vec<Element>, Span), ScanError> {
         let mut children = Vec::new();
         let mut end = start.end;
@@ -156,7 +145,7 @@ impl Events<'_> {
                 break;
             }
         }
-        // Without brackets the end is noticed late, at what follows.
+        // For a block collection the parser reports the end only at the next token.
         let written = children.iter().filter(|child| !child.span.is_empty());
         let bounds = written.fold(None, |bounds: Option<Span>, child| {
             Some(bounds.map_or(child.span.start, |bounds| bounds.start)..child.span.end)
@@ -165,15 +154,14 @@ impl Events<'_> {
         Ok((children, span))
     }
 
-    /// `span` without the line breaks at the end of a block of text.
+    /// `span` without trailing line breaks of a block scalar.
     fn trimmed(&self, span: Span) -> Span {
         let length = self.text.get(span.clone()).map_or(0, |text| text.trim_end().len());
         span.start..span.start + length
     }
 }
 
-/// The comments of `text`, of which `texts` are no part: a `#` after a blank or at the beginning
-/// of a line, to the end of its line (YAML 1.2.2, 6.6).
+/// Comments of `text` outside `texts`: `#` after a blank or at the start of a line (YAML 1.2.2, 6.6).
 fn comments(text: &str, texts: &[&Span]) -> Vec<Span> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -210,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// An element and what is in it, one a line, with `!` before what has an anchor or a tag.
+    /// One line for each element, with `!` if it has an anchor or a tag.
     fn told(text: &str, element: &Element, depth: usize, into: &mut String) {
         let mark = if element.marked { "!" } else { "" };
         let kind = match &element.form {
@@ -232,7 +220,7 @@ mod tests {
         }
     }
 
-    /// A text, what is in it, and its comments.
+    /// Text, expected elements, expected comments.
     const LAID_OUT: &[(&str, &str, &[&str])] = &[
         (
             "# one\na: # two\n  - b#c # three\n  - 'd # no'\n\n# four\n",

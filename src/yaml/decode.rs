@@ -1,9 +1,8 @@
-//! A tree of [`Node`]s into types, every error noted and none of them the end.
+//! Deserializes a tree of [`Node`]s and reports every error instead of stopping at the first.
 //!
-//! Types derive `Deserialize` as usual, with [`Field`] around each value: a value that cannot be
-//! read becomes [`Field::Invalid`], its diagnostic goes to the list, and the rest is read on.
-//! Unknown and repeated keys are found here, for every struct, from the field names that serde
-//! hands over.
+//! Types derive `Deserialize` as usual, with [`Field`] around each value. A value that cannot be read
+//! becomes [`Field::Invalid`], its diagnostic is collected, and reading continues. Unknown and duplicate
+//! keys are detected for every struct, from the field names that serde passes.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,25 +19,23 @@ use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Span, Spa
 
 const FIELD: &str = "bake::Field";
 
-/// A value that may be missing or unreadable, and where it stands.
+/// A value that may be missing or invalid, with its span.
 #[derive(Clone, Debug, Default)]
 pub enum Field<T> {
-    /// The key is not there.
+    /// The key is absent.
     #[default]
     Missing,
-    /// It could not be read; a diagnostic says why.
+    /// A diagnostic has been reported.
     Invalid,
-    /// The value, and its bytes.
     Given(T, Span),
 }
 
 impl<T> Field<T> {
-    /// The value with its place, or `default` where nothing readable stands.
+    /// `default` if the value is missing or invalid.
     pub fn or(self, default: T, source: &Arc<Source>) -> Spanned<T> {
         self.at(source).unwrap_or(Spanned::default_value(default))
     }
 
-    /// The value with its place, if there is one.
     pub fn at(self, source: &Arc<Source>) -> Option<Spanned<T>> {
         match self {
             Self::Given(value, span) => {
@@ -48,7 +45,6 @@ impl<T> Field<T> {
         }
     }
 
-    /// Where it stands, if it could be read.
     pub fn place(&self, source: &Arc<Source>) -> Option<Location> {
         match self {
             Self::Given(_, span) => Some(Location { source: Arc::clone(source), span: span.clone() }),
@@ -56,7 +52,6 @@ impl<T> Field<T> {
         }
     }
 
-    /// The value alone, if there is one.
     pub fn get(self) -> Option<T> {
         match self {
             Self::Given(value, _) => Some(value),
@@ -64,21 +59,20 @@ impl<T> Field<T> {
         }
     }
 
-    /// Whether the key is not there at all.
     pub const fn is_missing(&self) -> bool {
         matches!(self, Self::Missing)
     }
 }
 
 impl<T> Field<Option<T>> {
-    /// The value with its place, where it is neither missing nor `null`.
+    /// `None` if missing, invalid or `null`.
     pub fn get_some(self, source: &Arc<Source>) -> Option<Spanned<T>> {
         let Spanned { value, place } = self.at(source)?;
         value.map(|value| Spanned { value, place })
     }
 }
 
-/// A map whose keys the user chooses, in the order of the file.
+/// A map with arbitrary keys, in document order.
 #[derive(Clone, Debug)]
 pub struct Entries<K, V>(pub Vec<(Field<K>, Field<V>)>);
 
@@ -88,7 +82,7 @@ impl<K, V> Default for Entries<K, V> {
     }
 }
 
-/// Reads a `T` out of `node`, and adds whatever stands against it to `problems`.
+/// Decodes `node` and adds everything wrong with it to `problems`.
 pub fn decode<T: DeserializeOwned>(node: &Node, source: &Arc<Source>, problems: &mut Problems) -> Field<T> {
     let found = RefCell::new(Vec::new());
     if !matches!(node.value, Value::Map(_)) {
@@ -122,7 +116,7 @@ struct Decoder<'a> {
     found: &'a DecodeProblems,
 }
 
-/// Why a value could not be read; `None` once it has been noted.
+/// `None` once the diagnostic has been reported.
 #[derive(Debug)]
 struct DecodeError(Option<Box<Diagnostic>>);
 
@@ -181,7 +175,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The entries whose keys are texts, once each; the others are noted.
+    /// The entries with unique text keys; the others are reported.
     fn entries(self) -> Result<Vec<&'a (Node, Node)>, DecodeError> {
         let Value::Map(entries) = &self.node.value else { return Err(self.wrong_type("a map")) };
         let mut first = std::collections::BTreeMap::<&str, &Span>::new();
@@ -231,7 +225,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         let Value::Scalar(text, Scalar::Integer | Scalar::Float) = &self.node.value else {
             return Err(self.wrong_type("a whole number"));
         };
-        // Digits alone: `012` and `1_0` are other numbers to other readers.
+        // Only canonical digits: other readers interpret `012` and `1_0` differently.
         let plain = text == "0" || !text.starts_with(['0', '+']);
         match text.parse() {
             Ok(number) if plain => visitor.visit_u64(number),
@@ -335,7 +329,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
     }
 }
 
-/// Whether `text`, which stands in quotes, would be `expected` without them.
+/// Whether quoted `text` would be `expected` without the quotes.
 fn is_plain(expected: &str, text: &str) -> bool {
     match expected {
         "a whole number" => text.parse::<u64>().is_ok(),
@@ -390,7 +384,7 @@ impl<'de> MapAccess<'de> for Pairs<'de> {
     }
 }
 
-/// Hands a [`Field`] its span, then its value; a value that fails is noted here.
+/// Passes a [`Field`] its span, then its value; reports a value that fails.
 struct FieldAccess<'a>(Decoder<'a>, u8);
 
 impl<'de> SeqAccess<'de> for FieldAccess<'de> {
@@ -428,7 +422,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Field<T>, A::Error> {
                 let start = parts.next_element()?.unwrap_or_default();
                 let end = parts.next_element()?.unwrap_or_default();
-                // The decoder has noted the failure; here it ends.
+                // The decoder has already reported the failure.
                 Ok(match parts.next_element() {
                     Ok(Some(value)) => Field::Given(value, start..end),
                     Ok(None) | Err(_) => Field::Invalid,

@@ -1,7 +1,7 @@
-//! YAML: text to a tree with places, and values to text. The only file that names the YAML crate.
+//! YAML input and output. This is the only file that uses the YAML crate.
 //!
-//! A tree, not types at once, because a typed read ends at the first error; [`decode`] turns the
-//! tree into types and notes every error on the way.
+//! Text is parsed into a tree, because a typed read stops at the first error; [`decode`] converts the tree
+//! into types and reports every error.
 
 pub mod cst;
 pub mod decode;
@@ -14,56 +14,47 @@ use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Location as ParserLocation, Options, Spanned};
 
-/// A map and a list that are written in brackets, on one line.
+/// A map and a list in flow style, on one line.
 pub use serde_saphyr::{FlowMap, FlowSeq};
 
 use crate::diagnostics::{Code, Diagnostic, Location, Source, Span};
 
-/// Files beyond this many bytes are not read: ten thousand binaries need a quarter of it.
+/// Size limit of a file; ten thousand binaries take a quarter of it.
 pub const LARGEST: usize = 8 << 20;
 const DEEPEST: usize = 32;
 const MOST_NODES: usize = 1_000_000;
 const MOST_ALIASED: usize = 10_000;
 
-/// A value of the document and the bytes it stands at.
+/// A value and its span.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// What it is.
     pub value: Value,
-    /// Where it was read; for lists and maps only the start means something.
+    /// For lists and maps, only the start is meaningful.
     pub span: Span,
-    /// Where its text stands: elsewhere only where it was read through an alias.
+    /// Differs from `span` for a value read through an alias.
     pub defined: Span,
 }
 
-/// The shapes that YAML knows.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// Nothing, `~` or `null`.
     Null,
-    /// A scalar: its text as written (without quotes), and what YAML takes it for.
+    /// Source text without quotes, and its resolved type.
     Scalar(String, Scalar),
-    /// A sequence.
     List(Vec<Node>),
-    /// A mapping, in the order of the file, duplicates included.
+    /// In document order, including duplicates.
     Map(Vec<(Node, Node)>),
 }
 
-/// What YAML takes a scalar for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scalar {
-    /// Quoted, or plain and nothing else.
     Text,
-    /// `true`, `no`, …
     Boolean,
-    /// A whole number.
     Integer,
-    /// A number with a fraction or an exponent.
     Float,
 }
 
 impl Node {
-    /// What it is, in the words of a message.
+    /// For messages.
     pub fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "nothing",
@@ -75,7 +66,6 @@ impl Node {
         }
     }
 
-    /// Whether it is a map or a list without entries.
     pub fn is_empty(&self) -> bool {
         match &self.value {
             Value::List(items) => items.is_empty(),
@@ -84,7 +74,6 @@ impl Node {
         }
     }
 
-    /// The value of `key`, where this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else { return None };
         entries.iter().find_map(|(name, node)| {
@@ -92,7 +81,6 @@ impl Node {
         })
     }
 
-    /// As [`get`](Self::get), to change it.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
         let Value::Map(entries) = &mut self.value else { return None };
         entries.iter_mut().find_map(|(name, node)| {
@@ -100,7 +88,7 @@ impl Node {
         })
     }
 
-    /// The spans of every scalar in it, itself and keys included.
+    /// Spans of all scalars, including keys.
     pub fn scalar_spans(&self) -> Vec<Span> {
         match &self.value {
             Value::Null => Vec::new(),
@@ -113,27 +101,20 @@ impl Node {
     }
 }
 
-/// Why a text is not a YAML document, and where; to be placed by the caller, who owns the source.
+/// A syntax error; the caller adds the source.
 #[derive(Debug)]
 pub struct YamlError {
-    /// What is wrong.
     pub diagnostic: Box<Diagnostic>,
-    /// The bytes it is about.
     pub span: Span,
 }
 
 impl YamlError {
-    /// The diagnostic, at its place in `source`.
     pub fn at(self, source: Arc<Source>) -> Diagnostic {
         self.diagnostic.at(Location { source, span: self.span })
     }
 }
 
-/// Reads one YAML document.
-///
-/// # Errors
-/// The first thing that is not YAML, more than one document, or more nesting, nodes or aliases
-/// than any real file needs.
+/// Parses exactly one document, with limits on nesting, nodes and aliases far above any real file.
 pub fn parse(source: &Source) -> Result<Node, YamlError> {
     let read: Result<Spanned<Read>, _> = serde_saphyr::from_str_with_options(source.text(), options());
     match read {
@@ -146,13 +127,9 @@ pub fn parse(source: &Source) -> Result<Node, YamlError> {
     }
 }
 
-/// `value` as a YAML document in block style, every text quoted that YAML could take for
-/// something else.
-///
-/// # Errors
-/// Where `value` has a part that YAML cannot hold; plain structs, maps and texts never do.
+/// Serializes in block style, and quotes every string that YAML could take for another type.
 pub fn to_string<T: Serialize>(value: &T) -> Result<String, serde_saphyr::ser::Error> {
-    // Block scalars would fold a URL onto a line of its own.
+    // Block scalars would move a URL to its own line.
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false, compact_list_indent: false };
     let mut text = serde_saphyr::to_string_with_options(value, options)?;
     if !text.ends_with('\n') {
@@ -173,18 +150,17 @@ fn options() -> Options {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_ALIASED },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Error,
-        // Ignoring `!vault` would make a text of what was meant to be fetched.
+        // Ignoring a tag such as `!vault` would change the meaning of the value.
         reject_unsupported_tags: true,
     }
 }
 
-/// What is wrong, and what to do about it.
 fn reason(error: &serde_saphyr::Error) -> (String, &'static str) {
     use serde_saphyr::Error;
 
     let plain = "only plain maps, lists and values are read, in one document of a sensible size";
     let (what, help) = match error.without_snippet() {
-        // Not by its name: a password that starts with `!` looks like one.
+        // Without the tag's name: a password that starts with `!` looks like a tag.
         Error::UnsupportedTag { .. } => {
             ("a tag, `!` and a word, means nothing here", "quote a text that starts with `!`")
         }
@@ -204,7 +180,7 @@ fn reason(error: &serde_saphyr::Error) -> (String, &'static str) {
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => ("aliases that stand for too much", plain),
         other => {
-            // The place is shown by the diagnostic itself.
+            // The diagnostic already shows the location.
             let text = other.to_string();
             let what = text.split(" at line ").next().unwrap_or_default().to_owned();
             return (
@@ -262,8 +238,8 @@ fn node(read: Spanned<Read>, text: &str) -> Node {
     Node { value, span: bytes(&read.referenced), defined: bytes(&read.defined) }
 }
 
-/// What the crate hands over: numbers and booleans lose their spelling, which `node` takes from
-/// the text again, so that `1.10` stays `1.10`.
+/// The value as the crate returns it. Numbers and booleans lose their spelling, which `node` restores from
+/// the source text, so that `1.10` stays `1.10`.
 enum Read {
     Null,
     Boolean,

@@ -10,7 +10,7 @@ use crate::project::{Project, REAL};
 use crate::rehearsal::{Machine, PORT};
 use crate::state;
 use crate::support::browser;
-use crate::support::model::Model;
+use crate::support::model::{Model, Question};
 use crate::support::test;
 use crate::support::testbed;
 use crate::world::World;
@@ -34,9 +34,15 @@ fn a_gateway_boots_and_its_state_outlives_a_power_cut_a_kill_and_its_machine() {
     });
     let machine = Machine::new(&world, &project, "google-13.qcow2");
 
-    let vm = machine.start();
+    let question = Question(7, 191);
+    let vm = machine.start_with(&["--ask", &question.text()]);
+    // The model's key is generated on the VM.
+    vm.until("start", |report| report.status == "start");
+    model.expect(&checks::read(&vm, &format!("/var/lib/openclaw/secrets/{MODEL_KEY}")));
     vm.until_ready();
     vm.tell_times("first boot, image built on the VM");
+    vm.until_said(&question.answer());
+    assert!(model.requests() > 0, "the reply came from the model");
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
     for path in ["/healthz", "/startupz"] {
         assert_eq!(vm.get(path).0, "200", "{path}");
@@ -56,7 +62,6 @@ fn a_gateway_boots_and_its_state_outlives_a_power_cut_a_kill_and_its_machine() {
     checks::is_shut_in(&vm);
     checks::guard_is_what_keeps_it(&vm);
     checks::listens_on_loopback_only(&vm);
-    model.expect(&checks::read(&vm, &format!("/var/lib/openclaw/secrets/{MODEL_KEY}")));
     let own = [format!("localhost:{PORT}"), format!("127.0.0.1:{PORT}")];
     let foreign = [format!("attacker.localhost:{PORT}")];
     let screenshots = testbed::artifacts("browser-vm");

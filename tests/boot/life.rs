@@ -75,7 +75,7 @@ fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
     world.namespace.mend();
 
     // What ran there had no time to say that it is gone.
-    machine.replace_boot_disk("google-13-docker.qcow2");
+    machine.replace_boot_disk("cloud-13.qcow2");
     let vm = machine.start();
     vm.until_ready();
     vm.tell_times("new boot disk, old data disk");

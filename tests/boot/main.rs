@@ -11,7 +11,6 @@ mod support;
 
 mod chain;
 mod checks;
-mod closed;
 mod disks;
 mod faults;
 mod guest;

@@ -191,6 +191,16 @@ impl Rehearsal<'_> {
         }
     }
 
+    /// Waits until `bake` has printed a result that contains `text`.
+    #[track_caller]
+    pub fn until_said(&self, text: &str) {
+        let watch = Watch::default();
+        while !self.results.text().contains(text) {
+            self.alive(text, &watch);
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Waits for that long by the VM's own clock: it counts instructions, not seconds.
     #[track_caller]
     pub fn until_uptime(&self, seconds: f64) {

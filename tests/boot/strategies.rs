@@ -11,9 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::checks;
 use crate::project::{Project, STAND_IN};
 use crate::rehearsal::{Machine, Rehearsal};
-use crate::support::said;
-use crate::support::test;
 use crate::support::testbed::{self, Pushed};
+use crate::support::{Folder, said, test};
 use crate::world::World;
 
 #[test]
@@ -58,7 +57,7 @@ pub fn without_the_bridge(vm: &Rehearsal<'_>) {
 
 /// The project on the stand-in whose VM builds OpenClaw from source: of a repository on loopback, until
 /// that is dropped.
-pub fn from_source(world: &World) -> (Project, tempfile::TempDir) {
+pub fn from_source(world: &World, change: impl FnOnce(&Folder)) -> (Project, tempfile::TempDir) {
     let (repositories, commit) = repository();
     world.github().host_repositories(repositories.path());
     let project = Project::locked(world, STAND_IN, |folder| {
@@ -68,6 +67,7 @@ pub fn from_source(world: &World) -> (Project, tempfile::TempDir) {
         folder.edit("bake.yaml", "source: null", &source);
         folder.edit("bake.yaml", "machine_type: e2-small", "machine_type: e2-standard-2");
         folder.edit("bake.yaml", "apt: [socat]", "apt: []");
+        change(folder);
     });
     (project, repositories)
 }

@@ -31,6 +31,7 @@ mod push;
 mod pushed_image;
 mod registry;
 mod render;
+mod vm_contract;
 
 fn main() -> std::process::ExitCode {
     support::harness::run()

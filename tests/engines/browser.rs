@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::support::browser;
 use crate::support::gateway::Gateway;
+use crate::support::google::{Cloud, KEYGEN, Shell};
 use crate::support::model::Model;
 use crate::support::test;
 use crate::support::{Folder, testbed};
@@ -45,9 +46,31 @@ fn the_control_ui_answers_on_every_port_and_name_and_refuses_others() {
     let answers = browser::prove(&gateway.namespace, &screenshots, &token, &own, &foreign);
     assert!(model.requests() >= answers, "every answer came from the model");
 
+    browser::prove_link(&gateway.namespace, &testbed::artifacts("browser-link"), &dashboard_link(&gateway));
+
     let audit = gateway.cli(&["security", "audit", "--json"]).done().out;
     let audit: Value = serde_json::from_str(&audit).expect("JSON");
     let critical = audit["findings"].as_array().expect("findings").iter();
     let critical: Vec<_> = critical.filter(|finding| finding["severity"] == "critical").collect();
     assert!(critical.is_empty(), "{critical:#?}");
+}
+
+/// The link that `bake gcloud dashboard` opens on port [`OTHER`]. The real gcloud makes it, over an SSH session to the
+/// gateway's machine.
+#[track_caller]
+fn dashboard_link(gateway: &Gateway) -> String {
+    let mut cloud = Cloud::created();
+    cloud.beneath_gcloud("ssh-keygen", KEYGEN);
+    cloud.beneath_gcloud("ssh", &gateway.ssh());
+    cloud.in_place_of("surf", "cat \"$1\" >\"$HOME/page\"");
+    cloud.exported = vec![("BROWSER", "surf")];
+    let run = cloud.run(Shell::Dash, &["dashboard", "--port", &OTHER.to_string()]).done();
+    let left = cloud.left();
+    let page = left.iter().find(|(path, _)| path.ends_with("page"));
+    let page =
+        String::from_utf8_lossy(&page.unwrap_or_else(|| panic!("no page: {}", run.err)).1).into_owned();
+    let (_, link) = page.split_once("content=\"0; url=").expect("a redirect");
+    let (link, _) = link.split_once('"').expect("its end");
+    assert!(link.starts_with(&format!("http://127.0.0.1:{OTHER}/#")), "a link on another port");
+    link.replace("&amp;", "&")
 }

@@ -14,11 +14,13 @@ use crate::support::test;
 use crate::support::{Folder, Said, said, testbed};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
-const SECRETS: [(&str, &str); 4] = [
+const SECRETS: [(&str, &str); 6] = [
     ("OPENCLAW_GATEWAY_TOKEN", "s3cret-of-the-gateway-31415926535"),
     ("ANTHROPIC_API_KEY", "sk-ant-not-a-real-key-27182818284"),
     ("TELEGRAM_BOT_TOKEN", "7:not-a-real-bot"),
     ("DISCORD_BOT_TOKEN", "not-a-real-discord-token"),
+    ("SLACK_BOT_TOKEN", "xoxb-not-a-real-slack-bot"),
+    ("SLACK_APP_TOKEN", "xapp-not-a-real-slack-app"),
 ];
 
 fn real_image() -> String {
@@ -189,15 +191,21 @@ impl Drop for Vm {
 #[test]
 fn openclaw_itself_gets_its_model_its_channels_and_its_origins() {
     let vm = Vm::new();
-    vm.folder.edit("bake.yaml", "channels: []", "channels: [telegram, discord]");
+    vm.folder.edit("bake.yaml", "channels: []", "channels: [telegram, discord, slack, whatsapp]");
     vm.folder.edit("bake.yaml", "model: null", "model: {provider: anthropic}");
     vm.place();
     vm.docker(&["pull", "--quiet", &real_image()]).done();
 
     // The registry is not there yet.
     let first = vm.configure(&[], &[]).done();
-    let told = "channel discord could not be added: its plug-in @openclaw/discord could not be installed";
-    assert!(first.err.contains(told) && !first.err.contains("telegram"), "{}", first.err);
+    for channel in ["discord", "slack", "whatsapp"] {
+        let told = format!(
+            "channel {channel} could not be added: its plug-in @openclaw/{channel} could not be installed, \
+             exit code 1: npm error network request"
+        );
+        assert!(first.err.contains(&told), "{}", first.err);
+    }
+    assert!(!first.err.contains("telegram"), "{}", first.err);
     let config = vm.config();
     assert_eq!(config["channels"], json!({"telegram": {"enabled": true}}));
     let first_model = config["agents"]["defaults"]["model"]["primary"].as_str().expect("a model");
@@ -210,8 +218,12 @@ fn openclaw_itself_gets_its_model_its_channels_and_its_origins() {
 
     // Then it is, and the gateway runs.
     vm.docker(&["compose", "up", "--detach", "npm"]).done();
-    assert_eq!(vm.configure(&[], &[]).done().err, "");
-    assert_eq!(vm.config()["channels"]["discord"]["enabled"], true);
+    // A person has to scan WhatsApp's code; until then each start says so, and how.
+    let link = "whatsapp waits to be linked: bake gcloud cli -- channels login --channel whatsapp\n";
+    assert_eq!(vm.configure(&[], &[]).done().err, link);
+    for channel in ["telegram", "discord", "slack", "whatsapp"] {
+        assert_eq!(vm.config()["channels"][channel]["enabled"], true, "{channel}");
+    }
     assert_eq!(vm.configure(&[], &["--allow-origin", "28080"]).done().err, "");
     let allowed = vm.config()["gateway"]["controlUi"]["allowedOrigins"].to_string();
     assert!(allowed.contains("http://localhost:28080") && allowed.contains(&origins[0][0]), "{allowed}");
@@ -220,12 +232,12 @@ fn openclaw_itself_gets_its_model_its_channels_and_its_origins() {
     let served = "model: {base_url: https://llm.example.com/v1, name: small, key: ANTHROPIC_API_KEY}";
     vm.folder.edit("bake.yaml", "model: {provider: anthropic}", served);
     vm.place();
-    assert_eq!(vm.configure(&[], &[]).done().err, "");
+    assert_eq!(vm.configure(&[], &[]).done().err, link);
     assert_eq!(vm.config()["agents"]["defaults"]["model"]["primary"], "custom/small");
     vm.folder.edit("bake.yaml", served, "model: null");
     vm.place();
     let without = ["ANTHROPIC_API_KEY", "DISCORD_BOT_TOKEN"];
-    assert_eq!(vm.configure(&without, &[]).done().err, "");
+    assert_eq!(vm.configure(&without, &[]).done().err, link);
     let config = vm.config();
     assert_eq!(config["agents"]["defaults"]["model"], Value::Null);
     assert_eq!(config["models"]["providers"]["custom"], Value::Null);

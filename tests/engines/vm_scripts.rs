@@ -30,6 +30,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    advice: "advice";
     configure: "configure";
     converge: "converge";
     disk: "disk";

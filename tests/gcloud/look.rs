@@ -72,8 +72,11 @@ impl World {
 
     /// Runs the action as a user would: through a pipe.
     fn run(&self, arguments: &[&str]) -> Said {
-        let script = self.project.bake(["gcloud"].iter().chain(arguments).copied()).done().out;
-        self.fake.write("script", &script);
+        self.run_script(&self.project.bake(["gcloud"].iter().chain(arguments).copied()).done().out)
+    }
+
+    fn run_script(&self, script: &str) -> Said {
+        self.fake.write("script", script);
         let mut shell = Command::new(self.shell);
         self.environment(&mut shell);
         let script = fs::File::open(self.fake.join("script")).expect("the script");
@@ -757,5 +760,85 @@ fn wrong_arguments_are_refused() {
         &["gcloud", "logs", "--fleet", "2"],
     ] {
         folder.bake(wrong.iter().copied()).ended(2);
+    }
+}
+
+/// Each kind of error of the VM's contract, from `wait` and `status`, and for a fleet.
+#[test]
+fn every_kind_of_error_is_answered_with_its_advice() {
+    let fill = |line: &str, fleet: bool| {
+        let (fleet, member) = if fleet { (" --fleet a1,b2", " --member a1") } else { ("", "") };
+        let vm = if fleet.is_empty() { "openclaw-gateway" } else { "a1" };
+        [
+            ("{vm}", vm),
+            ("{project}", "demo"),
+            ("{zone}", "us-central1-a"),
+            ("{device}", "openclaw-gateway-data"),
+            ("{larger}", "e2-medium"),
+            ("{fleet}", fleet),
+            ("{member}", member),
+        ]
+        .iter()
+        .fold(line.to_owned(), |line, (name, value)| line.replace(name, value))
+    };
+    let world = World::new("dash");
+    let scripts: Vec<_> = [&["status"][..], &["status", "--fleet", "a1,b2"], &["wait"]]
+        .into_iter()
+        .map(|arguments| {
+            (arguments, world.project.bake(["gcloud"].iter().chain(arguments).copied()).done().out)
+        })
+        .collect();
+    for kind in &bake::vm::ERRORS {
+        world.reports("failed", "stage: words that no pattern knows");
+        let report = format!("error_kind {}\n{}", kind.name, world.report("failed", "stage: no pattern"));
+        world.now("report", &report);
+        for (arguments, script) in &scripts {
+            let said = world.run_script(script);
+            let in_fleet = arguments.contains(&"--fleet");
+            let lines = kind.fleet_advice.filter(|_| in_fleet).unwrap_or(kind.advice);
+            for line in lines {
+                let line = fill(line, in_fleet);
+                assert!(said.err.lines().any(|told| told == line), "{arguments:?}: {line}\n{}", said.err);
+            }
+            assert!(!said.err.contains(['{', '}']), "{}", said.err);
+        }
+        world.now("serial", "[ 9.0] Out of memory: Killed process 7 (node) total-vm:1kB\r\n");
+        let said = world.run_script(&scripts[0].1);
+        let memory = kind.may_be_memory || kind.name == "out-of-memory";
+        assert_eq!(said.err.contains("The VM ran out of memory."), memory, "{}: {}", kind.name, said.err);
+        world.now("serial", "");
+    }
+}
+
+/// VMs of older releases report no kind.
+#[test]
+fn the_text_of_an_error_without_a_kind_is_answered() {
+    for (error, advice) in [
+        (
+            "secrets: secret bot is forbidden: the VM's service account may not read it (403)",
+            "bake gcloud setup | sh",
+        ),
+        (
+            "disk: data disk openclaw-gateway-data is not attached (no /dev/disk/by-id/x)",
+            "attach-disk openclaw-gateway",
+        ),
+        (
+            "image: build of x: gog: https://x/gog.tar.gz has SHA-256 0123456789ab, and ba9876543210 is locked",
+            "bake lock --update TOOL",
+        ),
+        (
+            "image: build of x: sha256sum: WARNING: 1 computed checksum did NOT match",
+            "bake lock --update TOOL",
+        ),
+        (
+            "verify: not what bake.lock says: gog: locked as 1, found 2 at /usr/local/bin/gog",
+            "bake image push",
+        ),
+        ("start: the gateway ran out of memory (exit code 137)", "bake gcloud resize e2-medium | sh"),
+    ] {
+        for world in shells() {
+            let said = world.reports("failed", error).run(&["wait"]).ended(1);
+            assert!(said.err.contains(advice), "{error}: {}", said.err);
+        }
     }
 }

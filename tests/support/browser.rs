@@ -95,6 +95,17 @@ pub fn prove(
     answered.len()
 }
 
+/// Opens a link that lets the browser in without the token, asks there, and waits for the model's answer.
+///
+/// # Panics
+/// If it does not appear. The screenshot in `screenshots` is kept.
+#[track_caller]
+pub fn prove_link(namespace: &Namespace, screenshots: &Path, link: &str) {
+    let question = Question(6007, u64::from(std::process::id()));
+    let seen = visit(namespace, screenshots, &[Visit::link(link, question)]);
+    assert!(seen[0].reply.as_deref().unwrap_or_default().contains(&question.answer()), "{seen:?}");
+}
+
 /// That a visit was refused for this reason, and that the page says so.
 #[track_caller]
 fn assert_refused(seen: &Seen, code: &str, message: &str) {
@@ -107,6 +118,18 @@ impl Visit {
     fn asking(what: &str, page: &str, token: &str, question: Question) -> Self {
         let (question, answer) = (Some(question.text()), Some(question.answer()));
         Self { question, answer, ..Self::refused(what, page, page, token) }
+    }
+
+    /// Opens a link that needs no token, asks, and waits for the answer.
+    fn link(link: &str, question: Question) -> Self {
+        Self {
+            name: "link".to_owned(),
+            page: link.to_owned(),
+            gateway: String::new(),
+            token: String::new(),
+            question: Some(question.text()),
+            answer: Some(question.answer()),
+        }
     }
 
     /// Opens a page, tries to log in to the gateway at `gateway`, and waits to be refused.

@@ -378,7 +378,9 @@ fn upload_reply(
         let location = format!("{root}/v2/{repository}/blobs/uploads/{}?_state=a%2Fb", state.uploads);
         return Reply::status(202).header("Location", location);
     }
-    assert!(upload.parse().is_ok_and(|upload: usize| upload <= state.uploads), "{upload}");
+    if !upload.parse().is_ok_and(|upload: usize| upload <= state.uploads) {
+        return Reply::refusal(404, "BLOB_UPLOAD_UNKNOWN");
+    }
     assert_eq!(parameter(query, "_state").as_deref(), Some("a/b"), "{query}");
     let digest = parameter(query, "digest").unwrap_or_default();
     if nature.verifies && Sha256::of(&body).oci() != digest {

@@ -119,9 +119,28 @@ impl Gateway {
 
     /// Runs a command on the VM, as root.
     pub fn run(&self, command: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Said {
+        said(self.enter().args(command))
+    }
+
+    /// Runs the command that follows it on the VM, as root.
+    fn enter(&self) -> Command {
         let mut enter = self.namespace.command("unshare");
         enter.args(["--mount", "--propagation", "private"]).arg(support_file("inside"));
-        said(enter.arg(self.folder.join("vm")).args(command))
+        enter.arg(self.folder.join("vm"));
+        enter
+    }
+
+    /// The text of an `ssh` that runs its command on the VM as sshd does, and whose standard input ends at once.
+    pub fn ssh(&self) -> String {
+        self.folder.program("vm/usr/local/bin/sudo", "#!/bin/sh\nshift\nexec \"$@\"\n");
+        let enter = self.enter();
+        let words = std::iter::once(enter.get_program()).chain(enter.get_args());
+        let words = words.map(|word| shlex::try_quote(word.to_str().expect("UTF-8")).expect("no NUL"));
+        format!(
+            "while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done\nshift\n\
+             PATH=/usr/sbin:/usr/bin:/sbin:/bin exec {} bash -c \"$*\" </dev/null\n",
+            words.collect::<Vec<_>>().join(" ")
+        )
     }
 
     /// Runs a command of OpenClaw's in the gateway's container.

@@ -68,11 +68,11 @@ look() {
     IFS='|' read -r state id started label reports bundle_there machine <"$scratch/state" || true
 }
 
-# Sets what the VM says of itself: `$status` (nothing before the first report since it was started),
-# `$error`, `$since`, `$lock_there`.
+# Sets what the VM reports: `$status` (empty before the first report since it was started), `$error`,
+# `$kind` (of the error), `$since`, `$lock_there`.
 # shellcheck disable=SC2034 # not every script reads all of it
 listen() {
-    status='' error='' since='' lock_there=''
+    status='' error='' kind='' since='' lock_there=''
     if ! quietly report vm_report; then
         case $(refusal) in
         # As long as nobody has written to them.
@@ -89,13 +89,14 @@ listen() {
         case $key in
         status) status=$value ;;
         error) error=$value ;;
+        error_kind) kind=$value ;;
         since) since=$value ;;
         lock) lock_there=$value ;;
         esac
     done <"$scratch/plain"
     # They outlive a stop: what was said before the VM was last started is not true any more.
     if [ -n "$since" ] && [ -n "$started" ] && expr "x$since" \< "x$started" >/dev/null; then
-        status='' error='' since=''
+        status='' error='' kind='' since=''
     fi
 }
 
@@ -128,39 +129,4 @@ may_report() {
         "  gcloud compute instances add-metadata $vm --project=$project --zone=$zone --metadata=enable-guest-attributes=TRUE" \
         'Where that is refused, a policy of your organization forbids them (compute.disableGuestAttributesAccess).'
     return 1
-}
-
-# What helps against `$error`, as far as it and the serial console's log `$1` tell.
-remedy() {
-    case $error in
-    secrets:*)
-        tell 'Create the secret, or let the service account of the VM read it; this does both:' \
-            '  bake gcloud setup | sh'
-        return
-        ;;
-    disk:*"not attached"*)
-        tell 'Attach the data disk; the VM sees it by itself. Which disk, and how:' \
-            "  gcloud compute disks list --project=$project --zones=$zone --filter=labels.openclaw=$vm" \
-            "  gcloud compute instances attach-disk $vm --project=$project --zone=$zone --device-name=$device --disk=DISK"
-        return
-        ;;
-    verify:* | image:*hecksum*)
-        tell 'What was fetched is not what bake.lock says. Do not work around it; what does its publisher say?' \
-            '  bake audit --against upstream'
-        return
-        ;;
-    *"out of memory"*) ;;
-    *) ran_out_of_memory "$1" || return 0 ;;
-    esac
-    if [ -n "$fleet" ]; then
-        tell 'The VM ran out of memory. The members of a fleet have one machine type; a larger one keeps all their state:' \
-            "  gcp.machine_type: $larger, in bake.yaml" '  bake render' "  bake gcloud update$fleet | sh"
-    else
-        tell 'The VM ran out of memory. A larger machine type keeps all its state:' "  bake gcloud resize $larger | sh"
-    fi
-}
-
-# Whether the serial console's log `$1` says so.
-ran_out_of_memory() {
-    grep -q -e 'Out of memory: Kill' -e 'oom-kill:' "$1" 2>/dev/null
 }

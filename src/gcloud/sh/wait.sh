@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154
+# shellcheck disable=SC2034,SC2154
 # Looks at VMs until their gateways are ready.
 
 # A VM's guest attributes may be asked for ten times a minute in all ("Set and query guest attributes",
@@ -18,7 +18,7 @@ line() {
 # A stage may come and go between two looks: they always follow each other.
 show_stages() {
     between=$unheard
-    for stage in starting secrets image verify start; do
+    for stage in $stages; do
         if [ "$stage" = "$status" ] || [ "$status" = failed ]; then
             break
         fi
@@ -83,7 +83,7 @@ where_it_stands() {
 # Waits for one VM, in a subshell of its own.
 watch_vm() (
     scratch
-    state='' status='' error='' since='' shown='' shown_status='' unheard=no trouble=''
+    state='' status='' error='' kind='' since='' shown='' shown_status='' unheard=no trouble=''
     while :; do
         looked=no
         if look && looked=yes && away; then

@@ -8,9 +8,10 @@ use super::rules::Rules;
 use super::{Gateway, Gcp, Host, ImageOrigin, ImageSpec, SecretSource, Spec, raw, secrecy};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, holds_password, quoted};
 use crate::project::defaults;
+use crate::project::host_os::HostOs;
 use crate::project::names::{AptPackage, Channel, EnvName};
 use crate::project::openclaw::OpenClaw;
-use crate::project::values::{Arch, EnvValue, HostOs, ImageRef, Size, Strategy, TimeZone};
+use crate::project::values::{Arch, EnvValue, ImageRef, Size, Strategy, TimeZone};
 use crate::yaml::Node;
 use crate::yaml::decode::{Entries, Field, decode};
 

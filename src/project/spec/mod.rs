@@ -8,11 +8,12 @@ mod secrecy;
 
 use std::sync::Arc;
 
+use super::host_os::HostOs;
 use super::names::{
     AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, LabelId, MachineType, ModelName, ModelUrl,
     ProjectId, Provider, SecretId, ServiceAccount, VmName, Zone,
 };
-use super::values::{Arch, EnvValue, HostOs, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone};
+use super::values::{Arch, EnvValue, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone};
 use crate::diagnostics::{Problems, Source, Spanned};
 use crate::yaml;
 

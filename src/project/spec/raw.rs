@@ -5,12 +5,13 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::project::host_os::HostOs;
 use crate::project::names::{
     AptPackage, AuthChoice, Channel, CommitId, EnvName, GitUrl, LabelId, MachineType, ModelName, ModelUrl,
     ProjectId, Provider, SecretId, SecretName, ServiceAccount, VmName, Zone,
 };
 use crate::project::values::{
-    Arch, EnvValue, Generate, HostOs, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone,
+    Arch, EnvValue, Generate, ImageRef, InnerPath, ModelApi, Size, Strategy, TimeZone,
 };
 use crate::yaml::decode::{Entries, Field};
 

@@ -50,49 +50,6 @@ impl fmt::Display for Arch {
     }
 }
 
-/// The VM's operating system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum HostOs {
-    /// Debian 12, bookworm.
-    #[serde(rename = "debian-12")]
-    Debian12,
-    /// Debian 13, trixie.
-    #[serde(rename = "debian-13")]
-    Debian13,
-    /// Ubuntu 24.04, noble.
-    #[serde(rename = "ubuntu-24.04")]
-    Ubuntu2404,
-}
-
-impl HostOs {
-    /// As the spec writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Debian12 => "debian-12",
-            Self::Debian13 => "debian-13",
-            Self::Ubuntu2404 => "ubuntu-24.04",
-        }
-    }
-
-    /// Whether Compute Engine's image of it runs user-data by itself: Google builds its Debian
-    /// images without cloud-init, and Canonical builds the Ubuntu ones with it.
-    pub const fn has_cloud_init(self) -> bool {
-        matches!(self, Self::Ubuntu2404)
-    }
-
-    /// The image family and the project that publishes it on Compute Engine.
-    pub const fn image_family(self, arch: Arch) -> (&'static str, &'static str) {
-        match (self, arch) {
-            (Self::Debian12, Arch::Amd64) => ("debian-12", "debian-cloud"),
-            (Self::Debian12, Arch::Arm64) => ("debian-12-arm64", "debian-cloud"),
-            (Self::Debian13, Arch::Amd64) => ("debian-13", "debian-cloud"),
-            (Self::Debian13, Arch::Arm64) => ("debian-13-arm64", "debian-cloud"),
-            (Self::Ubuntu2404, Arch::Amd64) => ("ubuntu-2404-lts-amd64", "ubuntu-os-cloud"),
-            (Self::Ubuntu2404, Arch::Arm64) => ("ubuntu-2404-lts-arm64", "ubuntu-os-cloud"),
-        }
-    }
-}
-
 /// Where the gateway's image comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -1,4 +1,4 @@
-//! The instance that the metadata server tells of.
+//! The instance described by the metadata server.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -8,67 +8,54 @@ use serde_json::json;
 use super::guest::GuestAttributes;
 use super::tree::MetadataNode;
 
-/// What the metadata server says of the VM. Nothing is checked: what is in here is what is served.
+/// Served without validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
-    /// The number that a new instance gets and keeps. cloud-init takes another one for another
-    /// machine, and begins anew. At most `i64::MAX`, so that every reader of JSON can hold it.
+    /// Permanent ID of an instance; cloud-init treats a different ID as a new machine. At most `i64::MAX`,
+    /// which every JSON parser can represent.
     pub id: u64,
-    /// The instance's name, as in `gcloud compute instances create NAME`.
     pub name: String,
-    /// The project's id, such as `my-project`.
     pub project_id: String,
-    /// The project's number, which stands in most paths of resources.
+    /// Part of most resource paths.
     pub project_number: u64,
-    /// The zone, such as `us-central1-a`.
     pub zone: String,
-    /// The machine type, such as `e2-small`.
     pub machine_type: String,
-    /// The boot disk's image, such as `projects/debian-cloud/global/images/debian-13-…`.
+    /// Image of the boot disk, such as `projects/debian-cloud/global/images/debian-13-…`.
     pub image: String,
-    /// The address of the service account, all of whose scopes is `cloud-platform`. Without one there
-    /// is no token, and Secret Manager answers nobody.
+    /// Email of the service account, which has the scope `cloud-platform`. Without one there are no tokens,
+    /// and Secret Manager denies every request.
     pub service_account: Option<String>,
-    /// The instance's own metadata: `user-data`, `startup-script`, `enable-guest-attributes`, ….
+    /// For example `user-data`, `startup-script`, `enable-guest-attributes`.
     pub attributes: BTreeMap<String, String>,
-    /// The metadata of the whole project.
     pub project_attributes: BTreeMap<String, String>,
-    /// Network tags.
     pub tags: Vec<String>,
-    /// The device names of the disks, the boot disk's first.
+    /// Device names of the disks, boot disk first.
     pub disks: Vec<String>,
-    /// The one network interface.
     pub network: Network,
 }
 
-/// The instance's network interface, as the VM is to see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
-    /// The address of the VM.
     pub ip: Ipv4Addr,
-    /// The mask of its subnet.
     pub subnetmask: Ipv4Addr,
-    /// The router.
     pub gateway: Ipv4Addr,
-    /// The name server.
     pub dns: Ipv4Addr,
-    /// The hardware address, in lower case with colons. Google's guest agent finds the interface by it.
+    /// Lower case with colons. Google's guest agent identifies the interface by it.
     pub mac: String,
-    /// The address that the internet sees; none where the VM has none of its own.
     pub external_ip: Option<Ipv4Addr>,
 }
 
 impl Instance {
-    /// Whether the VM may set guest attributes. What counts as true is said on
-    /// <https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys>; the instance's word
-    /// goes before the project's.
+    /// The accepted values of `true` are listed on
+    /// <https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys>; the instance takes
+    /// precedence over the project.
     pub(super) fn takes_guest_attributes(&self) -> bool {
         const KEY: &str = "enable-guest-attributes";
         let value = self.attributes.get(KEY).or_else(|| self.project_attributes.get(KEY));
         value.is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "y" | "yes" | "1"))
     }
 
-    /// Everything below `/`.
+    /// The tree below `/`.
     pub(super) fn tree(&self, guest: &GuestAttributes, token: &str) -> MetadataNode {
         let v1 = fixed([("instance", self.instance(guest, token)), ("project", self.project())]);
         fixed([("computeMetadata", fixed([("v1", v1)]))])

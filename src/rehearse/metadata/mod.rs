@@ -1,14 +1,13 @@
-//! Compute Engine's metadata server and Secret Manager, for one instance, on loopback.
+//! Compute Engine's metadata server and Secret Manager for one instance, on loopback.
 //!
-//! Everything that a path can name is one [`tree`], made of the [`Instance`] and of the guest
-//! attributes that the VM has set so far; listings, single values and recursive JSON are three ways
-//! of writing down a part of it. [`query`] reads what a request wants of it, [`service`] decides,
-//! [`answer`] is what goes back, and [`server`] moves the bytes. [`secrets`] is Secret Manager, which
-//! shares the port and the token.
+//! One [`tree`] of all values is built from the [`Instance`] and the current guest attributes; listings,
+//! single values and recursive JSON are views of it. [`query`] parses requests, [`service`] handles them,
+//! [`response`] builds responses, and [`server`] accepts connections. [`secrets`] is Secret Manager, which
+//! shares port and token.
 //!
-//! The behaviour is that of <https://cloud.google.com/compute/docs/metadata/querying-metadata>, and
-//! where that is silent, that which Google's guest agent, cloud-init and our own scripts rely on.
-//! Left out are `instance/service-accounts/…/identity`, OS Login's folder and limits of rate.
+//! It implements <https://cloud.google.com/compute/docs/metadata/querying-metadata> and undocumented
+//! behaviour on which Google's guest agent, cloud-init and our scripts rely. Missing:
+//! `instance/service-accounts/…/identity`, OS Login and rate limits.
 
 mod guest;
 mod instance;

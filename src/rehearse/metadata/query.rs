@@ -1,4 +1,4 @@
-//! What a request wants to know of the tree, and in which form.
+//! Query parameters.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,27 +8,24 @@ use url::form_urlencoded;
 
 use super::tree::ValueFormat;
 
-/// The part of a request's target behind the question mark.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
-    /// Everything below, instead of a listing.
+    /// Return the subtree instead of a listing.
     pub(super) recursive: bool,
-    /// The form, where the request chooses.
+    /// The requested format, if any.
     pub(super) alt: Option<ValueFormat>,
-    /// How to wait for a change, where the request wants that.
     pub(super) wait: Option<LongPoll>,
 }
 
-/// How to wait for a change.
+/// Parameters of `wait_for_change`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct LongPoll {
-    /// The `ETag` of the last answer that was seen: no waiting where it is not today's.
+    /// `ETag` known to the client; a different current one ends the wait immediately.
     pub(super) last_etag: Option<String>,
-    /// How long at most; after that, what is there is the answer.
+    /// After this time the current value is returned.
     pub(super) timeout: Option<Duration>,
 }
 
-/// Why a query was not understood.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadQuery {
     #[error("alt is neither json nor text")]
@@ -38,13 +35,13 @@ pub(super) enum BadQuery {
 }
 
 impl Query {
-    /// Reads it; what is not known is left alone, as the real server does.
+    /// Ignores unknown parameters, like the real server.
     pub(super) fn read(text: &str) -> Result<Self, BadQuery> {
         let mut query = Self::default();
         let (mut waits, mut wait) = (false, LongPoll::default());
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
             match &*key {
-                // cloud-init writes `True`.
+                // cloud-init sends `True`.
                 "recursive" => query.recursive = value.eq_ignore_ascii_case("true"),
                 "wait_for_change" => waits = value.eq_ignore_ascii_case("true"),
                 "alt" if value == "json" => query.alt = Some(ValueFormat::Json),
@@ -63,10 +60,10 @@ impl Query {
     }
 }
 
-/// The names of a path that begins with a slash, and whether it ends in one, as directories do.
-/// Nothing where one of the names is no text.
+/// Splits a path that starts with a slash into names, and reports a trailing slash, which denotes a
+/// directory. `None` for invalid UTF-8.
 ///
-/// One slash is as good as several: Google's guest agent asks for `/computeMetadata/v1//?recursive=true`.
+/// Repeated slashes count as one: Google's guest agent requests `/computeMetadata/v1//?recursive=true`.
 pub(super) fn names(path: &str) -> Option<(Vec<String>, bool)> {
     let names = path.strip_prefix('/')?.split('/').filter(|name| !name.is_empty());
     let names = names.map(|name| percent_decode_str(name).decode_utf8().ok().map(Cow::into_owned));
@@ -94,7 +91,7 @@ mod tests {
         assert_eq!(names("/"), Some((owned(&[]), true)));
         assert_eq!(names("/a/b"), Some((owned(&["a", "b"]), false)));
         assert_eq!(names("/a/b%40c/"), Some((owned(&["a", "b@c"]), true)));
-        // A slash that was encoded divides nothing.
+        // An encoded slash is not a separator.
         assert_eq!(names("/a%2Fb"), Some((owned(&["a/b"]), false)));
         assert_eq!(names("//a//b//"), Some((owned(&["a", "b"]), true)));
         for bad in ["", "a", "*", "/%ff"] {

@@ -1,4 +1,4 @@
-//! What goes back to a client, with the headers and the pages of the real servers.
+//! Responses with the headers and pages of the real servers.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 
 use super::tree::ValueFormat;
 
-/// An answer in the making. It may hold a secret, so it has no `Debug`.
+/// May contain a secret, therefore without `Debug`.
 pub(super) struct MetadataResponse {
     status: StatusCode,
     content_type: &'static str,
     body: Bytes,
     etag: Option<String>,
     location: Option<String>,
-    /// The headers that every answer of the same server has.
+    /// Common headers of the server.
     common: &'static [(&'static str, &'static str)],
 }
 
-/// What every answer of the metadata server has. By the flavour clients know that it is one.
+/// Clients recognize the metadata server by `Metadata-Flavor`.
 const METADATA: &[(&str, &str)] = &[
     ("metadata-flavor", "Google"),
     ("server", "Metadata Server for VM"),
@@ -27,12 +27,11 @@ const METADATA: &[(&str, &str)] = &[
     ("x-frame-options", "SAMEORIGIN"),
 ];
 
-/// What every answer of Secret Manager has.
 const SECRET_MANAGER: &[(&str, &str)] =
     &[("server", "ESF"), ("cache-control", "private"), ("x-content-type-options", "nosniff")];
 
 impl MetadataResponse {
-    /// Metadata, with the `ETag` that says whether it changed.
+    /// A value with its `ETag`.
     pub(super) fn metadata(format: ValueFormat, body: String, etag: String) -> Self {
         let content_type = match format {
             ValueFormat::Text => "application/text",
@@ -46,12 +45,12 @@ impl MetadataResponse {
         Self::new(StatusCode::OK, String::new(), METADATA)
     }
 
-    /// One line of text that says why not.
+    /// A one-line error.
     pub(super) fn line(status: StatusCode, text: &str) -> Self {
         Self { content_type: "application/text", ..Self::new(status, format!("{text}\n"), METADATA) }
     }
 
-    /// The page of the metadata server that says why not. No part of the request may be in it.
+    /// An HTML error page; must not contain any part of the request.
     pub(super) fn page(status: StatusCode, text: &str) -> Self {
         let reason = status.canonical_reason().unwrap_or_default();
         let code = status.as_u16();
@@ -62,25 +61,23 @@ impl MetadataResponse {
         Self::new(status, body, METADATA)
     }
 
-    /// There is nothing of that name.
     pub(super) fn not_found() -> Self {
         Self::page(StatusCode::NOT_FOUND, "The requested URL was not found on this server.")
     }
 
-    /// A directory that was asked for without its slash. `target` is relative, so that it holds
-    /// behind every relay.
+    /// Redirects to a directory's path with slash. `target` is relative, so that it works behind every
+    /// relay.
     pub(super) fn moved(target: String) -> Self {
         let page = Self::page(StatusCode::MOVED_PERMANENTLY, "The document has moved.");
         Self { location: Some(target), ..page }
     }
 
-    /// What Secret Manager found.
+    /// A result of Secret Manager.
     pub(super) fn found(body: &Value) -> Self {
         Self::api(StatusCode::OK, body)
     }
 
-    /// Why Secret Manager does not say, in the form that all of Google's APIs have
-    /// (<https://cloud.google.com/apis/design/errors>).
+    /// A Google API error (<https://cloud.google.com/apis/design/errors>).
     pub(super) fn error(code: StatusCode, status: &str, message: &str) -> Self {
         Self::api(code, &json!({"error": {"code": code.as_u16(), "message": message, "status": status}}))
     }
@@ -95,12 +92,10 @@ impl MetadataResponse {
         Self { status, content_type, body: body.into(), etag: None, location: None, common }
     }
 
-    /// Says by its `ETag` which state of things it shows, where it shows any.
     pub(super) fn etag(&self) -> Option<&str> {
         self.etag.as_deref()
     }
 
-    /// As it is sent.
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(self.body));
         *response.status_mut() = self.status;
@@ -110,7 +105,7 @@ impl MetadataResponse {
             headers.insert(name, HeaderValue::from_static(value));
         }
         for (name, value) in [(header::ETAG, self.etag), (header::LOCATION, self.location)] {
-            // Neither can be refused: one is hexadecimal, the other came in as part of a URI.
+            // Both are valid: one is hexadecimal, the other is from a URI.
             if let Some(value) = value.and_then(|value| value.try_into().ok()) {
                 headers.insert(name, value);
             }

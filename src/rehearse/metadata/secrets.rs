@@ -1,4 +1,4 @@
-//! Secret Manager, as far as a VM asks it: `projects.secrets.versions.access`
+//! Secret Manager's `projects.secrets.versions.access`
 //! (<https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets.versions/access>).
 
 use std::fmt;
@@ -13,37 +13,33 @@ use tokio::task::spawn_blocking;
 use super::instance::Instance;
 use super::response::MetadataResponse;
 
-/// Where the values of secrets come from.
 pub trait Secrets: Send + Sync + 'static {
-    /// The value of a secret as it is now; asked at every request, in a thread of its own.
+    /// The current value; called for each request, on its own thread.
     ///
-    /// `name` is 1 to 255 characters of `[A-Za-z0-9_-]`, so it is a safe name of a file.
-    ///
-    /// # Errors
-    /// What the VM is told instead.
+    /// `name` consists of 1 to 255 characters of `[A-Za-z0-9_-]`, so it is a safe file name.
     fn read(&self, name: &str) -> Result<SecretValue, SecretError>;
 }
 
-/// The value of a secret. Nothing prints it.
+/// Deliberately not printable.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretValue(Vec<u8>);
 
-/// Why a secret has no value for the VM.
+/// The error reported to the VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// There is no such secret, or it has no version: 404.
+    /// No such secret, or no version: 404.
     #[error("there is no such secret")]
     Missing,
-    /// The service account may not read it: 403.
+    /// Denied for the service account: 403.
     #[error("the service account may not read it")]
     Denied,
-    /// Secret Manager cannot say just now: 503.
+    /// Temporarily unavailable: 503.
     #[error("it could not be read")]
     Failed,
 }
 
 impl SecretValue {
-    /// Those bytes, all of them: an end of line is part of the value.
+    /// All bytes count, including a trailing line break.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
@@ -55,9 +51,7 @@ impl fmt::Debug for SecretValue {
     }
 }
 
-/// Answers a request for the path with those names below `/v1/`.
-///
-/// `authorized` is whether it came with the token; nothing else is looked at where it did not.
+/// Handles the path below `/v1/`. Without `authorized`, the response is an error.
 pub(super) async fn answer(
     names: &[&str],
     authorized: bool,
@@ -111,13 +105,13 @@ pub(super) async fn answer(
     }
 }
 
-/// The rule for the ids of secrets
+/// Valid secret IDs
 /// (<https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create>).
 fn is_name(name: &str) -> bool {
     (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
-/// A number, or the alias of the newest.
+/// A number, or the alias of the latest version.
 fn is_version(version: &str) -> bool {
     version == "latest" || !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit())
 }

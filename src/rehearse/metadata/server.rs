@@ -1,4 +1,4 @@
-//! The server's thread: accepts connections and answers what comes over them.
+//! The server thread.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,26 +21,22 @@ use super::instance::Instance;
 use super::secrets::Secrets;
 use super::service::Service;
 
-/// How long to leave accepting alone where the machine has no room for another connection.
+/// Pause after the machine has run out of resources for connections.
 const NO_ROOM: Duration = Duration::from_millis(50);
 
-/// A metadata server and Secret Manager that run until this is dropped.
+/// Metadata server and Secret Manager; stopped on drop.
 pub struct Server {
     address: SocketAddr,
     service: Arc<Service>,
-    /// Ends the thread by being dropped.
+    /// Dropping it ends the thread.
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Starts both servers for `instance` on a free port of 127.0.0.1, in a thread of their own.
+    /// Serves `instance` on a free port of 127.0.0.1, in a new thread.
     ///
-    /// Every guest attribute that is set or deleted goes to `changes`, in order; whoever does not
-    /// care drops the other end.
-    ///
-    /// # Errors
-    /// Where the machine gives no port or no thread.
+    /// Every change of a guest attribute is sent to `changes`, in order; the receiver may be dropped.
     pub fn start(
         instance: Instance,
         secrets: impl Secrets,
@@ -59,18 +55,16 @@ impl Server {
         let accepting = accept(listener, Arc::clone(&service));
         let thread = thread::Builder::new().name("metadata".to_owned()).spawn(move || {
             runtime.block_on(future::select(pin!(accepting), stopped));
-            // A secret that takes forever to read keeps nobody waiting.
+            // Does not wait for a secret that is still being read.
             runtime.shutdown_background();
         })?;
         Ok(Self { address, service, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The guest attributes as they are now.
     pub fn guest_attributes(&self) -> GuestAttributes {
         self.service.guest_attributes()
     }
@@ -80,7 +74,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It has no result, and a panic was told when it happened.
+            // A panic has already been printed.
             let _ = thread.join();
         }
     }
@@ -97,11 +91,11 @@ async fn accept(listener: TcpListener, service: Arc<Service>) {
             let service = Arc::clone(&service);
             async move { Ok::<_, Infallible>(service.answer(request).await.into_response()) }
         });
-        // With a timer, whoever begins a request and does not go on is hung up on.
+        // The timer closes connections with incomplete requests.
         let connection =
             http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer);
         tokio::spawn(async move {
-            // A client that went away is no news.
+            // A client that disconnects is not an error.
             let _ = connection.await;
         });
     }

@@ -1,4 +1,4 @@
-//! Decides what each request gets.
+//! Handles requests.
 
 use std::net::IpAddr;
 use std::sync::{Arc, mpsc};
@@ -17,27 +17,25 @@ use super::secrets::{self, Secrets};
 use super::tree::{MetadataNode, ValueFormat};
 use crate::digest::Sha256;
 
-/// The folder of guest attributes, as names of a path.
+/// Path of the guest attributes.
 const GUEST_ATTRIBUTES: [&str; 4] = ["computeMetadata", "v1", "instance", "guest-attributes"];
 
-/// The names by which the servers are asked for. Under any other, a page in somebody's browser could
-/// ask, whose author had its name resolved to this machine.
+/// Accepted `Host` names. Otherwise a web page could reach the server through DNS rebinding.
 const HOSTS: [&str; 4] =
     ["metadata.google.internal", "metadata", "secretmanager.googleapis.com", "localhost"];
 
-/// The two servers and what they know.
 pub(super) struct Service {
     instance: Instance,
     secrets: Arc<dyn Secrets>,
-    /// What the service account's token is: as good as the values of the secrets.
+    /// As sensitive as the secrets.
     token: String,
-    /// Wakes whoever waits for a change.
+    /// Wakes requests that wait for a change.
     guest: watch::Sender<GuestAttributes>,
     changes: mpsc::Sender<AttributeChange>,
 }
 
 impl Service {
-    /// Servers for that instance, which tell `changes` of its guest attributes.
+    /// Sends changes of guest attributes to `changes`.
     pub(super) fn new(
         instance: Instance,
         secrets: Arc<dyn Secrets>,
@@ -48,12 +46,11 @@ impl Service {
         Self { instance, secrets, token, guest: watch::Sender::default(), changes }
     }
 
-    /// The guest attributes as they are now.
     pub(super) fn guest_attributes(&self) -> GuestAttributes {
         self.guest.borrow().clone()
     }
 
-    /// Answers one request, at once unless it wants to wait for a change.
+    /// Responds immediately unless the request waits for a change.
     pub(super) async fn answer<B>(&self, request: Request<B>) -> MetadataResponse
     where
         B: Body,
@@ -76,7 +73,7 @@ impl Service {
         if request.headers().contains_key("x-forwarded-for") {
             return MetadataResponse::page(StatusCode::FORBIDDEN, "X-Forwarded-For is not allowed.");
         }
-        // `/` by itself is how clients find out whether there is a metadata server.
+        // Clients request `/` to detect a metadata server.
         let probe = request.uri().path_and_query().is_some_and(|target| target == "/");
         let flavor = request.headers().get("metadata-flavor");
         if !probe && flavor.is_none_or(|flavor| flavor != "Google") {
@@ -123,7 +120,7 @@ impl Service {
                 _ => shown(node, &query),
             }
         };
-        // What changes between the first look and the wait counts.
+        // Subscribe first, so that no change before the wait is missed.
         let mut guest = self.guest.subscribe();
         let first = look();
         let (Some(wait), Some(etag)) = (&query.wait, first.etag()) else { return first };
@@ -160,8 +157,7 @@ impl Service {
         }
         let too_long =
             || MetadataResponse::line(StatusCode::PAYLOAD_TOO_LARGE, "The value is longer than 256 KiB.");
-        // What is a little too long is read to its end: an answer before that may be lost together
-        // with the connection.
+        // Read slightly oversized bodies completely: an early response could be lost with the connection.
         let body = match Limited::new(request.into_body(), 4 * LONGEST_VALUE).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return too_long(),
@@ -179,8 +175,8 @@ impl Service {
         MetadataResponse::done()
     }
 
-    /// Sets or deletes a guest attribute; false where there was none to delete. Whoever listens hears
-    /// of it in the order in which it happened.
+    /// Sets or deletes a guest attribute; returns false if there was none to delete. Notifications are sent
+    /// in order.
     fn set(&self, namespace: &str, key: &str, value: Option<String>) -> bool {
         self.guest.send_if_modified(|guest| {
             if let Some(value) = &value {
@@ -195,7 +191,7 @@ impl Service {
                 }
             }
             let change = AttributeChange { namespace: namespace.to_owned(), key: key.to_owned(), value };
-            // Nobody has to listen.
+            // The receiver may be gone.
             let _ = self.changes.send(change);
             true
         })
@@ -208,8 +204,7 @@ impl Service {
     }
 }
 
-/// A value, a listing or everything below, in the form that is asked for. A listing is text in any
-/// case.
+/// A value, a listing or a subtree. Listings are always text.
 fn shown(node: &MetadataNode, query: &Query) -> MetadataResponse {
     let listing = node.is_directory() && !query.recursive;
     let own = if query.recursive && node.is_directory() { ValueFormat::Json } else { node.own_format() };
@@ -223,7 +218,7 @@ fn shown(node: &MetadataNode, query: &Query) -> MetadataResponse {
     MetadataResponse::metadata(format, body, etag)
 }
 
-/// Whether the request names one of the servers, by address or by name. An old client names none.
+/// Whether `Host` is an accepted address or name, or missing, as with old clients.
 fn is_known_host(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
     let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };

@@ -1,32 +1,30 @@
-//! The values of the metadata server, and the ways of writing them down.
+//! The values of the metadata server and their formats.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// A value or a directory. The token may be among it, so it has no `Debug`.
+/// May contain the token, therefore without `Debug`.
 #[derive(Clone)]
 pub(super) enum MetadataNode {
-    /// A directory with names of Compute Engine's own: `machine-type` in a path is `machineType` in
-    /// JSON.
+    /// A directory with predefined names; `machine-type` in a path is `machineType` in JSON.
     Fixed(BTreeMap<&'static str, MetadataNode>),
-    /// A directory with names that a user chose, which are the same everywhere.
+    /// A directory with user-defined names, which are not converted.
     Named(BTreeMap<String, MetadataNode>),
-    /// A directory whose names are numbers: `0/`, `1/`; in JSON an array.
+    /// A directory with numbers as names, an array in JSON.
     Numbered(Vec<MetadataNode>),
-    /// A text, as it is.
     Text(String),
-    /// A number, which JSON does not quote.
+    /// Unquoted in JSON.
     Number(i64),
-    /// Values that stand on a line each unless JSON is asked for.
+    /// One line per value by default.
     Lines(Vec<String>),
-    /// Values that are a JSON array unless text is asked for.
+    /// A JSON array by default.
     Array(Vec<String>),
-    /// Made for whoever asks for it by name: listed, but no part of anything recursive.
+    /// Generated on request: listed, but not part of recursive output.
     OnRequest(Value),
 }
 
-/// The form of a value where a request does not choose.
+/// The default format of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ValueFormat {
     Text,
@@ -34,17 +32,16 @@ pub(super) enum ValueFormat {
 }
 
 impl MetadataNode {
-    /// A text.
     pub(super) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
-    /// What stands under one name; nothing where that is no directory, or has no such name.
+    /// `None` if this is not a directory.
     pub(super) fn child(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Fixed(entries) => entries.get(name),
             Self::Named(entries) => entries.get(name),
-            // Only as it is listed: neither `00` nor `+0`.
+            // The canonical form only: neither `00` nor `+0`.
             Self::Numbered(nodes) => {
                 let index: usize = name.parse().ok()?;
                 nodes.get(index).filter(|_| index.to_string() == name)
@@ -53,12 +50,10 @@ impl MetadataNode {
         }
     }
 
-    /// Whether its path ends in a slash.
     pub(super) fn is_directory(&self) -> bool {
         matches!(self, Self::Fixed(_) | Self::Named(_) | Self::Numbered(_))
     }
 
-    /// Its form where a request does not choose.
     pub(super) fn own_format(&self) -> ValueFormat {
         match self {
             Self::Array(_) | Self::OnRequest(_) => ValueFormat::Json,
@@ -66,7 +61,7 @@ impl MetadataNode {
         }
     }
 
-    /// A directory's names, a line each, those of directories with a slash; a value as it is.
+    /// Names of a directory, one per line, subdirectories with a slash; or the value.
     pub(super) fn to_text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -81,7 +76,7 @@ impl MetadataNode {
         }
     }
 
-    /// Every value below, a line each: its path from here, a space, the value.
+    /// One line per value: relative path, space, value.
     pub(super) fn to_recursive_text(&self) -> String {
         let mut text = String::new();
         self.write_lines("", &mut text);
@@ -104,7 +99,7 @@ impl MetadataNode {
         }
     }
 
-    /// All of it as JSON, without what is made on request unless it is this very value.
+    /// Excludes values generated on request, unless this is the one.
     pub(super) fn to_json(&self) -> Value {
         match self {
             Self::Text(text) => text.as_str().into(),
@@ -124,7 +119,6 @@ impl MetadataNode {
         }
     }
 
-    /// A directory's names and what they stand for.
     fn entries(&self) -> Vec<(String, &Self)> {
         match self {
             Self::Fixed(entries) => entries.iter().map(|(name, node)| ((*name).to_owned(), node)).collect(),

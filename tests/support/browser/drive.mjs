@@ -6,7 +6,7 @@
 //   line   {"name", "milliseconds", "reply"} or {"name", "milliseconds", "refusal", "shown"}
 //
 // Each visit has a fresh profile and leaves a screenshot. A visit with a question sends it and waits for a
-// message that contains the answer. A visit without one waits until the gateway refuses the token: "refusal"
+// message that contains the answer; without a token, its page has to log in by itself. A visit without one waits until the gateway refuses the token: "refusal"
 // is the gateway's own code, "shown" is what the page says. Exits with 1 at the first visit that goes wrong.
 import { mkdir, rm } from "node:fs/promises";
 import { text } from "node:stream/consumers";
@@ -76,8 +76,12 @@ async function send(page, question) {
 }
 
 async function ask(page, visit) {
-  const { ok, error } = await connect(page, visit);
-  if (!ok) throw new Error(`the gateway refuses: ${error.message}`);
+  if (visit.token) {
+    const { ok, error } = await connect(page, visit);
+    if (!ok) throw new Error(`the gateway refuses: ${error.message}`);
+  } else {
+    await page.goto(visit.page);
+  }
   await send(page, visit.question);
   const reply = page.getByRole("log").getByText(visit.answer).first();
   await reply.waitFor();

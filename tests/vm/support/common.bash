@@ -33,11 +33,14 @@ fail() {
     exit 1
 } >&2
 
-# Runs a command; leaves `code`, `out` and `err`.
+# Runs a command; leaves `code`, `out`, `err` and `kind`, the kind of its error, one of the contract.
 run() {
     code=0
+    rm -f /run/openclaw/error_kind
     out=$("$@" 2>"$work/stderr") || code=$?
     err=$(cat "$work/stderr")
+    kind=$(cat /run/openclaw/error_kind 2>/dev/null || true)
+    [ -z "$kind" ] || grep -Fq "### \`$kind\`" "$repo/docs/vm-contract.md" || fail "an unknown kind of error: $kind"
 }
 
 is() { # WHAT FOUND EXPECTED
@@ -61,9 +64,9 @@ has_not() { # WHAT TEXT PART
 
 settings() { # NAME=VALUE... : over the defaults
     {
-        printf '%s\n' OPENCLAW_OS=debian-13 "OPENCLAW_PACKAGES='docker.io docker-compose'" OPENCLAW_STRATEGY=build-on-vm OPENCLAW_IMAGE=openclaw:test \
+        printf '%s\n' "OPENCLAW_PACKAGES='docker.io docker-compose'" OPENCLAW_STRATEGY=build-on-vm OPENCLAW_IMAGE=openclaw:test \
             OPENCLAW_SOURCE_REPO= OPENCLAW_SOURCE_COMMIT= OPENCLAW_SOURCE_IMAGE= OPENCLAW_PORT=18789 OPENCLAW_SWAP_MIB=0 \
-            OPENCLAW_DATA_DISK= OPENCLAW_LOCK=0123abcd OPENCLAW_AUTH_CHOICE=skip OPENCLAW_MODEL= OPENCLAW_CHANNELS= OPENCLAW_SECRETS= OPENCLAW_PROJECT=demo OPENCLAW_STOP_SECONDS=330
+            OPENCLAW_DATA_DISK= OPENCLAW_AUTH_CHOICE=skip OPENCLAW_MODEL= OPENCLAW_CHANNELS= OPENCLAW_SECRETS= OPENCLAW_PROJECT=demo OPENCLAW_STOP_SECONDS=330
         [ $# -eq 0 ] || printf '%q\n' "$@"
     } >/opt/openclaw/settings.env
 }
@@ -95,6 +98,7 @@ for folder in /opt /usr/local /var/lib /etc; do
 done
 export PATH="$work/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 mkdir -p /opt/openclaw "$lib"
+install -d -m 0700 /run/openclaw
 install -m 0755 "$repo"/cloud-init/*.sh "$repo"/cloud-init/*.py "$repo/cloud-init/allow-origin" "$lib/"
 echo '{"telegram": {"plugin": null, "secrets": ["TELEGRAM_BOT_TOKEN"], "link": null}}' >"$lib/channels.json"
 echo "0123abcd  bake.lock" >/opt/openclaw/lock.sha256

@@ -1,64 +1,48 @@
-//! An image as a folder (image-spec, "OCI Image Layout Specification"), exchanged as a whole.
+//! Writes an OCI image layout atomically (image-spec, "OCI Image Layout Specification").
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use oci_spec::image::{
-    ANNOTATION_REF_NAME, Descriptor, ImageIndex, ImageIndexBuilder, MediaType, OciLayoutBuilder,
-    SCHEMA_VERSION,
-};
+use oci_spec::image::Descriptor;
 
-use super::documents::canonical;
-use super::error::ImageError;
-use super::staging::{CancelToken, Staging, copy, copy_stream, parent};
-use super::{Assembled, SBOM, gzip};
+use super::format::{BLOBS, INDEX, MARKER, blobs, count, index, marker, path};
 use crate::digest::{Hasher, Sha256};
+use crate::image::error::ImageError;
+use crate::image::staging::{CancelToken, Staging, copy, copy_stream, parent};
+use crate::image::{Assembled, SBOM};
 use crate::oci::{BaseImage, BlobSource, PlatformImage};
 
-pub(super) const MARKER: &str = "oci-layout";
-pub(super) const INDEX: &str = "index.json";
-const BLOBS: &str = "blobs";
-
-/// Everything that can stand in a folder that this program wrote.
+/// Names in a layout written by this program.
 const OURS: [&str; 4] = [BLOBS, INDEX, MARKER, SBOM];
 
-/// How containerd, and newer Dockers with it, find the whole name of an image in a layout.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
-
-/// How the added layer in a layout was compressed.
-const COMPRESSED: &str = "ai.openclaw.bake.gzip";
-
-/// The name of the layout in the making.
+/// Name in the staging folder.
 const FOLDER: &str = "layout";
 
-/// What [`LayoutWriter::finish`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayoutOutcome {
-    /// Nothing: this very image stood there, whole.
     Unchanged,
-    /// The folder holds this image now, and no other.
+    /// The folder now contains exactly this image.
     Written,
 }
 
-/// A layout in the making, which has the base image's layers.
+/// A layout under construction, with the base image's layers.
 pub struct LayoutWriter {
     place: PathBuf,
     unfinished: CancelToken,
-    /// None where nothing had to be brought so far.
+    /// Created when something has to be written.
     staging: Option<Staging>,
 }
 
 impl LayoutWriter {
-    /// Brings the layers of the base image for the layout at `place`. Blobs that are there already are
-    /// not brought again, but every byte of them is held against its digest.
+    /// Fetches the layers of the base image for the layout at `place`. Existing blobs are verified and
+    /// kept.
     ///
-    /// Nothing is waited for until it is on the disk: what a power cut tears is found by its digest.
+    /// Files are not synced: damage from a power cut is detected by digest.
     ///
     /// # Errors
-    /// Where it cannot be written, the base image cannot be read, something else stands there, or
-    /// it was abandoned. What stood there stays then, and nothing else is left.
+    /// The old layout remains. Also if `place` contains something else, or after cancellation.
     pub fn begin(
         place: &Path,
         base: &BaseImage,
@@ -102,10 +86,7 @@ impl LayoutWriter {
         Ok(layout)
     }
 
-    /// Puts everything else there, and all of it where it belongs, in one step.
-    ///
-    /// # Errors
-    /// As [`Self::begin`].
+    /// Writes everything else and replaces the layout atomically.
     pub fn finish(self, image: &Assembled) -> Result<LayoutOutcome, ImageError> {
         let unfinished = self.unfinished.clone();
         unfinished.unless_abandoned(|| self.completed(image))
@@ -144,7 +125,7 @@ impl LayoutWriter {
         Ok(LayoutOutcome::Written)
     }
 
-    /// Where it is made.
+    /// The folder under construction.
     fn folder(&mut self) -> Result<PathBuf, ImageError> {
         if let Some(staging) = &self.staging {
             return Ok(staging.join(FOLDER));
@@ -156,14 +137,12 @@ impl LayoutWriter {
         Ok(folder)
     }
 
-    /// Takes over a blob that stands there. Returns whether it is in the new layout now: not every
-    /// file system has hard links.
+    /// Hard-links an existing blob. Returns whether that worked: not every file system supports it.
     fn keep(&mut self, descriptor: &Descriptor) -> Result<bool, ImageError> {
         let new = path(&self.folder()?, descriptor);
         Ok(new.exists() || fs::hard_link(path(&self.place, descriptor), &new).is_ok())
     }
 
-    /// Makes the file of a blob.
     fn put(
         &mut self,
         descriptor: &Descriptor,
@@ -174,7 +153,7 @@ impl LayoutWriter {
         write(&mut file, &path)
     }
 
-    /// Whether a blob stands there as it should be.
+    /// Whether the blob exists and has the right digest.
     fn stands(&self, descriptor: &Descriptor) -> Result<bool, ImageError> {
         let path = path(&self.place, descriptor);
         let is_file = fs::symlink_metadata(&path)
@@ -194,64 +173,7 @@ impl LayoutWriter {
     }
 }
 
-/// Whether `index.json` in `layout` is of a program that compresses as this one does.
-pub(super) fn is_compressed_alike(layout: &Path) -> bool {
-    let Ok(index) = ImageIndex::from_file(layout.join(INDEX)) else { return false };
-    let mut listed = index.manifests().iter().map(Descriptor::annotations);
-    listed.any(|annotations| {
-        annotations.as_ref().and_then(|annotations| annotations.get(COMPRESSED)).map(String::as_str)
-            == Some(gzip::FORM)
-    })
-}
-
-/// `index.json` for these images.
-pub(super) fn index(image: &Assembled, mut listed: Vec<Descriptor>) -> Result<Vec<u8>, ImageError> {
-    for descriptor in &mut listed {
-        let name = format!("docker.io/library/{}:{}", image.name, image.tag);
-        let annotations = [
-            (ANNOTATION_REF_NAME, image.tag.clone()),
-            (CONTAINERD_NAME, name),
-            (COMPRESSED, gzip::FORM.to_owned()),
-        ];
-        let annotations = annotations.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        descriptor.set_annotations(Some(annotations));
-    }
-    let index = ImageIndexBuilder::default()
-        .schema_version(SCHEMA_VERSION)
-        .media_type(MediaType::ImageIndex)
-        .manifests(listed)
-        .build()
-        .map_err(|error| ImageError::Document { what: "index", why: error.to_string() })?;
-    canonical(&index).map_err(|error| ImageError::Document { what: "index", why: error.to_string() })
-}
-
-/// What says that a folder is a layout.
-pub(super) fn marker() -> Result<Vec<u8>, ImageError> {
-    let unwritten = |why: String| ImageError::Document { what: "layout", why };
-    let marker = OciLayoutBuilder::default().image_layout_version("1.0.0").build();
-    canonical(&marker.map_err(|error| unwritten(error.to_string()))?)
-        .map_err(|error| unwritten(error.to_string()))
-}
-
-/// The path of a blob in a layout.
-pub(super) fn name(descriptor: &Descriptor) -> String {
-    format!("{BLOBS}/sha256/{}", descriptor.digest().digest())
-}
-
-pub(super) fn path(layout: &Path, descriptor: &Descriptor) -> PathBuf {
-    layout.join(name(descriptor))
-}
-
-fn blobs(layout: &Path) -> PathBuf {
-    layout.join(BLOBS).join("sha256")
-}
-
-/// How many blobs there are.
-fn count(layout: &Path) -> usize {
-    fs::read_dir(blobs(layout)).into_iter().flatten().count()
-}
-
-/// The place itself, behind links; the folder that it is in is made.
+/// Resolves links, and creates the parent folder.
 fn found(place: &Path) -> Result<PathBuf, ImageError> {
     let parent = parent(place);
     fs::create_dir_all(parent).map_err(ImageError::io(parent, "make the folder"))?;
@@ -264,7 +186,7 @@ fn found(place: &Path) -> Result<PathBuf, ImageError> {
     }
 }
 
-/// The folder is exchanged, so that what is somebody else's in it would be lost.
+/// The folder is replaced as a whole, so other files in it would be lost.
 fn refuse_foreign(place: &Path) -> Result<(), ImageError> {
     let foreign = || Err(ImageError::Foreign { path: place.to_owned() });
     let entries = match fs::read_dir(place) {
@@ -276,7 +198,7 @@ fn refuse_foreign(place: &Path) -> Result<(), ImageError> {
     };
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     let ours = names.iter().all(|name| OURS.iter().any(|ours| name == ours));
-    // An SBOM beside the marker is what no other program writes.
+    // Only this program writes an SBOM next to the marker.
     if names.is_empty() || ours && [MARKER, SBOM].iter().all(|own| names.iter().any(|name| name == own)) {
         return Ok(());
     }
