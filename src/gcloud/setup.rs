@@ -346,7 +346,7 @@ fn network(vm: Vm<'_>) -> [Step; 3] {
             .change(format!("+ router {nat}")),
         Step::run("NAT for all subnets of the region, where there is none.", gateway)
             .unless(routers(has_nat.to_owned()))
-            .change(format!("+ Cloud NAT {nat} in {}, about $5 a month", vm.region())),
+            .change(format!("+ Cloud NAT {nat} in {}, about 5 USD a month", vm.region())),
         allow_ssh(
             vm,
             "iap",
