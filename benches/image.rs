@@ -407,7 +407,7 @@ fn umoci(bench: &Bench, there: There) -> Cost {
              tar -xzf archive -C 'bin/{name}'\n\
              chmod 755 'bin/{name}/{path}'"
         );
-        let _ = if tool.beside {
+        let _ = if tool.keep_siblings {
             writeln!(
                 script,
                 "chmod -R a+rX 'bin/{name}'\n\

@@ -1,5 +1,5 @@
-//! The whole promise with OpenClaw itself: a VM that nobody logs into becomes a gateway, and what it leaves on its
-//! data disk is the same gateway elsewhere.
+//! The whole chain with OpenClaw itself: a VM becomes a gateway without a login, and the state on its data disk
+//! continues on another machine.
 
 use std::fs;
 
@@ -21,13 +21,13 @@ const KEY: &str = "  GOOGLE_PLACES_API_KEY: {secret_manager: google-places-api-k
 const MODEL_KEY: &str = "ABACUS_KEY";
 
 #[test]
-fn a_gateway_boots_and_its_state_outlives_a_power_cut_a_kill_and_its_machine() {
+fn a_gateway_boots_and_its_state_survives_a_power_cut_a_kill_and_a_new_machine() {
     let world = World::start();
     testbed::boot("real.digest");
     testbed::tool("docker-26");
     browser::require();
     let model = Model::on(world.namespace.listen(0));
-    // One of the skills wants a key beside its binary.
+    // One of the skills needs a key in addition to its binary.
     let project = Project::locked(&world, REAL, |folder| {
         folder.write("bake.yaml", folder.read("bake.yaml") + KEY);
         model.configure(folder, MODEL_KEY, "generate: hex32");
@@ -40,7 +40,7 @@ fn a_gateway_boots_and_its_state_outlives_a_power_cut_a_kill_and_its_machine() {
     vm.until("start", |report| report.status == "start");
     model.expect(&checks::read(&vm, &format!("/var/lib/openclaw/secrets/{MODEL_KEY}")));
     vm.until_ready();
-    vm.tell_times("first boot, image built on the VM");
+    vm.print_times("first boot, image built on the VM");
     vm.until_said(&question.answer());
     assert!(model.requests() > 0, "the reply came from the model");
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
@@ -55,13 +55,13 @@ fn a_gateway_boots_and_its_state_outlives_a_power_cut_a_kill_and_its_machine() {
     for skill in ["gog", "goplaces"] {
         assert!(eligible.iter().any(|name| name == skill), "{skill} is not in {eligible:?}");
     }
-    // OpenClaw brings no skill for this one.
+    // OpenClaw has no skill for this one.
     assert_eq!(vm.run_inside("command -v wacli && wacli").done().out, "/usr/local/bin/wacli\n");
     let token = checks::token(&vm);
-    checks::is_kept(&machine, &vm, &[&token]);
-    checks::is_shut_in(&vm);
-    checks::guard_is_what_keeps_it(&vm);
-    checks::listens_on_loopback_only(&vm);
+    checks::assert_secrets_kept(&machine, &vm, &[&token]);
+    checks::assert_confined(&vm);
+    checks::assert_guard_blocks_metadata(&vm);
+    checks::assert_listens_on_loopback_only(&vm);
     let own = [format!("localhost:{PORT}"), format!("127.0.0.1:{PORT}")];
     let foreign = [format!("attacker.localhost:{PORT}")];
     let screenshots = testbed::artifacts("browser-vm");
@@ -69,23 +69,23 @@ fn a_gateway_boots_and_its_state_outlives_a_power_cut_a_kill_and_its_machine() {
     assert!(model.requests() >= answers, "every answer came from the model");
 
     vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
-    // As a tool keeps its login.
+    // Tools store their logins like this.
     vm.run_inside("cd && mkdir -p .local/state/tool && echo in >.local/state/tool/login").done();
     checks::change_configuration(&vm);
     let config = checks::read(&vm, checks::CONFIGURATION);
     vm.run("sync").done();
-    // What runs there has no time to say that it is gone.
+    // The power cut leaves no time for a last report.
     vm.pull_the_plug();
     assert!(!machine.serial().contains(&token));
 
-    // Each start takes an emulated VM ten minutes and this machine seconds: so from here on it is this one.
-    // That a VM gets as far by itself is seen with the stand-in, in `life`.
-    outlives(&machine, &project, &token, &config);
+    // A start takes an emulated VM ten minutes and this machine seconds, so continue here. `life` shows with the
+    // stand-in gateway that a VM continues by itself.
+    assert_state_survives(&machine, &project, &token, &config);
 }
 
-/// OpenClaw goes on from a data disk that was cut off, from being killed, and in a new container.
+/// OpenClaw continues on a data disk after a power cut, after SIGKILL, and in a new container.
 #[track_caller]
-fn outlives(machine: &Machine<'_>, project: &Project, token: &str, config: &str) {
+fn assert_state_survives(machine: &Machine<'_>, project: &Project, token: &str, config: &str) {
     let gateway = state::continue_gateway(project, KEY, |folder| state::copy_from_disk(machine, folder));
     let same = || {
         assert_eq!(gateway.secret("OPENCLAW_GATEWAY_TOKEN").trim_end(), token);
@@ -102,15 +102,15 @@ fn outlives(machine: &Machine<'_>, project: &Project, token: &str, config: &str)
     engine("kill --signal KILL openclaw-gateway");
     gateway.converge();
     same();
-    // A shutdown, and a new container as on a new boot disk.
+    // Like a shutdown, then a new container as on a new boot disk.
     engine("down --timeout 60");
     gateway.converge();
     same();
 }
 
-/// The names of the skills that OpenClaw says can be used.
+/// The names of the skills that OpenClaw lists as eligible.
 fn eligible(text: &str) -> Vec<String> {
-    // Before its document it may have something to tell.
+    // Messages may precede the JSON document.
     let document = &text[text.find('{').expect("a document")..];
     let document: Value = serde_json::from_str(document).expect("JSON");
     let list = document["eligible"].as_array().expect("a list").iter();

@@ -1,14 +1,14 @@
-//! What several scenarios hold of a VM.
+//! Checks of a VM for several scenarios.
 
 use crate::rehearsal::{Machine, Rehearsal};
 
-/// Where the gateway's token is kept.
+/// The file with the gateway's token.
 pub const TOKEN: &str = "/var/lib/openclaw/secrets/OPENCLAW_GATEWAY_TOKEN";
 
-/// OpenClaw's configuration, once made by onboarding its user's.
+/// OpenClaw's configuration, which belongs to the user after onboarding.
 pub const CONFIGURATION: &str = "/var/lib/openclaw/config/openclaw.json";
 
-/// Changes OpenClaw's configuration as its user might.
+/// Changes OpenClaw's configuration as a user would.
 #[track_caller]
 pub fn change_configuration(vm: &Rehearsal<'_>) {
     let change = "import json, sys; file = open(sys.argv[1], 'r+'); config = json.load(file); \
@@ -17,9 +17,9 @@ pub fn change_configuration(vm: &Rehearsal<'_>) {
     vm.run(&format!("python3 -c \"{change}\" {CONFIGURATION}")).done();
 }
 
-/// No container is there, running or not: the gateway was never started.
+/// No container exists, running or not.
 #[track_caller]
-pub fn never_started(vm: &Rehearsal<'_>) {
+pub fn assert_never_started(vm: &Rehearsal<'_>) {
     assert_eq!(vm.run("docker ps --all --quiet").done().out, "");
 }
 
@@ -29,7 +29,7 @@ pub fn read(vm: &Rehearsal<'_>, path: &str) -> String {
     vm.run(&format!("cat {path}")).done().out
 }
 
-/// The gateway's token, which was made on the VM.
+/// The gateway's token, generated on the VM.
 #[track_caller]
 pub fn token(vm: &Rehearsal<'_>) -> String {
     let token = read(vm, TOKEN).trim_end().to_owned();
@@ -40,13 +40,13 @@ pub fn token(vm: &Rehearsal<'_>) -> String {
     token
 }
 
-/// The guest attribute of that name, as whoever asks Compute Engine for it gets it.
+/// The guest attribute as Compute Engine's API returns it.
 #[track_caller]
 pub fn attribute(vm: &Rehearsal<'_>, name: &str) -> String {
     guest_attributes(vm, &format!("openclaw/{name}"))
 }
 
-/// All guest attributes, in JSON.
+/// All guest attributes as JSON.
 #[track_caller]
 pub fn attributes(vm: &Rehearsal<'_>) -> String {
     guest_attributes(vm, "?recursive=true")
@@ -62,14 +62,14 @@ fn guest_attributes(vm: &Rehearsal<'_>, path: &str) -> String {
     .out
 }
 
-/// These secrets and all others are where they belong, and nowhere that others look.
+/// These secrets and all others are in their files and nowhere else.
 #[track_caller]
-pub fn is_kept(machine: &Machine<'_>, vm: &Rehearsal<'_>, secrets: &[&str]) {
+pub fn assert_secrets_kept(machine: &Machine<'_>, vm: &Rehearsal<'_>, secrets: &[&str]) {
     for secret in secrets {
         assert!(!machine.serial().contains(secret), "on the serial console");
         assert!(!vm.output().contains(secret), "in the reports");
     }
-    // Patterns come from a file: as an argument they would be found.
+    // The patterns come from a file: as an argument, the command line would contain them.
     let patterns =
         "sed -n 's/^[A-Z0-9_]*=\"\\(.*\\)\"$/\\1/p' /run/openclaw/secrets.env >secrets && test -s secrets";
     let folder = "umask 77 && mkdir -p /run/openclaw-test && cd /run/openclaw-test";
@@ -83,24 +83,24 @@ pub fn is_kept(machine: &Machine<'_>, vm: &Rehearsal<'_>, secrets: &[&str]) {
             "an image's history",
             "for id in $(docker image ls --quiet); do docker image history --no-trunc $id; done",
         ),
-        // A stand-in that nothing goes wrong with says nothing.
+        // The stand-in gateway logs nothing unless something fails.
         ("the containers' log", "docker logs $(docker ps --quiet) 2>&1 && echo 'that is all'"),
         ("a command line", "cat /proc/[0-9]*/cmdline"),
-        ("what the bundle placed", "cat /opt/openclaw/*"),
+        ("the bundle's files", "cat /opt/openclaw/*"),
         ("other logs", "find /var/log /var/lib/cloud -type f ! -path '*/journal/*' -exec cat {} +"),
     ] {
         let metadata = "metadata() { curl -fsS -H 'Metadata-Flavor: Google' \
                         \"http://metadata.google.internal/computeMetadata/v1/$1\"; }";
         let find = "test -s seen && ! grep --text --quiet --fixed-strings --file secrets seen";
         let found = vm.run(&format!("{metadata}; {folder}; {script} >seen; {find}"));
-        assert_eq!(found.code, 0, "a secret is in {place}, or there is nothing of it: {}", found.err);
+        assert_eq!(found.code, 0, "a secret is in {place}, or {place} could not be read: {}", found.err);
     }
     vm.run("rm -r /run/openclaw-test").done();
 }
 
-/// No layer of an image has one of the secrets. Takes its time where images are large.
+/// No image layer contains one of the secrets. Slow for large images.
 #[track_caller]
-pub fn is_in_no_layer(vm: &Rehearsal<'_>) {
+pub fn assert_no_secret_in_layers(vm: &Rehearsal<'_>) {
     let known = "A stand-in: see";
     let patterns = "sed -n 's/^[A-Z0-9_]*=\"\\(.*\\)\"$/\\1/p' /run/openclaw/secrets.env";
     let script = format!(
@@ -108,13 +108,17 @@ pub fn is_in_no_layer(vm: &Rehearsal<'_>) {
          docker image save $(docker image ls --quiet) | tar -xO | \
          grep --text --only-matching --fixed-strings --file /run/to-find | sort -u; rm /run/to-find"
     );
-    assert_eq!(vm.run(&script).done().out, format!("{known}\n"), "a secret, or the layers were not read");
+    assert_eq!(
+        vm.run(&script).done().out,
+        format!("{known}\n"),
+        "a layer contains a secret, or the layers could not be read"
+    );
 }
 
-/// Nothing of the build is left, and the OS mends itself.
+/// The build has left nothing behind, and the OS installs its updates.
 #[track_caller]
-pub fn is_tidy(vm: &Rehearsal<'_>) {
-    // It comes after the report. The brackets keep this very command from being found.
+pub fn assert_cleaned_up(vm: &Rehearsal<'_>) {
+    // Cleanup runs after the report. The brackets keep `pgrep` from matching this command.
     vm.run("while pgrep -f lib/openclaw/[c]leanup.sh; do sleep 1; done").done();
     let usage = vm.run("docker system df --format '{{.Type}}: {{.Size}}'").done().out;
     assert!(usage.lines().any(|line| line == "Build Cache: 0B"), "{usage}");
@@ -124,9 +128,9 @@ pub fn is_tidy(vm: &Rehearsal<'_>) {
     assert_eq!(vm.run(upgrades).done().out, "APT::Periodic::Unattended-Upgrade \"1\";\nenabled\n");
 }
 
-/// How the gateway's container is shut in, seen from inside.
+/// The gateway's container is confined, seen from inside.
 #[track_caller]
-pub fn is_shut_in(vm: &Rehearsal<'_>) {
+pub fn assert_confined(vm: &Rehearsal<'_>) {
     assert_eq!(vm.run_inside("id -u; getent hosts ghcr.io").done().out, "1000\n192.0.2.10      ghcr.io\n");
     let status = vm.run_inside("grep -E '^(Cap|NoNewPrivs)' /proc/1/status").done().out;
     for line in status.lines() {
@@ -135,7 +139,7 @@ pub fn is_shut_in(vm: &Rehearsal<'_>) {
     }
     assert_eq!(status.lines().count(), 6, "{status}");
 
-    // On a file system of its own `find` names the folder that it is mounted at, and goes no further.
+    // `find` prints the mount point of another file system but does not descend into it.
     let image = "find / -xdev -writable ! -type l";
     let mounts = "cut -d ' ' -f 2 /proc/self/mounts | while read -r at; do \
                   test -w \"$at\" && ! test -c \"$at\" && echo \"$at\"; done";
@@ -151,26 +155,26 @@ pub fn is_shut_in(vm: &Rehearsal<'_>) {
     for path in state {
         assert!(writable.lines().any(|line| line == path), "{path} is not in:\n{writable}");
     }
-    is_kept_from_metadata(vm);
+    assert_metadata_blocked(vm);
 }
 
 const ASK: &str =
     "curl -sS -m 20 -H 'Metadata-Flavor: Google' http://169.254.169.254/computeMetadata/v1/instance/name";
 
-/// The container gets no answer of the metadata server, which has one for the host.
+/// The metadata server answers the host but not the container.
 #[track_caller]
-pub fn is_kept_from_metadata(vm: &Rehearsal<'_>) {
+pub fn assert_metadata_blocked(vm: &Rehearsal<'_>) {
     vm.run(ASK).done();
     let refused = vm.run_inside(ASK);
     assert_eq!(refused.out, "", "the metadata server answers in the container");
-    // Curl: no connection.
+    // curl: failed to connect.
     assert_eq!(refused.code, 7, "{}", refused.err);
 }
 
-/// Without the guard the container would get an answer: it is the guard that keeps it away.
+/// Without the guard, the metadata server would answer the container.
 #[track_caller]
-pub fn guard_is_what_keeps_it(vm: &Rehearsal<'_>) {
-    // The unit would put the rules back.
+pub fn assert_guard_blocks_metadata(vm: &Rehearsal<'_>) {
+    // Stop the unit, which would restore the rules.
     vm.run("systemctl kill --kill-whom=main --signal=STOP openclaw-gateway.service").done();
     vm.run("while pgrep -f lib/openclaw/[m]etadata-guard.sh; do sleep 1; done").done();
     for chain in ["DOCKER-USER", "FORWARD"] {
@@ -180,18 +184,18 @@ pub fn guard_is_what_keeps_it(vm: &Rehearsal<'_>) {
     assert!(!name.is_empty());
     vm.run("systemctl kill --kill-whom=main --signal=CONT openclaw-gateway.service").done();
     vm.run("/usr/local/lib/openclaw/metadata-guard.sh").done();
-    is_kept_from_metadata(vm);
+    assert_metadata_blocked(vm);
 }
 
-/// From outside the VM there is no way to the gateway but the forwarded one.
+/// The gateway is reachable from outside the VM only through the forwarded port.
 #[track_caller]
-pub fn listens_on_loopback_only(vm: &Rehearsal<'_>) {
+pub fn assert_listens_on_loopback_only(vm: &Rehearsal<'_>) {
     let listeners = "ss --listening --tcp --udp --numeric --no-header | awk '{ print $5 }'";
     let listeners = vm.run(listeners).done().out;
     let gateway: Vec<_> = listeners.lines().filter(|address| address.ends_with(":18789")).collect();
     assert_eq!(gateway, ["127.0.0.1:18789"], "{listeners}");
     let open = |address: &&str| !address.starts_with("127.") && !address.starts_with("[::1]");
-    // The OS image's own SSH, DHCP and LLMNR (RFC 4795), and what the rehearsal itself forwards through.
+    // The OS image's SSH, DHCP and LLMNR (RFC 4795), and the rehearsal's forwarding.
     let known = |address: &&str| {
         [":22", ":68", ":5355"].iter().any(|port| address.ends_with(port)) || *address == "169.254.169.10:80"
     };

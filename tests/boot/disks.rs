@@ -1,4 +1,4 @@
-//! The data disk: never guessed, never wiped, and the state of a gateway that comes back by itself.
+//! The data disk is never guessed and never wiped, and the gateway recovers by itself.
 
 use std::fs;
 use std::path::Path;
@@ -12,42 +12,44 @@ use crate::support::said;
 use crate::support::test;
 use crate::world::{TOOLS, VERSION, World};
 
-/// The name under which the VM knows its data disk.
+/// The device name of the data disk.
 const DEVICE: &str = "openclaw-gateway-data";
 
-/// Bytes of the disk that comes late.
+/// The size in bytes of the disk that is attached late.
 const DISK: u64 = 64 << 20;
 
 #[test]
-fn without_its_own_data_disk_no_gateway_starts_and_with_it_none_stays_away() {
+fn the_gateway_runs_only_with_its_data_disk_and_restarts_by_itself() {
     let world = World::start();
     let (project, _pushed) = strategies::pushed(&world);
-    // With cloud-init on the disk, and a finished image in a registry: the bridge and the build are in the others.
+    // cloud-init is on the disk and the image in a registry. Other scenarios cover the bridge and the build.
     let machine = Machine::new(&world, &project, "cloud-13.qcow2");
     let monitor = Monitor::at(machine.file("monitor.sock"));
     let machine = machine.with_hardware(&monitor.arguments().each_ref().map(String::as_str));
 
     let vm = machine.start_with(&["--no-data-disk"]);
     world.was_asked("");
-    vm.until_told("failed", &["openclaw-gateway-data is not attached"]);
-    not_on_the_boot_disk(&vm);
+    vm.until_error("failed", &["openclaw-gateway-data is not attached"]);
+    assert_boot_disk_unused(&vm);
 
     let disk = machine.file("late.raw");
-    for (make, told) in [(photos as fn(&Path), "ext4 with the label 'photos'"), (something, "unknown data")] {
+    for (make, found) in
+        [(photos as fn(&Path), "ext4 with the label 'photos'"), (unknown_data, "unknown data")]
+    {
         make(&disk);
         let before = fs::read(&disk).expect("a disk");
         monitor.attach(&disk, DEVICE);
-        vm.until_told("failed", &[told, "not touched"]);
-        not_on_the_boot_disk(&vm);
+        vm.until_error("failed", &[found, "not touched"]);
+        assert_boot_disk_unused(&vm);
         monitor.detach();
-        assert!(fs::read(&disk).expect("a disk") == before, "a disk that is not ours was written to: {told}");
-        vm.until_told("failed", &["openclaw-gateway-data is not attached"]);
+        assert!(fs::read(&disk).expect("a disk") == before, "a foreign disk was written to: {found}");
+        vm.until_error("failed", &["openclaw-gateway-data is not attached"]);
     }
 
     blank(&disk);
     monitor.attach(&disk, DEVICE);
     vm.until("ready", |report| report.status == "ready");
-    vm.tell_times("with a blank data disk at last");
+    vm.print_times("with a blank data disk");
     assert_eq!(vm.run("findmnt -n -o FSTYPE,LABEL /var/lib/openclaw").done().out, "ext4 openclaw\n");
     assert!(!world.was_asked("github.com"), "a release was fetched");
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
@@ -56,18 +58,18 @@ fn without_its_own_data_disk_no_gateway_starts_and_with_it_none_stays_away() {
     vm.run_inside(&runs.join(" && ")).done();
     strategies::without_the_bridge(&vm);
     let token = checks::token(&vm);
-    comes_back(&vm);
+    assert_gateway_restarts(&vm);
     assert_eq!(checks::token(&vm), token);
-    vm.tell_times("with all that was done to it");
-    grows(&vm, &monitor);
-    is_closed_to_the_network(&world, &monitor);
+    vm.print_times("after restarts of the gateway");
+    assert_grows(&vm, &monitor);
+    assert_only_ssh_is_reachable(&world, &monitor);
     let end = vm.stop();
     assert_eq!(end.code, 0, "{}", end.err);
     assert!(end.out.contains("start ") && end.out.ends_with(" s, emulated\n"), "{}", end.out);
 }
 
-/// A larger disk gives more room at the next start.
-fn grows(vm: &Rehearsal<'_>, monitor: &Monitor) {
+/// The file system grows with the disk at the next start.
+fn assert_grows(vm: &Rehearsal<'_>, monitor: &Monitor) {
     let room = || -> u64 {
         let blocks = vm.run("stat --file-system --format '%b %S' /var/lib/openclaw").done().out;
         let mut numbers = blocks.split_whitespace().map(|number| number.parse::<u64>().expect("a number"));
@@ -79,47 +81,47 @@ fn grows(vm: &Rehearsal<'_>, monitor: &Monitor) {
     assert!(room() > 3 * DISK, "{}", room());
 }
 
-/// Whoever reaches the VM's network interface finds SSH there, and no gateway.
-fn is_closed_to_the_network(world: &World, monitor: &Monitor) {
+/// The VM's network interface accepts SSH, but not the gateway's port.
+fn assert_only_ssh_is_reachable(world: &World, monitor: &Monitor) {
     let ask = |from: u16, to: u16| {
         monitor.forward(from, to);
         let url = format!("http://127.0.0.1:{from}/");
         said(world.namespace.command("curl").args(["--silent", "--show-error", "--max-time", "120", &url]))
     };
-    // Curl: it speaks another protocol.
+    // curl: not HTTP.
     let ssh = ask(10022, 22);
     assert_eq!(ssh.code, 1, "{}", ssh.err);
     let gateway = ask(10789, 18789);
-    // Curl: no answer, or cut off.
+    // curl: empty reply or connection reset.
     assert!([52, 56].contains(&gateway.code) && gateway.out.is_empty(), "{}{}", gateway.code, gateway.err);
 }
 
-/// Whatever ends the gateway, it is there again.
-fn comes_back(vm: &Rehearsal<'_>) {
+/// The gateway restarts after any kind of end.
+fn assert_gateway_restarts(vm: &Rehearsal<'_>) {
     vm.run("kill -KILL $(docker inspect -f '{{.State.Pid}}' $(docker ps --quiet))").done();
-    vm.until_told("start", &["the gateway was killed (exit code 137)"]);
+    vm.until_error("start", &["the gateway was killed (exit code 137)"]);
     vm.until_ready();
     vm.run("docker rm --force $(docker ps --quiet)").done();
-    vm.until_told("start", &["the gateway's container is gone"]);
+    vm.until_error("start", &["the gateway's container is gone"]);
     vm.until_ready();
-    // The socket would start it at the first question.
+    // Stop the socket too, because the first request would start Docker.
     vm.run("systemctl stop docker.socket docker.service").done();
-    vm.until_told("start", &["Docker is away"]);
+    vm.until_error("start", &["Docker is away"]);
     vm.until_ready();
     vm.run("systemctl restart docker.service").done();
     assert_eq!(vm.get("/startupz").0, "200");
-    checks::is_shut_in(vm);
-    checks::guard_is_what_keeps_it(vm);
+    checks::assert_confined(vm);
+    checks::assert_guard_blocks_metadata(vm);
 }
 
 #[track_caller]
-fn not_on_the_boot_disk(vm: &Rehearsal<'_>) {
-    // Docker may not even run: that comes after the disk.
+fn assert_boot_disk_unused(vm: &Rehearsal<'_>) {
+    // Docker starts only after the disk check, so it may not run yet.
     assert_eq!(vm.run("docker ps --all --quiet 2>/dev/null").out, "");
     assert_eq!(vm.run("ls -A /var/lib/openclaw").out, "");
 }
 
-/// Somebody's own file system.
+/// A user's file system.
 fn photos(raw: &Path) {
     blank(raw);
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -128,8 +130,8 @@ fn photos(raw: &Path) {
         .done();
 }
 
-/// Something that no tool knows, near the beginning.
-fn something(raw: &Path) {
+/// Unknown data near the beginning.
+fn unknown_data(raw: &Path) {
     blank(raw);
     let mut bytes = fs::read(raw).expect("a disk");
     bytes[700_001] = 1;

@@ -1,6 +1,6 @@
-//! A first boot under bad conditions. The VM boots what the real gcloud sends, builds OpenClaw from source, waits
-//! for what is missing, reports what is wrong, and becomes ready without help once everything is right. Then the
-//! real gcloud sees each of its reports.
+//! A first boot under bad conditions. The VM boots from what the real gcloud sends, builds OpenClaw from source, waits
+//! for missing parts, reports each fault, and becomes ready without help once the faults are fixed. Then the real
+//! gcloud reads each of its reports.
 
 use std::fs;
 
@@ -19,11 +19,11 @@ use crate::world::{World, asset};
 const NAME: &str = "openclaw-gateway";
 const INSTANCE: &str = "compute/projects/demo/zones/us-central1-a/instances/openclaw-gateway";
 
-/// Seconds of the VM's clock.
+/// Duration of a fault, in seconds of the VM's clock.
 const WHILE: f64 = 120.0;
 
 #[test]
-fn a_first_boot_waits_for_what_is_missing_and_reports_what_is_wrong() {
+fn a_first_boot_reports_faults_and_recovers_from_them() {
     let world = World::start();
     let (project, _repositories) = strategies::from_source(&world, |folder| {
         let keys = "  OPENAI_API_KEY: {secret_manager: openai-api-key}\n  \
@@ -48,7 +48,7 @@ fn a_first_boot_waits_for_what_is_missing_and_reports_what_is_wrong() {
     world.namespace.cut();
     world.namespace.slow_down();
     let vm = machine.start();
-    vm.until_told("starting", &["the user-data is not applied yet", "deb.debian.org"]);
+    vm.until_error("starting", &["the user-data is not applied yet", "deb.debian.org"]);
     vm.until_uptime(WHILE);
     assert!(!vm.was_ready());
     world.break_registry();
@@ -57,28 +57,28 @@ fn a_first_boot_waits_for_what_is_missing_and_reports_what_is_wrong() {
     world.github().replace("openclaw/gogcli", "v99.0.0", &gog, tampered);
     world.namespace.mend();
 
-    vm.until_told("starting", &["lock"]);
-    vm.until_told("failed", &["secret openai-api-key is missing"]);
-    checks::never_started(&vm);
+    vm.until_error("starting", &["lock"]);
+    vm.until_error("failed", &["secret openai-api-key is missing"]);
+    checks::assert_never_started(&vm);
     seen.push(Seen::now(&machine, &vm, &["failed", "openai-api-key", "bake gcloud setup"]));
     let value = "sk-not-a-real-key-3141592653589793";
     fs::write(secrets.path().join("openai-api-key"), value).expect("a secret");
     world.namespace.speed_up();
 
-    vm.until_told("image", &["ghcr.io", "500"]);
+    vm.until_error("image", &["ghcr.io", "500"]);
     seen.push(Seen::now(&machine, &vm, &["image", "ghcr.io", "500"]));
     let now: f64 = vm.run("cut -d ' ' -f 1 /proc/uptime").done().out.trim().parse().expect("seconds");
     vm.until_uptime(now + WHILE);
-    checks::never_started(&vm);
+    checks::assert_never_started(&vm);
     world.heal_registry();
 
-    vm.until_told("failed", &["image: ", "gog", "is locked"]);
-    checks::never_started(&vm);
+    vm.until_error("failed", &["image: ", "gog", "is locked"]);
+    checks::assert_never_started(&vm);
     seen.push(Seen::now(&machine, &vm, &["failed", "gog", "is locked", "bake audit --against upstream"]));
     world.github().replace("openclaw/gogcli", "v99.0.0", &gog, right);
 
     vm.until_ready();
-    vm.tell_times("first boot under bad conditions, OpenClaw built from source");
+    vm.print_times("first boot under bad conditions, OpenClaw built from source");
     assert_eq!(vm.get("/startupz").0, "200");
     assert_eq!(
         vm.run_inside("cat /app/from-source; printenv OPENAI_API_KEY").done().out,
@@ -87,14 +87,14 @@ fn a_first_boot_waits_for_what_is_missing_and_reports_what_is_wrong() {
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
     let config = checks::read(&vm, checks::CONFIGURATION);
     assert!(config.contains(r#""telegram": {"enabled": true}"#), "{config}");
-    checks::is_kept(&machine, &vm, &[value, &checks::token(&vm)]);
-    checks::is_in_no_layer(&vm);
+    checks::assert_secrets_kept(&machine, &vm, &[value, &checks::token(&vm)]);
+    checks::assert_no_secret_in_layers(&vm);
     seen.push(Seen::now(&machine, &vm, &["ready"]));
     drop(vm);
     gcloud_sees(&cloud, &seen);
 }
 
-/// The VM of the project as `bake gcloud create` makes it.
+/// Creates the project's VM with `bake gcloud create`.
 fn create(project: &Project) -> Cloud {
     let folder = Folder::project();
     for name in ["bake.yaml", "bake.lock", "images/binaries.yaml"] {
@@ -106,7 +106,7 @@ fn create(project: &Project) -> Cloud {
     cloud
 }
 
-/// What the VM said of itself at one moment, and what `bake gcloud wait` has to make of it.
+/// The VM's state at one moment, and the expected output of `bake gcloud wait`.
 struct Seen {
     attributes: Value,
     serial: String,
@@ -122,13 +122,13 @@ impl Seen {
     }
 }
 
-/// Plays the VM's reports back to Compute Engine, and looks at each with `bake gcloud wait`.
+/// Plays the VM's reports back to Compute Engine and reads each with `bake gcloud wait`.
 #[track_caller]
 fn gcloud_sees(cloud: &Cloud, seen: &[Seen]) {
-    let mut told = 0;
+    let mut sent = 0;
     for Seen { attributes, serial, expected } in seen {
-        cloud.google.serial(INSTANCE, &serial[told..]);
-        told = serial.len();
+        cloud.google.serial(INSTANCE, &serial[sent..]);
+        sent = serial.len();
         for (key, value) in attributes["openclaw"].as_object().expect("the VM's attributes") {
             cloud.google.guest_attribute(INSTANCE, &format!("openclaw/{key}"), value.as_str().expect("text"));
         }

@@ -1,5 +1,5 @@
-//! Commands inside a VM, through QEMU's guest agent (`docs/interop/qemu-ga-ref` of QEMU) on a
-//! serial port of its own: it needs no network and no account.
+//! Runs commands in a VM through QEMU's guest agent (`docs/interop/qemu-ga-ref` of QEMU) on a separate
+//! serial port, which needs neither network nor account.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -13,19 +13,19 @@ use serde_json::{Value, json};
 
 use crate::support::Said;
 
-/// How long one read waits. Nothing fails after it: the caller decides whether to go on.
+/// The timeout of one read. It is not an error: the caller decides whether to retry.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Begins an answer that is in step with its question.
+/// Precedes the answer to `guest-sync-delimited`.
 const DELIMITER: u8 = 0xff;
 
-/// The inside of a VM.
+/// A connection to the guest agent of a VM.
 pub struct Guest {
     socket: PathBuf,
 }
 
 impl Guest {
-    /// What QEMU has to be told so that the agent in the VM is reached at `socket`.
+    /// QEMU's arguments that make the agent reachable at `socket`.
     pub fn arguments(socket: &std::path::Path) -> [String; 6] {
         [
             "-device".to_owned(),
@@ -41,7 +41,7 @@ impl Guest {
         Self { socket }
     }
 
-    /// Runs a shell script in the VM and waits for its end; `alive` holds or panics in between.
+    /// Runs a shell script in the VM and waits for its end. Calls `alive` meanwhile, which may panic.
     pub fn run(&self, script: &str, alive: impl Fn()) -> Said {
         let started = self.tell(script, &alive);
         loop {
@@ -49,7 +49,7 @@ impl Guest {
             let status = match self.ask("guest-exec-status", &json!({ "pid": started["pid"] })) {
                 Ok(status) => status,
                 Err(error) => {
-                    assert!(error.kind() != ErrorKind::Other, "the VM forgot what it was running: {error}");
+                    assert!(error.kind() != ErrorKind::Other, "the agent has lost the process: {error}");
                     continue;
                 }
             };
@@ -62,25 +62,25 @@ impl Guest {
         }
     }
 
-    /// Starts a shell script in the VM, and returns the agent's answer.
+    /// Starts a shell script in the VM and returns the agent's answer.
     pub fn tell(&self, script: &str, alive: impl Fn()) -> Value {
         let arguments = json!({ "path": "/bin/sh", "arg": ["-c", script], "capture-output": true });
         loop {
             match self.ask("guest-exec", &arguments) {
                 Ok(started) => return started,
-                // Not up yet.
+                // The agent is not up yet.
                 Err(_) => alive(),
             }
             thread::sleep(Duration::from_millis(500));
         }
     }
 
-    /// One question on a connection of its own, and its answer.
+    /// Sends a command on a new connection and returns its answer.
     fn ask(&self, command: &str, arguments: &Value) -> io::Result<Value> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut answers = BufReader::new(stream.try_clone()?);
-        // Drops what is left of a question that nobody waited for.
+        // Discards the unread rest of an earlier answer.
         let sync = json!({ "execute": "guest-sync-delimited", "arguments": { "id": 1 } });
         stream.write_all(&[DELIMITER])?;
         writeln!(stream, "{sync}")?;

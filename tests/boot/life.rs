@@ -1,5 +1,5 @@
-//! The life of a machine: the plug pulled during its first boot, again and again; a reboot without an internet; a
-//! new boot disk.
+//! The life of a machine: repeated power cuts during its first boot, a reboot without internet, and a new boot
+//! disk.
 
 use crate::support::test;
 use std::thread;
@@ -13,8 +13,8 @@ use crate::project::{Project, STAND_IN};
 use crate::rehearsal::Machine;
 use crate::world::World;
 
-/// What the serial console says first, and within how many seconds after that the plug is pulled: so
-/// it meets the boot, the bridge, the installation of Docker, the image and the gateway's start.
+/// Each power cut: text on the serial console, and the maximum delay after it in seconds. They hit the boot,
+/// the bridge, Docker's installation, the image and the gateway's start.
 const MOMENTS: [(&str, f64); 5] = [
     ("", 60.0),
     ("Found startup-script", 60.0),
@@ -24,7 +24,7 @@ const MOMENTS: [(&str, f64); 5] = [
 ];
 
 #[test]
-fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
+fn a_gateway_survives_power_cuts_a_reboot_and_a_new_boot_disk() {
     let world = World::start();
     let mut random = seeded();
     let project = Project::locked(&world, STAND_IN, |folder| {
@@ -37,7 +37,7 @@ fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
         vm.until_serial(said);
         let moment = Duration::from_secs_f64(seconds * random.f64());
         let begun = Instant::now();
-        // On a quick machine the end of the first boot is the last of its moments.
+        // A fast machine may finish its first boot earlier.
         while begun.elapsed() < moment && !vm.was_ready() {
             thread::sleep(Duration::from_millis(50));
         }
@@ -47,7 +47,7 @@ fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
 
     let vm = machine.start();
     vm.until_ready();
-    vm.tell_times("a first boot after five power cuts");
+    vm.print_times("a first boot after five power cuts");
     let token = checks::token(&vm);
     let config = checks::read(&vm, checks::CONFIGURATION);
     serde_json::from_str::<Value>(&config).expect("a whole openclaw.json");
@@ -55,16 +55,16 @@ fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
     vm.run("/usr/local/lib/openclaw/verify.sh").done();
     assert_eq!(vm.get("/startupz").0, "200");
-    checks::is_tidy(&vm);
+    checks::assert_cleaned_up(&vm);
     vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
-    // As a tool keeps its login.
+    // Tools store their logins like this.
     vm.run_inside("cd && mkdir -p .local/state/tool && echo in >.local/state/tool/login").done();
     checks::change_configuration(&vm);
     let config = checks::read(&vm, checks::CONFIGURATION);
     vm.power_off();
 
     world.namespace.cut();
-    // As a user runs it: it ends by itself, and the VM with it.
+    // As a user runs it: `bake` exits by itself and ends the VM.
     let reboot = machine.rehearse(&["--json"]).done();
     let document: Value = serde_json::from_str(&reboot.out).expect("JSON");
     assert_eq!((&document["ready"], &document["emulated"]), (&Value::Bool(true), &Value::Bool(true)));
@@ -74,11 +74,11 @@ fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
     assert!(reboot.err.contains(" s  ready\n"), "{}", reboot.err);
     world.namespace.mend();
 
-    // What ran there had no time to say that it is gone.
+    // The reboot's VM was killed, so it could not report its end.
     machine.replace_boot_disk("cloud-13.qcow2");
     let vm = machine.start();
     vm.until_ready();
-    vm.tell_times("new boot disk, old data disk");
+    vm.print_times("new boot disk, old data disk");
     assert_eq!(checks::token(&vm), token);
     assert_eq!(checks::read(&vm, checks::CONFIGURATION), config);
     assert_eq!(checks::read(&vm, "/var/lib/openclaw/workspace/note.md"), "remembered\n");
@@ -87,7 +87,7 @@ fn a_gateway_outlives_power_cuts_a_reboot_and_its_boot_disk() {
     assert!(!machine.serial().contains(&token) && !vm.output().contains(&token));
 }
 
-/// A new seed for each run of the test; the old one where it is to be seen again.
+/// A new seed for each run. `BAKE_TEST_SEED` repeats an earlier one.
 fn seeded() -> Rng {
     let seed = std::env::var("BAKE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| {

@@ -1,8 +1,8 @@
-//! VMs that boot what `bake` renders, as users do it: `bake rehearse` in a network namespace with
-//! an internet of its own. Needs root for the namespaces, and the disks of `tests/testbed/up`.
+//! VMs that boot the output of `bake`: `bake rehearse` in a network namespace with a private internet.
+//! Needs root for the namespaces, and the disks of `tests/testbed/up`.
 //!
-//! `tests/README.md` has what each boot proves. Nothing here fails because it is slow;
-//! a VM in which nothing moves any more does. [`chain`] is the longest, and `tests/all` runs it apart.
+//! `tests/README.md` lists what each boot proves. No test fails because it is slow, only if the VM makes no
+//! progress. [`chain`] takes longest, and `tests/all` runs it separately.
 
 #![allow(unreachable_pub, reason = "modules of one test")]
 

@@ -1,5 +1,5 @@
-//! Disks that come and go while a VM runs, through QEMU's monitor (`docs/interop/qmp-spec` of QEMU):
-//! what somebody does with `gcloud compute instances attach-disk`.
+//! Attaches and detaches disks of a running VM through QEMU's monitor (`docs/interop/qmp-spec` of QEMU),
+//! like `gcloud compute instances attach-disk`.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::unix::net::UnixStream;
@@ -7,24 +7,24 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// What QEMU calls the disk, the only one of ours.
+/// QEMU's ID for the attached disk.
 const ID: &str = "late";
 
 /// The monitor of a VM.
 pub struct Monitor(PathBuf);
 
 impl Monitor {
-    /// One that will be at `socket`.
+    /// The monitor will listen at `socket`.
     pub fn at(socket: PathBuf) -> Self {
         Self(socket)
     }
 
-    /// What QEMU has to be told for it.
+    /// QEMU's arguments for the monitor.
     pub fn arguments(&self) -> [String; 2] {
         ["-qmp".to_owned(), format!("unix:{},server=on,wait=off", self.0.display())]
     }
 
-    /// Attaches the disk in `file`, with every byte as it is, under that device name.
+    /// Attaches the disk in `file`, a raw image, under that device name.
     #[track_caller]
     pub fn attach(&self, file: &Path, device: &str) {
         let file = json!({ "driver": "file", "filename": file });
@@ -37,7 +37,7 @@ impl Monitor {
         session.ask("device_add", &disk);
     }
 
-    /// Takes it away, once the VM has let go of it.
+    /// Detaches the disk and waits until the VM has released it.
     #[track_caller]
     pub fn detach(&self) {
         let mut session = Session::open(&self.0);
@@ -46,13 +46,13 @@ impl Monitor {
         session.ask("blockdev-del", &json!({ "node-name": ID }));
     }
 
-    /// Makes it larger, as `gcloud compute disks resize` does.
+    /// Resizes the disk, as `gcloud compute disks resize` does.
     #[track_caller]
     pub fn grow(&self, bytes: u64) {
         Session::open(&self.0).ask("block_resize", &json!({ "node-name": ID, "size": bytes }));
     }
 
-    /// Lets a port of 127.0.0.1 lead to a port of the VM's network interface, open or not.
+    /// Forwards a port of 127.0.0.1 to a port of the VM's network interface, open or not.
     #[track_caller]
     pub fn forward(&self, from: u16, to: u16) {
         let forward = format!("hostfwd_add net0 tcp:127.0.0.1:{from}-169.254.169.10:{to}");
@@ -64,7 +64,7 @@ impl Monitor {
 struct Session {
     stream: UnixStream,
     lines: Lines<BufReader<UnixStream>>,
-    /// What QEMU told beside its answers, and nobody has asked for yet.
+    /// Events that no caller has read yet.
     events: Vec<Value>,
 }
 

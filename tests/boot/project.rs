@@ -1,4 +1,4 @@
-//! A project as `bake init` makes it, locked from the world in which its VM will boot.
+//! The project of `bake init`, locked in the world in which its VM will boot.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use crate::world::World;
 /// OpenClaw itself.
 pub const REAL: &str = "ghcr.io/openclaw/openclaw:2026.9.6";
 
-/// A small program that answers the same probes.
+/// A small program that answers the same health checks.
 pub const STAND_IN: &str = "ghcr.io/openclaw/standin:1";
 
 pub struct Project {
@@ -20,7 +20,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// The default project on the base image `image`, with what `change` makes of it.
+    /// The default project on the base image `image`, changed by `change`.
     pub fn locked(world: &World, image: &str, change: impl FnOnce(&Folder)) -> Self {
         let folder = Folder::project();
         folder.edit("bake.yaml", "ghcr.io/openclaw/openclaw:2026.9.4", image);
@@ -30,7 +30,7 @@ impl Project {
         project
     }
 
-    /// `bake` in the world, on this project.
+    /// A command that runs `bake` in the world on this project.
     pub fn bake(&self, world: &World) -> Command {
         let mut command = world.namespace.command(cargo_bin_cmd!("bake").get_program());
         command
@@ -43,12 +43,11 @@ impl Project {
         command
     }
 
-    /// One of its files.
     pub fn read(&self, name: &str) -> String {
         self.folder.read(name)
     }
 
-    /// The lock's digest, by which the VM names it.
+    /// The lock's digest, which identifies the lock on the VM.
     pub fn lock(&self) -> String {
         Sha256::of(self.folder.read("bake.lock")).to_string()
     }

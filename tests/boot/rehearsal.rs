@@ -1,5 +1,5 @@
-//! `bake rehearse`, as a user runs it, with what a user does to a machine: look, wait, stop it,
-//! pull its plug, take a disk out.
+//! Runs `bake rehearse` and does to the machine what users do: look, wait, stop it, cut the power,
+//! replace a disk.
 
 use std::cell::Cell;
 use std::fs;
@@ -17,47 +17,47 @@ use crate::project::Project;
 use crate::support::{Said, said, testbed};
 use crate::world::World;
 
-/// After that long without a word of `bake` or on the serial console, nothing will come any more.
-/// The real gateway's start under emulation is the longest silence: six minutes.
+/// After this time without output from `bake` or the serial console, the VM counts as stuck. The longest
+/// silence is the start of the real gateway under emulation: six minutes.
 const SILENCE: Duration = Duration::from_secs(25 * 60);
 
 /// The port that `bake` forwards to the gateway.
 pub const PORT: u16 = 18789;
 
-/// A machine's files, kept between its runs.
+/// The files of a machine, which persist between its runs.
 pub struct Machine<'a> {
     world: &'a World,
     project: &'a Project,
     disk: PathBuf,
     folder: tempfile::TempDir,
-    /// Further arguments of `bake rehearse`, and of QEMU.
+    /// Extra arguments of `bake rehearse` and QEMU.
     options: Vec<String>,
     qemu: Vec<String>,
 }
 
-/// A machine that runs.
+/// A running machine.
 pub struct Rehearsal<'a> {
     world: &'a World,
     folder: PathBuf,
-    /// Where this run's part of the serial log begins.
+    /// The length of the serial log before this run.
     serial_begin: usize,
     child: Child,
     readers: Vec<JoinHandle<()>>,
     said: Arc<Heard>,
     results: Arc<Heard>,
-    /// How many lines were looked at.
+    /// The number of lines already read.
     seen: Cell<usize>,
     guest: Guest,
 }
 
-/// What `bake` has written so far on one of its outputs.
+/// The lines of one of `bake`'s outputs.
 #[derive(Default)]
 struct Heard {
     lines: Mutex<Vec<String>>,
     more: Condvar,
 }
 
-/// A report of the VM, as `bake` passes it on: `  12 s  status: error`.
+/// A report of the VM, as printed by `bake`: `  12 s  status: error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     pub seconds: u64,
@@ -66,9 +66,9 @@ pub struct Report {
 }
 
 impl<'a> Machine<'a> {
-    /// None where the testbed has no such disk.
+    /// Skips the test if the testbed lacks the disk.
     pub fn new(world: &'a World, project: &'a Project, disk: &str) -> Self {
-        // Not below /tmp, which may be in memory.
+        // Not below /tmp, which may be a tmpfs.
         let folder = tempfile::Builder::new().prefix("vm-").tempdir_in(testbed::folder());
         Self {
             world,
@@ -80,35 +80,35 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// With further options of `bake rehearse`.
+    /// Adds options of `bake rehearse`.
     pub fn with(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(|&option| option.to_owned()));
         self
     }
 
-    /// With further options of QEMU.
+    /// Adds options of QEMU.
     pub fn with_hardware(mut self, options: &[&str]) -> Self {
         self.qemu.extend(options.iter().map(|&option| option.to_owned()));
         self
     }
 
-    /// One of its files: `boot.qcow2`, `data.qcow2`, `serial.log`.
+    /// The path of a file: `boot.qcow2`, `data.qcow2`, `serial.log`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// All that its serial console ever said.
+    /// The serial console's output in all runs.
     pub fn serial(&self) -> String {
         serial(self.folder.path())
     }
 
-    /// From the next start on this disk is booted from, as if it were new.
+    /// Replaces the boot disk by a fresh copy of `disk`.
     pub fn replace_boot_disk(&mut self, disk: &str) {
         fs::remove_file(self.file("boot.qcow2")).expect("a boot disk");
         self.disk = testbed::boot(disk);
     }
 
-    /// Runs until `bake` ends by itself.
+    /// Runs until `bake` exits by itself.
     pub fn rehearse(&self, options: &[&str]) -> Said {
         let mut command = self.project.bake(self.world);
         command.args(["rehearse", "--timeout", "3600"]).arg("--disk").arg(&self.disk);
@@ -149,7 +149,7 @@ impl<'a> Machine<'a> {
 }
 
 impl Rehearsal<'_> {
-    /// Waits for the next report for which `wanted` holds.
+    /// Waits for the next report that satisfies `wanted`.
     #[track_caller]
     pub fn until(&self, what: &str, wanted: impl Fn(&Report) -> bool) -> Report {
         let watch = Watch::default();
@@ -163,7 +163,7 @@ impl Rehearsal<'_> {
         }
     }
 
-    /// Waits for `ready`, and takes `failed` for an answer too: the wrong one.
+    /// Waits for `ready`, and panics at `failed`.
     #[track_caller]
     pub fn until_ready(&self) -> Report {
         let report = self.until("ready or failed", |report| ["ready", "failed"].contains(&&*report.status));
@@ -173,15 +173,15 @@ impl Rehearsal<'_> {
         report
     }
 
-    /// Waits for the next report of `status` whose error holds all of `parts`.
+    /// Waits for the next report of `status` whose error contains all of `parts`.
     #[track_caller]
-    pub fn until_told(&self, status: &str, parts: &[&str]) -> Report {
+    pub fn until_error(&self, status: &str, parts: &[&str]) -> Report {
         self.until(&format!("{status}: …{}…", parts.join("…")), |report| {
             report.status == status && parts.iter().all(|part| report.error.contains(part))
         })
     }
 
-    /// Waits until the serial console has said `text` in this run.
+    /// Waits until the serial console has printed `text` in this run.
     #[track_caller]
     pub fn until_serial(&self, text: &str) {
         let watch = Watch::default();
@@ -201,7 +201,7 @@ impl Rehearsal<'_> {
         }
     }
 
-    /// Waits for that long by the VM's own clock: it counts instructions, not seconds.
+    /// Waits until the VM's uptime reaches `seconds`. Under emulation its clock counts instructions.
     #[track_caller]
     pub fn until_uptime(&self, seconds: f64) {
         loop {
@@ -210,12 +210,12 @@ impl Rehearsal<'_> {
             if left <= 0.0 {
                 return;
             }
-            // It is never ahead of this machine's, and looking keeps it busy.
+            // The VM's clock is never ahead of this machine's, and polling slows the VM down.
             thread::sleep(Duration::from_secs_f64(left.max(1.0)));
         }
     }
 
-    /// The next report that was not looked at yet and for which `wanted` holds.
+    /// The next unread report that satisfies `wanted`.
     fn next(&self, wanted: impl Fn(&Report) -> bool) -> Option<Report> {
         let lines = self.said.lines();
         while let Some(line) = lines.get(self.seen.get()) {
@@ -227,17 +227,16 @@ impl Rehearsal<'_> {
         None
     }
 
-    /// Whether it became ready, looked at or not.
+    /// Whether any report so far was `ready`.
     pub fn was_ready(&self) -> bool {
         self.reports().iter().any(|report| report.status == "ready")
     }
 
-    /// Every report so far.
     pub fn reports(&self) -> Vec<Report> {
         self.said.lines().iter().filter_map(|line| Report::read(line)).collect()
     }
 
-    /// All that `bake` has said so far.
+    /// The output of `bake` so far.
     pub fn output(&self) -> String {
         [self.said.text(), self.results.text()].concat()
     }
@@ -253,12 +252,12 @@ impl Rehearsal<'_> {
     #[track_caller]
     pub fn run_inside(&self, script: &str) -> Said {
         let script = shlex::try_quote(script).expect("no NUL");
-        // An emulated machine reads Compose for seconds.
+        // Running Compose would take an emulated machine seconds.
         let container = "docker ps --quiet --filter label=com.docker.compose.service=openclaw-gateway";
         self.run(&format!("docker exec $({container}) sh -c {script} </dev/null"))
     }
 
-    /// What the gateway answers through the forwarded port: status and body.
+    /// Status and body of the gateway's response through the forwarded port.
     #[track_caller]
     pub fn get(&self, path: &str) -> (String, String) {
         let url = format!("http://127.0.0.1:{PORT}{path}");
@@ -268,7 +267,7 @@ impl Rehearsal<'_> {
         (status.to_owned(), body.to_owned())
     }
 
-    /// Pulls the plug: SIGKILL to QEMU.
+    /// Cuts the power: SIGKILL to QEMU.
     pub fn pull_the_plug(mut self) {
         kill(self.qemu(), Signal::KILL);
         self.end();
@@ -281,7 +280,7 @@ impl Rehearsal<'_> {
         self.end();
     }
 
-    /// Ctrl-C. The VM ends with it.
+    /// Sends Ctrl-C, which also ends the VM.
     #[track_caller]
     pub fn stop(mut self) -> Said {
         let qemu = self.qemu();
@@ -311,11 +310,11 @@ impl Rehearsal<'_> {
         status.code()
     }
 
-    /// Holds that something still moves in there.
+    /// Panics if `bake` has exited, the kernel has panicked or the VM makes no progress.
     #[track_caller]
     fn alive(&self, what: &str, watch: &Watch) {
         let bake = self.child.id();
-        // Not waited for yet, a process that has ended is a zombie.
+        // Until it is waited for, an exited process is a zombie.
         let state = fs::read_to_string(format!("/proc/{bake}/stat")).unwrap_or_default();
         if state.rsplit(") ").next().is_none_or(|rest| rest.starts_with('Z')) {
             self.give_up(&format!("bake ended before: {what}"));
@@ -337,13 +336,13 @@ impl Rehearsal<'_> {
         panic!("{why}\n--- bake:\n{}\n--- serial console:\n{tail}", self.output());
     }
 
-    /// Tells when each stage began, in seconds of this machine's clock.
-    pub fn tell_times(&self, title: &str) {
+    /// Prints when each stage began, in seconds of this machine's clock.
+    pub fn print_times(&self, title: &str) {
         let rows = self.reports().into_iter().map(|Report { seconds, status, error }| {
             format!("{seconds:>6} s  {status}{}{error}\n", if error.is_empty() { "" } else { ": " })
         });
         let table = format!("{title}:\n{}", rows.collect::<String>());
-        // To the log of the whole run, also where the test ends well: so not by a macro.
+        // Part of the log even if the test passes.
         io::stderr().write_all(table.as_bytes()).expect("a standard error");
     }
 }
@@ -388,7 +387,7 @@ impl Report {
     }
 }
 
-/// When something last moved, by what there is to see of it.
+/// The last progress: the lengths of the outputs, and when they changed.
 struct Watch(Cell<((usize, usize), Instant)>);
 
 impl Default for Watch {
@@ -409,17 +408,17 @@ impl Watch {
 
 fn serial(folder: &Path) -> String {
     let log = fs::read(folder.join("serial.log")).unwrap_or_default();
-    // A character cut in half would become another one later: what is not ASCII says nothing here.
+    // Drops non-ASCII bytes: the end of the log may be in the middle of a character.
     log.into_iter().map(char::from).filter(char::is_ascii).collect()
 }
 
 fn kill(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).expect("a process");
-    // It may have ended in between.
+    // The process may have exited already.
     let _ = kill_process(pid, signal);
 }
 
-/// The processes that `parent` started and that still run.
+/// The running child processes of `parent`.
 fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").expect("/proc").flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -431,7 +430,7 @@ fn children(parent: u32) -> Vec<u32> {
     pids.filter(|pid| parent_of(pid) == Some(parent)).collect()
 }
 
-/// Whether that is QEMU with the VM, and not the one by which `bake` asks whether KVM works.
+/// Whether it is QEMU with the VM, not the one with which `bake` probes KVM.
 fn is_the_vm(pid: u32) -> bool {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&command).contains("boot.qcow2")

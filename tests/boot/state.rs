@@ -1,4 +1,4 @@
-//! The state that a VM leaves on its data disk, read and used on this machine without booting it again.
+//! Reads and continues the state on a VM's data disk without booting the VM again.
 
 use std::fs;
 use std::path::Path;
@@ -8,31 +8,31 @@ use crate::rehearsal::{Machine, PORT};
 use crate::support::gateway::Gateway;
 use crate::support::{Folder, said, testbed};
 
-/// The gateway's databases; a lock is held, and has nothing in it.
+/// Finds the gateway's databases. Lock files are empty.
 const DATABASES: &str = "find /home/node/.openclaw -name '*.sqlite' ! -name '*.lock.sqlite'";
 
-/// Copies the state from the data disk of a machine that does not run into `folder`, which must not exist.
+/// Copies the state from the data disk of a stopped machine into `folder`, which must not exist.
 ///
-/// The file system is first repaired as `disk.sh` does it, which replays the journal after a power cut.
+/// First repairs the file system as `disk.sh` does, which replays the journal after a power cut.
 #[track_caller]
 pub fn copy_from_disk(machine: &Machine<'_>, folder: &Path) {
     let raw = machine.file("data.raw");
     let qcow2 = machine.file("data.qcow2");
     said(testbed::program("qemu-img").args(["convert", "-O", "raw"]).arg(qcow2).arg(&raw)).done();
     let check = said(testbed::program("e2fsck").arg("-p").arg(&raw));
-    // e2fsck(8): from 4 on, errors are left.
+    // e2fsck(8): codes from 4 on mean uncorrected errors.
     assert!((0..4).contains(&check.code), "{}{}", check.out, check.err);
     fs::create_dir_all(folder).expect("a folder");
     let copy = format!("rdump / {}", folder.display());
     let copied = said(testbed::program("debugfs").args(["-R", &copy]).arg(&raw));
-    // It exits with 0 whatever happens.
+    // It always exits with 0.
     let errors: Vec<_> = copied.err.lines().filter(|line| !line.starts_with("debugfs ")).collect();
     assert!(errors.is_empty(), "{errors:?}");
     fs::remove_file(raw).expect("a file");
 }
 
-/// OpenClaw itself on a copy of the state of a VM, started by the VM's scripts on this machine, which stands for
-/// another VM with the same data disk. `secret` is a line of `bake.yaml` that needs Secret Manager, and goes.
+/// Runs OpenClaw itself on a copy of a VM's state. The VM's scripts start it on this machine, as on another VM with
+/// the same data disk. `secret` is a line of `bake.yaml` that needs Secret Manager; it is removed.
 #[track_caller]
 pub fn continue_gateway(project: &Project, secret: &str, prepare: impl FnOnce(&Path)) -> Gateway {
     let folder = Folder::project();
@@ -44,7 +44,7 @@ pub fn continue_gateway(project: &Project, secret: &str, prepare: impl FnOnce(&P
     Gateway::start_with(folder, PORT, |vm| prepare(&vm.join("var/lib/openclaw")))
 }
 
-/// Every database of the gateway passes its own check.
+/// Every database of the gateway passes its integrity check.
 #[track_caller]
 pub fn assert_databases_whole(gateway: &Gateway) {
     let check = "const { DatabaseSync } = require('node:sqlite'); \

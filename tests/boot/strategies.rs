@@ -1,4 +1,4 @@
-//! The other ways to an image, and the other disks to boot from.
+//! Other image strategies and boot disks.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::support::{Folder, said, test};
 use crate::world::World;
 
 #[test]
-fn debian_12_with_cloud_init_boots_by_user_data_alone() {
+fn debian_12_with_cloud_init_boots_from_user_data() {
     let world = World::start();
     let project = Project::locked(&world, STAND_IN, |folder| {
         folder.edit("bake.yaml", "os: debian-13", "os: debian-12");
@@ -31,17 +31,17 @@ fn debian_12_with_cloud_init_boots_by_user_data_alone() {
     let before = touched(&image);
     let vm = machine.start();
     vm.until_ready();
-    vm.tell_times("first boot, Debian 12 with cloud-init");
+    vm.print_times("first boot, Debian 12 with cloud-init");
     assert!(vm.run("cat /etc/debian_version").done().out.starts_with("12"));
     without_the_bridge(&vm);
     vm.power_off();
     assert_eq!(touched(&image), before, "the image was written to");
 }
 
-/// Cloud-init alone has set up the VM, and the startup script of the bundle leaves it alone.
+/// cloud-init alone has set up the VM, and the bundle's startup script changes nothing.
 #[track_caller]
 pub fn without_the_bridge(vm: &Rehearsal<'_>) {
-    // No agent of Google's is on this disk to run it; were there one, it would do nothing.
+    // This disk has no Google agent that would run the script, so run it here.
     vm.run(
         "curl -fsS -H 'Metadata-Flavor: Google' -o /run/bridge \
          http://metadata.google.internal/computeMetadata/v1/instance/attributes/startup-script && sh /run/bridge",
@@ -51,12 +51,12 @@ pub fn without_the_bridge(vm: &Rehearsal<'_>) {
     assert_eq!(vm.run("test -e /etc/cloud/cloud-init.disabled").code, 1);
     assert_eq!(vm.get("/startupz").0, "200");
     checks::token(vm);
-    checks::is_shut_in(vm);
-    checks::listens_on_loopback_only(vm);
+    checks::assert_confined(vm);
+    checks::assert_listens_on_loopback_only(vm);
 }
 
-/// The project on the stand-in whose VM builds OpenClaw from source: of a repository on loopback, until
-/// that is dropped.
+/// A project on the stand-in gateway whose VM builds OpenClaw from source. The source repository on
+/// loopback exists until the folder is dropped.
 pub fn from_source(world: &World, change: impl FnOnce(&Folder)) -> (Project, tempfile::TempDir) {
     let (repositories, commit) = repository();
     world.github().host_repositories(repositories.path());
@@ -72,7 +72,7 @@ pub fn from_source(world: &World, change: impl FnOnce(&Folder)) -> (Project, tem
     (project, repositories)
 }
 
-/// A bare repository of the shape of OpenClaw's, and its one commit.
+/// A bare repository laid out like OpenClaw's, and the ID of its only commit.
 fn repository() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let work = folder.path().join("work");
@@ -82,8 +82,8 @@ fn repository() -> (tempfile::TempDir, String) {
     fs::write(work.join("from-source"), "yes\n").expect("a file");
     let git = |arguments: &[&str]| {
         let mut git = Command::new("git");
-        git.current_dir(&work).env("GIT_CONFIG_GLOBAL", "/dev/null").args(["-c", "user.name=Nobody"]);
-        said(git.args(["-c", "user.email=nobody@example.com"]).args(arguments)).done().out
+        git.current_dir(&work).env("GIT_CONFIG_GLOBAL", "/dev/null").args(["-c", "user.name=Test"]);
+        said(git.args(["-c", "user.email=test@example.com"]).args(arguments)).done().out
     };
     git(&["init", "--quiet", "--initial-branch", "main"]);
     git(&["add", "."]);
@@ -94,8 +94,8 @@ fn repository() -> (tempfile::TempDir, String) {
     (folder, commit)
 }
 
-/// The project on the stand-in whose image `bake image push` has put into the registry, until that is
-/// dropped: no builder had a hand in it.
+/// A project on the stand-in gateway whose image `bake image push` has put into the registry. It is
+/// deleted when `Pushed` is dropped.
 pub fn pushed(world: &World) -> (Project, Pushed) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -105,20 +105,20 @@ pub fn pushed(world: &World) -> (Project, Pushed) {
         folder.edit("bake.yaml", "registry: null", &format!("registry: ghcr.io/{name}"));
         folder.edit("bake.yaml", "apt: [socat]", "apt: []");
     });
-    // The repository's name is all that counts.
+    // `Pushed` only uses the repository's name.
     let pushed = Pushed(format!("registry/{name}:any"));
     said(project.bake(world).args(["image", "push"])).done();
     (project, pushed)
 }
 
-/// Units, put into the VM by its firmware tables (systemd.system-credentials(7)), that hold the lock
-/// of dpkg from before the startup script until apt has given up on it once.
+/// Units, passed by the VM's firmware tables (systemd.system-credentials(7)), that hold dpkg's lock from
+/// before the startup script until apt has given up on it once.
 pub fn held_lock() -> [String; 4] {
     let script = "use Fcntl; open(my $lock, '>>', '/var/lib/dpkg/lock-frontend') or die; \
                   my $all = pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0); fcntl($lock, F_SETLKW, $all) or die; \
                   open(my $mark, '>', '/run/lock-is-held') or die; \
-                  until (grep { /Unable to acquire/ } @told) { \
-                  sleep 1; open(my $log, '<', '/run/openclaw-bridge.log'); @told = <$log> }";
+                  until (grep { /Unable to acquire/ } @lines) { \
+                  sleep 1; open(my $log, '<', '/run/openclaw-bridge.log'); @lines = <$log> }";
     let unit = format!(
         "[Unit]\nDescription=Holds the lock of dpkg\n[Service]\nExecStart=/usr/bin/perl -e \"{}\"\n",
         script.replace('$', "$$")

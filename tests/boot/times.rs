@@ -1,5 +1,4 @@
-//! How long it takes from power-on to `ready`, and what of it which stage takes. A benchmark: it
-//! asserts nothing of time.
+//! Measures the time from power-on to `ready`, by stage. A benchmark: it asserts no time limits.
 
 use crate::project::{Project, STAND_IN};
 use crate::rehearsal::{Machine, Rehearsal};
@@ -27,7 +26,7 @@ fn times_from_power_on_to_ready() {
     }
 }
 
-/// Each stage with how long it lasted; `boot` is all that comes before the first report.
+/// Prints the duration of each stage. `boot` is the time before the first report.
 fn tell(title: &str, vm: &Rehearsal<'_>) {
     let reports = vm.reports();
     let all = reports.last().map_or(0, |report| report.seconds);

@@ -1,5 +1,5 @@
-//! The internet as a VM sees it, all on one address of its namespace: names, GitHub with its
-//! downloads, the registry `ghcr.io`, Debian's mirror. What goes wrong in it is decided here.
+//! The internet as a VM sees it, on one address of its namespace: DNS, GitHub with its downloads, the
+//! registry `ghcr.io`, Debian's mirror. Tests can make parts of it fail.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -20,10 +20,10 @@ use crate::support::namespace::{INTERNET, Namespace};
 use crate::support::testbed;
 use crate::support::world::archive;
 
-/// The default project's tools: the command, and how its repository and its assets are called.
+/// The default project's tools: the command, and the name of its repository and assets.
 pub const TOOLS: [(&str, &str); 3] = [("gog", "gogcli"), ("goplaces", "goplaces"), ("wacli", "wacli")];
 
-/// Their version here: newer than any that the catalog could know checksums of.
+/// Their version here, newer than any in the catalog.
 pub const VERSION: &str = "99.0.0";
 
 /// Debian's mirror.
@@ -33,19 +33,19 @@ const DNS: u16 = 53;
 const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
 
-/// A namespace with everything in it.
+/// A namespace with all servers.
 pub struct World {
     pub namespace: Namespace,
     internet: Arc<Internet>,
     names: Child,
 }
 
-/// What listens there.
+/// The servers' shared state.
 struct Internet {
     github: GitHub,
-    /// Where the registry really is.
+    /// The address of the real registry.
     registry: String,
-    /// The folder with Debian's repository, as its mirror has it.
+    /// The files of Debian's mirror.
     mirror: PathBuf,
     tls: Arc<ServerConfig>,
     registry_fails: AtomicBool,
@@ -55,7 +55,7 @@ struct Internet {
 }
 
 impl World {
-    /// None where this machine has not what it takes to boot a VM.
+    /// Skips the test if this machine lacks a part for booting VMs.
     pub fn start() -> Self {
         for program in ["dnsmasq", "ip", "iptables", "qemu-img", "qemu-system-x86_64", "setpriv"] {
             testbed::program(program);
@@ -85,7 +85,7 @@ impl World {
                         break;
                     }
                     let internet = Arc::clone(&internet);
-                    // A client that hangs up early is no failure of the server's.
+                    // Ignore clients that hang up early.
                     thread::spawn(move || internet.serve(stream, port).unwrap_or_default());
                 }
             });
@@ -98,7 +98,7 @@ impl World {
         &self.internet.github
     }
 
-    /// What `SSL_CERT_FILE` has to be.
+    /// The value for `SSL_CERT_FILE`.
     pub fn authority() -> PathBuf {
         testbed::folder().join("boot/ca.pem")
     }
@@ -113,7 +113,7 @@ impl World {
         self.internet.registry_fails.store(false, Ordering::Relaxed);
     }
 
-    /// Whether anything was asked since the last call that holds `part`: `HOST METHOD TARGET`.
+    /// Whether a request since the last call contains `part`: `HOST METHOD TARGET`.
     pub fn was_asked(&self, part: &str) -> bool {
         let github = self.internet.github.requests().into_iter();
         let mut asked = std::mem::take(&mut *locked(&self.internet.asked));
@@ -155,7 +155,7 @@ impl Internet {
         }
     }
 
-    /// The mirror's files.
+    /// Serves the mirror's files.
     fn files(&self, stream: &mut BufReader<TcpStream>) -> io::Result<()> {
         while let Some(head) = Head::read(stream)? {
             self.note(MIRROR, &head);
@@ -168,7 +168,7 @@ impl Internet {
         Ok(())
     }
 
-    /// One request to the real registry, and its answer; then the connection ends.
+    /// Relays one request to the real registry, then closes the connection.
     fn relay<S: Read + Write>(&self, stream: S) -> io::Result<()> {
         let mut stream = BufReader::new(stream);
         let Some(head) = Head::read(&mut stream)? else { return Ok(()) };
@@ -185,7 +185,7 @@ impl Internet {
                 request.extend([name, ": ", value, "\r\n"]);
             }
         }
-        // Else it would send those who push on to addresses without encryption.
+        // Otherwise the registry would redirect pushes to plain HTTP.
         request += "X-Forwarded-Proto: https\r\nConnection: close\r\n\r\n";
         registry.write_all(request.as_bytes())?;
         io::copy(&mut stream.by_ref().take(head.length()), &mut registry)?;
@@ -206,7 +206,7 @@ struct Head {
 }
 
 impl Head {
-    /// None where the client is done.
+    /// Reads the next request; `None` if the client has closed the connection.
     fn read(stream: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut lines = Vec::new();
         loop {
@@ -233,7 +233,7 @@ impl Head {
 }
 
 impl Head {
-    /// How many bytes its body has.
+    /// The length of the body.
     fn length(&self) -> u64 {
         let mut fields = self.fields.iter();
         let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
@@ -249,7 +249,7 @@ fn send(stream: &mut impl Write, status: u16, content: &[u8], head_only: bool) -
     stream.flush()
 }
 
-/// A path without its percent signs (RFC 3986, 2.1); apt encodes those of its files' names too.
+/// Decodes percent-encoding (RFC 3986, 2.1), which apt uses in file names.
 fn decoded(path: &str) -> String {
     let mut parts = path.split('%');
     let mut decoded = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -266,7 +266,7 @@ pub fn asset(repo: &str, arch: Arch) -> String {
     format!("{repo}_{VERSION}_linux_{arch}.tar.gz")
 }
 
-/// The server of names. What is not of this world has none.
+/// Starts the DNS server. Unknown names do not resolve.
 fn names(namespace: &Namespace) -> Child {
     let mut command = namespace.command("dnsmasq");
     command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root"]);
@@ -284,7 +284,7 @@ fn names(namespace: &Namespace) -> Child {
 
 fn certified() -> Arc<ServerConfig> {
     let (certificate, key) = (testbed::boot("server.pem"), testbed::boot("server.key"));
-    // The first test of the process installs it.
+    // Fails if another test of the process has installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let certificates: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(certificate).expect("certificates").collect();

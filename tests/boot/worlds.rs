@@ -1,4 +1,4 @@
-//! The world itself, held to what the scenarios count on.
+//! Tests of the world itself.
 
 use crate::project::{Project, STAND_IN};
 use crate::support::said;
@@ -6,11 +6,11 @@ use crate::support::test;
 use crate::world::World;
 
 #[test]
-fn a_world_has_its_own_internet_and_no_other() {
+fn a_world_reaches_only_its_own_internet() {
     let world = World::start();
     let project = Project::locked(&world, STAND_IN, |_| ());
     assert!(world.was_asked("ghcr.io GET /v2/openclaw/standin/manifests/1"));
-    assert!(!world.was_asked(""), "requests are told once");
+    assert!(!world.was_asked(""), "a request is reported only once");
 
     let authority = World::authority();
     let curl_within = |seconds: &str, arguments: &[&str]| {
@@ -24,7 +24,7 @@ fn a_world_has_its_own_internet_and_no_other() {
     let curl = |arguments: &[&str]| curl_within("60", arguments);
     assert_eq!(curl(&["https://ghcr.io/v2/"]).done().out, "{}");
     curl(&["http://deb.debian.org/debian/dists/trixie/Release"]).done();
-    // Curl: no such name; no way there.
+    // curl: could not resolve host; failed to connect.
     curl(&["https://openclaw.ai/"]).ended(6);
     curl(&["http://192.0.2.11/"]).ended(7);
 
@@ -35,7 +35,7 @@ fn a_world_has_its_own_internet_and_no_other() {
     curl(&["https://ghcr.io/v2/"]).done();
 
     world.namespace.cut();
-    // Curl: out of time.
+    // curl: timeout.
     curl_within("5", &["http://192.0.2.10/"]).ended(28);
     world.namespace.mend();
     curl(&["https://ghcr.io/v2/"]).done();

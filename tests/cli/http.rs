@@ -77,7 +77,7 @@ fn what_can_pass_is_tried_again() {
     let troubles = [
         Answer::of(body.clone()).cut_at(0),
         Answer::of(body.clone()).cut_at(999),
-        Answer::of(body.clone()).told(2000),
+        Answer::of(body.clone()).content_length(2000),
         Answer::of(body.clone()).chunked().cut_at(500),
         Answer::gzip(body.as_bytes()).cut_at(10),
         Answer::gzip(body.as_bytes()).cut_at(10).until_close(),

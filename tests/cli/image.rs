@@ -61,7 +61,7 @@ fn the_layer_holds_the_binaries_where_the_dockerfile_puts_them() {
             .iter()
             .map(|tool| {
                 let (name, path) = (tool.name, tool.path);
-                if tool.beside {
+                if tool.keep_siblings {
                     format!("777 usr/local/bin/{name} -> ../lib/{name}/{path}")
                 } else {
                     format!("755 usr/local/bin/{name}")
@@ -116,7 +116,7 @@ fn the_layer_holds_the_binaries_where_the_dockerfile_puts_them() {
             contents.insert(path, bytes);
         }
         for tool in &baked.tools {
-            let path = if tool.beside {
+            let path = if tool.keep_siblings {
                 format!("usr/local/lib/{}/{}", tool.name, tool.path)
             } else {
                 format!("usr/local/bin/{}", tool.name)

@@ -1,4 +1,4 @@
-//! `bake audit` against images: as real builders make them of a rendered bundle, and as nobody should.
+//! `bake audit` against images, both as real builders make them from a rendered bundle and hand-made.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use bake::project::values::Arch;
 use serde_json::{Value, json};
 use tar::EntryType;
 
-/// A name for an image that no other test, and no other run, has.
+/// An image name that is unique to this test and run.
 fn own(name: &str) -> String {
     format!("{}/bake-audit-{name}-{}:1", testbed::registry(), std::process::id())
 }
@@ -33,7 +33,7 @@ fn on(base: &str) -> World {
     world
 }
 
-/// What `one` or `two` is.
+/// The executable of `one` or `two`.
 fn binary(tool: &str, arch: Arch) -> Vec<u8> {
     elf::executable(arch, &format!("{tool} 1.0.0"))
 }
@@ -42,14 +42,14 @@ fn with(tar: Tar, path: &str, content: &[u8]) -> Tar {
     tar.entry(EntryType::Regular, path, "", content)
 }
 
-/// A base image made by hand, with programs of its own, and a project on it.
+/// A hand-made base image with programs, and a project on it.
 struct Sample {
     world: World,
     base: Pushed,
     scratch: Folder,
 }
 
-/// The base image's layer: programs, a link to one, and a link that leads through another folder.
+/// The base image's layer: programs, a link to one, and a link through another folder.
 fn base_layer(arch: Arch) -> Packed {
     gzipped(
         Tar::new()
@@ -63,7 +63,7 @@ fn base_layer(arch: Arch) -> Packed {
     )
 }
 
-/// The layer of the rendered Dockerfile.
+/// The layer that the rendered Dockerfile adds.
 fn tools_layer(arch: Arch) -> Packed {
     let tar = ["one", "two"]
         .iter()
@@ -90,7 +90,7 @@ impl Sample {
         Self { world: on(&base.0), base, scratch }
     }
 
-    /// An image of what `bake` renders, with further layers, as an OCI layout.
+    /// An OCI layout of the rendered image with further layers.
     fn built(&self, further: Vec<Tar>) -> String {
         let arch = Arch::Amd64;
         let mut layers = vec![base_layer(arch), tools_layer(arch)];
@@ -105,9 +105,9 @@ impl Sample {
         plain(&folder)
     }
 
-    /// What an audit of an image alone tells, without the image's name.
+    /// The findings of an audit of only an image, without the image's name.
     #[track_caller]
-    fn told(&self, image: &str) -> Vec<String> {
+    fn problems(&self, image: &str) -> Vec<String> {
         let audit = self.audited(image, None);
         let short = |line: &String| {
             let line = line.replace(&format!(" in {image}"), "").replace(image, "IMAGE");
@@ -132,7 +132,7 @@ fn push(scratch: &Folder, layout: &str, to: &str) {
     said(&mut skopeo).done();
 }
 
-/// An image that is gone at the end.
+/// An image that is removed when it is dropped.
 struct Built {
     docker: &'static str,
     names: Vec<String>,
@@ -163,8 +163,8 @@ impl Drop for Built {
     }
 }
 
-/// What a builder makes of the rendered Dockerfile is clean, however it is kept; what is changed in a
-/// later layer is not.
+/// An unmodified build of the rendered Dockerfile is clean in every format. Changes in a later layer
+/// are findings.
 #[test]
 fn an_image_of_buildkit_is_clean_until_it_is_changed() {
     let docker = "docker-26";
@@ -229,13 +229,13 @@ fn an_image_of_buildkit_is_clean_until_it_is_changed() {
 #[test]
 fn an_unchanged_image_is_clean_for_each_architecture_that_it_has() {
     let sample = Sample::new("unchanged");
-    assert_eq!(sample.told(&sample.built(vec![])), [""; 0]);
+    assert_eq!(sample.problems(&sample.built(vec![])), [""; 0]);
     let build = |arch: Arch| of(arch, &[base_layer(arch), tools_layer(arch)]);
     let both = index(Arch::ALL.map(|arch| (on_linux(arch.as_str()), build(arch))).into());
     let layout = sample.layout(&both);
     let audit = sample.audited(&layout, Some(0));
     assert_eq!(audit.checks().count(), 2 * 3);
-    // One bit in the build for the other machine.
+    // One flipped bit in the build for the other architecture.
     let arm = Tar::new();
     let arm = with(arm, "usr/local/bin/one", &{
         let mut bytes = binary("one", Arch::Arm64);
@@ -244,19 +244,19 @@ fn an_unchanged_image_is_clean_for_each_architecture_that_it_has() {
     });
     let arm = of(Arch::Arm64, &[base_layer(Arch::Arm64), tools_layer(Arch::Arm64), gzipped(arm)]);
     let changed = index(vec![(on_linux("amd64"), build(Arch::Amd64)), (on_linux("arm64"), arm)]);
-    assert_eq!(sample.told(&sample.layout(&changed)), ["finding checksum-mismatch one 1.0.0 arm64"]);
-    // What another layer writes anew just as it was, a container sees just as it was.
+    assert_eq!(sample.problems(&sample.layout(&changed)), ["finding checksum-mismatch one 1.0.0 arm64"]);
+    // A later layer may repeat a file without changes.
     let again = Tar::new().file("usr/local/bin/node", "node").entry(
         EntryType::Regular,
         "usr/local/bin/one",
         "",
         &binary("one", Arch::Amd64),
     );
-    assert_eq!(sample.told(&sample.built(vec![again])), [""; 0]);
+    assert_eq!(sample.problems(&sample.built(vec![again])), [""; 0]);
 }
 
 #[test]
-fn what_a_later_layer_changes_is_found() {
+fn finds_changes_in_later_layers() {
     let sample = Sample::new("changed");
     let mut flipped = binary("one", Arch::Amd64);
     crate::support::audit::flip(&mut flipped, 125);
@@ -284,7 +284,7 @@ fn what_a_later_layer_changes_is_found() {
         (vec![Tar::new().file(&bin("node"), "no node")], vec!["finding checksum-mismatch node amd64"]),
         (vec![Tar::new().symlink(&bin("node"), "/bin/sh")], vec!["finding checksum-mismatch node amd64"]),
         (vec![Tar::new().file(&bin(".wh.tini"), "")], vec!["finding not-in-image tini amd64"]),
-        // Behind the link, and in the middle of its way.
+        // The link's target, and a folder on its path.
         (
             vec![Tar::new().file("opt/npm/bin/npm-cli.js", "no npm")],
             vec!["finding checksum-mismatch npm amd64"],
@@ -296,7 +296,7 @@ fn what_a_later_layer_changes_is_found() {
         (vec![Tar::new().symlink(&bin("x"), "/bin/sh")], vec!["finding not-in-lock x amd64"]),
         (vec![Tar::new().file(&bin("x"), "x")], vec!["finding not-in-lock x amd64"]),
         (vec![Tar::new().file(&bin("x"), "x"), Tar::new().file(&bin(".wh.x"), "")], vec![]),
-        // The right bytes for a moment.
+        // A later layer restores the right bytes.
         (
             vec![
                 Tar::new().file(&bin("two"), "x"),
@@ -305,7 +305,7 @@ fn what_a_later_layer_changes_is_found() {
             vec![],
         ),
     ] {
-        assert_eq!(sample.told(&sample.built(layers)), expected);
+        assert_eq!(sample.problems(&sample.built(layers)), expected);
     }
     let layout = sample.built(vec![with(Tar::new(), &bin("one"), &flipped)]);
     let audit = sample.audited(&layout, Some(1));
@@ -313,9 +313,9 @@ fn what_a_later_layer_changes_is_found() {
     assert!(message.contains("/usr/local/bin/one, from layer 3 of 3"), "{message}");
 }
 
-/// A setuid bit makes another program of the same bytes.
+/// The setuid bit alone changes a program.
 #[test]
-fn a_program_of_the_base_image_with_other_permissions_is_found() {
+fn finds_base_image_programs_with_other_permissions() {
     let sample = Sample::new("setuid");
     let tar = Tar::new().file("usr/local/bin/node", "node").bytes();
     let mut header = tar::Header::new_gnu();
@@ -323,24 +323,24 @@ fn a_program_of_the_base_image_with_other_permissions_is_found() {
     header.set_mode(0o4755);
     header.set_cksum();
     let tar = Tar::new().raw(header.as_bytes()).raw(&tar[512..1024]);
-    assert_eq!(sample.told(&sample.built(vec![tar])), ["finding checksum-mismatch node amd64"]);
+    assert_eq!(sample.problems(&sample.built(vec![tar])), ["finding checksum-mismatch node amd64"]);
 }
 
 #[test]
-fn an_image_on_another_base_is_found() {
+fn finds_an_image_on_another_base() {
     let sample = Sample::new("base");
     let other = gzipped(Tar::new().file("usr/local/bin/node", "node"));
     let layout = sample.layout(&of(Arch::Amd64, &[other, tools_layer(Arch::Amd64)]));
-    assert_eq!(sample.told(&layout), ["finding not-in-lock other programs amd64"]);
+    assert_eq!(sample.problems(&layout), ["finding not-in-lock other programs amd64"]);
     let audit = sample.audited(&layout, Some(1));
     let message = audit.message(&format!("other programs amd64 in {layout}"), "image");
     assert!(message.contains(&sample.world.lock().image.digest.oci()), "{message}");
-    // All of the base image's layers must be there, and first.
+    // All layers of the base image must come first.
     let turned = sample.layout(&of(Arch::Amd64, &[tools_layer(Arch::Amd64), base_layer(Arch::Amd64)]));
-    assert_eq!(sample.told(&turned), ["finding not-in-lock other programs amd64"]);
+    assert_eq!(sample.problems(&turned), ["finding not-in-lock other programs amd64"]);
     let none = sample.layout(&of(Arch::Amd64, &[]));
     assert_eq!(
-        sample.told(&none),
+        sample.problems(&none),
         [
             "finding not-in-image one 1.0.0 amd64",
             "finding not-in-image two 1.0.0 amd64",
@@ -350,7 +350,7 @@ fn an_image_on_another_base_is_found() {
 }
 
 #[test]
-fn a_tool_that_is_locked_for_another_architecture_is_a_stranger() {
+fn a_tool_locked_for_another_architecture_is_not_in_lock() {
     let sample = Sample::new("stranger");
     let world = &sample.world;
     let lock = world.folder.read("bake.lock");
@@ -363,26 +363,26 @@ fn a_tool_that_is_locked_for_another_architecture_is_a_stranger() {
             .map(|arch| (on_linux(arch.as_str()), of(arch, &[base_layer(arch), tools_layer(arch)])))
             .into(),
     );
-    assert_eq!(sample.told(&sample.layout(&both)), ["finding not-in-lock two arm64"]);
+    assert_eq!(sample.problems(&sample.layout(&both)), ["finding not-in-lock two arm64"]);
     let without = gzipped(with(Tar::new(), "usr/local/bin/one", &binary("one", arm)));
     let amd = of(Arch::Amd64, &[base_layer(Arch::Amd64), tools_layer(Arch::Amd64)]);
     let both =
         index(vec![(on_linux("amd64"), amd), (on_linux("arm64"), of(arm, &[base_layer(arm), without]))]);
-    assert_eq!(sample.told(&sample.layout(&both)), [""; 0]);
+    assert_eq!(sample.problems(&sample.layout(&both)), [""; 0]);
 }
 
 #[test]
-fn what_cannot_be_told_of_other_programs_is_said() {
+fn reports_that_other_programs_cannot_be_checked() {
     let sample = Sample::new("unknown");
     let layout = sample.built(vec![]);
-    // The registry does not have it any more.
+    // The registry no longer has the base image.
     fs::remove_dir_all(reference_folder(&sample.base.0)).expect("a repository");
     let audit = sample.audited(&layout, Some(1));
     let others = format!("other programs amd64 in {layout}");
     assert_eq!(audit.told, [format!("image unchecked could-not-check {others}")]);
     assert!(audit.message(&others, "image").contains(&sample.base.0), "{}", audit.message(&others, "image"));
 
-    // Nobody can say what a base image from source has.
+    // The contents of a base image from source are unknown.
     let world = &sample.world;
     let commit = "0123456789abcdef0123456789abcdef01234567";
     world.folder.write("bake.yaml", format!("version: 1\ngateway: {{image: '{}'}}\nimage: {{strategy: source, source: {{repo: 'https://github.com/openclaw/openclaw.git', commit: {commit}}}, apt: []}}\ngcp: {{machine_type: e2-standard-4}}\n", sample.base.0));
@@ -393,7 +393,7 @@ fn what_cannot_be_told_of_other_programs_is_said() {
     assert!(audit.message(&others, "image").contains("source"));
 }
 
-/// Where the registry keeps a repository.
+/// The folder in which the registry keeps a repository.
 fn reference_folder(image: &str) -> PathBuf {
     let (_, name) = image.split_once('/').expect("a repository");
     let name = name.rsplit_once(':').expect("a tag").0;
@@ -401,10 +401,10 @@ fn reference_folder(image: &str) -> PathBuf {
 }
 
 #[test]
-fn an_image_that_is_not_what_it_says_is_never_clean() {
+fn an_image_that_contradicts_its_metadata_is_never_clean() {
     let sample = Sample::new("broken");
     let arch = Arch::Amd64;
-    // The stored bytes of a layer are not those of its digest.
+    // The stored bytes of a layer do not match its digest.
     let layout = sample.built(vec![]);
     let layer = tools_layer(arch);
     let blob = sample.scratch.join("image/blobs/sha256").join(Sha256::of(&layer.stored).to_string());
@@ -412,22 +412,22 @@ fn an_image_that_is_not_what_it_says_is_never_clean() {
     let last = bytes.len() - 1;
     crate::support::audit::flip(&mut bytes, last);
     fs::write(&blob, bytes).expect("a blob");
-    assert_eq!(sample.told(&layout), ["finding checksum-mismatch IMAGE amd64"]);
-    // They are, and what they hold is not what the config says.
+    assert_eq!(sample.problems(&layout), ["finding checksum-mismatch IMAGE amd64"]);
+    // They match, but the content does not match the config's diff ID.
     let lying = Packed { diff_id: Sha256::of("something else"), ..uncompressed(Tar::new()) };
     let layout = sample.layout(&of(arch, &[base_layer(arch), tools_layer(arch), lying]));
-    assert_eq!(sample.told(&layout), ["finding checksum-mismatch IMAGE amd64"]);
+    assert_eq!(sample.problems(&layout), ["finding checksum-mismatch IMAGE amd64"]);
     // A layer is missing.
     let layout = sample.built(vec![]);
     fs::remove_file(&blob).expect("a blob");
-    assert_eq!(sample.told(&layout), ["unchecked could-not-check IMAGE amd64"]);
-    // There is none for the host.
+    assert_eq!(sample.problems(&layout), ["unchecked could-not-check IMAGE amd64"]);
+    // There is no image for the host's architecture.
     let arm = of(Arch::Arm64, &[base_layer(Arch::Arm64), tools_layer(Arch::Arm64)]);
     let layout = sample.layout(&arm);
-    assert_eq!(sample.told(&layout), ["finding not-in-image IMAGE amd64"]);
+    assert_eq!(sample.problems(&layout), ["finding not-in-image IMAGE amd64"]);
     let message = sample.audited(&layout, Some(1)).message(&format!("{layout} amd64"), "image");
     assert!(message.contains("linux/amd64") && message.contains("arm64"), "{message}");
-    // The registry does not have it, or nobody is there.
+    // The registry lacks the image or cannot be reached.
     for image in [own("nothing"), format!("{}-nothing", sample.base.0), "127.0.0.1:9/image:1".to_owned()] {
         let audit = sample.audited(&image, Some(1));
         assert!(!audit.told.is_empty());
@@ -437,32 +437,32 @@ fn an_image_that_is_not_what_it_says_is_never_clean() {
 }
 
 #[test]
-fn a_base_image_whose_tag_moved_or_went_is_found() {
+fn finds_a_moved_or_deleted_base_image_tag() {
     let sample = Sample::new("moved");
-    let told = || audited(&sample.world, &[], 1);
+    let audit_again = || audited(&sample.world, &[], 1);
     let locked = sample.world.lock().image.digest.oci();
     let other = of(Arch::Amd64, &[uncompressed(Tar::new().file("etc/motd", "newer"))]);
     other.layout(&sample.scratch.join("other"), "1");
     push(&sample.scratch, "other", &sample.base.0);
-    let audit = told();
+    let audit = audit_again();
     assert_eq!(audit.told, ["upstream finding tag-moved base image"]);
     let message = audit.message("base image", "upstream");
     for part in [&sample.base.0, &locked, &other.digest().oci()] {
         assert!(message.contains(part.as_str()), "{part} is not in: {message}");
     }
-    // An image on what is locked is clean all the same.
-    assert_eq!(sample.told(&sample.built(vec![])), [""; 0]);
+    // An image on the locked base image is clean nevertheless.
+    assert_eq!(sample.problems(&sample.built(vec![])), [""; 0]);
 
     let repository = reference_folder(&sample.base.0);
     fs::remove_dir_all(repository.join("_manifests/tags/1")).expect("a tag");
-    let audit = told();
+    let audit = audit_again();
     assert_eq!(audit.told, ["upstream finding upstream-gone base image"]);
     assert!(audit.message("base image", "upstream").contains(&sample.base.0));
 }
 
-/// Every code that an audit has a rule for, told by the program itself.
+/// The audit reports every code for which it has a rule.
 #[test]
-fn findings_of_every_kind_are_taken_by_the_validator_of_sarif() {
+fn sarif_validator_accepts_every_kind_of_finding() {
     let sample = Sample::new("sarif");
     let _ = testbed::tool("sarif-validate");
     let world = &sample.world;
@@ -472,7 +472,7 @@ fn findings_of_every_kind_are_taken_by_the_validator_of_sarif() {
             .file("usr/local/bin/two", "x")
             .file("usr/local/bin/x]({y}", "x"),
     ]);
-    // A moved tag, an archive that is gone, another one that was replaced, a newer version.
+    // A moved tag, a missing archive, a replaced archive and a newer version.
     let moved = index(vec![(on_linux("amd64"), of(Arch::Amd64, &[uncompressed(Tar::new())]))]);
     moved.layout(&sample.scratch.join("moved"), "1");
     push(&sample.scratch, "moved", &sample.base.0);
@@ -482,7 +482,7 @@ fn findings_of_every_kind_are_taken_by_the_validator_of_sarif() {
     world.github.replace("owner/two", "v1.0.0", "two_1.0.0_linux_amd64.tar.gz", "other");
     world.github.publish("owner/two", release("two", "v1.1.0"));
     world.folder.edit("out/Dockerfile", "FROM", "from");
-    // The lock names a path that the archive does not have.
+    // The lock names a path that is missing in the archive.
     world.folder.edit("bake.lock", "binary: one", "binary: none");
     let mut codes = BTreeSet::new();
     let mut hold = |arguments: &[&str]| {
@@ -495,13 +495,13 @@ fn findings_of_every_kind_are_taken_by_the_validator_of_sarif() {
         let mut validator = testbed::tool("sarif-validate");
         let said = crate::support::said(validator.arg(path));
         let complaint = |line: &&str| line.contains(": error ") || line.contains(": warning ");
-        // The package names no address of its own yet.
+        // The package has no homepage yet.
         let complaints: Vec<_> =
             said.out.lines().filter(complaint).filter(|line| !line.contains("'informationUri'")).collect();
         assert!(said.code < 2 && complaints.is_empty(), "{complaints:#?}");
     };
     hold(&["--image", &image]);
-    // A lock that does not fit, without a build for the host, whose archive is not there.
+    // A stale lock without a build for the host, and a missing archive.
     world.folder.edit("images/binaries.yaml", "repo: owner/two", "repo: owner/two, version: 1.1.0");
     fs::remove_dir_all(world.cache()).expect("a cache");
     let lock = world.folder.read("bake.lock");

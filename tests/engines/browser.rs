@@ -1,4 +1,4 @@
-//! What bake sets up, in use: the real gateway and its Control UI in a real browser, with a model on loopback.
+//! A gateway in use: the real one and its Control UI in a real browser, with a model on loopback.
 
 use std::net::TcpListener;
 
@@ -11,7 +11,7 @@ use crate::support::model::Model;
 use crate::support::test;
 use crate::support::{Folder, testbed};
 
-/// The port of the default project, and the one that the README recommends for a second tunnel.
+/// The default project's port, and the README's port for a second tunnel.
 const PORT: u16 = 18789;
 const OTHER: u16 = 8080;
 
@@ -19,7 +19,7 @@ const OTHER: u16 = 8080;
 const KEY: &str = "ABACUS_KEY";
 
 #[test]
-fn the_control_ui_answers_on_every_port_and_name_and_refuses_others() {
+fn control_ui_accepts_configured_origins_and_refuses_others() {
     browser::require();
     let model = Model::on(TcpListener::bind((testbed::engine_address("docker-26"), 0)).expect("a port"));
     let folder = Folder::project();
@@ -39,7 +39,7 @@ fn the_control_ui_answers_on_every_port_and_name_and_refuses_others() {
     let ports = [PORT, OTHER, free];
     let own: Vec<_> =
         ports.iter().flat_map(|port| [format!("localhost:{port}"), format!("127.0.0.1:{port}")]).collect();
-    // A page on another port, and one on a host whose name leads to the loopback interface.
+    // A page on another port, and one whose host resolves to the loopback interface.
     let foreign = [format!("127.0.0.1:{foreign}"), format!("attacker.localhost:{PORT}")];
     let token = gateway.secret("OPENCLAW_GATEWAY_TOKEN");
     let screenshots = testbed::artifacts("browser");

@@ -1,4 +1,4 @@
-//! The rendered compose file, read and run by the real Compose.
+//! Reads and runs the rendered compose file with the real Compose.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -9,7 +9,7 @@ use crate::support::test;
 use crate::support::{Folder, said, testbed};
 use serde_json::{Value, json};
 
-/// Settings that some language on the way could take for its own.
+/// Values that YAML, Compose or the shell could interpret.
 fn odd_settings() -> Value {
     json!({
         "DOLLARS": "a$b ${HOME} $$ $(id) `id`",
@@ -22,10 +22,10 @@ fn odd_settings() -> Value {
     })
 }
 
-/// Where the text of a VM's paths, in a temporary folder, puts what the image ships below the home.
+/// The lower folder of the home's overlay, after paths of the VM are moved to a temporary folder.
 const HOME_SHIPPED: &str = "state-boot/home/lower";
 
-/// A project's compose file with the folders of a VM in a temporary one, and another image.
+/// A project's compose file with another image and the VM's folders in a temporary one.
 struct Composed {
     folder: Folder,
     project: String,
@@ -54,7 +54,7 @@ impl Composed {
         for name in state.map(|name| format!("state/{name}")).iter().chain([&HOME_SHIPPED.to_owned()]) {
             let path = folder.join(name);
             fs::create_dir_all(&path).expect("a folder");
-            // As on the VM. Without root nothing here runs anyway.
+            // As on the VM. Without root, the test cannot run anyway.
             let _ = chown(path, Some(1000), Some(1000));
         }
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -69,7 +69,7 @@ impl Composed {
         command
     }
 
-    /// What a program prints in a new container of the gateway's service.
+    /// The output of a program in a new container of the gateway's service.
     fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut run = self.compose();
         run.args(["run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", program, "openclaw-gateway"]);
@@ -84,7 +84,7 @@ impl Drop for Composed {
 }
 
 #[test]
-fn compose_reads_both_services_closed_and_bounded() {
+fn compose_reads_both_services_with_their_restrictions() {
     let composed = Composed::new();
     let config = said(composed.compose().args(["config", "--format", "json"])).done();
     assert_eq!(config.err, "", "no warning");
@@ -98,7 +98,7 @@ fn compose_reads_both_services_closed_and_bounded() {
         assert_eq!(service["user"], "1000:1000", "{name}");
         let logging = json!({"driver": "json-file", "options": {"max-file": "5", "max-size": "10m"}});
         assert_eq!(service["logging"], logging, "{name}");
-        // What OpenClaw documents, so that it can finish a reply.
+        // OpenClaw documents this period, in which it can finish a reply.
         assert_eq!(service["stop_grace_period"], "5m30s", "{name}");
         for key in ["privileged", "cap_add", "devices"] {
             assert!(service[key].is_null(), "{name}: {key}");
@@ -118,7 +118,7 @@ fn compose_reads_both_services_closed_and_bounded() {
 }
 
 #[test]
-fn a_container_gets_the_settings_as_they_were_written() {
+fn containers_receive_settings_unchanged() {
     let composed = Composed::new();
     let out = composed.run("env", &["--null"]);
     let found: Vec<_> = out.split('\0').filter_map(|setting| setting.split_once('=')).collect();
@@ -130,7 +130,7 @@ fn a_container_gets_the_settings_as_they_were_written() {
 }
 
 #[test]
-fn a_container_can_write_its_state_and_nothing_else() {
+fn containers_can_write_only_their_state() {
     let composed = Composed::new();
     let script = "id -u; grep -E '^(CapEff|CapBnd|NoNewPrivs):' /proc/self/status | tr -s '\\t' ' '
         for folder in / /app /usr/local/bin /tmp /home/node /home/node/.openclaw \\

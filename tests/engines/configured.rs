@@ -1,4 +1,4 @@
-//! OpenClaw itself, from npm, set up by the VM's `configure.py` under the rendered compose file.
+//! OpenClaw itself, from npm, configured by the VM's `configure.py` under the rendered compose file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,7 @@ fn real_image() -> String {
     format!("{}/openclaw/openclaw@{}", testbed::registry(), digest.trim())
 }
 
-/// The folders of a VM, with the scripts' own files and the rendered ones in them.
+/// The folders of a VM with the repository's scripts and the rendered files.
 struct Vm {
     folder: Folder,
     project: String,
@@ -57,13 +57,13 @@ impl Vm {
         for folder in ["config", "workspace", "auth-profile-secrets", "backups"].into_iter().chain(home) {
             let path = vm.path("state").join(folder);
             fs::create_dir_all(&path).expect("a folder");
-            // As on the VM. Without root nothing here runs anyway.
+            // As on the VM. Without root, the test cannot run anyway.
             let _ = chown(path, Some(1000), Some(1000));
         }
         let docker = testbed::folder().join("bin/docker-26");
         symlink(docker, vm.path("bin/docker")).expect("a link");
         vm.program("bin/npm", "#!/bin/sh\nexec node /opt/npm/bin/npm-cli.js \"$@\"\n");
-        // npm is a part of the official image, and not of the testbed's. The daemon has a `/usr` of its own.
+        // The official image contains npm, the testbed's does not. The daemon has a separate `/usr`.
         let npm = said(testbed::program("npm").args(["root", "--global"])).done().out;
         let mut copy = testbed::program("cp");
         said(copy.args(["-aL", &format!("{}/npm", npm.trim())]).arg(vm.path("npm"))).done();
@@ -82,7 +82,7 @@ impl Vm {
         fs::set_permissions(self.path(name), mode).expect("a program");
     }
 
-    /// Renders the project and puts on the VM what it says there.
+    /// Renders the project and installs its files on the VM.
     fn place(&self) {
         self.folder.bake(["render"]).done();
         let mut reader = testbed::tool("yaml-to-json-13");
@@ -140,7 +140,7 @@ impl Vm {
         docker
     }
 
-    /// What a start of the gateway does before its container.
+    /// Runs the script that configures the gateway before its container starts.
     fn configure(&self, without: &[&str], arguments: &[&str]) -> Said {
         let rows = SECRETS.iter().filter(|(name, _)| !without.contains(name));
         let rows: String = rows.map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
@@ -156,7 +156,7 @@ impl Vm {
         serde_json::from_str(&self.folder.read("vm/state/config/openclaw.json")).expect("JSON")
     }
 
-    /// A gateway that is replaced has no more than 20 s: one whose Telegram cannot be reached would take all of 330.
+    /// Limits a stop to 20 s: a gateway that cannot reach Telegram would take all 330 s.
     fn start(&self) {
         self.docker(&["compose", "up", "--detach", "--timeout", "20", "openclaw-gateway"]).done();
         let startup = format!("http://127.0.0.1:{}/startupz", self.port);
@@ -166,7 +166,7 @@ impl Vm {
         assert!(said(&mut ask).done().out.contains("started"));
     }
 
-    /// The findings of OpenClaw's own audit, worse than a remark.
+    /// The findings of OpenClaw's own audit, without the informational ones.
     fn findings(&self) -> Vec<(String, String)> {
         let audit = ["compose", "exec", "-T", "openclaw-gateway", "node", "dist/index.js"];
         let audit = [&audit[..], &["security", "audit", "--deep", "--json"]].concat();
@@ -176,7 +176,7 @@ impl Vm {
         let findings = report["findings"].as_array().expect("findings").iter();
         findings
             .map(|finding| (text(&finding["severity"]), text(&finding["checkId"])))
-            // The probe of `--deep` waits for seconds only: on a busy machine it fails.
+            // The probe of `--deep` waits only a few seconds and fails on a busy machine.
             .filter(|(severity, check)| severity != "info" && check != "gateway.probe_failed")
             .collect()
     }
@@ -189,21 +189,21 @@ impl Drop for Vm {
 }
 
 #[test]
-fn openclaw_itself_gets_its_model_its_channels_and_its_origins() {
+fn openclaw_reads_its_model_channels_and_origins() {
     let vm = Vm::new();
     vm.folder.edit("bake.yaml", "channels: []", "channels: [telegram, discord, slack, whatsapp]");
     vm.folder.edit("bake.yaml", "model: null", "model: {provider: anthropic}");
     vm.place();
     vm.docker(&["pull", "--quiet", &real_image()]).done();
 
-    // The registry is not there yet.
+    // The registry does not run yet.
     let first = vm.configure(&[], &[]).done();
     for channel in ["discord", "slack", "whatsapp"] {
-        let told = format!(
+        let expected = format!(
             "channel {channel} could not be added: its plug-in @openclaw/{channel} could not be installed, \
              exit code 1: npm error network request"
         );
-        assert!(first.err.contains(&told), "{}", first.err);
+        assert!(first.err.contains(&expected), "{}", first.err);
     }
     assert!(!first.err.contains("telegram"), "{}", first.err);
     let config = vm.config();
@@ -216,9 +216,9 @@ fn openclaw_itself_gets_its_model_its_channels_and_its_origins() {
     vm.start();
     assert_eq!(vm.findings(), [], "OpenClaw's own audit of the project");
 
-    // Then it is, and the gateway runs.
+    // Once the registry runs, the gateway starts.
     vm.docker(&["compose", "up", "--detach", "npm"]).done();
-    // A person has to scan WhatsApp's code; until then each start says so, and how.
+    // The user has to scan WhatsApp's code. Until then each start explains how.
     let link = "whatsapp waits to be linked: bake gcloud cli -- channels login --channel whatsapp\n";
     assert_eq!(vm.configure(&[], &[]).done().err, link);
     for channel in ["telegram", "discord", "slack", "whatsapp"] {
@@ -228,7 +228,7 @@ fn openclaw_itself_gets_its_model_its_channels_and_its_origins() {
     let allowed = vm.config()["gateway"]["controlUi"]["allowedOrigins"].to_string();
     assert!(allowed.contains("http://localhost:28080") && allowed.contains(&origins[0][0]), "{allowed}");
 
-    // A server in the provider's place, and nothing in the place of both.
+    // A model server instead of a provider, then no model.
     let served = "model: {base_url: https://llm.example.com/v1, name: small, key: ANTHROPIC_API_KEY}";
     vm.folder.edit("bake.yaml", "model: {provider: anthropic}", served);
     vm.place();
@@ -245,13 +245,13 @@ fn openclaw_itself_gets_its_model_its_channels_and_its_origins() {
     for (_, secret) in SECRETS {
         assert!(!config.to_string().contains(secret), "{config}");
     }
-    // Neither key nor token keeps it down.
+    // Without key and token the gateway still starts.
     vm.start();
 }
 
-/// `images/openclaw.yaml`, held against the package.
+/// Compares `images/openclaw.yaml` with the package.
 #[test]
-fn what_bake_knows_of_openclaw_is_what_its_package_says() {
+fn known_choices_match_the_openclaw_package() {
     let image = real_image();
     let script = Path::new(HERE).join("tests/support/known-choices.mjs");
     let mount = format!("{}:/known-choices.mjs:ro", script.display());
@@ -283,7 +283,7 @@ fn what_bake_knows_of_openclaw_is_what_its_package_says() {
     for (name, choice) in choices {
         assert_eq!(ours[name.as_str()].provider, choice["provider"].as_str().expect("a provider"), "{name}");
         let variables = named(choice);
-        // Where the package names no variable, its documentation does.
+        // For variables that the package does not name, use its documentation.
         if let Needs::Key(keys) = &ours[name.as_str()].needs
             && !variables.is_empty()
         {

@@ -1,5 +1,4 @@
-//! The rendered Dockerfile, built by every builder that a VM or a person may have, with the tools
-//! served on loopback.
+//! Builds the rendered Dockerfile with every supported builder. The tools are served on loopback.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -23,15 +22,15 @@ use serde_json::{Value, json};
 /// A tool as a publisher releases it.
 struct Tool {
     name: String,
-    /// The last part of its URL.
+    /// The last segment of its URL.
     file: String,
     /// The executable's path in the archive.
     path: &'static str,
     pack: fn(&Members<'_>) -> Vec<u8>,
-    beside: bool,
-    /// Whether the lock knows the executable's own digest.
+    keep_siblings: bool,
+    /// Whether the lock contains the executable's own digest.
     known: bool,
-    /// In its content, since BuildKit does not download a digest again that it has.
+    /// Makes the content unique, because BuildKit does not download a known digest again.
     salt: String,
 }
 
@@ -39,10 +38,10 @@ fn tool(name: &str, file: &str, path: &'static str, pack: fn(&Members<'_>) -> Ve
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let time = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_nanos();
     let salt = format!("{time}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    Tool { name: name.to_owned(), file: file.to_owned(), path, pack, beside: false, known: true, salt }
+    Tool { name: name.to_owned(), file: file.to_owned(), path, pack, keep_siblings: false, known: true, salt }
 }
 
-/// Each way of packing, and names that some language on the way could take for its own.
+/// Each archive format, and names that the shell, BuildKit or a URL could interpret.
 fn every_shape() -> Vec<Tool> {
     vec![
         tool("flat", "flat.tar.gz", "flat", archives::tar_gz),
@@ -58,8 +57,8 @@ fn every_shape() -> Vec<Tool> {
         tool("bare", "bare-linux", "bare", archives::bare),
         tool("single", "single.gz", "single", archives::gz),
         Tool { known: false, ..tool("unknown", "unknown.tar.gz", "unknown", archives::tar_gz) },
-        Tool { beside: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
-        Tool { beside: true, ..tool("plugins", "plugins.zip", "bin/plugins", archives::zip) },
+        Tool { keep_siblings: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
+        Tool { keep_siblings: true, ..tool("plugins", "plugins.zip", "bin/plugins", archives::zip) },
     ]
 }
 
@@ -68,15 +67,15 @@ fn one() -> Vec<Tool> {
 }
 
 impl Tool {
-    /// What it prints.
+    /// Its output.
     fn says(&self, version: &str, arch: Arch) -> String {
         format!("{} {version} {arch}", self.name)
     }
 
-    /// One with a file beside it has what it says in there.
+    /// A tool with other files reads its output from one of them.
     fn binary(&self, version: &str, arch: Arch) -> String {
         let salt = &self.salt;
-        if self.beside {
+        if self.keep_siblings {
             return format!(
                 "#!/bin/sh\n# {version} {arch} {salt}\ncat \"$(dirname \"$(readlink -f \"$0\")\")/data/said\"\n"
             );
@@ -93,14 +92,18 @@ impl Tool {
         ])
     }
 
-    /// A file that lies beside the executable.
+    /// A file next to the executable.
     fn data(&self) -> String {
         Path::new(self.path).with_file_name("data/said").to_str().expect("UTF-8").to_owned()
     }
 
-    /// What is installed beside the link to the executable.
-    fn members_beside(&self) -> Vec<String> {
-        if self.beside { vec![self.path.to_owned(), self.data(), "README.md".to_owned()] } else { Vec::new() }
+    /// Other files that are installed with the executable.
+    fn siblings(&self) -> Vec<String> {
+        if self.keep_siblings {
+            vec![self.path.to_owned(), self.data(), "README.md".to_owned()]
+        } else {
+            Vec::new()
+        }
     }
 
     fn served_at(&self, version: &str, arch: Arch) -> String {
@@ -108,7 +111,7 @@ impl Tool {
     }
 }
 
-/// A project whose base image is the stand-in, and whose tools are served on loopback.
+/// A project on the stand-in base image, whose tools are served on loopback.
 struct Sample {
     folder: Folder,
     server: Server,
@@ -124,7 +127,7 @@ impl Sample {
         sample
     }
 
-    /// Releases every tool at its version, and locks that.
+    /// Publishes every tool at its version and locks it.
     fn publish(&self, version: impl Fn(&Tool) -> &'static str) {
         let mut manifest = String::from("version: 1\nbinaries:\n");
         let mut builds = Vec::new();
@@ -149,7 +152,7 @@ impl Sample {
         self.folder.relock(|lock| {
             for tool in &self.tools {
                 let name = tool.name.parse().expect("a name");
-                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.beside;
+                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.keep_siblings;
             }
         });
     }
@@ -162,14 +165,14 @@ impl Sample {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Builder {
-    /// The one of Docker 26.
+    /// Docker 26's.
     BuildKit,
     /// Debian 13's.
     Buildah,
 }
 use Builder::{BuildKit, Buildah};
 
-/// The Docker that holds and runs the images.
+/// The Docker that stores and runs the images.
 const DOCKER: &str = "docker-26";
 
 fn docker() -> Command {
@@ -188,19 +191,19 @@ fn inspect(image: &str, pointer: &str) -> Value {
     images[0].pointer(pointer).cloned().unwrap_or_default()
 }
 
-/// What a command in a new container prints; without a network, as the image's user.
+/// The output of a command in a new container without network, as the image's user.
 fn run<'a>(image: &str, options: &[&str], command: impl IntoIterator<Item = &'a str>) -> String {
     let mut run = docker();
     run.args(["run", "--rm", "--network", "none"]).args(options).arg(image).args(command);
     said(&mut run).done().out
 }
 
-/// A builder with what it made, which is removed at the end.
+/// A builder and its images, which are removed at the end.
 struct Workshop {
     builder: Builder,
     tag: String,
     scratch: Folder,
-    /// Images that a later build took the name from.
+    /// Images whose name a later build has taken.
     nameless: Vec<String>,
 }
 
@@ -214,7 +217,7 @@ impl Workshop {
         Self { builder, tag, scratch: Folder::empty(), nameless: Vec::new() }
     }
 
-    /// In a storage of its own, on top of the testbed's, which has the base image.
+    /// In a private storage on top of the testbed's, which has the base image.
     fn buildah(&self) -> Command {
         let mut command = testbed::tool("buildah");
         let shared = testbed::folder().join("buildah/root").display().to_string();
@@ -228,7 +231,7 @@ impl Workshop {
         self.scratch.join("storage")
     }
 
-    /// Builds a Dockerfile in a context that has nothing else.
+    /// Builds a Dockerfile in an otherwise empty context.
     fn build(&mut self, dockerfile: &str) -> Said {
         self.build_for(Arch::Amd64, dockerfile)
     }
@@ -269,12 +272,12 @@ impl Workshop {
 impl Drop for Workshop {
     fn drop(&mut self) {
         let images = self.nameless.iter().chain([&self.tag]).rev();
-        // Failed builds have no image, and an image takes its unnamed ancestors along.
+        // A failed build leaves no image, and removing an image removes its unnamed ancestors.
         let _ = docker().args(["rmi"]).args(images).output();
     }
 }
 
-/// Everything that an image built from every shape of tool must be.
+/// Checks an image with every kind of tool.
 fn builds_every_shape(builder: Builder) {
     let (sample, mut shop) = (Sample::new(every_shape()), Workshop::open(builder));
     sample.folder.edit("bake.yaml", "apt: []", "apt: [ed]");
@@ -298,12 +301,12 @@ fn holds_the_binaries(sample: &Sample, shop: &Workshop, arch: Arch) {
         let metadata = path.metadata().expect("a file");
         assert_eq!(metadata.mode() & 0o7777, 0o755, "{}", tool.name);
         assert_eq!((metadata.uid(), metadata.gid()), (0, 0), "{}", tool.name);
-        assert_eq!(path.is_symlink(), tool.beside, "{}", tool.name);
+        assert_eq!(path.is_symlink(), tool.keep_siblings, "{}", tool.name);
     }
 }
 
-/// Beside what the base image has, and Debian's packages elsewhere, there are the tools alone: no
-/// archive, nothing that was only needed to unpack.
+/// Outside the base image's files and Debian's packages, only the tools are installed: no archives and
+/// no programs for unpacking.
 fn holds_nothing_else(sample: &Sample, shop: &Workshop) {
     let list = "find / -xdev '(' -path /bin -o -path /etc -o -path /usr/bin -o -path /usr/share -o -path /var ')' -prune \
                 -o ! -type d -print; command -v bzip2 unzip xz zstd || true";
@@ -316,8 +319,8 @@ fn holds_nothing_else(sample: &Sample, shop: &Workshop) {
     let mut expected = BTreeSet::new();
     for tool in &sample.tools {
         expected.insert(format!("/usr/local/bin/{}", tool.name));
-        let beside = tool.members_beside();
-        expected.extend(beside.into_iter().map(|file| format!("/usr/local/lib/{}/{file}", tool.name)));
+        let siblings = tool.siblings();
+        expected.extend(siblings.into_iter().map(|file| format!("/usr/local/lib/{}/{file}", tool.name)));
     }
     assert_eq!(new, expected);
 }
@@ -337,7 +340,7 @@ fn runs_as_the_base_image_does(sample: &Sample, shop: &Workshop) {
     assert_eq!(labels["org.opencontainers.image.base.name"], json!(base));
     assert_eq!(labels["org.opencontainers.image.base.digest"], json!(digest));
 
-    // Through the base image's entry point; every tool by its name alone.
+    // Runs each tool by name through the base image's entry point.
     let script = "id -u; id -g; command -v ed; for tool; do \"$tool\"; done";
     let names = sample.tools.iter().map(|tool| tool.name.as_str());
     let out = run(&shop.tag, &[], ["sh", "-c", script, "sh"].into_iter().chain(names));
@@ -347,7 +350,7 @@ fn runs_as_the_base_image_does(sample: &Sample, shop: &Workshop) {
 }
 
 #[test]
-fn hadolint_has_no_complaint() {
+fn hadolint_reports_nothing() {
     let (sample, mut hadolint) = (Sample::new(every_shape()), testbed::tool("hadolint"));
     sample.dockerfile();
     said(hadolint.arg(sample.folder.join("out/Dockerfile"))).done();
@@ -363,7 +366,7 @@ fn buildah_builds_every_shape() {
     builds_every_shape(Buildah);
 }
 
-/// What goes wrong, and what the build says of it.
+/// A fault and the expected message of the build.
 type Fault = (fn(&Sample), &'static str);
 
 fn flip_a_byte(sample: &Sample) {
@@ -386,7 +389,7 @@ fn change_build(sample: &Sample, change: fn(&mut lock::Build)) {
     });
 }
 
-/// In manifest and lock, since a lock of another path than the manifest's is stale.
+/// Changes manifest and lock, because a lock with another path is stale.
 fn change_path(sample: &Sample, path: &str) {
     sample.folder.edit("images/binaries.yaml", "\"binary\":\"flat\"", &format!("\"binary\":\"{path}\""));
     let source = Source::new("bake.lock", sample.folder.read("bake.lock"));
@@ -398,16 +401,16 @@ fn change_path(sample: &Sample, path: &str) {
     sample.folder.lock(&builds);
 }
 
-/// Holds a build with a fault to fail by name, and to leave no image.
+/// A build with a fault must fail with its message and leave no image.
 fn fails(builder: Builder, (fault, message): Fault) {
     let (sample, mut shop) = (Sample::new(one()), Workshop::open(builder));
     fault(&sample);
     let built = shop.build(&sample.dockerfile());
-    let told = built.out + &built.err;
-    assert_ne!(built.code, 0, "{told}");
-    assert!(told.contains(message), "{message}: {told}");
-    // Both builders name the failing step by its instruction, and BuildKit by its stage too.
-    let step = told.lines().rfind(|line| {
+    let output = built.out + &built.err;
+    assert_ne!(built.code, 0, "{output}");
+    assert!(output.contains(message), "{message}: {output}");
+    // Both builders show the failing step's instruction, and BuildKit its stage as well.
+    let step = output.lines().rfind(|line| {
         line.starts_with(match builder {
             BuildKit => " > [amd64-flat ",
             Buildah => "Error: building at STEP ",
@@ -415,7 +418,7 @@ fn fails(builder: Builder, (fault, message): Fault) {
     });
     assert!(
         step.is_some_and(|line| line.contains("flat.tar.gz") || line.contains("flat: no build")),
-        "{told}"
+        "{output}"
     );
     assert!(!shop.has_image());
 }
@@ -425,10 +428,10 @@ fn lock_another_binary(sample: &Sample) {
 }
 
 #[test]
-fn docker_26_refuses_what_is_not_as_locked() {
+fn docker_26_refuses_deviations_from_the_lock() {
     let faults: [Fault; 8] = [
         (flip_a_byte, "digest mismatch sha256:"),
-        // It does not look at the status (moby/buildkit#6380).
+        // BuildKit ignores the status (moby/buildkit#6380).
         (|sample| sample.server.remove("/1/amd64/flat.tar.gz"), "digest mismatch sha256:"),
         (
             |sample| {
@@ -466,7 +469,7 @@ fn docker_26_refuses_what_is_not_as_locked() {
 }
 
 #[test]
-fn buildah_refuses_what_is_not_as_locked() {
+fn buildah_refuses_deviations_from_the_lock() {
     let faults: [Fault; 3] = [
         (flip_a_byte, "unexpected response digest for \"http://"),
         (|sample| sample.server.remove("/1/amd64/flat.tar.gz"), "invalid response status 404"),
@@ -477,9 +480,9 @@ fn buildah_refuses_what_is_not_as_locked() {
     }
 }
 
-/// buildah downloads all of them again, to find out whether its cache has them.
+/// buildah is not tested here: it downloads all archives again to check its cache.
 #[test]
-fn docker_26_downloads_what_changed() {
+fn docker_26_downloads_only_changed_archives() {
     let tools = ["first", "second", "third"].map(|name| tool(name, name, name, archives::bare));
     let (mut sample, mut shop) = (Sample::new(tools.into()), Workshop::open(BuildKit));
     shop.build(&sample.dockerfile()).done();
@@ -496,14 +499,14 @@ fn docker_26_downloads_what_changed() {
     shop.build(&sample.dockerfile()).done();
     assert!(sample.server.paths().is_empty());
 
-    // The first tool that is unpacked by another program.
+    // The first tool that needs another unpacker.
     sample.tools.push(tool("zipped", "zipped.zip", "zipped", archives::zip));
     sample.publish(|tool| if tool.name == "second" { "2" } else { "1" });
     shop.build(&sample.dockerfile()).done();
     assert_eq!(sample.server.paths(), ["/1/amd64/zipped.zip"]);
 }
 
-/// More tools than an image may have layers.
+/// An image cannot have this many layers.
 fn builds_130_tools(builder: Builder) {
     let names = (0..130).map(|number| format!("tool-{number}"));
     let tools = names.map(|name| tool(&name, &name, "it", archives::bare)).collect();
@@ -521,7 +524,7 @@ fn docker_26_builds_130_tools() {
     builds_130_tools(BuildKit);
 }
 
-/// Nothing of the tools' stages runs on the other architecture.
+/// The tools' stages run nothing for the other architecture.
 fn builds_for_arm64(builder: Builder) {
     let (sample, mut shop) = (Sample::new(every_shape()), Workshop::open(builder));
     shop.build_for(Arch::Arm64, &sample.dockerfile()).done();

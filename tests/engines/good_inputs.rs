@@ -1,9 +1,8 @@
-//! Odd but legal projects: they render, and every value is read back intact by the real reader of
-//! the file that it went into.
+//! Odd but legal projects: the real reader of each rendered file reads every value back unchanged.
 //!
-//! A folder of `fixtures/good` holds the files that differ from the default project, as those of
-//! `fixtures/bad` do. Where it has no `bake.lock`, one is made: by `bake lock` where the manifest
-//! names tools of the catalog only, else with made-up digests.
+//! A folder of `fixtures/good` holds the files that differ from the default project, like those of
+//! `fixtures/bad`. If `bake.lock` is missing, the test makes one: with `bake lock` if all tools are in
+//! the catalog, else with made-up digests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +32,7 @@ fn fixtures() -> Vec<PathBuf> {
     folders
 }
 
-/// A project, rendered, with what its spec and manifest say.
+/// A rendered project with its spec and manifest.
 struct Rendered {
     name: String,
     folder: Folder,
@@ -73,7 +72,7 @@ fn rendered(fixture: &Path) -> Rendered {
     Rendered { name, folder, spec, manifest }
 }
 
-/// A build for each architecture, with `{version}` and `{arch}` filled in.
+/// A build for each architecture, with `{version}` and `{arch}` expanded.
 fn builds(binary: &Binary) -> Vec<(String, Arch, Build)> {
     let BinarySource::Url { url, arch: spellings } = &binary.origin else {
         panic!("a URL: {:?}", binary.name)
@@ -94,7 +93,7 @@ fn builds(binary: &Binary) -> Vec<(String, Arch, Build)> {
         .collect()
 }
 
-/// Runs a reader on a text.
+/// Runs a reader with `input` on its standard input.
 fn piped(mut command: Command, input: &str) -> String {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a reader of the testbed");
@@ -104,7 +103,7 @@ fn piped(mut command: Command, input: &str) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The files that cloud-init writes, by path, as a YAML reader of Debian `release` sees them.
+/// The files that cloud-init writes, by path, as Debian `release`'s YAML reader parses them.
 fn on_vm(rendered: &Rendered, release: &str) -> BTreeMap<String, String> {
     let reader = testbed::tool(&format!("yaml-to-json-{release}"));
     let text = piped(reader, &rendered.folder.read("out/user-data.yaml"));
@@ -115,7 +114,7 @@ fn on_vm(rendered: &Rendered, release: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn each_renders_twice_to_the_same_bytes() {
+fn rendering_is_reproducible() {
     let fixtures = fixtures();
     assert!(fixtures.len() >= 12, "{} fixtures", fixtures.len());
     for fixture in &fixtures {
@@ -125,13 +124,13 @@ fn each_renders_twice_to_the_same_bytes() {
     }
 }
 
-/// What stands in `gateway.env` comes out of Compose as it was written.
+/// Compose reads `gateway.env` back unchanged.
 #[test]
-fn compose_hands_over_every_value_as_it_was_written() {
+fn compose_passes_every_value_unchanged() {
     for fixture in fixtures() {
         let rendered = rendered(&fixture);
         let mut compose = testbed::tool("docker-26");
-        // Its env_file is on the VM only; an empty one stands in for it.
+        // The env_file exists only on the VM. An empty file replaces it.
         let secrets = rendered.folder.join("secrets.env");
         fs::write(&secrets, "").expect("a file");
         let text = rendered.folder.read("out/docker-compose.yml");
@@ -139,7 +138,7 @@ fn compose_hands_over_every_value_as_it_was_written() {
         rendered.folder.write("compose/docker-compose.yml", text);
         compose.args(["compose", "--profile", "cli", "-f"]);
         compose.arg(rendered.folder.join("compose/docker-compose.yml"));
-        // A variable of the caller that a value must not take in.
+        // Values must not interpolate the caller's variables.
         compose.args(["config", "--format", "json"]).env("HOME_SWEET", "interpolated");
         let said = said(&mut compose);
         assert_eq!(said.code, 0, "{}: {}", rendered.name, said.err);
@@ -148,7 +147,7 @@ fn compose_hands_over_every_value_as_it_was_written() {
             let service = &config["services"][service];
             let set = service["environment"].as_object().expect("an environment");
             for (name, value) in &rendered.spec.gateway.env {
-                // Compose escapes again what it would replace when reading its own output.
+                // Compose escapes `$` in its output, so that it can read it again.
                 let read = set[name.as_str()].as_str().map(|read| read.replace("$$", "$"));
                 assert_eq!(read.as_deref(), Some(value.as_str()), "{}: {}", rendered.name, name.as_str());
             }
@@ -161,9 +160,9 @@ fn compose_hands_over_every_value_as_it_was_written() {
     }
 }
 
-/// What cloud-init writes is the bundle's own files and the repository's own scripts.
+/// cloud-init writes only the bundle's files and the repository's scripts.
 #[test]
-fn user_data_carries_every_file_byte_for_byte() {
+fn user_data_contains_every_file_byte_for_byte() {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("cloud-init");
     for fixture in fixtures() {
         let rendered = rendered(&fixture);
@@ -192,7 +191,7 @@ fn user_data_carries_every_file_byte_for_byte() {
 
 /// The scripts on the VM source `settings.env`.
 #[test]
-fn shells_read_every_setting_as_it_was_written() {
+fn shells_read_every_setting_unchanged() {
     for fixture in fixtures() {
         let rendered = rendered(&fixture);
         let files = on_vm(&rendered, "13");
@@ -203,7 +202,6 @@ fn shells_read_every_setting_as_it_was_written() {
         let data_disk =
             if spec.gcp.data_disk.is_zero() { String::new() } else { format!("{}-data", spec.name.value) };
         let wanted = [
-            ("OPENCLAW_OS", spec.host.os.as_str().to_owned()),
             ("OPENCLAW_STRATEGY", spec.image.origin.strategy().as_str().to_owned()),
             ("OPENCLAW_PORT", spec.gateway.port.to_string()),
             ("OPENCLAW_SWAP_MIB", spec.host.swap.mib().to_string()),
@@ -225,9 +223,9 @@ fn shells_read_every_setting_as_it_was_written() {
     }
 }
 
-/// The words of the Dockerfile's `RUN` lines, as the shell that runs them reads them.
+/// The shell's view of the words in the Dockerfile's `RUN` lines.
 #[test]
-fn a_shell_reads_the_dockerfiles_urls_and_paths_as_they_were_written() {
+fn shells_read_dockerfile_urls_and_paths_unchanged() {
     for fixture in fixtures() {
         let rendered = rendered(&fixture);
         let dockerfile = rendered.folder.read("out/Dockerfile");
@@ -255,7 +253,7 @@ fn a_shell_reads_the_dockerfiles_urls_and_paths_as_they_were_written() {
 }
 
 #[test]
-fn many_binaries_come_together_in_stages() {
+fn many_binaries_are_merged_in_stages() {
     let many = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/good/forty-five-binaries");
     let rendered = rendered(&many);
     assert_eq!(rendered.manifest.binaries.len(), 45);

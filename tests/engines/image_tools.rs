@@ -1,5 +1,5 @@
-//! `bake image` among the tools that it does without: what they make of the rendered Dockerfile is
-//! the same image, and they take what it writes.
+//! `bake image` and the tools that it replaces: their build of the rendered Dockerfile is the same
+//! image, and they read its output.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ fn baked(tools: Vec<crate::support::baked::Tool>) -> Baked {
     Baked::on(&testbed::base_image(), tools)
 }
 
-/// Images of an engine that go at the end.
+/// Images of an engine that are removed at the end.
 struct Engine {
     name: &'static str,
     images: Vec<String>,
@@ -44,11 +44,11 @@ impl Engine {
         said(testbed::tool(self.name).args(arguments)).done().out
     }
 
-    /// The one image for this machine in a file that `docker load` takes, by its name.
+    /// The image for this machine from a `docker load` tarball, by name.
     fn load(&mut self, path: &Path, name: &str) {
-        let told = self.run(&["load", "--input", &plain(path)]);
+        let output = self.run(&["load", "--input", &plain(path)]);
         self.images.push(name.to_owned());
-        assert!(told.contains(&format!("Loaded image: {name}")), "{told}");
+        assert!(output.contains(&format!("Loaded image: {name}")), "{output}");
     }
 }
 
@@ -58,20 +58,20 @@ impl Drop for Engine {
     }
 }
 
-/// What an image has under a path.
+/// A file in an image.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     kind: EntryType,
     mode: u32,
     uid: u64,
     gid: u64,
-    /// Of a link.
+    /// The target of a link.
     target: Option<Vec<u8>>,
     content: Sha256,
 }
 
-/// Everything in some folders of an image, and the folders: as the last layer has it that has it, and
-/// read without any part of `bake` that makes something of layers.
+/// The files and folders below some folders of an image, read without `bake`'s own code for layers. The
+/// last layer with a path wins.
 fn flattened(images: &dyn Images, folders: &[&str]) -> BTreeMap<PathBuf, Entry> {
     let mut found = BTreeMap::new();
     for layer in images.image(Arch::Amd64).expect("an image").layers {
@@ -94,7 +94,7 @@ fn flattened(images: &dyn Images, folders: &[&str]) -> BTreeMap<PathBuf, Entry> 
             let header = entry.header();
             let kind = header.entry_type();
             let number = |number: std::io::Result<u64>| number.expect("a number");
-            // A symbolic link has no rights of its own, and builders write what they like.
+            // The permissions of symbolic links are meaningless, and builders differ in them.
             let mode =
                 if kind == EntryType::Symlink { 0o777 } else { header.mode().expect("a mode") & 0o7777 };
             let (uid, gid) = (number(header.uid()), number(header.gid()));
@@ -104,7 +104,7 @@ fn flattened(images: &dyn Images, folders: &[&str]) -> BTreeMap<PathBuf, Entry> 
     found
 }
 
-/// Where the tools of a project are.
+/// The paths of the project's tools.
 fn tools_in(baked: &Baked) -> impl Iterator<Item = PathBuf> {
     baked.tools.iter().map(|tool| Path::new("usr/local/bin").join(tool.name))
 }
@@ -114,13 +114,13 @@ fn open(path: &str) -> Box<dyn Images> {
     source.open(&Client::new(RetryPolicy::default()), &Credentials::Anonymous).expect("an image")
 }
 
-/// The config of the image in a tarball of Docker's.
+/// The config of the image in a Docker tarball.
 fn config(images: &dyn Images) -> Value {
     let image = images.image(Arch::Amd64).expect("an image");
     serde_json::from_slice(&image.document).expect("JSON")
 }
 
-/// What a builder makes of the rendered Dockerfile, as `docker save` writes it.
+/// Builds the rendered Dockerfile and returns the tarball of `docker save`.
 fn from_the_dockerfile(baked: &Baked, engine: &mut Engine) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     baked.bake(["render"]).done();
@@ -137,8 +137,8 @@ fn from_the_dockerfile(baked: &Baked, engine: &mut Engine) -> String {
     path
 }
 
-/// Both images, flattened, have the same below `/usr/local`; their configs differ in what is taken
-/// away here and nothing else.
+/// Both images have the same files below `/usr/local`, and their configs differ only in the fields that
+/// are removed here.
 fn is_the_same_as_from_the_dockerfile(engine: &'static str) {
     let (baked, mut engine) = (baked(every_packing()), Engine::open(engine));
     let theirs = from_the_dockerfile(&baked, &mut engine);
@@ -162,19 +162,19 @@ fn is_the_same_as_from_the_dockerfile(engine: &'static str) {
     let (mut ours, mut theirs) = (config(&*ours), config(&*theirs));
     for config in [&mut ours, &mut theirs] {
         let config = config.as_object_mut().expect("a config");
-        // When it was built, of which layers, and by which commands: theirs is another way there.
+        // The builder's time, layers and commands differ.
         for differs in ["created", "rootfs", "history"] {
             config.remove(differs);
         }
-        // A note on how the base image came about, which a builder does not pass on.
+        // A comment on the base image's origin, which builders drop.
         config.remove("comment");
-        // Docker's own notes of the container of its last step. Those of the base image's builder are
-        // kept in ours, for nothing of it is thrown away.
+        // Docker's notes on the container of its last step. Ours keeps those from the base image, because it
+        // drops no field.
         for notes in ["container", "container_config", "docker_version", "moby.buildkit.buildinfo.v1"] {
             config.remove(notes);
         }
         let settings = config["config"].as_object_mut().expect("settings");
-        // Of the container again; `Image` names the step before.
+        // More notes on the container. `Image` names the step before.
         let of_container = [
             "Hostname",
             "Domainname",
@@ -190,21 +190,21 @@ fn is_the_same_as_from_the_dockerfile(engine: &'static str) {
         for notes in of_container {
             settings.remove(notes);
         }
-        // Nothing and an empty list are the same.
+        // Null and an empty list are equivalent.
         settings.retain(|_, value| !value.is_null());
     }
-    // The base image states no version, and its tag is one; a Dockerfile cannot ask which it is.
+    // The base image has no version label, so its tag is the version. A Dockerfile cannot read the tag.
     let labels = ours["config"]["Labels"].as_object_mut().expect("labels");
     assert_eq!(labels.remove("org.opencontainers.image.version"), Some(json!("2026.9.4")));
     assert_eq!(ours, theirs);
 }
 
 #[test]
-fn docker_26_makes_the_same_of_the_dockerfile() {
+fn docker_26_builds_the_same_image_from_the_dockerfile() {
     is_the_same_as_from_the_dockerfile("docker-26");
 }
 
-/// `docker load`, and a container: its user, its health check, its binaries.
+/// Loads the image with `docker load` and checks a container's user, health check and binaries.
 fn is_loaded_and_runs(engine: &'static str) {
     let (baked, mut engine) = (baked(every_packing()), Engine::open(engine));
     let name = baked.image(["save", "image.tar"])["name"].as_str().expect("a name").to_owned();
@@ -241,7 +241,7 @@ fn docker_20_loads_and_runs_it() {
 }
 
 #[test]
-fn skopeo_takes_every_form() {
+fn skopeo_reads_every_format() {
     let (baked, _) = (baked(two()), testbed::program("skopeo"));
     baked.image(["build"]);
     let saved = baked.image(["save", "image.tar"]);
@@ -272,7 +272,7 @@ fn skopeo_and_buildah_find_both_architectures() {
     let (mut skopeo, _) = (testbed::program("skopeo"), testbed::tool("buildah"));
     let baked = Baked::on_layout(two());
     baked.image(["build", "--base", "base"]);
-    // Not a byte changes.
+    // Copying changes no byte.
     skopeo.args(["copy", "--quiet", "--all", "--preserve-digests", "oci:oci", "oci:copy:1"]);
     said(skopeo.current_dir(baked.folder.path())).done();
     let blobs = |layout: &str| -> std::collections::BTreeSet<_> {
@@ -293,7 +293,7 @@ fn skopeo_and_buildah_find_both_architectures() {
     }
 }
 
-/// umoci knows no platforms: a layout is for it where there is one image in it.
+/// umoci does not select platforms, so the layout must contain one image.
 #[track_caller]
 fn is_unpacked_by_umoci(baked: &Baked, layout: &str, tag: &str) {
     let bundle = baked.folder.join(&format!("{layout}-unpacked"));
@@ -319,7 +319,7 @@ fn umoci_unpacks_it() {
 }
 
 #[test]
-fn umoci_unpacks_what_is_in_the_tarball() {
+fn umoci_unpacks_the_tarball() {
     let _ = testbed::program("umoci");
     let baked = Baked::on_layout(two());
     let name =
@@ -330,11 +330,11 @@ fn umoci_unpacks_what_is_in_the_tarball() {
     is_unpacked_by_umoci(&baked, "layout", name.split(':').nth(1).expect("a tag"));
 }
 
-/// Runs buildah in a project, with a storage of its own.
+/// Runs buildah in a project with a private storage.
 fn buildah(baked: &Baked, storage: &Folder, arguments: &[&str]) -> String {
     let mut buildah = testbed::tool("buildah");
     buildah.arg("--root").arg(storage.join("root")).arg("--runroot").arg(storage.join("run"));
-    // It makes a name of the path, which must be in lower case.
+    // buildah derives a name from the path, and names must be in lower case.
     buildah.current_dir(baked.folder.path());
     said(buildah.args(["--storage-driver", "vfs"]).args(arguments)).done().out
 }
@@ -379,9 +379,9 @@ fn podman_loads_it() {
     podman(&["image", "umount", name]);
 }
 
-/// The published schema is Debian's `golang-github-opencontainers-image-spec-dev`.
+/// Debian's `golang-github-opencontainers-image-spec-dev` contains the published schemas.
 #[test]
-fn documents_pass_the_schemas_of_the_specification() {
+fn documents_conform_to_the_oci_schemas() {
     let folder = testbed::folder().join("image-spec");
     if !folder.exists() {
         testbed::missing("schema of the OCI image-spec");
@@ -413,7 +413,7 @@ fn documents_pass_the_schemas_of_the_specification() {
         holds(&manifest, &layout.manifest(arch));
         holds(&config, &layout.config(arch));
     }
-    // What is pushed beside it: the SBOM's manifest, and the list that names it.
+    // `bake image push` also pushes the SBOM's manifest and the list that names it.
     let depot = Depot::with(Nature { mounts: true, referrers: false, verifies: true, elsewhere: None });
     baked.image(["push", &format!("{}/gateway", depot.host()), "--base", "base"]);
     let names = depot.manifests("gateway");
@@ -433,13 +433,13 @@ fn documents_pass_the_schemas_of_the_specification() {
         holds(if document["manifests"].is_array() { &index } else { &manifest }, &document);
     }
     assert_eq!(referrers, 1);
-    // The schemas are not ones that let everything pass.
+    // Make sure that the schemas reject something.
     let mut wrong = layout.index();
     wrong["manifests"][0]["digest"] = json!("no digest");
     assert!(!index.is_valid(&wrong));
 }
 
-/// The schemas refer to each other by their file names.
+/// Schemas refer to each other by file name.
 struct Schemas(BTreeMap<String, Value>);
 
 impl jsonschema::Retrieve for Schemas {

@@ -1,5 +1,5 @@
-//! What the testbed's tools make of what bake writes, and bake of theirs: Docker, buildah, registries,
-//! cloud-init, and the VM's scripts without a VM.
+//! Tests with the testbed's tools: Docker, buildah, registries, cloud-init, and the VM's scripts without a
+//! VM.
 
 #[path = "../support/mod.rs"]
 mod support;

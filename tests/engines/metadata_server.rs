@@ -1,5 +1,5 @@
-//! The metadata server of a rehearsal, asked by its real clients: cloud-init of two Debians, Google's
-//! guest agent, our own scripts; and by hand, where those are too polite.
+//! The metadata server of a rehearsal with its real clients: cloud-init of two Debian releases, Google's
+//! guest agent and the VM's scripts. Handwritten requests cover faults that these never cause.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,16 +21,16 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-/// Everything that a text can be unkind with.
+/// Line endings, quotes, control and non-ASCII characters, and no final newline.
 const USER_DATA: &str =
     "#cloud-config\r\n# \u{fc}\u{20ac}\u{1f600} \"'\\ <&>\t\u{7f} %41 \u{feff}\n\n  end without newline";
 const SECRET: &str = "sk-\"$\u{fc}\nrest\n";
 
-/// Both servers, and what they tell.
+/// Both servers and their events.
 struct Google {
     server: Server,
     changes: Mutex<mpsc::Receiver<AttributeChange>>,
-    /// Lets the secret `slow` be read.
+    /// Releases the read of the secret `slow`.
     gate: mpsc::Sender<()>,
 }
 
@@ -90,7 +90,7 @@ impl Google {
         Self::of(instance(attributes))
     }
 
-    /// With guest attributes.
+    /// A VM with guest attributes enabled.
     fn usual() -> Self {
         Self::with(&[("enable-guest-attributes", "TRUE"), ("user-data", USER_DATA)])
     }
@@ -107,7 +107,7 @@ impl Google {
         self.get(&format!("/computeMetadata/v1/{path}"))
     }
 
-    /// The text of a value that must be there.
+    /// The text of a value that must exist.
     #[track_caller]
     fn text(&self, path: &str) -> String {
         let answer = self.v1(path);
@@ -125,7 +125,7 @@ impl Google {
         self.ask(method, &path, &[("Metadata-Flavor", "Google")], body).status
     }
 
-    /// What was told since the last time.
+    /// The events since the last call.
     fn changes(&self) -> Vec<AttributeChange> {
         self.changes.lock().expect("a lock").try_iter().collect()
     }
@@ -179,7 +179,7 @@ fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], 
     head.push_str("\r\n");
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.write_all(head.as_bytes()).expect("a request");
-    // A server that has refused a body need not take all of it.
+    // The server may refuse a body without reading all of it.
     let _ = stream.write_all(body);
     answer(&mut stream)
 }
@@ -196,7 +196,7 @@ fn answer(stream: &mut TcpStream) -> Answer {
     Answer { status, head, body: bytes[end + 4..].to_vec() }
 }
 
-/// cloud-init of that Debian, against that server.
+/// Runs cloud-init of a Debian release against the server.
 fn cloud_init(debian: &str, google: &Google) -> Value {
     let root = testbed::folder().join(debian);
     if !root.exists() {
@@ -209,7 +209,7 @@ fn cloud_init(debian: &str, google: &Google) -> Value {
 }
 
 #[test]
-fn cloud_init_of_both_debians_finds_its_data() {
+fn cloud_init_of_debian_12_and_13_finds_its_data() {
     for debian in ["debian-12", "debian-13"] {
         let google = Google::with(&[
             ("enable-guest-attributes", "TRUE"),
@@ -223,8 +223,8 @@ fn cloud_init_of_both_debians_finds_its_data() {
             "user-data": BASE64_STANDARD.encode(USER_DATA),
         });
         assert_eq!(found, expected, "{debian}");
-        let told = google.server.guest_attributes();
-        assert_eq!(told["hostkeys"]["ssh-ed25519"], "AAAAC3Nza", "{debian}");
+        let attributes = google.server.guest_attributes();
+        assert_eq!(attributes["hostkeys"]["ssh-ed25519"], "AAAAC3Nza", "{debian}");
 
         let packed = BASE64_STANDARD.encode([0x1f, 0x8b, 0, 255]);
         let google = Google::with(&[("user-data", &packed), ("user-data-encoding", "base64")]);
@@ -234,19 +234,19 @@ fn cloud_init_of_both_debians_finds_its_data() {
     }
 }
 
-/// A program of Google's guest agent, in a VM's place.
+/// Runs a program of Google's guest agent.
 fn in_a_vm(google: &Google, script: &str) -> Said {
     if !testbed::folder().join("guest-agent").exists() {
         testbed::missing("guest-agent");
     }
     let helper = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/metadata/in-a-vm");
     let port = google.server.address().port().to_string();
-    // The limit ends a test that would not end; none of its results hangs on it.
+    // A limit for a test that hangs; no result depends on it.
     said(Command::new("timeout").arg("120").arg(helper).args([&port, "sh", "-c", script]))
 }
 
 #[test]
-fn google_s_script_runner_runs_the_startup_script_as_it_is() {
+fn google_script_runner_runs_the_startup_script_unchanged() {
     let script = "#!/bin/sh\n# \u{fc} \"'\\ $HOME `id`\ncp \"$0\" /ran\n";
     let google = Google::with(&[("startup-script", script)]);
     let run = in_a_vm(&google, "google_metadata_script_runner startup >&2; cat /ran");
@@ -259,7 +259,7 @@ fn google_s_script_runner_runs_the_startup_script_as_it_is() {
 }
 
 #[test]
-fn google_s_guest_agent_makes_the_users_that_it_reads_of() {
+fn google_guest_agent_creates_users_from_ssh_keys() {
     let google = Google::with(&[("ssh-keys", "alice:ssh-ed25519 AAAA alice"), ("enable-oslogin", "FALSE")]);
     let script = "mkdir -p /run/sshd; google_guest_agent >&2 & \
                   until [ -s /home/alice/.ssh/authorized_keys ]; do sleep 0.1; done; \
@@ -270,7 +270,7 @@ fn google_s_guest_agent_makes_the_users_that_it_reads_of() {
 }
 
 #[test]
-fn our_own_scripts_report_and_read_secrets() {
+fn vm_scripts_report_and_read_secrets() {
     let google = Google::usual();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/metadata/vm-scripts");
     let mut command = Command::new(script);
@@ -281,20 +281,20 @@ fn our_own_scripts_report_and_read_secrets() {
     }
     let run = run.done();
     assert!(!format!("{}{}", run.out, run.err).contains("not ok"), "{run:?}");
-    let told = google.changes();
+    let changes = google.changes();
     let mut reply = Reply::default();
-    for change in told.iter().filter(|change| change.namespace != "openclaw") {
-        assert!(reply.settled().is_none(), "the exit code is the last: {told:?}");
+    for change in changes.iter().filter(|change| change.namespace != "openclaw") {
+        assert!(reply.settled().is_none(), "changes follow the exit code: {changes:?}");
         reply.take(change);
     }
-    assert_eq!(reply.settled(), Some(Ok("It is for this.\n\nñ")), "{told:?}");
+    assert_eq!(reply.settled(), Some(Ok("It is for this.\n\nñ")), "{changes:?}");
     let statuses =
-        told.iter().filter(|change| change.key == "status").filter_map(|change| change.value.as_deref());
+        changes.iter().filter(|change| change.key == "status").filter_map(|change| change.value.as_deref());
     assert_eq!(statuses.collect::<Vec<_>>(), ["image", "ready"]);
 }
 
 #[test]
-fn every_answer_says_whose_it_is() {
+fn every_answer_identifies_the_server() {
     let google = Google::usual();
     for path in ["/", "/computeMetadata/v1/instance/id", "/computeMetadata/v1/instance", "/nowhere"] {
         let answer = google.get(path);
@@ -310,7 +310,7 @@ fn every_answer_says_whose_it_is() {
 }
 
 #[test]
-fn whoever_does_not_say_that_it_means_the_metadata_server_is_refused() {
+fn requests_without_the_flavor_header_or_for_other_hosts_are_refused() {
     let google = Google::usual();
     let id = "/computeMetadata/v1/instance/id";
     let flavor = ("Metadata-Flavor", "Google");
@@ -342,7 +342,7 @@ fn whoever_does_not_say_that_it_means_the_metadata_server_is_refused() {
 }
 
 #[test]
-fn directories_are_listed_and_values_stand_as_they_are() {
+fn lists_directories_and_returns_values_unchanged() {
     let google = Google::usual();
     assert_eq!(google.get("/").text(), "computeMetadata/\n");
     assert_eq!(google.get("/computeMetadata/").text(), "v1/\n");
@@ -390,7 +390,7 @@ fn directories_are_listed_and_values_stand_as_they_are() {
 }
 
 #[test]
-fn all_at_once_is_json_in_google_s_spelling() {
+fn recursive_answers_are_json_with_google_key_names() {
     let google = Google::usual();
     let all = google.json("?recursive=true");
     assert_eq!(all["project"]["numericProjectId"], 123_456_789_012_i64);
@@ -404,7 +404,7 @@ fn all_at_once_is_json_in_google_s_spelling() {
     assert_eq!(instance["networkInterfaces"][0]["dnsServers"], json!(["169.254.169.3"]));
     let account = &instance["serviceAccounts"]["gateway-vm@my-project.iam.gserviceaccount.com"];
     assert_eq!(account["scopes"], json!(["https://www.googleapis.com/auth/cloud-platform"]));
-    assert!(!all.to_string().contains(&google.token()), "a token is asked for by name");
+    assert!(!all.to_string().contains(&google.token()), "only a request by name returns a token");
     assert_eq!(google.json("instance/attributes/?recursive=True"), instance["attributes"]);
     let lines = google.text("instance/scheduling/?recursive=true&alt=text");
     assert_eq!(lines, "automatic-restart TRUE\non-host-maintenance MIGRATE\npreemptible FALSE\n");
@@ -415,7 +415,7 @@ fn all_at_once_is_json_in_google_s_spelling() {
 }
 
 #[test]
-fn the_vm_says_things_of_itself() {
+fn vms_can_set_guest_attributes() {
     let google = Google::usual();
     assert_eq!(google.attribute("PUT", "openclaw/status", b"image"), 200);
     assert_eq!(google.attribute("PUT", "openclaw/error", b""), 200);
@@ -437,14 +437,14 @@ fn the_vm_says_things_of_itself() {
         key: key.to_owned(),
         value: value.map(str::to_owned),
     };
-    let told = google.changes();
+    let changes = google.changes();
     let expected = [
         change("openclaw", "status", Some("image")),
         change("openclaw", "error", Some("")),
         change("hostkeys", "ssh-rsa", Some("\u{fc}\n")),
         change("hostkeys", "ssh-rsa", None),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(changes, expected);
 }
 
 #[test]
@@ -474,20 +474,20 @@ fn guest_attributes_have_limits() {
 }
 
 #[test]
-fn whoever_waits_hears_of_a_change_and_holds_up_nobody() {
+fn waiting_requests_see_changes_and_do_not_block_others() {
     let google = Google::usual();
     assert_eq!(google.attribute("PUT", "a/b", b"before"), 200);
     let path = "instance/guest-attributes/a/b?wait_for_change=true";
     let etag = google.v1("instance/guest-attributes/a/b").header("ETag").map(str::to_owned).expect("an ETag");
 
-    // What is not known any more, and a wait that ends, are answered with what there is.
+    // An unknown ETag and an expired wait both return the current value.
     assert_eq!(google.text(&format!("{path}&last_etag=NONE")), "before");
     assert_eq!(google.text(&format!("{path}&last_etag={etag}&timeout_sec=0")), "before");
     assert_eq!(google.text(&format!("{path}&timeout_sec=1")), "before");
     assert_eq!(google.v1(&format!("{path}&timeout_sec=soon")).status, 400);
     assert_eq!(google.v1("instance/nothing?wait_for_change=true").status, 404);
 
-    // On one thread, a server that was held up would never come to the changes.
+    // A single-threaded server would block on the waits and never see the changes.
     let waits = [format!("{path}&last_etag={etag}&timeout_sec=600"), format!("{path}&last_etag={etag}")];
     let mut waiting: Vec<_> = waits
         .iter()
@@ -506,7 +506,7 @@ fn whoever_waits_hears_of_a_change_and_holds_up_nobody() {
 }
 
 #[test]
-fn the_end_of_the_server_ends_whoever_waits() {
+fn shutdown_ends_waiting_requests() {
     let google = Google::usual();
     let address = google.server.address();
     let mut stream = TcpStream::connect(address).expect("a connection");
@@ -515,10 +515,10 @@ fn the_end_of_the_server_ends_whoever_waits() {
     google.text("instance/id");
     drop(google);
     let mut rest = Vec::new();
-    // Closed or reset, but over.
+    // Closed or reset.
     let _ = stream.read_to_end(&mut rest);
     assert_eq!(rest, b"");
-    // A program that another test begins to start at this moment has the listener too, for a moment.
+    // A process that another test is starting holds an inherited copy of the listener for a moment.
     let is_refused = || {
         thread::sleep(Duration::from_millis(20));
         let attempt = TcpStream::connect_timeout(&address, Duration::from_secs(1));
@@ -528,7 +528,7 @@ fn the_end_of_the_server_ends_whoever_waits() {
 }
 
 #[test]
-fn secret_manager_answers_in_its_own_words() {
+fn secret_manager_uses_google_error_messages() {
     let google = Google::usual();
     let path = |project: &str, secret: &str, version: &str| {
         format!("/v1/projects/{project}/secrets/{secret}/versions/{version}:access")
@@ -604,7 +604,7 @@ fn secret_manager_answers_in_its_own_words() {
 }
 
 #[test]
-fn a_secret_that_takes_long_holds_up_nobody() {
+fn a_slow_secret_does_not_block_other_requests() {
     let google = Google::usual();
     let path = "/v1/projects/my-project/secrets/slow/versions/latest:access";
     thread::scope(|scope| {
@@ -618,7 +618,7 @@ fn a_secret_that_takes_long_holds_up_nobody() {
 }
 
 #[test]
-fn many_ask_and_tell_at_once() {
+fn concurrent_reads_and_writes_succeed() {
     let google = Google::usual();
     thread::scope(|scope| {
         for thread in 0..8 {
@@ -636,7 +636,7 @@ fn many_ask_and_tell_at_once() {
 }
 
 #[test]
-fn who_asks_badly_is_refused_and_the_next_is_served() {
+fn malformed_requests_are_refused_and_later_ones_served() {
     let google = Google::usual();
     let raw = |request: &str, hang_up: bool| {
         let mut stream = TcpStream::connect(google.server.address()).expect("a connection");
@@ -666,11 +666,11 @@ fn who_asks_badly_is_refused_and_the_next_is_served() {
         (format!("GET / HTTP/1.1\r\nX: {long}\r\n\r\n"), "431 Request Header Fields Too Large"),
         (format!("{put}Content-Length: 99999999999\r\n\r\n{long}"), "413 Payload Too Large"),
         (format!("{put}Transfer-Encoding: chunked\r\n\r\n200000\r\n{long}"), "413 Payload Too Large"),
-        // Less than was promised, and then the end.
+        // The body ends early.
         (format!("{put}Content-Length: 100\r\n\r\nshort"), "400 Bad Request"),
     ] {
         let said = raw(&request, true);
-        // The answer to a flood may drown in it, and who hangs up may miss it.
+        // After a flood, or if the client closes first, the answer may be lost.
         assert!(said.is_empty() || said == format!("HTTP/1.1 {status}"), "{said}");
     }
     assert_eq!(google.text("instance/id"), "4567890123456789123");

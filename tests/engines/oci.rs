@@ -1,4 +1,4 @@
-//! Images as real programs make, save, push and copy them, against what a container sees.
+//! Compares `bake`'s view of images that real programs make, save, push and copy with a container's view.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,12 +24,12 @@ fn reference(text: &str) -> ImageRef {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A name for an image that no other test, and no other run, has.
+/// An image name that is unique to this test and run.
 fn own(name: &str) -> String {
     format!("bake-oci-{name}-{}", std::process::id())
 }
 
-/// What `curl` says of a manifest.
+/// The headers that `curl` reads for a manifest.
 fn digest_header(image: &ImageRef) -> String {
     let (host, name) = image.repository().split_once('/').expect("a repository");
     let mut curl = Command::new("curl");
@@ -43,14 +43,14 @@ fn digest_header(image: &ImageRef) -> String {
 }
 
 #[test]
-fn a_tag_is_resolved_to_the_digest_that_the_registry_has() {
+fn resolves_a_tag_to_the_registry_digest() {
     let pinned = testbed::base_image();
     let (tagged, _) = pinned.split_once('@').expect("a digest");
     let resolved =
         registry::resolve(&client(), &reference(tagged), &Credentials::Anonymous).expect("an image");
     assert_eq!(Some(resolved.digest), reference(&pinned).digest());
     assert_eq!(resolved.digest.oci(), digest_header(&reference(tagged)));
-    // One manifest, no index: what it is for is only in its config.
+    // A single manifest without an index: only its config names the platform.
     assert_eq!(resolved.platforms.into_iter().collect::<Vec<_>>(), [(Arch::Amd64, resolved.digest)]);
     assert_eq!(resolved.media_type, "application/vnd.docker.distribution.manifest.v2+json");
 
@@ -60,7 +60,7 @@ fn a_tag_is_resolved_to_the_digest_that_the_registry_has() {
 }
 
 #[test]
-fn what_the_registry_does_not_have_is_named() {
+fn missing_tags_and_digests_are_named() {
     let pinned = testbed::base_image();
     let repository = reference(&pinned).repository().to_owned();
     for (missing, what) in [
@@ -76,7 +76,7 @@ fn what_the_registry_does_not_have_is_named() {
 }
 
 #[test]
-fn an_index_has_a_manifest_for_each_architecture_and_a_moved_tag_is_seen() {
+fn resolves_an_index_for_each_architecture_and_detects_a_moved_tag() {
     let (host, _) = (testbed::registry(), testbed::program("skopeo"));
     let folder = tempfile::tempdir().expect("a folder");
     let pushed = Pushed(format!("{host}/{}:1", own("index")));
@@ -110,13 +110,13 @@ fn an_index_has_a_manifest_for_each_architecture_and_a_moved_tag_is_seen() {
     push(&second);
     let moved = registry::resolve(&client(), &image, &Credentials::Anonymous).expect("an index");
     assert_eq!(moved.digest, second.digest());
-    // By its digest the old one is still there.
+    // The old one is still available by digest.
     let old =
         registry::resolve(&client(), &reference(&image.pinned(first.digest())), &Credentials::Anonymous);
     assert_eq!(old.expect("the first"), resolved);
 }
 
-/// An image in which later layers change what earlier ones put into the folder.
+/// Later layers change the folder's files.
 const CHANGES: &str = "\
 FROM scratch
 COPY busybox /bin/busybox
@@ -131,20 +131,20 @@ RUN echo gog >/opt/x/gog && chmod 755 /opt/x/gog && cd /usr/local/bin && \\
     ln -s self self && ln -s /opt/x to-folder && ln -s /bin/busybox box && mkfifo pipe && chmod 600 linked
 ";
 
-/// The folder was taken away and made again.
+/// A later layer deletes and recreates the folder.
 const OPAQUE: &str = "RUN rm -r /usr/local/bin && mkdir /usr/local/bin && echo new >/usr/local/bin/new\n";
 
-/// The folder's parent, as well.
+/// A later layer deletes and recreates the folder's parent.
 const PARENT: &str = "RUN rm -r /usr/local && mkdir -p /usr/local/bin && echo new >/usr/local/bin/new\n";
 
-/// The folder is a link to another one.
+/// A later layer replaces the folder with a link.
 const MOVED: &str =
     "RUN mv /usr/local/bin /opt/bin && ln -s ../../opt/bin /usr/local/bin && echo new >/opt/bin/new\n";
 
-/// The folder is a file.
+/// A later layer replaces the folder with a file.
 const FILE: &str = "RUN rm -r /usr/local/bin && echo no folder >/usr/local/bin\n";
 
-/// Says of each name in the folder what a process finds there.
+/// Prints the type and the content's digest of each name in the folder, as a process sees it.
 const LOOK: &str = r#"
 [ -d "/$0/." ] || exit 0
 cd "/$0" || exit 1
@@ -159,7 +159,7 @@ for name in * .[!.]*; do
 done
 "#;
 
-/// The same, as `bake` sees it.
+/// `bake`'s view, in the same format.
 fn seen(source: &ImageSource) -> BTreeSet<String> {
     seen_in(source, BIN)
 }
@@ -183,7 +183,7 @@ fn lines(text: &str) -> BTreeSet<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// A folder to build from, with the steps that follow the changes.
+/// A build context with the steps that follow the changes.
 fn context(steps: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("Dockerfile"), format!("{CHANGES}{steps}")).expect("a file");
@@ -191,7 +191,7 @@ fn context(steps: &str) -> tempfile::TempDir {
     folder
 }
 
-/// An image in a builder's store, and its name in the registry; gone at the end.
+/// An image in a builder's store and its name in the registry. Both are removed at the end.
 struct Built<'a> {
     builder: &'a str,
     names: Vec<String>,
@@ -209,14 +209,14 @@ impl Drop for Built<'_> {
     }
 }
 
-/// The registry, where all that the tests that build need is there.
+/// The registry. Skips the test if the builder or busybox is missing.
 fn ready(builder: &str) -> String {
     testbed::tool(builder);
     testbed::program("busybox");
     testbed::registry()
 }
 
-/// Builds, saves and pushes with Docker, and holds what `bake` sees against what a container does.
+/// Builds, saves and pushes with Docker, and compares `bake`'s view with a container's.
 fn docker(builder: &str, name: &str, steps: &str) -> BTreeSet<String> {
     let host = ready(builder);
     let context = context(steps);
@@ -236,10 +236,10 @@ fn docker(builder: &str, name: &str, steps: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_the_classic_builder_makes_is_seen_as_its_containers_see_it() {
+fn images_of_the_classic_builder_match_their_containers() {
     let expected = docker("docker-20", "changes", "");
     if !expected.is_empty() {
-        // The test must not be about nothing.
+        // Make sure that the comparison is not empty.
         assert_eq!(expected.len(), 12, "{expected:#?}");
         assert!(expected.iter().any(|line| line.starts_with("kept file 4751 1000 1001 ")), "{expected:#?}");
         assert!(!expected.iter().any(|line| line.starts_with("gone ")), "{expected:#?}");
@@ -253,7 +253,7 @@ fn what_the_classic_builder_makes_is_seen_as_its_containers_see_it() {
 }
 
 #[test]
-fn what_buildkit_makes_is_seen_as_its_containers_see_it() {
+fn images_of_buildkit_match_their_containers() {
     for (name, steps) in
         [("changes", ""), ("opaque", OPAQUE), ("parent", PARENT), ("moved", MOVED), ("file", FILE)]
     {
@@ -262,7 +262,7 @@ fn what_buildkit_makes_is_seen_as_its_containers_see_it() {
 }
 
 #[test]
-fn what_buildah_makes_is_seen_as_its_containers_see_it() {
+fn images_of_buildah_match_their_containers() {
     let host = ready("buildah");
     for (name, steps) in [("changes", ""), ("opaque", OPAQUE), ("parent", PARENT), ("moved", MOVED)] {
         let context = context(steps);
@@ -270,12 +270,12 @@ fn what_buildah_makes_is_seen_as_its_containers_see_it() {
         let built = Built { builder: "buildah", names: vec![image.clone()] };
         built.run(&["build", "--quiet", "--layers", "--tag", &image, &context.path().display().to_string()]);
         let container = built.run(&["from", &image]);
-        // Now and then buildah ends before it has passed on what the container said.
+        // buildah sometimes exits before it has passed on the container's output.
         let look = format!("{LOOK}\necho THE END");
         let look = || built.run(&["run", container.trim(), "--", "/bin/busybox", "sh", "-c", &look, BIN]);
         let expected = (0..5).find_map(|_| look().trim_end().strip_suffix("THE END").map(lines));
         built.run(&["rm", container.trim()]);
-        let expected = expected.expect("all that the container said");
+        let expected = expected.expect("the complete output of the container");
         assert!(!expected.is_empty());
 
         let at = |form: &str| context.path().join(form);
@@ -291,7 +291,7 @@ fn what_buildah_makes_is_seen_as_its_containers_see_it() {
         built.run(&["push", "--quiet", &image]);
         assert_eq!(seen(&ImageSource::Registry(reference(&pushed.0))), expected, "buildah push, {name}");
 
-        // Compressed otherwise, and unpacked by another program.
+        // Other compression, and another program that unpacks.
         let (mut skopeo, mut umoci) = (testbed::program("skopeo"), testbed::program("umoci"));
         skopeo.args(["copy", "--quiet", "--dest-compress", "--dest-compress-format", "zstd"]);
         skopeo.arg(format!("oci:{}", at("layout").display())).arg(format!("oci:{}:1", at("zstd").display()));
@@ -306,7 +306,7 @@ fn what_buildah_makes_is_seen_as_its_containers_see_it() {
     }
 }
 
-/// What a process with this root finds.
+/// The view of a process with this root.
 fn in_root(root: &Path) -> BTreeSet<String> {
     let mut chroot = Command::new("chroot");
     chroot.arg(root).args(["/bin/busybox", "sh", "-c", LOOK, BIN]);
@@ -314,9 +314,9 @@ fn in_root(root: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_image_that_everything_is_built_on_is_read_whole() {
+fn reads_the_whole_base_image() {
     let (image, mut docker) = (testbed::base_image(), testbed::tool("docker-26"));
-    // Debian's `bin` is a link to `usr/bin`, and much in it leads through `/etc/alternatives`.
+    // Debian's `bin` is a link to `usr/bin`, where many links lead through `/etc/alternatives`.
     docker.args(["run", "--rm", "--network", "none", "--user", "0", "--entrypoint", "sh"]);
     docker.args(["localhost/openclaw-standin:1", "-c", LOOK, "bin"]);
     let expected = lines(&crate::support::said(&mut docker).done().out);
@@ -324,9 +324,9 @@ fn the_image_that_everything_is_built_on_is_read_whole() {
     assert_eq!(seen_in(&ImageSource::Registry(reference(&image)), "bin"), expected);
 }
 
-/// Docker 20.10 saves a layer that an image has twice as a symbolic link to the first one.
+/// Docker 20.10 saves the second copy of a layer as a symbolic link to the first.
 #[test]
-fn a_layer_that_is_there_twice_is_read_twice() {
+fn a_repeated_layer_is_read_twice() {
     let host = ready("docker-20");
     let folder = tempfile::tempdir().expect("a folder");
     let copy = "COPY gog /\n";

@@ -1,5 +1,5 @@
-//! The rendered files, read by the programs that will read them: cloud-init's validator, Docker
-//! Compose, hadolint, shellcheck, dash, gcloud's parser.
+//! Reads the rendered files with the programs that use them: cloud-init's validator, Docker Compose,
+//! hadolint, shellcheck, dash, gcloud's parser.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +11,7 @@ use crate::support::testbed::{program, scripts, tool};
 use crate::support::{Folder, said};
 use serde_json::Value;
 
-/// Each way in which the bundle can look, by the lines of the default spec that it changes.
+/// Variants of the bundle, with the lines of the default spec that it changes.
 const KINDS: [(&str, &[(&str, &str)]); 9] = [
     ("default", &[]),
     ("debian-12", &[("os: debian-13", "os: debian-12")]),
@@ -68,7 +68,7 @@ fn rendered() -> impl Iterator<Item = (&'static str, Folder)> {
 }
 
 #[test]
-fn cloud_init_of_debian_12_and_13_finds_nothing_to_say() {
+fn cloud_init_of_debian_12_and_13_accepts_the_user_data() {
     for version in ["cloud-init-12", "cloud-init-13"] {
         for (name, folder) in rendered() {
             let mut validator = tool(version);
@@ -78,7 +78,11 @@ fn cloud_init_of_debian_12_and_13_finds_nothing_to_say() {
         let wrong = Folder::empty();
         wrong.write("user-data.yaml", "#cloud-config\npackages: 5\n");
         let mut validator = tool(version);
-        assert_eq!(said(validator.arg(wrong.join("user-data.yaml"))).code, 1, "the validator does refuse");
+        assert_eq!(
+            said(validator.arg(wrong.join("user-data.yaml"))).code,
+            1,
+            "the validator accepts invalid user-data"
+        );
     }
 }
 
@@ -86,7 +90,7 @@ fn cloud_init_of_debian_12_and_13_finds_nothing_to_say() {
 fn compose_reads_the_compose_file() {
     for (name, folder) in rendered() {
         let mut docker = tool("docker-26");
-        // The secrets are on the VM alone.
+        // The secrets exist only on the VM.
         folder
             .edit("out/docker-compose.yml", "/run/openclaw/secrets.env", "secrets.env")
             .write("out/secrets.env", "A=b\n");
@@ -151,9 +155,9 @@ fn shellcheck_finds_nothing_in_any_script() {
     assert_eq!(said.code, 0, "{}", said.out);
 }
 
-/// What the VM runs is what the user-data carries, so the scripts are taken out of it again.
+/// The VM runs the scripts from the user-data, so the test extracts them again.
 #[test]
-fn the_scripts_inside_the_user_data_are_whole_and_clean() {
+fn scripts_in_the_user_data_are_complete_and_pass_shellcheck() {
     for (name, folder) in rendered() {
         let (reader, _) = (tool("yaml-to-json-13"), program("shellcheck"));
         let files = vm_files(reader, &folder);
@@ -205,8 +209,8 @@ fn vm_files(mut reader: Command, folder: &Folder) -> std::collections::BTreeMap<
         .collect()
 }
 
-/// In dash and in bash, with a gcloud that writes down what it is asked; then gcloud's own parser
-/// reads each of these commands.
+/// Runs the script in dash and bash with a gcloud that records its arguments. Then gcloud's own parser
+/// checks each command.
 #[test]
 fn gcloud_accepts_every_command() {
     let mut commands = Vec::new();
@@ -250,7 +254,7 @@ fn gcloud_accepts_every_command() {
     let verdicts: Value =
         serde_json::from_str(&lint.out).unwrap_or_else(|error| panic!("{error}: {}{}", lint.out, lint.err));
     let verdicts = verdicts.as_array().expect("a list");
-    assert_eq!(verdicts.len(), commands.len(), "each command was read");
+    assert_eq!(verdicts.len(), commands.len(), "a command has no verdict");
     for verdict in verdicts {
         let is_wrong =
             verdict["command_string"].as_str().is_some_and(|command| command.contains("--no-such-flag"));
@@ -258,7 +262,7 @@ fn gcloud_accepts_every_command() {
     }
 }
 
-/// Prints a project where it is asked for one, and nothing else: nothing is there yet.
+/// Prints a project if asked for one. Every other answer is empty: nothing exists yet.
 const RECORDER: &str = r#"#!/bin/sh
 if [ "$1 $2" = 'config get-value' ]; then echo demo; exit; fi
 line=gcloud

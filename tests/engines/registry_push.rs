@@ -1,4 +1,4 @@
-//! `bake image push` to a real registry: Debian's `docker-registry`, as the testbed runs it.
+//! `bake image push` to a real registry: Debian's `docker-registry` in the testbed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,17 +22,17 @@ use bake::project::values::Arch;
 use bake::registry::{Credentials, ImageSource};
 use serde_json::Value;
 
-/// A project on the stand-in for the official image, which lies in the same registry.
+/// A project on the stand-in for the official image, which is in the same registry.
 struct Pushing {
     world: World,
     host: String,
     repository: String,
-    /// The repository goes with it.
+    /// Deletes the repository when it is dropped.
     _pushed: Pushed,
 }
 
 impl Pushing {
-    /// One that pushes through `proxy`, or straight to the registry.
+    /// Pushes through `proxy`, or directly to the registry.
     fn new(name: &str, proxy: Option<&Proxy>) -> Self {
         let base = testbed::base_image();
         let host = testbed::registry();
@@ -59,7 +59,7 @@ impl Pushing {
         self.world.lock().pushed.expect("a pushed image").digest.oci()
     }
 
-    /// What the registry has under a path of the repository.
+    /// The registry's content at a path of the repository.
     fn has(&self, path: &str) -> Vec<u8> {
         let url = format!("http://{}/v2/{}/{path}", self.host, self.repository);
         let accept =
@@ -69,7 +69,7 @@ impl Pushing {
         output.stdout
     }
 
-    /// Holds the image in the registry to be whole: every layer is read and verified.
+    /// Reads and verifies every layer of the pushed image.
     #[track_caller]
     fn is_whole(&self) {
         let reference = format!("{}/{}@{}", self.host, self.repository, self.digest());
@@ -90,21 +90,21 @@ fn binary() -> Vec<u8> {
     elf::executable(Arch::Amd64, "tool 1.0.0")
 }
 
-/// Passes connections on to the registry, and cuts them as it is told to.
+/// Forwards connections to the registry, and cuts them on request.
 struct Proxy {
     address: SocketAddr,
     passing: Arc<Passing>,
 }
 
-/// What is done with what passes.
+/// The proxy's faults and counters.
 #[derive(Default)]
 struct Passing {
-    /// How many bytes go to the registry before a connection is cut, and how many still are.
+    /// The number of bytes after which a connection is cut. `cuts` such cuts remain.
     cut_after: AtomicU64,
     cuts: AtomicUsize,
-    /// How many bytes went by.
+    /// The number of bytes sent to the registry.
     passed: AtomicU64,
-    /// Part of the path of what does not get through.
+    /// Cuts requests whose path contains this.
     refused: Mutex<Option<String>>,
     closing: AtomicBool,
 }
@@ -138,19 +138,19 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// Cuts the next `times` connections on which more than `bytes` go to the registry.
+    /// Cuts the next `times` connections after `bytes` bytes to the registry.
     fn cut(&self, times: usize, bytes: u64) {
         self.passing.cut_after.store(bytes, Ordering::SeqCst);
         self.passing.cuts.store(times, Ordering::SeqCst);
     }
 
-    /// Cuts every connection on which something is put below a path that holds `part`.
+    /// Cuts every connection with a PUT to a path that contains `part`.
     fn refuse(&self, part: Option<&str>) {
         let mut refused = self.passing.refused.lock().unwrap_or_else(PoisonError::into_inner);
         *refused = part.map(str::to_owned);
     }
 
-    /// How many bytes went to the registry since the last call.
+    /// The number of bytes sent to the registry since the last call.
     fn passed(&self) -> u64 {
         self.passing.passed.swap(0, Ordering::SeqCst)
     }
@@ -181,7 +181,7 @@ impl Passing {
         let _ = server.shutdown(Shutdown::Both);
     }
 
-    /// Whether it begins with a request to put what does not get through.
+    /// Whether it begins with a PUT request that must not get through.
     fn is_refused(&self, bytes: &[u8]) -> bool {
         let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);
@@ -197,7 +197,7 @@ impl Passing {
 }
 
 #[test]
-fn the_base_image_is_mounted_and_a_second_push_sends_nothing() {
+fn mounts_the_base_image_and_a_second_push_sends_nothing() {
     let pushing = Pushing::new("mount", None);
     let first = pushing.push();
     assert_eq!(first["mounted"], 1, "{first}");
@@ -209,7 +209,7 @@ fn the_base_image_is_mounted_and_a_second_push_sends_nothing() {
 }
 
 #[test]
-fn other_programs_find_the_image() {
+fn other_programs_read_the_image() {
     let mut skopeo = testbed::program("skopeo");
     let pushing = Pushing::new("skopeo", None);
     pushing.push();
@@ -241,7 +241,7 @@ fn docker_runs_it_by_its_digest() {
 }
 
 #[test]
-fn an_image_for_two_architectures_is_pulled_for_each() {
+fn docker_pulls_each_architecture() {
     let (host, mut to) = (testbed::registry(), testbed::program("skopeo"));
     let docker = |arguments: &[&str]| said(testbed::tool("docker-26").args(arguments)).done().out;
     let name = format!("{host}/bake-push-two-{}", std::process::id());
@@ -258,7 +258,7 @@ fn an_image_for_two_architectures_is_pulled_for_each() {
     let digest = pushed["digest"].as_str().expect("a digest");
     let reference = format!("{name}/gateway@{digest}");
 
-    // Every byte of it, and no other.
+    // The pulled image is identical, byte for byte.
     let built = baked.image(["build"]);
     assert_eq!(built["digest"], digest);
     let mut from = testbed::program("skopeo");
@@ -277,12 +277,12 @@ fn an_image_for_two_architectures_is_pulled_for_each() {
         let container = docker(&["create", "--platform", &platform, &reference]);
         let copy = |name: &str| baked.folder.join(&format!("{name}-{arch}"));
         for tool in &baked.tools {
-            // Of a link, what it leads to.
+            // `docker cp` would copy a link, so follow it.
             let path = format!("{}:/usr/local/bin/{}", container.trim(), tool.name);
             docker(&["cp", "--follow-link", &path, &plain(&copy(tool.name))]);
         }
         docker(&["rm", container.trim()]);
-        // It keeps one image under a digest, and takes none for another platform before that is gone.
+        // Docker keeps one image per digest, so remove it before pulling another platform.
         docker(&["image", "rm", "--force", &reference]);
         for tool in &baked.tools {
             let binary = fs::read(copy(tool.name)).expect("an executable");
@@ -296,11 +296,11 @@ fn an_image_for_two_architectures_is_pulled_for_each() {
 }
 
 #[test]
-fn the_sbom_is_found_from_the_image() {
+fn the_sbom_can_be_found_from_the_image() {
     let pushing = Pushing::new("sbom", None);
     pushing.push();
     let digest = pushing.digest();
-    // This registry has no list of referrers of its own.
+    // This registry has no referrers API.
     let list = pushing.has(&format!("manifests/{}", digest.replace(':', "-")));
     let list: Value = serde_json::from_slice(&list).expect("JSON");
     let referrers = list["manifests"].as_array().expect("a list");
@@ -309,7 +309,7 @@ fn the_sbom_is_found_from_the_image() {
     let manifest = pushing.has(&format!("manifests/{}", referrers[0]["digest"].as_str().expect("a digest")));
     let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
     assert_eq!(manifest["subject"]["digest"], digest);
-    // Who reads the list knows what the manifest says of itself.
+    // The list repeats the manifest's annotations.
     assert!(manifest["annotations"]["org.opencontainers.image.created"].is_string(), "{manifest}");
     assert_eq!(referrers[0]["annotations"], manifest["annotations"]);
     let sbom = pushing.has(&format!("blobs/{}", manifest["layers"][0]["digest"].as_str().expect("a digest")));
@@ -318,11 +318,11 @@ fn the_sbom_is_found_from_the_image() {
 }
 
 #[test]
-fn a_push_that_is_cut_is_taken_up_again() {
+fn resumes_a_push_after_cut_connections() {
     let registry = testbed::registry();
     let proxy = Proxy::to(&registry);
     let pushing = Pushing::new("cut", Some(&proxy));
-    // Under another name it is another registry, so that the base image goes across.
+    // Another host name makes it another registry, so that the base image is sent.
     proxy.cut(2, 20_000_000);
     let said = pushing.push();
     assert_eq!(said["mounted"], 0, "{said}");
@@ -331,12 +331,12 @@ fn a_push_that_is_cut_is_taken_up_again() {
 }
 
 #[test]
-fn a_push_that_was_interrupted_goes_on_in_a_later_run() {
+fn resumes_an_interrupted_push_in_a_later_run() {
     let registry = testbed::registry();
     let proxy = Proxy::to(&registry);
     let pushing = Pushing::new("later", Some(&proxy));
     let lock = pushing.world.folder.read("bake.lock");
-    // All blobs arrive, and no manifest does.
+    // All blobs arrive, but no manifest.
     proxy.refuse(Some("/manifests/"));
     pushing.world.bake(["image", "push"]).ended(1);
     assert!(proxy.passed() > 50_000_000, "the base image was not sent");

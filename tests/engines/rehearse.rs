@@ -1,4 +1,4 @@
-//! `bake rehearse`, as far as no VM has to boot; what boots is in `boot`.
+//! The parts of `bake rehearse` that boot no VM. See `boot` for the others.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -8,19 +8,19 @@ use crate::support::test;
 use crate::support::{Folder, said, testbed};
 use bake::rehearse::{QEMU, works};
 
-/// Emulation works wherever QEMU does, so the disk of the probe says what it should.
+/// Emulation works on every machine with QEMU, so the probe's disk prints its message.
 #[test]
-fn a_way_to_run_that_works_is_told_from_one_that_does_not() {
+fn detects_which_accelerators_work() {
     testbed::program(QEMU);
     let folder = Folder::empty();
-    // On a busy machine it may take longer than it is given.
+    // On a busy machine it may exceed its time limit.
     assert!((0..5).any(|_| works(QEMU, "tcg", folder.path()).expect("QEMU")));
     assert!(!works(QEMU, "none-such", folder.path()).expect("QEMU"));
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
 #[test]
-fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
+fn refuses_an_oversized_disk_before_starting() {
     testbed::program(QEMU);
     testbed::program("qemu-img");
     let folder = Folder::empty();
@@ -34,23 +34,23 @@ fn a_disk_that_does_not_fit_is_refused_before_anything_starts() {
 }
 
 #[test]
-fn a_description_that_is_of_no_vm_is_refused() {
+fn refuses_invalid_vm_descriptions() {
     let folder = Folder::empty();
-    for (text, told) in [
+    for (text, message) in [
         ("name: vm", "vm.json: expected ident at line 1"),
         (r#"{"metadata": {"items": [{"key": "startup-script"}]}}"#, "has no `user-data`"),
     ] {
         folder.write("vm.json", text);
         let refused = ["rehearse", "--disk", "image.raw", "--metadata", "vm.json"];
         let refused = said(folder.command().args(refused)).ended(2);
-        assert!(refused.err.contains(told), "{}", refused.err);
+        assert!(refused.err.contains(message), "{}", refused.err);
     }
     let absent = ["rehearse", "--disk", "image.raw", "--metadata", "none.json"];
     assert!(said(folder.command().args(absent)).ended(2).err.contains("none.json: No such file"));
 }
 
 #[test]
-fn an_image_that_nothing_boots_from_ends_as_a_failure_that_says_so() {
+fn reports_an_image_that_does_not_boot() {
     testbed::program(QEMU);
     let folder = Folder::empty();
     fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
@@ -66,18 +66,18 @@ fn an_image_that_nothing_boots_from_ends_as_a_failure_that_says_so() {
 }
 
 #[test]
-fn no_root_is_needed() {
+fn runs_without_root() {
     testbed::program(QEMU);
     testbed::program("setpriv");
     let folder = Folder::empty();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("the folder");
     fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
     let program = folder.program_for_others();
-    let mut nobody = Command::new("setpriv");
-    nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
-    nobody.arg("-C").arg(folder.path()).args(["rehearse", "--timeout=3", "--port=28790"]);
-    nobody.arg("--disk").arg(folder.join("image.raw")).arg("--dir").arg(folder.join("vm"));
-    let run = said(&mut nobody).ended(1);
+    let mut unprivileged = Command::new("setpriv");
+    unprivileged.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
+    unprivileged.arg("-C").arg(folder.path()).args(["rehearse", "--timeout=3", "--port=28790"]);
+    unprivileged.arg("--disk").arg(folder.join("image.raw")).arg("--dir").arg(folder.join("vm"));
+    let run = said(&mut unprivileged).ended(1);
     assert!(run.err.contains("the VM has said nothing"), "{}", run.err);
     assert_eq!(fs::metadata(folder.join("vm/boot.qcow2")).expect("a boot disk").uid(), 65534);
 }

@@ -1,5 +1,5 @@
-//! The audit's SARIF, held against the format's schema, the validator of its authors, and what
-//! GitHub's documentation of code scanning asks for.
+//! Checks the audit's SARIF with the format's schema, its authors' validator, and the requirements in
+//! GitHub's documentation of code scanning.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use bake::audit::sarif::{self, Paths};
 use bake::diagnostics::{Code, Location, Source};
 use serde_json::Value;
 
-/// Every code that an audit finds.
+/// Every code that the audit reports.
 const CODES: [Code; 8] = [
     Code::BundleDiffers,
     Code::ChecksumMismatch,
@@ -27,7 +27,7 @@ const CODES: [Code; 8] = [
 
 const PATHS: Paths<'static> = Paths { folder: "", lock: "bake.lock" };
 
-/// Places of every kind: none, a part of a line, an empty one, several lines, beyond ASCII.
+/// Every kind of location: none, part of a line, empty, several lines, non-ASCII.
 fn places() -> Vec<Option<Location>> {
     let source = Arc::new(Source::new("images/a b#ü.yaml", "binaries:\n- ö𝄞 gog\n- wacli"));
     let place = |span| Some(Location { source: Arc::clone(&source), span });
@@ -63,7 +63,7 @@ fn reports() -> [AuditReport; 2] {
 }
 
 #[test]
-fn the_schema_and_the_validator_of_sarif_accept_it() {
+fn schema_and_validator_accept_the_sarif() {
     let folder = Folder::empty();
     let schema = testbed::folder().join("sarif/sarif-2.1.0.json");
     testbed::tool("sarif-validate");
@@ -81,7 +81,7 @@ fn the_schema_and_the_validator_of_sarif_accept_it() {
         assert!(said.code < 2, "{said:?}");
         let complaints =
             said.out.lines().filter(|line| line.contains(": error ") || line.contains(": warning "));
-        // The package names no address of its own yet, and an invented one would be worse.
+        // The package has no homepage yet, and an invented URL would be worse.
         let complaints: Vec<_> = complaints.filter(|line| !line.contains("'informationUri'")).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
     }
@@ -89,7 +89,7 @@ fn the_schema_and_the_validator_of_sarif_accept_it() {
 
 /// The tables of "SARIF support for code scanning".
 #[test]
-fn it_has_what_github_requires() {
+fn meets_the_requirements_of_github() {
     for report in reports() {
         let document = sarif::document(&report, PATHS);
         assert_eq!(document["version"], "2.1.0");
@@ -117,12 +117,12 @@ fn it_has_what_github_requires() {
                 let severity: f64 = severity.as_str().expect("a text").parse().expect("a number");
                 assert!(severity > 0.0 && severity <= 10.0, "{rule}");
             }
-            // From docs/errors.md, and not the one sentence that stands in for it.
+            // The text is from docs/errors.md, not the fallback sentence.
             assert_ne!(rule["help"]["text"], rule["shortDescription"]["text"]);
         }
-        let told = report.checks.iter().filter(|check| check.code.is_some()).count();
+        let expected = report.checks.iter().filter(|check| check.code.is_some()).count();
         let results = run["results"].as_array().expect("results");
-        assert_eq!(results.len(), told);
+        assert_eq!(results.len(), expected);
         let mut fingerprints = BTreeSet::new();
         for result in results {
             let index =
@@ -144,7 +144,7 @@ fn it_has_what_github_requires() {
 }
 
 #[test]
-fn columns_count_characters_and_paths_start_at_the_root() {
+fn columns_count_characters_and_paths_are_relative_to_the_root() {
     let place = places().remove(4);
     let check = Check::finding(Against::Lock, "gog", Code::TagMoved, "it moved").at(place);
     let report = AuditReport { checks: vec![check], ..AuditReport::default() };
@@ -161,9 +161,9 @@ fn columns_count_characters_and_paths_start_at_the_root() {
     assert_eq!(below["artifactLocation"]["uri"], "deploy/gateway/images/a%20b%23%C3%BC.yaml");
 }
 
-/// GitHub would open the same alert anew.
+/// Otherwise GitHub would open the same alert again.
 #[test]
-fn a_finding_is_known_again_when_lines_move_and_others_come() {
+fn fingerprints_survive_moved_lines_and_new_findings() {
     let prints = |report: &AuditReport| -> Vec<String> {
         let document = sarif::document(report, PATHS);
         let results = document["runs"][0]["results"].as_array().expect("results").clone();
@@ -182,7 +182,7 @@ fn a_finding_is_known_again_when_lines_move_and_others_come() {
 }
 
 #[test]
-fn what_could_not_be_checked_is_told_twice_and_never_a_success() {
+fn unchecked_items_are_warnings_and_fail_the_run() {
     let run = &sarif::document(&full(), PATHS)["runs"][0];
     let invocation = &run["invocations"][0];
     assert_eq!(invocation["executionSuccessful"], false);
@@ -200,9 +200,9 @@ fn what_could_not_be_checked_is_told_twice_and_never_a_success() {
     assert_eq!(clean["results"], serde_json::json!([]));
 }
 
-/// Names out of an image could be anything.
+/// Names from an image may contain any characters.
 #[test]
-fn a_message_begins_no_link_and_holds_no_placeholder() {
+fn messages_contain_neither_links_nor_placeholders() {
     let document = sarif::document(&full(), PATHS);
     let text = document["runs"][0]["results"][0]["message"]["text"].as_str().expect("a text");
     assert!(text.contains("[a] (https://evil.example) has {{braces}}"), "{text}");
@@ -210,14 +210,17 @@ fn a_message_begins_no_link_and_holds_no_placeholder() {
     assert!(text.ends_with("It is published at https://x.example/a.tar.gz. Do it."), "{text}");
 }
 
-/// A run with more results is refused as a whole.
+/// GitHub refuses a run with more results.
 #[test]
-fn no_more_results_than_github_takes_and_the_rest_is_told() {
+fn truncates_results_to_the_limit_of_github_and_reports_the_rest() {
     let check =
         |index| Check::finding(Against::Image, format!("x{index}"), Code::NotInLock, "no tool has this name");
     let report = AuditReport { checks: (0..25_003).map(check).collect(), ..AuditReport::default() };
     let run = &sarif::document(&report, PATHS)["runs"][0];
     assert_eq!(run["results"].as_array().map(Vec::len), Some(25_000));
-    let told = run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"].as_str();
-    assert!(told.is_some_and(|text| text.starts_with("3 more results are left out")), "{told:?}");
+    let notification = run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"].as_str();
+    assert!(
+        notification.is_some_and(|text| text.starts_with("3 more results are left out")),
+        "{notification:?}"
+    );
 }

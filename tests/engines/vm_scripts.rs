@@ -1,4 +1,4 @@
-//! The scripts of the VM, each with real parts: `tests/vm/NAME` tests `cloud-init/NAME.*`.
+//! Tests of the VM's scripts with real parts: `tests/vm/NAME` tests `cloud-init/NAME.*`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,10 +10,10 @@ use assert_cmd::cargo::cargo_bin_cmd;
 use crate::support::test;
 use crate::support::{said, testbed};
 
-/// What a test script exits with where the machine lacks something; it has said what.
+/// The exit code of a test script that lacks a part. It prints the name of the part.
 const SKIPPED: i32 = 77;
 
-/// A test for each line, which runs its scripts one after the other.
+/// Defines a test for each line, which runs its scripts in order.
 macro_rules! scripts {
     ($($test:ident: $($script:literal)+;)+) => {
         $(
@@ -44,7 +44,7 @@ scripts! {
     startup_script: "startup-script";
     swap: "swap";
     user_data: "user-data";
-    // These share an engine, and names in it.
+    // These share an engine and its names.
     with_docker: "home" "image" "start-compose" "verify" "home-real";
 }
 
@@ -63,7 +63,7 @@ fn passes(name: &str) {
 }
 
 #[test]
-fn no_script_is_forgotten() {
+fn every_script_runs() {
     let files = fs::read_dir(folder()).expect("a folder").flatten();
     let scripts: BTreeSet<_> = files
         .filter(|entry| entry.path().is_file())

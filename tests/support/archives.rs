@@ -1,4 +1,4 @@
-//! Archives of every kind that a release may be, made by the machine's own tools.
+//! Builds release archives in every supported format with the machine's own tools.
 
 use std::fs::{self, DirBuilder, File, FileTimes, Permissions};
 use std::io::Write;
@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-/// Path and content of what goes into an archive; the executable first.
+/// The path and content of each member. The executable comes first.
 pub type Members<'a> = [(&'a str, &'a [u8])];
 
-/// The members by their paths alone, packed with `tar` and its option for a compression.
+/// Packs the members by path with `tar` and the given compression option.
 fn tar(members: &Members<'_>, option: &str, prefix: &str) -> Vec<u8> {
     let folder = spread(members);
     let paths = members.iter().map(|(path, _)| format!("{prefix}{path}"));
@@ -21,7 +21,7 @@ pub fn tar_gz(members: &Members<'_>) -> Vec<u8> {
     tar(members, "--gzip", "")
 }
 
-/// As `tar -c .` makes it: each path begins with `./`.
+/// Like `tar -c .`: each path begins with `./`.
 pub fn dotted_tar_gz(members: &Members<'_>) -> Vec<u8> {
     tar(members, "--gzip", "./")
 }
@@ -48,12 +48,12 @@ pub fn gz(members: &Members<'_>) -> Vec<u8> {
     output(Command::new("gzip").arg("--no-name"), members[0].1)
 }
 
-/// No archive at all.
+/// The executable itself, without an archive.
 pub fn bare(members: &Members<'_>) -> Vec<u8> {
     members[0].1.to_vec()
 }
 
-/// Writes the members out, closed to others, as some publisher's umask would have it.
+/// Writes the members to a folder without group or other permissions, as a strict umask does.
 fn spread(members: &Members<'_>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (path, content) in members {
@@ -70,10 +70,10 @@ fn spread(members: &Members<'_>) -> tempfile::TempDir {
     folder
 }
 
-/// Dates it to one and the same day, so that what is packed anew has the locked SHA-256 again.
+/// Sets fixed timestamps, so that repacking yields the locked SHA-256 again.
 fn date(path: &Path) {
     let day = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    // `zip` notes when a folder was last read, which is now, unless that lies ahead.
+    // `zip` records access times, and reading a folder updates them unless they are in the future.
     let times = FileTimes::new().set_modified(day(1_750_000_000)).set_accessed(day(2_100_000_000));
     File::open(path).and_then(|file| file.set_times(times)).expect("a time");
 }

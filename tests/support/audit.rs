@@ -1,4 +1,4 @@
-//! What an audit says, to programs and to people.
+//! Runs `bake audit` and compares its JSON with its text for people.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::github::Style;
 use super::world::{World, release};
 
-/// `one` with everything that a publisher may state, `two` with nothing of it; locked, fetched and
-/// rendered.
+/// A locked, fetched and rendered project with two tools: `one` has all evidence that a publisher can
+/// provide, `two` has none.
 pub fn whole() -> World {
     let world = World::new("  - {name: one, repo: owner/one}\n  - {name: two, repo: owner/two}\n");
     world.github.publish("owner/one", release("one", "v1.0.0").checksums("checksums.txt", Style::Gnu));
@@ -19,15 +19,15 @@ pub fn whole() -> World {
     world
 }
 
-/// An audit that was told twice.
+/// The outcome of an audit that ran with and without `--json`.
 pub struct Audit {
     /// The document of `--json`.
     pub document: Value,
-    /// Each check that is not clean: what it was held against, verdict, code, subject.
+    /// Evidence, verdict, code and subject of each check that is not clean.
     pub told: Vec<String>,
 }
 
-/// Audits for programs and for people, and holds both to end with `code` and to tell the same.
+/// Audits with and without `--json`. Both must exit with `code` and report the same checks.
 #[track_caller]
 pub fn audited(world: &World, arguments: &[&str], code: i32) -> Audit {
     let run = |form: &[&'static str]| world.bake([form, arguments].concat()).ended(code);
@@ -75,10 +75,10 @@ impl Audit {
         let mut found = self.checks().filter(|check| {
             check["subject"] == subject && check["against"] == against && check["verdict"] != "clean"
         });
-        found.next().unwrap_or_else(|| panic!("nothing of {subject} in {:?}", self.told))
+        found.next().unwrap_or_else(|| panic!("no finding for {subject} in {:?}", self.told))
     }
 
-    /// What is said of it, and what to do.
+    /// The finding's message and remedy.
     #[track_caller]
     pub fn message(&self, subject: &str, against: &str) -> String {
         let check = self.told_of(subject, against);
@@ -92,7 +92,7 @@ pub fn flip(bytes: &mut [u8], at: usize) {
     bytes[at] ^= 1;
 }
 
-/// A path, to be typed.
+/// The path as UTF-8.
 pub fn plain(path: &Path) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }

@@ -1,5 +1,5 @@
-//! A project whose image `bake image` can make: tools of every packing, served on loopback, and
-//! executables that run.
+//! A project that `bake image` can build: tools in every archive format, served on loopback, whose
+//! executables run.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -24,10 +24,10 @@ pub struct Tool {
     /// The executable's path in the archive.
     pub path: &'static str,
     pack: fn(&Members<'_>) -> Vec<u8>,
-    pub beside: bool,
-    /// Whether the lock knows the executable's own digest.
+    pub keep_siblings: bool,
+    /// Whether the lock contains the executable's own digest.
     known: bool,
-    /// A program of this machine to take as the executable for amd64; that for arm64 is as long.
+    /// A program of this machine to use as the amd64 executable. The arm64 one has the same length.
     real: Option<&'static str>,
 }
 
@@ -37,10 +37,10 @@ const fn tool(
     path: &'static str,
     pack: fn(&Members<'_>) -> Vec<u8>,
 ) -> Tool {
-    Tool { name, file, path, pack, beside: false, known: true, real: None }
+    Tool { name, file, path, pack, keep_siblings: false, known: true, real: None }
 }
 
-/// Each way of packing.
+/// One tool for each archive format.
 pub fn every_packing() -> Vec<Tool> {
     vec![
         tool("flat", "flat.tar.gz", "flat", archives::tar_gz),
@@ -54,40 +54,38 @@ pub fn every_packing() -> Vec<Tool> {
         tool("bare", "bare-linux", "bare", archives::bare),
         tool("single", "single.gz", "single", archives::gz),
         Tool { known: false, ..tool("unknown", "unknown.tar.gz", "unknown", archives::tar_gz) },
-        Tool { beside: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
-        Tool { beside: true, ..tool("plugins", "plugins.zip", "bin/plugins", archives::zip) },
-        Tool { beside: true, ..tool("deep", "deep.tar.gz", "deep-1/deep", archives::tar_gz) },
+        Tool { keep_siblings: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
+        Tool { keep_siblings: true, ..tool("plugins", "plugins.zip", "bin/plugins", archives::zip) },
+        Tool { keep_siblings: true, ..tool("deep", "deep.tar.gz", "deep-1/deep", archives::tar_gz) },
     ]
 }
 
-/// Two of them, for what does not hang on how a tool is packed.
+/// Two tools, for tests that do not depend on the archive format.
 pub fn two() -> Vec<Tool> {
     vec![
         tool("flat", "flat.tar.gz", "flat", archives::tar_gz),
-        Tool { beside: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
+        Tool { keep_siblings: true, ..tool("codex", "Codex.tar.gz", "CodexCLI", archives::tar_gz) },
     ]
 }
 
-/// Those that need nothing but their executable, whose digest is known.
+/// Tools without other files, whose executable's digest is in the lock.
 pub fn lone() -> Vec<Tool> {
     let mut tools = every_packing();
-    tools.retain(|tool| tool.known && !tool.beside);
+    tools.retain(|tool| tool.known && !tool.keep_siblings);
     tools
 }
 
-/// Some of the size that real ones have, one of them with other files: programs in Go, which are on the
-/// machine with the testbed.
+/// Tools of realistic size, one with other files. They are Go programs that the testbed installs.
 pub fn real() -> Vec<Tool> {
     let tool = |name, file, real| Tool { real: Some(real), ..tool(name, file, name, archives::tar_gz) };
     vec![
         tool("first", "first.tar.gz", "/usr/bin/skopeo"),
         tool("second", "second.tar.gz", "/usr/bin/buildah"),
-        Tool { beside: true, ..tool("third", "third.tar.gz", "/usr/bin/umoci") },
+        Tool { keep_siblings: true, ..tool("third", "third.tar.gz", "/usr/bin/umoci") },
     ]
 }
 
 impl Tool {
-    /// The executable.
     pub fn binary(&self, arch: Arch) -> Vec<u8> {
         let mut binary = elf::executable(arch, &format!("{} 1", self.name));
         if let Some(path) = self.real {
@@ -100,9 +98,9 @@ impl Tool {
         binary
     }
 
-    /// What is downloaded.
+    /// The archive to download.
     pub fn archive(&self, arch: Arch) -> Vec<u8> {
-        // Longer than the field that a tar header has for a name.
+        // Longer than the name field of a tar header.
         let long = format!("{}/{}", "long".repeat(20), "name".repeat(20));
         let data = Path::new(self.path).with_file_name("data/said");
         let data = data.to_str().expect("UTF-8");
@@ -110,14 +108,14 @@ impl Tool {
             vec![(self.path, b""), (data, b"said\n"), ("README.md", b"Read me.")];
         let binary = self.binary(arch);
         members[0].1 = &binary;
-        if self.beside {
+        if self.keep_siblings {
             members.push((&long, b"far away"));
         }
         (self.pack)(&members)
     }
 }
 
-/// The project, its tools and a cache of its own.
+/// The project, its tools and a private cache.
 pub struct Baked {
     pub folder: Folder,
     pub server: Server,
@@ -126,7 +124,7 @@ pub struct Baked {
 }
 
 impl Baked {
-    /// One on a base image that is named with its digest.
+    /// A project on a base image that is pinned by digest.
     pub fn on(base: &str, tools: Vec<Tool>) -> Self {
         let baked =
             Self { folder: Folder::project(), server: Server::start(), tools, cache: Folder::empty() };
@@ -154,13 +152,13 @@ impl Baked {
         baked.relock(|lock| {
             for tool in &baked.tools {
                 let name = tool.name.parse().expect("a name");
-                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.beside;
+                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.keep_siblings;
             }
         });
         baked
     }
 
-    /// One on a base image that lies in its folder as a layout, `base`.
+    /// A project whose base image is a layout in its folder, `base`.
     pub fn on_layout(tools: Vec<Tool>) -> Self {
         let parts = base();
         let baked = Self::on(&format!("registry.example/owner/base:1.2@{}", parts.digest().oci()), tools);
@@ -177,7 +175,7 @@ impl Baked {
         (build.url.to_string(), build.sha256)
     }
 
-    /// From now on no archive is to be had, neither here nor over the network.
+    /// Makes the archives unavailable, in the cache and over the network.
     pub fn without_archives(&self) {
         for tool in &self.tools {
             for arch in Arch::ALL {
@@ -188,7 +186,6 @@ impl Baked {
         std::fs::create_dir(self.cache()).expect("a folder");
     }
 
-    /// Where archives are kept.
     pub fn cache(&self) -> &Path {
         self.cache.path()
     }
@@ -200,7 +197,7 @@ impl Baked {
         self.folder.write("bake.lock", lock.to_text());
     }
 
-    /// The program, to run here with this cache and no network but loopback.
+    /// `bake`, to run here with this cache and no network but loopback.
     pub fn command(&self) -> Command {
         let mut command = self.folder.command();
         command.env("BAKE_CACHE_DIR", self.cache.path()).env("HTTPS_PROXY", "http://127.0.0.1:9");
@@ -211,7 +208,7 @@ impl Baked {
         said(self.command().args(arguments))
     }
 
-    /// What `bake image ARGUMENTS --json` says.
+    /// Runs `bake image ARGUMENTS --json` and returns its output.
     #[track_caller]
     pub fn image<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Value {
         let said = said(self.command().arg("image").args(arguments).arg("--json")).done();
@@ -219,7 +216,7 @@ impl Baked {
     }
 }
 
-/// A base image for both architectures, as a builder of Docker's would have configured it.
+/// A base image for both architectures, configured as Docker's builder does it.
 pub fn base() -> Parts {
     index(
         Arch::ALL
@@ -236,7 +233,7 @@ pub fn base() -> Parts {
     )
 }
 
-/// What the base image's config holds beside its layers.
+/// The fields of the base image's config besides its layers.
 pub fn settings() -> Value {
     json!({
         "created": "2026-09-04T00:00:00Z",
@@ -260,7 +257,7 @@ pub fn settings() -> Value {
     })
 }
 
-/// An image layout, read by hand.
+/// An image layout on disk.
 pub struct Layout(pub PathBuf);
 
 impl Layout {
@@ -269,7 +266,7 @@ impl Layout {
         serde_json::from_slice(&bytes).expect("JSON")
     }
 
-    /// The blob that a descriptor names, held against it.
+    /// Reads the blob of a descriptor and verifies its size and digest.
     #[track_caller]
     pub fn blob(&self, descriptor: &Value) -> Vec<u8> {
         let digest: Sha256 = descriptor["digest"].as_str().expect("a digest").parse().expect("a digest");
@@ -313,7 +310,7 @@ impl Layout {
         bytes
     }
 
-    /// Puts another layer in the place of the added one, with all documents as they must be for it.
+    /// Replaces the added layer and updates every document that refers to it.
     pub fn replace_added(&self, arch: Arch, packed: &[u8]) {
         let write = |bytes: &[u8]| {
             let digest = Sha256::of(bytes);

@@ -1,4 +1,4 @@
-//! The Control UI in Debian's Chromium, which `browser/drive.mjs` uses as a person does.
+//! Drives the Control UI in Debian's Chromium through `browser/drive.mjs`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ use super::{Said, testbed};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// Bounds each step of a visit. Emulated machines take minutes for what takes a second otherwise.
+/// The time limit of each step. Emulated machines take minutes for steps of a second.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// One use of the Control UI, with a fresh profile.
 #[derive(Clone, Debug, Serialize)]
 struct Visit {
-    /// Of the visit, and of its screenshot.
+    /// Also the name of the screenshot.
     name: String,
     page: String,
     gateway: String,
@@ -28,7 +28,7 @@ struct Visit {
     answer: Option<String>,
 }
 
-/// What came of a visit.
+/// The outcome of a visit.
 #[derive(Debug, Deserialize)]
 struct Seen {
     /// The message on the page that contains the answer.
@@ -47,7 +47,7 @@ struct Plan<'a> {
     visits: &'a [Visit],
 }
 
-/// Skips the running test where there is no browser.
+/// Skips the running test if there is no browser.
 pub fn require() {
     testbed::program("node");
     if !Path::new(CHROMIUM).exists() {
@@ -62,12 +62,12 @@ fn playwright() -> PathBuf {
     testbed::folder().join("browser/node_modules/playwright-core")
 }
 
-/// Uses the Control UI at each of `own` with the gateway's token: a question is asked, and the model's answer has to
-/// appear. Before that, a wrong token at the first of them, and the right one on a page at each of `foreign`, have to be
-/// refused. Authorities are as in `localhost:8080`. Returns the number of answers.
+/// Logs in to the Control UI at each of `own` with the gateway's token, asks a question and expects the model's
+/// answer. Before that, the gateway must refuse a wrong token at the first of `own`, and the right token on a page at
+/// each of `foreign`. Authorities look like `localhost:8080`. Returns the number of answers.
 ///
 /// # Panics
-/// If anything else happens. The screenshots in `screenshots` are kept.
+/// If any visit ends differently. The screenshots in `screenshots` are kept.
 #[track_caller]
 pub fn prove(
     namespace: &Namespace,
@@ -95,10 +95,10 @@ pub fn prove(
     answered.len()
 }
 
-/// Opens a link that lets the browser in without the token, asks there, and waits for the model's answer.
+/// Opens a link that needs no token, asks a question and waits for the model's answer.
 ///
 /// # Panics
-/// If it does not appear. The screenshot in `screenshots` is kept.
+/// If the answer does not appear. The screenshot in `screenshots` is kept.
 #[track_caller]
 pub fn prove_link(namespace: &Namespace, screenshots: &Path, link: &str) {
     let question = Question(6007, u64::from(std::process::id()));
@@ -106,7 +106,6 @@ pub fn prove_link(namespace: &Namespace, screenshots: &Path, link: &str) {
     assert!(seen[0].reply.as_deref().unwrap_or_default().contains(&question.answer()), "{seen:?}");
 }
 
-/// That a visit was refused for this reason, and that the page says so.
 #[track_caller]
 fn assert_refused(seen: &Seen, code: &str, message: &str) {
     assert_eq!(seen.refusal.as_deref(), Some(code), "{seen:?}");
@@ -145,10 +144,10 @@ impl Visit {
     }
 }
 
-/// Makes the visits from within a namespace, in one run of the browser.
+/// Makes all visits in one browser process inside the namespace.
 ///
 /// # Panics
-/// If one of them neither gets its answer nor is refused. The screenshots are kept.
+/// If a visit fails. The screenshots are kept.
 #[track_caller]
 fn visit(namespace: &Namespace, screenshots: &Path, visits: &[Visit]) -> Vec<Seen> {
     let plan = Plan {

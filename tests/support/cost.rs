@@ -1,22 +1,21 @@
-//! What a run of a program costs, as GNU time tells it.
+//! Measures a program's run with GNU time.
 
 use std::process::Command;
 use std::time::Instant;
 
 use super::{Said, said, testbed};
 
-/// Of one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     pub seconds: f64,
-    /// The most memory that the largest of its processes had in use, in MiB.
+    /// Peak memory of the largest process, in MiB.
     pub peak: f64,
 }
 
-/// Runs a command to its end, and measures it; none on a machine without GNU time.
+/// Runs a command to completion and measures it. Skips the test if GNU time is missing.
 pub fn measured(command: &Command) -> (Said, Cost) {
-    // What a child of this process had in use counts the memory of this process, too: until it
-    // becomes another program, it is the same.
+    // GNU time measures from a small process: the peak of a direct child would include this process's
+    // memory, which it shares until `exec`.
     let mut timed = testbed::program("time");
     let peak = tempfile::NamedTempFile::new().expect("a file");
     timed.args(["--format", "%M", "--output"]).arg(peak.path()).arg(command.get_program());
@@ -28,7 +27,7 @@ pub fn measured(command: &Command) -> (Said, Cost) {
     let begun = Instant::now();
     let said = said(&mut timed).done();
     let seconds = begun.elapsed().as_secs_f64();
-    let told = std::fs::read_to_string(peak.path()).expect("a peak");
-    let kib: f64 = told.trim().parse().expect("KiB");
+    let output = std::fs::read_to_string(peak.path()).expect("a peak");
+    let kib: f64 = output.trim().parse().expect("KiB");
     (said, Cost { seconds, peak: kib / 1024.0 })
 }

@@ -1,5 +1,4 @@
-//! A registry on loopback that takes what is pushed, fails as it is told to, and remembers who asked
-//! for what.
+//! A registry on loopback that accepts pushes, fails on request and records its requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,17 +9,17 @@ use std::thread;
 use bake::digest::Sha256;
 use serde_json::{Value, json};
 
-/// What its tokens begin with.
+/// The prefix of its tokens.
 const TOKEN: &str = "a-token-nobody-may-see-";
 
-/// What it says instead of what it should.
+/// A failure in place of the regular response.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// This status, with these headers and this body.
     Says(u16, Vec<(&'static str, String)>, &'static str),
-    /// It hangs up after so many bytes of what is sent to it.
+    /// Closes the connection after receiving this many bytes.
     CutAfter(usize),
-    /// It takes so many bytes, and then nothing more, and says nothing until it is dropped.
+    /// Receives this many bytes, then stops reading and never responds.
     SilentAfter(usize),
 }
 
@@ -30,36 +29,35 @@ impl Fault {
     }
 }
 
-/// A request, as it came.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub method: String,
     pub path: String,
     pub authorization: Option<String>,
-    /// How many bytes came with it.
+    /// The length of the body.
     pub length: usize,
 }
 
-/// Whom it answers.
+/// The authentication that it requires.
 #[derive(Clone, Debug, Default)]
 enum Guard {
     #[default]
-    Nobody,
-    /// Who has a token, which its realm gives for this `Authorization`, or to anybody.
+    Anonymous,
+    /// A token, which its realm issues for this `Authorization`, or without one.
     Token(Option<String>),
     Basic(String),
 }
 
-/// What it is like.
+/// Its optional features.
 #[derive(Clone, Debug)]
 pub struct Nature {
     /// Whether it mounts blobs from other repositories.
     pub mounts: bool,
     /// Whether it lists referrers.
     pub referrers: bool,
-    /// Whether it holds blobs against their digests.
+    /// Whether it verifies the digests of blobs.
     pub verifies: bool,
-    /// What stands before the path in the `Location` of an upload.
+    /// Precedes the path in the `Location` of an upload.
     pub elsewhere: Option<String>,
 }
 
@@ -72,14 +70,14 @@ struct State {
     faults: Vec<(String, String, VecDeque<Fault>)>,
     asked: Vec<Asked>,
     guard: Guard,
-    /// Every token that it gave out, and what it allows: a repository, and what may be done there.
+    /// Each issued token's scopes: repository and action.
     tokens: Vec<Vec<(String, String)>>,
     uploads: usize,
     refuses_subjects: bool,
     closing: bool,
 }
 
-/// The registry, until it is dropped.
+/// A registry that runs until it is dropped.
 pub struct Depot {
     address: SocketAddr,
     state: Arc<(Mutex<State>, Condvar)>,
@@ -101,7 +99,7 @@ impl Depot {
                     break;
                 }
                 let (state, nature) = (Arc::clone(&state), nature.clone());
-                // A client that hangs up early is no failure of the registry's.
+                // Ignore clients that hang up early.
                 thread::spawn(move || {
                     serve(&stream, &state.0, &state.1, &nature, address).unwrap_or_default();
                 });
@@ -114,8 +112,7 @@ impl Depot {
         self.address.to_string()
     }
 
-    /// Says these to requests of that method whose path holds `part`, one after the other, and then
-    /// what it should.
+    /// Fails the next requests with `method` whose path contains `part`, once for each of `faults`.
     pub fn fail(&self, method: &str, part: &str, faults: &[Fault]) {
         let faults = faults.iter().cloned().collect();
         locked(&self.state.0).faults.push((method.to_owned(), part.to_owned(), faults));
@@ -129,7 +126,7 @@ impl Depot {
         locked(&self.state.0).guard = Guard::Basic(authorization.to_owned());
     }
 
-    /// From now on it takes no manifest that is about another one.
+    /// From now on it refuses manifests with a `subject`.
     pub fn refuse_subjects(&self) {
         locked(&self.state.0).refuses_subjects = true;
     }
@@ -155,14 +152,14 @@ impl Depot {
         locked(&self.state.0).manifests.get(&key).map(|(_, bytes)| bytes.clone())
     }
 
-    /// The names of all manifests of a repository, digests and tags.
+    /// The digests and tags of all manifests in a repository.
     pub fn manifests(&self, repository: &str) -> Vec<String> {
         let state = locked(&self.state.0);
         let names = state.manifests.keys().filter(|(there, _)| there == repository);
         names.map(|(_, name)| name.clone()).collect()
     }
 
-    /// What it was asked since the last call.
+    /// The requests since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut locked(&self.state.0).asked)
     }
@@ -172,7 +169,7 @@ impl Drop for Depot {
     fn drop(&mut self) {
         locked(&self.state.0).closing = true;
         self.state.1.notify_all();
-        // Wakes the listener, which then sees that it is over.
+        // Wakes the listener, so that it notices the shutdown.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -264,7 +261,7 @@ fn serve(
     if asked.method == "HEAD" { Ok(()) } else { stream.write_all(&reply.body) }
 }
 
-/// What a token is asked for: each repository, and what is to be done there.
+/// The scopes that a token request asks for: repository and action.
 fn scopes(query: &str) -> Vec<(String, String)> {
     let asked = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "scope");
     let scopes = asked.flat_map(|(_, scope)| {
@@ -278,7 +275,7 @@ fn scopes(query: &str) -> Vec<(String, String)> {
     scopes.collect()
 }
 
-/// Whether a request comes with a token that allows what it is about.
+/// Whether the request's token grants the action on its repository.
 fn is_allowed(state: &State, asked: &Asked) -> bool {
     let token =
         asked.authorization.as_deref().and_then(|sent| sent.strip_prefix("Bearer ")?.strip_prefix(TOKEN));
@@ -287,7 +284,7 @@ fn is_allowed(state: &State, asked: &Asked) -> bool {
     let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
     let path = path.strip_prefix("/v2/").unwrap_or_default();
     let repository = ["/blobs/", "/manifests/", "/referrers/"].iter().find_map(|part| path.split_once(part));
-    // What is of no repository is for everybody whose token is one.
+    // Any valid token grants requests without a repository.
     let Some((repository, _)) = repository else { return true };
     let action = if matches!(asked.method.as_str(), "GET" | "HEAD") { "pull" } else { "push" };
     let from = parameter(query, "mount").and_then(|_| parameter(query, "from"));
@@ -321,7 +318,7 @@ fn answer(
         };
     }
     let (passes, challenge) = match &state.guard {
-        Guard::Nobody => (true, String::new()),
+        Guard::Anonymous => (true, String::new()),
         Guard::Token(_) => (
             is_allowed(state, asked),
             format!(r#"Bearer realm="http://{address}/token",service="depot",scope="whatever""#),
@@ -390,7 +387,7 @@ fn upload_reply(
     Reply::status(201).header("Location", format!("/v2/{repository}/blobs/{digest}"))
 }
 
-/// Takes a manifest whose children are all there, as registries do.
+/// Stores a manifest if all its children exist, as registries do.
 fn put_manifest(
     state: &mut State,
     (repository, name): (&str, &str),

@@ -6,14 +6,14 @@ use bake::project::values::Arch;
 pub struct Stage {
     pub url: String,
     pub sha256: String,
-    /// Where the download goes.
+    /// The destination of the download.
     pub download: String,
-    /// What the shell runs then.
+    /// The shell command of the stage.
     pub script: String,
 }
 
 /// # Panics
-/// Where the Dockerfile has no such stage.
+/// If the Dockerfile has no such stage.
 #[track_caller]
 pub fn stage(dockerfile: &str, name: &str, arch: Arch) -> Stage {
     let head = format!(" AS {arch}-{name}\n");
@@ -32,7 +32,7 @@ pub fn stage(dockerfile: &str, name: &str, arch: Arch) -> Stage {
     }
 }
 
-/// A word of `ADD` as BuildKit resolves it; a variable or a quote would not be the URL's.
+/// A word of `ADD` as BuildKit resolves it.
 fn unescaped(word: &str) -> String {
     let mut plain = String::new();
     let mut chars = word.chars();

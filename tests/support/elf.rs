@@ -1,12 +1,11 @@
-//! The smallest executables that a kernel starts: one ELF header, one program header, a few
-//! instructions that end the program with 0. Made by hand, so that no compiler is needed for the
-//! other architecture.
+//! Minimal executables: one ELF header, one program header and a few instructions that exit with 0.
+//! Assembled by hand, so that the other architecture needs no cross-compiler.
 
 use bake::project::values::Arch;
 
 const HEADER: u16 = 64;
 const PROGRAM_HEADER: u16 = 56;
-/// Where a static executable is loaded by custom.
+/// The conventional load address of static executables.
 const BASE: u64 = 0x40_0000;
 
 /// `e_machine` (ELF-64 Object File Format; AArch64 ELF ABI).
@@ -18,7 +17,7 @@ const EXIT_AMD64: &[u8] = &[0xbf, 0, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
 /// `mov x0, #0` · `mov x8, #93` (exit) · `svc #0`.
 const EXIT_ARM64: &[u8] = &[0x00, 0x00, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];
 
-/// An executable for `arch`; `note` stands behind its instructions, and tells it from others.
+/// An executable for `arch`. `note` follows its instructions and makes it unique.
 pub fn executable(arch: Arch, note: &str) -> Vec<u8> {
     let (machine, code) = match arch {
         Arch::Amd64 => (X86_64, EXIT_AMD64),
@@ -48,7 +47,7 @@ pub fn executable(arch: Arch, note: &str) -> Vec<u8> {
     elf
 }
 
-/// The header of a Mach-O executable, as releases for macOS hold one.
+/// The header of a Mach-O executable, as in releases for macOS.
 pub fn darwin() -> Vec<u8> {
     // MH_MAGIC_64, CPU_TYPE_ARM64, its subtype, MH_EXECUTE.
     let mut macho = Vec::new();

@@ -1,5 +1,5 @@
-//! The real gateway without a VM: the VM's own scripts, run on the rendered user-data with the testbed's Docker and
-//! OpenClaw from npm. Folders of the VM are below a temporary one, and its loopback interface is a namespace's.
+//! The real gateway without a VM: runs the VM's scripts on the rendered user-data with the testbed's Docker and
+//! OpenClaw from npm. The VM's folders are below a temporary one, and its loopback interface is in a namespace.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,20 +11,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::namespace::Namespace;
 use super::{Folder, Said, said, testbed};
 
-/// The stages of `converge.sh` for which this machine and its engine are no VM: the image is there already.
+/// The stages of `converge.sh` that need a VM. The image exists already.
 const LEFT_OUT: [&str; 4] = ["swap.sh", "docker.sh", "image.sh", "verify.sh"];
 
-/// How often a stage is tried.
+/// The maximum number of attempts per stage.
 const ATTEMPTS: u32 = 5;
 
-/// A gateway that has started, until it is dropped.
+/// A gateway that runs until it is dropped.
 pub struct Gateway {
-    /// Where the gateway listens as it does on the VM, on 127.0.0.1.
+    /// The gateway listens on 127.0.0.1 in here, as on the VM.
     pub namespace: Namespace,
-    /// Where it is published on this machine.
+    /// The gateway's published address on this machine.
     pub published: SocketAddr,
     folder: Folder,
-    /// The name of the Compose project, which nothing else on this machine has.
+    /// The name of the Compose project, unique on this machine.
     project: String,
     image: String,
 }
@@ -39,7 +39,7 @@ impl Gateway {
         Self::start_with(folder, port, |_| ())
     }
 
-    /// Like [`Gateway::start`], with what `prepare` puts into the VM's files before the first stage.
+    /// Like [`Gateway::start`], but `prepare` may change the VM's files before the first stage.
     ///
     /// # Panics
     /// If a stage fails.
@@ -53,7 +53,7 @@ impl Gateway {
             "snapshots: {keep_days: 14}",
             "snapshots: null",
         );
-        // The image is named after the project.
+        // The image takes the project's name.
         let spec = folder.read("bake.yaml");
         let name = spec.lines().find(|line| line.starts_with("name: ")).expect("a name");
         folder.edit("bake.yaml", name, &format!("name: {project}"));
@@ -73,7 +73,7 @@ impl Gateway {
         gateway
     }
 
-    /// Runs the stages again, as the VM does whenever the gateway is not there.
+    /// Runs the stages again, as the VM does when the gateway is down.
     ///
     /// # Panics
     /// If a stage fails.
@@ -87,7 +87,7 @@ impl Gateway {
         for stage in stages.filter(|stage| !LEFT_OUT.contains(stage)) {
             let run = || self.run([format!("/usr/local/lib/openclaw/{stage}")]);
             let mut done = run();
-            // As converge.sh does it. OpenClaw gives its workers five seconds, and ends itself on a busy machine.
+            // `converge.sh` retries too: OpenClaw gives its workers five seconds and exits on a busy machine.
             for _ in 1..ATTEMPTS {
                 if done.code == 0 {
                     break;
@@ -98,7 +98,7 @@ impl Gateway {
         }
     }
 
-    /// The image that the VM would build is OpenClaw as the testbed has it.
+    /// Replaces the image that the VM would build with the testbed's OpenClaw.
     fn replace_image(&self) {
         let digest = fs::read_to_string(testbed::boot("real.digest")).expect("a digest");
         let real = format!("{}/openclaw/openclaw@{}", testbed::registry(), digest.trim());
@@ -112,7 +112,7 @@ impl Gateway {
         self.folder.program("vm/usr/local/bin/docker", &wrapper);
     }
 
-    /// A file of the VM.
+    /// The path of a file of the VM.
     pub fn file(&self, path: &str) -> PathBuf {
         self.folder.join("vm").join(path.trim_start_matches('/'))
     }
@@ -122,7 +122,7 @@ impl Gateway {
         said(self.enter().args(command))
     }
 
-    /// Runs the command that follows it on the VM, as root.
+    /// The prefix that runs a command on the VM as root.
     fn enter(&self) -> Command {
         let mut enter = self.namespace.command("unshare");
         enter.args(["--mount", "--propagation", "private"]).arg(support_file("inside"));
@@ -130,7 +130,7 @@ impl Gateway {
         enter
     }
 
-    /// The text of an `ssh` that runs its command on the VM as sshd does, and whose standard input ends at once.
+    /// The text of an `ssh` that runs its command on the VM as sshd does, with an empty standard input.
     pub fn ssh(&self) -> String {
         self.folder.program("vm/usr/local/bin/sudo", "#!/bin/sh\nshift\nexec \"$@\"\n");
         let enter = self.enter();
@@ -143,7 +143,7 @@ impl Gateway {
         )
     }
 
-    /// Runs a command of OpenClaw's in the gateway's container.
+    /// Runs OpenClaw's CLI in the gateway's container.
     pub fn cli(&self, arguments: &[&str]) -> Said {
         let exec = ["docker", "compose", "exec", "-T", "openclaw-gateway", "node", "dist/index.js"];
         self.run(["sh", "-c", "cd /opt/openclaw && exec \"$@\"", "sh"].iter().chain(&exec).chain(arguments))
@@ -155,7 +155,7 @@ impl Gateway {
         self.run(["sh", "-c", exec, "sh", script])
     }
 
-    /// A secret that was generated on the VM.
+    /// Reads a secret that was generated on the VM.
     ///
     /// # Panics
     /// If there is none.
@@ -164,7 +164,7 @@ impl Gateway {
         fs::read_to_string(self.file("/var/lib/openclaw/secrets").join(name)).expect("a secret")
     }
 
-    /// What the gateway has logged.
+    /// The last lines of the gateway's log.
     fn log(&self) -> String {
         let logs = "cd /opt/openclaw && docker compose logs --no-color --tail 50 2>&1";
         self.run(["sh", "-c", logs]).out
@@ -186,7 +186,7 @@ fn support_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/gateway").join(name)
 }
 
-/// Has the daemon mount this VM's folders, and publish on a port that is free on this machine.
+/// Mounts this VM's folders and publishes the gateway on a free port of this machine.
 fn publish(folder: &Folder, port: u16) -> SocketAddr {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let free = free.local_addr().expect("an address");

@@ -1,4 +1,4 @@
-//! Runs the tests of a program. A test without its real part counts as ignored, and the reason is shown.
+//! Runs the tests of a program. A test that lacks a real part counts as ignored and prints the reason.
 
 use std::any::Any;
 use std::fs::OpenOptions;
@@ -14,7 +14,7 @@ const TIMES: &str = "BAKE_TEST_TIMES";
 
 /// A function with `#[test]`.
 pub struct Test {
-    /// With the program's name and its modules before it.
+    /// Includes the program's name and the modules.
     pub name: &'static str,
     pub ignored: bool,
     pub run: fn(),
@@ -22,12 +22,12 @@ pub struct Test {
 
 inventory::collect!(Test);
 
-/// What a test ends with that cannot run on this machine.
+/// The panic payload of a test that cannot run on this machine.
 struct Skipped(String);
 
-/// Ends the running test, which counts as ignored.
+/// Ends the running test and marks it ignored.
 pub fn skip(reason: String) -> ! {
-    // Not a panic: the hook would print a backtrace.
+    // `panic!` would call the hook, which prints a backtrace.
     resume_unwind(Box::new(Skipped(reason)))
 }
 

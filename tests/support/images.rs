@@ -1,4 +1,4 @@
-//! Images made by hand, byte by byte, as no builder would make them.
+//! Hand-made images, including ones that no builder would produce.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// A layer's tar, entry by entry; names go in as they are.
+/// A layer's tar, entry by entry. Names are written unchanged.
 #[derive(Clone, Default)]
 pub struct Tar(Vec<u8>);
 
@@ -58,7 +58,7 @@ impl Tar {
         self.entry(EntryType::Link, path, target, b"")
     }
 
-    /// A record of POSIX pax, for the next entry.
+    /// A POSIX pax record for the next entry.
     pub fn pax(self, records: &[(&str, &str)]) -> Self {
         let record = |(key, value): &(&str, &str)| {
             let rest = format!(" {key}={value}\n");
@@ -70,20 +70,20 @@ impl Tar {
         self.entry(EntryType::XHeader, "pax", "", content.as_bytes())
     }
 
-    /// Bytes as they are.
+    /// Appends raw bytes.
     pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    /// With the two empty blocks at its end.
+    /// The finished archive, with its two empty blocks.
     pub fn bytes(mut self) -> Vec<u8> {
         self.0.extend_from_slice(&[0; 1024]);
         self.0
     }
 }
 
-/// A layer as it is stored.
+/// A compressed or plain layer.
 #[derive(Clone)]
 pub struct Packed {
     pub stored: Vec<u8>,
@@ -120,7 +120,7 @@ pub fn zstandard(tar: Tar) -> Packed {
     }
 }
 
-/// Blobs by their digests, and the descriptor of what they are about.
+/// Blobs by digest, and the descriptor of the root.
 #[derive(Clone)]
 pub struct Parts {
     pub blobs: BTreeMap<Sha256, Vec<u8>>,
@@ -176,14 +176,14 @@ impl Parts {
         self.root["digest"].as_str().expect("a digest").parse().expect("a digest")
     }
 
-    /// Writes them out as an image layout, in which `tag` names the root.
+    /// Writes an image layout in which `tag` names the root.
     pub fn layout(&self, folder: &Path, tag: &str) {
         let mut root = self.root.clone();
         root["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
         self.layout_of(folder, &[root]);
     }
 
-    /// Writes them out with `index.json` listing `manifests`.
+    /// Writes an image layout whose `index.json` lists `manifests`.
     pub fn layout_of(&self, folder: &Path, manifests: &[Value]) {
         let blobs = folder.join("blobs/sha256");
         fs::create_dir_all(&blobs).expect("a folder");

@@ -1,5 +1,5 @@
-// What the OpenClaw in /app can be set up with, as JSON: onboarding's choices with the variables of
-// their provider, and the channels.
+// Prints what OpenClaw in /app supports, as JSON: onboarding choices with their provider's variables, and the
+// channels.
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 
 const dist = "/app/dist";
@@ -23,7 +23,7 @@ for (const entry of json(`${dist}/channel-catalog.json`).entries) {
   const env = channel.configuredState?.env ?? {};
   channels[channel.id] ??= { plugin: install.npmSpec, variables: env.anyOf ?? env.allOf ?? [] };
 }
-// A module that holds nothing but the catalog.
+// These modules export only the catalog.
 for (const name of readdirSync(dist).filter((name) => /^official-external-provider-catalog-.*\.mjs$/.test(name))) {
   for (const { openclaw } of Object.values(await import(`${dist}/${name}`)).flatMap((value) => value?.entries ?? [])) {
     for (const provider of openclaw.providers ?? []) {

@@ -1,5 +1,5 @@
-//! What the end-to-end tests share: projects in temporary folders, the program itself, and the
-//! real tools of the testbed.
+//! Shared by the end-to-end tests: projects in temporary folders, the program itself, and the real
+//! tools of the testbed.
 
 #![allow(
     dead_code,
@@ -51,10 +51,10 @@ use bake::project::values::Arch;
 use bake::project::{Project, manifest, spec};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A folder, and `bake` run in it.
+/// A temporary folder in which tests run `bake`.
 pub struct Folder(tempfile::TempDir);
 
-/// What a run said.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -63,15 +63,14 @@ pub struct Said {
 }
 
 impl Folder {
-    /// An empty one.
     pub fn empty() -> Self {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    /// One with the default project written out.
+    /// A folder with the default project.
     pub fn project() -> Self {
         let folder = Self::empty();
-        // Of one name wherever the temporary folder is.
+        // The default name depends on the temporary folder, and the default id is random.
         folder.bake(["init", "--name", "openclaw-gateway", "--id", "0123456789abcdef"]).done();
         folder
     }
@@ -95,7 +94,7 @@ impl Folder {
         self
     }
 
-    /// Writes a program that everybody may run.
+    /// Writes an executable file that every user may run.
     pub fn program(&self, name: &str, content: &str) -> &Self {
         let path = self.join(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
@@ -103,22 +102,22 @@ impl Folder {
         self
     }
 
-    /// Lays a copy of `bake` here that everybody may run, and returns where: the one in the target
-    /// folder may be out of another user's reach.
+    /// Copies `bake` here for every user and returns its path. Other users may lack access to the target
+    /// folder.
     pub fn program_for_others(&self) -> PathBuf {
         let path = self.join("bake");
         install(self.command().get_program(), "", &path);
         path
     }
 
-    /// Replaces a part of a file that must be there.
+    /// Replaces text that must be in the file.
     pub fn edit(&self, name: &str, from: &str, to: &str) -> &Self {
         let text = self.read(name);
         assert!(text.contains(from), "{name} does not hold {from:?}");
         self.write(name, text.replacen(from, to, 1))
     }
 
-    /// The program, to run here with no settings but its own.
+    /// `bake`, to run here without the caller's settings.
     pub fn command(&self) -> Command {
         let mut command = Command::new(cargo_bin_cmd!("bake").get_program());
         command
@@ -159,7 +158,7 @@ impl Folder {
 }
 
 impl Said {
-    /// Holds the run to have gone well.
+    /// Asserts success.
     #[track_caller]
     pub fn done(self) -> Self {
         self.ended(0)
@@ -172,16 +171,16 @@ impl Said {
     }
 }
 
-/// Lays a program at `path`, from another file or from what is given on standard input.
+/// Installs a program at `path`, from another file or from `given` on standard input.
 ///
-/// Another process writes it. What this one has open for writing is open as well in whatever another
-/// test starts at that moment, and until that has begun nobody can run it ("Text file busy").
+/// Another process writes it: a child that another test forks meanwhile would inherit our open file, and
+/// until that child calls `exec`, running the program fails with "Text file busy".
 pub fn install(from: impl AsRef<OsStr>, given: &str, path: &Path) {
     let mut command = assert_cmd::Command::new("install");
     command.args(["-m", "755"]).arg(from).arg(path).write_stdin(given).assert().success();
 }
 
-/// Runs a command to its end.
+/// Runs a command to completion.
 pub fn said(command: &mut Command) -> Said {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     Said {
@@ -191,13 +190,13 @@ pub fn said(command: &mut Command) -> Said {
     }
 }
 
-/// Starts a command, ends it with Ctrl-C once `is_at_work` says so, and returns its last words.
+/// Starts a command, interrupts it with Ctrl-C once `is_at_work` returns true, and returns its last line.
 ///
 /// # Panics
-/// Where it ends in any other way than with exit code 1.
+/// If it exits with any code but 1.
 #[track_caller]
 pub fn interrupted(command: &Command, mut is_at_work: impl FnMut() -> bool) -> String {
-    // Whatever a shell runs in its background ignores Ctrl-C, and so does all that this starts.
+    // A shell's background jobs ignore Ctrl-C, and their children inherit that.
     let mut started = Command::new("env");
     started.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     started.current_dir(command.get_current_dir().expect("a folder")).arg("--default-signal=INT");
@@ -213,7 +212,7 @@ pub fn interrupted(command: &Command, mut is_at_work: impl FnMut() -> bool) -> S
     err
 }
 
-/// A build as a lock made over the network would have it.
+/// A build as `bake lock` would record it.
 pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Build {
     Build {
         url: url.parse().expect("a URL"),

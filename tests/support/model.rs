@@ -1,5 +1,5 @@
-//! A model on loopback, behind the API that `OpenAI`'s clients speak ("Chat completions"). It multiplies: its reply
-//! depends on the question, so no page can show it without having asked.
+//! A model on loopback with the API of `OpenAI` ("Chat completions"). It multiplies: its reply depends on the
+//! question, so a page cannot show the reply without asking.
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -9,16 +9,15 @@ use serde_json::{Value, json};
 use super::Folder;
 use super::server::{Answer, Asked, Server};
 
-/// The model's name.
 const NAME: &str = "abacus";
 
-/// The server, until it is dropped.
+/// A server that runs until it is dropped.
 pub struct Model {
     server: Server,
     key: Arc<Mutex<String>>,
 }
 
-/// A question that this model can answer, and the part of the reply that proves it.
+/// A question for this model, and the part of the reply that proves it was answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Question(pub u64, pub u64);
 
@@ -31,7 +30,7 @@ impl Question {
         (self.0 * self.1).to_string()
     }
 
-    /// The last one in a text.
+    /// The last question in a text.
     fn last_in(text: &str) -> Option<Self> {
         let words: Vec<_> = text.split(|letter: char| !letter.is_ascii_alphanumeric()).collect();
         let question = |three: &[&str]| match three {
@@ -43,7 +42,7 @@ impl Question {
 }
 
 impl Model {
-    /// Serves on a listener. Until it is [told](Self::expect) a key, it refuses every request.
+    /// Serves on a listener. It refuses every request until [`Self::expect`] sets a key.
     pub fn on(listener: TcpListener) -> Self {
         let key = Arc::new(Mutex::new(String::new()));
         let expected = Arc::clone(&key);
@@ -53,12 +52,12 @@ impl Model {
         Self { server, key }
     }
 
-    /// From now on this key is the right one.
+    /// Accepts only this key from now on.
     pub fn expect(&self, key: &str) {
         key.clone_into(&mut self.key.lock().expect("a thread that did not panic"));
     }
 
-    /// Makes it the model of a project, with a key in the environment variable `key`.
+    /// Configures it as the model of a project, with a key in the environment variable `key`.
     pub fn configure(&self, folder: &Folder, key: &str, source: &str) {
         let url = self.server.url("/v1");
         folder.edit(
@@ -69,7 +68,7 @@ impl Model {
         folder.write("bake.yaml", folder.read("bake.yaml") + &format!("  {key}: {{{source}}}\n"));
     }
 
-    /// How many chat completions were asked for since the last call.
+    /// The number of chat completions since the last call.
     pub fn requests(&self) -> usize {
         self.server.paths().iter().filter(|path| *path == "/v1/chat/completions").count()
     }
@@ -97,7 +96,7 @@ fn complete(request: &Value) -> Answer {
         return refusal(404, "model_not_found");
     }
     let messages = request["messages"].as_array().map_or(&[][..], Vec::as_slice);
-    // What the user wrote may be followed by notes of the gateway's.
+    // The gateway may append notes to the user's text.
     let mut texts = messages.iter().rev().filter(|message| message["role"] == "user").map(Value::to_string);
     let question = texts.find_map(|text| Question::last_in(&text));
     let reply = question.map_or("I can only multiply.".to_owned(), |question| {

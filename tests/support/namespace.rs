@@ -1,5 +1,5 @@
-//! A network of its own for one VM: nothing in it but loopback, with one address that stands for
-//! the whole internet. Who runs in there reaches what listens there, and nothing else.
+//! A private network for one VM: only loopback, with one address that stands for the whole internet.
+//! Processes inside reach only what listens inside.
 
 use std::fs;
 use std::io;
@@ -15,13 +15,13 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::said;
 
-/// The internet's address (RFC 5737: documentation).
+/// The address of the internet (RFC 5737: documentation).
 pub const INTERNET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 
-/// What `iptables` is told to keep everybody from the internet, without a word to them.
+/// The `iptables` rule that silently drops all traffic to the internet.
 const CUT: [&str; 5] = ["INPUT", "--destination", "192.0.2.10", "--jump", "DROP"];
 
-/// What makes the metadata server slow to answer: TCP sends again what is lost, after growing pauses.
+/// The `iptables` rule that slows down the metadata server: TCP retransmits lost packets after growing pauses.
 const SLOW: [&str; 11] = [
     "INPUT",
     "--source",
@@ -36,7 +36,7 @@ const SLOW: [&str; 11] = [
     "DROP",
 ];
 
-/// The namespace, until it is dropped.
+/// A network namespace that exists until it is dropped.
 pub struct Namespace {
     name: String,
 }
@@ -55,29 +55,29 @@ impl Namespace {
         namespace
     }
 
-    /// What `ip netns exec` lays over `/etc`.
+    /// `ip netns exec` mounts this over `/etc`.
     fn configuration(&self) -> PathBuf {
         Path::new("/etc/netns").join(&self.name)
     }
 
-    /// A program, to be run in there; it ends when the thread that started it ends.
+    /// A program to run inside. It ends with the thread that started it.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM", "ip", "netns", "exec", &self.name]).arg(program);
         command
     }
 
-    /// A listener in there, for a thread anywhere.
+    /// A listener inside, for use by any thread.
     pub fn listen(&self, port: u16) -> TcpListener {
-        self.inside(|| TcpListener::bind((INTERNET, port))).expect("a port of the internet's")
+        self.inside(|| TcpListener::bind((INTERNET, port))).expect("a free port")
     }
 
-    /// Has `port` of the loopback interface in there lead to an address out here, as the forwarding of SSH does. Returns
-    /// the port; with 0, one that is free.
+    /// Forwards `port` of the loopback interface inside to an address outside, as SSH does. Returns the port; 0 chooses
+    /// a free one.
     pub fn forward(&self, port: u16, to: SocketAddr) -> u16 {
         let listener = self.inside(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port))).expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        // Ends with the process, as the namespace's last user.
+        // Ends with the process, which is the namespace's last user.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 thread::spawn(move || relay(&stream, to).unwrap_or_default());
@@ -86,7 +86,7 @@ impl Namespace {
         port
     }
 
-    /// Connects to the internet and says nothing; returns whether somebody listens on that port.
+    /// Connects to the internet and closes the connection. Returns whether the port accepts connections.
     pub fn knock(&self, port: u16) -> bool {
         let address = SocketAddr::from((INTERNET, port));
         self.inside(|| TcpStream::connect_timeout(&address, Duration::from_secs(1))).is_ok()
@@ -94,7 +94,7 @@ impl Namespace {
 
     fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
         let namespace = fs::File::open(Path::new("/run/netns").join(&self.name)).expect("a namespace");
-        // A thread stays where it has gone: so it is one that ends.
+        // A thread cannot return from a namespace, so use a new one.
         let thread = || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).expect("a way in");
             action()
@@ -102,22 +102,22 @@ impl Namespace {
         thread::scope(|scope| scope.spawn(thread).join().expect("a thread that ends"))
     }
 
-    /// From now on the internet is silent.
+    /// Disconnects the internet.
     pub fn cut(&self) {
         self.iptables("--insert", &CUT);
     }
 
-    /// The internet is back.
+    /// Reconnects the internet.
     pub fn mend(&self) {
         self.iptables("--delete", &CUT);
     }
 
-    /// From now on the metadata server takes seconds to answer, and sometimes many.
+    /// Delays the metadata server's responses by seconds, sometimes by many.
     pub fn slow_down(&self) {
         self.iptables("--insert", &SLOW);
     }
 
-    /// The metadata server is as quick as ever.
+    /// Ends [`Self::slow_down`].
     pub fn speed_up(&self) {
         self.iptables("--delete", &SLOW);
     }
@@ -138,7 +138,7 @@ fn ip(arguments: &[&str]) {
     said(Command::new("ip").args(arguments)).done();
 }
 
-/// Copies in both directions until both ends are done.
+/// Copies in both directions until both ends close.
 fn relay(stream: &TcpStream, to: SocketAddr) -> io::Result<()> {
     let far = TcpStream::connect(to)?;
     thread::scope(|scope| {

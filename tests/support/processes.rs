@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Between two looks: a program of Google's lives ten times as long, and the tests share the machine.
+/// Google's programs live ten times as long, and other tests share the machine.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What `work` gives, and the command line and environment of every process that was seen meanwhile.
+/// Runs `work`. Also returns the command line and environment of every process seen meanwhile.
 pub fn seen_during<T>(work: impl FnOnce() -> T) -> (T, BTreeSet<String>) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -28,7 +28,7 @@ pub fn seen_during<T>(work: impl FnOnce() -> T) -> (T, BTreeSet<String>) {
     })
 }
 
-/// Says that it is over, also where a test fails in between.
+/// Stops the watch when it is dropped, even if the test panics.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -43,7 +43,7 @@ fn look(seen: &mut BTreeSet<String>) {
             continue;
         }
         for kept in ["cmdline", "environ"] {
-            // It may be another user's, or have ended.
+            // The process may belong to another user or have ended.
             let Ok(text) = fs::read(process.path().join(kept)) else { continue };
             seen.insert(String::from_utf8_lossy(&text).into_owned());
         }

@@ -1,4 +1,4 @@
-//! A registry on loopback that fails as it is told to, and remembers what it was asked.
+//! A registry on loopback that fails on demand and records requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
@@ -8,16 +8,15 @@ use std::thread;
 
 use super::images::Parts;
 
-/// The one token that it gives out, and takes.
+/// The only token that it issues and accepts.
 const TOKEN: &str = "a-token-nobody-may-see";
 
-/// What it says to a request.
 #[derive(Clone, Debug)]
 pub struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    /// How many bytes of the body arrive before the connection ends.
+    /// The connection ends after this many bytes of the body.
     cut: Option<usize>,
 }
 
@@ -41,18 +40,17 @@ impl Reply {
     }
 }
 
-/// Whom it answers.
+/// The authentication that it requires.
 #[derive(Clone, Debug, Default)]
 enum Guard {
     #[default]
-    Nobody,
-    /// Who has a token; and the `Authorization` that its realm wants for one.
+    Anonymous,
+    /// A token, which its realm issues for this `Authorization`, or without one.
     Token(Option<String>),
-    /// Who sends this.
+    /// This `Authorization`.
     Basic(String),
 }
 
-/// A request, as it came.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub path: String,
@@ -62,7 +60,7 @@ pub struct Asked {
 
 #[derive(Default)]
 struct State {
-    /// What is said to a path, the last one for ever.
+    /// The replies to each path, in order. The last one repeats.
     replies: BTreeMap<String, VecDeque<Reply>>,
     asked: Vec<Asked>,
     guard: Guard,
@@ -70,14 +68,14 @@ struct State {
     closing: bool,
 }
 
-/// The registry, until it is dropped.
+/// A registry that runs until it is dropped.
 pub struct Registry {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
 }
 
 impl Registry {
-    /// One that has `parts` as `image:1`.
+    /// Serves `parts` as `image:1`.
     pub fn with(parts: &Parts) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -98,14 +96,14 @@ impl Registry {
                     break;
                 }
                 let state = Arc::clone(&state);
-                // A client that hangs up early is no failure of the registry's.
+                // Ignore clients that hang up early.
                 thread::spawn(move || serve(&stream, &state, address).unwrap_or_default());
             }
         });
         registry
     }
 
-    /// `image:1` in it, as a reference.
+    /// The reference of `image:1`.
     pub fn reference(&self) -> String {
         format!("{}/image:1", self.address)
     }
@@ -114,14 +112,14 @@ impl Registry {
         locked(&self.state).replies.insert(path.to_owned(), replies.iter().cloned().collect());
     }
 
-    /// Says these first to a path, and then what it said before.
+    /// Sends these replies before the existing ones.
     pub fn first(&self, path: &str, replies: &[Reply]) {
         let mut state = locked(&self.state);
         let known = state.replies.get_mut(path).expect("a path that is served");
         replies.iter().rev().for_each(|reply| known.push_front(reply.clone()));
     }
 
-    /// From now on it wants a token, which its realm gives for `authorization`, or to anybody.
+    /// Requires a token from now on, which the realm issues for `authorization`, or without one.
     pub fn wants_token(&self, authorization: Option<&str>) {
         locked(&self.state).guard = Guard::Token(authorization.map(str::to_owned));
     }
@@ -134,7 +132,7 @@ impl Registry {
         locked(&self.state).ignores_ranges = true;
     }
 
-    /// What it was asked since the last call.
+    /// The requests since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut locked(&self.state).asked)
     }
@@ -143,7 +141,7 @@ impl Registry {
 impl Drop for Registry {
     fn drop(&mut self) {
         locked(&self.state).closing = true;
-        // Wakes the listener, which then sees that it is over.
+        // Wakes the listener, so that it notices the shutdown.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -196,7 +194,7 @@ fn answer(state: &mut State, asked: &Asked, address: SocketAddr) -> Reply {
         };
     }
     let (passes, challenge) = match &state.guard {
-        Guard::Nobody => (true, String::new()),
+        Guard::Anonymous => (true, String::new()),
         Guard::Token(_) => (
             authorization == Some(&format!("Bearer {TOKEN}")),
             format!(r#"Bearer realm="http://{address}/token",service="fault",scope="repository:image:pull""#),
@@ -213,7 +211,7 @@ fn answer(state: &mut State, asked: &Asked, address: SocketAddr) -> Reply {
     }
 }
 
-/// The reply from where the client wants to go on.
+/// The part of the reply that the client's `Range` asks for.
 fn ranged(mut reply: Reply, range: Option<&str>) -> Reply {
     let begin = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
     if let Some(begin) = begin {

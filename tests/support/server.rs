@@ -1,4 +1,4 @@
-//! An HTTP server on loopback that keeps what it is asked, and fails as it is told to.
+//! An HTTP server on loopback that records requests and fails on demand.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -11,22 +11,22 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustix::net::{Shutdown, shutdown};
 
-/// What the server says to a path.
+/// The answer to a path.
 #[derive(Clone, Debug)]
 pub struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Arc<[u8]>,
-    /// The length that the header tells; the body's own where none is given.
-    told: Option<usize>,
+    /// The `Content-Length` to send instead of the body's length.
+    content_length: Option<usize>,
     framing: Framing,
     trouble: Option<(usize, Trouble)>,
     ranges: Ranges,
-    /// What is said first, and how many times.
+    /// Answers to send first, and how often.
     before: Vec<(u32, Answer)>,
 }
 
-/// How a body says where it ends.
+/// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     Length,
@@ -35,35 +35,35 @@ enum Framing {
     Close,
 }
 
-/// What happens in the middle of a body.
+/// A fault in the middle of a body.
 #[derive(Clone, Debug)]
 enum Trouble {
     Cut,
-    /// Nothing more, for as long as the client bears it.
+    /// Sends nothing more until the client closes the connection.
     Stall,
     Wait(Gate),
 }
 
-/// What becomes of a request for a part.
+/// How the server handles `Range`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ranges {
-    /// The whole is sent, as 200.
+    /// 200 with the whole body.
     Ignored,
-    /// The part is sent.
+    /// 206 with the requested part.
     Served,
-    /// Less than the part is sent, and said to be: 100 000 bytes at most.
+    /// 206 with at most 100,000 bytes of the part, and a matching `Content-Range`.
     Short,
-    /// 206 with the right bytes, and a `Content-Range` that names others.
+    /// 206 with the right bytes and another `Content-Range`.
     WrongRange,
     /// 206 without a `Content-Range`.
     NoRange,
-    /// 206 and a header that says so, with bytes from elsewhere in the document.
+    /// 206 with the right `Content-Range` and bytes from elsewhere in the document.
     WrongBytes,
     /// 416.
     Refused,
 }
 
-/// Holds answers back until it is opened.
+/// Blocks answers until it opens.
 #[derive(Clone, Debug, Default)]
 pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -80,13 +80,13 @@ impl Gate {
 }
 
 impl Answer {
-    /// 200 and this body.
+    /// 200 with this body.
     pub fn of(body: impl Into<Vec<u8>>) -> Self {
         Self {
             status: 200,
             headers: Vec::new(),
             body: body.into().into(),
-            told: None,
+            content_length: None,
             framing: Framing::Length,
             trouble: None,
             ranges: Ranges::Ignored,
@@ -94,7 +94,7 @@ impl Answer {
         }
     }
 
-    /// This status and an empty body.
+    /// This status with an empty body.
     pub fn status(status: u16) -> Self {
         Self { status, ..Self::of([]) }
     }
@@ -104,80 +104,79 @@ impl Answer {
         Self::status(status).header("Location", location)
     }
 
-    /// 200 and a body compressed for the transfer, and said to be.
+    /// 200 with a body compressed for the transfer.
     pub fn gzip(body: &[u8]) -> Self {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(body).expect("memory");
         Self::of(encoder.finish().expect("memory")).header("Content-Encoding", "gzip")
     }
 
-    /// Another status.
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
 
-    /// One more header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    /// The connection ends after `length` bytes of the body; the header still tells the whole.
+    /// Ends the connection after `length` bytes of the body. `Content-Length` does not change.
     pub fn cut_at(mut self, length: usize) -> Self {
         self.trouble = Some((length, Trouble::Cut));
         self
     }
 
-    /// Nothing more comes after `length` bytes of the body.
+    /// Stalls after `length` bytes of the body.
     pub fn stall_at(mut self, length: usize) -> Self {
         self.trouble = Some((length, Trouble::Stall));
         self
     }
 
-    /// Waits after `length` bytes of the body until the gate is opened.
+    /// Waits for the gate after `length` bytes of the body.
     pub fn wait_at(mut self, length: usize, gate: &Gate) -> Self {
         self.trouble = Some((length, Trouble::Wait(gate.clone())));
         self
     }
 
-    /// The `Content-Length` to tell, right or wrong.
-    pub fn told(mut self, length: usize) -> Self {
-        self.told = Some(length);
+    /// Sends this `Content-Length`, right or wrong.
+    pub fn content_length(mut self, length: usize) -> Self {
+        self.content_length = Some(length);
         self
     }
 
-    /// In chunks, without a `Content-Length`.
+    /// Sends the body in chunks, without a `Content-Length`.
     pub fn chunked(mut self) -> Self {
         self.framing = Framing::Chunks;
         self
     }
 
-    /// Without a length: the end of the connection ends the body.
+    /// Omits the length: the end of the connection ends the body.
     pub fn until_close(mut self) -> Self {
         self.framing = Framing::Close;
         self
     }
 
-    /// With an entity tag, and parts as `ranges` says. Where `If-Range` names another tag, the
-    /// whole is sent.
+    /// Adds an entity tag and handles `Range` according to `ranges`. If `If-Range` names another tag, it
+    /// sends the whole body.
     pub fn ranges(mut self, etag: &str, ranges: Ranges) -> Self {
         self.ranges = ranges;
         self.header("ETag", etag)
     }
 
-    /// First says `answer`, `times` times. Said again, it comes after what was said before.
+    /// Sends `answer` first, `times` times. A later call adds answers after those of earlier ones.
     pub fn after(mut self, times: u32, answer: Self) -> Self {
         self.before.push((times, answer));
         self
     }
 
-    /// Fails with 500 that many times before.
+    /// Fails with 500 this many times first.
     pub fn after_failures(self, failures: u32) -> Self {
         self.after(failures, Self::status(500))
     }
 
-    /// What is said now; counts down what comes before.
+    /// The next answer. Counts down the ones in `before`.
     fn next(&mut self) -> Self {
         match self.before.iter_mut().find(|(left, _)| *left > 0) {
             Some((left, answer)) => {
@@ -193,18 +192,17 @@ impl Answer {
     }
 }
 
-/// One request as it came.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub method: String,
-    /// Path and query, as it was given to [`Server::url`].
+    /// Path and query, as passed to [`Server::url`].
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
 impl Asked {
-    /// A header's value; the name's case does not count.
+    /// The value of a header. Case does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
@@ -214,7 +212,7 @@ impl Asked {
         self.path.split('?').next().unwrap_or_default()
     }
 
-    /// A parameter of the query, as it stands there.
+    /// A parameter of the query, without decoding.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let (_, query) = self.path.split_once('?')?;
         query
@@ -224,7 +222,7 @@ impl Asked {
             .map(|pair| pair.1)
     }
 
-    /// The first byte of the part that is asked for.
+    /// The first byte of the requested range.
     fn start(&self) -> Option<usize> {
         self.header("Range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
@@ -237,8 +235,8 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
 type Handler = dyn Fn(&Asked) -> Option<Answer> + Send + Sync;
 
 struct Shared {
-    /// First part of every path: a builder's cache must not know a URL from an earlier run, in
-    /// which another server had the same port.
+    /// The first segment of every path. A builder's cache must not contain a URL from an earlier run
+    /// whose server had the same port.
     prefix: String,
     handler: Box<Handler>,
     state: Mutex<State>,
@@ -251,7 +249,7 @@ struct State {
     closing: bool,
 }
 
-/// The server, until it is dropped. A path that it has no answer for is 404.
+/// A server that runs until it is dropped. Unknown paths are 404.
 pub struct Server {
     address: SocketAddr,
     listener: TcpListener,
@@ -263,12 +261,12 @@ impl Server {
         Self::with(|_| None)
     }
 
-    /// One that asks `handler` for what it was given no [`answer`](Self::answer).
+    /// Serves paths without an [`answer`](Self::answer) through `handler`.
     pub fn with(handler: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
         Self::on(TcpListener::bind(("127.0.0.1", 0)).expect("a port"), handler)
     }
 
-    /// The same behind a listener that is there, in another network namespace for example.
+    /// Serves on an existing listener, for example in another network namespace.
     pub fn on(
         listener: TcpListener,
         handler: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
@@ -286,19 +284,19 @@ impl Server {
                 }
                 let Ok(stream) = stream else { continue };
                 let shared = Arc::clone(&shared);
-                // A client that hangs up early is no failure of the server's.
+                // Ignore clients that hang up early.
                 thread::spawn(move || serve(&stream, &shared).unwrap_or_default());
             }
         });
         server
     }
 
-    /// The URL of a path, by the address.
+    /// The URL of a path, with the address as its host.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{}{path}", self.address, self.shared.prefix)
     }
 
-    /// The same under the machine's name: another origin.
+    /// The same with `localhost` as its host, which is another origin.
     pub fn named_url(&self, path: &str) -> String {
         format!("http://localhost:{}{}{path}", self.address.port(), self.shared.prefix)
     }
@@ -311,12 +309,12 @@ impl Server {
         locked(&self.shared.state).answers.remove(path).expect("a path that is served");
     }
 
-    /// What was asked since the last call, in order.
+    /// The requests since the last call, in order.
     pub fn requests(&self) -> Vec<Asked> {
         std::mem::take(&mut locked(&self.shared.state).requests)
     }
 
-    /// The paths of the same.
+    /// The paths of the requests since the last call.
     pub fn paths(&self) -> Vec<String> {
         self.requests().into_iter().map(|asked| asked.path).collect()
     }
@@ -325,7 +323,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         locked(&self.shared.state).closing = true;
-        // Wakes the thread that accepts, which then sees that it is over.
+        // Wakes the listener, so that it notices the shutdown.
         let _ = shutdown(&self.listener, Shutdown::Both);
     }
 }
@@ -334,7 +332,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Answers one request after another until the connection ends.
+/// Answers requests until the connection ends.
 fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
@@ -373,11 +371,11 @@ fn read_request(reader: &mut impl BufRead, prefix: &str) -> io::Result<Option<As
     Ok(Some(Asked { method: method.to_owned(), path, headers, body }))
 }
 
-/// Sends an answer; whether the connection can be used on.
+/// Sends an answer. Returns whether the connection stays usable.
 fn send(mut stream: &TcpStream, asked: &Asked, answer: &Answer) -> io::Result<bool> {
     let Part { status, headers, body } = part(asked, answer);
-    let told = answer.told.unwrap_or(body.len());
-    let closing = told != body.len()
+    let content_length = answer.content_length.unwrap_or(body.len());
+    let closing = content_length != body.len()
         || answer.framing == Framing::Close
         || matches!(answer.trouble, Some((_, Trouble::Cut | Trouble::Stall)))
         || asked.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
@@ -387,7 +385,7 @@ fn send(mut stream: &TcpStream, asked: &Asked, answer: &Answer) -> io::Result<bo
         write!(head, "{name}: {value}\r\n")?;
     }
     match answer.framing {
-        Framing::Length => write!(head, "Content-Length: {told}\r\n")?,
+        Framing::Length => write!(head, "Content-Length: {content_length}\r\n")?,
         Framing::Chunks => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::Close => {}
     }
@@ -431,7 +429,7 @@ fn send(mut stream: &TcpStream, asked: &Asked, answer: &Answer) -> io::Result<bo
     Ok(!closing)
 }
 
-/// What is sent of an answer's body, and what is said of it.
+/// The part of a body to send, with its status and headers.
 struct Part<'a> {
     status: u16,
     headers: Vec<(String, String)>,

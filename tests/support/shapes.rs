@@ -1,5 +1,5 @@
-//! Releases as publishers make them: every packing, every usual spelling of system and architecture,
-//! and all that lies beside the two files that are wanted.
+//! Releases as publishers make them: every archive format, every common spelling of system and
+//! architecture, and many other assets.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::archives;
 use super::elf;
 use super::github::{Release, Style};
 
-/// A tool, the release that holds it, and what has to be found there.
+/// A tool, its release and the expected assets.
 pub struct Tool {
     pub name: String,
     pub repo: String,
@@ -17,37 +17,37 @@ pub struct Tool {
     /// Its entry in the manifest.
     pub entry: String,
     pub release: Release,
-    /// The asset's name and the executable in it.
+    /// The expected asset's name and executable for each architecture.
     pub expected: BTreeMap<Arch, (String, Vec<u8>)>,
 }
 
-/// How a publisher names and packs.
+/// A publisher's naming and archive format.
 struct Shape {
     /// The words for amd64 and arm64.
     words: [&'static str; 2],
-    /// The asset's name, with NAME, VERSION and ARCH.
+    /// The asset's name with the placeholders NAME, VERSION and ARCH.
     asset: &'static str,
-    /// The executable's path in the archive, likewise.
+    /// The executable's path in the archive, with the same placeholders.
     path: &'static str,
-    /// What the manifest has to say beside the name.
+    /// Further keys in the manifest.
     says: &'static str,
     pack: fn(&archives::Members<'_>) -> Vec<u8>,
-    /// Other assets, likewise.
-    beside: &'static [&'static str],
-    /// The file of checksums; none where each asset has one of its own.
+    /// Other assets, with the same placeholders.
+    others: &'static [&'static str],
+    /// The checksum file; `None` if each asset has a separate one.
     checksums: Option<&'static str>,
     style: Style,
 }
 
 const SHAPES: [Shape; 10] = [
-    // goreleaser, as it is without settings
+    // goreleaser's defaults
     Shape {
         words: ["amd64", "arm64"],
         asset: "NAME_VERSION_linux_ARCH.tar.gz",
         path: "NAME",
         says: "",
         pack: archives::tar_gz,
-        beside: &[
+        others: &[
             "NAME_VERSION_darwin_amd64.tar.gz",
             "NAME_VERSION_darwin_arm64.tar.gz",
             "NAME_VERSION_linux_386.tar.gz",
@@ -62,14 +62,14 @@ const SHAPES: [Shape; 10] = [
         checksums: Some("NAME_VERSION_checksums.txt"),
         style: Style::Gnu,
     },
-    // goreleaser, with the names of uname, signed by cosign
+    // goreleaser with the names of uname, signed by cosign
     Shape {
         words: ["x86_64", "arm64"],
         asset: "NAME_Linux_ARCH.tar.gz",
         path: "NAME",
         says: "",
         pack: archives::tar_gz,
-        beside: &[
+        others: &[
             "NAME_Darwin_arm64.tar.gz",
             "NAME_Darwin_x86_64.tar.gz",
             "NAME_Linux_armv7.tar.gz",
@@ -90,7 +90,7 @@ const SHAPES: [Shape; 10] = [
         path: "NAME-ARCH-unknown-linux-musl/NAME",
         says: "",
         pack: archives::tar_xz,
-        beside: &[
+        others: &[
             "NAME-aarch64-apple-darwin.tar.xz",
             "NAME-x86_64-apple-darwin.tar.xz",
             "NAME-aarch64-unknown-linux-gnu.tar.xz",
@@ -104,14 +104,14 @@ const SHAPES: [Shape; 10] = [
         checksums: None,
         style: Style::Binary,
     },
-    // an executable and nothing around it, as deno and bun compile one
+    // a bare executable, as deno and bun compile one
     Shape {
         words: ["x64", "arm64"],
         asset: "NAME-linux-ARCH",
         path: "NAME",
         says: "",
         pack: archives::bare,
-        beside: &["NAME-macos-arm64", "NAME-macos-x64", "NAME-win-x64.exe"],
+        others: &["NAME-macos-arm64", "NAME-macos-x64", "NAME-win-x64.exe"],
         checksums: Some("SHA256SUMS"),
         style: Style::Binary,
     },
@@ -122,68 +122,68 @@ const SHAPES: [Shape; 10] = [
         path: "NAME",
         says: "",
         pack: archives::gz,
-        beside: &["NAME-aarch64-macos.gz", "NAME-x86_64-windows.zip"],
+        others: &["NAME-aarch64-macos.gz", "NAME-x86_64-windows.zip"],
         checksums: Some("sha256sums.txt"),
         style: Style::UpperHex,
     },
-    // by hand, zipped on Windows
+    // packed by hand, zipped on Windows
     Shape {
         words: ["x86_64", "aarch64"],
         asset: "NAME-vVERSION-linux-ARCH.zip",
         path: "NAME-vVERSION/NAME",
         says: "",
         pack: archives::zip,
-        beside: &["NAME-vVERSION-macos-aarch64.zip", "NAME-vVERSION-windows-x86_64.zip"],
+        others: &["NAME-vVERSION-macos-aarch64.zip", "NAME-vVERSION-windows-x86_64.zip"],
         checksums: Some("SHA256SUMS.txt"),
         style: Style::CrLf,
     },
-    // by hand, on a BSD
+    // packed by hand on a BSD
     Shape {
         words: ["amd64", "arm64"],
         asset: "NAME-VERSION-linux-ARCH.tar.bz2",
         path: "NAME-VERSION/bin/NAME",
         says: ", binary: 'NAME-{version}/bin/NAME'",
         pack: archives::tar_bz2,
-        beside: &["NAME-VERSION-freebsd-amd64.tar.bz2", "NAME-VERSION-openbsd-arm64.tar.bz2"],
+        others: &["NAME-VERSION-freebsd-amd64.tar.bz2", "NAME-VERSION-openbsd-arm64.tar.bz2"],
         checksums: None,
         style: Style::Bsd,
     },
-    // zig's order of words, and zstd
+    // zig's word order, with zstd
     Shape {
         words: ["x86_64", "aarch64"],
         asset: "NAME-ARCH-linux-VERSION.tar.zst",
         path: "bin/NAME",
         says: ", binary: bin/NAME",
         pack: archives::tar_zst,
-        beside: &["NAME-aarch64-macos-VERSION.tar.zst", "NAME-riscv64-linux-VERSION.tar.zst"],
+        others: &["NAME-aarch64-macos-VERSION.tar.zst", "NAME-riscv64-linux-VERSION.tar.zst"],
         checksums: Some("shasums256.txt"),
         style: Style::DotSlash,
     },
-    // dots instead of dashes, and a tar of `.`
+    // dots instead of dashes, with a tar of `.`
     Shape {
         words: ["amd64", "arm64"],
         asset: "NAME.linux.ARCH.tgz",
         path: "NAME",
         says: "",
         pack: archives::dotted_tar_gz,
-        beside: &["NAME.darwin.arm64.tgz", "NAME.linux.arm64.tgz.asc", "NAME.linux.s390x.tgz"],
+        others: &["NAME.darwin.arm64.tgz", "NAME.linux.arm64.tgz.asc", "NAME.linux.s390x.tgz"],
         checksums: Some("NAME.sha256"),
         style: Style::Gnu,
     },
-    // asked for by name, for there are two of each
+    // selected by `asset`, because two assets match
     Shape {
         words: ["x86_64", "aarch64"],
         asset: "NAME-lite-VERSION-linux-ARCH.tar.gz",
         path: "NAME",
         says: ", asset: 'NAME-lite-{version}-linux-{arch}.tar.gz', arch: {amd64: x86_64, arm64: aarch64}",
         pack: archives::tar_gz,
-        beside: &["NAME-full-VERSION-linux-x86_64.tar.gz", "NAME-full-VERSION-linux-aarch64.tar.gz"],
+        others: &["NAME-full-VERSION-linux-x86_64.tar.gz", "NAME-full-VERSION-linux-aarch64.tar.gz"],
         checksums: None,
         style: Style::Bare,
     },
 ];
 
-/// The tool of that number: each shape in turn.
+/// The tool with that number. The shapes take turns.
 pub fn tool(number: usize) -> Tool {
     let shape = &SHAPES[number % SHAPES.len()];
     let (name, version) = (format!("tool-{number:02}"), "1.4.2");
@@ -198,7 +198,7 @@ pub fn tool(number: usize) -> Tool {
         release = release.asset(&asset, bytes);
         expected.insert(arch, (asset, binary));
     }
-    for asset in shape.beside {
+    for asset in shape.others {
         release = release.asset(&fill(asset), "not what is wanted");
     }
     release = match shape.checksums {

@@ -1,29 +1,29 @@
-//! The real tools that `tests/testbed/up` brings onto the machine.
+//! The real tools that `tests/testbed/up` installs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::harness::skip;
 
-/// Set where a missing part is a failure, as in CI.
+/// If set, as in CI, a missing part fails the test.
 const REQUIRED: &str = "BAKE_TESTBED_REQUIRED";
 
-/// The testbed's folder, as `tests/testbed/up` chooses it.
+/// The testbed's folder, with the same default as `tests/testbed/up`.
 pub fn folder() -> PathBuf {
     std::env::var_os("BAKE_TESTBED").map_or_else(|| PathBuf::from("/var/tmp/bake-testbed"), PathBuf::from)
 }
 
-/// A tool of the testbed, without arguments yet. Without it, the test is skipped.
+/// A tool of the testbed, without arguments. Skips the test if it is missing.
 pub fn tool(name: &str) -> Command {
     let path = folder().join("bin").join(name);
-    // What is dropped while a skipped test unwinds may ask for one, and cleans up as far as it can.
+    // Destructors may ask for a tool while a skipped test unwinds, and clean up as far as they can.
     if !path.exists() && !std::thread::panicking() {
         missing(name);
     }
     Command::new(path)
 }
 
-/// A program on the `PATH`. Without it, the test is skipped.
+/// A program on the `PATH`. Skips the test if it is missing.
 pub fn program(name: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if !std::env::split_paths(&path).any(|folder| folder.join(name).exists()) {
@@ -45,7 +45,7 @@ pub fn registry() -> String {
     image.split_once('/').map_or_else(String::new, |(host, _)| host.to_owned())
 }
 
-/// A file or folder of what VMs are booted from.
+/// A boot file or folder for VMs.
 pub fn boot(name: &str) -> PathBuf {
     let path = folder().join("boot").join(name);
     if !path.exists() {
@@ -54,13 +54,13 @@ pub fn boot(name: &str) -> PathBuf {
     path
 }
 
-/// A tag in a repository of its own in that registry, which goes at the end.
+/// A tag in a separate repository of that registry. Deletes the repository when it is dropped.
 pub struct Pushed(pub String);
 
 impl Drop for Pushed {
     fn drop(&mut self) {
         let name = self.0.split_once('/').and_then(|(_, name)| name.rsplit_once(':'));
-        // The registry itself forgets manifests, and never a name.
+        // The registry's API deletes manifests, but never a repository.
         let repositories = folder().join("registry/data/docker/registry/v2/repositories");
         if let Some((name, _)) = name.filter(|(name, _)| !name.is_empty()) {
             let _ = std::fs::remove_dir_all(repositories.join(name));
@@ -68,10 +68,10 @@ impl Drop for Pushed {
     }
 }
 
-/// Skips the running test, for this machine lacks a real part.
+/// Skips the running test because this machine lacks a real part.
 ///
 /// # Panics
-/// Where `BAKE_TESTBED_REQUIRED` is set.
+/// If `BAKE_TESTBED_REQUIRED` is set.
 pub fn missing(what: &str) -> ! {
     let reason = format!("no {what} on this machine: run tests/testbed/install and tests/testbed/up");
     assert!(std::env::var_os(REQUIRED).is_none(), "{reason}");
@@ -79,7 +79,7 @@ pub fn missing(what: &str) -> ! {
     skip(reason)
 }
 
-/// Every script and every unit of the VM, and every script of the bundle's templates.
+/// Every script and unit of the VM, and every script in the bundle's templates.
 pub fn scripts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut scripts = Vec::new();
@@ -100,7 +100,7 @@ pub fn engine_address(engine: &str) -> std::net::Ipv4Addr {
     found.out.trim().parse().expect("an address")
 }
 
-/// A folder for what a run leaves to be looked at: in `BAKE_ARTIFACTS`, else below `target/`.
+/// A folder for results to inspect after a run: in `BAKE_ARTIFACTS`, else below `target/`.
 pub fn artifacts(name: &str) -> PathBuf {
     let root = std::env::var_os("BAKE_ARTIFACTS")
         .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("artifacts"), PathBuf::from);

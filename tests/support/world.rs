@@ -1,4 +1,4 @@
-//! A project, the upstream that it is locked from, and a cache of its own.
+//! A project with its upstream and a private cache.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,17 +12,17 @@ use bake::project::values::Arch;
 use super::github::{GitHub, Release};
 use super::{Folder, Said, archives, elf, said};
 
-/// A project, its upstream and its cache.
+/// A project with its upstream and a private cache.
 pub struct World {
     pub folder: Folder,
     pub github: GitHub,
     cache: tempfile::TempDir,
-    /// Further variables of every run.
+    /// Extra environment variables for every run.
     env: Vec<(String, String)>,
 }
 
 impl World {
-    /// A project with that manifest below `binaries:`.
+    /// A project with these entries below `binaries:`.
     pub fn new(binaries: &str) -> Self {
         let (folder, github) = (Folder::empty(), GitHub::start());
         folder.write("bake.yaml", format!("version: 1\ngateway:\n  image: {}\n", github.image()));
@@ -36,13 +36,13 @@ impl World {
         self
     }
 
-    /// The program, to run here against this upstream and no other.
+    /// `bake`, to run here against only this upstream.
     pub fn command(&self) -> Command {
         let mut command = self.folder.command();
         command
             .env("GITHUB_API_URL", self.github.api())
             .env("BAKE_CACHE_DIR", self.cache())
-            // Nothing of a test leaves the machine: what is not on loopback meets a closed port.
+            // A closed port: requests must not leave loopback.
             .env("HTTPS_PROXY", "http://127.0.0.1:9")
             .envs(self.env.iter().map(|(key, value)| (key, value)));
         command
@@ -56,7 +56,7 @@ impl World {
         self.cache.path().join("cache")
     }
 
-    /// Every file of project and cache, with its content.
+    /// Path and content of every file in project and cache.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         collect(self.folder.path(), &mut found);
@@ -64,14 +64,13 @@ impl World {
         found
     }
 
-    /// What stands in the project's folder, apart from the cache.
+    /// Path and content of every file in the project, apart from the cache.
     pub fn project_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         collect(self.folder.path(), &mut found);
         found
     }
 
-    /// The lock, read as the program reads it.
     #[track_caller]
     pub fn lock(&self) -> Lock {
         let mut problems = Problems::default();
@@ -88,7 +87,7 @@ impl World {
         tool.builds.get(&arch).expect("a build").clone()
     }
 
-    /// How the checksum of a tool's build was learned.
+    /// The evidence for the checksum of a tool's build.
     #[track_caller]
     pub fn evidence(&self, tool: &str) -> Vec<Evidence> {
         self.build(tool, Arch::Amd64).evidence
@@ -103,7 +102,7 @@ impl World {
     }
 }
 
-/// A release as goreleaser makes it, without a file of checksums: `NAME_VERSION_linux_ARCH.tar.gz`.
+/// A release in goreleaser's format without a checksum file: `NAME_VERSION_linux_ARCH.tar.gz`.
 pub fn release(name: &str, tag: &str) -> Release {
     let version = tag.trim_start_matches('v');
     Arch::ALL.into_iter().fold(Release::new(tag), |release, arch| {
@@ -111,7 +110,7 @@ pub fn release(name: &str, tag: &str) -> Release {
     })
 }
 
-/// A `.tar.gz` with the executable and a file beside it.
+/// A `.tar.gz` with the executable and another file.
 pub fn archive(name: &str, version: &str, arch: Arch) -> Vec<u8> {
     let binary = elf::executable(arch, &format!("{name} {version}"));
     archives::tar_gz(&[(name, &binary), ("README.md", b"Read me.\n")])

@@ -5,9 +5,10 @@
 //   visit  {"name", "page": URL, "gateway": "ws://…", "token", "question", "answer"}
 //   line   {"name", "milliseconds", "reply"} or {"name", "milliseconds", "refusal", "shown"}
 //
-// Each visit has a fresh profile and leaves a screenshot. A visit with a question sends it and waits for a
-// message that contains the answer; without a token, its page has to log in by itself. A visit without one waits until the gateway refuses the token: "refusal"
-// is the gateway's own code, "shown" is what the page says. Exits with 1 at the first visit that goes wrong.
+// Each visit has a fresh profile and leaves a screenshot. A visit with a question sends it and waits for a message
+// that contains the answer; without a token, its page has to log in by itself. A visit without a question waits until
+// the gateway refuses the token: "refusal" is the gateway's own code, "shown" is the text on the page. Exits with 1 at
+// the first visit that fails.
 import { mkdir, rm } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
@@ -47,7 +48,7 @@ async function connect(page, visit) {
   const responded = verdict(page, visit);
   await page.goto(visit.page);
   const secret = page.getByRole("textbox", { name: "Gateway secret" });
-  // Where the origin is refused, the fields are folded away.
+  // If the gateway refuses the origin, the page collapses the fields.
   const change = page.getByText("Change", { exact: true });
   await secret.or(change).first().waitFor();
   if (!(await secret.isVisible())) await change.click();
@@ -57,7 +58,7 @@ async function connect(page, visit) {
   return responded;
 }
 
-// The page takes input before it has loaded the chat, and may lose it: a person would type it again.
+// The page accepts input before it has loaded the chat and may lose it, so try again.
 async function send(page, question) {
   const composer = page.getByRole("textbox", { name: "Chat composer" });
   const sent = page.getByRole("log").getByText(question, { exact: true }).first();

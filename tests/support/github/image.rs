@@ -1,5 +1,5 @@
-//! One image in a registry: an index with a manifest for each architecture, and the attestation that
-//! builders put beside them (distribution-spec, "Pulling manifests"; image-spec, "OCI Image Index").
+//! One image in a registry: an index with a manifest for each architecture and the attestation that
+//! builders add (distribution-spec, "Pulling manifests"; image-spec, "OCI Image Index").
 
 use bake::digest::Sha256;
 use serde_json::{Value, json};
@@ -11,7 +11,6 @@ pub const TAG: &str = "1";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// What the registry says to a path.
 pub fn answer(path: &str) -> Answer {
     if path.trim_end_matches('/') == "/v2" {
         return Answer::new(200, "{}").header("content-type", "application/json");

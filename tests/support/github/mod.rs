@@ -1,9 +1,9 @@
-//! A server on loopback that speaks as GitHub does: its REST API, its downloads, the store of objects
-//! to which downloads are redirected, and its registry of images, each at an origin of its own.
+//! A stand-in for GitHub on loopback: REST API, downloads, the object store to which downloads are
+//! redirected, and the container registry, each with a separate origin.
 //!
-//! Shapes, headers and limits are those of GitHub's documentation: "REST API endpoints for releases",
+//! Formats, headers and limits follow GitHub's documentation: "REST API endpoints for releases",
 //! "Using pagination in the REST API", "Rate limits for the REST API", "Troubleshooting the REST API"
-//! (2026). It writes down every request, and goes wrong as it is told to.
+//! (2026). It records every request and fails on demand.
 
 mod image;
 pub mod release;
@@ -26,13 +26,13 @@ pub use release::{Release, Style};
 use wire::{Answer, Stream};
 pub use wire::{Fault, Host, Request};
 
-/// The token that it takes; with any other it answers 401.
+/// The only valid token. It answers any other with 401.
 pub const TOKEN: &str = "ghp_0123456789abcdefTESTghijklmnopqrstuv";
 
-/// Requests an hour without and with a token.
+/// Requests per hour without and with a token.
 const LIMITS: [u32; 2] = [60, 5000];
 
-/// The page size that is not said, and the largest.
+/// The default page size and the largest one.
 const PER_PAGE: usize = 30;
 const MOST_PER_PAGE: usize = 100;
 
@@ -40,10 +40,10 @@ struct Repo {
     id: u64,
     /// `OWNER/NAME`.
     name: String,
-    /// Names that it had before.
+    /// Earlier names, which redirect to this one.
     former: Vec<String>,
     releases: Vec<Release>,
-    /// How many it ever had.
+    /// The number of releases ever published.
     released: u32,
 }
 
@@ -51,7 +51,7 @@ struct Rule {
     host: Host,
     part: String,
     fault: Fault,
-    /// How many times more; none for ever.
+    /// The remaining number of times; unlimited if `None`.
     times: Option<u32>,
 }
 
@@ -61,9 +61,9 @@ struct State {
     rules: Vec<Rule>,
     requests: Vec<Request>,
     ids: u64,
-    /// Where bare git repositories lie.
+    /// The folder of bare git repositories.
     repositories: Option<PathBuf>,
-    /// Requests of this hour without and with a token.
+    /// Requests in this hour without and with a token.
     used: [u32; 2],
     closing: bool,
 }
@@ -73,11 +73,11 @@ struct Shared {
     asked: Condvar,
     /// The origins, in the order of [`Host`].
     origins: [String; 4],
-    /// When the hour of the limit ends: seconds since 1970.
+    /// When the rate limit resets, in seconds since 1970.
     reset: u64,
 }
 
-/// The server, until it is dropped.
+/// A server that runs until it is dropped.
 pub struct GitHub {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
@@ -96,10 +96,10 @@ impl GitHub {
                         break;
                     }
                     let shared = Arc::clone(&shared);
-                    // A client that hangs up early is no failure of the server's.
+                    // Ignore clients that hang up early.
                     thread::spawn(move || {
                         let mut stream = stream;
-                        // Answers are written in pieces, and none of them may wait for the other.
+                        // An answer takes several writes, and Nagle's algorithm would delay them.
                         stream.set_nodelay(true).unwrap_or_default();
                         shared.serve(&mut stream, host).unwrap_or_default();
                     });
@@ -110,12 +110,12 @@ impl GitHub {
         server
     }
 
-    /// One under GitHub's own names, which listens nowhere: connections are brought to [`Self::serve`].
+    /// A server with GitHub's own names and no listener: callers pass connections to [`Self::serve`].
     pub fn behind_others() -> Self {
         Self::with_origins(tls::NAMES.map(|name| format!("https://{name}")))
     }
 
-    /// Answers on a connection to `host` until its client is done.
+    /// Serves a connection to `host` until the client closes it.
     pub fn serve(&self, stream: &mut dyn Stream, host: Host) -> std::io::Result<()> {
         self.shared.serve(stream, host)
     }
@@ -136,12 +136,12 @@ impl GitHub {
         Self { shared: Arc::new(shared), addresses: Vec::new() }
     }
 
-    /// What `GITHUB_API_URL` has to be.
+    /// The value for `GITHUB_API_URL`.
     pub fn api(&self) -> &str {
         self.shared.origin(Host::Api)
     }
 
-    /// The base image, in the registry, by its tag.
+    /// The base image's reference, by tag.
     pub fn image(&self) -> String {
         format!(
             "{}/openclaw:{}",
@@ -150,17 +150,17 @@ impl GitHub {
         )
     }
 
-    /// When the hour of the rate limit ends: seconds since 1970.
+    /// When the rate limit resets, in seconds since 1970.
     pub fn reset(&self) -> u64 {
         self.shared.reset
     }
 
-    /// Where a release's asset can be downloaded.
+    /// The download URL of a release's asset.
     pub fn download(&self, repo: &str, tag: &str, asset: &str) -> String {
         release::download(self.shared.origin(Host::Web), repo, tag, asset)
     }
 
-    /// Publishes a release; makes the repository, where it is not there.
+    /// Publishes a release, and creates the repository if necessary.
     pub fn publish(&self, repo: &str, mut release: Release) {
         let mut state = locked(&self.shared.state);
         let ids = state.ids;
@@ -183,7 +183,7 @@ impl GitHub {
         repo.releases.push(release);
     }
 
-    /// Changes a release after it was published, as publishers should not.
+    /// Changes a published release, as publishers should not.
     pub fn change(&self, repo: &str, tag: &str, change: impl FnOnce(&mut Release)) {
         let mut state = locked(&self.shared.state);
         change(
@@ -191,14 +191,14 @@ impl GitHub {
         );
     }
 
-    /// A release as it stands.
+    /// The current state of a release.
     pub fn release(&self, repo: &str, tag: &str) -> Release {
         let mut found = None;
         self.change(repo, tag, |release| found = Some(release.clone()));
         found.expect("`change` finds it")
     }
 
-    /// Puts other bytes under the name of an asset; the API tells of them rightly.
+    /// Replaces the content of an asset. The API's digest follows.
     pub fn replace(&self, repo: &str, tag: &str, asset: &str, bytes: impl Into<Vec<u8>>) {
         self.change(repo, tag, |release| release.find(asset).bytes = bytes.into());
     }
@@ -212,19 +212,19 @@ impl GitHub {
         assert_eq!(releases.len() + 1, before, "{repo} has no {tag}");
     }
 
-    /// Gives a repository another name; its old one leads there.
+    /// Renames a repository. The old name redirects.
     pub fn rename(&self, repo: &str, to: &str) {
         let mut state = locked(&self.shared.state);
         let repo = state.repo(repo);
         repo.former.push(std::mem::replace(&mut repo.name, to.to_owned()));
     }
 
-    /// From now on every request whose target holds `part` goes wrong.
+    /// Fails every later request whose target contains `part`.
     pub fn fault(&self, host: Host, part: &str, fault: Fault) {
         self.rule(host, part, fault, None);
     }
 
-    /// The next `times` requests whose target holds `part` go wrong.
+    /// Fails the next `times` requests whose target contains `part`.
     pub fn fault_times(&self, times: u32, host: Host, part: &str, fault: Fault) {
         self.rule(host, part, fault, Some(times));
     }
@@ -233,22 +233,22 @@ impl GitHub {
         locked(&self.shared.state).rules.push(Rule { host, part: part.to_owned(), fault, times });
     }
 
-    /// All is right again.
+    /// Removes all faults.
     pub fn heal(&self) {
         locked(&self.shared.state).rules.clear();
     }
 
-    /// No request is left of this hour, with a token or without.
+    /// Uses up the rate limit with and without a token.
     pub fn exhaust(&self) {
         locked(&self.shared.state).used = LIMITS;
     }
 
-    /// What was asked for since the last call, in order.
+    /// The requests since the last call, in order.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut locked(&self.shared.state).requests)
     }
 
-    /// Waits until there was a request whose target holds `part`.
+    /// Waits for a request whose target contains `part`.
     pub fn wait_for(&self, host: Host, part: &str) {
         let state = locked(&self.shared.state);
         let came = |state: &mut State| {
@@ -261,7 +261,7 @@ impl GitHub {
 impl Drop for GitHub {
     fn drop(&mut self) {
         locked(&self.shared.state).closing = true;
-        // Wakes the listeners, which then see that it is over.
+        // Wakes the listeners, so that they notice the shutdown.
         for address in &self.addresses {
             let _ = TcpStream::connect(address);
         }
@@ -273,7 +273,7 @@ impl State {
         self.repos.iter_mut().find(|repo| repo.name == name).unwrap_or_else(|| panic!("no repository {name}"))
     }
 
-    /// What goes wrong with this request, if anything.
+    /// The fault that applies to this request, if any.
     fn fault(&mut self, request: &Request) -> Option<Fault> {
         let applies = |rule: &&mut Rule| {
             rule.host == request.host && request.target.contains(&rule.part) && rule.times != Some(0)
@@ -291,7 +291,7 @@ impl Repo {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// What this client may see, the newest first.
+    /// The releases that this client may see, newest first.
     fn releases(&self, drafts: bool) -> Vec<(usize, &Release)> {
         let mut releases: Vec<_> = self.releases.iter().enumerate().collect();
         releases.retain(|(_, release)| drafts || !release.draft);
@@ -342,7 +342,7 @@ impl Shared {
         (if request.host == Host::Api { self.limited(&mut state, request, answer) } else { answer }, fault)
     }
 
-    /// Counts a request to the API, and says how many are left; 403 where none is.
+    /// Counts a request to the API against the rate limit. Answers 403 if the limit is exceeded.
     fn limited(&self, state: &mut State, request: &Request, answer: Answer) -> Answer {
         if request.header("user-agent").is_none_or(str::is_empty) {
             let text = "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.";
@@ -355,7 +355,7 @@ impl Shared {
         let class = usize::from(token.is_some());
         let limit = LIMITS[class];
         let exceeded = state.used[class] >= limit;
-        // What has not changed does not count.
+        // 304 does not count against the limit.
         if !exceeded && answer.status != 304 {
             state.used[class] += 1;
         }
@@ -492,7 +492,7 @@ impl Shared {
         }
     }
 
-    /// As GitHub signs it, with the name for the browser in it.
+    /// A signed URL like GitHub's, with the file name in it.
     fn object_url(&self, repo: &Repo, id: u64, name: &str) -> String {
         format!(
             "{}/github-production-release-asset/{}/{id}?sp=r&sv=2018-11-09&sr=b&sig=Zm9yIGEgbW9tZW50%3D&rscd=attachment%3B+filename%3D{name}",
@@ -502,7 +502,7 @@ impl Shared {
     }
 }
 
-/// A file of a bare repository: git calls this its dumb protocol ("HTTP transfer protocols").
+/// A file of a bare repository, for git's dumb protocol ("HTTP transfer protocols").
 fn repository_file(state: &State, parts: &[&str]) -> Answer {
     let inside = parts.iter().all(|part| !part.starts_with('.'));
     let folder = state.repositories.as_ref().filter(|_| inside);
@@ -513,7 +513,7 @@ fn repository_file(state: &State, parts: &[&str]) -> Answer {
 /// A stored file, or a range of it (RFC 9110, section 14).
 fn object(state: &State, request: &Request, whole: bool) -> Answer {
     let id = request.path().rsplit('/').next().unwrap_or_default();
-    // Such a store takes its own signature alone, and refuses any other way of saying who one is.
+    // The store accepts only its own signature and refuses other credentials.
     if request.header("authorization").is_some() {
         return Answer::new(401, "<Error><Code>InvalidAuthenticationInfo</Code></Error>");
     }
@@ -552,7 +552,7 @@ fn json_answer(status: u16, body: &Value) -> Answer {
     Answer::new(status, body.to_string()).header("content-type", "application/json; charset=utf-8")
 }
 
-/// 304 where the client has it already.
+/// 304 if the client's copy is current.
 fn ok(request: &Request, body: &Value) -> Answer {
     let etag = format!("W/\"{}\"", Sha256::of(body.to_string()));
     let known = request.header("if-none-match") == Some(etag.as_str());

@@ -1,4 +1,4 @@
-//! A release as its publisher makes it: assets, the files of checksums and signatures beside them.
+//! A release as its publisher makes it: assets, checksum files and signatures.
 
 use std::io::Cursor;
 
@@ -12,7 +12,7 @@ pub struct Release {
     pub tag: String,
     pub draft: bool,
     pub prerelease: bool,
-    /// RFC 3339; where it is not said, each release is a day newer than the one before.
+    /// RFC 3339. If `None`, each release is a day newer than the one before.
     pub published: Option<String>,
     pub assets: Vec<Asset>,
 }
@@ -23,24 +23,22 @@ pub struct Asset {
     pub id: u64,
     pub name: String,
     pub bytes: Vec<u8>,
-    /// What the API says of its SHA-256.
+    /// The SHA-256 in the API.
     pub digest: Digest,
-    /// Whether its upload has ended.
+    /// Whether the upload is complete.
     pub uploaded: bool,
 }
 
-/// What the API says of an asset's SHA-256.
+/// The API's statement about an asset's SHA-256.
 #[derive(Clone, Debug)]
 pub enum Digest {
-    /// The right one.
     Right,
-    /// Nothing, as for every asset from before June 2025.
+    /// No digest, as for every asset from before June 2025.
     None,
-    /// Another one.
     Wrong,
 }
 
-/// How a file of checksums is written.
+/// The format of a checksum file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// `HASH  NAME`, as sha256sum does.
@@ -53,19 +51,19 @@ pub enum Style {
     UpperHex,
     /// Lines end with carriage return and line feed.
     CrLf,
-    /// `HASH  ./NAME`, as of `sha256sum ./*`.
+    /// `HASH  ./NAME`, from `sha256sum ./*`.
     DotSlash,
-    /// `HASH  dist/NAME`, as of a run in the folder above.
+    /// `HASH  dist/NAME`, from a run in the parent folder.
     InFolder,
-    /// Nothing but the hash; for a file that stands beside one asset.
+    /// Only the hash, for a file about one asset.
     Bare,
-    /// The right hash, after the name of another file.
+    /// The right hash with another file's name.
     OtherName,
-    /// The right name, after another hash.
+    /// The right name with another hash.
     Wrong,
 }
 
-/// A hash that is nobody's.
+/// A hash that matches no asset.
 pub const WRONG: &str = "00000000000000000000000000000000000000000000000000000000deadbeef";
 
 impl Style {
@@ -98,13 +96,13 @@ impl Release {
         self
     }
 
-    /// A file that lists all assets so far.
+    /// Adds a checksum file that lists all assets so far.
     pub fn checksums(self, name: &str, style: Style) -> Self {
         let list: String = self.assets.iter().map(|asset| style.line(&asset.name, &asset.bytes)).collect();
         self.asset(name, list)
     }
 
-    /// A file for each asset so far, called as the asset with `.sha256` behind.
+    /// Adds `ASSET.sha256` for each asset so far.
     pub fn sidecars(mut self, style: Style) -> Self {
         for Asset { name, bytes, .. } in self.assets.clone() {
             self = self.asset(&format!("{name}.sha256"), style.line(&name, &bytes));
@@ -112,13 +110,13 @@ impl Release {
         self
     }
 
-    /// A detached signature of the asset that is called so, by `keys`.
+    /// Adds a detached signature of the asset `of` by `keys`.
     pub fn minisig(self, of: &str, keys: &KeyPair) -> Self {
         let signature = minisign::sign(None, &keys.sk, Cursor::new(self.bytes(of)), None, None);
         self.asset(&format!("{of}.minisig"), signature.expect("a signature").to_string())
     }
 
-    /// The API tells no digest of any asset so far.
+    /// Omits the API's digests of all assets so far.
     pub fn without_digests(mut self) -> Self {
         for asset in &mut self.assets {
             asset.digest = Digest::None;
@@ -126,13 +124,13 @@ impl Release {
         self
     }
 
-    /// The API tells a wrong digest of this asset.
+    /// Makes the API's digest of this asset wrong.
     pub fn wrong_digest(mut self, of: &str) -> Self {
         self.find(of).digest = Digest::Wrong;
         self
     }
 
-    /// The upload of this asset has not ended.
+    /// Leaves the upload of this asset incomplete.
     pub fn unfinished(mut self, of: &str) -> Self {
         self.find(of).uploaded = false;
         self
@@ -148,13 +146,13 @@ impl Release {
         self
     }
 
-    /// When it was published: RFC 3339.
+    /// Sets the publication time: RFC 3339.
     pub fn published(mut self, time: &str) -> Self {
         self.published = Some(time.to_owned());
         self
     }
 
-    /// The content of the asset that is called so.
+    /// The content of the asset `of`.
     pub fn bytes(&self, of: &str) -> &[u8] {
         let found = self.assets.iter().find(|asset| asset.name == of);
         &found.unwrap_or_else(|| panic!("{}: no asset {of}", self.tag)).bytes
@@ -166,7 +164,7 @@ impl Release {
         found.unwrap_or_else(|| panic!("{tag}: no asset {of}"))
     }
 
-    /// As the API tells it; `repo` is `OWNER/NAME`, `id` the release's.
+    /// The API's JSON. `repo` is `OWNER/NAME`, `id` the release's.
     pub fn json(&self, api: &str, web: &str, repo: &str, id: usize) -> Value {
         let (tag, published) = (&self.tag, &self.published);
         let owner = repo.split('/').next().unwrap_or_default();
@@ -223,7 +221,7 @@ impl Release {
     }
 }
 
-/// Where an asset is downloaded; a tag stays one part of the path, whatever is in it.
+/// The download URL of an asset. The tag is escaped into one path segment.
 pub fn download(web: &str, repo: &str, tag: &str, asset: &str) -> String {
     format!("{web}/{repo}/releases/download/{}/{asset}", tag.replace('/', "%2F").replace('+', "%2B"))
 }

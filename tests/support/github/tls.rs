@@ -1,5 +1,5 @@
-//! The server under GitHub's own names, behind a proxy: as a user's machine sees it, with a
-//! certificate of a throw-away authority.
+//! The server under GitHub's own names, behind a proxy, with certificates from a throw-away
+//! authority.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,7 +20,7 @@ use crate::support::testbed;
 pub const NAMES: [&str; 4] =
     ["api.github.com", "github.com", "release-assets.githubusercontent.com", "ghcr.io"];
 
-/// The server, and how to get to it.
+/// The server and its proxy.
 pub struct Proxied {
     pub github: GitHub,
     address: SocketAddr,
@@ -28,7 +28,7 @@ pub struct Proxied {
 }
 
 impl Proxied {
-    /// None where the machine cannot make certificates.
+    /// `None` if the machine cannot create certificates.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = Arc::new(certified(folder.path()));
@@ -43,25 +43,25 @@ impl Proxied {
                     break;
                 }
                 let (shared, config) = (Arc::clone(&shared), Arc::clone(&config));
-                // A client that hangs up early is no failure of the server's.
+                // Ignore clients that hang up early.
                 thread::spawn(move || connected(stream, &shared, config).unwrap_or_default());
             }
         });
         Self { github, address, folder }
     }
 
-    /// What `HTTPS_PROXY` has to be.
+    /// The value for `HTTPS_PROXY`.
     pub fn proxy(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What `SSL_CERT_FILE` has to be.
+    /// The value for `SSL_CERT_FILE`.
     pub fn authority(&self) -> PathBuf {
         self.folder.path().join("authority.pem")
     }
 }
 
-/// Serves the host that a CONNECT names (RFC 9110, 9.3.6).
+/// Serves the host that a CONNECT request names (RFC 9110, 9.3.6).
 fn connected(mut stream: TcpStream, shared: &Shared, config: Arc<ServerConfig>) -> std::io::Result<()> {
     let Some(connect) = Request::read(&mut stream, Host::Web)? else { return Ok(()) };
     let name = connect.target.trim_end_matches(":443");
@@ -73,7 +73,7 @@ fn connected(mut stream: TcpStream, shared: &Shared, config: Arc<ServerConfig>) 
     shared.serve(&mut StreamOwned::new(connection, stream), host.0)
 }
 
-/// Makes an authority and a certificate for all names in `folder`.
+/// Creates an authority in `folder` and a certificate for all names.
 fn certified(folder: &Path) -> ServerConfig {
     let names: Vec<_> = NAMES.iter().map(|name| format!("DNS:{name}")).collect();
     let alternatives = format!("subjectAltName={}", names.join(","));
@@ -89,7 +89,7 @@ fn certified(folder: &Path) -> ServerConfig {
     let own = ["-subj", "/CN=github.com", "-keyout", "own.key", "-out", "own.pem"];
     let no_authority = ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", &alternatives];
     make(&[&own[..], &signed, &no_authority].concat());
-    // The first test of the process installs it.
+    // Fails if another test of the process has installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let certificate = CertificateDer::from_pem_file(folder.join("own.pem")).expect("a certificate");
     let key = PrivateKeyDer::from_pem_file(folder.join("own.key")).expect("a key");

@@ -1,5 +1,4 @@
-//! HTTP/1.1 as far as a server of files needs it, and every way of getting it wrong that a test asks
-//! for.
+//! The part of HTTP/1.1 that a file server needs, and every fault that a test asks for.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -11,14 +10,14 @@ pub trait Stream: Read + Write {}
 
 impl<T: Read + Write> Stream for T {}
 
-/// The names under which GitHub answers.
+/// GitHub's hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
     /// `api.github.com`.
     Api,
     /// `github.com`.
     Web,
-    /// Where downloads are redirected to, `release-assets.githubusercontent.com`.
+    /// The target of download redirects, `release-assets.githubusercontent.com`.
     Objects,
     /// `ghcr.io`.
     Registry,
@@ -28,7 +27,6 @@ impl Host {
     pub const ALL: [Self; 4] = [Self::Api, Self::Web, Self::Objects, Self::Registry];
 }
 
-/// A request as it came.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub host: Host,
@@ -40,7 +38,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads the next one; none where the client is done.
+    /// Reads the next request; `None` if the client has closed the connection.
     pub fn read(stream: &mut dyn Stream, host: Host) -> io::Result<Option<Self>> {
         let (mut text, mut part) = (Vec::new(), [0; 4096]);
         while !text.ends_with(b"\r\n\r\n") {
@@ -62,7 +60,7 @@ impl Request {
         }))
     }
 
-    /// The value of a header; its name in lower case.
+    /// The value of a header. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -71,49 +69,48 @@ impl Request {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// The parts of its path, decoded as far as tags need it.
+    /// The segments of the path, with the percent-encodings that tags need decoded.
     pub fn parts(&self) -> Vec<String> {
         let parts = self.path().trim_matches('/').split('/');
         parts.map(|part| part.replace("%2F", "/").replace("%2B", "+")).collect()
     }
 
-    /// The value of a key in its query.
+    /// The value of a query parameter.
     pub fn query(&self, key: &str) -> Option<&str> {
         let (_, query) = self.target.split_once('?')?;
         query.split('&').filter_map(|pair| pair.split_once('=')).find(|(k, _)| *k == key).map(|(_, v)| v)
     }
 }
 
-/// What goes wrong with an answer.
+/// A fault of an answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The connection ends after that many bytes of the body.
+    /// The connection ends after this many bytes of the body.
     Cut(usize),
-    /// `Content-Length` tells that much more or less than there is.
+    /// `Content-Length` differs from the body's length by this much.
     Length(isize),
-    /// After that many bytes of the body nothing more comes, and the connection stays.
+    /// The connection stays open but silent after this many bytes of the body.
     Stall(usize),
-    /// The body comes in pieces of that many bytes, with a pause after each.
+    /// The body arrives in pieces of this size, with a pause after each.
     Slow(usize, Duration),
-    /// Only this status, with the body that GitHub gives to it.
+    /// This status, with GitHub's usual body for it.
     Status(u16),
-    /// 429 with `Retry-After` in seconds.
+    /// 429 with this `Retry-After` in seconds.
     TooMany(u64),
-    /// The right answer, once the gate is opened.
+    /// The right answer, after the gate opens.
     Held(Gate),
-    /// 302 to the same place.
+    /// 302 to the same URL.
     Loop,
-    /// 302 to there.
+    /// 302 to this URL.
     Redirect(String),
-    /// The right body, gzipped on its way.
+    /// The right body, gzipped for the transfer.
     Gzip,
-    /// Another body, and all that is said of it is true.
+    /// Another body with headers that match it.
     Body(Vec<u8>),
-    /// The first bytes of a range are other ones than were asked for.
+    /// A range starts at another byte than requested.
     Whole,
 }
 
-/// An answer, as it is to be sent.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -131,7 +128,7 @@ impl Answer {
         self
     }
 
-    /// Sends it, with what goes wrong. Returns whether the connection can take another request.
+    /// Sends the answer with its fault. Returns whether the connection can take another request.
     pub fn send(
         &self,
         stream: &mut dyn Stream,
@@ -141,13 +138,13 @@ impl Answer {
         if let Some(Fault::Held(gate)) = fault {
             gate.wait();
         }
-        let told = match fault {
+        let length_sent = match fault {
             Some(Fault::Length(by)) => self.body.len().saturating_add_signed(*by),
             _ => self.body.len(),
         };
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
-        let length = ("content-length", told.to_string());
-        // A 304 has no body and tells no length.
+        let length = ("content-length", length_sent.to_string());
+        // A 304 has neither body nor length.
         let length = Some(&length).filter(|_| self.status != 304);
         for (name, value) in self.headers.iter().chain(length) {
             head.extend([name, ": ", value, "\r\n"]);
@@ -162,7 +159,7 @@ impl Answer {
             Some(Fault::Stall(length)) => {
                 stream.write_all(&self.body[..self.body.len().min(*length)])?;
                 stream.flush()?;
-                // Until the client hangs up; the far end of the test is its patience.
+                // Until the client hangs up.
                 let _ = stream.read(&mut [0])?;
             }
             Some(Fault::Slow(size, pause)) => {

@@ -1,4 +1,4 @@
-"""What cloud-init's own reader makes of a metadata server, as JSON: cloud-init.py URL"""
+"""Reads a metadata server with cloud-init's own code and prints the result as JSON: cloud-init.py URL"""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from cloudinit import helpers
 from cloudinit.sources import DataSourceGCE as gce
 
 BASE = sys.argv[1]
-# It asks the firmware, which is that of the machine that runs the test.
+# It would ask the firmware of the machine that runs the test.
 gce.platform_reports_gce = lambda: True
 gce.GUEST_ATTRIBUTES_URL = BASE + "/computeMetadata/v1/instance/guest-attributes"
 

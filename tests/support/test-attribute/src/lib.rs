@@ -1,12 +1,12 @@
-//! `#[test]` for programs whose `main` is `support::harness::run`: registers the function there, so that
-//! it can be skipped while it runs. The built-in harness knows passed and failed only.
+//! `#[test]` for programs whose `main` is `support::harness::run`. It registers the function there, so that a test
+//! can skip itself at run time. The built-in harness knows only passed and failed.
 
 use proc_macro::{TokenStream, TokenTree};
 
-/// Registers a function without parameters as a test. Of the attributes below it, `#[ignore]` is understood.
+/// Registers a function without parameters as a test. Honors `#[ignore]` below it.
 ///
 /// # Panics
-/// On anything but a function.
+/// If the item is not a function.
 #[proc_macro_attribute]
 pub fn test(_: TokenStream, item: TokenStream) -> TokenStream {
     let mut kept = TokenStream::new();
