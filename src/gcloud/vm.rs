@@ -78,11 +78,16 @@ impl<'a> Vm<'a> {
     /// Holds for this gateway's data disks: that of its name, and any that was restored since. They are
     /// patterns, since gcloud takes `gateway-2` for `=gateway` (`gcloud topic filters`).
     pub(super) fn is_its_disk(self) -> String {
-        let mut is_its = format!("labels.openclaw ~ \"^{}$\"", self.name);
+        let mut terms = vec![format!("labels.openclaw ~ \"^{}$\"", self.name)];
         if self.target.spec.id.is_some() {
-            is_its = format!("{is_its} AND {}", self.is_labelled());
+            terms.push(self.is_labelled());
         }
-        if self.target.adopt { format!("({}) OR ({is_its})", named(&self.name.data_disk())) } else { is_its }
+        if self.target.adopt {
+            // gcloud takes no conjunction inside of a disjunction.
+            let own = named(&self.name.data_disk());
+            terms = terms.into_iter().map(|term| format!("({term} OR {own})")).collect();
+        }
+        terms.join(" AND ")
     }
 
     /// Prints the data disk in use: of several, the newest, which was restored.

@@ -120,7 +120,8 @@ fn each_request_fails_once(cloud: &Cloud, action: &[&str]) {
                 assert_eq!(after.get(path), Some(resource), "{what}: another gateway's {path}");
             }
             is_old_or_wanted_or_named(&what, &run, &before, &wanted, &essence(&after));
-            if *kind == "lost" && request.changes() {
+            // Each backup takes one more snapshot.
+            if *kind == "lost" && request.changes() && action[0] != "backup" {
                 back_to_the_end(cloud, &script, &what, &wanted);
             }
         }
