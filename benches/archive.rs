@@ -1,8 +1,8 @@
 //! Hashing cached archives and the executables in them, on one thread and on two, against
 //! `sha256sum` and `tar -xzf` on the same files, all in one run: `cargo bench --bench archive`.
 //!
-//! Figures are medians; machines differ, ratios less so. `tar` starts a `gzip` beside itself, so
-//! it is measured on all cores and on one; so is bake.
+//! Figures are medians; machines differ, ratios less so. `tar` starts a separate `gzip`, so it is measured on
+//! all cores and on one, and so is bake.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -99,8 +99,8 @@ fn median(times: &mut [f64]) -> f64 {
     times[times.len() / 2]
 }
 
-/// Archives whose content compresses as programs do, for it is made of programs: those of this
-/// machine, each archive beginning with another.
+/// Archives whose content compresses like programs, because it is made of programs on this machine; each
+/// archive starts with another one.
 fn make(folder: &Folder) -> Vec<PathBuf> {
     let mut programs = Vec::new();
     for entry in fs::read_dir("/usr/bin").expect("programs").flatten() {
@@ -133,7 +133,7 @@ fn arch() -> Arch {
     if cfg!(target_arch = "aarch64") { Arch::Arm64 } else { Arch::Amd64 }
 }
 
-/// What a run does with a cache: each archive is verified first, and only then read.
+/// As in a run with a cache, each archive is verified before it is read.
 fn read_all(paths: &[PathBuf], threads: usize) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {

@@ -33,7 +33,7 @@ fn main() {
             (server.url(&path).parse().expect("a URL"), sha256)
         })
         .collect();
-    // Each once, so that nobody pays for what is done the first time.
+    // A first run of each, so that neither pays for initial work.
     let _ = (ours(&archives, 4), curl(&archives));
     println!("{ARCHIVES} archives of {BYTES} bytes from loopback, seconds, median of {RUNS}:");
     let (mut curls, mut all) = (Vec::new(), [2, 4, 8].map(|workers| (workers, Vec::new())));

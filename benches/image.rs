@@ -2,13 +2,12 @@
 //! pushes of it: `cargo bench --bench image`, after `tests/testbed/install`, `up` and `boot`, on a
 //! machine that does nothing else meanwhile.
 //!
-//! Everybody takes the real gateway's image as the base, by digest, and three programs of real size,
-//! one of them with files beside it, from a server on loopback, and checks their digests. [`STEPS`] are
-//! measured, one after the other; with each run another one begins.
+//! Every builder uses the real gateway's image as the base, by digest, and three programs of real size, one of
+//! them with additional files, from a server on loopback, and checks their digests. [`STEPS`] are measured one
+//! after the other; each run starts with another builder.
 //!
-//! Memory is the most that the largest process of a command had in use. For an engine, what its
-//! daemons had in use at their most is added; the growth leaves out what they had before. What runs in
-//! the containers of a build, and the registry, are left out.
+//! Memory is the peak of the largest process of a command. For an engine, the peak of its daemons is added; the
+//! growth excludes their initial use. The containers of a build and the registry are excluded.
 //!
 //! `BAKE_BENCH_RUNS` says how many runs a median is of. Machines differ, ratios less so.
 
@@ -32,13 +31,13 @@ use support::cost::measured;
 use support::testbed::{self, Pushed};
 use support::{Folder, said};
 
-/// Of the real gateway's image.
+/// The tag of the real gateway's image.
 const TAG: &str = ":2026.9.6";
 
-/// What a base image must have unpacked, in bytes, to be one of real size.
+/// The smallest unpacked base image of realistic size, in bytes.
 const SMALLEST: u64 = 500_000_000;
 
-/// What is measured, in this order.
+/// The measured steps, in this order.
 const STEPS: [&str; 6] = [
     "a build with nothing there: the base image comes out of the registry",
     "a build with the base image there, as after a change of the lock: no archive, no cached layer",
@@ -55,10 +54,10 @@ const WARM: [usize; 2] = [1, 2];
 /// How many times faster a cold build must be than one by Docker.
 const FASTER: f64 = 10.0;
 
-/// What `bake` may have in use, in MiB.
+/// The memory limit of `bake`, in MiB.
 const MOST: f64 = 64.0;
 
-/// What a run costs.
+/// The cost of a run.
 #[derive(Clone, Copy)]
 struct Cost {
     seconds: f64,
@@ -68,7 +67,7 @@ struct Cost {
     growth: f64,
 }
 
-/// What a build finds.
+/// The state before a build.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum There {
     Nothing,
@@ -76,14 +75,14 @@ enum There {
     Everything,
 }
 
-/// Who builds, and pushes to a repository.
+/// A program that builds, and pushes to a repository.
 struct Builder {
     name: &'static str,
     build: fn(&Bench, There) -> Cost,
     push: fn(&Bench, &str) -> Cost,
 }
 
-/// The one that the others are held against, and the one that the goals hold it against.
+/// The builder that the others are compared with, and that the goals apply to.
 const BAKE: usize = 0;
 const DOCKER: usize = 1;
 
@@ -98,7 +97,7 @@ const BUILDERS: [Builder; 4] = [
     Builder { name: "umoci and skopeo", build: umoci, push: push_umoci },
 ];
 
-/// What each run of a builder cost, by step.
+/// The cost of each run of a builder, by step.
 type Costs = [Vec<Cost>; STEPS.len()];
 
 struct Bench {
@@ -141,7 +140,7 @@ fn main() {
     println!("\nit took {:.0} s", begun.elapsed().as_secs_f64());
 }
 
-/// What an image has compressed and unpacked, in bytes.
+/// The compressed and unpacked size of an image, in bytes.
 fn size_of(image: &str) -> (u64, u64) {
     let source = ImageSource::Registry(image.parse().expect("a reference"));
     let images =
@@ -202,10 +201,10 @@ fn median(costs: &[Cost]) -> Cost {
 
 /// Runs a command to its end, and measures it; `daemons` work for it.
 fn cost(command: &Command, daemons: &[u32]) -> Cost {
-    // What others have written is not to be paid for by this one.
+    // Writes of earlier commands must not slow this one down.
     said(&mut Command::new("sync")).done();
     for daemon in daemons {
-        // From here on the peak is counted anew (proc(5), "clear_refs").
+        // Resets the peak (proc(5), "clear_refs").
         fs::write(format!("/proc/{daemon}/clear_refs"), "5").expect("a daemon");
     }
     let before = peak_of(daemons);
@@ -238,7 +237,7 @@ impl Bench {
         let to = Pushed(format!("{registry}/{name}"));
         let (push, push_again) = ((builder.push)(self, &to.0), (builder.push)(self, &to.0));
         drop(to);
-        // Nobody takes it for the same one, so the base image's layers have to go there.
+        // Another name, so that the base image's layers are uploaded.
         let elsewhere = Pushed(format!("{}/{name}", registry.replace("127.0.0.1", "localhost")));
         [nothing, base, again, push, push_again, (builder.push)(self, &elsewhere.0)]
     }
@@ -272,7 +271,7 @@ impl Bench {
     fn forget(&self, engine: &str) {
         // An engine lists what was pulled by tag and digest under its digest alone.
         let base = self.base.replacen(TAG, "", 1);
-        // What stages left keeps the base image, too.
+        // Images of intermediate stages keep the base image, too.
         for arguments in
             [&["rmi", "--force", &self.tag][..], &["image", "prune", "--force"], &["rmi", "--force", &base]]
         {
@@ -289,7 +288,7 @@ impl Bench {
         cost
     }
 
-    /// `buildah` with a storage of its own.
+    /// `buildah` with separate storage.
     fn buildah(&self) -> Command {
         let mut buildah = testbed::tool("buildah");
         buildah.arg("--root").arg(self.storage()).arg("--runroot").arg(self.scratch.join("run"));
@@ -382,7 +381,8 @@ fn push_buildah(bench: &Bench, to: &str) -> Cost {
     cost(&push, &[])
 }
 
-/// What a person would write; a second run has no less to do, but for blobs that are there.
+/// A script as a person would write it. A second run does the same work, except for blobs that the registry
+/// has.
 fn umoci(bench: &Bench, there: There) -> Cost {
     if there == There::Nothing {
         remove(&bench.layout());

@@ -14,8 +14,8 @@ use support::{Folder, build, said};
 
 const RUNS: usize = 15;
 
-/// Runs a command and prints its seconds, its peak memory in KiB and its exit code. Only the one
-/// who waits for a process is told its peak memory, and Rust's standard library does not ask.
+/// Runs a command and prints its seconds, its peak memory in KiB and its exit code. Only the parent process can
+/// query the peak memory, and Rust's standard library does not.
 const MEASURE: &str = "
 import os, sys, time
 start = time.perf_counter()

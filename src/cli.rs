@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use gcloud::{Action, GcloudArgs, Members, Message, OutputFormat, SetupArgs, WaitArgs, gcloud_format};
+pub use gcloud::{Action, GcloudArgs, Members, Message, OutputFormat, SetupArgs, WaitArgs, names_gcloud};
 
 use crate::project::names::{
     ArchSpelling, AssetPattern, LabelId, MachineType, MinisignKey, SkillName, ToolName, Version, VmName, Zone,
@@ -21,24 +21,61 @@ use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
 #[command(
     name = "bake",
     version,
-    after_help = "Exit codes: 0 done; 1 a finding or a failure that is not the input's; 2 the input or the arguments are wrong."
+    after_help = "Exit codes: 0 success; 1 a finding, or a failure outside of the input; 2 wrong input or arguments."
 )]
 pub struct Cli {
     /// The project folder, or one below it
-    #[arg(short = 'C', global = true, value_name = "DIR", default_value = ".")]
+    #[arg(short = 'C', global = true, help_heading = GLOBAL, value_name = "DIR", default_value = ".")]
     pub directory: PathBuf,
-    /// Say nothing but results and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    /// Print the result, or the errors, as one JSON document
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub json: bool,
+    /// Print results and errors only
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more
-    #[arg(short, long, global = true)]
+    /// Print more details
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub verbose: bool,
     /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
-    /// What to do
+    /// The command
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+
+impl Cli {
+    /// Whether the result is one JSON document.
+    pub fn wants_json(&self) -> bool {
+        self.json
+            || matches!(&self.command, Command::Gcloud(options) if options.format == Some(OutputFormat::Json))
+    }
+
+    /// The option that cannot be combined with `--json`. clap does not see such a conflict if `--json` precedes
+    /// the command.
+    pub const fn conflict_with_json(&self) -> Option<&'static str> {
+        match &self.command {
+            _ if !self.json => None,
+            Command::Audit(options) if options.sarif => Some("--sarif"),
+            Command::Render(options) if options.diff => Some("--diff"),
+            Command::Gcloud(options) if options.format.is_some() => Some("--format"),
+            _ => None,
+        }
+    }
+
+    /// Whether arguments that could not be parsed ask for JSON.
+    pub fn asks_for_json<'a>(arguments: impl IntoIterator<Item = &'a OsString>) -> bool {
+        let mut before = "";
+        arguments.into_iter().filter_map(|argument| argument.to_str()).any(|argument| {
+            let found =
+                matches!(argument, "--json" | "--format=json") || (before, argument) == ("--format", "json");
+            before = argument;
+            found
+        })
+    }
 }
 
 /// When to use colours.
@@ -52,23 +89,15 @@ pub enum Color {
     Never,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write a project to edit; on a terminal it asks for what no option says
+    /// Create a project to edit; on a terminal, ask for everything that no option sets
     Init(InitArgs),
     /// Read spec, manifest and lock, and report every problem at once
-    Check {
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
+    Check,
     /// List the tools known by name
-    Catalog {
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
+    Catalog,
     /// Add binaries to the manifest, and lock them
     Add(AddArgs),
     /// Remove binaries from manifest and lock
@@ -118,12 +147,12 @@ impl Command {
     pub const fn needs_project(&self) -> bool {
         match self {
             Self::Init(_)
-            | Self::Catalog { .. }
+            | Self::Catalog
             | Self::Relay { .. }
             | Self::Schema { .. }
             | Self::Completions { .. }
             | Self::Man => false,
-            Self::Check { .. }
+            Self::Check
             | Self::Add(_)
             | Self::Remove { .. }
             | Self::Lock(_)
@@ -133,29 +162,6 @@ impl Command {
             | Self::Image(_)
             | Self::Gcloud(_)
             | Self::Rehearse(_) => true,
-        }
-    }
-
-    /// Whether its result is to be one JSON document.
-    pub const fn wants_json(&self) -> bool {
-        match self {
-            Self::Check { json } | Self::Catalog { json } => *json,
-            Self::Lock(options) => options.json,
-            Self::Render(options) => options.json,
-            Self::Audit(options) => options.json,
-            Self::Rehearse(options) => options.json,
-            Self::Image(ImageCommand::Build(options)) => options.json,
-            Self::Image(ImageCommand::Save(options)) => options.json,
-            Self::Image(ImageCommand::Push(options)) => options.json,
-            Self::Gcloud(options) => matches!(options.format, OutputFormat::Json),
-            Self::Init(_)
-            | Self::Add(_)
-            | Self::Remove { .. }
-            | Self::Fetch
-            | Self::Relay { .. }
-            | Self::Schema { .. }
-            | Self::Completions { .. }
-            | Self::Man => false,
         }
     }
 }
@@ -186,7 +192,7 @@ pub struct InitArgs {
     /// The size of the data disk, such as 10GB; 0 for none
     #[arg(long, value_name = "SIZE")]
     pub data_disk: Option<Size>,
-    /// Ask nothing: take the default of whatever no option says
+    /// Ask no questions: use the defaults for everything that no option sets
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -221,7 +227,7 @@ pub struct AddArgs {
     /// An OpenClaw skill that it serves
     #[arg(long = "skill", value_name = "SKILL")]
     pub skills: Vec<SkillName>,
-    /// Take releases only that are at least so many days old
+    /// Only accept releases that are at least this many days old
     #[arg(long, value_name = "DAYS", default_value_t = 0)]
     pub min_age: u16,
 }
@@ -238,13 +244,13 @@ pub struct LockArgs {
     /// Look for newer versions, of these tools or of all; `image` is the base image
     #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "check")]
     pub update: Option<Vec<String>>,
-    /// Change nothing and ask nobody; exit with 1 where the lock is stale
+    /// Change nothing and use no network; exit with 1 if the lock is stale
     #[arg(long)]
     pub check: bool,
-    /// Ask nobody: lock what the catalog states
+    /// Use no network: lock the versions and checksums of the catalog
     #[arg(long, conflicts_with_all = ["update", "check"])]
     pub offline: bool,
-    /// Take releases only that are at least so many days old
+    /// Only accept releases that are at least this many days old
     #[arg(long, value_name = "DAYS", default_value_t = 0)]
     pub min_age: u16,
     /// Let this tool go back to an older version
@@ -253,16 +259,12 @@ pub struct LockArgs {
     /// Take another archive of this tool under the locked version; `image` is the base image
     #[arg(long, value_name = "NAME")]
     pub allow_republished: Vec<String>,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Options of `audit`.
 #[derive(Args, Debug)]
 pub struct AuditArgs {
-    /// What to hold against the lock; without it lock and upstream, and cache, bundle and image
-    /// where they are there
+    /// Compare these with the lock [default: lock and upstream, and the cache and the bundle if they exist]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     pub against: Vec<AgainstArg>,
     /// The image: a reference in a registry, an OCI image layout, or a tarball of `docker save`
@@ -271,15 +273,12 @@ pub struct AuditArgs {
     /// The folder of the bundle, relative to the project folder
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// Print one JSON document
-    #[arg(long, conflicts_with = "sarif")]
-    pub json: bool,
     /// Print one SARIF 2.1.0 document, for code scanning
     #[arg(long)]
     pub sarif: bool,
 }
 
-/// What an audit holds against the lock.
+/// A subject of an audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AgainstArg {
     /// Spec, manifest and catalog
@@ -288,7 +287,7 @@ pub enum AgainstArg {
     Upstream,
     /// The archives that were fetched before
     Cache,
-    /// The rendered files as they stand
+    /// The rendered files on disk
     Bundle,
     /// An image
     Image,
@@ -300,18 +299,15 @@ pub struct RenderArgs {
     /// The folder to write, relative to the project folder
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// Change nothing; exit with 1 where what stands there differs
+    /// Change nothing; exit with 1 if the files in the folder differ
     #[arg(long)]
     pub check: bool,
-    /// Change nothing; show how what stands there differs
+    /// Change nothing; show the differences from the files in the folder
     #[arg(long)]
     pub diff: bool,
-    /// Print one JSON document
-    #[arg(long, conflicts_with = "diff")]
-    pub json: bool,
 }
 
-/// What to do with the image.
+/// The subcommands of `image`.
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
     /// Write it as an OCI image layout, for every architecture that has all binaries
@@ -323,7 +319,7 @@ pub enum ImageCommand {
     Push(ImagePushArgs),
 }
 
-/// Where the base image is read from.
+/// The source of the base image.
 #[derive(Args, Debug)]
 pub struct BaseFrom {
     /// Read the locked base image from there instead: a mirror in a registry, an OCI image layout, or a
@@ -332,7 +328,7 @@ pub struct BaseFrom {
     pub base: Option<String>,
 }
 
-/// Where `image build` leaves its layout, and where the others look for one.
+/// The default folder of the image layout, relative to the project folder.
 pub const LAYOUT: &str = "oci";
 
 /// Options of `image build`.
@@ -341,12 +337,9 @@ pub struct ImageBuildArgs {
     /// The folder of the layout, relative to the project folder
     #[arg(long, value_name = "DIR", default_value = LAYOUT)]
     pub out: PathBuf,
-    /// Where the base image is read from.
+    /// The source of the base image.
     #[command(flatten)]
     pub from: BaseFrom,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Options of `image save`.
@@ -357,18 +350,15 @@ pub struct ImageSaveArgs {
     /// The architecture [default: `host.arch`]
     #[arg(long, value_enum)]
     pub arch: Option<ArchChoice>,
-    /// Where the base image is read from.
+    /// The source of the base image.
     #[command(flatten)]
     pub from: BaseFrom,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
-/// Where `image push` has its credentials from.
+/// The help on credentials for `image push`.
 const LOGGED_IN: &str = "\
-Who you are to the registry is taken from Docker's configuration: log in with `docker login HOST`, or for
-Google's registries with `gcloud auth configure-docker HOST`. No password is taken on the command line.";
+The login for the registry is read from Docker's configuration: use `docker login HOST`, or for
+Google's registries `gcloud auth configure-docker HOST`. Passwords cannot be given on the command line.";
 
 /// Options of `image push`.
 #[derive(Args, Debug)]
@@ -376,15 +366,12 @@ pub struct ImagePushArgs {
     /// The repository, with a tag or without [default: `image.registry`]
     #[arg(value_name = "REF")]
     pub to: Option<ImageRef>,
-    /// Where the base image is read from.
+    /// The source of the base image.
     #[command(flatten)]
     pub from: BaseFrom,
     /// Push no SBOM, for a registry that takes none
     #[arg(long)]
     pub no_sbom: bool,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// An architecture, on the command line.
@@ -405,7 +392,7 @@ impl From<ArchChoice> for Arch {
     }
 }
 
-/// What `rehearse` needs.
+/// The requirements of `rehearse`.
 const AT_HOME: &str = "\
 It needs QEMU (Debian, Ubuntu: apt install qemu-system-x86 qemu-utils; Homebrew: brew install qemu), no root,
 and a cloud image with systemd 252 or newer, such as
@@ -418,11 +405,11 @@ pub struct RehearseArgs {
     /// The OS image, a cloud image in qcow2 or raw; it is only read
     #[arg(long, value_name = "IMAGE")]
     pub disk: Option<PathBuf>,
-    /// Keep the VM's disks and its serial log in this folder; what is there boots again
+    /// Keep the VM's disks and its serial log in this folder; a later run boots the disks again
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// What Secret Manager has: a file for each secret, under its name; other users of this machine can
-    /// ask for them while the VM runs
+    /// The secrets of Secret Manager: a folder with one file per secret, named after it; other users of this
+    /// machine can request them while the VM runs
     #[arg(long, value_name = "DIR")]
     pub secrets: Option<PathBuf>,
     /// Boot with the metadata of this VM instead of the bundle's: a file, as `gcloud compute instances
@@ -441,21 +428,18 @@ pub struct RehearseArgs {
     /// Let the VM run on until Ctrl-C
     #[arg(long)]
     pub keep: bool,
-    /// Call it a failure after so many seconds [default: 3600, emulated 14400]
+    /// Fail after this many seconds [default: 3600, emulated 14400]
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
-    /// What the clock of an emulated VM counts
+    /// The unit of an emulated VM's clock
     #[arg(long, value_enum, default_value_t = ClockArg::Instructions)]
     pub clock: ClockArg,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
-    /// Further arguments of QEMU's
+    /// Additional arguments for QEMU
     #[arg(last = true, value_name = "QEMU_ARGS")]
     pub qemu: Vec<OsString>,
 }
 
-/// What the clock of an emulated VM counts.
+/// The unit of an emulated VM's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ClockArg {
     /// Its instructions, so that time limits in it mean what they mean on real hardware

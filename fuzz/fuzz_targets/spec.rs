@@ -1,4 +1,4 @@
-//! Any text as a spec and as a manifest: nothing panics, not even where problems are told.
+//! Any text as a spec and as a manifest: reading and reporting problems must not panic.
 
 #![no_main]
 

@@ -15,14 +15,14 @@ pub struct GcloudArgs {
     /// The folder of the bundle, relative to the project folder
     #[arg(long, global = true, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// A script to be read and piped to `sh`, or argument vectors
-    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Sh)]
-    pub format: OutputFormat,
+    /// The form of the output: `json` is the older name of --json
+    #[arg(long, global = true, hide = true, value_enum)]
+    pub format: Option<OutputFormat>,
     /// Take over the VM and the data disk of the gateway's names, which bake did not make for this project:
     /// shows them, and asks for their names
     #[arg(long, global = true)]
     pub adopt: bool,
-    /// What to do
+    /// The action
     #[command(subcommand)]
     pub action: Action,
 }
@@ -30,22 +30,17 @@ pub struct GcloudArgs {
 /// Options of `bake` itself that take a value.
 const WITH_VALUE: [&str; 2] = ["-C", "--color"];
 
-/// The format in which `gcloud` is to print; none where these arguments, which may be wrong, are for another
-/// command.
-pub fn gcloud_format(arguments: &[OsString]) -> Option<OutputFormat> {
+/// Whether these arguments, which may be wrong, are for `gcloud`.
+pub fn names_gcloud(arguments: &[OsString]) -> bool {
     let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
-    loop {
-        match words.next()? {
-            "gcloud" => break,
-            option if WITH_VALUE.contains(&option) => drop(words.next()),
-            option if option.starts_with('-') => {}
-            _ => return None,
+    while let Some(word) = words.next() {
+        if WITH_VALUE.contains(&word) {
+            words.next();
+        } else if !word.starts_with('-') {
+            return word == "gcloud";
         }
     }
-    let words: Vec<_> = words.take_while(|word| *word != "--").collect();
-    let is_json =
-        words.contains(&"--format=json") || words.windows(2).any(|pair| pair == ["--format", "json"]);
-    Some(if is_json { OutputFormat::Json } else { OutputFormat::Sh })
+    false
 }
 
 /// How an action is printed.
@@ -57,14 +52,14 @@ pub enum OutputFormat {
     Json,
 }
 
-/// What to do.
+/// The actions.
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Prepare the project, once: APIs, service account, secrets, network
     Setup(SetupArgs),
-    /// Print what `create` or `update` would change, and change nothing; exit code 1 where that is something
+    /// Print what `create` or `update` would change, and change nothing; exit code 1 if that is something
     Plan(Members),
-    /// Create data disk, snapshot schedule and VM; what is there is kept
+    /// Create data disk, snapshot schedule and VM; existing ones are kept
     Create(Members),
     /// Wait for the gateway, showing each stage
     Wait(WaitArgs),
@@ -128,7 +123,7 @@ pub enum Action {
     Resize {
         /// The machine type, such as e2-medium
         machine_type: MachineType,
-        /// Give up waiting after so many seconds
+        /// Stop waiting after this many seconds
         #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
         timeout: u32,
     },
@@ -198,8 +193,8 @@ impl Message {
 /// Options of `setup`.
 #[derive(Args, Debug)]
 pub struct SetupArgs {
-    /// Make a service account too that may create and replace the VM: it can delete every VM, disk and
-    /// snapshot of the project, and get at the secrets by a VM of its own
+    /// Also create a service account that may create and replace the VM: it can delete every VM, disk and
+    /// snapshot of the project, and read the secrets through a VM that it creates
     #[arg(long)]
     pub deployer: bool,
     /// Create the Google Cloud project of `gcp.project`
@@ -240,7 +235,7 @@ pub struct WaitArgs {
     /// Which VMs
     #[command(flatten)]
     pub members: Members,
-    /// Give up after so many seconds
+    /// Stop waiting after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     pub timeout: u32,
 }

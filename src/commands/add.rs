@@ -1,11 +1,13 @@
-//! `bake add`: new binaries in the manifest and in the lock, or in neither.
+//! `bake add`: adds binaries to the manifest and to the lock, or to neither.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::console::Console;
 use super::load::{self, Loaded};
-use super::locking::{self, LockOutcome, LockRequest};
+use super::locking::{self, LockOutcome, LockRequest, ToolRow};
 use super::publishers::{Environment, Publishers};
 use super::{Done, Failure};
 use crate::cli;
@@ -17,14 +19,25 @@ use crate::project::manifest::is_reserved;
 use crate::project::names::{ArchSpelling, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ArchiveFormat, WebUrl};
 
+#[derive(Serialize)]
+struct AddJson<'a> {
+    version: u32,
+    tools: Vec<ToolRow<'a>>,
+}
+
 /// A binary to be added.
 struct New {
     entry: ManifestEntry,
-    /// Whether nobody chose its name, so that the executable's own is better.
+    /// Whether the name is derived, so that the executable's name is better.
     unnamed: bool,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::AddArgs, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::AddArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let Loaded { lock: old, builtin, manifest, problems, .. } = load::load(dir)?;
     if builtin {
         return Err(load::no_project(dir));
@@ -37,7 +50,7 @@ pub(super) fn run(dir: &Path, options: &cli::AddArgs, console: &mut Console) -> 
 
     let (mut text, mut made) = locked(dir, &new, &manifest, old.as_ref().map(|old| &old.lock), &publishers)?;
     if name_after_executables(&mut new, &mut made.lock) {
-        // All is known by now: only the names are others.
+        // The second run changes the names only and needs no network.
         let notes = std::mem::take(&mut made.notes);
         (text, made) = locked(dir, &new, &manifest, Some(&made.lock), &publishers)?;
         made.notes.extend(notes);
@@ -45,7 +58,11 @@ pub(super) fn run(dir: &Path, options: &cli::AddArgs, console: &mut Console) -> 
     made.tell(console);
     locking::store(dir, Some(manifest.revision(&text)), old.as_ref(), &made.lock)?;
     let names: BTreeSet<_> = new.into_iter().map(|new| new.entry.name).collect();
-    console.result(&made.table(Some(&names)))?;
+    if json {
+        console.json(&AddJson { version: 1, tools: made.tools(Some(&names)).collect() })?;
+    } else {
+        console.result(&made.table(Some(&names)))?;
+    }
     Ok(Done::Clean)
 }
 
@@ -68,7 +85,7 @@ fn locked(
     Ok((text, made))
 }
 
-/// What the arguments ask for.
+/// The binaries in the arguments.
 fn wanted(options: &cli::AddArgs, console: &mut Console) -> Result<Vec<New>, Failure> {
     if let Some(url) = &options.url {
         let source = EntrySource::Url { url: url.clone(), arch: spellings(options) };
@@ -79,13 +96,14 @@ fn wanted(options: &cli::AddArgs, console: &mut Console) -> Result<Vec<New>, Fai
     let own = own || options.minisign.is_some() || !options.arch.is_empty() || !options.skills.is_empty();
     if own && options.tools.len() > 1 {
         return Err(Failure::Argument(
-            "what describes one binary cannot stand beside several: add them one by one".to_owned(),
+            "options such as --name and --asset describe a single binary: add the binaries one by one"
+                .to_owned(),
         ));
     }
     options.tools.iter().map(|tool| of_argument(tool, own, options, console)).collect()
 }
 
-/// `NAME`, `OWNER/REPO`, each with `@VERSION` or without.
+/// Parses `NAME` or `OWNER/REPO`, each with an optional `@VERSION`.
 fn of_argument(
     argument: &str,
     own: bool,
@@ -138,8 +156,8 @@ fn spellings(options: &cli::AddArgs) -> Option<BTreeMap<Arch, ArchSpelling>> {
     (!options.arch.is_empty()).then(|| options.arch.iter().cloned().collect())
 }
 
-/// `name`, unless the image has a program of that name: in the manifest, where that would be found
-/// too, there is no line yet to point at.
+/// Refuses the name of a program in the image. The manifest reader would report it too, but for a line that is
+/// not written yet.
 fn free(name: ToolName) -> Result<ToolName, Failure> {
     if is_reserved(&name) {
         return Err(Failure::Argument(format!(
@@ -149,7 +167,7 @@ fn free(name: ToolName) -> Result<ToolName, Failure> {
     Ok(name)
 }
 
-/// A name for what is at a URL: the first word of the file's name.
+/// A name for the file at a URL: the first word of the file name.
 fn name_of(url: &WebUrl) -> Result<ToolName, Failure> {
     let (stem, _) = ArchiveFormat::split(url.file_name());
     let word = stem.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
@@ -160,14 +178,14 @@ fn no_name(source: &str) -> Failure {
     Failure::Argument(format!("{source} gives no name for the command: say one with `--name`"))
 }
 
-/// Gives each binary that nobody named the name that its archive has for the executable; the lock
-/// follows. Returns whether any name changed.
+/// Gives each binary with a derived name the name of the executable in its archive, also in the lock. Returns
+/// whether any name changed.
 fn name_after_executables(new: &mut [New], lock: &mut Lock) -> bool {
     let mut changed = false;
     for New { entry, .. } in new.iter_mut().filter(|new| new.unnamed) {
         let Some(locked) = lock.binaries.get(&entry.name) else { continue };
         let named: BTreeSet<_> = locked.builds.values().map(|build| build.binary.file_name()).collect();
-        // Where the architectures differ, the file's name holds one of them.
+        // If the architectures differ, the file name contains one of them.
         let own = named.first().filter(|_| named.len() == 1).and_then(|name| name.parse::<ToolName>().ok());
         let own = own.filter(|own| *own != entry.name && !is_reserved(own));
         let Some(own) = own.filter(|own| !lock.binaries.contains_key(own)) else {

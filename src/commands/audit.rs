@@ -1,4 +1,4 @@
-//! `bake audit`: holds upstream, lock, cache, bundle and image against each other.
+//! `bake audit`: compares upstream, lock, cache, bundle and image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,10 +24,15 @@ use crate::project::values::{Arch, ImageRef};
 use crate::registry;
 use crate::render;
 
-/// Tools that are asked for at once.
+/// Tools queried at the same time.
 const AT_ONCE: usize = 8;
 
-pub(super) fn run(dir: &Path, options: &cli::AuditArgs, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::AuditArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let Loaded { project, lock, builtin, problems, .. } = load::load(dir)?;
     if builtin {
         console.note(load::NO_PROJECT);
@@ -47,13 +52,13 @@ pub(super) fn run(dir: &Path, options: &cli::AuditArgs, console: &mut Console) -
         .map(|(name, binary)| (name.clone(), Trust::in_binary(binary).to_string()));
     report.trust = trust.collect();
     let clean = report.is_clean();
-    if options.json {
+    if json {
         console.json(&report.json())?;
     } else if options.sarif {
         let lock = locked.place.source.name();
         console.json(&sarif::document(&report, sarif::Paths { folder: &below_repository(), lock }))?;
     } else {
-        // The table tells what could not be checked; its places help nobody.
+        // The table lists everything that could not be checked; the places add nothing to it.
         let (problems, verbose) = (report.problems(), console.is_verbose());
         console.problems(&if verbose { problems } else { problems.errors() });
         console.result(&report.table(verbose))?;
@@ -70,8 +75,7 @@ struct Auditor<'a> {
 }
 
 impl Auditor<'_> {
-    /// What is to be held against the lock. Unless the user said it, a cache and a bundle that are
-    /// not there yet are left out, and that is told.
+    /// The subjects of the audit. By default, a missing cache or bundle is skipped with a note.
     fn asked(&self, console: &mut Console) -> Result<Vec<Against>, Failure> {
         let mut asked: Vec<Against> = self.options.against.iter().map(|named| (*named).into()).collect();
         if asked.is_empty() {
@@ -95,7 +99,7 @@ impl Auditor<'_> {
                 }
             }
         }
-        // Who names an image wants it to be looked at, whatever else is asked for.
+        // `--image` implies `--against image`.
         if self.options.image.is_some() {
             asked.push(Against::Image);
         }
@@ -174,7 +178,7 @@ impl Auditor<'_> {
         audit::bundle::check(&shown, &rendered, &there)
     }
 
-    /// The image for each architecture that it has, and for the host's in any case.
+    /// The image for each of its architectures, and for the host's in any case.
     fn image(&self) -> Result<Vec<Check>, Failure> {
         let LoadedLock { lock, place, .. } = self.locked;
         let named = self.options.image.as_deref().unwrap_or_default();
@@ -208,7 +212,7 @@ impl Auditor<'_> {
         Ok(checks)
     }
 
-    /// The uncompressed digests of the base image's layers, as its registry has them.
+    /// The uncompressed digests of the base image's layers, from its registry.
     fn base_layers(&self, arch: Arch) -> Result<Vec<crate::digest::Sha256>, String> {
         if matches!(self.project.spec.image.origin, ImageOrigin::Source { .. }) {
             return Err("it is built from source".to_owned());
@@ -237,8 +241,8 @@ impl From<cli::AgainstArg> for Against {
     }
 }
 
-/// From the root of the git repository to where the user stands: names of files count from there,
-/// and code scanning counts from the root.
+/// The path from the root of the git repository to the working directory. File names are relative to the
+/// latter, and code scanning expects them relative to the root.
 fn below_repository() -> String {
     let Ok(here) = std::env::current_dir() else { return String::new() };
     let root: Option<PathBuf> =

@@ -1,17 +1,16 @@
-//! Where the cache is.
+//! The location of the cache.
 
 use std::env;
 use std::path::PathBuf;
 
-/// The folder of the cache, as the environment names it: `BAKE_CACHE_DIR`, or `bake` in the user's
-/// folder for caches (XDG Base Directory Specification), which is `~/.cache` unless `XDG_CACHE_HOME`
-/// says otherwise.
+/// The cache folder: `BAKE_CACHE_DIR`, otherwise `bake` in `XDG_CACHE_HOME` or `~/.cache` (XDG Base Directory
+/// Specification).
 pub(super) fn folder() -> Option<PathBuf> {
     chosen(|name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
 }
 
 fn chosen(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    // The specification has a relative path ignored.
+    // The specification requires relative paths to be ignored.
     let absolute = |name| variable(name).filter(|path| path.is_absolute());
     variable("BAKE_CACHE_DIR")
         .or_else(|| absolute("XDG_CACHE_HOME").map(|path| path.join("bake")))

@@ -1,4 +1,4 @@
-//! `bake check`: every problem at once; without any, a summary.
+//! `bake check`: prints every problem, or a summary.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ struct CheckJson<'a> {
     ok: bool,
     /// Whether the folder has no project, and the built-in one was checked.
     builtin: bool,
-    /// Warnings: with errors there is no estimate, and another document.
+    /// Warnings only. Errors lead to another document without an estimate.
     problems: Vec<json::DiagnosticRecord<'a>>,
     estimate: Cost,
 }

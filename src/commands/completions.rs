@@ -7,9 +7,9 @@ use super::console::Console;
 use super::{Done, Failure};
 use crate::cli::Cli;
 
-pub(super) fn run(shell: Shell, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(shell: Shell, json: bool, console: &mut Console) -> Result<Done, Failure> {
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "bake", &mut script);
-    console.result(&String::from_utf8_lossy(&script))?;
+    console.text(&String::from_utf8_lossy(&script), json)?;
     Ok(Done::Clean)
 }

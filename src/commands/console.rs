@@ -7,7 +7,7 @@ use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 
 use crate::cli::{Cli, Color};
-use crate::diagnostics::{Problems, terminal};
+use crate::diagnostics::{Code, Diagnostic, Problems, terminal};
 
 pub(super) struct Console {
     results: AutoStream<io::Stdout>,
@@ -33,19 +33,7 @@ impl Console {
         }
     }
 
-    /// For a command line that could not be read.
-    pub(super) fn plain() -> Self {
-        let never = ColorChoice::Never;
-        Self {
-            results: AutoStream::new(io::stdout(), never),
-            messages: AutoStream::new(io::stderr(), never),
-            quiet: false,
-            verbose: false,
-        }
-    }
-
-    /// A result, as it is. A reader that goes away, as `head` does, has what it wanted: that is no
-    /// failure, and no reason to forget what was found.
+    /// Prints a result unchanged. A closed pipe, as with `head`, is not a failure.
     pub(super) fn result(&mut self, text: &str) -> io::Result<()> {
         let written = self.results.write_all(text.as_bytes()).and_then(|()| self.results.flush());
         written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
@@ -53,36 +41,39 @@ impl Console {
 
     /// A result as one JSON document.
     pub(super) fn json<T: Serialize>(&mut self, document: &T) -> io::Result<()> {
-        let mut text = serde_json::to_string_pretty(document)?;
-        text.push('\n');
-        self.result(&text)
+        self.result(&pretty(document)?)
     }
 
-    /// A sentence beside the result, unless the user wants none.
+    /// A result that is text itself, such as a script; with `json`, as one string in a document.
+    pub(super) fn text(&mut self, text: &str, json: bool) -> io::Result<()> {
+        if json { self.json(&TextJson { version: 1, text }) } else { self.result(text) }
+    }
+
+    /// A note, unless the user has asked for quiet.
     pub(super) fn note(&mut self, text: &str) {
         if !self.quiet {
             self.message(text);
         }
     }
 
-    /// Whether the user wants nothing but results and errors.
+    /// Whether only results and errors are printed.
     pub(super) const fn is_quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Whether the user wants to know more.
+    /// Whether details are printed.
     pub(super) const fn is_verbose(&self) -> bool {
         self.verbose
     }
 
-    /// A sentence for those who want to know more.
+    /// A note that needs `--verbose`.
     pub(super) fn detail(&mut self, text: &str) {
         if self.verbose {
             self.message(text);
         }
     }
 
-    /// Errors and warnings with their places; errors alone where the user wants no more.
+    /// Errors and warnings with their places; errors only with `--quiet`.
     pub(super) fn problems(&mut self, problems: &Problems) {
         let errors = self.quiet.then(|| problems.errors());
         let problems = errors.as_ref().unwrap_or(problems);
@@ -91,20 +82,47 @@ impl Console {
         }
     }
 
-    /// Why the command could not do its work.
-    pub(super) fn error(&mut self, message: &str) {
-        self.message(&format!("error: {message}"));
+    /// An error after which the command still prints a result.
+    pub(super) fn error(&mut self, code: Code, message: &str) {
+        self.problems(&Diagnostic::error(code, message).into());
     }
 
-    /// Where standard error is gone, nobody is left to be told.
+    /// If standard error is closed, the text is lost.
     fn message(&mut self, text: &str) {
         let _ = writeln!(self.messages, "{text}");
     }
 }
 
-/// Says why, and ends the program with exit code 1, whatever its other threads wait for.
-#[expect(clippy::exit, reason = "some wait for a network that is silent")]
-pub(super) fn end(message: &str) -> ! {
-    let _ = writeln!(io::stderr(), "error: {message}");
+#[derive(Serialize)]
+struct TextJson<'a> {
+    version: u32,
+    text: &'a str,
+}
+
+fn pretty<T: Serialize>(document: &T) -> io::Result<String> {
+    Ok(serde_json::to_string_pretty(document)? + "\n")
+}
+
+/// Prints one JSON document before there is a [`Console`]: the arguments could not be parsed.
+pub(super) fn json<T: Serialize>(document: &T) -> io::Result<()> {
+    io::stdout().write_all(pretty(document)?.as_bytes())
+}
+
+/// Prints a mistake in the arguments with its code and the usage.
+pub(super) fn usage(error: &clap::Error, code: Code) {
+    let text = error.render().ansi().to_string();
+    let text = text.replacen("error:", &format!("error[{code}]:"), 1);
+    let _ = write!(AutoStream::auto(io::stderr()), "{text}");
+}
+
+/// Ends the program with exit code 1.
+#[expect(clippy::exit, reason = "other threads may be waiting for a silent network")]
+pub(super) fn interrupted(message: &str) -> ! {
+    let _ = writeln!(io::stderr(), "error[{}]: {message}", Code::Interrupted);
     process::exit(1)
+}
+
+/// Prints a result before there is a console.
+pub(super) fn text(text: &str) -> io::Result<()> {
+    io::stdout().write_all(text.as_bytes())
 }

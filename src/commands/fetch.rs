@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::publishers::{self, Environment, Publishers, Stated};
@@ -13,20 +15,34 @@ use crate::lock::{Build, Lock};
 use crate::project::names::ToolName;
 use crate::project::values::Arch;
 
-/// Archives that are fetched at once.
+/// Archives fetched at the same time.
 const AT_ONCE: usize = 8;
 
-pub(super) fn run(dir: &Path, console: &mut Console) -> Result<Done, Failure> {
+#[derive(Serialize)]
+struct FetchJson {
+    version: u32,
+    /// Locked archives, all of them now in the cache.
+    archives: usize,
+    /// The archives among them that this run downloaded.
+    fetched: usize,
+    /// Total of the downloaded archives.
+    bytes: u64,
+}
+
+pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done, Failure> {
     let (_, LoadedLock { lock, .. }) = load::fitting(dir, console)?;
     let publishers = Publishers::new(Environment::from_environment(0)?, console);
     let fetched = archives(&publishers, &lock, &Arch::ALL)?;
     let new: Vec<_> = fetched.values().filter(|fetched| !fetched.from_cache).collect();
     let bytes: u64 = new.iter().map(|fetched| fetched.size).sum();
-    console.result(&format!(
-        "{} archives are in the cache, verified; {} were fetched, {bytes} bytes\n",
-        fetched.len(),
-        new.len()
-    ))?;
+    let (archives, new) = (fetched.len(), new.len());
+    if json {
+        console.json(&FetchJson { version: 1, archives, fetched: new, bytes })?;
+    } else {
+        console.result(&format!(
+            "{archives} archives are in the cache, verified; {new} were fetched, {bytes} bytes\n"
+        ))?;
+    }
     Ok(Done::Clean)
 }
 

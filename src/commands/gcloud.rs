@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use serde::Serialize;
-
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, GcloudArgs, Members, OutputFormat, WaitArgs};
-use crate::diagnostics::{Problems, terminal};
+use crate::cli::{self, Action, GcloudArgs, Members, WaitArgs};
+use crate::diagnostics::Code;
 use crate::gcloud::{
     BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet, logs, resize,
     restore, setup, ssh, status, token, tunnel, update, wait,
@@ -19,7 +17,12 @@ use crate::plan::Plan;
 use crate::project::names::VmName;
 use crate::render;
 
-pub(super) fn run(dir: &Path, options: &GcloudArgs, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &GcloudArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let script = if options.action.sends_bundle() {
         let loaded = load::load(dir)?;
         if loaded.builtin {
@@ -36,20 +39,21 @@ pub(super) fn run(dir: &Path, options: &GcloudArgs, console: &mut Console) -> Re
                 let plan = Plan::new(&project, &lock, digest);
                 let bundle = render::render(&plan).ok().map(|(bundle, _)| render::metadata(&plan, &bundle));
                 let target = Target { lock: Some(digest), ..Target::of(&spec) };
-                by_spec(options, target, bundle.as_ref())?
+                by_spec(options, json, target, bundle.as_ref())?
             }
             Err(failure) => {
                 console.note(&format!(
                     "note: this action needs bake.yaml alone, and goes on without the lock: {}",
-                    first_sentence(&failure)
+                    first_sentence(failure)
                 ));
-                by_spec(options, Target::of(&spec), None)?
+                by_spec(options, json, Target::of(&spec), None)?
             }
         }
     };
-    match options.format {
-        OutputFormat::Sh => console.result(&script.to_shell())?,
-        OutputFormat::Json => console.json(&script.to_document())?,
+    if json {
+        console.json(&script.to_document())?;
+    } else {
+        console.result(&script.to_shell())?;
     }
     Ok(Done::Clean)
 }
@@ -89,11 +93,16 @@ fn with_bundle(
 }
 
 /// Actions that need the spec alone.
-fn by_spec(options: &GcloudArgs, target: Target<'_>, bundle: Option<&VmMetadata>) -> Result<Script, Failure> {
+fn by_spec(
+    options: &GcloudArgs,
+    json: bool,
+    target: Target<'_>,
+    bundle: Option<&VmMetadata>,
+) -> Result<Script, Failure> {
     let target = Target { adopt: options.adopt, ..target };
     Ok(match &options.action {
         Action::Setup(setup) => {
-            setup::script(target, &setup_options(setup, options.format)?).map_err(Failure::Argument)?
+            setup::script(target, &setup_options(setup, json)?).map_err(Failure::Argument)?
         }
         Action::Resize { machine_type, timeout } => {
             resize::script(target, machine_type, *timeout).map_err(Failure::Argument)?
@@ -127,50 +136,20 @@ fn by_spec(options: &GcloudArgs, target: Target<'_>, bundle: Option<&VmMetadata>
 }
 
 /// Why an action has no lock, in one sentence.
-fn first_sentence(failure: &Failure) -> String {
-    match failure {
-        Failure::Input(problems) | Failure::Upstream(problems) => problems
-            .errors()
-            .iter()
-            .next()
-            .map_or_else(|| "bake check".to_owned(), |problem| problem.message.clone()),
-        Failure::Argument(message) | Failure::Overtaken(message) | Failure::Other(message) => message.clone(),
-    }
+fn first_sentence(failure: Failure) -> String {
+    let (problems, _) = failure.report();
+    let first = problems.errors().iter().next().map(|problem| problem.message.clone());
+    first.unwrap_or_else(|| "bake check says more".to_owned())
 }
 
-/// What is printed in the place of a script, so that the shell it is piped to fails, too.
+/// Printed in the place of a script, so that the shell it is piped to fails, too.
 pub(super) fn failing_script(why: &str, code: u8) -> String {
     let lines: String =
         why.lines().map(|line| format!("echo '{}' >&2\n", line.replace('\'', "'\\''"))).collect();
     format!("#!/bin/sh\n# bake printed no commands, for this reason:\n{lines}exit {code}\n")
 }
 
-/// The same as JSON.
-#[derive(Serialize)]
-struct Failed<'a> {
-    version: u32,
-    ok: bool,
-    error: &'a str,
-    exit_code: u8,
-    steps: [(); 0],
-}
-
-/// Prints in `format` why there is no script.
-pub(super) fn print_failure(format: OutputFormat, why: &str, code: u8, console: &mut Console) {
-    let _ = match format {
-        OutputFormat::Sh => console.result(&failing_script(why, code)),
-        OutputFormat::Json => {
-            console.json(&Failed { version: 1, ok: false, error: why, exit_code: code, steps: [] })
-        }
-    };
-}
-
-/// Problems as a script or a document says them.
-pub(super) fn told(problems: &Problems) -> String {
-    terminal::render(problems, false).trim_end().to_owned()
-}
-
-/// The VMs of the fleet, where one is asked for.
+/// The VMs of the fleet, if there is one.
 fn members(target: Target<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Failure> {
     let members = options.fleet.as_ref().map(|fleet| fleet.members(&target.spec.name));
     members
@@ -178,28 +157,31 @@ fn members(target: Target<'_>, options: &Members) -> Result<Option<Vec<VmName>>,
         .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
 }
 
-fn setup_options(options: &cli::SetupArgs, format: OutputFormat) -> Result<setup::Options, Failure> {
+fn setup_options(options: &cli::SetupArgs, json: bool) -> Result<setup::Options, Failure> {
     let mut files = BTreeMap::new();
     for (id, path) in &options.secret_file {
         if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
             return Err(Failure::Argument(format!("{}: there is no such file", path.display())));
         }
         let path = absolute(path)?;
-        // In JSON that is a name which the reader fills in.
-        if format == OutputFormat::Json && path.contains("${") {
-            return Err(Failure::Argument(format!("{path}: a path with `${{` cannot stand in JSON")));
+        // In JSON, `${` starts a name that the reader fills in.
+        if json && path.contains("${") {
+            return Err(Failure::Argument(format!("{path}: a path with `${{` cannot be written in JSON")));
         }
         files.insert(id.clone(), path);
     }
     Ok(setup::Options { deployer: options.deployer, new_project: options.new_project, files })
 }
 
-/// What a script does elsewhere must not hang on where it is run.
+/// A script must not depend on the directory it runs in.
 fn absolute(path: &Path) -> Result<String, Failure> {
-    let path =
-        fs::canonicalize(path).map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+    let path = fs::canonicalize(path)
+        .map_err(|error| Failure::Other(Code::IoFailed, format!("{}: {error}", path.display())))?;
     path.into_os_string().into_string().map_err(|path| {
-        Failure::Argument(format!("{}: this path is not UTF-8, and cannot stand in a script", path.display()))
+        Failure::Argument(format!(
+            "{}: this path is not UTF-8, so it cannot be written in a script",
+            path.display()
+        ))
     })
 }
 

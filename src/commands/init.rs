@@ -1,16 +1,18 @@
-//! `bake init`: a project to edit, with the answers to a few questions.
+//! `bake init`: writes a project from the answers to a few questions.
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
+use serde::Serialize;
+
 use super::console::Console;
 use super::load::{LOCK, MANIFEST, SPEC};
 use super::prompt::{self, ask};
 use super::{Done, Failure, schema};
 use crate::cli::{InitArgs, SchemaOf};
-use crate::diagnostics::{Diagnostic, Problems, Source, did_you_mean, quoted};
+use crate::diagnostics::{Code, Diagnostic, Problems, Source, did_you_mean, quoted};
 use crate::fs::{self as output, NewFile};
 use crate::project::machine::{self, prices_of};
 use crate::project::names::{Channel, LabelId, MachineType, Provider, VmName, Zone};
@@ -20,18 +22,30 @@ use crate::project::values::Size;
 use crate::project::{defaults, spec};
 
 const GITIGNORE: &str = ".gitignore";
-/// What `render`, `image` and `rehearse` write, and where secrets may lie.
+/// The output of `render`, `image` and `rehearse`, and the usual places of secrets.
 const IGNORED: &str = "/out/\n/oci/\n/rehearsal/\n/secrets/\n*.secret\n.env\n";
-/// JSON Schemas, for editors: in the project, so that they need no network and are those of this `bake`.
+/// JSON Schemas for editors. They are part of the project, so they need no network and match this `bake`.
 const SPEC_SCHEMA: &str = ".bake/spec.schema.json";
 const MANIFEST_SCHEMA: &str = ".bake/manifest.schema.json";
-/// Answers nothing, where an answer may be nothing.
+/// The answer for an empty value.
 const NONE: &str = "none";
 const DATA_DISK: &str = "A data disk keeps the gateway's state when the VM is replaced; 10GB costs about $1 a month, 0 means none.\n";
-/// Machine types that are offered with their price; any other one can be typed.
+/// Machine types offered with their price; any other one can be typed.
 const OFFERED: [&str; 4] = ["e2-micro", "e2-small", "e2-medium", "e2-standard-2"];
 
-pub(super) fn run(dir: &Path, options: &InitArgs, console: &mut Console) -> Result<Done, Failure> {
+#[derive(Serialize)]
+struct InitJson {
+    version: u32,
+    /// Paths of the new files.
+    written: Vec<String>,
+}
+
+pub(super) fn run(
+    dir: &Path,
+    options: &InitArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let dir = &options.dir.as_ref().map_or_else(|| dir.to_owned(), |target| dir.join(target));
     let gitignore_is_there = fs::symlink_metadata(dir.join(GITIGNORE)).is_ok();
     for name in [SPEC, MANIFEST, LOCK, SPEC_SCHEMA, MANIFEST_SCHEMA] {
@@ -46,9 +60,9 @@ pub(super) fn run(dir: &Path, options: &InitArgs, console: &mut Console) -> Resu
     let answers = answers(dir, options)?;
     fit(&answers).map_err(|why| Failure::Argument(format!("{why}; nothing was written")))?;
     let text = answers.spec();
-    let json = |file| serde_json::to_string_pretty(&schema::of(file)).map(|text| text + "\n");
-    let [spec_schema, manifest_schema] = [json(SchemaOf::Spec), json(SchemaOf::Manifest)]
-        .map(|schema| schema.map_err(|error| Failure::Other(error.to_string())));
+    let schema_text = |file| serde_json::to_string_pretty(&schema::of(file)).map(|text| text + "\n");
+    let [spec_schema, manifest_schema] = [schema_text(SchemaOf::Spec), schema_text(SchemaOf::Manifest)]
+        .map(|schema| schema.map_err(|error| Failure::Other(Code::IoFailed, error.to_string())));
     let files = [
         (SPEC, format!("# yaml-language-server: $schema={SPEC_SCHEMA}\n{text}")),
         (MANIFEST, format!("# yaml-language-server: $schema=../{MANIFEST_SCHEMA}\n{}", defaults::MANIFEST)),
@@ -63,9 +77,15 @@ pub(super) fn run(dir: &Path, options: &InitArgs, console: &mut Console) -> Resu
         .map(|(name, text)| NewFile { name, content: text.as_bytes(), executable: false })
         .collect();
     output::create(dir, &files)?;
-    for file in &files {
+    let written = files.iter().map(|file| {
         let path = dir.join(file.name);
-        console.result(&format!("{}\n", path.strip_prefix(".").unwrap_or(&path).display()))?;
+        path.strip_prefix(".").unwrap_or(&path).display().to_string()
+    });
+    let written: Vec<_> = written.collect();
+    if json {
+        console.json(&InitJson { version: 1, written })?;
+    } else {
+        console.result(&format!("{}\n", written.join("\n")))?;
     }
     if gitignore_is_there {
         console.note(&format!(
@@ -82,7 +102,7 @@ pub(super) fn run(dir: &Path, options: &InitArgs, console: &mut Console) -> Resu
     Ok(Done::Clean)
 }
 
-/// Holds the answers to the rules of a spec: a value may be of the right form, and not go with another.
+/// Checks the answers with the rules of the spec, because two valid values may contradict each other.
 fn fit(answers: &Answers) -> Result<(), String> {
     let mut problems = Problems::default();
     spec::read(Source::new(SPEC, answers.spec()), &mut problems);
@@ -95,7 +115,7 @@ fn fit(answers: &Answers) -> Result<(), String> {
     if sentences.is_empty() { Ok(()) } else { Err(sentences.join("\n  ")) }
 }
 
-/// Each answer: of its option, else of the person, else the default.
+/// Each answer comes from its option, the person, or the default.
 fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
     let wrong = |option: &str| {
         let option = option.to_owned();
@@ -127,7 +147,7 @@ fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
     };
     let zone: Zone =
         or_ask.answer(options.zone.clone(), || "Zone".to_owned(), "us-central1-a", str::parse)?;
-    let machine_type = "e2-small".parse().map_err(Failure::Other)?;
+    let machine_type = "e2-small".parse().map_err(Failure::Argument)?;
     let data_disk = Size::gigabytes(10);
     let id = options.id.clone().map_or_else(random_id, Ok)?;
     let mut answers = Answers { name, id, zone, machine_type, model: None, channels: Vec::new(), data_disk };
@@ -160,7 +180,9 @@ fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
 /// An id that no other project has.
 fn random_id() -> Result<LabelId, Failure> {
     // Seeded by the operating system; it is no secret.
-    format!("{:016x}", RandomState::new().hash_one(SystemTime::now())).parse().map_err(Failure::Other)
+    format!("{:016x}", RandomState::new().hash_one(SystemTime::now()))
+        .parse()
+        .map_err(|why| Failure::Other(Code::BadValue, why))
 }
 
 struct Questions {
@@ -168,7 +190,7 @@ struct Questions {
 }
 
 impl Questions {
-    /// What was given, or what a person answers, or the default.
+    /// The option's value, the person's answer, or the default.
     fn answer<T>(
         &self,
         given: Option<T>,
@@ -184,12 +206,12 @@ impl Questions {
     }
 }
 
-/// The absolute path of the folder, which need not be there yet.
+/// The absolute path of the folder, which may not exist yet.
 fn folder_path(dir: &Path) -> Option<String> {
     let whole = std::path::absolute(dir).ok()?;
-    // `..` and links: the folder that is there, else the path's last part.
+    // Resolves `..` and links, if the folder exists.
     let whole = fs::canonicalize(&whole).unwrap_or(whole);
-    // `x/../y` of a folder that is not there.
+    // Resolves `x/../y` in a folder that does not exist.
     let whole = whole.components().fold(PathBuf::new(), |mut path, part| {
         if part == Component::ParentDir {
             path.pop();
@@ -201,7 +223,7 @@ fn folder_path(dir: &Path) -> Option<String> {
     whole.to_str().map(str::to_owned)
 }
 
-/// The machine types that are offered, with what a month of each costs.
+/// The offered machine types with their monthly prices.
 fn prices(zone: &Zone) -> String {
     let row = |name: &str| {
         let machine_type: MachineType = name.parse().ok()?;
@@ -213,7 +235,7 @@ fn prices(zone: &Zone) -> String {
     format!("{rows}  (list prices of us-central1, {}, without disks and address)\n", prices_of())
 }
 
-/// A model provider that can be set up without a person, or none.
+/// A model provider that needs no person to set up, or none.
 fn provider(text: &str) -> Result<Option<Provider>, String> {
     if text == NONE {
         return Ok(None);
@@ -233,7 +255,7 @@ fn provider(text: &str) -> Result<Option<Provider>, String> {
     }
 }
 
-/// Every provider for which a key is enough.
+/// Every provider that only needs a key.
 fn with_key() -> impl Iterator<Item = &'static str> {
     let choices = OpenClaw::builtin().choices.iter();
     choices
@@ -247,7 +269,7 @@ fn providers() -> String {
     format!("Models come from a provider: {}, one of {others} others, or {NONE} for now.\n", usual.join(", "))
 }
 
-/// Channels between commas, or none.
+/// A list of channels, or none.
 fn channels_in(text: &str) -> Result<Vec<Channel>, String> {
     let known = OpenClaw::builtin();
     let mut found: Vec<Channel> = Vec::new();
@@ -272,7 +294,7 @@ fn known_channels() -> String {
     let settable = OpenClaw::builtin().channels.iter().filter(|channel| !channel.by_hand);
     let names: Vec<_> = settable.map(|channel| channel.name.as_str()).collect();
     format!(
-        "Channels to talk to it through, beside its own page: {}, with commas between, or {NONE}.\n",
+        "Channels to talk to it through, in addition to its page: {}, with commas between, or {NONE}.\n",
         names.join(", ")
     )
 }

@@ -1,4 +1,4 @@
-//! The project's three files from a folder, or the built-in ones where it has none.
+//! Reads the project's three files from a folder, or the built-in ones.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -22,23 +22,23 @@ pub(super) const SPEC: &str = "bake.yaml";
 pub(super) const LOCK: &str = "bake.lock";
 pub(super) const MANIFEST: &str = defaults::MANIFEST_PATH;
 
-/// What a user is told who has no project yet.
+/// The note for a user without a project.
 pub(super) const NO_PROJECT: &str =
     "There is no bake.yaml here: this is the default project. `bake init` writes it out to edit.";
 
-/// A project, its lock as the file has it, and where both came from.
+/// A project with its lock, and their sources.
 pub(super) struct Loaded {
     pub(super) project: Project,
-    /// The lock; what stands against it, apart from the rest, since `bake lock` makes it anew.
+    /// The lock, or its problems. They are separate because `bake lock` can repair it.
     pub(super) lock: Result<LoadedLock, Problems>,
-    /// Whether the folder has no project, and the built-in one stands in.
+    /// Whether the folder has no project and the built-in one is used.
     pub(super) builtin: bool,
-    /// The manifest as it is written.
+    /// The text of the manifest.
     pub(super) manifest: ManifestFile,
     pub(super) problems: Problems,
 }
 
-/// The manifest's text, to be edited.
+/// The manifest's text, for edits.
 pub(super) struct ManifestFile {
     path: PathBuf,
     name: String,
@@ -46,7 +46,7 @@ pub(super) struct ManifestFile {
 }
 
 impl ManifestFile {
-    /// Removes what killed runs left beside it and beside the lock in `dir`.
+    /// Removes temporary files of killed runs next to the manifest and next to the lock in `dir`.
     pub(super) fn tidy(&self, dir: &Path) -> Result<(), Failure> {
         Ok(tidy(dir, &[&self.path, &dir.join(LOCK)])?)
     }
@@ -56,7 +56,7 @@ impl ManifestFile {
         Revision { path: self.path.clone(), from: Some(&self.text), to: text }
     }
 
-    /// Its text, or `text` in its place, under its name.
+    /// The current text, or `text`, under the manifest's name.
     pub(super) fn source(&self, text: Option<&str>) -> Source {
         Source::new(self.name.clone(), text.unwrap_or(&self.text))
     }
@@ -69,11 +69,11 @@ pub(super) struct LoadedLock {
 }
 
 impl Loaded {
-    /// The lock, where it is there and fits; beside it the project and all warnings.
+    /// The lock, if it exists and fits the project, with the project and all warnings.
     pub(super) fn fitting(mut self) -> Result<(Project, LoadedLock, Problems), Problems> {
         match self.lock {
             Ok(locked) => {
-                // Wrong input would be told a second time as a difference.
+                // Invalid input would be reported a second time as a difference.
                 if !self.problems.has_errors() {
                     lock::check_staleness(&locked.lock, &self.project, &locked.place, &mut self.problems);
                 }
@@ -88,19 +88,18 @@ impl Loaded {
     }
 }
 
-/// Reads whatever there is below `dir`.
+/// Reads the files in `dir`.
 ///
 /// # Errors
-/// Where spec or manifest could not be read at all; else problems come with what was read.
+/// If the spec or the manifest cannot be read at all. All other problems are returned with the result.
 pub(super) fn load(dir: &Path) -> Result<Loaded, Failure> {
     load_from(dir, None)
 }
 
-/// The project below `dir` with its lock, for a command that needs both as they should be; says what
-/// there is to say of them.
+/// The project in `dir` with its lock, for commands that need both without errors. Prints warnings.
 ///
 /// # Errors
-/// Where either is missing what it needs, or they do not fit each other.
+/// If either has errors, or the lock is stale.
 pub(super) fn fitting(dir: &Path, console: &mut Console) -> Result<(Project, LoadedLock), Failure> {
     let loaded = load(dir)?;
     if loaded.builtin {
@@ -137,12 +136,12 @@ pub(super) fn project_folder(dir: &Path) -> PathBuf {
     found().unwrap_or_else(|| dir.to_owned())
 }
 
-/// As [`load`], with `manifest` in place of the manifest's text.
+/// Like [`load`], with `manifest` in place of the manifest's text.
 pub(super) fn with_manifest(dir: &Path, manifest: &str) -> Result<Loaded, Failure> {
     load_from(dir, Some(manifest))
 }
 
-/// Why a command that writes the project's files does not do so in a folder without one.
+/// The error of a command that needs a project to write to.
 pub(super) fn no_project(dir: &Path) -> Failure {
     Failure::Argument(format!(
         "{}: there is no bake.yaml here, nor in a folder above; `bake init` writes one",
@@ -150,7 +149,7 @@ pub(super) fn no_project(dir: &Path) -> Failure {
     ))
 }
 
-/// Whether the folder has a lock, be it readable or not.
+/// Whether the folder has a lock, even an unreadable one.
 pub(super) fn has_lock(dir: &Path) -> bool {
     !is_absent(&dir.join(LOCK))
 }
@@ -221,26 +220,26 @@ fn locked(dir: &Path, builtin: bool) -> Result<LoadedLock, Problems> {
     }
 }
 
-/// Tells of files that look like parts of a project whose spec is not there.
+/// Warns about files of a project without a spec.
 fn passed_over(dir: &Path, problems: &mut Problems) {
     for name in ["bake.yml", MANIFEST, LOCK].into_iter().filter(|name| !is_absent(&dir.join(name))) {
         problems.push(
             Diagnostic::warning(
                 Code::MissingFile,
-                format!("{} is not read: there is no {SPEC} beside it", shown(dir, name)),
+                format!("{} is not read: there is no {SPEC} next to it", shown(dir, name)),
             )
             .help("`bake init` in an empty folder writes one"),
         );
     }
 }
 
-/// Whether nothing is there, not even a link that leads nowhere or a file that may not be seen:
-/// those are mistakes, and no reason to take the built-in project.
+/// Whether the path does not exist. A dangling link or an unreadable file is a mistake and does not select the
+/// built-in project.
 fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// A file of the project as the user would type it.
+/// The path of a file of the project, as the user would type it.
 fn shown(dir: &Path, name: &str) -> String {
     let path = dir.join(name);
     sanitize(&path.strip_prefix(".").unwrap_or(&path).display().to_string())
@@ -250,7 +249,7 @@ fn missing(dir: &Path, name: &str) -> Diagnostic {
     Diagnostic::error(Code::MissingFile, format!("{} is missing", shown(dir, name)))
 }
 
-/// A text file of the project, of a size that anyone could have written.
+/// A text file of the project, of plausible size.
 fn file(dir: &Path, name: &str, problems: &mut Problems) -> Option<Source> {
     let path = dir.join(name);
     let name = &shown(dir, name);
@@ -299,7 +298,7 @@ fn not_text(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
     let at = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(error.as_bytes());
     let mut source = Source::new(name, text.clone());
-    // What could not be read could be anything, a secret among it.
+    // The unreadable text may contain a secret.
     source.hide([0..text.len()]);
     Diagnostic::error(Code::NotText, format!("{name} is not UTF-8"))
         .at(Location { source: Arc::new(source), span: at..at + 1 })

@@ -1,4 +1,4 @@
-//! `bake lock`: makes the lock, keeps it, or moves it on.
+//! `bake lock`: creates, completes or updates the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, Loaded, LoadedLock};
-use super::locking::{self, IMAGE, LockOutcome, LockRequest};
+use super::locking::{self, IMAGE, LockOutcome, LockRequest, ToolRow};
 use super::publishers::{Environment, Publishers};
 use super::{Done, Failure};
 use crate::cli;
@@ -16,19 +16,18 @@ use crate::digest::Sha256;
 use crate::fs::Revision;
 use crate::lock::changes::{self, LockChange};
 use crate::lock::resolve::UpdateScope;
-use crate::lock::trust::Trust;
 use crate::lock::upstream::{ReleaseQuery, Upstream};
 use crate::lock::{self, versions};
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
-use crate::project::names::{ToolName, Version};
+use crate::project::names::Version;
 use crate::project::{Project, edit};
 
 #[derive(Serialize)]
 struct LockJson<'a> {
     version: u32,
     changed: bool,
-    /// The digest of the lock; none where there is no lock.
+    /// The digest of the lock, if it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     lock: Option<Sha256>,
     tools: Vec<ToolRow<'a>>,
@@ -38,20 +37,15 @@ struct LockJson<'a> {
     problems: Vec<json::DiagnosticRecord<'a>>,
 }
 
-#[derive(Serialize)]
-struct ToolRow<'a> {
-    name: &'a ToolName,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'a Version>,
-    trust: &'static str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    notes: &'a [String],
-}
-
-pub(super) fn run(dir: &Path, options: &cli::LockArgs, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::LockArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let loaded = load::load(dir)?;
     if options.check {
-        return check(loaded, options.json, console);
+        return check(loaded, json, console);
     }
     if loaded.builtin {
         return Err(load::no_project(dir));
@@ -64,7 +58,7 @@ pub(super) fn run(dir: &Path, options: &cli::LockArgs, console: &mut Console) ->
     if options.offline {
         let lock = lock::from_catalog(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
         let made = LockOutcome { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
-        return keep(dir, old.as_ref(), &made, None, options.json, console);
+        return keep(dir, old.as_ref(), &made, None, json, console);
     }
     let wishes = wishes(options, &project)?;
     let publishers = Publishers::new(Environment::from_environment(options.min_age)?, console);
@@ -73,13 +67,13 @@ pub(super) fn run(dir: &Path, options: &cli::LockArgs, console: &mut Console) ->
     let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
     made.tell(console);
     let edit = edited.as_deref().map(|text| manifest.revision(text));
-    keep(dir, old.as_ref(), &made, edit, options.json, console)
+    keep(dir, old.as_ref(), &made, edit, json, console)
 }
 
-/// Whether the lock fits, without asking anybody.
+/// Checks whether the lock is up to date, without network access.
 fn check(loaded: Loaded, as_json: bool, console: &mut Console) -> Result<Done, Failure> {
     let ((), _) = loaded.problems.clone().unless_errors(())?;
-    // Whether a lock fits that cannot be read is not known; a newer release may well know.
+    // Whether an unreadable lock is stale is unknown; a newer release may be able to read it.
     if let Err(problems) = &loaded.lock
         && locking::is_of_newer_release(problems)
     {
@@ -127,8 +121,8 @@ fn wishes(options: &cli::LockArgs, project: &Project) -> Result<LockRequest, Fai
     })
 }
 
-/// The manifest with newer versions of what is named and has its version there; nothing where
-/// that is nothing. What is not named stays, and is told.
+/// The manifest with newer versions of the tools named by `--update` that have a pinned version, or `None` if
+/// there are none. Other pinned tools are listed in notes.
 fn unpinned(
     project: &Project,
     wishes: &LockRequest,
@@ -178,7 +172,7 @@ fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> 
     })
 }
 
-/// Shows what changes, and writes it, the manifest's `edit` along with it.
+/// Prints the changes and writes them, together with the `edit` of the manifest.
 fn keep(
     dir: &Path,
     old: Option<&LoadedLock>,
@@ -193,17 +187,11 @@ fn keep(
     }
     let written = locking::store(dir, edit, old, &made.lock)?;
     if json {
-        let tools = made.lock.binaries.iter().map(|(name, locked)| ToolRow {
-            name,
-            version: locked.version.as_ref(),
-            trust: Trust::in_binary(locked).as_str(),
-            notes: made.notes.get(name).map_or(&[], Vec::as_slice),
-        });
         console.json(&LockJson {
             version: 1,
             changed: written,
             lock: Some(Sha256::of(made.lock.to_text())),
-            tools: tools.collect(),
+            tools: made.tools(None).collect(),
             changes: &changes,
             problems: Vec::new(),
         })?;

@@ -1,7 +1,9 @@
-//! Making a lock: what `lock`, `add` and `remove` share.
+//! The code that `lock`, `add` and `remove` share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, LOCK, LoadedLock};
@@ -16,28 +18,28 @@ use crate::lock::{Lock, LockedBinary, LockedImage, inputs};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
-use crate::project::names::ToolName;
+use crate::project::names::{ToolName, Version};
 
-/// How the base image is named where tools are.
+/// The name of the base image among tools.
 pub(super) const IMAGE: &str = "image";
 
-/// Tools that are asked for at once: what takes time is waiting for others.
+/// Tools resolved at the same time. Most of the time is spent waiting for publishers.
 const AT_ONCE: usize = 8;
 
-/// What a user wants of a new lock.
+/// The options of a new lock.
 pub(super) struct LockRequest {
-    /// How much is asked for, of what is not named.
+    /// The scope for tools that are not named.
     pub(super) extent: UpdateScope,
-    /// What newer versions are looked for of.
+    /// Tools to update to newer versions.
     pub(super) update: BTreeSet<String>,
-    /// What may go back to an older version.
+    /// Tools that may go back to an older version.
     pub(super) downgrade: BTreeSet<String>,
-    /// What may have another checksum under the same version.
+    /// Tools that may get another checksum for the same version.
     pub(super) republished: BTreeSet<String>,
 }
 
 impl LockRequest {
-    /// Asks for what is missing, and allows nothing.
+    /// Resolves missing entries only, without exceptions.
     pub(super) const fn missing() -> Self {
         Self {
             extent: UpdateScope::Missing,
@@ -51,7 +53,7 @@ impl LockRequest {
         if self.update.contains(name) {
             UpdateScope::Newest
         } else if self.extent != UpdateScope::Newest && self.republished.contains(name) {
-            // To take what is published now, somebody has to be asked.
+            // Accepting the file that is published now requires asking for it.
             UpdateScope::Again
         } else {
             self.extent
@@ -63,19 +65,30 @@ impl LockRequest {
     }
 }
 
-/// A new lock, and what a person should know about it.
+/// A new lock, and notes for the user.
 pub(super) struct LockOutcome {
     pub(super) lock: Lock,
-    /// Sentences about tools, by name.
+    /// Notes about tools, by name.
     pub(super) notes: BTreeMap<ToolName, Vec<String>>,
-    /// Publishers that could not be asked; the catalog's word stands.
+    /// Publishers that could not be reached. The catalog's checksums are used for their tools.
     pub(super) unreachable: Vec<Diagnostic>,
 }
 
-/// Makes the lock of `project`, keeping what `old` has and `wishes` do not ask for.
+/// A locked tool as `--json` prints it.
+#[derive(Serialize)]
+pub(super) struct ToolRow<'a> {
+    name: &'a ToolName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a Version>,
+    trust: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'a [String],
+}
+
+/// Makes the lock of `project`. Entries of `old` are kept unless `wishes` ask for others.
 ///
 /// # Errors
-/// Everything that stands against it, of all tools.
+/// All problems of all tools.
 pub(super) fn make(
     project: &Project,
     old: Option<&Lock>,
@@ -83,7 +96,7 @@ pub(super) fn make(
     upstream: &dyn Upstream,
 ) -> Result<LockOutcome, Failure> {
     let catalog = Catalog::builtin();
-    // The image is one more thing that takes time.
+    // The base image is resolved in parallel with the tools.
     let jobs: Vec<Option<&Binary>> =
         std::iter::once(None).chain(project.manifest.binaries.iter().map(Some)).collect();
     let done = fetch::in_parallel(&jobs, AT_ONCE, |job| match job {
@@ -151,13 +164,13 @@ fn binary(
     }
 }
 
-/// Whether these problems are those of a lock in a format that this release does not know.
+/// Whether a newer release has written the lock.
 pub(super) fn is_of_newer_release(problems: &Problems) -> bool {
     problems.iter().any(|problem| problem.code == Code::UnsupportedVersion)
 }
 
-/// Runs a command that edits the project, and once more where somebody else was quicker with an edit:
-/// then it is made on top of that one. Each time somebody got on, so this ends.
+/// Runs a command that edits the project, and repeats it on top of the new files if another run has changed
+/// them. It ends because each repetition means that another run has succeeded.
 pub(super) fn over_others(mut run: impl FnMut() -> Result<Done, Failure>) -> Result<Done, Failure> {
     const MOST: u32 = 16;
     for _ in 1..MOST {
@@ -169,11 +182,11 @@ pub(super) fn over_others(mut run: impl FnMut() -> Result<Done, Failure>) -> Res
     run()
 }
 
-/// The lock of the project in `dir`; one that cannot be read is made anew, and that is told, for
-/// with it goes what new archives are held against.
+/// The lock of the project in `dir`. An unreadable lock is replaced with a warning, because its checksums are
+/// lost for new archives.
 ///
 /// # Errors
-/// Where a newer release of bake wrote it, and knows more than this one.
+/// If a newer release of bake wrote it.
 pub(super) fn usable(
     dir: &Path,
     old: Result<LoadedLock, Problems>,
@@ -186,7 +199,7 @@ pub(super) fn usable(
             if load::has_lock(dir) {
                 console.problems(&problems.each(|problem| {
                     Diagnostic { severity: Severity::Warning, ..problem }.help(
-                        "what it held does not count: older versions and other archives under the same version go unnoticed; restore it first, where you can",
+                        "its contents are ignored: downgrades and replaced archives go unnoticed; restore it first if you can",
                     )
                 }));
             }
@@ -202,8 +215,8 @@ pub(super) fn edited_project(dir: &Path, manifest: &str) -> Result<Project, Fail
     Ok(project)
 }
 
-/// Writes a lock, unless those bytes stand there already, and the manifest's `edit` with it: both or
-/// none. Returns whether the lock changed.
+/// Writes the lock if it changed, together with the `edit` of the manifest: both or none. Returns whether the
+/// lock changed.
 pub(super) fn store(
     dir: &Path,
     edit: Option<Revision<'_>>,
@@ -222,13 +235,13 @@ pub(super) fn store(
 }
 
 impl LockOutcome {
-    /// Tells what could not be asked, and what else there is to know.
+    /// Prints warnings about unreachable publishers, and notes.
     pub(super) fn tell(&self, console: &mut Console) {
         let mut told = BTreeSet::new();
         let mut problems = Problems::default();
         for why in &self.unreachable {
             let warning = Diagnostic { severity: Severity::Warning, ..why.clone() }.help(
-                "what the lock or the catalog has stands as it is; run `bake lock` again where there is a network",
+                "the entries of the lock or the catalog are used unchanged; run `bake lock` again with a network",
             );
             if told.insert(warning.message.clone()) {
                 problems.push(warning);
@@ -242,7 +255,22 @@ impl LockOutcome {
         }
     }
 
-    /// One line for each tool: its version, and how much stands behind its checksums.
+    /// The locked tools, or those in `only`.
+    pub(super) fn tools<'a>(
+        &'a self,
+        only: Option<&'a BTreeSet<ToolName>>,
+    ) -> impl Iterator<Item = ToolRow<'a>> {
+        let binaries =
+            self.lock.binaries.iter().filter(move |(name, _)| only.is_none_or(|only| only.contains(*name)));
+        binaries.map(|(name, locked)| ToolRow {
+            name,
+            version: locked.version.as_ref(),
+            trust: Trust::in_binary(locked).as_str(),
+            notes: self.notes.get(name).map_or(&[], Vec::as_slice),
+        })
+    }
+
+    /// One line for each tool: its version, and the evidence for its checksums.
     pub(super) fn table(&self, only: Option<&BTreeSet<ToolName>>) -> String {
         let rows: Vec<_> = self
             .lock

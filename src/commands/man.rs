@@ -6,9 +6,9 @@ use super::console::Console;
 use super::{Done, Failure};
 use crate::cli::Cli;
 
-pub(super) fn run(console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(json: bool, console: &mut Console) -> Result<Done, Failure> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-    console.result(&String::from_utf8_lossy(&page))?;
+    console.text(&String::from_utf8_lossy(&page), json)?;
     Ok(Done::Clean)
 }

@@ -1,5 +1,5 @@
-//! One file a command: load, call, print, exit code. The only place that prints, and the only one
-//! where the pure half of the program meets files.
+//! One file per command: load, call, print, exit code. Only these modules print, and only they use both halves
+//! of the program.
 
 mod add;
 mod audit;
@@ -34,8 +34,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::cli::{self, Cli, Command, OutputFormat};
-use crate::diagnostics::{Problems, json};
+use crate::cli::{self, Cli, Command};
+use crate::diagnostics::{Code, Diagnostic, Problems, json, terminal};
 use crate::fs;
 use crate::text::sanitize;
 use console::Console;
@@ -43,27 +43,41 @@ use console::Console;
 /// The exit code of a program that panics.
 const PANICKED: u8 = 101;
 
-/// How a command ended well.
+/// A successful end of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Done {
-    /// All is right.
+    /// No differences.
     Clean,
-    /// It found something: a difference, a stale lock.
+    /// A finding: a difference, a stale lock.
     Finding,
 }
 
-/// Why a command could not do its work.
+/// Why a command failed.
 enum Failure {
-    /// The input is wrong.
+    /// The project's files are wrong: exit code 2.
     Input(Problems),
-    /// Somebody else's files or answers are.
+    /// A publisher, a registry or the cache failed: exit code 1.
     Upstream(Problems),
-    /// An argument is wrong.
+    /// An argument or an environment variable is wrong: exit code 2.
     Argument(String),
-    /// Somebody else changed what was to be changed.
+    /// Another program changed a file that this run has read: exit code 1.
     Overtaken(String),
-    /// Something else stands in the way.
-    Other(String),
+    /// Any other failure: exit code 1.
+    Other(Code, String),
+}
+
+impl Failure {
+    /// The problems to report, and the exit code.
+    fn report(self) -> (Problems, u8) {
+        let (code, message, exit) = match self {
+            Self::Input(problems) => return (problems, 2),
+            Self::Upstream(problems) => return (problems, 1),
+            Self::Argument(message) => (Code::BadArgument, message, 2),
+            Self::Overtaken(message) => (Code::EditedMeanwhile, message, 1),
+            Self::Other(code, message) => (code, message, 1),
+        };
+        (Diagnostic::error(code, message).into(), exit)
+    }
 }
 
 impl From<Problems> for Failure {
@@ -74,24 +88,28 @@ impl From<Problems> for Failure {
 
 impl From<fs::FsError> for Failure {
     fn from(error: fs::FsError) -> Self {
-        if error.is_overtaken() { Self::Overtaken(error.to_string()) } else { Self::Other(error.to_string()) }
+        if error.is_overtaken() {
+            Self::Overtaken(error.to_string())
+        } else {
+            Self::Other(Code::IoFailed, error.to_string())
+        }
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::Other(format!("cannot print: {error}"))
+        Self::Other(Code::IoFailed, format!("cannot print: {error}"))
     }
 }
 
-/// What `--json` prints where a command could not do its work.
+/// The document that `--json` prints for a failure.
 #[derive(Serialize)]
 struct Refusal<'a> {
     version: u32,
     ok: bool,
-    /// What stands in the way, where that is not the files.
+    /// In the place of a script: the code with which to exit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
+    exit_code: Option<u8>,
     problems: Vec<json::DiagnosticRecord<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     left_out: usize,
@@ -104,68 +122,42 @@ const fn is_zero(count: &usize) -> bool {
 
 /// Runs the program with these arguments, the first being its name. Returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<_> = arguments.into_iter().collect();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            if !error.use_stderr() {
-                return ExitCode::SUCCESS;
-            }
-            if let Some(format) = cli::gcloud_format(&arguments) {
-                let why = format!("{}\n", error.render()).trim_end().to_owned();
-                gcloud::print_failure(format, &why, 2, &mut Console::plain());
-            }
-            return ExitCode::from(2);
-        }
+        Err(error) => return reject(&error, &arguments),
     };
     let mut console = Console::new(&cli);
     match caught(&cli, &mut console) {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::Finding) => ExitCode::from(1),
-        Err(Failure::Input(problems)) => refuse(&cli, &problems, 2, &mut console),
-        Err(Failure::Upstream(problems)) => refuse(&cli, &problems, 1, &mut console),
-        Err(Failure::Argument(message)) => give_up(&cli, &message, 2, &mut console),
-        Err(Failure::Overtaken(message) | Failure::Other(message)) => {
-            give_up(&cli, &message, 1, &mut console)
+        Err(failure) => {
+            // A reader of the document sees the problems of files there; a log keeps all others.
+            let in_files = matches!(failure, Failure::Input(_) | Failure::Upstream(_));
+            let (problems, code) = failure.report();
+            let is_script = matches!(cli.command, Command::Gcloud(_));
+            if cli.wants_json() {
+                let _ = console.json(&Refusal { exit_code: is_script.then_some(code), ..refusal(&problems) });
+            } else if is_script {
+                let _ = console.result(&gcloud::failing_script(&terminal::render(&problems, false), code));
+            }
+            if !(cli.wants_json() && in_files) {
+                console.problems(&problems);
+            }
+            ExitCode::from(code)
         }
     }
 }
 
-/// Runs the command. Where `gcloud` panics, the shell that its script is piped to must fail, too.
+/// Runs the command. If `gcloud` panics, the shell that its script is piped to must fail, too.
 fn caught(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
-    let Command::Gcloud(options) = &cli.command else { return dispatch(cli, console) };
+    if !matches!(cli.command, Command::Gcloud(_)) {
+        return dispatch(cli, console);
+    }
     panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli, console))).unwrap_or_else(|panicked| {
-        gcloud::print_failure(options.format, "bake has a fault: see above", PANICKED, console);
+        let _ = console.result(&gcloud::failing_script("bake has a fault, which it has printed", PANICKED));
         panic::resume_unwind(panicked)
     })
-}
-
-fn give_up(cli: &Cli, message: &str, code: u8, console: &mut Console) -> ExitCode {
-    if let Command::Gcloud(options) = &cli.command {
-        gcloud::print_failure(options.format, message, code, console);
-    } else if cli.command.wants_json() {
-        let refusal =
-            Refusal { version: 1, ok: false, error: Some(message), problems: Vec::new(), left_out: 0 };
-        let _ = console.json(&refusal);
-    }
-    console.error(message);
-    ExitCode::from(code)
-}
-
-fn refuse(cli: &Cli, problems: &Problems, code: u8, console: &mut Console) -> ExitCode {
-    if let Command::Gcloud(options) = &cli.command
-        && options.format == OutputFormat::Sh
-    {
-        gcloud::print_failure(options.format, &gcloud::told(problems), code, console);
-        console.problems(problems);
-    } else if cli.command.wants_json() {
-        let (records, left_out) = (json::records(problems), problems.left_out());
-        let _ = console.json(&Refusal { version: 1, ok: false, error: None, problems: records, left_out });
-    } else {
-        console.problems(problems);
-    }
-    ExitCode::from(code)
 }
 
 /// The folder that the command is about: for all that need a project, the one that the folder is in.
@@ -180,27 +172,62 @@ fn folder(cli: &Cli, console: &mut Console) -> PathBuf {
     found
 }
 
+/// Each line without characters that steer a terminal.
+fn sanitize_lines(text: &str) -> String {
+    text.lines().map(|line| sanitize(line) + "\n").collect()
+}
+
+/// Prints why the arguments cannot be parsed, or the help or version that they ask for.
+fn reject(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let before_dashes = arguments.iter().take_while(|argument| *argument != "--");
+    if Cli::asks_for_json(before_dashes) {
+        let text = error.to_string();
+        let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        let problems = Diagnostic::error(Code::BadArgument, sanitize(message)).help(USAGE).into();
+        let exit_code = cli::names_gcloud(arguments).then_some(2);
+        let _ = console::json(&Refusal { exit_code, ..refusal(&problems) });
+    } else if cli::names_gcloud(arguments) {
+        let _ = console::text(&gcloud::failing_script(&sanitize_lines(&error.to_string()), 2));
+    }
+    console::usage(error, Code::BadArgument);
+    ExitCode::from(2)
+}
+
+const USAGE: &str = "`bake help` and `bake help COMMAND` list the options";
+
+fn refusal(problems: &Problems) -> Refusal<'_> {
+    let (problems, left_out) = (json::records(problems), problems.left_out());
+    Refusal { version: 1, ok: false, exit_code: None, problems, left_out }
+}
+
 fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
+    if let Some(option) = cli.conflict_with_json() {
+        return Err(Failure::Argument(format!("{option} cannot be used with --json")));
+    }
     let dir = &folder(cli, console);
     match &cli.command {
-        Command::Init(options) => init::run(dir, options, console),
-        Command::Check { json } => check::run(dir, *json, console),
-        Command::Catalog { json } => catalog::run(*json, console),
-        Command::Add(options) => locking::over_others(|| add::run(dir, options, console)),
-        Command::Remove { names } => locking::over_others(|| remove::run(dir, names, console)),
-        Command::Lock(options) => lock::run(dir, options, console),
-        Command::Fetch => fetch::run(dir, console),
-        Command::Audit(options) => audit::run(dir, options, console),
-        Command::Image(action) => image::run(dir, action, console),
-        Command::Rehearse(options) => rehearse::run(dir, options, console),
-        // Its standard error is the VM's connection: nothing is to be said there.
+        Command::Init(options) => init::run(dir, options, cli.json, console),
+        Command::Check => check::run(dir, cli.json, console),
+        Command::Catalog => catalog::run(cli.json, console),
+        Command::Add(options) => locking::over_others(|| add::run(dir, options, cli.json, console)),
+        Command::Remove { names } => locking::over_others(|| remove::run(dir, names, cli.json, console)),
+        Command::Lock(options) => lock::run(dir, options, cli.json, console),
+        Command::Fetch => fetch::run(dir, cli.json, console),
+        Command::Audit(options) => audit::run(dir, options, cli.json, console),
+        Command::Image(action) => image::run(dir, action, cli.json, console),
+        Command::Rehearse(options) => rehearse::run(dir, options, cli.json, console),
+        // QEMU uses its standard error as the VM's connection, so it must not print.
         Command::Relay { server } => {
             Ok(if crate::rehearse::relay(*server).is_ok() { Done::Clean } else { Done::Finding })
         }
-        Command::Gcloud(options) => gcloud::run(dir, options, console),
-        Command::Render(options) => render::run(dir, options, console),
+        Command::Gcloud(options) => gcloud::run(dir, options, cli.wants_json(), console),
+        Command::Render(options) => render::run(dir, options, cli.json, console),
         Command::Schema { file } => schema::run(*file, console),
-        Command::Completions { shell } => completions::run(*shell, console),
-        Command::Man => man::run(console),
+        Command::Completions { shell } => completions::run(*shell, cli.json, console),
+        Command::Man => man::run(cli.json, console),
     }
 }

@@ -1,16 +1,16 @@
-//! Downloads as bars, one line each, below what is printed.
+//! Progress bars, one line per download.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::fetch::{DownloadMeter, Progress, Silent};
 
-/// Bars on standard error where that is a terminal, and nothing elsewhere.
+/// Progress bars on a terminal; otherwise nothing.
 pub(super) struct Bars(MultiProgress);
 
 impl Bars {
-    /// None at all where the user wants it `quiet`.
+    /// Hidden if `quiet`.
     pub(super) fn new(quiet: bool) -> Self {
-        // Standard error draws nothing where it is no terminal.
+        // Standard error draws nothing unless it is a terminal.
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         Self(MultiProgress::with_draw_target(target))
     }
@@ -27,7 +27,7 @@ impl Progress for Bars {
             "{prefix:24!} {binary_bytes:>11} {binary_bytes_per_sec:>13}"
         };
         let style = ProgressStyle::with_template(template).expect("both templates are written right");
-        // A bar that is not of the terminal yet draws nothing of its beginning elsewhere.
+        // A bar outside of the `MultiProgress` would draw on its own.
         let bar = self.0.add(ProgressBar::hidden());
         bar.set_style(style);
         bar.set_prefix(label.to_owned());
@@ -38,7 +38,7 @@ impl Progress for Bars {
     }
 }
 
-/// The bar of one download, until it is dropped.
+/// The progress bar of one download, removed on drop.
 struct Bar(ProgressBar);
 
 impl DownloadMeter for Bar {
@@ -48,7 +48,7 @@ impl DownloadMeter for Bar {
 
     fn restart_at(&mut self, byte: u64) {
         self.0.set_position(byte);
-        // What an earlier run left came at no speed.
+        // Bytes of an earlier run do not count for the speed.
         self.0.reset_eta();
     }
 }

@@ -6,14 +6,14 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::Failure;
+use crate::diagnostics::Code;
 
-/// Whether a person can be asked.
+/// Whether there is a terminal to ask on.
 pub(super) fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks until the answer makes sense to `read`; an empty line means `default`, and where there is none the
-/// question is asked again.
+/// Repeats the question until `read` accepts the answer. An empty line selects `default`, if there is one.
 pub(super) fn ask<T>(
     question: &str,
     default: Option<&str>,
@@ -30,6 +30,7 @@ pub(super) fn ask<T>(
             Ok(0) => {
                 let _ = writeln!(screen);
                 return Err(Failure::Other(
+                    Code::Interrupted,
                     "nothing was written: the questions were not answered".to_owned(),
                 ));
             }
@@ -38,7 +39,9 @@ pub(super) fn ask<T>(
                 let _ = writeln!(screen, "  That was not UTF-8.");
                 continue;
             }
-            Err(error) => return Err(Failure::Other(format!("the terminal cannot be read: {error}"))),
+            Err(error) => {
+                return Err(Failure::Other(Code::IoFailed, format!("the terminal cannot be read: {error}")));
+            }
         }
         let answer = Some(line.trim()).filter(|answer| !answer.is_empty()).or(default);
         let Some(answer) = answer else { continue };

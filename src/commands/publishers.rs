@@ -1,4 +1,4 @@
-//! The world outside, as resolving asks for it: GitHub, plain URLs, registries, the cache.
+//! The network side of resolving: GitHub, plain URLs, registries, the cache.
 
 use std::fmt;
 use std::io::Seek;
@@ -30,22 +30,22 @@ const LARGEST_DOCUMENT: u64 = 4 << 20;
 /// The largest archive, in bytes.
 pub(super) const LARGEST_ARCHIVE: u64 = 2 << 30;
 
-/// What the environment says of the world outside.
+/// Settings from environment variables.
 pub(super) struct Environment {
     api: Url,
     token: Option<Token>,
     patience: RetryPolicy,
     cache: Option<PathBuf>,
-    /// The files that may keep logins of registries, the first one first.
+    /// Files with logins of registries, in order of precedence.
     logins: Vec<PathBuf>,
     youngest: Option<Timestamp>,
 }
 
 impl Environment {
-    /// Reads the environment. Releases younger than `min_age` days are passed over.
+    /// Reads the environment. Releases younger than `min_age` days are skipped.
     ///
     /// # Errors
-    /// Where a variable holds what cannot be used.
+    /// If a variable has an invalid value.
     pub(super) fn from_environment(min_age: u16) -> Result<Self, Failure> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let token = variable("GITHUB_TOKEN").map(|token| token.parse::<Token>()).transpose();
@@ -70,8 +70,8 @@ impl Environment {
     }
 }
 
-/// Where Docker and Podman keep logins, in the order in which they count: a file that was named, then
-/// Docker's, then Podman's (containers-auth.json(5)).
+/// The files with logins of Docker and Podman, in order of precedence: a named file, then Docker's, then
+/// Podman's (containers-auth.json(5)).
 fn logins(variable: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     let folder = |name: &str| variable(name).map(PathBuf::from);
     let home = folder("HOME");
@@ -89,24 +89,24 @@ fn logins(variable: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     .collect()
 }
 
-/// Who says what a download should be, in words.
+/// The origin of the expected checksum and size, for messages.
 #[derive(Clone, Copy)]
 pub(super) struct Stated<'a> {
-    /// Who says its SHA-256.
+    /// The origin of the SHA-256.
     sha256: &'a str,
-    /// Who says its size.
+    /// The origin of the size.
     size: &'a str,
 }
 
 impl<'a> Stated<'a> {
-    /// One that says both.
+    /// The same origin for both.
     pub(super) const fn by(who: &'a str) -> Self {
         Self { sha256: who, size: who }
     }
 }
 
-/// Those who publish what is locked, and the cache between. Nothing is opened before somebody is
-/// asked: a lock that is whole needs neither.
+/// The publishers of the locked files, and the cache. Both are opened on first use: a complete lock needs
+/// neither.
 pub(super) struct Publishers {
     setup: Environment,
     client: Client,
@@ -115,7 +115,7 @@ pub(super) struct Publishers {
 }
 
 impl Publishers {
-    /// Asks nobody yet.
+    /// Does not use the network.
     pub(super) fn new(setup: Environment, console: &Console) -> Self {
         Self {
             client: Client::new(setup.patience.clone()),
@@ -125,23 +125,23 @@ impl Publishers {
         }
     }
 
-    /// An archive, from the cache or over the network. `stated` says what is held against it.
+    /// An archive, from the cache or over the network. `stated` names the origin of its checksum.
     pub(super) fn fetch(&self, download: &Download<'_>, stated: Stated<'_>) -> Result<Fetched, Diagnostic> {
         let fetched = fetch::fetch(&self.client, self.cache()?, download, &self.progress);
         fetched.map_err(|error| of_fetch(&error, stated))
     }
 
-    /// The user's login at the registry of `reference`, as Docker and Podman keep it.
+    /// The user's login at the registry of `reference`, from Docker's or Podman's configuration.
     pub(super) fn credentials(&self, reference: &ImageRef) -> Result<Credentials, oci::OciError> {
         Credentials::find(&self.setup.logins, reference)
     }
 
-    /// Who asks over HTTP.
+    /// The HTTP client.
     pub(super) const fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Shows what takes time.
+    /// The progress bars.
     pub(super) const fn progress(&self) -> &Bars {
         &self.progress
     }
@@ -233,7 +233,7 @@ impl Upstream for Publishers {
     }
 }
 
-/// A URL, to be asked.
+/// Parses a URL for a request.
 pub(super) fn parsed(url: &WebUrl) -> Result<Url, Diagnostic> {
     Url::parse(url.as_str()).map_err(|error| Diagnostic::error(Code::BadValue, format!("{url}: {error}")))
 }
@@ -262,7 +262,7 @@ fn of_net(error: &HttpError) -> Diagnostic {
             (Code::UpstreamUnreachable, "run it again where there is a network")
         }
         HttpError::RateLimited { .. } => {
-            (Code::UpstreamFailed, "wait, and run it again: what was fetched stays in the cache")
+            (Code::UpstreamFailed, "wait, and run it again: downloaded files stay in the cache")
         }
         _ => (Code::UpstreamFailed, "run it again later; where it stays so, ask its publisher"),
     };
@@ -290,19 +290,32 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
                 .help("name the archive by its URL, with `url:` in place of `repo:`")
         }
         github::GithubError::NoRepository { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
-            .help("correct its name; only what everybody can read can be baked in"),
+            .help("correct its name; only public repositories are supported"),
         github::GithubError::Malformed { .. } => Diagnostic::error(Code::UpstreamFailed, error.to_string())
             .help("GITHUB_API_URL must be the URL of a GitHub API"),
     }
 }
 
 fn of_image(error: &oci::OciError) -> Diagnostic {
-    let code = match error {
+    Diagnostic::error(code_of(error), format!("the base image: {error}"))
+}
+
+pub(super) const fn code_of(error: &oci::OciError) -> Code {
+    match error {
+        oci::OciError::NoSource { .. } | oci::OciError::NotASource { .. } => Code::BadArgument,
+        oci::OciError::Io { .. } => Code::IoFailed,
         oci::OciError::Unreachable { .. } => Code::UpstreamUnreachable,
         oci::OciError::NotFound { .. } => Code::UpstreamGone,
         oci::OciError::Mismatch { .. } => Code::ChecksumMismatch,
         oci::OciError::NoBuild { .. } => Code::NoBuildForArch,
-        _ => Code::UpstreamFailed,
-    };
-    Diagnostic::error(code, format!("the base image: {error}"))
+        oci::OciError::Denied { .. }
+        | oci::OciError::MayNotPush { .. }
+        | oci::OciError::Failing { .. }
+        | oci::OciError::Answer { .. }
+        | oci::OciError::Credentials { .. } => Code::UpstreamFailed,
+        oci::OciError::Incomplete { .. }
+        | oci::OciError::NotAnImage { .. }
+        | oci::OciError::Several { .. }
+        | oci::OciError::Layer { .. } => Code::BadImage,
+    }
 }

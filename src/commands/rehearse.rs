@@ -16,6 +16,7 @@ use super::load::{self, LoadedLock};
 use super::watch::VmWatch;
 use super::{Done, Failure};
 use crate::cli;
+use crate::diagnostics::Code;
 use crate::plan::Plan;
 use crate::project::host_os::HostOs;
 use crate::project::machine::Machine;
@@ -29,13 +30,13 @@ use crate::rehearse::{
 use crate::render;
 use crate::vm::error_kind;
 
-/// Of a VM whose machine type is not known here.
+/// For machine types of unknown size.
 const MEMORY_MIB: u32 = 4096;
 const CPUS: u32 = 2;
-/// Seconds to wait for the gateway. Emulation is slow, and that alone must not fail.
+/// Seconds to wait for the gateway. Slow emulation alone must not fail.
 const PATIENCE: u64 = 3600;
 const PATIENCE_EMULATED: u64 = 4 * PATIENCE;
-/// The name of a project that the spec leaves to gcloud.
+/// The project's name if the spec has none.
 const PROJECT: &str = "rehearsal";
 const PROJECT_NUMBER: u64 = 100_000_000_000;
 
@@ -46,7 +47,7 @@ impl From<DiskError> for Failure {
             | DiskError::NoDisk(..)
             | DiskError::OtherImage { .. }
             | DiskError::TooLarge { .. } => Self::Argument(error.to_string()),
-            _ => Self::Other(error.to_string()),
+            _ => Self::Other(Code::RehearsalFailed, error.to_string()),
         }
     }
 }
@@ -63,7 +64,7 @@ struct RehearseJson<'a> {
     port: u16,
     reports: &'a [StatusReport],
     stages: Vec<StageTime<'a>>,
-    /// What the agent replied to `--ask`.
+    /// The agent's reply to `--ask`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reply: Option<&'a str>,
 }
@@ -74,7 +75,12 @@ struct StageTime<'a> {
     seconds: u64,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::RehearseArgs, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::RehearseArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
     if plan.spec.host.arch.value != Arch::Amd64 {
@@ -91,8 +97,9 @@ pub(super) fn run(dir: &Path, options: &cli::RehearseArgs, console: &mut Console
     let disks = disks(plan.spec, options, image, &folder)?;
     let instance = instance(plan.spec, folder.instance_id()?, &disks, attributes);
     let (sender, changes) = mpsc::channel();
-    let server = Server::start(instance, secrets(plan.spec, options, console)?, sender)
-        .map_err(|error| Failure::Other(format!("the metadata server cannot start: {error}")))?;
+    let server = Server::start(instance, secrets(plan.spec, options, console)?, sender).map_err(|error| {
+        Failure::Other(Code::RehearsalFailed, format!("the metadata server cannot start: {error}"))
+    })?;
     let vm = vm(plan.spec, options, &folder, acceleration, disks, &server)?;
 
     let serial_begin = std::fs::metadata(folder.serial_log()).map_or(0, |log| log.len());
@@ -120,24 +127,24 @@ pub(super) fn run(dir: &Path, options: &cli::RehearseArgs, console: &mut Console
     let mut outcome = watch.until_settled(console).and_then(|()| watch.confirm(&lock, vm.host_port));
     if outcome.is_ok() && options.ask.is_some() {
         outcome = watch.until_answered(console);
-        if let Some(reply) = watch.reply().filter(|_| !options.json) {
+        if let Some(reply) = watch.reply().filter(|_| !json) {
             console.result(&format!("{reply}\n"))?;
         }
     }
     if options.keep && watch.runs() && !watch.is_interrupted() {
         if let Err(why) = &outcome {
-            console.error(why);
+            console.error(Code::RehearsalFailed, why);
         }
         console.note(&kept(&folder, vm.host_port));
         outcome = watch.until_interrupted(console).and_then(|()| watch.confirm(&lock, vm.host_port));
     }
-    report(options, console, &plan, &watch, &vm, outcome.as_ref().err().map(String::as_str))?;
+    report(json, console, &plan, &watch, &vm, outcome.as_ref().err().map(String::as_str))?;
     if let Err(why) = outcome {
         let log = decisive(&folder.serial_from(serial_begin));
         if !log.is_empty() {
             console.note(&format!("The serial console's decisive lines:\n  {}", log.join("\n  ")));
         }
-        console.error(&why);
+        console.error(Code::RehearsalFailed, &why);
         if let Some(advice) = advice(&plan, watch.timeline()) {
             console.note(&format!("For a VM on Compute Engine:\n{advice}"));
         }
@@ -162,7 +169,7 @@ fn advice(plan: &Plan<'_>, timeline: &Timeline) -> Option<String> {
     }))
 }
 
-/// The VM's metadata: of the bundle, or of the VM that is described in a file.
+/// The VM's metadata, from the bundle or from the description of a VM in a file.
 fn attributes(
     plan: &Plan<'_>,
     description: Option<&Path>,
@@ -194,10 +201,10 @@ fn no_disk(os: HostOs) -> Failure {
 fn no_qemu(error: &io::Error) -> Failure {
     let hint = "; it is in the package qemu-system-x86 (Debian, Ubuntu) or qemu (Homebrew)";
     let hint = if error.kind() == io::ErrorKind::NotFound { hint } else { "" };
-    Failure::Other(format!("{QEMU}: {error}{hint}"))
+    Failure::Other(Code::RehearsalFailed, format!("{QEMU}: {error}{hint}"))
 }
 
-/// The rehearsal's folder; a temporary one ends with the program.
+/// The rehearsal's folder; a temporary one is removed at the end.
 fn folder(options: &cli::RehearseArgs) -> Result<(RehearsalFolder, Option<tempfile::TempDir>), Failure> {
     if let Some(path) = &options.dir {
         return Ok((RehearsalFolder::open(path)?, None));
@@ -211,7 +218,8 @@ fn folder(options: &cli::RehearseArgs) -> Result<(RehearsalFolder, Option<tempfi
     } else {
         builder.tempdir()
     };
-    let temporary = temporary.map_err(|error| Failure::Other(format!("no temporary folder: {error}")))?;
+    let temporary =
+        temporary.map_err(|error| Failure::Other(Code::IoFailed, format!("no temporary folder: {error}")))?;
     Ok((RehearsalFolder::open(temporary.path())?, Some(temporary)))
 }
 
@@ -261,7 +269,7 @@ fn vm(
 ) -> Result<VmConfig, Failure> {
     let machine = Machine::new(&spec.gcp.machine_type);
     let relay = std::env::current_exe()
-        .map_err(|error| Failure::Other(format!("bake does not find itself: {error}")))?;
+        .map_err(|error| Failure::Other(Code::IoFailed, format!("bake does not find itself: {error}")))?;
     Ok(VmConfig {
         name: spec.name.to_string(),
         id: folder.instance_id()?,
@@ -284,14 +292,14 @@ fn vm(
     })
 }
 
-/// The port that was asked for, or the gateway's own where it is free, or any.
+/// The requested port, or the gateway's own if it is free, or any.
 fn host_port(asked: Option<u16>, own: u16) -> Result<u16, Failure> {
     let bound = |port| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
     let address = match asked {
         Some(port) => bound(port).map_err(|error| format!("port {port} of 127.0.0.1: {error}")),
         None => bound(own).or_else(|_| bound(0)).map_err(|error| format!("127.0.0.1: {error}")),
     };
-    address.map(|address| address.port()).map_err(Failure::Other)
+    address.map(|address| address.port()).map_err(|why| Failure::Other(Code::RehearsalFailed, why))
 }
 
 fn kept(folder: &RehearsalFolder, port: u16) -> String {
@@ -304,7 +312,7 @@ fn kept(folder: &RehearsalFolder, port: u16) -> String {
 }
 
 fn report(
-    options: &cli::RehearseArgs,
+    json: bool,
     console: &mut Console,
     plan: &Plan<'_>,
     watch: &VmWatch,
@@ -317,7 +325,7 @@ fn report(
         .into_iter()
         .map(|(name, seconds)| StageTime { name, seconds });
     let stages: Vec<_> = stages.collect();
-    if options.json {
+    if json {
         console.json(&RehearseJson {
             version: 1,
             ready: error.is_none(),
@@ -341,7 +349,7 @@ fn report(
     Ok(())
 }
 
-/// What the metadata server says of the VM.
+/// The data of the metadata server.
 fn instance(spec: &Spec, id: u64, disks: &[Disk], attributes: BTreeMap<String, String>) -> Instance {
     let project_id =
         spec.gcp.project.as_ref().map_or(PROJECT.to_owned(), |project| project.value.to_string());

@@ -1,6 +1,8 @@
-//! `bake remove`: binaries out of the manifest and out of the lock. Nobody is asked for that.
+//! `bake remove`: takes binaries out of the manifest and the lock, without network access.
 
 use std::path::Path;
+
+use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, Loaded};
@@ -12,8 +14,19 @@ use crate::lock::{Lock, inputs};
 use crate::project::edit;
 use crate::project::names::ToolName;
 
-pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Result<Done, Failure> {
-    // What is wrong with a binary may be the reason to remove it.
+#[derive(Serialize)]
+struct RemoveJson<'a> {
+    version: u32,
+    removed: &'a [ToolName],
+}
+
+pub(super) fn run(
+    dir: &Path,
+    names: &[ToolName],
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
+    // A problem of a binary may be the reason to remove it.
     let Loaded { project, lock: old, builtin, manifest, .. } = load::load(dir)?;
     if builtin {
         return Err(load::no_project(dir));
@@ -32,7 +45,7 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
     if let Some(old) = &old {
         let mut lock = old.lock.clone();
         lock.binaries.retain(|name, _| !names.contains(name));
-        // A lock that was stale before stays so.
+        // A stale lock stays stale.
         if lock.inputs == asked_before {
             lock.inputs = inputs::digest(&project);
         } else {
@@ -44,8 +57,11 @@ pub(super) fn run(dir: &Path, names: &[ToolName], console: &mut Console) -> Resu
         console.note("note: there is no bake.lock that could be read: run `bake lock`");
         fs::revise(dir, &[edit])?;
     }
-    for name in names {
-        console.result(&format!("{name} removed\n"))?;
+    if json {
+        console.json(&RemoveJson { version: 1, removed: names })?;
+    } else {
+        let lines: String = names.iter().map(|name| format!("{name} removed\n")).collect();
+        console.result(&lines)?;
     }
     Ok(Done::Clean)
 }

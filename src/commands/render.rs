@@ -1,4 +1,4 @@
-//! `bake render`: the bundle, on disk or held against what stands there.
+//! `bake render`: writes the bundle, or compares it with the files on disk.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +16,10 @@ use crate::fs::{self as output, NewFile, ReplaceOutcome};
 use crate::plan::Plan;
 use crate::render::{self, Bundle, FILE_NAMES};
 
-/// What the bundle's own files hold, of those that can.
+/// A text in those files of the bundle that can contain one.
 const MARK: &[u8] = b"Rendered by bake";
 const MARKED: [&str; 4] = ["Dockerfile", "docker-compose.yml", "gcloud.sh", "user-data.yaml"];
-/// No file of a bundle comes near to this.
+/// Larger than any file of a bundle.
 const LARGEST_FILE: u64 = 64 << 20;
 
 #[derive(Serialize)]
@@ -47,7 +47,12 @@ impl FileRow {
     }
 }
 
-pub(super) fn run(dir: &Path, options: &cli::RenderArgs, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::RenderArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
     for (name, build) in plan.host_builds() {
@@ -67,7 +72,7 @@ pub(super) fn run(dir: &Path, options: &cli::RenderArgs, console: &mut Console) 
     if !options.check && !options.diff {
         put(dir, &out, &files, console)?;
     }
-    if options.json {
+    if json {
         console.json(&RenderJson { version: 1, out: options.out.clone(), changed, files: rows })?;
     } else if !options.diff {
         console.result(&table(&options.out, &rows))?;
@@ -79,7 +84,7 @@ fn put(dir: &Path, out: &Path, files: &[NewFile<'_>], console: &mut Console) -> 
     for inside in [fs::canonicalize(dir), std::env::current_dir()].into_iter().flatten() {
         if fs::canonicalize(out).is_ok_and(|out| inside.starts_with(out)) {
             return Err(Failure::Argument(format!(
-                "{}: the bundle's folder is exchanged as a whole, so it cannot be one that you stand in: choose another with --out",
+                "{}: the bundle's folder is exchanged as a whole, so it cannot contain the working directory: choose another with --out",
                 out.display()
             )));
         }
@@ -91,7 +96,7 @@ fn put(dir: &Path, out: &Path, files: &[NewFile<'_>], console: &mut Console) -> 
     Ok(())
 }
 
-/// What stands under the bundle's names must be the bundle's, or there must be nothing to lose.
+/// Refuses to replace files that `bake` did not write.
 fn refuse_foreign(out: &Path) -> Result<(), Failure> {
     let refuse = |path: &Path, what: &str| {
         Err(Failure::Argument(format!(
@@ -108,7 +113,7 @@ fn refuse_foreign(out: &Path) -> Result<(), Failure> {
         }
         _ => {}
     }
-    // The other files cannot say whose they are; beside one that can they are the bundle's.
+    // The other files have no mark; they belong to the bundle if a marked file is next to them.
     let is_bundle = MARKED.iter().any(|name| is_marked(&out.join(name)));
     for name in FILE_NAMES {
         let path = out.join(name);
@@ -127,7 +132,7 @@ fn is_marked(path: &Path) -> bool {
     there(path).is_some_and(|content| content.windows(MARK.len()).any(|part| part == MARK))
 }
 
-/// A file of the bundle as it stands, as far as it could be one.
+/// The content of a file of the bundle on disk, if it is a file of plausible size.
 fn there(path: &Path) -> Option<Vec<u8>> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
@@ -137,12 +142,12 @@ fn there(path: &Path) -> Option<Vec<u8>> {
     Some(content)
 }
 
-/// The files of a bundle as they stand in `out`, by name.
+/// The files of a bundle in `out`, by name.
 pub(super) fn standing(out: &Path) -> BTreeMap<&'static str, Vec<u8>> {
     FILE_NAMES.into_iter().filter_map(|name| Some((name, there(&out.join(name))?))).collect()
 }
 
-/// The files of `bundle` that do not stand in `out` as they are, and those there that are too many.
+/// The files of `bundle` that are missing or different in `out`, and surplus ones there.
 pub(super) fn differing(out: &Path, bundle: &Bundle) -> Vec<&'static str> {
     compare(out, bundle, &files(bundle)).iter().filter(|row| row.differs()).map(|row| row.name).collect()
 }

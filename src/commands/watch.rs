@@ -1,4 +1,4 @@
-//! Looks after the VM of a rehearsal: tells what it says, and holds that against what it does.
+//! Watches the VM of a rehearsal: prints its reports, and verifies them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +13,10 @@ use crate::http::{Client, Request, RetryPolicy};
 use crate::rehearse::metadata::AttributeChange;
 use crate::rehearse::{Reply, Running, StatusReport, Timeline};
 
-/// Bytes of the answer of a probe.
+/// The size limit of a probe's answer, in bytes.
 const LARGEST_PROBE: u64 = 1 << 16;
 
-/// A VM that is looked after.
+/// A running VM, with its reports.
 pub(super) struct VmWatch {
     vm: Running,
     begun: Instant,
@@ -28,7 +28,7 @@ pub(super) struct VmWatch {
 }
 
 impl VmWatch {
-    /// From power-on, which is now.
+    /// Starts at power-on.
     pub(super) fn begin(
         vm: Running,
         changes: Receiver<AttributeChange>,
@@ -39,17 +39,17 @@ impl VmWatch {
         Self { vm, begun: Instant::now(), timeline, reply, changes, interrupted, limit }
     }
 
-    /// What the VM has said so far.
+    /// The reports of the VM so far.
     pub(super) const fn timeline(&self) -> &Timeline {
         &self.timeline
     }
 
-    /// How long it has been since power-on.
+    /// The time since power-on.
     pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// Whether QEMU is still there.
+    /// Whether QEMU is running.
     pub(super) fn runs(&mut self) -> bool {
         matches!(self.vm.ended(), Ok(None))
     }
@@ -58,7 +58,7 @@ impl VmWatch {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// Until the VM is ready; else why it is not.
+    /// Waits until the VM is ready, or returns the reason why it is not.
     pub(super) fn until_settled(&mut self, console: &mut Console) -> Result<(), String> {
         loop {
             self.step(console)?;
@@ -72,7 +72,7 @@ impl VmWatch {
         }
     }
 
-    /// Until the agent has replied; else why it has not.
+    /// Waits until the agent has replied, or returns the reason why it has not.
     pub(super) fn until_answered(&mut self, console: &mut Console) -> Result<(), String> {
         loop {
             self.step(console)?;
@@ -87,12 +87,12 @@ impl VmWatch {
         }
     }
 
-    /// What the agent replied, where it was asked and did.
+    /// The agent's reply, if there is one.
     pub(super) fn reply(&self) -> Option<&str> {
         self.reply.settled()?.ok()
     }
 
-    /// Until somebody ends it; the outcome is where the VM stands then.
+    /// Waits for Ctrl-C. The result is the VM's status at that time.
     pub(super) fn until_interrupted(&mut self, console: &mut Console) -> Result<(), String> {
         while !self.is_interrupted() {
             self.step(console)?;
@@ -104,7 +104,7 @@ impl VmWatch {
         }
     }
 
-    /// A fraction of a second later.
+    /// Waits a fraction of a second and processes reports.
     fn step(&mut self, console: &mut Console) -> Result<(), String> {
         thread::sleep(Duration::from_millis(100));
         while let Ok(change) = self.changes.try_recv() {
@@ -129,13 +129,13 @@ impl VmWatch {
         match self.timeline.reports().last() {
             None => format!("the VM has said nothing within {seconds} s"),
             Some(StatusReport { status, error, .. }) => {
-                format!("the VM is not ready within {seconds} s; it stands at {status} {error}")
+                format!("the VM is not ready within {seconds} s; its status is {status} {error}")
             }
         }
     }
 
-    /// That the VM is ready is its own word. Holds the lock that it names against the bundle's, and asks
-    /// the gateway itself, through the forwarded port.
+    /// Verifies the VM's claim to be ready: compares its lock with the bundle's, and probes the gateway through
+    /// the forwarded port.
     pub(super) fn confirm(&self, lock: &str, port: u16) -> Result<(), String> {
         let said = self.timeline.lock();
         if said != lock {
@@ -145,7 +145,7 @@ impl VmWatch {
         let request = Request::new(url.map_err(|error| error.to_string())?);
         let mut patience = RetryPolicy::default();
         if self.is_interrupted() {
-            // Somebody waits for the end.
+            // The user waits for the end.
             patience = RetryPolicy { attempts: 1, ..patience };
         }
         // The Control UI answers any path with 200, so the body decides.

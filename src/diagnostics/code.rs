@@ -1,11 +1,10 @@
-//! The codes of all diagnostics. Each has a paragraph in `docs/errors.md`; a test holds the two
-//! lists against each other.
+//! The codes of all diagnostics. Each has a paragraph in `docs/errors.md`; a test compares the two lists.
 
 use std::fmt;
 
 macro_rules! codes {
     ($($variant:ident = $text:literal, $meaning:literal;)*) => {
-        /// What kind of problem a diagnostic is about.
+        /// The kind of problem that a diagnostic reports.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $(#[doc = $meaning] $variant,)*
@@ -15,7 +14,7 @@ macro_rules! codes {
             /// Every code there is.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// What it means, in one sentence.
+            /// One sentence.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning),* }
             }
@@ -33,7 +32,9 @@ codes! {
     AmbiguousSource = "ambiguous-source", "A binary names two sources, or a key that its source does not have.";
     ArchMismatch = "arch-mismatch", "Machine type and architecture do not fit.";
     BadArchive = "bad-archive", "An archive that cannot be trusted, or does not hold the executable.";
-    BadPlaceholder = "bad-placeholder", "A `{…}` that is not known where it stands.";
+    BadArgument = "bad-argument", "An option, an argument or an environment variable has a value that cannot be used.";
+    BadImage = "bad-image", "An image that cannot be read or built on.";
+    BadPlaceholder = "bad-placeholder", "A `{…}` that is unknown in this place.";
     BadSignature = "bad-signature", "A signature that the manifest asks for is missing or does not hold.";
     BadValue = "bad-value", "A value that is not of the form asked for.";
     BundleDiffers = "bundle-differs", "A file of the bundle is not the one that is rendered.";
@@ -41,14 +42,17 @@ codes! {
     BundleTooLarge = "bundle-too-large", "The user-data does not fit into Compute Engine's metadata.";
     CannotCache = "cannot-cache", "The cache of archives cannot be read or written.";
     CannotEdit = "cannot-edit", "A manifest that is written in a way in which it is not edited.";
-    ChecksumMismatch = "checksum-mismatch", "Bytes are not what somebody states them to be, or two statements disagree.";
+    ChecksumMismatch = "checksum-mismatch", "Bytes do not match their published checksum, or two published checksums differ.";
     Contradiction = "contradiction", "Two settings that cannot both hold.";
     CouldNotCheck = "could-not-check", "Something that an audit could not look at.";
     Downgrade = "downgrade", "The newest release is older than the locked one.";
     Duplicate = "duplicate", "The same key or name twice.";
+    EditedMeanwhile = "edited-meanwhile", "Another program changed a file of the project while the command ran.";
     FreeTier = "free-tier", "The free tier's machine type, outside the free tier's limits.";
     InputTooLarge = "input-too-large", "A file beyond the size that is read.";
-    LiteralSecret = "literal-secret", "A secret's value where only its source may stand.";
+    Interrupted = "interrupted", "The command was ended by Ctrl-C or a signal.";
+    IoFailed = "io-failed", "The operating system refused to read or write a file.";
+    LiteralSecret = "literal-secret", "A secret's value in place of its source.";
     MachineTooSmall = "machine-too-small", "Not enough memory for the chosen strategy.";
     MissingFile = "missing-file", "A file of the project that is not there.";
     MissingKey = "missing-key", "A key that must be there.";
@@ -62,7 +66,8 @@ codes! {
     NotInManifest = "not-in-manifest", "A binary that the manifest does not have.";
     NotPushed = "not-pushed", "A finished image of which the lock has no digest.";
     NotText = "not-text", "A file that is not UTF-8.";
-    NotYaml = "not-yaml", "A file that is not YAML, or beyond what is read of YAML.";
+    NotYaml = "not-yaml", "A file that is not YAML, or that exceeds a limit of the YAML reader.";
+    RehearsalFailed = "rehearsal-failed", "A rehearsal could not start, or its gateway did not become ready.";
     Republished = "republished", "Another archive under a version that was locked.";
     ReservedName = "reserved-name", "A name that the rendered files use themselves.";
     StaleLock = "stale-lock", "The lock does not fit spec and manifest.";
@@ -72,16 +77,16 @@ codes! {
     UnknownTool = "unknown-tool", "A tool that the catalog does not have.";
     UnsupportedVersion = "unsupported-version", "A file format version that this release does not read.";
     UpstreamFailed = "upstream-failed", "A publisher answered with an error.";
-    UpstreamGone = "upstream-gone", "What was published is not there any more.";
+    UpstreamGone = "upstream-gone", "A published file no longer exists.";
     UpstreamUnreachable = "upstream-unreachable", "A publisher could not be asked.";
     WrongType = "wrong-type", "A value of another type than asked for.";
 }
 
-/// What `bake` explains each code with, to be taken along where a report is read by itself.
+/// The text of `docs/errors.md`, for reports that are read on their own.
 const EXPLANATIONS: &str = include_str!("../../docs/errors.md");
 
 impl Code {
-    /// What `docs/errors.md` says about it, in Markdown.
+    /// The paragraph of `docs/errors.md`, in Markdown.
     pub fn explanation(self) -> &'static str {
         let mut parts = EXPLANATIONS.split("\n## ").skip(1).filter_map(|part| part.split_once('\n'));
         parts.find(|(code, _)| *code == self.as_str()).map_or(self.meaning(), |(_, text)| text.trim())

@@ -54,7 +54,7 @@ fn record(diagnostic: &Diagnostic) -> DiagnosticRecord<'_> {
     }
 }
 
-/// The place of something that is no diagnostic.
+/// A place outside of a diagnostic.
 pub fn location(place: &Location) -> LocationRecord<'_> {
     let (line, column) = place.line_column();
     LocationRecord { file: place.source.name(), line, column }

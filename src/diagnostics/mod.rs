@@ -1,8 +1,7 @@
-//! What is wrong, where, and what to do about it.
+//! Errors and warnings, each with its place and how to fix it.
 //!
-//! Every complaint is a [`Diagnostic`]: a code that `docs/errors.md` explains, a sentence, the
-//! place in the input it is about, and a remedy. Stages collect them in [`Problems`], so that one
-//! run tells everything at once; [`terminal`] and [`json`] are the only two ways out.
+//! A [`Diagnostic`] has a code that `docs/errors.md` explains, a sentence, a place in the input, and a remedy.
+//! Stages collect them in [`Problems`], so that one run reports all of them; [`terminal`] and [`json`] print them.
 
 mod code;
 pub mod json;
@@ -16,34 +15,30 @@ use crate::text::sanitize;
 pub use code::Code;
 pub use source::{Location, Source, Span};
 
-/// How bad it is. Errors stop the command; the others do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The command cannot go on.
+    /// The command fails.
     Error,
-    /// The command goes on; the user should know.
+    /// The command continues.
     Warning,
 }
 
-/// One complaint.
+/// An error or a warning.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// What kind of problem it is.
     pub code: Code,
-    /// How bad it is.
     pub severity: Severity,
     /// One sentence, without the place.
     pub message: String,
-    /// Where in the input, if it is about one place.
+    /// The place in the input, if there is a single one.
     pub place: Option<Location>,
     /// A second place that explains the first, with a few words on why.
     pub related: Option<Box<(Location, String)>>,
-    /// What to do.
+    /// How to fix it.
     pub help: Option<String>,
 }
 
 impl Diagnostic {
-    /// An error.
     pub fn error(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -55,19 +50,17 @@ impl Diagnostic {
         }
     }
 
-    /// A warning.
     pub fn warning(code: Code, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
-    /// Says where it is.
     #[must_use]
     pub fn at(mut self, place: impl Into<Option<Location>>) -> Self {
         self.place = place.into();
         self
     }
 
-    /// Says where it is, unless that was said already.
+    /// Sets the place, unless there is one already.
     #[must_use]
     pub fn or_at(mut self, place: impl Into<Option<Location>>) -> Self {
         if self.place.is_none() {
@@ -76,20 +69,19 @@ impl Diagnostic {
         self
     }
 
-    /// Points at a second place, and says why.
+    /// Adds a second place, with a reason.
     #[must_use]
     pub fn related(mut self, place: Option<Location>, why: impl Into<String>) -> Self {
         self.related = place.map(|place| Box::new((place, why.into())));
         self
     }
 
-    /// Says first what it is about.
+    /// Prefixes the message with a title.
     #[must_use]
     pub fn about(self, title: &str) -> Self {
         Self { message: format!("{title}: {}", self.message), ..self }
     }
 
-    /// Says what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -97,10 +89,10 @@ impl Diagnostic {
     }
 }
 
-/// The complaints of a run, in the order in which they were found.
+/// The diagnostics of a run, in the order in which they were found.
 ///
-/// Beyond the first thousand they are counted only: nobody reads them, and a file made of nothing
-/// but errors must not cost more than a good one.
+/// Problems after the first thousand are counted but not stored, so that a file full of errors costs no more
+/// than a correct one.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
     kept: Vec<Diagnostic>,
@@ -108,10 +100,8 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// How many are kept.
     pub const MOST: usize = 1000;
 
-    /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if self.kept.len() < Self::MOST {
             self.kept.push(diagnostic);
@@ -120,37 +110,35 @@ impl Problems {
         }
     }
 
-    /// Each of them, changed.
+    /// Applies `change` to each of them.
     #[must_use]
     pub fn each(mut self, change: impl Fn(Diagnostic) -> Diagnostic) -> Self {
         self.kept = self.kept.into_iter().map(change).collect();
         self
     }
 
-    /// Adds all of `other`.
     pub fn extend(&mut self, other: Self) {
         self.left_out += other.left_out;
         other.kept.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 
-    /// How many there were beyond those that are kept.
+    /// The number of diagnostics that were counted but not stored.
     pub const fn left_out(&self) -> usize {
         self.left_out
     }
 
-    /// Whether any of them is an error; one that was left out could be.
+    /// Whether there is an error. Diagnostics that were not stored count as errors.
     pub fn has_errors(&self) -> bool {
         self.left_out > 0 || self.kept.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// The errors among them.
     #[must_use]
     pub fn errors(&self) -> Self {
         let errors = self.kept.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
         Self { kept: errors.cloned().collect(), left_out: self.left_out }
     }
 
-    /// `Ok(value)` where nothing stands against it, else everything found so far.
+    /// `Ok(value)` if there are no errors, otherwise all problems so far.
     pub fn unless_errors<T>(self, value: T) -> Result<(T, Self), Self> {
         if self.has_errors() { Err(self) } else { Ok((value, self)) }
     }
@@ -172,18 +160,17 @@ impl Deref for Problems {
 
 /// A value and the place it was read from; defaults have none.
 ///
-/// It travels through every stage, so that a complaint about a rendered value can point at the
-/// line of the spec that asked for it.
+/// It is kept through every stage, so that an error about a rendered value can point at the line of the spec that
+/// caused it.
 #[derive(Clone, Debug)]
 pub struct Spanned<T> {
-    /// The value.
     pub value: T,
-    /// Where it was read.
+    /// The place it was read from.
     pub place: Option<Location>,
 }
 
 impl<T> Spanned<T> {
-    /// A value that nobody wrote.
+    /// A default, which has no place.
     pub const fn default_value(value: T) -> Self {
         Self { value, place: None }
     }
@@ -221,7 +208,7 @@ fn without_credentials(text: &str) -> String {
 /// left out.
 pub fn quoted(value: &str) -> String {
     const LONGEST: usize = 80;
-    // Far more than is shown, and not all of a value of megabytes.
+    // Enough for the message, without copying megabytes.
     let end = (0..=value.len().min(LONGEST * 16)).rev().find(|at| value.is_char_boundary(*at));
     let whole = end == Some(value.len());
     let value = without_credentials(&value[..end.unwrap_or(0)]);
@@ -230,7 +217,7 @@ pub fn quoted(value: &str) -> String {
     format!("`{}{more}`", sanitize(&shown))
 }
 
-/// `, did you mean …?` where one of `candidates` is close to what was typed; else nothing.
+/// The candidate most similar to the typed word, if one is similar enough.
 pub fn did_you_mean<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const CLOSE: f64 = 0.75;
     // Jaro-Winkler is quadratic in the length, and no key is that long.

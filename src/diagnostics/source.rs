@@ -10,13 +10,13 @@ use crate::text::masked;
 /// Bytes of a [`Source`], from the first to the one after the last.
 pub type Span = Range<usize>;
 
-/// A text that was read, under the name by which the user knows it.
+/// An input text, with its name for the user.
 pub struct Source {
     name: String,
     text: String,
     /// Sorted, and none touches another.
     hidden: Vec<Span>,
-    /// Where each line starts, once somebody asks: a file with many problems is asked often.
+    /// The start of each line. Computed on first use, because a file with many problems asks often.
     lines: OnceLock<Vec<usize>>,
 }
 
@@ -26,17 +26,16 @@ impl Source {
         Self { name: name.into(), text: text.into(), hidden: Vec::new(), lines: OnceLock::new() }
     }
 
-    /// What messages call it.
+    /// The name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The whole text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Never shows these bytes in a message: a secret may stand there.
+    /// Hides these bytes in all messages, because they may contain a secret.
     pub fn hide(&mut self, spans: impl IntoIterator<Item = Span>) {
         let mut all = std::mem::take(&mut self.hidden);
         all.extend(spans);
@@ -79,9 +78,8 @@ impl Source {
         start + within
     }
 
-    /// The line that holds a byte, without its line break and as it may be shown: hidden parts and
-    /// passwords in URLs replaced by `*`, and what a terminal would obey by a sign for it. And
-    /// where it starts.
+    /// The start and the text of the line that contains a byte, without its line break. Hidden parts and passwords in
+    /// URLs are replaced by `*`, and control characters by visible signs.
     pub(super) fn line(&self, offset: usize) -> (usize, String) {
         let offset = self.boundary(offset);
         let start = self.text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
@@ -113,9 +111,7 @@ impl fmt::Debug for Source {
 /// Some bytes of one source.
 #[derive(Clone, Debug)]
 pub struct Location {
-    /// The text it is in.
     pub source: Arc<Source>,
-    /// The bytes.
     pub span: Span,
 }
 

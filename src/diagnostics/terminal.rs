@@ -6,10 +6,10 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 
 use super::{Diagnostic, Location, Problems, Severity};
 
-/// More than this at once helps nobody; the rest is counted.
+/// The remaining problems are counted.
 const SHOWN: usize = 50;
-/// The renderer trims lines to the terminal; what is cut here are lines that it would work on for
-/// long, to these many bytes on either side of the place.
+/// Bytes kept on either side of the place. The renderer fits lines to the terminal, but is slow for very long
+/// lines.
 const WIDTH: usize = 4096;
 
 /// All of `problems` as text, each followed by an empty line; with colours where `styled`.

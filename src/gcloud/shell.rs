@@ -21,7 +21,7 @@ impl Script {
         let mut text = String::from("#!/bin/sh\n");
         comment(&mut text, "", &self.header());
         // The next step defines functions of the same names; shell of ours calls them.
-        text.push_str("# shellcheck disable=SC2016,SC2317,SC2329\nset -eu\n");
+        text.push_str("# shellcheck disable=SC2016,SC2034,SC2317,SC2329\nset -eu\n");
         let has_plan = self.has_plan();
         if has_plan {
             let looks = self.steps.iter().filter(|step| step.phase == Phase::Look);

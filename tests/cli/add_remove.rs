@@ -9,7 +9,7 @@ use bake::lock::Evidence;
 use bake::project::values::Arch;
 use minisign::KeyPair;
 
-/// A manifest with words of somebody's own.
+/// A manifest as its author wrote it.
 const MANIFEST: &str = "\
 # What the gateway can do.
 #
@@ -253,7 +253,7 @@ fn nothing_is_written_where_one_of_them_fails() {
 }
 
 #[test]
-fn what_is_wrong_is_said_before_anybody_is_asked() {
+fn mistakes_are_reported_before_any_request() {
     let world = world();
     refused(&world, &["add", "no-such-tool"], 2, &["no-such-tool"]);
     refused(&world, &["add", "owner/post"], 2, &["post"]);
@@ -309,7 +309,7 @@ fn no_command_is_named_after_a_program_of_the_image() {
     world.bake(["add", "owner/toolcli"]).done();
     assert_eq!(manifest(&world), with("  - name: toolcli\n    repo: owner/toolcli\n"));
     world.bake(["check"]).done();
-    // Nobody is pointed at a line that is not there.
+    // The message must not point at a line that does not exist.
     for arguments in [&["add", "owner/curl"][..], &["add", "owner/toolcli", "--name", "node"]] {
         refused(&world, arguments, 2, &["the image itself needs", "--name"]);
         let said = world.bake(arguments.iter().copied());

@@ -1,4 +1,4 @@
-//! The rules of the house, held against its files.
+//! Rules about the source files.
 
 use crate::support::test;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use bake::diagnostics::Code;
 
-/// Each part of the program with the parts that it may use, beside `text`, which every part may. What is
-/// not named here is not there.
+/// The modules of the program, each with those that it may use. Every module may use `text`. A module that is
+/// missing here fails the test.
 const MAY_USE: [(&str, &[&str]); 24] = [
     ("text", &[]),
     ("vm", &[]),
@@ -60,7 +60,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("main", &[]),
 ];
 
-/// What the pure half does without. A group after `std::` would hide what is in it.
+/// Names that the pure half must not use. A group after `std::` would hide its members.
 const OUTSIDE: [&str; 8] =
     ["std::{", "std::env", "std::fs", "std::net", "std::os", "std::process", "std::thread", "std::time"];
 
@@ -121,7 +121,7 @@ fn the_pure_half_touches_nothing_outside() {
 
 /// The same lock gives the same digest whenever it is asked for.
 #[test]
-fn nobody_who_makes_an_image_asks_for_the_time() {
+fn image_code_does_not_read_the_clock() {
     for (part, path, text) in sources() {
         let of_an_image = matches!(part.as_str(), "archive" | "image" | "oci" | "registry");
         for clock in ["now()", "SystemTime", "Instant", "elapsed()"] {
@@ -132,7 +132,7 @@ fn nobody_who_makes_an_image_asks_for_the_time() {
 
 #[test]
 fn only_the_console_prints_and_ends_the_program() {
-    // Questions are no messages: `--quiet` does not silence them.
+    // Questions are not messages: `--quiet` does not silence them.
     let may = |path: &Path| path.ends_with("commands/console.rs") || path.ends_with("commands/prompt.rs");
     for (_, path, text) in sources().iter().filter(|(_, path, _)| !may(path)) {
         for printing in ["print!(", "println!(", "eprint", "io::stdout", "io::stderr", "process::exit"] {
@@ -141,10 +141,9 @@ fn only_the_console_prints_and_ends_the_program() {
     }
 }
 
-/// What text from outside may do to a terminal, who moves a folder, and who speaks HTTP: each is one
-/// place's business.
+/// Sanitizing text for a terminal, exchanging folders and speaking HTTP are each the task of one module.
 #[test]
-fn what_is_done_in_one_place_is_done_nowhere_else() {
+fn sanitizing_exchanging_and_http_have_one_place_each() {
     let places: [(&[&str], &[&str]); 3] = [
         (&["escape_debug", "escape_default", "escape_unicode", "is_control"], &["src/text.rs"]),
         (&["RenameFlags"], &["src/fs/exchange.rs"]),
@@ -207,7 +206,7 @@ fn only_one_file_names_a_crate_that_could_be_exchanged() {
 
 /// A template or a script that nothing takes in would be dead, and easily taken for living.
 #[test]
-fn every_file_that_is_to_be_built_in_is() {
+fn templates_and_scripts_are_compiled_in() {
     let taken: String = sources().into_iter().map(|(.., text)| text).collect();
     for folder in ["images", "cloud-init"] {
         for path in files(&root().join(folder)) {

@@ -1,7 +1,7 @@
 //! Archives, good and hostile: each has its outcome in `fixtures/archives/expected.txt`, and what
 //! is found is what the build unpacks.
 //!
-//! `BAKE_BLESS=1` writes the table anew, with fresh archives from `fixtures/archives/make`.
+//! `BAKE_BLESS=1` rewrites the table with new archives from `fixtures/archives/make`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -135,7 +135,8 @@ impl Build {
         Ok(fs::read(out.join("bin/tool")).expect("a binary"))
     }
 
-    /// Holds what was found to be what the build gets: by itself, and with all that is beside it.
+    /// Compares the result with the file that the build unpacks, alone and together with the rest of the
+    /// archive.
     #[track_caller]
     fn agrees(&self, archive: &[u8], name: &str, found: &Executable, besides: &[bool]) {
         let packing = ArchiveFormat::of(name);
@@ -256,7 +257,7 @@ fn limits_are_kept_to_the_byte() {
 }
 
 #[test]
-fn what_is_found_can_be_read_out() {
+fn the_executable_can_be_extracted() {
     for (name, archive) in fixtures().into_iter().filter(|(name, _)| name.starts_with("good")) {
         let path = inner(PATH);
         let Ok(found) = read(&archive, &name, Some(&path)) else { continue };
@@ -458,7 +459,7 @@ proptest! {
         }
     }
 
-    /// Whatever is read out of a changed archive is what the build unpacks from it.
+    /// The executable from a mutated archive is the one that the build unpacks.
     #[test]
     fn a_changed_archive_is_refused_or_read_as_the_build_reads_it(
         index in any::<prop::sample::Index>(),
@@ -469,7 +470,7 @@ proptest! {
         let (name, archive) = good.iter().nth(index.index(good.len())).expect("one of them");
         let archive = changed(archive.clone(), &changes);
         let build = Build::new();
-        // Of a zip, only what is wanted is read; another member may be damaged.
+        // In a zip archive, only the executable is read; other members may be damaged.
         let besides: &[bool] = if ArchiveFormat::of(name) == ArchiveFormat::Zip { &[false] } else { &[false, true] };
         for path in [None, Some(inner(PATH))] {
             if let Ok(found) = read(&archive, name, path.as_ref()) {

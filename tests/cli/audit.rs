@@ -1,5 +1,4 @@
-//! `bake audit` against what it finds on the machine: lock, cache and bundle; and what it makes of its
-//! arguments.
+//! `bake audit` against lock, cache and bundle, and its arguments.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -14,7 +13,7 @@ use bake::digest::Sha256;
 use bake::project::values::Arch;
 use serde_json::{Value, json};
 
-/// Where the cache has an archive.
+/// The path of an archive in the cache.
 fn cached(world: &World, tool: &str, arch: Arch) -> PathBuf {
     let digest = world.build(tool, arch).sha256;
     world.cache().join("sha256").join(digest.short(2)).join(digest.to_string())
@@ -31,7 +30,7 @@ fn damage(path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
 const ALL: [&str; 2] = ["--against", "lock,upstream,cache,bundle"];
 
 #[test]
-fn what_nobody_changed_is_clean_and_stays_as_it_is() {
+fn an_unchanged_project_is_clean_and_stays_unchanged() {
     let world = whole();
     let before = world.files();
     for arguments in [&[][..], &ALL] {
@@ -78,7 +77,7 @@ fn each_part_is_held_alone_where_it_is_asked_for() {
 }
 
 #[test]
-fn what_is_not_there_is_left_out_and_that_is_told_unless_it_is_asked_for() {
+fn a_missing_subject_is_skipped_with_a_note_unless_requested() {
     let world = whole();
     fs::remove_dir_all(world.folder.join("out")).expect("a bundle");
     fs::remove_dir_all(world.cache()).expect("a cache");
@@ -97,7 +96,7 @@ fn what_is_not_there_is_left_out_and_that_is_told_unless_it_is_asked_for() {
 }
 
 #[test]
-fn one_bit_of_a_cached_archive_is_found_and_left_for_whoever_looks_into_it() {
+fn a_flipped_bit_in_the_cache_is_found_and_the_file_is_kept() {
     let world = whole();
     let path = cached(&world, "two", Arch::Arm64);
     for at in [0, 100] {
@@ -115,7 +114,7 @@ fn one_bit_of_a_cached_archive_is_found_and_left_for_whoever_looks_into_it() {
 }
 
 #[test]
-fn what_is_no_file_in_the_cache_is_found_and_not_waited_for() {
+fn a_pipe_in_the_cache_is_found_without_waiting() {
     let world = whole();
     let path = cached(&world, "one", Arch::Amd64);
     let bytes = fs::read(&path).expect("a file");
@@ -127,7 +126,7 @@ fn what_is_no_file_in_the_cache_is_found_and_not_waited_for() {
     fs::create_dir(&path).expect("a folder");
     assert_eq!(audited(&world, &[], 1).told, expected);
     fs::remove_dir(&path).expect("a folder");
-    // The right bytes, which somebody else could exchange.
+    // The right bytes, but in a file that another user could replace.
     let elsewhere = world.folder.write("elsewhere", bytes).join("elsewhere");
     std::os::unix::fs::symlink(elsewhere, &path).expect("a link");
     assert_eq!(audited(&world, &[], 1).told, expected);
@@ -263,7 +262,7 @@ fn one_digit_of_a_digest_in_the_lock_is_found() {
         let (of_bundle, others): (Vec<_>, Vec<_>) =
             audit.told.iter().cloned().partition(|line| line.starts_with("bundle "));
         assert_eq!(others, expected);
-        // What is rendered says from which lock; the script of the first boot is always the same.
+        // Rendered files name their lock; the script of the first boot never changes.
         let rendered = ["Dockerfile", "SHA256SUMS", "docker-compose.yml", "gcloud.sh", "user-data.yaml"];
         assert_eq!(of_bundle, rendered.map(|name| format!("bundle finding bundle-differs {name}")));
     }
@@ -308,7 +307,7 @@ fn a_lock_that_does_not_fit_is_a_finding_and_one_that_cannot_be_read_is_wrong_in
 }
 
 #[test]
-fn what_is_not_understood_is_wrong_input() {
+fn invalid_arguments_are_refused() {
     let world = whole();
     let file = world.folder.write("file", "no image\n").join("file");
     let folder = world.folder.write("folder/file", "").join("folder");
@@ -331,9 +330,9 @@ fn what_is_not_understood_is_wrong_input() {
     }
 }
 
-/// Who names an image wants it to be looked at.
+/// `--image` implies `--against image`.
 #[test]
-fn an_image_that_is_named_is_looked_at_whatever_else_is_asked_for() {
+fn image_implies_against_image() {
     let world = whole();
     let image = format!("{}-nothing", world.github.image());
     let audit = audited(&world, &["--against", "lock", "--image", &image], 1);
@@ -352,7 +351,7 @@ fn a_folder_without_a_project_is_the_default_one() {
     fs::remove_dir_all(world.folder.join("images")).expect("a folder");
     let said = world.bake(["audit", "--against", "lock"]).done();
     assert!(said.err.contains("the default project"), "{}", said.err);
-    // Nobody can be asked here.
+    // The network is unreachable here.
     let audit = audited(&world, &["--against", "lock,upstream"], 1);
     assert!(
         audit.told.contains(&"upstream unchecked could-not-check base image".to_owned()),

@@ -1,4 +1,4 @@
-//! `bake audit` against a publisher on loopback who changed his mind, or does not answer.
+//! `bake audit` against a local publisher that changes its files or does not answer.
 
 use crate::support::audit::{audited, flip, whole};
 use crate::support::github::{Fault, Host, Style, TOKEN};
@@ -30,7 +30,7 @@ fn an_asset_that_was_replaced_is_found() {
 }
 
 #[test]
-fn an_asset_of_which_nobody_states_anything_is_downloaded_past_the_cache() {
+fn an_asset_without_a_checksum_is_downloaded_again() {
     let world = whole();
     let asset = format!("two{AMD64}");
     let mut bytes = world.github.release("owner/two", "v1.0.0").bytes(&asset).to_vec();
@@ -56,7 +56,7 @@ fn a_checksum_file_that_says_otherwise_is_found() {
     assert!(audit.message("one 1.0.0 amd64", "upstream").contains("checksums.txt"));
 }
 
-/// What one publisher's file says is told, though another does not answer.
+/// The result of one publisher is reported even if another does not answer.
 #[test]
 fn a_checksum_file_that_cannot_be_had_hides_no_finding() {
     let world = whole();
@@ -76,7 +76,7 @@ fn a_checksum_file_that_cannot_be_had_hides_no_finding() {
 }
 
 #[test]
-fn what_was_withdrawn_is_found() {
+fn withdrawn_releases_are_found() {
     let gone = |names: &[&str]| -> Vec<String> {
         names.iter().map(|name| format!("upstream finding upstream-gone {name}")).collect()
     };
@@ -125,7 +125,7 @@ fn a_newer_version_is_a_note_and_no_finding() {
 }
 
 #[test]
-fn who_does_not_answer_is_unchecked_and_never_clean() {
+fn a_silent_publisher_is_unchecked_and_not_clean() {
     let tools = ["one 1.0.0 amd64", "one 1.0.0 arm64", "two 1.0.0 amd64", "two 1.0.0 arm64"];
     let unchecked = |names: &[&str]| -> Vec<String> {
         names.iter().map(|name| format!("upstream unchecked could-not-check {name}")).collect()
@@ -169,7 +169,7 @@ fn a_tool_that_is_not_in_lock_and_manifest_alike_is_not_passed_over() {
 }
 
 #[test]
-fn the_token_is_told_to_nobody() {
+fn the_token_appears_in_no_output() {
     let world = whole().with("GITHUB_TOKEN", TOKEN);
     world.github.vanish("owner/one", "v1.0.0");
     for form in ["--json", "--sarif", "-v"] {

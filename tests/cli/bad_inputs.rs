@@ -1,7 +1,7 @@
 //! Wrong inputs: each is refused with its message and its place, and nothing is written.
 //!
-//! A folder of `fixtures/bad` holds the files that differ from the default project; `FILE.absent`
-//! takes one away. `expected.txt` is the whole of standard error; `BAKE_BLESS=1` writes it anew.
+//! A folder of `fixtures/bad` has the files that differ from the default project; `FILE.absent` removes one.
+//! `expected.txt` is the whole of standard error; `BAKE_BLESS=1` rewrites it.
 
 #![allow(clippy::print_stdout, reason = "times are for people to read")]
 
@@ -20,20 +20,23 @@ use proptest::prelude::*;
 
 /// The secret of every fixture that has one.
 const SECRET: &str = "hunter2";
-/// Where a folder's files are told from what the test knows of it.
+/// The files of a fixture that are not part of the project.
 const EXPECTED: &str = "expected.txt";
 const ABSENT: &str = ".absent";
 
-/// Problems of one run that are told on a terminal; the others are counted.
+/// Problems that a terminal lists; the others are counted.
 const TOLD: usize = 50;
 
 const AUDIT: &str = "about what the project is held against, and the project is right";
 const ASKING: &str = "met by who asks publishers, in tests/lock.rs";
 
 /// Codes that no stored fixture meets, and why.
-const MET_ELSEWHERE: [(Code, &str); 23] = [
+const JSON: &str = "about arguments or an image: `json.rs`";
+const MET_ELSEWHERE: [(Code, &str); 29] = [
     (Code::AmbiguousAsset, ASKING),
     (Code::BadArchive, ASKING),
+    (Code::BadArgument, JSON),
+    (Code::BadImage, JSON),
     (Code::BadSignature, ASKING),
     (Code::BundleDiffers, AUDIT),
     (Code::BundleNearLimit, "a warning about a bundle that is rendered all the same"),
@@ -43,13 +46,17 @@ const MET_ELSEWHERE: [(Code, &str); 23] = [
     (Code::ChecksumMismatch, ASKING),
     (Code::CouldNotCheck, AUDIT),
     (Code::Downgrade, ASKING),
+    (Code::EditedMeanwhile, "needs two runs at the same time: `kills.rs`"),
     (Code::InputTooLarge, "takes megabytes; made below"),
+    (Code::Interrupted, "needs a signal: `image.rs`"),
+    (Code::IoFailed, "about a path outside the project: `json.rs`"),
     (Code::NeedsBuilder, "about `bake image`, and spec, manifest and lock are right"),
     (Code::NewerVersion, AUDIT),
     (Code::NotInImage, AUDIT),
     (Code::NotInLock, AUDIT),
     (Code::NotInManifest, "about an edit, and the manifest is right"),
     (Code::NotPushed, "about what is missing outside, and every file is right"),
+    (Code::RehearsalFailed, "needs QEMU"),
     (Code::Republished, ASKING),
     (Code::TagMoved, ASKING),
     (Code::UpstreamFailed, ASKING),
@@ -121,7 +128,7 @@ fn without_colours(text: &str) -> String {
     plain + rest
 }
 
-/// What holds for every refusal, whatever it is about.
+/// Rules for every error message.
 fn held(said: &Said) -> Result<(), String> {
     let all = format!("{}{}", said.out, said.err);
     if said.code != 2 {
@@ -273,7 +280,7 @@ fn a_normal_run_for_comparison() {
 }
 
 #[test]
-fn what_is_too_large_is_not_read() {
+fn files_that_are_too_large_are_not_read() {
     for name in ["bake.yaml", "images/binaries.yaml", "bake.lock"] {
         let said = hostile(&format!("9 MiB {name}"), name, vec![b'#'; 9 << 20]);
         assert!(said.err.contains("input-too-large") && said.err.contains(name), "{}", said.err);
@@ -399,7 +406,7 @@ fn more_than_anyone_writes_is_refused() {
 }
 
 #[test]
-fn what_is_no_file_is_no_project() {
+fn a_project_consists_of_regular_files() {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     for name in ["bake.yaml", "images/binaries.yaml", "bake.lock"] {
@@ -435,7 +442,7 @@ fn what_is_no_file_is_no_project() {
     if fs::read_dir(locked.join("images")).is_err() {
         timed("an unreadable folder", &locked);
     } else {
-        // Root reads everything; somebody else must be asked.
+        // Root can read everything, so another user runs the command.
         fs::set_permissions(locked.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
         let program = locked.program_for_others();
         let mut other = std::process::Command::new("setpriv");
@@ -470,8 +477,8 @@ const SPEC: &str = include_str!("../../images/bake.yaml");
 const MANIFEST: &str = include_str!("../../images/binaries.yaml");
 const LOCK: &str = include_str!("../../images/bake.lock");
 
-/// What goes wrong with a file: bytes flipped or lost, lines swapped, doubled or lost, and the
-/// characters by which YAML means something put anywhere.
+/// Damage to a file: bytes flipped or lost, lines swapped, duplicated or lost, and YAML's special characters
+/// inserted anywhere.
 #[derive(Clone, Debug)]
 enum Slip {
     Flip(prop::sample::Index, u8),
@@ -537,33 +544,33 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn arbitrary_text_is_no_panic(text in "\\PC*|(?s).{0,200}") {
+    fn arbitrary_text_does_not_panic(text in "\\PC*|(?s).{0,200}") {
         read(&text, &text, &text);
     }
 
     #[test]
-    fn arbitrary_bytes_are_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let text = String::from_utf8_lossy(&bytes);
         read(&text, &text, &text);
     }
 
     /// Nearly YAML gets further than noise does.
     #[test]
-    fn arbitrary_punctuation_is_no_panic(text in "([-:{}\\[\\]\"'#&*!|>?, \n]|secrets|gateway|env|A_TOKEN|a|1|é|\r\n){0,60}") {
+    fn arbitrary_punctuation_does_not_panic(text in "([-:{}\\[\\]\"'#&*!|>?, \n]|secrets|gateway|env|A_TOKEN|a|1|é|\r\n){0,60}") {
         read(&text, &text, &text);
     }
 
     #[test]
-    fn a_slip_in_a_good_file_is_no_panic(spec in slips(), manifest in slips(), lock in slips()) {
+    fn a_slip_in_a_good_file_does_not_panic(spec in slips(), manifest in slips(), lock in slips()) {
         let (text, _) = read(&slipped(SPEC, &spec), MANIFEST, LOCK);
         prop_assert!(!text.contains(commands_terminal), "{text}");
         read(SPEC, &slipped(MANIFEST, &manifest), LOCK);
         read(SPEC, MANIFEST, &slipped(LOCK, &lock));
     }
 
-    /// Whatever goes wrong beside a literal secret, and with it, it is not told.
+    /// Damage next to a literal secret, or to the secret, does not reveal it.
     #[test]
-    fn a_slip_beside_a_secret_does_not_tell_it(before in slips(), after in slips(), shape in 0..SHAPES.len()) {
+    fn a_slip_next_to_a_secret_does_not_reveal_it(before in slips(), after in slips(), shape in 0..SHAPES.len()) {
         let (head, rest) = SHAPES[shape].split_once('^').expect("a mark");
         let (name, tail) = rest.split_once(SECRET).expect("a secret");
         for text in [
@@ -577,8 +584,8 @@ proptest! {
     }
 }
 
-/// Specs with a literal secret whose name tells it. What stands from the mark to the secret stays as
-/// it is: without the name nothing is known to be one.
+/// Specs with a literal secret that is recognized by its name. The text from the mark to the secret is not
+/// damaged, because without the name it is not recognized.
 const SHAPES: [&str; 5] = [
     "version: 1\ngateway:\n  port: 1\n  env: {LANG: C}\nsecrets:\n  ^OPENAI_API_KEY: hunter2\ngcp:\n  zone: us-central1-a\n",
     "version: 1\ngateway:\n  env:\n    LANG: C\n    ^BOT_TOKEN: hunter2\n  port: 1\nsecrets: {A: {generate: hex32}}\n",

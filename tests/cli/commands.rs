@@ -1,4 +1,4 @@
-//! The commands beside `render`, as a person or a script meets them.
+//! The commands other than `render`.
 
 use crate::support::Folder;
 use crate::support::test;
@@ -73,7 +73,7 @@ fn check_tells_every_problem_at_once() {
 }
 
 #[test]
-fn the_free_tier_is_free_and_its_limits_are_told() {
+fn the_free_tier_is_free_and_its_limits_are_reported() {
     let folder = Folder::project();
     folder.edit("bake.yaml", "machine_type: e2-small", "machine_type: e2-micro");
     let said = folder.bake(["check"]).done();
@@ -145,7 +145,7 @@ fn lock_takes_what_the_catalog_states_and_keeps_the_rest() {
     assert_eq!(folder.read("bake.lock"), before);
 }
 
-/// What does not change what is fetched does not make the lock stale.
+/// Changes that do not affect the locked files do not make the lock stale.
 #[test]
 fn a_lock_is_stale_for_a_reason_only() {
     let folder = Folder::project();
@@ -222,7 +222,7 @@ fn a_manifest_without_a_spec_is_not_passed_over_in_silence() {
     assert!(folder.bake(["render"]).done().err.contains("images/binaries.yaml is not read"));
 }
 
-/// Whatever is changed in a lock by hand, by a merge or by somebody else is not taken for locked.
+/// A lock that was changed by hand or by a merge is not accepted.
 #[test]
 fn a_lock_that_was_tampered_with_is_stale() {
     let checksums = [

@@ -1,4 +1,4 @@
-//! Edits of random manifests, held against what they must mean and against a real YAML reader.
+//! Edits of random manifests, compared with their expected meaning and with a real YAML reader.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -132,7 +132,7 @@ impl Item {
     }
 }
 
-/// What may slip into a file.
+/// Typical damage to a file.
 const DAMAGE: &[&str] = &[
     " ", "\n", "\r", "\t", "#", " # c", "-", "- ", ",", ":", ": ", "[", "]", "{", "}", "'", "\"", "&a ",
     "*a", "!!str ", "!t ", "|", ">-\n", "? ", "---\n", "...\n", "ü", "\u{feff}", "\u{2028}", "\0", "  ",
@@ -179,7 +179,7 @@ fn text(style: &Style, items: &[Item]) -> String {
                     for comment in &item.above {
                         let _ = writeln!(text, "{indentation}{comment}");
                     }
-                    // A comment beside a block of text would be a part of it.
+                    // A comment after a block scalar would be part of it.
                     let beside = if item.form == 2 { "" } else { item.beside };
                     let _ = writeln!(
                         text,
@@ -214,7 +214,7 @@ fn done(result: Result<String, Diagnostic>, text: &str) -> String {
     result.unwrap_or_else(|diagnostic| panic!("{text}\n{}", terminal::render(&diagnostic.into(), false)))
 }
 
-/// What a manifest says, one entry a row, without places.
+/// The meaning of a manifest, one entry per row, without places.
 fn meaning(text: &str) -> Vec<Vec<String>> {
     let mut problems = Problems::default();
     let manifest = manifest::read(source(text), Catalog::builtin(), &mut problems);
@@ -307,7 +307,7 @@ proptest! {
         prop_assert_eq!(removed.contains('\r'), before.contains('\r'));
     }
 
-    /// Whatever stands in the file: an edit is right, or refused.
+    /// Any edit is correct or refused.
     #[test]
     fn a_damaged_manifest_is_edited_rightly_or_not_at_all(
         style in style(), items in items(), kind in 0..6_usize,

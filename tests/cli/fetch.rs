@@ -1,5 +1,5 @@
-//! Downloads and their cache: what is gone on from, what is refused, what heals, and that several
-//! programs, one of which is killed, do no harm to each other.
+//! Downloads and their cache: resuming, refusing, repairing, and several programs at the same time, one of
+//! which is killed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -24,7 +24,7 @@ use url::Url;
 const LIMIT: u64 = 10_000_000;
 const TAG: &str = "\"one\"";
 
-/// A cache of its own, a server, and a document on it.
+/// A cache, a server, and a document on the server.
 struct Site {
     folder: Folder,
     server: Server,
@@ -88,7 +88,7 @@ impl Site {
         self.cache().path(&self.digest())
     }
 
-    /// Where a download of the document is on its way.
+    /// The file of a running download of the document.
     fn partial(&self) -> PathBuf {
         self.folder.join("partial").join(self.digest().to_string())
     }
@@ -97,7 +97,7 @@ impl Site {
         files(&self.folder.join("partial"))
     }
 
-    /// What an earlier run left.
+    /// A file of an earlier run.
     fn left(&self, bytes: &[u8]) {
         self.cache();
         fs::write(self.partial(), bytes).expect("a partial file");
@@ -140,7 +140,7 @@ fn a_download_is_kept_and_asked_for_once() {
     assert!(site.cache().has(&site.digest()));
     assert!(site.right().from_cache);
     assert_eq!(site.ranges(), ["-"]);
-    // Nobody writes to it by mistake.
+    // The file is read-only.
     let mode = fs::metadata(site.blob()).expect("a blob").permissions().mode();
     assert_eq!(mode & 0o222, 0, "{mode:o}");
 }
@@ -154,7 +154,7 @@ fn without_a_digest_it_is_asked_for_each_time() {
         site.hold(&mut fetched);
     }
     assert_eq!(site.ranges(), ["-", "-"]);
-    // Known by its digest, it is there.
+    // It is found by its digest.
     assert!(site.right().from_cache);
 }
 
@@ -193,7 +193,7 @@ fn a_download_that_does_not_grow_is() {
     assert!(matches!(&error, FetchError::Net(http::HttpError::Cut { .. })), "{error}");
     assert!(error.to_string().starts_with(site.url().as_str()), "{error}");
     assert_eq!(site.ranges().len(), 5);
-    // What came is of use to the next run.
+    // The next run can use these bytes.
     assert_eq!(fs::read(site.partial()).expect("a partial file"), &site.body[..50]);
     site.serve(site.document());
     site.right();
@@ -218,7 +218,7 @@ fn without_a_digest_nothing_is_put_together_that_may_not_belong_together() {
 }
 
 #[test]
-fn a_document_that_changes_on_the_way_is_begun_anew() {
+fn a_document_that_changes_during_the_download_restarts() {
     let site = Site::new();
     let other = Answer::of(vec![7; site.body.len()]).ranges("\"other\"", Ranges::Served);
     site.serve(site.document().after(1, other.cut_at(100_000)));
@@ -227,7 +227,7 @@ fn a_document_that_changes_on_the_way_is_begun_anew() {
 }
 
 #[test]
-fn a_server_that_is_poor_at_parts_is_asked_for_what_it_can() {
+fn a_server_without_ranges_is_asked_for_the_whole_file() {
     let cases = [
         (Ranges::Ignored, vec!["-", "bytes=100000-"]),
         (Ranges::Short, vec!["-", "bytes=100000-", "bytes=200000-", "bytes=300000-"]),
@@ -273,7 +273,7 @@ fn a_server_that_lies_about_parts_is_found_out() {
 }
 
 #[test]
-fn what_was_compressed_for_the_transfer_is_begun_anew() {
+fn a_download_compressed_for_transfer_restarts() {
     let site = Site::new();
     let answer = Answer::gzip(&site.body).header("ETag", TAG);
     site.serve(answer.clone().after(1, answer.cut_at(1000)));
@@ -308,7 +308,7 @@ fn other_bytes_are_refused_at_once() {
 fn another_length_is_refused_before_it_came() {
     let site = Site::new();
     let gate = Gate::default();
-    // Nothing but the head is needed; the body would never come.
+    // Only the head is needed; the body would never arrive.
     site.serve(site.document().wait_at(0, &gate));
     let error = site.get(Some(site.digest()), Some(5)).expect_err("an error");
     assert_eq!(error.to_string(), format!("{}: it has 400000 bytes, and 5 were expected", site.url()));
@@ -348,7 +348,7 @@ fn no_more_than_the_limit_is_taken() {
 }
 
 #[test]
-fn what_an_earlier_run_left_is_used_if_it_can_be() {
+fn a_partial_download_is_resumed_if_possible() {
     type Left = fn(&[u8]) -> Vec<u8>;
     let cases: [(&str, Left, &[&str]); 6] = [
         ("nothing", |_| Vec::new(), &["-"]),
@@ -372,11 +372,11 @@ fn what_an_earlier_run_left_is_used_if_it_can_be() {
 }
 
 #[test]
-fn what_is_in_the_way_of_a_download_goes() {
+fn obstacles_in_the_cache_are_removed() {
     let outside = tempfile::NamedTempFile::new().expect("a file");
     fs::write(outside.path(), "not ours").expect("a file");
     let site = Site::new();
-    // The right bytes, as long as somebody else leaves them there.
+    // The right bytes, in a file that another program may change.
     let right = tempfile::NamedTempFile::new().expect("a file");
     fs::write(right.path(), &site.body).expect("a file");
     for path in [site.partial(), site.blob()] {
@@ -448,7 +448,7 @@ fn a_cache_that_cannot_be_says_why() {
 }
 
 #[test]
-fn what_was_given_up_goes_after_a_week() {
+fn abandoned_downloads_are_removed_after_a_week() {
     const MINUTE: u64 = 60;
     const WEEK: u64 = 7 * 24 * 60 * MINUTE;
     let site = Site::new();
@@ -463,18 +463,18 @@ fn what_was_given_up_goes_after_a_week() {
     let (new, _) = made("new", WEEK - MINUTE);
     let (busy, lock) = made("busy", WEEK + MINUTE);
     lock.lock().expect("a lock");
-    // Without a digest, nobody can ever go on from it.
+    // Without a digest, it can never be resumed.
     let (useless, _) = made("url-0", 0);
     site.cache();
     assert!(!old.exists() && !useless.exists());
     assert!(new.exists() && busy.exists());
-    // Closed alone, it is kept by whatever another test has begun to start meanwhile.
+    // A process that another test starts may inherit the file, so closing it would not unlock it.
     lock.unlock().expect("no lock");
     site.cache();
     assert!(!busy.exists());
 }
 
-/// Not a test: what the tests below run as a process of its own.
+/// Not a test: the tests below run it as a separate process.
 #[test]
 #[ignore = "a part of other tests"]
 fn child_fetches() {
@@ -509,14 +509,14 @@ fn result(child: Child) -> String {
     result.unwrap_or_else(|| panic!("no result: {out}")).to_owned()
 }
 
-/// Waits for what another process will do.
+/// Waits for an action of another process.
 fn wait_until(happened: impl Fn() -> bool) {
     while !happened() {
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Whether somebody waits for the lock on a file.
+/// Whether a process waits for the lock of a file.
 fn is_waited_for(path: &Path) -> bool {
     let Ok(metadata) = fs::metadata(path) else { return false };
     let inode = format!(":{} ", metadata.ino());
@@ -613,7 +613,7 @@ fn many_threads_share_a_cache() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_leaves_nothing() {
+fn a_full_disk_is_reported_and_leaves_nothing() {
     let site = Site::new();
     let mut unshare = testbed::program("unshare");
     fs::create_dir(site.folder.join("small")).expect("a folder");
@@ -629,7 +629,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     assert!(!out.contains("\n/"), "a part is left: {out}");
 }
 
-/// Notes what it is told.
+/// Records its calls.
 #[derive(Default)]
 struct Notes(std::sync::Arc<Mutex<Vec<String>>>);
 
@@ -660,7 +660,7 @@ impl Drop for Note {
 }
 
 #[test]
-fn what_is_published_is_hashed_and_not_kept() {
+fn a_published_file_is_hashed_and_not_kept() {
     let site = Site::new();
     site.serve(site.document().after(2, site.document().cut_at(100_000)));
     let url = site.url();
@@ -674,7 +674,7 @@ fn what_is_published_is_hashed_and_not_kept() {
 }
 
 #[test]
-fn progress_is_told() {
+fn progress_is_reported() {
     let site = Site::new();
     site.left(&site.body[..50_000]);
     let whole = Answer::of(site.body.clone());

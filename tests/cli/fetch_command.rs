@@ -73,7 +73,7 @@ fn every_archive_is_fetched_once_for_both_architectures() {
 }
 
 #[test]
-fn what_lock_fetched_is_not_fetched_again() {
+fn fetch_reuses_the_downloads_of_lock() {
     let world = World::new("  - {name: tool, repo: owner/tool}\n");
     world.github.publish("owner/tool", release("tool", "v1.0.0"));
     world.bake(["lock"]).done();

@@ -1,5 +1,4 @@
-//! The server that stands for GitHub, held against what GitHub's documentation says of the real one:
-//! a stand-in that is wrong would prove nothing.
+//! Compares the stand-in for GitHub with GitHub's documentation: a wrong stand-in would prove nothing.
 
 use std::time::Duration;
 
@@ -125,7 +124,7 @@ fn requests_are_counted_and_then_refused() {
 }
 
 #[test]
-fn it_goes_wrong_as_it_is_told_to() {
+fn it_fails_on_demand() {
     let github = GitHub::start();
     github.publish("owner/tool", Release::new("v1").asset("tool", "0123456789"));
     let store = header(&sent(get(&github.download("owner/tool", "v1", "tool"))), "location");

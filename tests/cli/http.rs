@@ -1,5 +1,4 @@
-//! How servers are asked: what is tried again, what is followed, what is refused, and where a token
-//! goes. Every server is on loopback.
+//! The HTTP client: retries, redirects, refusals, and the scope of a token. Every server is on loopback.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +18,7 @@ use url::Url;
 
 const LIMIT: u64 = 1024 * 1024;
 
-/// That of somebody in a hurry: five attempts within milliseconds.
+/// A fast policy: five attempts within milliseconds.
 fn quick() -> RetryPolicy {
     RetryPolicy {
         first_pause: Duration::from_millis(1),
@@ -68,7 +67,7 @@ fn a_document_is_asked_for_by_name_and_as_it_is() {
 }
 
 #[test]
-fn what_can_pass_is_tried_again() {
+fn temporary_failures_are_retried() {
     for status in [408, 429, 500, 502, 503, 504] {
         let (result, asked) = ask(Answer::of("x").after(3, Answer::status(status)));
         assert_eq!((result.expect("a text"), asked), ("x".to_owned(), 4), "{status}");
@@ -89,7 +88,7 @@ fn what_can_pass_is_tried_again() {
 }
 
 #[test]
-fn what_cannot_pass_is_not() {
+fn permanent_failures_are_not_retried() {
     for status in [400, 401, 403, 404, 410, 418, 501, 204, 206, 304] {
         let (result, asked) = ask(Answer::status(status));
         assert_eq!(asked, 1, "{status}");
@@ -160,7 +159,7 @@ fn a_pause_beyond_patience_ends_it_at_once() {
             );
         }
     }
-    // What has passed, or is no time, asks for nothing.
+    // A time in the past and an invalid time have no effect.
     for asked in ["0", "Sun, 06 Nov 1994 08:49:37 GMT", "soon"] {
         assert_eq!(ask(Answer::of("x").after(1, Answer::status(503).header("Retry-After", asked))).1, 2);
     }
@@ -223,7 +222,7 @@ fn redirects_are_followed() {
 }
 
 #[test]
-fn only_what_moved_for_good_is_told() {
+fn only_permanent_redirects_are_reported() {
     let server = Server::start();
     server.answer("/old", Answer::redirect(301, server.url("/new")));
     server.answer("/new", Answer::redirect(302, server.url("/today")));
@@ -321,7 +320,7 @@ fn no_message_holds_a_signature() {
 }
 
 #[test]
-fn what_was_compressed_for_the_transfer_is_decoded() {
+fn a_body_compressed_for_transfer_is_decoded() {
     let body = "text ".repeat(1000);
     assert_eq!(ask(Answer::gzip(body.as_bytes())).0.expect("a text"), body);
     assert_eq!(ask(Answer::gzip(body.as_bytes()).chunked()).0.expect("a text"), body);
@@ -357,7 +356,7 @@ fn a_compressed_file_keeps_its_own_compression() {
 }
 
 #[test]
-fn a_large_document_and_one_that_is_no_text_are_refused() {
+fn large_and_binary_documents_are_refused() {
     let server = Server::start();
     server.answer("/x", Answer::of("x".repeat(100)));
     assert!(client().text(&request(&server.url("/x")), 100).is_ok());
@@ -366,7 +365,7 @@ fn a_large_document_and_one_that_is_no_text_are_refused() {
     // One without an end is left in the middle.
     server.answer("/x", Answer::of("x".repeat(1000)).stall_at(500));
     assert!(matches!(client().text(&request(&server.url("/x")), 99), Err(HttpError::TooLarge { .. })));
-    // Nor is more than the limit taken from one that is small only on the way.
+    // The limit applies to the decoded body.
     server.answer("/x", Answer::gzip(&vec![b'x'; 1_000_000]));
     assert!(matches!(client().text(&request(&server.url("/x")), 99), Err(HttpError::TooLarge { .. })));
     let (result, asked) = ask(Answer::of([0xff, 0xfe]));
@@ -434,14 +433,14 @@ fn a_host_without_an_answer_is_asked_no_more() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_told() {
+fn an_unknown_host_is_reported() {
     let patience = RetryPolicy { attempts: 2, ..quick() };
     let error = Client::new(patience).text(&request("https://nobody.invalid/x"), LIMIT);
     assert!(matches!(error, Err(HttpError::Unreachable { .. })), "{error:?}");
 }
 
 #[test]
-fn https_without_tls_is_no_network_failure() {
+fn a_tls_failure_is_not_a_network_failure() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let url = format!("https://{}/x", listener.local_addr().expect("an address"));
     let asked = thread::spawn(move || {
@@ -449,7 +448,7 @@ fn https_without_tls_is_no_network_failure() {
         let _ = stream.read(&mut [0; 1024]);
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("a listener");
         let _ = stream.read_to_end(&mut Vec::new());
-        // Nobody comes again.
+        // There is no second connection.
         listener.set_nonblocking(true).expect("a listener");
         assert!(listener.accept().is_err());
     });
@@ -458,7 +457,7 @@ fn https_without_tls_is_no_network_failure() {
     asked.join().expect("one connection");
 }
 
-/// Not a test: what the tests below run as a process of its own, with another environment.
+/// Not a test: the tests below run it as a separate process with another environment.
 #[test]
 #[ignore = "a part of other tests"]
 fn child_asks() {
@@ -493,7 +492,7 @@ fn a_proxy_is_asked_for_the_web_and_never_for_this_machine() {
     assert!(proxy.requests().is_empty());
     let message = ask_as_child("https://nobody.invalid/x", &environment);
     assert!(message.contains("the host cannot be reached"), "{message}");
-    // Whoever cannot be reached is tried less often than whoever answers.
+    // An unreachable host is retried less often than one that answers.
     assert_eq!(
         proxy.requests().iter().map(|asked| asked.method.as_str()).collect::<Vec<_>>(),
         ["CONNECT"; 3]
@@ -503,7 +502,7 @@ fn a_proxy_is_asked_for_the_web_and_never_for_this_machine() {
     assert!(proxy.requests().is_empty());
 }
 
-/// Answers over TLS with whatever it is given, as `localhost`; the file of its certificate.
+/// Serves a fixed answer over TLS as `localhost`; returns the file of its certificate.
 fn tls_server(folder: &Folder, answer: String) -> u16 {
     let mut openssl = testbed::program("openssl");
     openssl.current_dir(folder.path()).args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]);

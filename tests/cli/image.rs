@@ -1,5 +1,4 @@
-//! `bake image` without any other tool: what it writes, that it writes the same every time, and what
-//! it leaves where it cannot.
+//! `bake image` without any other tool: its output, its reproducibility, and its behaviour on errors.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -127,8 +126,8 @@ fn the_layer_holds_the_binaries_where_the_dockerfile_puts_them() {
     }
 }
 
-/// Layers are compared by their digests, in registries and on VMs: another compressor, or another
-/// way to write a header, would be another image for everybody.
+/// Registries and VMs compare layers by digest: another compressor or header format would change the image for
+/// everyone.
 #[test]
 fn the_layer_is_the_same_bytes_as_ever() {
     let (_baked, layout) = built(two());
@@ -140,8 +139,8 @@ fn the_layer_is_the_same_bytes_as_ever() {
     );
     assert_eq!(layer["digest"], "sha256:4a70f1bda80e70659bb95c03a685bbf8b3e642608c89327ee0d623d3a3f23c6d");
     assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
-    // With every change of the digest above this one is another one too: or layers that stand somewhere
-    // would be taken over, and one lock give two digests.
+    // This version must change with the digest above: otherwise an existing layer would be reused, and one
+    // lock would give two digests.
     let annotations = layout.json("index.json")["manifests"][0]["annotations"].clone();
     assert_eq!(annotations["ai.openclaw.bake.gzip"], "1");
 }
@@ -287,7 +286,7 @@ fn copy(from: &Path, to: &Path, user: u32) {
 }
 
 #[test]
-fn what_stands_there_is_used_and_never_believed() {
+fn existing_files_are_verified_before_reuse() {
     let (baked, layout) = built(two());
     let digest = layout.json("index.json")["manifests"][0]["digest"].clone();
     let again = baked.image(["build", "--base", "base"]);
@@ -309,7 +308,7 @@ fn what_stands_there_is_used_and_never_believed() {
     assert_eq!(tree(&layout.0), before);
     assert_eq!(fs::metadata(&path).expect("a blob").ino(), inode);
 
-    // What an older image had goes with it.
+    // Files of an older image are removed.
     let mut later = baked.command();
     said(later.env("SOURCE_DATE_EPOCH", "1").args(["image", "build", "--base", "base"])).done();
     let after = tree(&layout.0);
@@ -318,12 +317,12 @@ fn what_stands_there_is_used_and_never_believed() {
 }
 
 #[test]
-fn a_layer_that_stands_there_needs_no_archive() {
+fn a_reused_layer_needs_no_archive() {
     let (baked, layout) = built(lone());
     let before = tree(&layout.0);
     baked.without_archives();
     assert_eq!(baked.image(["build", "--base", "base"])["changed"], false);
-    // Neither for what goes over it, which is the same as with archives …
+    // The documents do not change the layer either …
     baked.folder.write("oci/sbom.cdx.json", "");
     assert_eq!(baked.image(["build", "--base", "base"])["changed"], true);
     assert_eq!(tree(&layout.0), before);
@@ -332,7 +331,7 @@ fn a_layer_that_stands_there_needs_no_archive() {
 }
 
 #[test]
-fn a_layer_that_stands_there_and_is_another_one_is_made_anew() {
+fn a_layer_of_another_lock_is_not_reused() {
     /// Each must fail for want of archives.
     fn is_made_anew(baked: &Baked, what: &str) {
         let said = baked.bake(["image", "build", "--base", "base"]).ended(1);
@@ -371,7 +370,7 @@ fn a_layer_that_stands_there_and_is_another_one_is_made_anew() {
             fs::write(path, bytes).expect("a blob");
         });
     }
-    // What is true in itself and false by the lock: the layer of the other architecture.
+    // Consistent, but wrong according to the lock: the layer of the other architecture.
     change("its documents name the wrong layer", &|_, layout| {
         let mut index = layout.index();
         for entry in index["manifests"].as_array_mut().expect("manifests") {
@@ -404,10 +403,10 @@ fn a_layer_that_stands_there_and_is_another_one_is_made_anew() {
     });
 }
 
-/// Where the lock does not know all that is in the layer, the archives are read, and the layer that
-/// stands there is taken over all the same: this one is compressed as no run would do it.
+/// If the lock does not cover every file of the layer, the archives are read, and an identical layer is still
+/// reused. This one is compressed in a way that no run produces.
 #[test]
-fn a_layer_that_stands_there_is_not_compressed_anew() {
+fn a_reused_layer_is_not_compressed_again() {
     let (baked, layout) = built(two());
     let tar = layout.added(Arch::Amd64);
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
@@ -436,19 +435,19 @@ fn alter_base(layout: &Layout) {
 }
 
 #[test]
-fn what_was_touched_is_found_whatever_its_times_say() {
+fn a_changed_file_is_found_despite_its_old_times() {
     let build = |baked: &Baked| baked.image(["build", "--base", "base"])["changed"].clone();
     let (baked, layout) = built(two());
     assert_eq!(build(&baked), false);
     alter_base(&layout);
     assert_eq!(build(&baked), true, "a layer was not read");
     assert_eq!(build(&baked), false);
-    // An old version's record of what it had read counts for nothing, and neither does a planted one.
+    // The record of an older version is ignored, and so is a planted one.
     assert!(!baked.cache().join("proofs").exists());
 }
 
 #[test]
-fn what_is_somebody_elses_is_left_alone() {
+fn files_of_others_are_left_alone() {
     let baked = Baked::on_layout(two());
     baked.folder.write("oci/mine", "mine");
     let said = baked.bake(["image", "build", "--base", "base"]).ended(2);
@@ -462,7 +461,7 @@ fn what_is_somebody_elses_is_left_alone() {
 }
 
 #[test]
-fn what_needs_a_builder_is_told_with_its_place() {
+fn settings_that_need_a_builder_are_reported_with_their_place() {
     let baked = Baked::on_layout(two());
     baked.folder.edit("bake.yaml", "apt: []", "apt: [socat, ed]");
     let said = baked.bake(["image", "build", "--base", "base"]).ended(2);
@@ -554,7 +553,7 @@ fn a_base_image_that_is_not_the_locked_one_is_refused() {
     nothing_is_left(&baked, &[]);
 }
 
-/// Holds the project's folder to have none of what a run writes, but for `kept`.
+/// Asserts that the project's folder has no files of a run except `kept`.
 #[track_caller]
 fn nothing_is_left(baked: &Baked, kept: &[&str]) {
     let names = fs::read_dir(baked.folder.path()).expect("a folder").flatten();
@@ -596,8 +595,8 @@ fn ctrl_c_ends_it_at_once_and_leaves_nothing() {
             seen += asked();
             seen == 1 && is_begun(&baked)
         });
-        assert_eq!(err, "error: interrupted; nothing was left\n");
-        // Who waits until the registry has been silent for too long asks once more.
+        assert_eq!(err, "error[interrupted]: interrupted; nothing was left\n");
+        // The program does not wait for the stalled registry and retry.
         assert_eq!(asked(), 0);
         nothing_is_left(&baked, &[]);
         assert!(!baked.folder.join("x.tar").exists() && !baked.folder.join("x.tar.cdx.json").exists());
@@ -620,9 +619,9 @@ fn ctrl_c_ends_a_silent_download_too() {
     for (arguments, left) in [
         (["image", "build"].as_slice(), "nothing was left"),
         (&["image", "save", "x.tar"], "nothing was left"),
-        (&["image", "push", "localhost:9/x"], "what the registry has by now stays there"),
+        (&["image", "push", "localhost:9/x"], "the registry keeps the blobs that it has"),
     ] {
-        // What an earlier run has of it would be gone on from.
+        // Otherwise the partial download of an earlier run would be resumed.
         fs::remove_dir_all(baked.cache()).expect("a folder");
         fs::create_dir(baked.cache()).expect("a folder");
         let gate = Gate::default();
@@ -630,7 +629,7 @@ fn ctrl_c_ends_a_silent_download_too() {
         baked.server.requests();
         let asked = || baked.server.paths().iter().any(|asked| asked == path);
         let err = interrupted(baked.command().args(arguments).args(BASE), asked);
-        assert!(err.starts_with(&format!("error: interrupted; {left}")), "{arguments:?}: {err}");
+        assert!(err.starts_with(&format!("error[interrupted]: interrupted; {left}")), "{arguments:?}: {err}");
         nothing_is_left(&baked, &["oci"]);
         assert_eq!(tree(&layout.0), before);
         gate.open();
@@ -638,7 +637,7 @@ fn ctrl_c_ends_a_silent_download_too() {
 }
 
 #[test]
-fn what_a_killed_run_left_goes_with_the_next() {
+fn the_next_run_removes_the_files_of_a_killed_one() {
     let baked = Baked::on_layout(two());
     baked.folder.write(".oci.bake-killed/layout/blobs/sha256/half", "half");
     baked.image(["build", "--base", "base"]);
@@ -667,7 +666,7 @@ fn a_full_disk_leaves_nothing() {
     }
 }
 
-/// What CycloneDX's own schema has against an SBOM (`fixtures/cyclonedx`, Apache-2.0).
+/// The errors of an SBOM according to CycloneDX's schema (`fixtures/cyclonedx`, Apache-2.0).
 fn faults(sbom: &Value) -> Vec<String> {
     /// The schemas of licences and of signatures, of which there are none here.
     struct Unused;
@@ -752,7 +751,7 @@ fn the_tarball_is_what_docker_save_writes_today() {
 }
 
 #[test]
-fn nothing_locked_is_an_image_without_a_layer_of_its_own() {
+fn an_empty_lock_adds_no_layer() {
     let (_baked, layout) = built(Vec::new());
     let manifest = layout.manifest(Arch::Amd64);
     assert_eq!(manifest["layers"].as_array().map(Vec::len), Some(1));

@@ -15,8 +15,8 @@ use bake::digest::{Hasher, Sha256};
 use bake::project::values::Arch;
 use serde_json::{Value, json};
 
-/// In MiB, whatever the size of the base image. The program is not optimized here: before any work it takes
-/// 12 more than the one that is released, which stays below 64 (`docs/measured.md`).
+/// MiB, independent of the size of the base image. The test build uses 12 more than the release build, which
+/// stays below 64 (`docs/measured.md`).
 const MOST: f64 = 80.0;
 
 /// A registry with a base image, whose one layer is zeros that it makes while it sends them. It counts

@@ -1,5 +1,4 @@
-//! `bake image push` as a user meets it: where it goes, who one is there, and what the lock has
-//! afterwards.
+//! `bake image push`: destination, credentials, and the effect on the lock.
 
 use crate::support::depot::{Depot, Fault};
 use crate::support::images::{self, Tar, gzipped};
@@ -119,7 +118,7 @@ fn another_tool_wants_another_push() {
 }
 
 #[test]
-fn what_is_pushed_is_what_is_built() {
+fn push_and_build_give_the_same_image() {
     let pushing = Pushing::new();
     let said = pushing.world.bake(["image", "build", "--json"]).done();
     let built: Value = serde_json::from_str(&said.out).expect("JSON");
@@ -127,21 +126,20 @@ fn what_is_pushed_is_what_is_built() {
 }
 
 #[test]
-fn ctrl_c_in_the_middle_of_a_blob_leaves_what_another_push_goes_on_from() {
+fn a_push_continues_after_ctrl_c_in_the_middle_of_a_blob() {
     let pushing = Pushing::new();
     let lock = pushing.world.folder.read("bake.lock");
     // The layer arrives, and the config does not.
     pushing.depot.fail("PUT", "/blobs/uploads/2?", &[Fault::SilentAfter(10)]);
     let is_at_work = || pushing.depot.asked().iter().any(|asked| asked.path.contains("/blobs/uploads/2?"));
     let err = interrupted(pushing.world.command().args(["-q", "image", "push"]), is_at_work);
-    let told =
-        "error: interrupted; what the registry has by now stays there, and another push goes on from it";
+    let told = "error[interrupted]: interrupted; the registry keeps the blobs that it has, and the next push continues from there";
     assert_eq!(err.trim_end(), told);
     assert_eq!(pushing.depot.manifests(REPOSITORY), Vec::<String>::new());
     assert_eq!(pushing.world.folder.read("bake.lock"), lock);
 
     let pushed = pushing.pushed();
-    // The base image's layer and the tool's are there.
+    // The registry has the base image's layer and the tool's.
     assert_eq!((&pushed["present"], &pushed["mounted"]), (&Value::from(2), &Value::from(0)), "{pushed}");
     let digest = pushing.world.lock().pushed.expect("a pushed image").digest.oci();
     assert!(pushing.depot.manifest(REPOSITORY, &digest).is_some());
@@ -156,7 +154,7 @@ fn elsewhere_than_the_spec_says_leaves_the_lock_alone() {
     assert!(said.out.starts_with(&format!("{to}@sha256:")), "{}", said.out);
     assert!(said.err.contains("bake.lock does not have its digest"), "{}", said.err);
     assert_eq!(pushing.world.folder.read("bake.lock"), lock);
-    // Another tag of that repository is no other place: the VM goes by the digest.
+    // Another tag of the repository is the same destination, because the VM uses the digest.
     pushing.world.bake(["image", "push", &format!("{}:v1", pushing.reference())]).done();
     assert!(pushing.world.lock().pushed.is_some());
     assert!(pushing.depot.manifest(REPOSITORY, "v1").is_some());
@@ -203,7 +201,7 @@ fn a_registry_that_takes_no_sbom_has_the_image_all_the_same() {
     assert!(!pushing.depot.asked().iter().any(|asked| asked.path.contains("referrers")));
 }
 
-/// Whatever the outcome, no output has the password, in any form in which it travels.
+/// No output contains the password in any encoding.
 #[track_caller]
 fn tells_no_secret(said: &Said) {
     for secret in [PASSWORD, "aHVudGVyMi1vZi10aGUtcmVnaXN0cn", "a-token-nobody-may-see"] {
@@ -271,7 +269,7 @@ fn the_helper_of_gcloud_is_used() {
 }
 
 #[test]
-fn who_may_not_push_is_told_how_to_log_in() {
+fn a_refused_push_explains_the_login() {
     let pushing = Pushing::new();
     pushing.depot.fail(
         "HEAD",

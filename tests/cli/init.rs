@@ -7,15 +7,15 @@ use std::process::{Command, Stdio};
 use crate::support::testbed::program;
 use crate::support::{Folder, test};
 
-/// Runs `bake ARGUMENTS` in the folder on a pseudo-terminal. Each of `typed` is a part of what is on the screen
-/// when somebody types, and what they type. Returns the exit code and the screen.
+/// Runs `bake ARGUMENTS` in the folder on a pseudo-terminal. Each entry of `typed` is a text to wait for and
+/// the answer to type. Returns the exit code and the screen.
 #[track_caller]
 fn on_a_terminal(folder: &Folder, arguments: &str, typed: &[(&str, &str)]) -> (i32, String) {
     let bake = folder.command();
     let mut script = program("script");
     script
         .args(["--quiet", "--return", "--command"])
-        // What a shell runs in its background ignores Ctrl-C, and so does all that it starts.
+        // A shell's background jobs and their children ignore Ctrl-C.
         .arg(format!("env --default-signal=INT {} {arguments}", bake.get_program().display()))
         .arg("/dev/null")
         .current_dir(folder.path())
@@ -46,7 +46,7 @@ fn screen(command: &mut Command, typed: &[(&str, &str)]) -> (i32, String) {
     (code, shown)
 }
 
-/// The names of all that is below a folder.
+/// The names of all files below a folder.
 fn files(folder: &Folder) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder.path())
         .expect("a folder")
@@ -77,7 +77,8 @@ fn a_person_is_asked_and_every_answer_is_written() {
         ],
     );
     assert_eq!(code, 0, "{shown}");
-    // The price is beside the machine, and what is wrong with an answer is said before it is asked again.
+    // The price is next to the machine type, and an invalid answer is explained before the question is
+    // repeated.
     for part in [
         "e2-medium",
         "$25 a month",
@@ -208,7 +209,7 @@ fn a_folder_that_is_not_empty_keeps_what_it_has() {
     assert_eq!(files(&folder), [".bake", ".gitignore", "bake.lock", "bake.yaml", "images", "notes.txt"]);
 }
 
-/// The line by which editors find the schema leads to a file that is there, and is what `bake schema` prints.
+/// Editors find the schema through this line; the file equals the output of `bake schema`.
 #[test]
 fn editors_find_the_schema_and_git_leaves_out_what_is_made() {
     let folder = Folder::project();

@@ -1,5 +1,4 @@
-//! Runs that are ended from outside, at any moment: what they leave is whole, and the next run
-//! goes on from there.
+//! Runs that are killed at a random moment leave consistent files, and the next run continues.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,13 +23,13 @@ fn world() -> World {
     for name in NAMES {
         world.github.publish(&format!("owner/{name}"), release(name, "v1.0.0"));
     }
-    // That many runs ask more often than GitHub lets anybody without one.
+    // This many runs exceed GitHub's limit for requests without a token.
     world.with("GITHUB_TOKEN", TOKEN)
 }
 
 fn start(world: &World, arguments: &[&str]) -> Child {
     let bake = world.command();
-    // Whatever a shell runs in its background ignores Ctrl-C, and so does all that this starts.
+    // A shell's background jobs and their children ignore Ctrl-C.
     let mut command = Command::new("env");
     command.env_clear().envs(bake.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.current_dir(bake.get_current_dir().unwrap_or(Path::new(".")));
@@ -47,7 +46,7 @@ fn signal(child: &Child, signal: Signal) {
 struct Random(u64);
 
 impl Random {
-    /// A new seed for each run of the test; the old one where it is to be seen again.
+    /// A new seed for each run of the test, or the given one to reproduce a failure.
     fn seeded() -> Self {
         let seed = std::env::var("BAKE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| {
@@ -76,7 +75,7 @@ fn length(world: &World, arguments: &[&str]) -> Duration {
     begun.elapsed().mul_f64(1.2)
 }
 
-/// What there is in the project's folder, without what it holds.
+/// The paths in the project's folder, without their content.
 fn names(world: &World) -> BTreeSet<PathBuf> {
     world.project_files().into_keys().collect()
 }
@@ -109,7 +108,7 @@ fn a_lock_that_is_killed_leaves_the_old_one_or_the_new_one() {
         assert!(now == old || now == new, "neither the old lock nor the new one");
         seen[usize::from(now == new)] += 1;
         assert_eq!(world.folder.read("images/binaries.yaml"), manifest);
-        // What lies in the cache by now must not mislead the next run.
+        // The partial cache must not mislead the next run.
         world.bake(update).done();
         assert!(fs::read(world.folder.join("bake.lock")).expect("a lock") == new);
     }

@@ -84,9 +84,10 @@ fn plain_english_and_code_are_not_counted() {
         "It uses the default instead of what the server sent.",
         "There is no key, and the value is no longer used.",
         "For example, the first file wins; for the others, there is a table.",
-        "Its own files and the user's own home.",
+        "Its own files, the user's own home, and files of its own layer.",
         "The size of Debian's image.",
         "`nobody` owns `stands.sh`; see https://example.org/whoever/stands",
+        "Usage: WHAT EXPECTED, and WHO.",
         "It is able to continue, and it holds the lock.",
     ];
     for sentence in plain {

@@ -1,4 +1,4 @@
-//! `bake lock` against an upstream on loopback: what it chooses, what it believes, and what it keeps.
+//! `bake lock` against a local upstream: selection, trust, and unchanged entries.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use minisign::KeyPair;
 use serde_json::Value;
 
-/// Where nothing listens (RFC 863's port, which nobody serves any more).
+/// A port without a listener (RFC 863).
 const NOBODY: &str = "http://127.0.0.1:9";
 
 /// A project with one tool, `tool` from `owner/tool`, and what else its entry says.
@@ -105,7 +105,7 @@ fn a_further_tool_asks_nothing_about_the_others() {
 }
 
 #[test]
-fn a_lock_is_made_beside_nothing() {
+fn a_first_lock_is_complete() {
     let world = project("");
     world.github.publish("owner/tool", release("tool", "v1.0.0"));
     world.bake(["lock"]).done();
@@ -223,7 +223,7 @@ fn a_release_that_is_too_new_is_left_for_later() {
 }
 
 #[test]
-fn where_every_release_is_too_new_none_is_locked() {
+fn no_release_is_locked_if_all_are_too_new() {
     let world = project("");
     world.github.publish("owner/tool", release("tool", "v1.1.0").published(&days_ago(2)));
     let said = world.bake(["lock", "--min-age", "7"]).ended(1);
@@ -259,7 +259,7 @@ fn a_url_is_locked_without_asking_the_api() {
 }
 
 #[test]
-fn the_trust_in_a_checksum_is_told_and_kept() {
+fn the_trust_in_a_checksum_is_shown_and_kept() {
     let keys = keys();
     let plain = release("tool", "v1.0.0");
     let [computed, checksum, digest] = [Evidence::Computed, Evidence::ChecksumFile, Evidence::ApiDigest];
@@ -445,7 +445,7 @@ fn two_assets_that_fit_alike_are_both_listed() {
 }
 
 #[test]
-fn an_upload_that_has_not_ended_is_no_asset() {
+fn an_unfinished_upload_is_ignored() {
     let world = project("");
     world.github.publish("owner/tool", release("tool", "v1.0.0").unfinished("tool_1.0.0_linux_arm64.tar.gz"));
     let said = world.bake(["lock"]);
@@ -587,7 +587,7 @@ fn only_the_named_tool_is_updated() {
 }
 
 #[test]
-fn an_update_of_what_the_manifest_does_not_have_is_a_mistake() {
+fn updating_an_unknown_tool_is_a_mistake() {
     let world = project("");
     world.github.publish("owner/tool", release("tool", "v1.0.0"));
     world.bake(["lock"]).done();
@@ -663,7 +663,7 @@ fn offline_nothing_is_asked() {
 }
 
 #[test]
-fn what_the_catalog_states_is_kept_where_nothing_answers() {
+fn the_catalogs_checksums_are_kept_without_a_network() {
     let world = World::new("  - gog\n").with("GITHUB_API_URL", NOBODY);
     let said = world.bake(["lock"]).done();
     assert!(line(&said, "gog").contains("catalog checksum"), "{}", said.out);

@@ -1,5 +1,5 @@
-//! What `bake lock` does where upstream goes wrong: it says which tool, which version and which URL,
-//! and leaves lock, manifest and cache as they were; or it is patient, and nobody notices.
+//! `bake lock` with a failing upstream: it names tool, version and URL, and leaves lock, manifest and cache
+//! unchanged; temporary faults are retried silently.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::support::{Said, archives, elf};
 use bake::digest::Sha256;
 use bake::project::values::Arch;
 
-/// What the URLs of the shaky tool's archives have in common.
+/// The common part of the URLs of the shaky tool's archives.
 const ARCHIVES: &str = "shaky_2.3.4_linux_";
 
 /// A project with a tool that is locked and in the cache, and a second one that is not locked yet.
@@ -35,7 +35,7 @@ fn refused(world: &World, url: &str) -> Said {
     for part in ["shaky", "2.3.4", url] {
         assert!(said.err.contains(part), "{part} is not in:\n{}", said.err);
     }
-    // What a redirect's target has in its query lets anybody fetch it.
+    // The query of a redirect's target is a credential.
     assert!(!said.err.contains("sig="), "{}", said.err);
     let after = settled(world);
     assert!(before.keys().eq(after.keys()), "{:#?}\n{:#?}", before.keys(), after.keys());
@@ -45,8 +45,7 @@ fn refused(world: &World, url: &str) -> Said {
     said
 }
 
-/// Lock, manifest and all that the cache would serve. Beginnings of downloads are not served: the
-/// next run goes on from them.
+/// Lock, manifest and complete cache entries. Partial downloads are left out, since the next run resumes them.
 fn settled(world: &World) -> BTreeMap<PathBuf, Vec<u8>> {
     let partial = world.cache().join("partial");
     world.files().into_iter().filter(|(path, _)| !path.starts_with(&partial)).collect()
@@ -66,7 +65,7 @@ fn locked(world: &World) {
     }
 }
 
-/// What [`release`] packs for the shaky tool.
+/// The executable that [`release`] packs for the shaky tool.
 fn executable(arch: Arch) -> Vec<u8> {
     elf::executable(arch, "shaky 2.3.4")
 }
@@ -125,14 +124,14 @@ fn an_archive_that_changes_between_two_pieces_is_not_sewn_together() {
 }
 
 #[test]
-fn an_archive_that_is_shorter_than_was_told() {
+fn an_archive_shorter_than_announced() {
     let world = world();
     world.github.fault(Host::Objects, ARCHIVES, Fault::Length(50));
     refused(&world, &archives_url(&world));
 }
 
 #[test]
-fn an_archive_that_is_longer_than_was_told() {
+fn an_archive_longer_than_announced() {
     let world = world();
     world.github.fault(Host::Objects, ARCHIVES, Fault::Length(-50));
     refused(&world, &archives_url(&world));

@@ -71,7 +71,7 @@ fn the_default_tools_move_to_newer_releases() {
 }
 
 #[test]
-fn what_the_catalog_states_is_held_against_the_release() {
+fn the_release_is_compared_with_the_catalog() {
     let upstream = Proxied::start();
     let folder = project();
     for version in ["0.37.0", "0.4.4", "0.17.1"] {
@@ -92,7 +92,7 @@ fn what_the_catalog_states_is_held_against_the_release() {
 }
 
 #[test]
-fn a_certificate_of_nobody_known_is_refused() {
+fn an_untrusted_certificate_is_refused() {
     let upstream = Proxied::start();
     let folder = project();
     publish(&upstream, "99.0.0");

@@ -1,4 +1,4 @@
-//! What needs no engine and no VM: the program, its library, and servers on loopback.
+//! Tests without an engine and without a VM: the program, its library, and servers on loopback.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -10,6 +10,7 @@ mod audit;
 mod audit_upstream;
 mod bad_inputs;
 mod commands;
+mod docs;
 mod edit;
 mod fetch;
 mod fetch_command;
@@ -19,6 +20,7 @@ mod image;
 mod image_memory;
 mod image_push;
 mod init;
+mod json;
 mod kills;
 mod language;
 mod lock;

@@ -1,4 +1,4 @@
-//! What happens as the user-data grows towards Compute Engine's limit, and beyond.
+//! The user-data near Compute Engine's size limit, and beyond it.
 
 use std::io::Read;
 
@@ -59,7 +59,7 @@ fn near_the_limit_it_says_so_and_above_it_sends_less() {
     assert!(gcloud.contains("user-data=user-data.yaml.gz.b64"), "{gcloud}");
     assert!(gcloud.contains("user-data-encoding=base64"), "{gcloud}");
 
-    // Smaller again: what is no longer meant is gone.
+    // Smaller again: the larger form is removed.
     folder.write("images/binaries.yaml", "binaries: []\n");
     folder.bake(["lock", "--offline"]).done();
     folder.bake(["render"]).done();

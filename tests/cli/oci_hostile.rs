@@ -63,7 +63,7 @@ fn refused(layers: &[Packed], why: &str) {
     assert!(error.contains(why), "{error}");
 }
 
-/// Holds what was found against contents by name.
+/// Compares the result with the expected contents by name.
 #[track_caller]
 fn holds(found: &BTreeMap<String, FoundFile>, expected: &[(&str, &str)]) {
     let found: Vec<_> = found
@@ -143,7 +143,7 @@ fn name_and_password_are_enough_where_the_registry_says_so() {
 }
 
 #[test]
-fn what_passes_is_tried_again_and_what_does_not_is_not() {
+fn only_temporary_failures_are_retried() {
     let parts = one_image();
     let tag = "/v2/image/manifests/1";
     let tries = |at: &Registry| at.asked().iter().filter(|asked| asked.path == tag).count();
@@ -176,7 +176,7 @@ fn a_registry_that_stays_down_is_named_at_the_end() {
 }
 
 #[test]
-fn nobody_at_home_is_told_as_such() {
+fn an_unreachable_registry_is_reported() {
     let gone = Registry::with(&one_image()).reference();
     let error = registry::resolve(&client(), &reference(&gone), &Credentials::Anonymous).expect_err("nobody");
     assert!(matches!(&error, OciError::Unreachable { why, .. } if why.contains("refused")), "{error:?}");
@@ -206,7 +206,7 @@ fn a_manifest_with_other_bytes_than_its_digest_is_refused() {
 }
 
 #[test]
-fn what_is_no_image_is_told_apart() {
+fn other_content_is_distinguished_from_an_image() {
     let chart = json!({"schemaVersion": 2, "layers": [], "config": {"mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": Sha256::of("").oci(), "size": 0}});
     let both = json!({"schemaVersion": 2, "manifests": [], "layers": []});
     for (body, why) in [
@@ -355,7 +355,7 @@ fn each_architecture_has_its_image_also_in_nested_indexes() {
 }
 
 #[test]
-fn an_architecture_that_is_not_there_is_told_with_those_that_are() {
+fn a_missing_architecture_is_reported_with_the_available_ones() {
     let folder = tempfile::tempdir().expect("a folder");
     index(vec![(platform("amd64", None), one_image())]).layout(folder.path(), "1");
     let error = found(&ImageSource::Layout(folder.path().to_owned()), Arch::Arm64).expect_err("no arm64");
@@ -381,7 +381,7 @@ fn two_images_in_one_layout_are_not_chosen_from() {
 }
 
 #[test]
-fn every_part_of_a_layout_is_held_against_its_digest() {
+fn every_blob_of_a_layout_is_verified() {
     let parts = one_image();
     for (digest, bytes) in &parts.blobs {
         let mut broken = parts.clone();
@@ -465,7 +465,7 @@ fn later_layers_replace_and_hide() {
         &over(Tar::new().file("usr/.wh.loca", "").file("usr/local/.wh.bi", "")),
         &[("gog", "first"), ("other", "other")],
     );
-    // Hides what is below, not what is beside it in its own layer, in whatever order.
+    // A whiteout hides files of lower layers, not of its own layer, in any order.
     holds(&over(gog("new").file("usr/local/bin/.wh.gog", "")), &[("gog", "new"), ("other", "other")]);
     holds(&over(gog("new").file("usr/local/bin/.wh..wh..opq", "")), &[("gog", "new")]);
     holds(&over(gog("new").file("usr/.wh.local", "")), &[("gog", "new")]);
@@ -564,7 +564,7 @@ fn links_lead_where_the_kernel_follows_them() {
 }
 
 #[test]
-fn owner_mode_and_layer_are_told() {
+fn owner_mode_and_layer_are_reported() {
     let mut header = tar::Header::new_ustar();
     header.set_path("usr/local/bin/gog").expect("a short path");
     header.set_mode(0o104_751);
@@ -611,7 +611,7 @@ fn entries_that_programs_read_differently_are_refused() {
     refuses(Tar::new().pax(&[("path", &long)]).file("gog", ""), "longer than 4096 bytes");
     refuses(Tar::new().pax(&[("path", &"x".repeat(256))]).file("gog", ""), "a path that no builder writes");
     refuses(Tar::new().pax(&[("comment", &"x".repeat(2 << 20))]).file("gog", ""), "1 MiB of names");
-    // Cut off in a file, by somebody who then took the digests.
+    // Truncated in a file, with digests that match.
     let mut cut = gog(&"x".repeat(2048)).bytes();
     cut.truncate(1000);
     let layer = Packed { diff_id: Sha256::of(&cut), stored: cut, media_type: plain(Tar::new()).media_type };
@@ -659,7 +659,7 @@ fn tarball(members: &[(&str, &[u8])], links: &[(&str, &str)]) -> tempfile::Named
     file
 }
 
-/// What Docker before 25 wrote: config, layers, and the list of both.
+/// The format of Docker before 25: config, layers, and a list of both.
 fn saved(layers: &[Packed], paths: &[&str]) -> (String, Vec<u8>, Vec<u8>) {
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.oci()).collect();
     let config =
@@ -675,7 +675,7 @@ fn in_tarball(file: &tempfile::NamedTempFile) -> Result<BTreeMap<String, FoundFi
 }
 
 #[test]
-fn the_older_tarballs_are_held_against_their_config() {
+fn older_tarballs_are_compared_with_their_config() {
     let (first, second) = (plain(gog("first")), gzipped(Tar::new().file("usr/local/bin/b", "packed")));
     let (name, config, manifest) = saved(
         &[first.clone(), second.clone(), first.clone()],
@@ -722,7 +722,7 @@ fn the_older_tarballs_are_held_against_their_config() {
 }
 
 #[test]
-fn what_is_no_tarball_of_an_image_is_said_to_be_none() {
+fn a_tarball_without_an_image_is_reported() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let cut = {
         let mut bytes = gog(&"x".repeat(4096)).bytes();
@@ -745,7 +745,7 @@ fn what_is_no_tarball_of_an_image_is_said_to_be_none() {
 }
 
 #[test]
-fn what_is_on_the_disk_comes_before_a_reference() {
+fn a_path_takes_precedence_over_a_reference() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     one_image().layout(&folder.path().join("layout"), "1");

@@ -1,4 +1,4 @@
-//! Pushing an image: against a registry on loopback that fails as it is told to.
+//! Pushes an image to a local registry that fails on demand.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -149,7 +149,7 @@ fn password() -> Credentials {
 /// `me:hunter2`, as it is sent.
 const SENT: &str = "Basic bWU6aHVudGVyMg==";
 
-/// What was asked of a registry, without queries.
+/// The requests to a registry, without queries.
 fn told(depot: &Depot) -> Vec<String> {
     let path = |path: &str| path.split('?').next().unwrap_or_default().to_owned();
     depot.asked().into_iter().map(|asked| format!("{} {}", asked.method, path(&asked.path))).collect()
@@ -213,7 +213,7 @@ fn another_image_on_the_same_base_sends_what_is_its_own() {
 }
 
 #[test]
-fn without_a_tag_it_gets_one_of_its_own() {
+fn without_a_tag_the_image_gets_a_default_one() {
     let (depot, made) = (Depot::start(), Made::new());
     let contents = made.on_layout("one");
     let to = format!("{}/{REPOSITORY}", depot.host());
@@ -239,7 +239,7 @@ fn base_layers_are_mounted_from_their_own_registry() {
 }
 
 #[test]
-fn what_is_not_mounted_is_streamed_in_the_upload_that_began() {
+fn a_refused_mount_continues_as_an_upload() {
     let depot = Depot::with(Nature { mounts: false, ..NATURE });
     let made = Made::new();
     let contents = made.in_depot(&depot, "one");
@@ -252,7 +252,7 @@ fn what_is_not_mounted_is_streamed_in_the_upload_that_began() {
 }
 
 #[test]
-fn a_mount_that_is_refused_is_no_reason_not_to_push() {
+fn a_refused_mount_does_not_stop_the_push() {
     let made = Made::new();
     for status in [400, 403, 404, 405] {
         let depot = Depot::start();
@@ -262,7 +262,7 @@ fn a_mount_that_is_refused_is_no_reason_not_to_push() {
         is_whole(&depot, &contents);
         assert_eq!((done.mounted, done.uploaded), (0, 8), "{status}");
     }
-    // Nor one that no proof of who asks is good enough for.
+    // The registry accepts no credentials for the mount.
     let depot = Depot::start();
     depot.wants_token(None);
     let contents = made.in_depot(&depot, "one");
@@ -271,7 +271,7 @@ fn a_mount_that_is_refused_is_no_reason_not_to_push() {
     depot.fail("POST", "mount=", &[refused.clone(), refused]);
     pushed(&contents, &depot).expect("a push");
     is_whole(&depot, &contents);
-    // Where nothing may be pushed at all, that is told.
+    // The registry refuses every push.
     let depot = Depot::start();
     let contents = made.in_depot(&depot, "one");
     depot.fail("POST", "/uploads/", &[Fault::status(403), Fault::status(403)]);
@@ -335,7 +335,7 @@ fn bytes_that_do_not_match_their_digest_stay_here() {
 }
 
 #[test]
-fn an_upload_that_is_cut_begins_anew() {
+fn an_interrupted_upload_restarts() {
     let (depot, made) = (Depot::start(), Made::new());
     let contents = made.on_layout("one");
     depot.fail("PUT", "/blobs/uploads/", &[Fault::CutAfter(1_000_000), Fault::CutAfter(10)]);
@@ -344,7 +344,7 @@ fn an_upload_that_is_cut_begins_anew() {
 }
 
 #[test]
-fn an_interrupted_push_goes_on_where_it_was() {
+fn an_interrupted_push_continues() {
     let (depot, made) = (Depot::start(), Made::new());
     let contents = made.on_layout("one");
     let own = contents.blobs[1].descriptor.digest().to_string();
@@ -361,7 +361,7 @@ fn an_interrupted_push_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_passes_is_waited_for() {
+fn temporary_failures_of_a_push_are_retried() {
     for (method, part) in [
         ("HEAD", "/blobs/"),
         ("POST", "/uploads/"),
@@ -379,7 +379,7 @@ fn what_passes_is_waited_for() {
 }
 
 #[test]
-fn what_does_not_pass_is_told() {
+fn permanent_failures_of_a_push_are_reported() {
     let (depot, made) = (Depot::start(), Made::new());
     let contents = made.on_layout("one");
     depot.fail("POST", "/uploads/", &vec![Fault::status(503); 9]);
@@ -389,7 +389,7 @@ fn what_does_not_pass_is_told() {
 }
 
 #[test]
-fn who_wants_to_be_left_alone_for_long_is_left_alone() {
+fn a_long_retry_after_ends_the_push() {
     let (depot, made) = (Depot::start(), Made::new());
     let contents = made.on_layout("one");
     let limited = Fault::Says(429, vec![("Retry-After", "3600".to_owned())], "");
@@ -421,7 +421,7 @@ fn a_registry_that_falls_silent_is_noticed() {
 }
 
 #[test]
-fn a_token_is_asked_for_what_is_to_be_done_and_no_more() {
+fn a_token_has_the_smallest_scope() {
     let (depot, made) = (Depot::start(), Made::new());
     let contents = made.in_depot(&depot, "one");
     depot.wants_token(Some(SENT));
@@ -521,7 +521,7 @@ fn no_token_goes_to_another_host() {
 }
 
 #[test]
-fn what_a_registry_says_against_it_is_told() {
+fn the_registrys_reason_is_reported() {
     let (depot, made) = (Depot::start(), Made::new());
     let contents = made.on_layout("one");
     let body = r#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest\u001b[2J did not match"}]}"#;
@@ -568,7 +568,7 @@ fn a_registry_without_a_list_of_referrers_gets_one_under_a_tag() {
     let made = Made::new();
     let contents = made.on_layout("one");
     let tag = contents.index.digest().to_string().replace(':', "-");
-    // Somebody signed it before.
+    // Another signer has signed it before.
     let other = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": [named(&descriptor("application/vnd.oci.image.manifest.v1+json", b"a signature"))],
@@ -634,7 +634,7 @@ fn an_upload_goes_where_the_registry_sends_it() {
 }
 
 #[test]
-fn who_watches_is_told_of_every_byte() {
+fn progress_counts_every_byte() {
     let (depot, made) = (Depot::start(), Made::new());
     let contents = made.on_layout("one");
     let image = format!("{}/{REPOSITORY}:1", depot.host()).parse().expect("a reference");

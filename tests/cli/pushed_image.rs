@@ -46,13 +46,13 @@ fn the_bundle_has_the_digest_of_the_push() {
 }
 
 #[test]
-fn what_was_not_pushed_is_not_rendered() {
+fn an_unpushed_image_is_not_rendered() {
     let folder = project();
     let said = folder.bake(["render"]).ended(2);
     assert!(said.err.contains("error[not-pushed]"), "{}", said.err);
     assert!(said.err.contains("bake image push"), "{}", said.err);
     assert!(!folder.join("out").exists());
-    // That is no fault of the lock's, and none that editing would mend.
+    // The lock is correct, and editing it would not help.
     folder.bake(["lock", "--check"]).done();
     let said = folder.bake(["check"]).done();
     assert!(said.err.contains("warning[not-pushed]"), "{}", said.err);
@@ -100,7 +100,7 @@ fn a_push_to_elsewhere_is_stale_and_goes() {
 }
 
 #[test]
-fn the_digest_of_what_is_locked_does_not_hang_on_the_push() {
+fn a_push_does_not_change_the_digest_of_the_inputs() {
     let folder = project();
     let before = lock(&folder).content();
     push(&folder);

@@ -16,7 +16,7 @@ use bake::registry::Credentials;
 use bake::registry::{ResolvedImage, resolve};
 use serde_json::json;
 
-/// What is never sent but to a service that may have it.
+/// It is only sent to a permitted service.
 const PASSWORD: &str = "correct-horse";
 
 /// The program is not optimized here; see `image_memory`.
@@ -31,7 +31,7 @@ struct Asked {
     body: String,
 }
 
-/// A server that answers each request by a function, on a connection of its own.
+/// A server that answers each request with a function, on a separate connection.
 struct Server {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -207,7 +207,7 @@ fn an_identity_token_is_exchanged() {
     });
     server.resolve(&Credentials::IdentityToken(PASSWORD.to_owned())).expect("an image");
     assert!(server.asked().iter().all(|asked| asked.body.is_empty() || asked.path.starts_with("/token")));
-    // Where a password is asked for, it is none.
+    // The challenge asks for a password, but there is none.
     let server = guarded(|_| "WWW-Authenticate: Basic realm=\"x\"\r\n".to_owned(), grant);
     let error = server.resolve(&Credentials::IdentityToken(PASSWORD.to_owned())).expect_err("no password");
     assert!(error.to_string().contains("identity token") && !error.to_string().contains(PASSWORD), "{error}");
@@ -332,7 +332,7 @@ fn nothing_endless_fills_the_memory() {
         );
         folder.write("bake.yaml", spec).write("images/binaries.yaml", "version: 1\nbinaries: []\n");
         let mut command = folder.command();
-        // It fails, as it must, and what it cost is told all the same.
+        // It fails as expected, and its cost is reported.
         command.env("BAKE_STALL_SECONDS", "2").arg("lock");
         let mut shell = std::process::Command::new("sh");
         shell
@@ -412,7 +412,7 @@ fn locked_with(server: &Server, config: &str, helper: &str) -> crate::support::S
 }
 
 #[test]
-fn helpers_that_know_nothing_are_no_login_and_those_that_fail_are_told() {
+fn empty_helpers_are_skipped_and_failing_ones_reported() {
     const STORE: &str = r#"{"credsStore": "test"}"#;
     // A login of anything at all is refused.
     let server = guarded(bearer, |asked, stream| {

@@ -85,7 +85,7 @@ fn surroundings_change_no_byte() {
     assert_eq!(there.bundle("a b/ü/o ut"), here.bundle("out"));
 }
 
-/// As root only, who alone can become somebody else.
+/// Only root can switch to another user.
 #[test]
 fn another_user_gets_the_same_bytes() {
     let folder = Folder::empty();
@@ -163,9 +163,9 @@ fn a_link_to_a_folder_stays_a_link() {
     assert!(folder.join("elsewhere/user-data.yaml").exists());
 }
 
-/// What stands under a name of the bundle and is not the bundle's is not overwritten.
+/// A file with a bundle's name that `bake` did not write is not overwritten.
 #[test]
-fn what_bake_did_not_write_is_refused() {
+fn files_of_others_are_not_overwritten() {
     let by_hand = Folder::project();
     by_hand.write("deploy/Dockerfile", "FROM scratch\n");
     assert!(by_hand.bake(["render", "--out", "deploy"]).ended(2).err.contains("was not written by bake"));
@@ -218,7 +218,7 @@ fn init_on_a_full_disk_leaves_nothing() {
 }
 
 #[test]
-fn the_project_folder_itself_is_no_place_for_the_bundle() {
+fn the_bundle_cannot_replace_the_project_folder() {
     let folder = Folder::project();
     for out in [".", "..", "/"] {
         let refused = folder.bake(["render", "--out", out]).ended(2);
@@ -226,7 +226,7 @@ fn the_project_folder_itself_is_no_place_for_the_bundle() {
     }
 }
 
-/// On a file system that is really full. The shell prints whatever is not as it should be.
+/// On a file system that is really full. The shell prints every deviation.
 #[test]
 fn a_full_disk_leaves_the_old_bundle() {
     const SCRIPT: &str = r#"
@@ -292,7 +292,7 @@ fn killed_in_between_it_is_the_old_bundle_or_the_new_one() {
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 6, "nothing is left beside out/");
 }
 
-/// Whatever somebody else writes into out/ while it is replaced is still there afterwards.
+/// Files that another program writes into out/ during the exchange are kept.
 #[test]
 fn nothing_foreign_is_lost_while_the_bundle_changes() {
     let folder = Folder::project();
@@ -304,7 +304,7 @@ fn nothing_foreign_is_lost_while_the_bundle_changes() {
         let writer = scope.spawn(|| {
             let mut written = Vec::new();
             for i in 0..50_000 {
-                // At its own place and by rename, as editors save: from a name that is nobody else's.
+                // In place and by rename, as editors save: from a unique name.
                 for (new, name) in [
                     (format!("out/theirs/{i}"), None),
                     (format!("out/.new-{i}"), Some(format!("out/file-{}", i % 50))),
@@ -332,7 +332,7 @@ fn nothing_foreign_is_lost_while_the_bundle_changes() {
         stop.store(true, Ordering::Relaxed);
         written = writer.join().expect("a writer");
     });
-    // What was written into a folder that was on its way out stays for the next run.
+    // A file written into the old folder is moved by the next run.
     folder.bake(["render"]).done();
     let last: std::collections::BTreeMap<_, _> = written.into_iter().collect();
     assert!(last.len() > 100, "{}", last.len());
@@ -342,10 +342,10 @@ fn nothing_foreign_is_lost_while_the_bundle_changes() {
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 6, "nothing is left beside out/");
 }
 
-/// A run that was killed after the exchange left the old folder; the next one takes out of it what is
-/// somebody else's, and of two versions the newer one stays.
+/// A run that was killed after the exchange left the old folder. The next one moves the user's files out of it
+/// and keeps the newer of two versions.
 #[test]
-fn what_a_killed_run_left_is_settled() {
+fn the_next_run_finishes_the_exchange_of_a_killed_one() {
     const DAY: u64 = 24 * 60 * 60;
     let folder = Folder::project();
     folder.bake(["render"]).done();
@@ -394,7 +394,7 @@ fn what_a_killed_run_left_is_settled() {
     assert!(!folder.join(&unused).exists());
 }
 
-/// A folder that cannot be exchanged gets its files one by one, and the user is told.
+/// A folder that cannot be exchanged gets its files one by one, with a note.
 #[test]
 fn a_mount_point_gets_its_files_one_by_one() {
     const SCRIPT: &str = r#"
@@ -418,9 +418,9 @@ fn a_mount_point_gets_its_files_one_by_one() {
     assert!(said.err.contains("one after another"), "{}", said.err);
 }
 
-/// Whoever looks while the bundle changes sees the old one or the new one, never some files of each.
+/// While the bundle changes, a reader sees the old one or the new one, never some files of each.
 #[test]
-fn nobody_ever_sees_a_mixture() {
+fn readers_never_see_a_mixture() {
     const CHANGING: [&str; 2] = ["SHA256SUMS", "user-data.yaml"];
     let folder = Folder::project();
     let spec = folder.read("bake.yaml");
@@ -467,7 +467,7 @@ fn two_runs_at_once_take_turns() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     let folder = Folder::empty();
     let mut shell = Command::new("sh");
     shell.args(["-c", "{ \"$0\" catalog; echo $? >&2; } | :"]).arg(folder.command().get_program());

@@ -28,7 +28,7 @@ fn refuses_an_oversized_disk_before_starting() {
     let refused = said(folder.command().args(["rehearse", "--disk"]).arg(folder.join("image.raw"))).ended(2);
     assert!(refused.err.contains("is a disk of 21 GB, and `gcp.boot_disk` is 20 GB"), "{}", refused.err);
     let absent = said(folder.command().args(["rehearse", "--disk", "none.qcow2"])).ended(2);
-    assert!(absent.err.contains("error: none.qcow2: No such file"), "{}", absent.err);
+    assert!(absent.err.contains("error[bad-argument]: none.qcow2: No such file"), "{}", absent.err);
     let none = said(folder.command().arg("rehearse")).ended(2);
     assert!(none.err.contains("debian-13-genericcloud-amd64.qcow2, and name it by --disk"), "{}", none.err);
 }

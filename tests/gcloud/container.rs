@@ -22,7 +22,7 @@ fn cloud(docker: &str) -> Cloud {
     cloud
 }
 
-/// The calls of docker beside `docker ps`.
+/// The calls of docker other than `docker ps`.
 fn docker(run: &Run) -> Vec<&[String]> {
     let calls = run.calls.iter().filter(|call| call[0] == "docker" && call[1] != "ps");
     calls.map(|call| &call[1..]).collect()
@@ -99,7 +99,7 @@ fn a_command_has_the_terminal_where_there_is_one() {
 }
 
 #[test]
-fn what_keeps_a_command_from_running_is_said() {
+fn reasons_that_prevent_a_command_are_reported() {
     let cloud = cloud("exit 9");
     cloud.beneath_gcloud("sudo", "echo 'sudo: a password is required' >&2; exit 1");
     let run = cloud.run(Shell::Dash, &["cli", "--", "status"]).ended(77);
@@ -122,7 +122,7 @@ fn a_command_needs_no_gateway_that_runs() {
 }
 
 #[test]
-fn the_reply_is_all_that_ask_prints() {
+fn ask_prints_the_reply_only() {
     let shell = Shell::Bash;
     let cloud = cloud("printf 'Forty\\033[31m-two\\033]0;x\\007,\\nor so: ñ\\n'");
     let text = "What's \"six\" times\n$SEVEN?";
@@ -158,7 +158,7 @@ fn snapshots(run: &Run) -> usize {
 }
 
 #[test]
-fn a_backup_asks_the_gateway_first_and_takes_the_snapshot_whatever_it_says() {
+fn a_backup_asks_the_gateway_first_and_always_takes_the_snapshot() {
     let shell = Shell::Dash;
     let cloud = cloud("exit 0");
     let run = cloud.run(shell, &["backup"]).done();
@@ -208,7 +208,7 @@ fn a_vm_that_does_not_run_is_not_asked_for_an_archive() {
     assert!(!run.calls.iter().any(|call| call[0] == "ssh"), "{:#?}", run.calls);
 }
 
-/// `ssh` for a tunnel, which somebody ends after a while.
+/// `ssh` for a tunnel that the user ends after a while.
 const TUNNEL: &str = "while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done; [ $# -gt 0 ] || exit 0; shift; timeout 3 bash -c \"$*\"; exit 0";
 const TOKEN: &str = "x9HtNaAOR0BVuKwhoGEaQj77Onqvj5TNdEGY0_t1YT8";
 
@@ -284,9 +284,9 @@ fn a_link_is_printed_where_no_browser_is_and_never_another() {
     }
 }
 
-/// Another port is one that the gateway must be told of, its own is not.
+/// The gateway must allow another port; its own is allowed already.
 #[test]
-fn the_gateway_is_told_of_another_port() {
+fn the_gateway_learns_another_port() {
     let cloud = door("");
     let run = cloud.run(Shell::Dash, &["tunnel", "--port", "8082"]).done();
     assert!(docker(&run).is_empty() && run.out.is_empty(), "{run:?}");
@@ -308,7 +308,7 @@ fn the_gateway_is_told_of_another_port() {
     assert!(!run.calls.iter().flatten().any(|word| word.contains("allow-origin")), "{:#?}", run.calls);
 }
 
-/// The commands of README's "From ready to the first answer", in its order, each as a line of shell.
+/// The commands in the README's section "From ready to the first answer", in order, one line of shell each.
 fn commands_of_the_readme() -> Vec<String> {
     let readme = include_str!("../../README.md");
     let (_, rest) = readme.split_once("6. **From ready to the first answer.**").expect("the section");
@@ -356,7 +356,7 @@ fn the_readmes_way_to_the_first_answer_can_be_gone() {
         let words = shlex::split(line).expect("words of a shell");
         let words: Vec<_> = words.iter().skip(1).map(String::as_str).collect();
         match words[..] {
-            // What `bake init` explains is no step of this way.
+            // `bake init` is not a step here.
             ["init", ..] => {}
             ["gcloud", "setup"] => {
                 let typed = [("kept as the secret anthropic-api-key", "sk-ant-a-key\n")];

@@ -1,5 +1,5 @@
-//! `bake gcloud create`, run by the real gcloud: what arrives at Compute Engine, and that a second
-//! run, a run after a failure and a run over what is there already do what they should.
+//! `bake gcloud create`, run by the real gcloud: the requests to Compute Engine, and the behaviour of a second
+//! run, a run after a failure, and a run with existing resources.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ const INSTANCE: &str = "compute/projects/demo/zones/us-central1-a/instances/open
 const DATA_DISK: &str = "compute/projects/demo/zones/us-central1-a/disks/openclaw-gateway-data";
 const SCHEDULE: &str = "compute/projects/demo/regions/us-central1/resourcePolicies/openclaw-gateway-daily";
 
-/// What a label of the VM holds, by the script of the bundle.
+/// A label of the VM, from the bundle's script.
 fn label(cloud: &Cloud, key: &str) -> String {
     let script = cloud.folder.read("out/gcloud.sh");
     let (_, rest) = script.split_once(&format!("{key}=")).expect("a label");
@@ -23,7 +23,7 @@ fn label(cloud: &Cloud, key: &str) -> String {
 
 /// With an operation that takes a while; and a second run, in another shell, finds nothing to do.
 #[test]
-fn the_vm_gets_all_that_it_needs_byte_for_byte() {
+fn the_vm_gets_its_data_byte_for_byte() {
     let cloud = Cloud::new(Google::set_up(ACCOUNT), &[]);
     cloud.google.fail("POST", "/disks", Fault::Slow(2), 1);
     cloud.run(Shell::Dash, &["create"]).done();
@@ -78,7 +78,7 @@ fn the_vm_gets_all_that_it_needs_byte_for_byte() {
     assert!(vm["networkInterfaces"][0]["accessConfigs"].is_array(), "a public address");
 }
 
-/// What the tests have in the place of a gcloud that is loaded for each call: nobody can tell the two apart.
+/// The forked gcloud of the tests behaves like one that is started for each call.
 #[test]
 fn a_gcloud_that_is_forked_does_what_gcloud_does() {
     let scripts = [
@@ -160,7 +160,7 @@ fn a_data_disk_that_is_there_is_adopted_and_others_are_not() {
     assert_eq!(last(&vm["disks"][1]["source"]), "openclaw-gateway-data");
     assert!(vm["networkInterfaces"][0]["accessConfigs"].is_null(), "{vm:#}");
 
-    // Whoever has another schedule, and another VM on it, keeps both.
+    // An existing schedule and another VM are kept.
     let theirs = "compute/projects/demo/regions/us-central1/resourcePolicies/theirs";
     cloud.google.put(theirs, json!({"name": "theirs"}));
     let mut disk = cloud.google.get(DATA_DISK);
@@ -176,9 +176,9 @@ fn a_data_disk_that_is_there_is_adopted_and_others_are_not() {
     assert_eq!(cloud.google.get(DATA_DISK)["resourcePolicies"], disk["resourcePolicies"]);
 }
 
-/// The quota of the region is used up when the VM is to be made: the disk stands by then.
+/// The region's quota is exhausted when the VM is created; the disk exists by then.
 #[test]
-fn a_failure_in_the_middle_says_what_stands_and_the_next_run_completes_it() {
+fn a_failure_lists_created_resources_and_the_next_run_completes_them() {
     let cloud = Cloud::new(Google::set_up(ACCOUNT), &[]);
     let faults = [
         (Shell::Dash, Fault::quota(), "gcp.machine_type"),
@@ -206,7 +206,7 @@ fn a_failure_in_the_middle_says_what_stands_and_the_next_run_completes_it() {
 }
 
 #[test]
-fn what_is_missing_is_answered_with_the_next_command() {
+fn missing_prerequisites_are_answered_with_the_next_command() {
     let mut cloud = Cloud::new(Google::empty(), &[]);
     let failed = cloud.run(Shell::Dash, &["create"]).ended(1);
     assert!(failed.err.contains("bake gcloud setup"), "{}", failed.err);
@@ -226,7 +226,7 @@ fn what_is_missing_is_answered_with_the_next_command() {
 
 /// Without its files, or with others than the plan's, no script is printed.
 #[test]
-fn a_bundle_that_differs_is_to_be_rendered_first() {
+fn an_outdated_bundle_is_refused() {
     let cloud = Cloud::new(Google::set_up(ACCOUNT), &[]);
     fs::write(cloud.folder.join("out/user-data.yaml"), "#cloud-config\n").expect("a file");
     let refused = cloud.folder.bake(["gcloud", "create"]);

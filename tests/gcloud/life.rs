@@ -42,7 +42,7 @@ fn twice(cloud: &Cloud, action: &[&str]) -> [Run; 2] {
     [first, second]
 }
 
-/// Holds that nothing was to be changed since the requests were last taken, and nothing was.
+/// Asserts that no request since the last call changes anything, and that nothing changed.
 #[track_caller]
 fn is_untouched(cloud: &Cloud, before: &BTreeMap<String, Value>) {
     let changes = cloud.google.changes();
@@ -50,7 +50,7 @@ fn is_untouched(cloud: &Cloud, before: &BTreeMap<String, Value>) {
     assert_eq!(&cloud.google.resources(), before);
 }
 
-/// The names of what lies in a collection.
+/// The names in a collection.
 fn names(cloud: &Cloud, collection: &str) -> Vec<String> {
     let inside = |path: &String| path.strip_prefix(&format!("{collection}/")).map(str::to_owned);
     cloud.google.resources().keys().filter_map(inside).collect()
@@ -266,7 +266,7 @@ fn a_fleet_is_made_replaced_and_deleted_by_its_group() {
     let vms = || ["alice", "bob"].map(|name| id(format!("{INSTANCES}/{name}")));
     let (data, [alice, bob]) = (disks(), vms());
 
-    // What does not answer any more is made anew by the group, on its disk.
+    // The group replaces a member that does not answer, and keeps its disk.
     cloud.google.dies(GROUP, "alice");
     assert!(vms()[0] != alice && vms()[1] == bob);
     is_as_the_spec_says(&cloud, "alice");
@@ -287,7 +287,7 @@ fn a_fleet_is_made_replaced_and_deleted_by_its_group() {
     }
     assert_eq!(disks(), data);
 
-    // The group goes as a whole: whoever names a part of it is asked what they mean.
+    // The group is deleted as a whole: an action that names a part of it asks back.
     let (_, before) = (cloud.google.requests(), cloud.google.resources());
     let refused = cloud.run(Shell::Dash, &["destroy", "--fleet", "alice"]).ended(1);
     assert!(refused.err.contains("would go with it: bob"), "{}", refused.err);
@@ -303,9 +303,9 @@ fn a_fleet_is_made_replaced_and_deleted_by_its_group() {
     assert!(names(&cloud, "compute/projects/demo/global/instanceTemplates").is_empty());
 }
 
-/// As somebody has stopped it by hand, or as a `resize` that failed in the middle has left it.
+/// The user stopped the VM, or a `resize` failed in the middle.
 #[test]
-fn a_vm_that_stands_still_is_resized_and_started() {
+fn a_stopped_vm_is_resized_and_started() {
     let cloud = created();
     let mut vm = cloud.google.get(VM);
     vm["status"] = json!("TERMINATED");
@@ -353,9 +353,9 @@ fn is_as_the_spec_says(cloud: &Cloud, member: &str) {
     assert_eq!((label("openclaw-lock"), label("openclaw-bundle")), (Some(16), Some(16)), "{}", vm["labels"]);
 }
 
-/// The group says "done" before it has made a VM, and nothing of what keeps it from that later.
+/// The group reports "done" before it has created a VM, and reports no later errors.
 #[test]
-fn a_group_is_waited_for_and_its_errors_are_told() {
+fn a_group_is_waited_for_and_its_errors_are_reported() {
     let cloud = cloud();
     cloud.in_place_of("sleep", "exit 0");
     cloud.google.groups_take(1);

@@ -11,7 +11,7 @@ use crate::support::testbed::program;
 use crate::support::{Folder, Said, said};
 
 const RUNNING: &str = "RUNNING|4711|2026-11-22T21:00:00Z|LOCK|['TRUE']";
-/// What gcloud says before anybody has written a guest attribute, as long lines are wrapped.
+/// gcloud's message before the first guest attribute, with its line breaks.
 const UNHEARD: &str = "ERROR: (gcloud.compute.instances.get-guest-attributes) HTTPError 404: The resource\n 'openclaw/' of type 'Guest Attribute' was not found. This command is authenticated as\n me@example.com which is the active account specified by the [core/account] property.\n";
 const CUT: &str = "ERROR: gcloud crashed (ConnectionError): Connection reset by peer\n";
 const CLOSED: &str = "ERROR: (gcloud.compute.start-iap-tunnel) Error while connecting [4003: 'failed to connect to backend']. (Failed to connect to port 22)\n";
@@ -48,7 +48,7 @@ impl World {
         self
     }
 
-    /// After so many pauses.
+    /// After this many pauses.
     fn at(&self, pauses: u32, file: &str, text: &str) -> &Self {
         self.fake.write(&format!("at/{pauses}/{file}"), text);
         self
@@ -114,7 +114,7 @@ fn shells() -> impl Iterator<Item = World> {
     ["dash", "bash"].into_iter().map(World::new)
 }
 
-/// The lines of what was shown, without the times.
+/// The printed lines, without the times.
 fn stages(said: &Said) -> Vec<&str> {
     said.out
         .lines()
@@ -184,7 +184,7 @@ fn wait_quotes_the_console_around_a_failure() {
 }
 
 #[test]
-fn wait_ends_and_says_where_it_stands() {
+fn wait_ends_and_reports_the_last_status() {
     for world in shells() {
         world.reports("image", "image: pulling");
         let said = world.run(&["wait", "--timeout", "95"]).ended(1);
@@ -210,7 +210,7 @@ fn wait_ends_and_says_where_it_stands() {
 
 /// A VM without memory may not get to report anything: its console tells.
 #[test]
-fn a_vm_that_ran_out_of_memory_is_told_of_though_it_reports_nothing() {
+fn a_vm_without_memory_is_reported_although_it_is_silent() {
     let killed = "[ 9.0] Out of memory: Killed process 7 (node) total-vm:1kB\r\n";
     for world in shells() {
         let said = world.now("serial", killed).run(&["wait", "--timeout", "0"]).ended(1);
@@ -236,7 +236,7 @@ fn a_vm_that_ran_out_of_memory_is_told_of_though_it_reports_nothing() {
 
 /// Guest attributes outlive a stop of the VM, and so does a `ready` of before.
 #[test]
-fn what_was_said_before_the_last_start_does_not_count() {
+fn reports_from_before_the_last_start_are_ignored() {
     for world in shells() {
         world.reports("ready", "").now("state", "RUNNING|1|2026-11-22T21:06:00Z|x|['TRUE']");
         world.at(1, "report", "status ready\nsince 2026-11-22T21:07:00Z\n");
@@ -248,9 +248,9 @@ fn what_was_said_before_the_last_start_does_not_count() {
     }
 }
 
-/// Each way in which no gateway can come: what gcloud says, and the command that helps.
+/// Each error that prevents a gateway: gcloud's message, and the command that helps.
 #[test]
-fn what_does_not_pass_by_itself_is_answered_at_once() {
+fn permanent_errors_are_answered_at_once() {
     let said_of_it = [
         ("state", "", "bake gcloud create | sh"),
         (
@@ -380,13 +380,13 @@ fn every_vm_of_a_fleet_is_looked_at() {
     }
 }
 
-/// What is asked for, what the world is like by then, and what is advised.
+/// An action, the state of the cloud, and the expected advice.
 type Advised<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
 
-/// What is advised for a fleet, or one of its members, has the option that says so: without it the
-/// command would be about a VM that is not there.
+/// Advice for a fleet or one of its members has the option that selects it: without it the command would be
+/// about a missing VM.
 #[test]
-fn what_is_advised_is_about_the_fleet_and_its_member() {
+fn advice_is_about_the_fleet_and_its_member() {
     let (fleet, member) = (["--fleet", "alice,bob"], ["--member", "alice"]);
     let cases: [Advised; 9] = [
         (&["wait"], &[], &["logs --member bob", "wait --fleet alice,bob"]),
@@ -449,8 +449,8 @@ fn a_member_is_looked_at_and_reached_by_its_name() {
     }
 }
 
-/// A group says nothing of the VMs that it makes anew; what it said days ago is not of now; and what may
-/// pass by itself is no reason to give up.
+/// A group does not report the VMs that it replaces; old errors do not count, and temporary ones do not end the
+/// wait.
 #[test]
 fn a_group_at_work_is_waited_for() {
     let old = "2020-01-01T00:00:00Z alice QUOTA_EXCEEDED Quota 'CPUS' exceeded\n";
@@ -501,7 +501,7 @@ fn a_group_at_work_is_waited_for() {
 }
 
 #[test]
-fn logs_go_on_where_they_left_off() {
+fn logs_continue_after_the_last_line() {
     for world in shells() {
         let mut console: String = (0..50).map(|line| format!("\u{1b}[1mline\u{1b}[0m {line}\r\n")).collect();
         let plain =
@@ -667,7 +667,7 @@ fn an_ssh_key_that_is_not_there_yet_is_waited_for() {
 }
 
 #[test]
-fn what_keeps_somebody_out_is_answered() {
+fn reasons_for_a_refused_login_are_answered() {
     let iap = "ERROR: (gcloud.compute.start-iap-tunnel) Error while connecting [4033: 'not authorized'].\n";
     for (error, pauses, answers) in [
         (

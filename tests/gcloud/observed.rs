@@ -1,6 +1,6 @@
-//! The actions of `bake gcloud` that look at a VM or reach it, run with the real gcloud against a server of
-//! Google's APIs on loopback: what gcloud really prints and says is what the scripts must read. Each
-//! in one shell; that both do the same is held by `look.rs`, where gcloud costs nothing.
+//! The actions of `bake gcloud` that look at a VM or reach it, run by the real gcloud against a local server of
+//! Google's APIs: the scripts must read gcloud's real output. Each runs in one shell; `look.rs` compares both
+//! shells with a fake gcloud.
 
 use crate::support::google::{self, Cloud, Fault, Google, KEYGEN, Run, Shell};
 use crate::support::processes;
@@ -17,7 +17,7 @@ fn created() -> Cloud {
     cloud
 }
 
-/// What the VM says of itself.
+/// Sets a guest attribute of the VM.
 fn report(cloud: &Cloud, key: &str, value: &str) {
     cloud.google.guest_attribute(INSTANCE, &format!("openclaw/{key}"), value);
 }
@@ -26,7 +26,7 @@ fn lock(cloud: &Cloud) -> String {
     bake::digest::Sha256::of(cloud.folder.read("bake.lock")).to_string()
 }
 
-/// The lines of what was shown, without the times.
+/// The printed lines, without the times.
 fn stages(run: &Run) -> Vec<&str> {
     run.out.lines().filter_map(|line| line.split_once("openclaw-gateway  ")).map(|(_, stage)| stage).collect()
 }
@@ -66,7 +66,7 @@ fn a_failure_is_shown_with_the_console_around_it() {
 }
 
 #[test]
-fn a_time_out_says_where_it_stands() {
+fn a_time_out_reports_the_last_status() {
     let cloud = created();
     let run = cloud.run(Shell::Dash, &["wait", "--timeout", "0"]).ended(1);
     assert!(run.err.contains("It is RUNNING, and has reported nothing"), "{}", run.err);
@@ -80,7 +80,7 @@ fn a_time_out_says_where_it_stands() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_answered() {
+fn obstacles_are_answered() {
     let cloud = created();
     let answered = |cloud: &Cloud, answer: &str| {
         for action in ["wait", "status"] {
@@ -144,7 +144,7 @@ fn status_is_one_look() {
 }
 
 #[test]
-fn logs_go_on_where_they_left_off() {
+fn logs_continue_after_the_last_line() {
     let cloud = created();
     let long: String = (0..3000).map(|line| format!("[ {line}.0] \u{1b}[1mbold\u{1b}[0m\r\n")).collect();
     cloud.google.serial(INSTANCE, &long);
@@ -161,7 +161,7 @@ fn logs_go_on_where_they_left_off() {
 }
 
 #[test]
-fn a_token_in_secret_manager_is_printed_and_stands_nowhere_else() {
+fn a_token_in_secret_manager_is_printed_and_appears_nowhere_else() {
     let generate = "OPENCLAW_GATEWAY_TOKEN: {generate: hex32";
     let edit = (generate, "OPENCLAW_GATEWAY_TOKEN: {secret_manager: gateway-token, generate: hex32");
     let mut cloud = Cloud::new(Google::set_up(ACCOUNT), &[edit]);
@@ -189,12 +189,12 @@ fn a_token_in_secret_manager_is_printed_and_stands_nowhere_else() {
     assert!(!seen.iter().any(|text| text.contains("s3cr3t")), "in the process list");
 }
 
-/// What `ssh` was begun with, each time.
+/// The arguments of each `ssh`.
 fn sessions(run: &Run) -> Vec<String> {
     run.calls.iter().filter(|call| call[0] == "ssh").map(|call| call.join(" ")).collect()
 }
 
-/// The real gcloud makes a key, has OS Login take it, and begins an `ssh` that says what it is told to.
+/// The real gcloud creates a key, registers it with OS Login, and starts an `ssh` with a prepared outcome.
 #[test]
 fn a_vm_is_reached_by_the_ssh_that_gcloud_begins() {
     let mut cloud = created();
@@ -217,7 +217,7 @@ fn a_vm_is_reached_by_the_ssh_that_gcloud_begins() {
         profile["sshPublicKeys"]["f1"]["key"].as_str().is_some_and(|key| key.starts_with("ssh-rsa AAAA"))
     );
 
-    // OS Login knows the key, and the VM not yet: gcloud ends with 1 whatever ssh ends with.
+    // OS Login knows the key, but the VM does not yet: gcloud ends with 1 for every exit code of ssh.
     cloud.beneath_gcloud(
         "ssh",
         "tries=$(cat \"$HOME/tries\" 2>/dev/null)x; printf %s \"$tries\" >\"$HOME/tries\"\n\
@@ -245,7 +245,7 @@ fn a_vm_is_reached_by_the_ssh_that_gcloud_begins() {
     assert!(sessions(&run)[0].ends_with(" me_example_com@203.0.113.10"), "{:#?}", run.calls);
 }
 
-/// All that can be done with one member, and with a fleet that has no public address.
+/// Every action for one member, and for a fleet without a public address.
 #[test]
 fn a_fleet_is_looked_at_and_a_member_reached_and_brought_back() {
     let cloud = Cloud::new(Google::set_up(ACCOUNT), &[("public_ip: true", "public_ip: false")]);

@@ -39,7 +39,7 @@ fn an_action_needs_a_project_and_finds_the_one_above() {
         let refused = folder.bake(["gcloud"].into_iter().chain(action.iter().copied())).ended(2);
         assert!(refused.err.contains("there is no bake.yaml"), "{action:?}: {}", refused.err);
         folder.write("script", &refused.out);
-        let ended = said(Command::new("sh").arg(folder.join("script")).env("PATH", "/nonexistent"));
+        let ended = said(Command::new("/bin/sh").arg(folder.join("script")).env("PATH", "/nonexistent"));
         assert_eq!(ended.code, 2, "{action:?}: {}", ended.err);
     }
     let project = Folder::project();
@@ -55,7 +55,7 @@ fn an_action_needs_a_project_and_finds_the_one_above() {
 fn actions_that_read_or_rescue_need_the_spec_alone() {
     let folder = Folder::project();
     let spoil: [&dyn Fn(); 3] = [
-        &|| _ = folder.edit("bake.yaml", "apt: [socat]", "apt: [socat, jq]"),
+        &|| _ = folder.edit("bake.yaml", "openclaw:2026.9.4", "openclaw:2026.9.5"),
         &|| _ = folder.write("bake.lock", "}{ not a lock"),
         &|| std::fs::remove_file(folder.join("images/binaries.yaml")).expect("a file"),
     ];

@@ -1,6 +1,6 @@
-//! What `bake gcloud` prints, as far as that can be told without Google's APIs: shellcheck and gcloud's
-//! own parser read it, dash and bash run it with a gcloud that writes down what it is asked, and both
-//! forms of an action hold the same commands.
+//! The scripts of `bake gcloud`, checked without Google's APIs: shellcheck and gcloud's own parser read them,
+//! dash and bash run them with a gcloud that records its arguments, and both forms of an action have the same
+//! commands.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -128,7 +128,7 @@ fn vectors(document: &Value) -> Vec<Vec<String>> {
     vectors
 }
 
-/// What a word is once the names stand for something.
+/// A word with its names replaced by their values.
 fn filled(word: &str, names: &BTreeMap<String, String>) -> String {
     let filled = names
         .iter()
@@ -137,8 +137,8 @@ fn filled(word: &str, names: &BTreeMap<String, String>) -> String {
     filled
 }
 
-/// A command as gcloud's linter reads it: it drops backslashes, and takes what comes after `--` for
-/// arguments of gcloud's. What a shell of the VM's is given is none of its concern.
+/// A command in the form that gcloud's linter accepts: it drops backslashes, and treats arguments after `--` as
+/// gcloud's. Arguments for a shell on the VM are not its concern.
 fn for_the_linter(vector: &[String]) -> String {
     let own = vector.iter().skip(1).take_while(|word| *word != "--").map(|word| match word {
         command if command.starts_with("--command=") => "--command=true".to_owned(),
@@ -198,9 +198,8 @@ fn gcloud_accepts_every_command_of_every_action() {
     }
 }
 
-/// Writes down every argument on a line of its own, and what stands on its standard input where the
-/// arguments ask for that. It knows a project and a billing account, a group is done once it is told to,
-/// and nothing else is there.
+/// Records each argument on a separate line, and the standard input if the arguments use it. It has a project
+/// and a billing account, reports a group as done after its creation, and has no other resources.
 const RECORDER: &str = r#"#!/bin/sh
 {
   for word in gcloud "$@"; do printf '%s\n' "$word"; done
@@ -244,7 +243,7 @@ fn both_forms_hold_the_same_commands() {
         ]);
         let script = gcloud(&folder, action);
         let mut there = vectors(&document(&folder, action));
-        // What is deleted has to be there first, and here nothing is; and nothing goes wrong.
+        // Resources to delete do not exist here, and nothing fails.
         there.retain(|vector| !vector.iter().any(|word| word == "delete" || word == "list-errors"));
         let is_change = |vector: &Vec<String>| {
             vector.iter().any(|word| ["update", "resize", "disks_elsewhere"].contains(&word.as_str()))
@@ -311,7 +310,7 @@ fn any_folder_arrives_as_one_word() {
 }
 
 #[test]
-fn what_google_would_refuse_is_refused_here() {
+fn values_that_google_refuses_are_refused_here() {
     let folder = project(&[]);
     for arguments in [
         &["destory"][..],
@@ -341,7 +340,7 @@ fn what_google_would_refuse_is_refused_here() {
             folder.bake(["gcloud", "--format=json"].into_iter().chain(arguments.iter().copied())).ended(2);
         let document: Value = serde_json::from_str(&json.out).expect("JSON");
         assert_eq!((&document["ok"], &document["exit_code"]), (&Value::from(false), &Value::from(2)));
-        assert!(document["error"].as_str().is_some_and(|why| !why.is_empty()), "{arguments:?}");
+        assert!(document["problems"].as_array().is_some_and(|why| !why.is_empty()), "{arguments:?}");
     }
 }
 

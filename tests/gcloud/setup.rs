@@ -1,5 +1,5 @@
-//! `bake gcloud setup`, run by the real gcloud: what a project has afterwards, that a second run finds
-//! nothing to do, and that no value of a secret was to be seen anywhere.
+//! `bake gcloud setup`, run by the real gcloud: the resulting project, a second run without changes, and no
+//! visible secret value.
 
 use crate::support::google::{Cloud, Fault, Google, Run, Shell, files};
 use crate::support::test;
@@ -111,10 +111,10 @@ fn a_project_is_prepared_once_and_no_secret_is_seen() {
     }
 }
 
-/// Nobody can type where there is no terminal: it says how else, and nothing gets an empty value. And an
-/// account that was there keeps its roles, of which somebody should know.
+/// Without a terminal, it names the option for files, and no secret gets an empty value. An existing account
+/// keeps its roles, with a note.
 #[test]
-fn a_value_that_nobody_can_type_is_asked_for_by_file() {
+fn without_a_terminal_values_come_from_files() {
     let edits =
         [("GOG_KEYRING_PASSWORD: {generate: hex32}", "GOG_KEYRING_PASSWORD: {secret_manager: keyring}")];
     let cloud = Cloud::new(Google::set_up("openclaw-gateway"), &edits);
@@ -168,7 +168,7 @@ fn a_private_registry_lets_the_vm_in() {
     assert_eq!(cloud.google.changes().len(), 0, "the second run");
 }
 
-/// The secrets of a spec are given as arguments by nobody: bake refuses them.
+/// Secret values in arguments are refused.
 #[test]
 fn a_literal_value_is_refused() {
     let folder = Folder::project();

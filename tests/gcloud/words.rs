@@ -1,5 +1,5 @@
-//! What a user wrote arrives in a command as one argument, whatever is in it, or is refused by
-//! Compute Engine's own rules before there is a script.
+//! A user's text reaches a command as one argument with any content, or Compute Engine's rules refuse it before
+//! there is a script.
 
 use crate::support::Folder;
 use crate::support::google::{Cloud, Google, Shell};

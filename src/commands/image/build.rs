@@ -17,18 +17,23 @@ struct ImageBuildJson {
     version: u32,
     out: PathBuf,
     sbom: PathBuf,
-    /// Of the index.
+    /// The digest of the index.
     digest: String,
     changed: bool,
     images: Vec<ImageRow>,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::ImageBuildArgs, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::ImageBuildArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let ready = Ready::load(dir, INTERRUPTED, console)?;
     let place = dir.join(&options.out);
     let (base, images) = ready.bases(None, &options.from, console)?;
     let recipe = ready.recipe()?;
-    // The base image is on its way while the layer that goes over it is made.
+    // The base image is downloaded while the added layer is made.
     let (layout, additions) = thread::scope(|scope| {
         let layout = scope.spawn(|| LayoutWriter::begin(&place, &base, &images, &ready.unfinished));
         let additions = ready.additions(&recipe, &images, &place);
@@ -48,7 +53,7 @@ pub(super) fn run(dir: &Path, options: &cli::ImageBuildArgs, console: &mut Conso
         changed: outcome == LayoutOutcome::Written,
         images: image.images.iter().map(ImageRow::of).collect(),
     };
-    if options.json {
+    if json {
         console.json(&document)?;
         return Ok(Done::Clean);
     }

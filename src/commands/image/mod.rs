@@ -1,5 +1,5 @@
-//! `bake image`: the gateway's image without a builder. What its commands share is here: the base
-//! image opened, the archives fetched, the image put together.
+//! `bake image`: the gateway's image without a builder. The code that its commands share: opening the base
+//! image, fetching the archives, assembling the image.
 
 mod build;
 mod push;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::console::{self, Console};
 use super::interrupt::on_interrupt;
 use super::load::{self, LoadedLock};
-use super::publishers::{Environment, Publishers};
+use super::publishers::{Environment, Publishers, code_of};
 use super::{Done, Failure, fetch};
 use crate::cli;
 use crate::diagnostics::{Code, Diagnostic, Problems};
@@ -26,46 +26,61 @@ use crate::project::spec::ImageOrigin;
 use crate::project::values::Arch;
 use crate::registry::{self, ImageSource};
 
-/// What Ctrl-C says where an image is written here.
+/// The message on Ctrl-C of commands that write locally.
 const INTERRUPTED: &str = "interrupted; nothing was left";
 
-/// The moment that stands in the image, in seconds since 1970.
+/// The variable with the creation time of the image, in seconds since 1970.
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-pub(super) fn run(dir: &Path, action: &cli::ImageCommand, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    action: &cli::ImageCommand,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     match action {
-        cli::ImageCommand::Build(options) => build::run(dir, options, console),
-        cli::ImageCommand::Save(options) => save::run(dir, options, console),
-        cli::ImageCommand::Push(options) => push::run(dir, options, console),
+        cli::ImageCommand::Build(options) => build::run(dir, options, json, console),
+        cli::ImageCommand::Save(options) => save::run(dir, options, json, console),
+        cli::ImageCommand::Push(options) => push::run(dir, options, json, console),
     }
 }
 
 impl From<image::ImageError> for Failure {
     fn from(error: image::ImageError) -> Self {
-        match error {
-            image::ImageError::Foreign { .. } => Self::Argument(error.to_string()),
-            error => Self::Other(error.to_string()),
-        }
+        let code = match &error {
+            image::ImageError::Foreign { .. } => return Self::Argument(error.to_string()),
+            image::ImageError::Oci(source) => match code_of(source) {
+                Code::BadArgument => return Self::Argument(error.to_string()),
+                code => code,
+            },
+            image::ImageError::Base { .. } | image::ImageError::Document { .. } => Code::BadImage,
+            image::ImageError::NoArchive { .. } => Code::NoBuildForArch,
+            image::ImageError::Archive { .. } | image::ImageError::Whiteout { .. } => Code::BadArchive,
+            image::ImageError::Mismatch { .. } => Code::ChecksumMismatch,
+            image::ImageError::Io { .. } => Code::IoFailed,
+            image::ImageError::Interrupted => Code::Interrupted,
+        };
+        Self::Other(code, error.to_string())
     }
 }
 
-/// A project that an image can be made of, and its image.
+/// A project that can become an image.
 struct Ready {
     project: Project,
     publishers: Publishers,
     lock: LoadedLock,
     created: Timestamp,
-    /// What Ctrl-C removes.
+    /// Files to remove on Ctrl-C.
     unfinished: CancelToken,
 }
 
 impl Ready {
-    /// The project in `dir`, held to be one that needs no builder. From here on Ctrl-C ends the program
-    /// at once, whatever is being waited for, and the last thing that it says is `interrupted`.
+    /// Loads the project in `dir`, which must not need a builder. From here on, Ctrl-C ends the program at
+    /// once, even during network access, and `interrupted` is its last message.
     fn load(dir: &Path, interrupted: &'static str, console: &mut Console) -> Result<Self, Failure> {
         let unfinished = CancelToken::default();
         let written = unfinished.clone();
-        on_interrupt(move || written.end(|| console::end(interrupted)))?;
+        on_interrupt(move || written.end(|| console::interrupted(interrupted)))?;
         let created = created(std::env::var(EPOCH).ok().as_deref())?;
         let (project, lock) = load::fitting(dir, console)?;
         let ((), _) = needs_builder(&project, &lock.lock).unless_errors(())?;
@@ -73,7 +88,7 @@ impl Ready {
         Ok(Self { project, publishers, lock, created, unfinished })
     }
 
-    /// The image for one architecture, or for each that has all it needs.
+    /// The image for one architecture, or for each with a build of every binary.
     fn assemble(
         &self,
         dir: &Path,
@@ -87,7 +102,7 @@ impl Ready {
         Ok(image::assemble(&recipe, base, images, additions)?)
     }
 
-    /// The base image, and its image for one architecture or for each that has all it needs.
+    /// The base image, and its image for one architecture or for each with a build of every binary.
     fn bases(
         &self,
         only: Option<Arch>,
@@ -103,7 +118,9 @@ impl Ready {
                 Err(Missing::Build(why)) if only.is_none() && arch != self.project.spec.host.arch.value => {
                     console.note(&format!("note: linux/{arch} is left out: {why}"));
                 }
-                Err(Missing::Build(why)) => return Err(Failure::Other(format!("linux/{arch}: {why}"))),
+                Err(Missing::Build(why)) => {
+                    return Err(Failure::Other(Code::NoBuildForArch, format!("linux/{arch}: {why}")));
+                }
                 Err(Missing::Base(error)) => return Err(image::ImageError::from(error).into()),
             }
         }
@@ -120,20 +137,21 @@ impl Ready {
         Ok((base, images))
     }
 
-    /// What the image is made from.
+    /// The inputs of the image.
     fn recipe(&self) -> Result<Recipe<'_>, Failure> {
         let cache = self.publishers.cache().map_err(Problems::from).map_err(Failure::Upstream)?;
         Ok(Recipe {
             name: self.project.spec.name.value.as_str(),
             lock: &self.lock.lock,
-            // A push writes into the lock, and must not change what it pushed.
+            // A push writes into the lock and must not change the pushed image.
             lock_digest: self.lock.lock.content(),
             created: self.created,
             scratch: cache.folder(),
         })
     }
 
-    /// What goes over `images`: from the layout where an earlier run left it there, else from the archives.
+    /// The layers to add to `images`: from the layout of an earlier run if possible, otherwise from the
+    /// archives.
     fn additions(
         &self,
         recipe: &Recipe<'_>,
@@ -151,7 +169,7 @@ impl Ready {
         Ok(additions)
     }
 
-    /// The locked base image, where the user says that it is.
+    /// The locked base image, from `--base` or its registry.
     fn base(&self, from: &cli::BaseFrom) -> Result<BaseImage, Failure> {
         let locked = &self.lock.lock.image;
         let source = match &from.base {
@@ -174,13 +192,13 @@ impl Ready {
     }
 }
 
-/// Why there is no image for an architecture.
+/// The reason for a missing image.
 enum Missing {
     Build(String),
     Base(oci::OciError),
 }
 
-/// The base image for an architecture that every binary has a build for.
+/// The base image for an architecture with a build of every binary.
 fn image_for(lock: &Lock, arch: Arch, base: &BaseImage) -> Result<PlatformImage, Missing> {
     let without = lock.binaries.iter().filter(|(_, locked)| !locked.builds.contains_key(&arch));
     let without: Vec<_> = without.map(|(name, _)| name.to_string()).collect();
@@ -193,9 +211,9 @@ fn image_for(lock: &Lock, arch: Arch, base: &BaseImage) -> Result<PlatformImage,
     })
 }
 
-/// What of the project cannot come into an image as a file.
+/// Parts of the project that only a builder can put into an image.
 fn needs_builder(project: &Project, lock: &Lock) -> Problems {
-    const INSTEAD: &str = "build from the Dockerfile that `bake render` writes, or have the packages in a base image of your own, named by `gateway.image`";
+    const INSTEAD: &str = "build from the Dockerfile that `bake render` writes, or set `gateway.image` to a base image that has the packages";
     let mut problems = Problems::default();
     let mut needs = |message: String, place, help: String| {
         problems.push(Diagnostic::error(Code::NeedsBuilder, message).at(place).help(help));
@@ -228,7 +246,7 @@ fn needs_builder(project: &Project, lock: &Lock) -> Problems {
     problems
 }
 
-/// The moment that stands in the image: the beginning of 1970, unless the user names another one.
+/// The creation time of the image: the beginning of 1970, unless the environment sets another.
 fn created(epoch: Option<&str>) -> Result<Timestamp, Failure> {
     let epoch = epoch.filter(|epoch| !epoch.is_empty()).unwrap_or("0");
     let seconds = epoch.parse::<u32>().ok().map(i64::from);
@@ -237,15 +255,15 @@ fn created(epoch: Option<&str>) -> Result<Timestamp, Failure> {
     })
 }
 
-/// An image for one architecture, as JSON has it.
+/// An image for one architecture in `--json`.
 #[derive(Serialize)]
 struct ImageRow {
     arch: Arch,
-    /// Of the manifest.
+    /// The digest of the manifest.
     digest: String,
-    /// Of the layer that was added, in bytes.
+    /// Size of the added layer, in bytes.
     added: u64,
-    /// Of all layers, in bytes.
+    /// Size of all layers, in bytes.
     size: u64,
 }
 

@@ -6,9 +6,11 @@ use oci_spec::image::Descriptor;
 use serde::Serialize;
 
 use super::super::console::Console;
+use super::super::publishers::code_of;
 use super::super::{Done, Failure, locking};
 use super::{ImageRow, Ready};
 use crate::cli;
+use crate::diagnostics::Code;
 use crate::digest::Sha256;
 use crate::fetch::Progress;
 use crate::lock::{Lock, PushedImage};
@@ -17,33 +19,41 @@ use crate::project::spec::ImageOrigin;
 use crate::project::values::ImageRef;
 use crate::registry::push::{PushTarget, push};
 
-/// What Ctrl-C says: whoever pulls gets the old image or the new one, whenever that was.
+/// The message on Ctrl-C. A pull gets either the old or the new image at any time.
 const INTERRUPTED: &str =
-    "interrupted; what the registry has by now stays there, and another push goes on from it";
+    "interrupted; the registry keeps the blobs that it has, and the next push continues from there";
 
 #[derive(Serialize)]
 struct ImagePushJson {
     version: u32,
-    /// By tag.
+    /// With its tag.
     reference: String,
-    /// Of the index.
+    /// The digest of the index.
     digest: String,
-    /// Whether its digest is in the lock.
+    /// Whether the lock has its digest.
     locked: bool,
-    /// In bytes; 0 where the registry had everything.
+    /// In bytes; 0 if the registry had everything.
     sent: u64,
     uploaded: usize,
     mounted: usize,
     present: usize,
-    /// Why the SBOM is not attached, where it should be.
+    /// The reason for a missing SBOM.
     without_sbom: Option<String>,
     images: Vec<ImageRow>,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::ImagePushArgs, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::ImagePushArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let ready = Ready::load(dir, INTERRUPTED, console)?;
     let to = target(options.to.as_ref(), &ready.project)?;
-    let credentials = ready.publishers.credentials(&to).map_err(|error| Failure::Other(error.to_string()))?;
+    let credentials = ready
+        .publishers
+        .credentials(&to)
+        .map_err(|error| Failure::Other(code_of(&error), error.to_string()))?;
     let client = ready.publishers.client();
     let mut image = ready.assemble(dir, None, &options.from, console)?;
 
@@ -57,7 +67,8 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePushArgs, console: &mut Consol
         Box::new(move |bytes| bar.advance(bytes))
     };
     let target = PushTarget { image: &to, credentials: &credentials, client };
-    let pushed = push(&image.contents, &target, &watch).map_err(|error| Failure::Other(error.to_string()))?;
+    let pushed = push(&image.contents, &target, &watch)
+        .map_err(|error| Failure::Other(code_of(&error), error.to_string()))?;
 
     let digest = image.contents.index.digest().to_string();
     let locked = lock(dir, &ready, &to, &digest)?;
@@ -78,7 +89,7 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePushArgs, console: &mut Consol
             "warning: the image is pushed, and its SBOM is not attached to it: {why}; a registry that takes no SBOM is pushed to with `--no-sbom`"
         ));
     }
-    if options.json {
+    if json {
         console.json(&document)?;
         return Ok(Done::Clean);
     }
@@ -102,7 +113,7 @@ pub(super) fn run(dir: &Path, options: &cli::ImagePushArgs, console: &mut Consol
     Ok(Done::Clean)
 }
 
-/// Where it goes: to the repository of the arguments, else to that of the spec.
+/// The repository of the arguments, otherwise that of the spec.
 fn target(to: Option<&ImageRef>, project: &Project) -> Result<ImageRef, Failure> {
     let named = match (to, &project.spec.image.origin) {
         (Some(to), _) => to,
@@ -122,8 +133,8 @@ fn target(to: Option<&ImageRef>, project: &Project) -> Result<ImageRef, Failure>
     Ok(named.clone())
 }
 
-/// Writes the digest of what was pushed `to` there into the lock, where that is what the spec wants to
-/// be pulled. Returns whether it stands there now.
+/// Writes the digest of the image pushed to `to` into the lock, if the spec pulls from there. Returns whether
+/// the lock has it.
 fn lock(dir: &Path, ready: &Ready, to: &ImageRef, digest: &str) -> Result<bool, Failure> {
     let ImageOrigin::Registry(wanted) = &ready.project.spec.image.origin else { return Ok(false) };
     if wanted.digest().is_some() || wanted.repository() != to.repository() {
@@ -132,7 +143,7 @@ fn lock(dir: &Path, ready: &Ready, to: &ImageRef, digest: &str) -> Result<bool, 
     let digest: Sha256 = digest
         .trim_start_matches("sha256:")
         .parse()
-        .map_err(|_| Failure::Other(format!("{digest} is not a SHA-256")))?;
+        .map_err(|_| Failure::Other(Code::BadImage, format!("{digest} is not a SHA-256")))?;
     let old = &ready.lock.lock;
     let pushed = PushedImage { reference: wanted.value.clone(), digest, lock: old.content() };
     locking::store(dir, None, Some(&ready.lock), &Lock { pushed: Some(pushed), ..old.clone() })?;

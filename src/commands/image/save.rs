@@ -8,6 +8,7 @@ use super::super::console::Console;
 use super::super::{Done, Failure};
 use super::{INTERRUPTED, ImageRow, Ready};
 use crate::cli;
+use crate::diagnostics::Code;
 use crate::image;
 
 #[derive(Serialize)]
@@ -15,18 +16,23 @@ struct ImageSaveJson {
     version: u32,
     file: PathBuf,
     sbom: PathBuf,
-    /// What `docker load` calls the image.
+    /// The name under which `docker load` stores the image.
     name: String,
     #[serde(flatten)]
     image: ImageRow,
 }
 
-pub(super) fn run(dir: &Path, options: &cli::ImageSaveArgs, console: &mut Console) -> Result<Done, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    options: &cli::ImageSaveArgs,
+    json: bool,
+    console: &mut Console,
+) -> Result<Done, Failure> {
     let ready = Ready::load(dir, INTERRUPTED, console)?;
     let arch = options.arch.map_or(ready.project.spec.host.arch.value, Into::into);
     let image = ready.assemble(dir, Some(arch), &options.from, console)?;
     let Some(built) = image.images.first() else {
-        return Err(Failure::Other(format!("linux/{arch}: there is no image")));
+        return Err(Failure::Other(Code::NoBuildForArch, format!("linux/{arch}: there is no image")));
     };
     let mtime = u64::try_from(ready.created.as_second()).unwrap_or_default();
     image::write_tarball(&image, built, &dir.join(&options.file), mtime, &ready.unfinished)?;
@@ -37,7 +43,7 @@ pub(super) fn run(dir: &Path, options: &cli::ImageSaveArgs, console: &mut Consol
         name: format!("{}:{}", image.name, image.tag),
         image: ImageRow::of(built),
     };
-    if options.json {
+    if json {
         console.json(&document)?;
         return Ok(Done::Clean);
     }

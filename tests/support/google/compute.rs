@@ -6,7 +6,7 @@ use super::http::Request;
 use super::state::{State, last, named, place, scope};
 use super::{Refusal, filter, groups, instances, unknown};
 
-/// Zones that are there, and with them their regions.
+/// The existing zones, which imply their regions.
 const ZONES: [&str; 3] = ["us-central1-a", "us-central1-b", "europe-west1-b"];
 
 /// Machine types, each with the zones that have it.
@@ -256,7 +256,7 @@ fn insert(state: &mut State, request: &Request, collection: &str) -> Result<Valu
     Ok(state.operation(scope(&path), "insert", &path))
 }
 
-/// Fills in what a new disk gets, and sees that what it names is there.
+/// Adds the defaults of a new disk, and checks that its references exist.
 pub(super) fn complete_disk(state: &State, path: &str, disk: &mut Value) -> Result<(), Refusal> {
     for key in ["sourceSnapshot", "sourceDisk"] {
         let Some(source) = disk[key].as_str().and_then(named) else { continue };
@@ -310,7 +310,7 @@ fn delete(state: &mut State, path: &str, collection: &str) -> Result<Value, Refu
     Ok(state.operation(scope(path), "delete", path))
 }
 
-/// Who keeps a resource from being deleted.
+/// The user of a resource, which prevents its deletion.
 fn user(state: &State, path: &str, resource: &Value) -> Option<String> {
     if let Some(user) = texts(&resource["users"]).into_iter().next() {
         return Some(user);

@@ -1,4 +1,4 @@
-//! What a server leaves out of a list, by the filter that gcloud asks it for.
+//! The server's side of gcloud's list filters.
 //!
 //! gcloud rewrites `--filter=name=x` to `name eq ".*\bx\b.*"` and, where it could rewrite all of it,
 //! does not look at the result again. So `x-data` is in that list too: scripts must not lean on `=`.
@@ -12,7 +12,7 @@ pub(super) fn passes(resource: &Value, filter: &str) -> bool {
     terms(filter).iter().all(|term| holds(resource, term))
 }
 
-/// `((A)(B))(C)` as A, B and C: gcloud rewrites nothing but conjunctions.
+/// Splits `((A)(B))(C)` into A, B and C: gcloud only rewrites conjunctions.
 fn terms(filter: &str) -> Vec<String> {
     let (mut terms, mut quoted, mut escaped) = (vec![String::new()], false, false);
     for c in filter.chars() {

@@ -1,7 +1,7 @@
 //! Managed instance groups: a template, members by name, and what each of them keeps.
 //!
-//! A group takes what it is told at once and does it later, one VM after another: at once as long as
-//! nobody says otherwise, after so many looks at it, or never while the zone lacks something.
+//! A group accepts a request at once and acts on it later, one VM after another: immediately by default, after
+//! a number of reads, or never while the zone lacks capacity.
 
 use std::collections::VecDeque;
 
@@ -12,15 +12,15 @@ use super::http::Request;
 use super::state::{State, last, named, scope};
 use super::{Refusal, instances, unknown};
 
-/// What a group was told and has not done yet: to make this member, anew where it is there.
+/// A pending request of a group: to create this member, or to replace it if it exists.
 #[derive(Clone)]
 pub(super) struct Task {
     member: String,
-    /// How often somebody looks before it is done.
+    /// The number of reads before it is done.
     looks: u32,
 }
 
-/// What is to be done, and why it was not.
+/// The pending work, and the reason for a failure.
 #[derive(Clone, Default)]
 pub(super) struct Work {
     tasks: VecDeque<Task>,
@@ -51,7 +51,7 @@ fn template(group: &Value) -> Option<String> {
     group["versions"][0]["instanceTemplate"].as_str().or(group["instanceTemplate"].as_str()).and_then(named)
 }
 
-/// Takes a member, whose VM is to be made.
+/// Adds a member; its VM is created later.
 fn add(state: &mut State, path: &str, name: &str, config: Value) -> Result<(), Refusal> {
     check_name(name)?;
     if members(state, path).contains_key(name) {
@@ -62,7 +62,7 @@ fn add(state: &mut State, path: &str, name: &str, config: Value) -> Result<(), R
     begin(state, path, name)
 }
 
-/// Makes a member's VM, whose preserved disks stand in the place of the template's.
+/// Creates a member's VM. Preserved disks replace those of the template.
 fn make(state: &mut State, path: &str, name: &str, mut config: Value) -> Result<(), Refusal> {
     let template = template(state.known(path)?).unwrap_or_default();
     let mut instance = state.known(&template)?["properties"].clone();
@@ -97,7 +97,7 @@ fn make(state: &mut State, path: &str, name: &str, mut config: Value) -> Result<
     Ok(())
 }
 
-/// Has the group make a member, anew where it is there.
+/// Makes the group create a member, or replace it.
 fn begin(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
     let looks = state.looks;
     let work = state.work.entry(path.to_owned()).or_default();
@@ -108,7 +108,7 @@ fn begin(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
     go_on(state, path)
 }
 
-/// Does what is to be done by now. A VM goes before the next one under its name is made.
+/// Does the due work. A VM is deleted before its successor is created.
 fn go_on(state: &mut State, path: &str) -> Result<(), Refusal> {
     while let Some(task) = state.work.get(path).and_then(|work| work.tasks.front()) {
         let (name, looks) = (task.member.clone(), task.looks);
@@ -134,7 +134,7 @@ fn go_on(state: &mut State, path: &str) -> Result<(), Refusal> {
     tell(state, path)
 }
 
-/// When somebody looks at a group, time has passed.
+/// Each read of a group lets time pass.
 pub(super) fn look(state: &mut State, path: &str) -> Result<(), Refusal> {
     if let Some(task) = state.work.get_mut(path).and_then(|work| work.tasks.front_mut()) {
         task.looks = task.looks.saturating_sub(1);
@@ -156,7 +156,7 @@ fn tell(state: &mut State, path: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// After a change of the group: whoever is not of its template is made anew.
+/// After a change of the group, members with another template are replaced.
 pub(super) fn changed(state: &mut State, path: &str) -> Result<(), Refusal> {
     let target = template(state.known(path)?).map(|template| json!(state.url(&template)));
     let proactive = state.known(path)?["updatePolicy"]["type"] == "PROACTIVE";
@@ -168,7 +168,7 @@ pub(super) fn changed(state: &mut State, path: &str) -> Result<(), Refusal> {
     tell(state, path)
 }
 
-/// Where the members of a group are kept, each with its own configuration.
+/// The path of a group's members, each with its configuration.
 fn members_of(path: &str) -> String {
     format!("members/{path}")
 }
@@ -183,7 +183,7 @@ fn count(state: &mut State, path: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Takes a member away; what it keeps stays.
+/// Removes a member; its preserved disks stay.
 fn remove(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
     instances::delete(state, &format!("{}/instances/{name}", scope(path)));
     if let Some(members) = state.known_mut(&members_of(path))?.as_object_mut() {
@@ -196,8 +196,8 @@ fn remove(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
     tell(state, path)
 }
 
-/// Takes a member's VM away, where it is there, and gives what the next one is made with: the disks that
-/// the group or the member itself says to keep.
+/// Deletes a member's VM, if it exists, and returns the settings for the next one: the disks that the group or
+/// the member preserves.
 fn take_down(state: &mut State, path: &str, name: &str) -> Result<Value, Refusal> {
     let member = format!("{}/instances/{name}", scope(path));
     let mut config = members(state, path).get(name).cloned().unwrap_or_default();
@@ -214,12 +214,12 @@ fn take_down(state: &mut State, path: &str, name: &str) -> Result<Value, Refusal
     Ok(config)
 }
 
-/// Makes a member anew that does not answer any more.
+/// Replaces a member that does not answer.
 pub(super) fn heal(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
     begin(state, path, name)
 }
 
-/// Deletes a group with its members; what they keep stays.
+/// Deletes a group with its members; preserved disks stay.
 pub(super) fn delete(state: &mut State, path: &str) {
     for name in members(state, path).keys() {
         instances::delete(state, &format!("{}/instances/{name}", scope(path)));
@@ -229,7 +229,7 @@ pub(super) fn delete(state: &mut State, path: &str) {
     state.remove(path);
 }
 
-/// What can be asked of a group.
+/// The requests of a group.
 pub(super) fn answer(state: &mut State, request: &Request, verb: &str) -> Result<Value, Refusal> {
     let (path, _) = request.path.rsplit_once('/').unwrap_or_default();
     let group = state.known(path)?.clone();

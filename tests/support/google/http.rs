@@ -63,7 +63,7 @@ impl Request {
         self.path.split('/').next().unwrap_or_default()
     }
 
-    /// The path's parts after the service; a `:verb` at its end is a part of its own.
+    /// The path's parts after the service; a `:verb` at its end is a separate part.
     pub fn parts(&self) -> Vec<&str> {
         let mut parts: Vec<_> = self.path.split('/').skip(1).collect();
         if let Some((name, verb)) = parts.last().and_then(|last| last.rsplit_once(':')) {
@@ -118,7 +118,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of its own was told when it happened.
+            // A panic of the thread was reported when it happened.
             let _ = thread.join();
         }
     }
@@ -135,7 +135,7 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
         });
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::spawn(async move {
-            // A client that went away is no news.
+            // A client may disconnect.
             let _ = connection.await;
         });
     }
@@ -180,8 +180,8 @@ fn one(shared: &Shared, mut request: Request) -> (u16, String) {
     (status, body.to_string())
 }
 
-/// Each part of a batch is a request of its own, and so is each part of the answer ("Batching
-/// requests", Compute Engine).
+/// Each part of a batch is a separate request, and so is each part of the answer ("Batching requests", Compute
+/// Engine).
 fn batch(shared: &Shared, boundary: &str, body: &str) -> String {
     let mut answer = String::new();
     for part in body.split(&format!("--{boundary}")).map(|part| part.replace("\r\n", "\n")) {

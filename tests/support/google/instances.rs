@@ -150,7 +150,7 @@ pub(super) fn delete(state: &mut State, path: &str) {
     }
 }
 
-/// What can be asked of one instance.
+/// The requests of one instance.
 pub(super) fn answer(state: &mut State, request: &Request, verb: &str) -> Result<Value, Refusal> {
     let (path, _) = request.path.rsplit_once('/').unwrap_or_default();
     let body = &request.body;
@@ -245,7 +245,7 @@ fn guest_attributes(state: &mut State, request: &Request, path: &str) -> Result<
     Ok(json!({"kind": "compute#guestAttributes", "queryPath": wanted, "queryValue": {"items": items}}))
 }
 
-/// "instances.getSerialPortOutput": what was written from byte `start` on.
+/// "instances.getSerialPortOutput": the output from byte `start` on.
 fn serial(state: &State, request: &Request, path: &str) -> Value {
     let text = state.serial(path);
     let start: usize = request.query.get("start").and_then(|start| start.parse().ok()).unwrap_or_default();

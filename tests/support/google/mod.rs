@@ -1,10 +1,9 @@
-//! A server on loopback that speaks the APIs of Google's that gcloud uses: Compute Engine, Secret
-//! Manager, IAM, Service Usage, Resource Manager, Cloud Billing, OS Login, Artifact Registry.
+//! A local server with the Google APIs that gcloud uses: Compute Engine, Secret Manager, IAM, Service Usage,
+//! Resource Manager, Cloud Billing, OS Login, Artifact Registry.
 //!
-//! It keeps resources as the JSON that was sent, at the paths of their REST APIs, and refuses what
-//! Google refuses where a script could lean on it: names, what is not there, what is in use, a
-//! service that is not enabled. It writes down every request, and fails as it is told to. Forms of
-//! answers and errors are those of Google's API references and of what gcloud 528 reads.
+//! It keeps resources as JSON at the paths of their REST APIs, and refuses invalid requests as Google does if a script
+//! could depend on it: names, missing resources, resources in use, disabled services. It records every request and fails
+//! on demand. Answers and errors follow Google's API references and the code of gcloud 528.
 
 mod compute;
 mod filter;
@@ -32,7 +31,7 @@ use state::State;
 /// The project that is there from the beginning.
 pub const PROJECT: &str = "demo";
 
-/// Who is logged in.
+/// The account that is logged in.
 pub const ACCOUNT: &str = "me@example.com";
 
 /// Services with the path under which the server has them, which is also gcloud's name for them.
@@ -50,7 +49,7 @@ const SERVICES: [&str; 8] = [
 /// The status of an answer that does not arrive.
 const LOST: u16 = 0;
 
-/// What goes wrong with a request.
+/// A fault of a request.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// It is refused at once.
@@ -198,7 +197,7 @@ struct Rule {
     times: Option<u32>,
 }
 
-/// What the server's thread and the test share.
+/// The data that the server's thread and the test share.
 struct Shared {
     state: Mutex<State>,
     requests: Mutex<Vec<Request>>,
@@ -224,7 +223,7 @@ impl Shared {
         let answer = match request.service() {
             "compute" => compute::answer(&mut state, request),
             "secretmanager" => secrets::answer(&mut state, request),
-            // Of a repository, nothing is asked but who may pull.
+            // For a repository, only its policy is read.
             "iam" | "artifactregistry" => policies::answer(&mut state, request),
             "oslogin" => oslogin::answer(&mut state, request),
             "serviceusage" | "cloudresourcemanager" | "cloudbilling" => projects::answer(&mut state, request),
@@ -254,7 +253,7 @@ impl Shared {
     }
 }
 
-/// What this server was not taught: gcloud then says so, and the test ends with that.
+/// An unsupported request: gcloud reports it, and the test fails.
 fn unknown(request: &Request) -> Refusal {
     let message = format!("the tests' server of Google's APIs has no {} {}", request.method, request.path);
     Refusal::new(501, "notImplemented", message)
@@ -297,18 +296,18 @@ impl Google {
         google
     }
 
-    /// All that is there now.
+    /// A copy of the current state.
     fn state(&self) -> State {
         locked(&self.shared.state).clone()
     }
 
-    /// All that was on another server, in the place of what is here.
+    /// Replaces the state by that of another server.
     fn take_over(&self, other: &State) {
         let mut state = locked(&self.shared.state);
         *state = other.moved(&state.base);
     }
 
-    /// The environment in which gcloud asks this server and nobody else.
+    /// The environment in which gcloud uses this server only.
     pub fn environment(&self) -> Vec<(String, String)> {
         let mut environment: Vec<_> = SERVICES
             .iter()
@@ -368,12 +367,12 @@ impl Google {
         locked(&self.shared.state).lacks = Some((code, message.to_owned()));
     }
 
-    /// Lets a member of a group be dead, so that the group makes it anew.
+    /// Makes a member of a group fail, so that the group replaces it.
     pub fn dies(&self, group: &str, member: &str) {
         groups::heal(&mut locked(&self.shared.state), group, member).expect("a member that is made anew");
     }
 
-    /// What was asked since the last call, in order.
+    /// The requests since the last call, in order.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut *locked(&self.shared.requests))
     }
@@ -383,8 +382,8 @@ impl Google {
         self.requests().into_iter().filter(Request::changes).collect()
     }
 
-    /// Every resource by its path, such as `compute/projects/demo/zones/us-central1-a/disks/x`;
-    /// operations are no resources.
+    /// Every resource by its path, such as `compute/projects/demo/zones/us-central1-a/disks/x`, except
+    /// operations.
     pub fn resources(&self) -> BTreeMap<String, Value> {
         locked(&self.shared.state).resources()
     }
@@ -396,12 +395,12 @@ impl Google {
         state.find(path).cloned().unwrap_or_else(|| panic!("no {path} in {:#?}", state.paths()))
     }
 
-    /// Whether it is there.
+    /// Whether the resource exists.
     pub fn has(&self, path: &str) -> bool {
         locked(&self.shared.state).find(path).is_some()
     }
 
-    /// Puts a resource there as if somebody else had made it; what Google adds to each is added.
+    /// Adds a resource as another client would, with the fields that Google adds.
     pub fn put(&self, path: &str, resource: Value) {
         let mut state = locked(&self.shared.state);
         let mut resource = resource;
@@ -420,7 +419,7 @@ impl Google {
         locked(&self.shared.state).remove(path).expect("a resource that is there");
     }
 
-    /// The metadata of an instance as it was given to it: what its metadata server would tell.
+    /// The metadata of an instance, as its metadata server would return it.
     #[track_caller]
     pub fn metadata(&self, instance: &str) -> BTreeMap<String, String> {
         instances::metadata(&self.get(instance))
@@ -436,7 +435,7 @@ impl Google {
         locked(&self.shared.state).write_serial(instance, text);
     }
 
-    /// What every VM reports from now on when it starts: each time somebody looks, the next status.
+    /// The status reports of every VM that starts from now on: each read returns the next one.
     pub fn boots(&self, statuses: &[&str]) {
         let statuses = statuses.iter().map(|status| (*status).to_owned()).collect();
         locked(&self.shared.state).statuses = statuses;

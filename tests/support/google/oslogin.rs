@@ -1,4 +1,4 @@
-//! OS Login: who somebody is on VMs, and the SSH keys that let them in.
+//! OS Login: user names on VMs, and SSH keys.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::{Refusal, unknown};
 
 pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refusal> {
     match (request.method.as_str(), &request.parts()[..]) {
-        // Nobody has a name on VMs before their first key.
+        // A user has no name on VMs before the first key.
         ("GET", ["users", user, "loginProfile"]) => {
             Ok(state.find(&request.path).cloned().unwrap_or_else(|| json!({ "name": user })))
         }

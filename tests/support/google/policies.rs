@@ -1,4 +1,4 @@
-//! IAM: service accounts, roles of one's own, and the policies that say who may do what.
+//! IAM: service accounts, custom roles, and policies.
 
 use serde_json::{Value, json};
 
@@ -119,12 +119,12 @@ pub(super) fn has_account(state: &State, project: &str, email: &str) -> bool {
     state.find(&account_path(project, email)).is_some()
 }
 
-/// Where the policy of a resource is kept: `policy/` and the resource's path.
+/// The path of a resource's policy: `policy/` and the resource's path.
 fn policy_path(path: &str) -> String {
     format!("policy/{path}")
 }
 
-/// Reads or replaces the policy of what stands before `:getIamPolicy` or `:setIamPolicy`.
+/// Reads or replaces the policy of the resource before `:getIamPolicy` or `:setIamPolicy`.
 pub(super) fn policy(state: &mut State, request: &Request) -> Result<Value, Refusal> {
     let (path, verb) = request.path.rsplit_once(':').unwrap_or_default();
     state.known(path)?;

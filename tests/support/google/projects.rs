@@ -37,7 +37,7 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refu
         ("cloudresourcemanager", "GET", ["operations", name]) => {
             Ok(json!({"name": format!("operations/{name}"), "done": true, "response": {}}))
         }
-        // Whoever may not see a project is told the same as where there is none.
+        // A project without permission looks like a missing one.
         ("cloudresourcemanager", "GET", ["projects", _]) => state
             .known(&request.path)
             .cloned()

@@ -1,8 +1,7 @@
 //! Scripts of `bake gcloud`, piped into a shell with the real gcloud, which asks the server.
 //!
-//! The shell finds no programs but those listed here, each behind a wrapper that writes down its
-//! arguments: what a script runs is known to the last argument, and what it needs beside gcloud
-//! cannot grow unseen.
+//! The shell only finds the programs listed here, each behind a wrapper that records its arguments. This makes
+//! every argument of a script visible, and new dependencies as well.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,26 +14,26 @@ use super::state::State;
 use super::{Google, PROJECT, forks, locked, replay};
 use crate::support::{Folder, install, testbed};
 
-/// What a script may use: gcloud, openssl for random numbers, ssh where it is told to, and POSIX.
+/// The programs that a script may use: gcloud, openssl for random numbers, ssh in some tests, and POSIX tools.
 const PROGRAMS: [&str; 29] = [
     "awk", "basename", "cat", "cp", "cut", "date", "dirname", "env", "expr", "gcloud", "grep", "head",
     "mkdir", "mkfifo", "mktemp", "mv", "od", "openssl", "rm", "sed", "sh", "sleep", "sort", "stty", "tail",
     "tr", "uniq", "wc", "xargs",
 ];
 
-/// Folders of the machine: for what scripts find, for a gcloud that is there already, for what gcloud finds
-/// before anything else, and for temporary files.
+/// Folders of the machine: programs for scripts, forks of gcloud, programs that gcloud finds first, and
+/// temporary files.
 const FOLDERS: [&str; 4] = [BIN, FORKS, BENEATH, TEMPORARY];
 const BIN: &str = "bin";
 const FORKS: &str = "forks";
 const BENEATH: &str = "beneath";
 const TEMPORARY: &str = "tmp";
 
-/// Where the wrappers write down arguments and environments.
+/// The file in which the wrappers record arguments and environments.
 const CALLS: &str = "calls";
 const ENVIRONMENT: &str = "environment";
 
-/// As `ssh-keygen` makes a pair of keys, where it is told to by `-f`.
+/// Creates two files at the path after `-f`, as `ssh-keygen` does with a pair of keys.
 pub const KEYGEN: &str = "for word; do [ \"$last\" != -f ] || file=$word; last=$word; done\n\
     echo private >\"$file\"; echo 'ssh-rsa AAAAB3NzaC1yc2EAAAADAQAB me@laptop' >\"$file.pub\"";
 
@@ -60,18 +59,18 @@ impl Shell {
 pub struct Cloud {
     pub google: Google,
     pub folder: Folder,
-    /// What gcloud is set to; empty for none.
+    /// gcloud's project; empty for none.
     pub project: &'static str,
-    /// What somebody has exported in the shell that runs the scripts.
+    /// Variables that the user's shell exports.
     pub exported: Vec<(&'static str, &'static str)>,
-    /// Whether each gcloud is loaded anew, as it is for a user, and not forked from one that is there: it
-    /// must be where the list of processes is looked at, or a terminal of its own: a forked one has the
-    /// terminal for its files, and is not ended by it.
+    /// Whether each gcloud is loaded separately, as for a user, instead of forked. This is necessary if the
+    /// test looks at the list of processes or uses a terminal: a forked gcloud only has the terminal as its
+    /// files, and is not ended by it.
     pub loads_anew: bool,
     tools: tempfile::TempDir,
 }
 
-/// What became of a script.
+/// The result of a script.
 #[derive(Debug)]
 pub struct Run {
     pub code: i32,
@@ -108,7 +107,7 @@ impl Cloud {
         Self::of(google, folder)
     }
 
-    /// For a project that is there, rendered or not.
+    /// For an existing project, rendered or not.
     pub fn of(google: Google, folder: Folder) -> Self {
         for shell in Shell::ALL {
             testbed::program(shell.name());
@@ -161,13 +160,13 @@ impl Cloud {
         executable(&folder.join(BENEATH).join(program), &format!("{}{text}", recording(folder, program)));
     }
 
-    /// What `bake gcloud` prints for an action.
+    /// The output of `bake gcloud` for an action.
     #[track_caller]
     pub fn script(&self, action: &[&str]) -> String {
         self.folder.bake(std::iter::once("gcloud").chain(action.iter().copied())).done().out
     }
 
-    /// Pipes an action's script into a shell, where there is nobody to ask.
+    /// Pipes an action's script into a shell without a terminal.
     #[track_caller]
     pub fn run(&self, shell: Shell, action: &[&str]) -> Run {
         self.piped(shell, &self.script(action))
@@ -187,8 +186,8 @@ impl Cloud {
         self.ended(&output)
     }
 
-    /// The same on a terminal, whose output is all in `out`. Each of `typed` is a part of what stands
-    /// there when somebody types, and what they type.
+    /// The same on a terminal, with the whole screen in `out`. Each entry of `typed` is a text to wait for and
+    /// the answer to type.
     #[track_caller]
     pub fn typed(&self, shell: Shell, action: &[&str], typed: &[(&str, &str)]) -> Run {
         let script = self.tools.path().join("script");
@@ -219,7 +218,7 @@ impl Cloud {
         files(self.tools.path())
     }
 
-    /// A program on the machine of this cloud; what was written down of earlier ones is forgotten.
+    /// A program on this cloud's machine; earlier records are removed.
     fn process(&self, program: &str, arguments: &[&str]) -> Command {
         for log in [CALLS, ENVIRONMENT] {
             fs::write(self.tools.path().join(log), "").expect("a file");
@@ -278,7 +277,7 @@ fn wrap(folder: &Path, bin: &str, program: &str, real: &str) {
     executable(&folder.join(bin).join(program), &text);
 }
 
-/// Shell that writes down the arguments and the environment of what it begins.
+/// Shell code that records the arguments and the environment of the program that it starts.
 fn recording(folder: &Path, program: &str) -> String {
     format!(
         "printf '%s\\0' \"$#\" {program} \"$@\" >> '{calls}'\n{env} >> '{environment}'\n",

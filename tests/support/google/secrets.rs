@@ -1,4 +1,4 @@
-//! Secret Manager: secrets, their versions, who may read them.
+//! Secret Manager: secrets, versions, policies.
 
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ fn paths_of_versions(state: &State, secret: &str) -> Vec<String> {
     paths
 }
 
-/// `state=ENABLED` is left to the server by gcloud; of anything else it is told.
+/// gcloud leaves `state=ENABLED` to the server and filters everything else itself.
 fn is_wanted(version: &Value, request: &Request) -> bool {
     let Some(filter) = request.query.get("filter") else { return true };
     let (key, wanted) = filter.split_once(['=', ':']).unwrap_or_else(|| panic!("a filter: {filter}"));

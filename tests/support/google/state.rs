@@ -1,4 +1,4 @@
-//! What the server keeps: resources by their paths, operations, and what VMs tell.
+//! The server's state: resources by path, operations, and reports of VMs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,30 +14,30 @@ pub(super) const NOW: &str = "2026-11-22T10:00:00.000-08:00";
 
 const FIRST_ID: u64 = 1_000_000_000_000_000_000;
 
-/// Everything that is there.
+/// The whole state.
 #[derive(Clone)]
 pub(super) struct State {
-    /// Where gcloud finds Compute Engine, for links to itself.
+    /// The URL of Compute Engine, for links to itself.
     pub(super) base: String,
     resources: BTreeMap<String, Value>,
     operations: BTreeMap<String, Value>,
     /// Services that are enabled, as `PROJECT/SERVICE`.
     enabled: BTreeSet<String>,
-    /// What goes wrong with the operation that the present request begins.
+    /// The fault of the operation that the current request starts.
     pub(super) troubles: Option<Fault>,
-    /// What a VM reports after its start, one each time that somebody looks.
+    /// The reports of a VM after its start, one per read.
     pub(super) statuses: Vec<String>,
     reports: BTreeMap<String, Report>,
-    /// What groups are at, by their paths.
+    /// The pending work of groups, by path.
     pub(super) work: BTreeMap<String, Work>,
-    /// How often somebody looks at a group before it has made a VM.
+    /// The number of reads before a group has created a VM.
     pub(super) looks: u32,
     /// Why no group makes any VM: a code and a message.
     pub(super) lacks: Option<(&'static str, String)>,
     ids: u64,
 }
 
-/// What a VM told so far, since it was made.
+/// The reports of a VM since its creation.
 #[derive(Clone, Default)]
 struct Report {
     attributes: BTreeMap<String, String>,
@@ -246,7 +246,7 @@ impl State {
         matches!(self.troubles, Some(Fault::Later(..)))
     }
 
-    /// An operation when somebody asks for it.
+    /// Reads an operation.
     pub(super) fn look_at(&mut self, operation: &str) -> Result<Value, Refusal> {
         let found = self.operations.get_mut(operation).ok_or_else(|| Refusal::not_found(operation))?;
         let rounds = found["rounds"].as_u64().unwrap_or_default();
@@ -267,7 +267,7 @@ impl State {
         report.attributes.insert(key.to_owned(), value.to_owned());
     }
 
-    /// Its guest attributes, when somebody looks.
+    /// Reads an instance's guest attributes.
     pub(super) fn reported(&mut self, instance: &str) -> BTreeMap<String, String> {
         let report = self.reports.entry(instance.to_owned()).or_default();
         if let Some(status) = self.statuses.get(report.looked) {
@@ -277,7 +277,7 @@ impl State {
         report.attributes.clone()
     }
 
-    /// What it tells of a new start.
+    /// Resets the reports of an instance that starts.
     pub(super) fn started(&mut self, instance: &str) {
         self.reports.entry(instance.to_owned()).or_default().looked = 0;
     }
@@ -313,8 +313,7 @@ pub(super) fn scope(path: &str) -> &str {
     path.match_indices('/').nth(parts - 1).map_or(path, |(at, _)| &path[..at])
 }
 
-/// A path of this server's out of what a request names a resource by: a URL of any host, or a part
-/// of one.
+/// The path of a resource from its name in a request: a URL of any host, or a part of one.
 pub(super) fn named(link: &str) -> Option<String> {
     link.find("projects/").map(|at| format!("compute/{}", &link[at..]))
 }

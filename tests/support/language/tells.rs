@@ -14,7 +14,7 @@ pub struct Word {
     pub heading: bool,
 }
 
-/// What a word is the first of.
+/// The position of a word.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 pub enum Begins {
     Nothing,
@@ -39,7 +39,11 @@ pub fn words(text: &str, heading: bool) -> Vec<Word> {
             while at < bytes.len() && in_word(text, at) {
                 at += 1;
             }
-            let word = text[start..at].to_lowercase().replace('’', "'");
+            let original = &text[start..at];
+            // `WHAT` is the name of an argument.
+            let is_name = original.len() > 1 && !original.contains(|c: char| c.is_lowercase());
+            let word =
+                if is_name { original.to_owned() } else { original.to_lowercase().replace('’', "'") };
             words.push(Word { text: word, start, begins, ends_clause: false, question: false, heading });
             begins = Begins::Nothing;
             continue;
@@ -113,8 +117,8 @@ fn is_bullet(bytes: &[u8], at: usize) -> bool {
 
 const TO_BE: [&str; 7] = ["be", "been", "being", "is", "are", "was", "were"];
 
-/// After these, "who" begins an ordinary relative clause.
-const PERSONS: [&str; 22] = [
+/// After these, `who` begins an ordinary relative clause.
+const PERSONS: [&str; 23] = [
     "administrator",
     "anyone",
     "attacker",
@@ -127,6 +131,7 @@ const PERSONS: [&str; 22] = [
     "maintainer",
     "maintainers",
     "one",
+    "out",
     "operator",
     "owner",
     "people",
@@ -139,14 +144,14 @@ const PERSONS: [&str; 22] = [
     "users",
 ];
 
-/// Before "what", these make a clause the object of a preposition: "the digest of what was read".
+/// Before `what`, these make a clause the object of a preposition, as in `the digest of what was read`.
 const BEFORE_WHAT: [&str; 11] =
     ["after", "against", "at", "before", "besides", "beyond", "but", "except", "for", "of", "than"];
 
 /// "Instead of what" and the like are ordinary.
 const OF_WHAT: [&str; 5] = ["instead", "most", "much", "regardless", "some"];
 
-/// After "of QEMU's", these show that no noun follows.
+/// After `of QEMU's`, these show that no noun follows.
 const PREPOSITIONS: [&str; 12] =
     ["and", "at", "by", "for", "from", "in", "of", "on", "or", "that", "to", "with"];
 
@@ -186,6 +191,7 @@ fn rule(words: &[Word], at: usize) -> Option<&'static str> {
     };
     let (before, next) = (text(-1), text(1));
     let statement = !word.question && !word.heading;
+    let ends = word.ends_clause || PREPOSITIONS.contains(&next);
     match word.text.as_str() {
         archaic if ARCHAIC.contains(&archaic) => Some("old-fashioned word"),
         "whatever" if before != "for" => Some("`whatever`"),
@@ -227,7 +233,7 @@ fn rule(words: &[Word], at: usize) -> Option<&'static str> {
         "for" if matches!(word.begins, Begins::Clause | Begins::Part) && CLAUSE_SUBJECTS.contains(&next) => {
             Some("`for` for `because`")
         }
-        "own" if text(-2) == "of" => Some("`of its own`"),
+        "own" if text(-2) == "of" && ends => Some("`of its own`"),
         "of" if next.ends_with("'s") && (words[at + 1].ends_clause || PREPOSITIONS.contains(&text(2))) => {
             Some("`of somebody's`")
         }

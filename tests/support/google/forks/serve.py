@@ -2,7 +2,7 @@
 
 gcloud's own launcher starts this in the place of its lib/gcloud.py (CLOUDSDK_PYTHON_ARGS), with the
 interpreter and the environment that it chooses. Standard input is the socket on which call.py asks. Each
-call runs main() of lib/gcloud.py in a process of its own; what it had to load is loaded here before the
+call runs main() of lib/gcloud.py in a separate process; its modules are loaded here before the
 next one. Ends with the process that started it, whose number is the only argument.
 """
 
@@ -32,14 +32,14 @@ def load(path):
 
 
 def of_launcher():
-    """What the launcher adds to the environment, without what brought it here."""
+    """The variables that the launcher adds to the environment, without those of this server."""
     added = {name: value for name, value in os.environ.items() if name.startswith(("CLOUDSDK_", "PYTHON"))}
     added["CLOUDSDK_PYTHON_ARGS"] = added["CLOUDSDK_PYTHON_ARGS"].replace(__file__, "").strip()
     return added
 
 
 def receive(caller):
-    """What call.py sends: a line of JSON, and its files. Nothing follows it but the caller's end, which
+    """The message of call.py: a line of JSON, and its files. The next event is the caller's end, which
     may also come in the middle: then there is no request."""
     request, files, _, _ = socket.recv_fds(caller, 1 << 16, 3)
     more = request
@@ -50,8 +50,8 @@ def receive(caller):
 
 
 def become(request, files, launcher):
-    """Takes over the files, environment, folder, and arguments of who calls."""
-    # A group of its own, for serve() to end with all that gcloud begins.
+    """Takes over the caller's files, environment, folder and arguments."""
+    # A separate group, so that serve() can end every process that gcloud starts.
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, file in enumerate(files):
@@ -66,7 +66,7 @@ def become(request, files, launcher):
 
 
 def end(child, told, caller):
-    """Answers who calls with the exit code of a child that has told all. Returns what it told."""
+    """Sends the exit code of a finished child to its caller. Returns the child's message."""
     with open(told) as told:
         names = told.read().split()
     _, status = os.waitpid(child, 0)
@@ -76,7 +76,7 @@ def end(child, told, caller):
 
 
 def serve(listener, parent):
-    """Returns in each child once it is who calls, with a pipe on which to tell what it loads; and in
+    """Returns in each child once it has taken over the call, with a pipe to report loaded modules; and in
     this process, with None, once its parent is gone."""
     launcher = of_launcher()
     selector = selectors.DefaultSelector()
@@ -103,7 +103,7 @@ def serve(listener, parent):
                 selector.register(told, selectors.EVENT_READ, (child, caller))
                 selector.register(caller, selectors.EVENT_READ, (child, None))
             elif key.data[1] is None:
-                # Who called is gone before the answer.
+                # The caller is gone before the answer.
                 selector.unregister(key.fileobj)
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(key.data[0], signal.SIGTERM)
@@ -117,13 +117,13 @@ def serve(listener, parent):
                 for name in names:
                     with contextlib.suppress(BaseException):
                         importlib.import_module(name)
-                # What is here already is nothing that a child's collector need look at.
+                # A child's collector can ignore the existing objects.
                 gc.freeze()
     return None
 
 
 def forget(loaded):
-    """Has gcloud read its user's configuration anew: its modules read one while they were loaded here."""
+    """Makes gcloud read its user's configuration again: its modules read one when they were loaded here."""
     name = "googlecloudsdk.core.configurations.named_configs"
     if name in loaded:
         sys.modules[name].ActivePropertiesFile.Invalidate()
@@ -132,7 +132,7 @@ def forget(loaded):
 def run(main):
     """Runs main() to the end of the process, as the interpreter would. Returns the exit code.
 
-    The interpreter itself would also visit every object of all that was loaded, to free it: ten times
+    The interpreter itself would also visit every loaded object, to free it: ten times
     the work of a call.
     """
     try:

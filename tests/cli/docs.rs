@@ -1,0 +1,152 @@
+//! The documents point at files that exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::language::passages::files;
+use crate::support::test;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn markdown() -> Vec<(String, String)> {
+    let found = files(root())
+        .into_iter()
+        .filter(|(name, _)| Path::new(name).extension().is_some_and(|end| end == "md"));
+    found.collect()
+}
+
+/// Code spans outside of fenced blocks.
+fn spans(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (index, block) in text.split("```").enumerate() {
+        if index % 2 == 0 {
+            found.extend(block.split('`').skip(1).step_by(2));
+        }
+    }
+    found
+}
+
+/// A span that names a file or folder of this repository.
+fn is_path(span: &str) -> bool {
+    const FOLDERS: [&str; 10] = [
+        ".ci/",
+        "benches/",
+        "cloud-init/",
+        "docs/",
+        "fixtures/",
+        "fuzz/",
+        "images/",
+        "src/",
+        "tests/",
+        "target/",
+    ];
+    let plain = span.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    let named = FOLDERS.iter().any(|folder| span.starts_with(folder));
+    let in_root =
+        !span.contains('/') && Path::new(span).extension().is_some_and(|end| end == "md" || end == "toml");
+    plain && (named || in_root) && !span.starts_with("target/")
+}
+
+#[test]
+fn every_path_in_the_contributors_documents_exists() {
+    for name in ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/STYLE.md", "SECURITY.md"] {
+        let text = fs::read_to_string(root().join(name)).expect(name);
+        let paths: Vec<_> = spans(&text).into_iter().filter(|span| is_path(span)).collect();
+        for path in &paths {
+            // The project that `bake init` writes has these two.
+            let of_a_project = *path == "images/binaries.yaml" || *path == "bake.lock";
+            assert!(of_a_project || root().join(path).exists(), "{name}: `{path}` does not exist");
+        }
+        assert!(paths.len() > 1 || name == "SECURITY.md", "{name}: {paths:?}");
+    }
+}
+
+#[test]
+fn the_map_names_every_folder_of_the_source() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a file");
+    let named: BTreeSet<_> = spans(&text).into_iter().map(|span| span.trim_end_matches('/')).collect();
+    for entry in fs::read_dir(root().join("src")).expect("a folder").flatten() {
+        let name = format!("src/{}", entry.file_name().to_string_lossy());
+        let is_root = ["src/lib.rs", "src/cli"].contains(&name.as_str());
+        assert!(is_root || named.contains(name.as_str()), "ARCHITECTURE.md does not mention {name}");
+    }
+}
+
+/// `(label, target)` of each link.
+fn links(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (index, block) in text.split("```").enumerate() {
+        if index % 2 == 0 {
+            let targets = block.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            found.extend(targets);
+        }
+    }
+    found
+}
+
+/// As GitHub makes it: lower case, spaces as hyphens, punctuation left out.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+}
+
+fn broken(from: &Path, text: &str, link: &str) -> Option<String> {
+    if link.contains("://") || link.starts_with("mailto:") {
+        return None;
+    }
+    let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+    let target: PathBuf = from.parent().expect("a folder").join(path);
+    if !path.is_empty() && !target.exists() {
+        return Some(format!("{link} does not exist"));
+    }
+    if fragment.is_empty() {
+        return None;
+    }
+    let linked =
+        if path.is_empty() { text.to_owned() } else { fs::read_to_string(&target).unwrap_or_default() };
+    let anchors =
+        linked.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#')));
+    (!anchors.into_iter().any(|known| known == fragment)).then(|| format!("{link}: no such heading"))
+}
+
+#[test]
+fn every_relative_link_works() {
+    let mut seen = 0;
+    for (name, text) in markdown() {
+        for link in links(&text) {
+            let wrong = broken(&root().join(&name), &text, link);
+            assert!(wrong.is_none(), "{name}: {}", wrong.unwrap_or_default());
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen} links");
+    let readme = root().join("README.md");
+    for wrong in ["docs/no-such-file.md", "docs/errors.md#no-such-code", "#no-such-heading"] {
+        assert!(broken(&readme, "# A heading\n", wrong).is_some(), "{wrong}");
+    }
+    assert!(broken(&readme, "# A `Heading`, two\n", "#a-heading-two").is_none());
+}
+
+#[test]
+fn decisions_are_numbered_and_listed() {
+    let folder = root().join("docs/decisions");
+    let index = fs::read_to_string(folder.join("README.md")).expect("an index");
+    let mut names: Vec<_> = fs::read_dir(&folder)
+        .expect("a folder")
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name != "README.md")
+        .collect();
+    names.sort();
+    for (index_of, name) in names.iter().enumerate() {
+        let number = index_of + 1;
+        let text = fs::read_to_string(folder.join(name)).expect("a record");
+        let title = text.lines().next().unwrap_or_default();
+        assert!(name.starts_with(&format!("{number:04}-")), "{name}");
+        let title = title.strip_prefix(&format!("# {number}. ")).unwrap_or_else(|| panic!("{name}: {title}"));
+        assert!(index.contains(&format!("- [{number:04}]({name}) {title}\n")), "{name} is not in the index");
+    }
+}
