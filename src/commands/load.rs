@@ -130,7 +130,7 @@ pub(super) fn spec_alone(dir: &Path, console: &mut Console) -> Result<Spec, Fail
 /// `dir` where there is none.
 pub(super) fn project_folder(dir: &Path) -> PathBuf {
     let found = || {
-        let whole = std::path::absolute(dir).ok().filter(|_| is_absent(&dir.join(SPEC)))?;
+        let whole = std::path::absolute(dir).ok().filter(|_| dir.is_dir() && is_absent(&dir.join(SPEC)))?;
         whole.ancestors().skip(1).find(|folder| !is_absent(&folder.join(SPEC))).map(Path::to_owned)
     };
     found().unwrap_or_else(|| dir.to_owned())
