@@ -3,7 +3,7 @@
 
 Every change goes through OpenClaw's own commands, in a container of the gateway's service. After
 onboarding, openclaw.json belongs to its user: a change of the spec is applied once, and recorded below
-/var/lib/openclaw/applied. What fails, or needs a person, is one line on standard error; the next start
+/var/lib/openclaw/applied. A failure, or a step for a person, is one line on standard error; the next start
 tries again. Only a failed onboarding keeps the gateway down (exit code 1).
 
 configure.py --allow-origin PORT allows one more port for browsers while the gateway runs.
@@ -36,7 +36,7 @@ TOKEN = "OPENCLAW_GATEWAY_TOKEN"
 SERVED = "custom"
 # The container writes this file, so its size is limited.
 LARGEST_CONFIG = 4 << 20
-MOST_PORTS = 16  # of --allow-origin
+MOST_PORTS = 16  # for --allow-origin
 KEPT_OUTPUT = 32768
 
 MISSING, UNREADABLE = "missing", "unreadable"
@@ -125,7 +125,7 @@ def clear_mark():
 
 
 def read_record():
-    """What was applied; {} before the first record."""
+    """The applied settings; {} before the first record."""
     try:
         with open(f"{STATE}/applied/openclaw.json", "rb") as file:
             record = json.load(file)
@@ -266,7 +266,7 @@ def has_channel(config, name):
 
 
 def first_config(spec):
-    """What onboarding starts from, so that a first boot needs one call of OpenClaw."""
+    """The settings before onboarding, so that a first boot needs one call of OpenClaw."""
     ready = [channel_patch(name, spec.known[name]) for name in spec.channels if name in spec.known and not spec.known[name]["plugin"]]
     limit = {"gateway": {"auth": {"rateLimit": {"maxAttempts": 10, "windowMs": 60000, "lockoutMs": 300000}}}}
     served = model_patch(spec.model) if spec.model.get("base_url") else {}
@@ -442,8 +442,8 @@ class Configuration:
         clear_mark()
 
     def undo(self, why):
-        # A container that outlived its client could save once more, so it must be gone first. What is
-        # written after that is an administrator's work, and stays.
+        # A container that outlived its client could save once more, so it must be gone first. Later changes
+        # are an administrator's work, and stay.
         if remove_setup():
             remove_config()
             clear_mark()

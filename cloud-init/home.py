@@ -26,7 +26,7 @@ UNPACKING = "openclaw-home"  # a container
 USER = 1000
 # Docker would create the mount points of other volumes as root.
 MOUNT_POINTS = (".config", ".config/openclaw", ".openclaw", ".openclaw/workspace")
-# Folders of the user, whatever their owner in the image.
+# Folders of the user, with any owner in the image.
 OWN = (*MOUNT_POINTS, ".cache", ".local", ".local/share", ".local/state")
 
 
@@ -163,7 +163,7 @@ def extract(image, path):
                 unpack(copy.stdout, new)
                 trouble = None
             except (OSError, tarfile.TarError) as error:
-                trouble = f"what the image ships below {HOME} could not be unpacked: {error}"
+                trouble = f"the image's files below {HOME} could not be unpacked: {error}"
             copy.stdout.close()
             said = copy.stderr.read(4096).decode(errors="replace").strip()
         if copy.returncode != 0 and re.search("could not find the file|no such (file|container:path)", said, re.I):

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds or pulls the image that docker-compose.yml runs, unless it is there.
+# Builds or pulls the image of docker-compose.yml, unless it exists.
 set -euo pipefail
 # shellcheck source=/dev/null
 . /opt/openclaw/settings.env
@@ -18,7 +18,7 @@ exists() {
 drop_torn() {
     echo "the machine stopped while an image was made: making it again"
     if [ -z "$(docker ps -aq)" ] && [ -z "$(docker volume ls -q)" ]; then
-        # Docker holds nothing but layers, and has no other way to drop those without an image.
+        # Docker only has layers here, and has no other way to drop those without an image.
         root=$(docker info -f '{{.DockerRootDir}}')
         systemctl stop docker.socket docker.service
         find "${root:?}" -mindepth 1 -maxdepth 1 -exec rm -rf {} +

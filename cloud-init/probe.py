@@ -24,7 +24,7 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-import quote  # noqa: E402  (beside this program)
+import quote  # noqa: E402  (in this program's folder)
 
 SETTINGS = "/opt/openclaw/settings.env"
 LARGEST = 65536
@@ -47,7 +47,7 @@ class Away(Exception):
 
 
 def docker(*arguments, timeout=20):
-    """What a docker command says on both its outputs, or `Away`."""
+    """Both outputs of a docker command, or `Away`."""
     try:
         done = subprocess.run(
             ["docker", *arguments],

@@ -1,6 +1,6 @@
 #!/bin/sh
 # report.sh STATUS [ERROR [KIND]]: reports the VM's state as a line on the serial console and as guest
-# attributes. Always succeeds. What does not arrive now is sent by a later call.
+# attributes. Always succeeds. A later call repeats a report that did not arrive.
 set -u
 
 namespace=${OPENCLAW_METADATA_URL:-http://metadata.google.internal}/computeMetadata/v1/instance/guest-attributes/openclaw
@@ -13,7 +13,7 @@ state=/run/openclaw/report
 install -d -m 0700 /run/openclaw "$state" || exit 0
 
 if [ "$(cat "$state/status" "$state/error_kind" "$state/error" 2>/dev/null)" != "$(printf '%s\n%s\n%s' "$1" "$kind" "$error")" ]; then
-    # The time is that of the status, whatever its error.
+    # The time belongs to the status, not to its error.
     [ "$(cat "$state/status" 2>/dev/null)" = "$1" ] || date -u +%Y-%m-%dT%H:%M:%SZ >"$state/since"
     printf '%s\n' "$1" >"$state/status"
     printf '%s\n' "$kind" >"$state/error_kind"

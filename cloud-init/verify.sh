@@ -10,7 +10,7 @@ docker rm -f -v "$container" >/dev/null 2>&1 || true
 docker create --name "$container" --network none "$OPENCLAW_IMAGE" never-run >/dev/null
 trap 'docker rm -f -v "$container" >/dev/null 2>&1' EXIT
 
-# Follows links: what runs under this name counts.
+# Follows links, because the program behind this name counts.
 hash_of() {
     docker cp -L "$container:$1" - 2>/dev/null | tar -xO 2>/dev/null | sha256sum | cut -d ' ' -f 1
 }

@@ -7,7 +7,7 @@ use super::{Done, Failure};
 use crate::cli::SchemaOf;
 use crate::lock::RawLock;
 use crate::project::manifest::RawManifest;
-use crate::project::spec::raw;
+use crate::project::spec::keys::RawSpec;
 
 pub(super) fn run(file: SchemaOf, console: &mut Console) -> Result<Done, Failure> {
     console.json(&of(file))?;
@@ -16,7 +16,7 @@ pub(super) fn run(file: SchemaOf, console: &mut Console) -> Result<Done, Failure
 
 pub(super) fn of(file: SchemaOf) -> Schema {
     match file {
-        SchemaOf::Spec => schema_for!(raw::RawSpec),
+        SchemaOf::Spec => schema_for!(RawSpec),
         SchemaOf::Manifest => schema_for!(RawManifest),
         SchemaOf::Lock => schema_for!(RawLock),
     }

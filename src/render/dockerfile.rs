@@ -46,7 +46,7 @@ struct BuildStage<'a> {
     from: String,
     sha256: &'a str,
     url: &'a str,
-    /// Where the download goes.
+    /// The destination of the download.
     download: String,
     /// Whether the download is the executable.
     chmod: bool,
@@ -121,13 +121,13 @@ fn stage<'a>(tool: &PlannedTool, build: &'a ToolBuild) -> BuildStage<'a> {
     }
 }
 
-/// Takes the executable out of what was downloaded, and nothing else.
+/// Extracts the executable alone from the download.
 fn unpack_one(tool: &PlannedTool, build: &ToolBuild, download: &str, installed: &str) -> Vec<ShellCommand> {
     let install = |file: &str| ShellCommand::new(["install", "-D"]).operand(file).operand(installed);
     match build.format {
         ArchiveFormat::Bare => Vec::new(),
         ArchiveFormat::Gz => vec![ShellCommand::new(["gunzip", download]), install(&tool.name)],
-        // Whatever the locale, `-p` finds a name that is not ASCII.
+        // In every locale, `-p` finds a name that is not ASCII.
         ArchiveFormat::Zip => vec![
             ShellCommand::new(["unzip", "-p", download, &zip_pattern(&build.path)]).into_file(&tool.name),
             install(&tool.name),
@@ -153,7 +153,7 @@ fn unpack_whole(tool: &PlannedTool, build: &ToolBuild, download: &str, installed
             ArchiveFormat::Zip => ShellCommand::new(["unzip", "-q", download, "-d", &folder]),
             _ => ShellCommand::new(["tar", "-xf", download, "-C", &folder, "--no-same-owner"]),
         },
-        // The gateway's user reads these files, whatever the publisher's umask was.
+        // The gateway's user reads these files, with any umask of the publisher.
         ShellCommand::new(["chmod", "-R", "u=rwX,go=rX", &folder]),
         ShellCommand::new(["ln", "-s", &format!("../lib/{}/{}", tool.name, build.path), installed]),
         ShellCommand::new(["chmod", "0755", installed]),

@@ -59,8 +59,8 @@ pub(super) fn yaml(value: &str) -> String {
     quoted
 }
 
-/// What YAML takes unescaped (YAML 1.1, c-printable), without the line breaks that only 1.1 knows
-/// and the byte order mark, which no reader treats alike.
+/// The characters that YAML accepts unescaped (YAML 1.1, c-printable), without the line breaks that only 1.1
+/// has and the byte order mark, which readers treat differently.
 fn is_printable(c: char) -> bool {
     matches!(c, ' '..='~' | '\u{A0}'..='\u{2027}' | '\u{202A}'..='\u{D7FF}' | '\u{E000}'..='\u{FEFE}'
         | '\u{FF00}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
@@ -81,8 +81,8 @@ fn sh(value: &str) -> Result<String, Error> {
     Ok(quoted.into_owned())
 }
 
-/// A value of letters, digits and `._-+=:/@~`, which means itself to shells and Dockerfiles and in
-/// comments. Not for YAML, to which `null` and `1` are no texts.
+/// A value of letters, digits and `._-+=:/@~`, which is literal in shells, Dockerfiles and comments. Not for
+/// YAML, where `null` and `1` are not text.
 fn word(value: &str) -> Result<String, Error> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-+=:/@~".contains(c);
     // A first `-` would be an option; `-` alone stands for nothing known.
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_filter_escaped_is_not_printed() {
+    fn unescaped_values_are_not_printed() {
         let environment = environment();
         let context = minijinja::context! { a => "x" };
         assert!(environment.render_str("{{ a }}", &context).is_err());

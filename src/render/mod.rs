@@ -55,7 +55,7 @@ pub const FILE_NAMES: [&str; 7] = [
     user_data::ENCODED,
 ];
 
-/// Renders everything; warnings come beside the bundle.
+/// Renders all files; warnings are returned with the bundle.
 ///
 /// # Errors
 /// Where the user-data does not fit into Compute Engine's metadata, or the image that the VM is to

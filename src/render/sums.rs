@@ -1,4 +1,4 @@
-//! `SHA256SUMS`: what `sha256sum --check --ignore-missing` can hold against what.
+//! `SHA256SUMS`: the checksums for `sha256sum --check --ignore-missing`.
 //!
 //! Rendered files by name, release archives as `TOOL/ARCH/FILE`, and for the host's architecture
 //! the binaries at their path in the image, once their own digests are known.
@@ -25,7 +25,7 @@ pub(super) fn render(plan: &Plan<'_>, files: &[(&str, &str)]) -> String {
     text
 }
 
-/// The lines of the binaries alone: what the VM holds against its image.
+/// The lines of the binaries alone, which the VM compares with its image.
 pub(super) fn binaries(plan: &Plan<'_>) -> String {
     let known = plan.host_builds().filter_map(|(name, build)| Some((name, build.binary_sha256?)));
     known.map(|(name, digest)| format!("{digest}  /{BIN_DIR}/{name}\n")).collect()

@@ -1,4 +1,4 @@
-//! `user-data.yaml`: all that the VM needs, and what Compute Engine takes of it.
+//! `user-data.yaml`: the VM's files and units, within Compute Engine's limits.
 
 use std::io::Write;
 
@@ -22,10 +22,10 @@ pub(super) const STARTUP_SCRIPT: &str = "startup-script.sh";
 
 /// The most bytes of one metadata value (Compute Engine, "About VM metadata", limits).
 pub const LARGEST_VALUE: usize = 262_144;
-/// From here on the user is told.
+/// The user is warned from this size on.
 const NEAR: usize = LARGEST_VALUE / 10 * 9;
 
-/// What the other files of the bundle give to the VM.
+/// The VM's files from the rest of the bundle.
 pub(super) struct OnVm<'a> {
     pub(super) dockerfile: &'a str,
     pub(super) compose: &'a str,
@@ -75,18 +75,17 @@ pub(super) fn render(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Result<(UserData, Pro
 
 fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
     let mut files = vec![
-        VmFile::plain(PROJECT, "Dockerfile", on_vm.dockerfile),
-        VmFile::plain(PROJECT, "SHA256SUMS", on_vm.sums),
-        VmFile::plain(PROJECT, "binaries.sha256", sums::binaries(plan)),
-        VmFile::plain(PROJECT, "docker-compose.yml", on_vm.compose),
-        VmFile::plain(PROJECT, "lock.sha256", format!("{}\n", plan.lock_digest)),
         VmFile::plain(PROJECT, "settings.env", settings(plan, on_vm.image)),
-        VmFile::plain(SCRIPTS, "channels.json", channels()),
+        VmFile::plain(PROJECT, "docker-compose.yml", on_vm.compose),
     ];
-    if matches!(plan.spec.image.origin, ImageOrigin::Registry(_)) {
-        // The image is finished: a Dockerfile there would only mislead.
-        files.remove(0);
+    // With a finished image, a Dockerfile on the VM would mislead.
+    if !matches!(plan.spec.image.origin, ImageOrigin::Registry(_)) {
+        files.push(VmFile::plain(PROJECT, "Dockerfile", on_vm.dockerfile));
     }
+    files.push(VmFile::plain(PROJECT, "binaries.sha256", sums::binaries(plan)));
+    files.push(VmFile::plain(PROJECT, "lock.sha256", format!("{}\n", plan.lock_digest)));
+    files.push(VmFile::plain(PROJECT, "SHA256SUMS", on_vm.sums));
+    files.push(VmFile::plain(SCRIPTS, "channels.json", channels()));
     if let Some(repository) = plan.spec.host.os.docker_repository() {
         let key = include_str!("../../cloud-init/docker.asc");
         files.push(VmFile::plain("/etc/apt/keyrings", "docker.asc", key));

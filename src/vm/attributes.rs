@@ -1,4 +1,4 @@
-//! What a VM reports: guest attributes, and the same on its serial console.
+//! The reports of a VM: guest attributes, and the same on its serial console.
 
 /// The namespace of the guest attributes.
 pub const NAMESPACE: &str = "openclaw";

@@ -5,11 +5,11 @@
 pub struct ErrorKind {
     pub name: &'static str,
     pub meaning: &'static str,
-    /// What to do, a line each; an indented line is a command. Placeholders: `{vm}`, `{project}`,
-    /// `{zone}`, `{device}` (the data disk's device name), `{larger}` (a larger machine type),
-    /// `{fleet}` and `{member}` (options of `bake gcloud`; empty without a fleet).
+    /// The advice, one line each; an indented line is a command. Placeholders: `{vm}`, `{project}`, `{zone}`,
+    /// `{device}` (the data disk's device name), `{larger}` (a larger machine type), `{fleet}` and `{member}`
+    /// (options of `bake gcloud`; empty without a fleet).
     pub advice: &'static [&'static str],
-    /// What to do where the VM belongs to a fleet, if that differs.
+    /// The advice for a VM of a fleet, if it differs.
     pub fleet_advice: Option<&'static [&'static str]>,
     /// Whether a lack of memory may be the cause: then the kernel's log decides.
     pub may_be_memory: bool,
@@ -49,7 +49,7 @@ const RELOCK: &str = "  bake lock --update TOOL";
 const DISKS: &str =
     "  gcloud compute disks list --project={project} --zones={zone} --filter=labels.openclaw={vm}";
 
-/// All kinds. Where several patterns match an error's text, the first one counts.
+/// All kinds. If several patterns match an error's text, the first one counts.
 pub static ERRORS: [ErrorKind; 26] = [
     kind(
         "secret-unavailable",
@@ -298,7 +298,7 @@ mod tests {
     use super::{ERRORS, error_kind};
 
     #[test]
-    fn every_kind_has_advice_and_a_name_of_its_own() {
+    fn every_kind_has_advice_and_a_unique_name() {
         for kind in &ERRORS {
             let word = |c: char| c.is_ascii_lowercase() || c == '-';
             assert!(kind.name.chars().all(word) && !kind.name.is_empty(), "{}", kind.name);

@@ -1,5 +1,5 @@
-//! The contract between `bake` and the scripts in `cloud-init/`: what a VM reports, what its scripts
-//! read, and where its files are.
+//! The contract between `bake` and the scripts in `cloud-init/`: the VM's reports, the settings of its scripts,
+//! and the paths of its files.
 //!
 //! Each fact is one row here. Rust code uses the rows; tests hold the scripts and
 //! `docs/vm-contract.md` to them (`tests/cli/vm_contract.rs`).
@@ -9,11 +9,9 @@ mod errors;
 mod files;
 mod paths;
 mod settings;
-mod stages;
 
 pub use attributes::{ATTRIBUTES, ERROR, ERROR_KIND, GuestAttribute, LOCK, NAMESPACE, SINCE, STATUS};
 pub use errors::{ERRORS, ErrorKind, PLACEHOLDERS, error_kind};
-pub use files::{FILES, StaticFile};
+pub use files::{FAILED, FILES, READY, STAGES, StaticFile, VmStage, statuses};
 pub use paths::{PATHS, PROJECT, SCRIPTS, SECRETS, VmPath};
 pub use settings::VmSetting;
-pub use stages::{FAILED, READY, STAGES, VmStage, statuses};

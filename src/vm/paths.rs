@@ -1,4 +1,4 @@
-//! Where the VM's files are.
+//! The paths of the VM's files.
 
 /// The bundle's files for the VM. `docker compose …` works from here as root.
 pub const PROJECT: &str = "/opt/openclaw";
@@ -27,7 +27,7 @@ pub const PATHS: [VmPath; 26] = [
     row("/opt/openclaw/lock.sha256", "The SHA-256 of bake.lock."),
     row("/opt/openclaw/settings.env", "The settings below."),
     row("/run/openclaw", "Files in memory, mode 0700: gone after a reboot."),
-    row("/run/openclaw-rehearsal", "In a rehearsal only: what `bake rehearse --ask` asks."),
+    row("/run/openclaw-rehearsal", "The question of `bake rehearse --ask`, in a rehearsal only."),
     row("/run/openclaw-rehearsal-port", "In a rehearsal only: the gateway's port on the host."),
     row("/run/openclaw/error_kind", "The kind of the running stage's error, if it fails."),
     row("/run/openclaw/report", "The last report, and whether it has arrived."),
@@ -40,7 +40,7 @@ pub const PATHS: [VmPath; 26] = [
     row("/var/lib/openclaw/auth-profile-secrets", "`~/.config/openclaw` in the container."),
     row("/var/lib/openclaw/backups", "`/backups` in the container."),
     row("/var/lib/openclaw/config", "`~/.openclaw` in the container."),
-    row("/var/lib/openclaw/home/upper", "What the gateway and its tools write in their home folder."),
+    row("/var/lib/openclaw/home/upper", "Files that the gateway and its tools write in their home folder."),
     row("/var/lib/openclaw/home/work", "The work folder of the home's overlay."),
     row(SECRETS, "Generated secrets, a file each, for root only."),
     row("/var/lib/openclaw/workspace", "`~/.openclaw/workspace` in the container."),

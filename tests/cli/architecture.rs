@@ -255,6 +255,10 @@ fn no_type_name_is_defined_twice() {
                 continue;
             };
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+            // A macro's, which has another name at each use.
+            if name.is_empty() {
+                continue;
+            }
             if let Some(other) = defined.insert(name.clone(), path.clone()) {
                 panic!("{name} is defined in {} and in {}", other.display(), path.display());
             }

@@ -72,7 +72,7 @@ fn the_lock_has_the_digest_and_the_bundle_uses_it() {
 
     pushing.world.bake(["render"]).done();
     let compose = pushing.world.folder.read("out/docker-compose.yml");
-    assert!(compose.contains(&format!("image: \"{}@{digest}\"", pushing.reference())), "{compose}");
+    assert!(compose.contains(&format!("image: &image \"{}@{digest}\"", pushing.reference())), "{compose}");
     pushing.world.bake(["lock", "--check"]).done();
     pushing.world.bake(["check"]).done();
     // Asking publishers again changes nothing.

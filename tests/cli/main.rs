@@ -33,6 +33,7 @@ mod push;
 mod pushed_image;
 mod registry;
 mod render;
+mod spec_keys;
 mod vm_contract;
 
 fn main() -> std::process::ExitCode {

@@ -38,7 +38,7 @@ fn the_bundle_has_the_digest_of_the_push() {
     let digest = push(&folder);
     folder.bake(["render"]).done();
     let wanted = format!("{REFERENCE}@{}", digest.oci());
-    assert!(folder.read("out/docker-compose.yml").contains(&format!("image: \"{wanted}\"")));
+    assert!(folder.read("out/docker-compose.yml").contains(&format!("image: &image \"{wanted}\"")));
     assert!(folder.read("out/user-data.yaml").contains(&format!("OPENCLAW_IMAGE={wanted}")));
     folder.bake(["lock", "--check"]).done();
     let said = folder.bake(["check"]).done();

@@ -160,7 +160,7 @@ fn page() -> String {
 
 # The contract with the VM
 
-What a VM reports, what its scripts read, and where its files are.
+The reports of a VM, the settings of its scripts, and the paths of its files.
 
 ## Reports
 

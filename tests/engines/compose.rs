@@ -42,10 +42,10 @@ impl Composed {
         folder.bake(["render"]).done();
 
         let rendered = folder.read("out/docker-compose.yml");
-        let image = rendered.lines().find(|line| line.starts_with("  image: ")).expect("an image");
+        let image = rendered.lines().find(|line| line.starts_with("    image: ")).expect("an image");
         let at = |name: &str| folder.join(name).display().to_string();
         let text = rendered
-            .replace(image, &format!("  image: {base}"))
+            .replace(image, &format!("    image: &image {base}"))
             .replace("/run/openclaw/secrets.env", &at("secrets.env"))
             .replace("/var/lib/openclaw", &at("state"));
         let secrets = "OPENCLAW_GATEWAY_TOKEN=s3cret\nTELEGRAM_BOT_TOKEN=7:not-a-real-bot\n";

@@ -108,7 +108,7 @@ impl Vm {
 
     fn compose_file(&self) -> String {
         let rendered = self.folder.read("out/docker-compose.yml");
-        let line = rendered.lines().find(|line| line.starts_with("  image: ")).expect("an image");
+        let line = rendered.lines().find(|line| line.starts_with("    image: ")).expect("an image");
         let image = real_image();
         let at = |name: &str| self.path(name).display().to_string();
         let mount = |source: &str, target: &str| {
@@ -123,10 +123,10 @@ impl Vm {
             registry.join("\n      ")
         );
         rendered
-            .replace(line, &format!("  image: {image}"))
+            .replace(line, &format!("    image: &image {image}"))
             .replace("/run/openclaw/secrets.env", &at("run/secrets.env"))
             .replace("/var/lib/openclaw", &at("state"))
-            .replacen("  volumes:\n", &format!("  volumes:\n    {}\n", npm.join("\n    ")), 1)
+            .replacen(": &volumes\n", &format!(": &volumes\n      {}\n", npm.join("\n      ")), 1)
             .replacen("\nvolumes:\n", &format!("\n{registry}"), 1)
     }
 

@@ -1,59 +1,36 @@
 //! From the spec as written to the checked one: each value by itself, and the defaults.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use super::model::ModelChecker;
-use super::rules::{LARGEST_SWAP, OWN_VARIABLES, Rules, SMALLEST_BOOT_DISK};
-use super::{Gateway, Gcp, Host, ImageOrigin, ImageSpec, SecretSource, Spec, raw, secrecy};
-use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, holds_password, quoted};
-use crate::project::defaults;
-use crate::project::host_os::HostOs;
-use crate::project::names::{AptPackage, Channel, EnvName};
+use super::raw::{KEEP_DAYS, RawModel, RawSecret, RawSnapshots, RawSource, builtin};
+use super::rules::{LARGEST_SWAP, OWN_VARIABLES};
+use super::{ImageOrigin, Model, SecretSource, secrecy};
+use crate::diagnostics::{
+    Code, Diagnostic, Location, Problems, Source, Span, Spanned, holds_password, quoted,
+};
+use crate::project::names::{AuthChoice, EnvName};
 use crate::project::openclaw::OpenClaw;
-use crate::project::values::{Arch, EnvValue, ImageRef, Size, Strategy, TimeZone};
+use crate::project::values::{EnvValue, ImageRef, Size, Strategy};
 use crate::yaml::Node;
-use crate::yaml::decode::{Entries, Field, decode};
+use crate::yaml::decode::{Entries, Field};
 
 /// Persistent disks start at this size ("About Persistent Disk", size limits).
 const SMALLEST_DATA_DISK: Size = Size::gigabytes(10);
 const LARGEST_DISK: Size = Size::gigabytes(65536);
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     /// The spec's `secrets`, where there are some.
-    section: Option<&'a Node>,
-    source: &'a Arc<Source>,
-    problems: &'a mut Problems,
-}
-
-pub(super) fn spec(
-    node: &Node,
-    declared: &BTreeSet<String>,
-    source: &Arc<Source>,
-    problems: &mut Problems,
-) -> Option<Spec> {
-    let raw = decode::<raw::RawSpec>(node, source, problems).get()?;
-    let section = node.get("secrets");
-    let spec = Checker { section, source, problems }.spec(raw);
-    Rules { section, declared, source, problems }.hold(&spec);
-    Some(spec)
+    pub(super) section: Option<&'a Node>,
+    pub(super) source: &'a Arc<Source>,
+    pub(super) problems: &'a mut Problems,
 }
 
 impl Checker<'_> {
-    fn spec(&mut self, raw: raw::RawSpec) -> Spec {
-        self.version(raw.version);
-        Spec {
-            name: self.named(raw.name, "openclaw-gateway"),
-            id: raw.id.at(self.source),
-            gateway: self.gateway(raw.gateway.get().unwrap_or_default()),
-            image: self.image(raw.image.get().unwrap_or_default()),
-            host: self.host(raw.host.get().unwrap_or_default()),
-            gcp: self.gcp(raw.gcp.get().unwrap_or_default()),
-            secrets: self.secrets(raw.secrets),
-        }
-    }
-
-    fn version(&mut self, version: Field<u64>) {
+    pub(super) fn version(&mut self, version: Field<u64>) {
         match version.at(self.source) {
             Some(version) if version.value != 1 => self.problems.push(
                 Diagnostic::error(
@@ -67,44 +44,39 @@ impl Checker<'_> {
         }
     }
 
-    fn gateway(&mut self, raw: raw::RawGateway) -> Gateway {
+    pub(super) fn model(
+        &mut self,
+        model: Field<Option<RawModel>>,
+        auth_choice: Field<AuthChoice>,
+    ) -> (Spanned<AuthChoice>, Model) {
         let known = OpenClaw::builtin();
-        let mut checker = ModelChecker { known, source: self.source, problems: self.problems };
-        let (auth_choice, model) = checker.model(raw.model, raw.auth_choice);
-        Gateway {
-            image: self.base_image(raw.image),
-            port: self.number(raw.port, 18789, 1..=u16::MAX, "a port"),
-            timezone: raw.timezone.or(TimeZone::UTC, self.source),
-            env: self.env(raw.env),
-            auth_choice,
-            model,
-            channels: self.list(raw.channels, Channel::as_str),
-        }
+        ModelChecker { known, source: self.source, problems: self.problems }.model(model, auth_choice)
     }
 
-    fn base_image(&mut self, image: Field<ImageRef>) -> Spanned<ImageRef> {
-        let image: Spanned<ImageRef> = self.named(image, "ghcr.io/openclaw/openclaw:2026.9.4");
+    pub(super) fn base_image(&mut self, image: Field<ImageRef>, default: &str) -> Spanned<ImageRef> {
+        let image = self.value(image, default);
         if image.tag().is_none() && image.digest().is_none() {
             self.problems.push(
                 Diagnostic::error(Code::BadValue, "the base image has neither a tag nor a digest")
                     .at(image.place.clone())
-                    .help("name a version, such as `ghcr.io/openclaw/openclaw:2026.9.4`"),
+                    .help(format!("name a version, such as `{default}`")),
             );
         }
         if image.tag() == Some("latest") && image.digest().is_none() {
             self.problems.push(
-                Diagnostic::warning(
-                    Code::BadValue,
-                    "`latest` moves: what is locked today is another image tomorrow",
-                )
-                .at(image.place.clone())
-                .help("name a version, such as `:2026.9.4`"),
+                Diagnostic::warning(Code::BadValue, "`latest` moves: it may name another image tomorrow")
+                    .at(image.place.clone())
+                    .help(format!("name a version, such as `{default}`")),
             );
         }
         image
     }
 
-    fn env(&mut self, raw: Field<Entries<EnvName, EnvValue>>) -> Vec<(Spanned<EnvName>, Spanned<EnvValue>)> {
+    pub(super) fn env(
+        &mut self,
+        raw: Field<Entries<EnvName, EnvValue>>,
+        _default: &str,
+    ) -> Vec<(Spanned<EnvName>, Spanned<EnvValue>)> {
         let mut env = Vec::new();
         for (name, value) in raw.get().unwrap_or_default().0 {
             let (Some(name), Some(value)) = (name.at(self.source), value.at(self.source)) else { continue };
@@ -131,7 +103,7 @@ impl Checker<'_> {
                         format!("{} is set by bake itself", quoted(name.as_str())),
                     )
                     .at(name.place)
-                    .help("remove it; time zone and port have keys of their own"),
+                    .help("remove it; time zone and port have separate keys"),
                 );
             } else {
                 env.push((name, value));
@@ -140,30 +112,20 @@ impl Checker<'_> {
         env
     }
 
-    fn image(&mut self, raw: raw::RawImage) -> ImageSpec {
-        let strategy = raw.strategy.or(Strategy::BuildOnVm, self.source);
-        // What was told to be wrong is not missing too.
-        let told = matches!(raw.registry, Field::Invalid) || matches!(raw.source, Field::Invalid);
-        let registry = raw.registry.get_some(self.source);
-        let source = raw.source.get_some(self.source);
-        let origin = if told { ImageOrigin::BuildOnVm } else { self.origin(&strategy, registry, source) };
-        ImageSpec {
-            origin,
-            apt: if raw.apt.is_missing() {
-                vec![self.named(Field::Missing, "socat")]
-            } else {
-                self.list(raw.apt, AptPackage::as_str)
-            },
-            binaries: self.named(raw.binaries, defaults::MANIFEST_PATH),
-        }
-    }
-
-    fn origin(
+    pub(super) fn origin(
         &mut self,
-        strategy: &Spanned<Strategy>,
-        registry: Option<Spanned<ImageRef>>,
-        source: Option<Spanned<raw::RawSource>>,
+        strategy: Field<Strategy>,
+        registry: Field<Option<ImageRef>>,
+        source: Field<Option<RawSource>>,
     ) -> ImageOrigin {
+        let strategy = strategy.or(Strategy::BuildOnVm, self.source);
+        // An invalid value is not missing as well.
+        let invalid = matches!(registry, Field::Invalid) || matches!(source, Field::Invalid);
+        let registry = registry.get_some(self.source);
+        let source = source.get_some(self.source);
+        if invalid {
+            return ImageOrigin::BuildOnVm;
+        }
         let unused = |key: &str, place| {
             Diagnostic::warning(
                 Code::Contradiction,
@@ -218,45 +180,32 @@ impl Checker<'_> {
         }
     }
 
-    fn host(&mut self, raw: raw::RawHost) -> Host {
-        Host {
-            os: raw.os.or(HostOs::Debian13, self.source),
-            arch: raw.arch.or(Arch::Amd64, self.source),
-            swap: self.size(raw.swap, Size::gigabytes(2), Size::gigabytes(0), LARGEST_SWAP, "a swap file"),
-        }
-    }
-
-    fn gcp(&mut self, raw: raw::RawGcp) -> Gcp {
-        let keep = match raw.snapshots {
-            Field::Given(None, _) => None,
-            Field::Given(Some(snapshots), _) => Some(snapshots.keep_days),
-            Field::Missing | Field::Invalid => Some(Field::Missing),
+    pub(super) fn snapshot_days(&mut self, snapshots: Field<Option<RawSnapshots>>) -> Option<Spanned<u16>> {
+        let days = match snapshots {
+            Field::Given(None, _) => return None,
+            Field::Given(Some(snapshots), _) => snapshots.keep_days,
+            Field::Missing | Field::Invalid => Field::Missing,
         };
-        Gcp {
-            project: raw.project.get_some(self.source),
-            zone: self.named(raw.zone, "us-central1-a"),
-            machine_type: self.named(raw.machine_type, "e2-small"),
-            boot_disk: self.disk(raw.boot_disk, Size::gigabytes(20), SMALLEST_BOOT_DISK, "a boot disk"),
-            data_disk: self.disk(raw.data_disk, Size::gigabytes(10), Size::gigabytes(0), "a data disk"),
-            public_ip: raw.public_ip.or(true, self.source),
-            service_account: self.named(raw.service_account, "openclaw-gateway"),
-            snapshot_days: keep.map(|days| self.number(days, 14, 1..=365, "a number of days")),
-        }
+        Some(self.number(days, KEEP_DAYS, 1..=365, "a number of days"))
     }
 
-    fn secrets(
+    pub(super) fn secrets(
         &mut self,
-        raw: Field<Entries<EnvName, raw::RawSecret>>,
+        raw: Field<Entries<EnvName, RawSecret>>,
+        default: &str,
     ) -> Vec<(Spanned<EnvName>, SecretSource)> {
         if raw.is_missing() {
-            let generated = |name| (self.named(Field::Missing, name), SecretSource::Generated);
-            return ["OPENCLAW_GATEWAY_TOKEN", "GOG_KEYRING_PASSWORD"].map(generated).into();
+            let mut secrets = self.secrets(Field::Given(builtin(default), Span::default()), default);
+            for (name, _) in &mut secrets {
+                name.place = None;
+            }
+            return secrets;
         }
         let mut secrets = Vec::new();
         for (name, secret) in raw.get().unwrap_or_default().0 {
             let (Some(name), Some(secret)) = (name.at(self.source), secret.at(self.source)) else { continue };
-            let raw::RawSecret { generate, secret_manager } = secret.value;
-            // With anything in it, a wrong key was told already.
+            let RawSecret { generate, secret_manager } = secret.value;
+            // A section with content has an error that was reported already.
             let empty =
                 self.section.and_then(|section| section.get(name.as_str())).is_some_and(Node::is_empty);
             let nothing_said = empty && generate.is_missing() && secret_manager.is_missing();
@@ -266,7 +215,7 @@ impl Checker<'_> {
                 Some(id) if secrecy::is_key(id.as_str()) => self.problems.push(
                     Diagnostic::error(
                         Code::LiteralSecret,
-                        format!("what stands as the id of {} looks like the key itself", quoted(name.as_str())),
+                        format!("the id of {} looks like the key itself", quoted(name.as_str())),
                     )
                     .at(place)
                     .help("put the key into Secret Manager, and its id there into the spec; replace the key if it was in use"),
@@ -288,24 +237,23 @@ impl Checker<'_> {
     }
 
     /// A value from text, or a default that is text too.
-    fn named<T: std::str::FromStr<Err: std::fmt::Debug>>(
-        &self,
-        field: Field<T>,
-        default: &str,
-    ) -> Spanned<T> {
-        field
-            .at(self.source)
-            .unwrap_or_else(|| Spanned::default_value(default.parse().expect("defaults are well-formed")))
+    pub(super) fn value<T: DeserializeOwned>(&self, field: Field<T>, default: &str) -> Spanned<T> {
+        field.at(self.source).unwrap_or_else(|| Spanned::default_value(builtin(default)))
     }
 
-    fn number(
+    /// A value that may be `null`, as it is by default.
+    pub(super) fn optional<T>(&self, field: Field<Option<T>>, _default: &str) -> Option<Spanned<T>> {
+        field.get_some(self.source)
+    }
+
+    pub(super) fn number(
         &mut self,
         field: Field<u64>,
-        default: u16,
+        default: &str,
         range: std::ops::RangeInclusive<u16>,
         what: &str,
     ) -> Spanned<u16> {
-        let Some(given) = field.at(self.source) else { return Spanned::default_value(default) };
+        let given = self.value(field, default);
         match u16::try_from(given.value) {
             Ok(value) if range.contains(&value) => Spanned { value, place: given.place },
             _ => {
@@ -314,20 +262,24 @@ impl Checker<'_> {
                         .at(given.place)
                         .help(format!("choose from {} to {}", range.start(), range.end())),
                 );
-                Spanned::default_value(default)
+                Spanned::default_value(*range.start())
             }
         }
+    }
+
+    pub(super) fn swap(&mut self, field: Field<Size>, default: &str) -> Spanned<Size> {
+        self.size(field, default, Size::gigabytes(0), LARGEST_SWAP, "a swap file")
     }
 
     fn size(
         &mut self,
         field: Field<Size>,
-        default: Size,
+        default: &str,
         least: Size,
         most: Size,
         what: &str,
     ) -> Spanned<Size> {
-        let size = field.or(default, self.source);
+        let size = self.value(field, default);
         if size.mib() < least.mib() || size.mib() > most.mib() {
             self.problems.push(
                 Diagnostic::error(Code::BadValue, format!("not a possible size of {what}"))
@@ -338,7 +290,13 @@ impl Checker<'_> {
         size
     }
 
-    fn disk(&mut self, field: Field<Size>, default: Size, least: Size, what: &str) -> Spanned<Size> {
+    pub(super) fn disk(
+        &mut self,
+        field: Field<Size>,
+        default: &str,
+        least: Size,
+        what: &str,
+    ) -> Spanned<Size> {
         let size = self.size(field, default, least, LARGEST_DISK, what);
         let too_small = !size.is_zero() && size.mib() < SMALLEST_DATA_DISK.mib() && least.is_zero();
         if !size.is_whole_gb() || too_small {
@@ -352,7 +310,16 @@ impl Checker<'_> {
     }
 
     /// The readable items of a list, each once.
-    fn list<T>(&mut self, field: Field<Vec<Field<T>>>, text: impl Fn(&T) -> &str) -> Vec<Spanned<T>> {
+    pub(super) fn list<T: DeserializeOwned>(
+        &mut self,
+        field: Field<Vec<Field<T>>>,
+        default: &str,
+        text: impl Fn(&T) -> &str,
+    ) -> Vec<Spanned<T>> {
+        if field.is_missing() {
+            let items: Vec<Field<T>> = builtin(default);
+            return items.into_iter().filter_map(Field::get).map(Spanned::default_value).collect();
+        }
         let mut kept: Vec<Spanned<T>> = Vec::new();
         let mut first = BTreeMap::<String, Option<Location>>::new();
         for item in field.get().unwrap_or_default() {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Model, raw};
+use super::Model;
+use super::raw::RawModel;
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::project::names::{AuthChoice, EnvName, Provider};
 use crate::project::openclaw::{Choice, Needs, OpenClaw, SKIP};
@@ -16,10 +17,10 @@ pub(super) struct ModelChecker<'a> {
 }
 
 impl ModelChecker<'_> {
-    /// What onboarding is told, and the model that is set beside it.
+    /// The argument of onboarding, and the model.
     pub(super) fn model(
         &mut self,
-        raw: Field<Option<raw::RawModel>>,
+        raw: Field<Option<RawModel>>,
         auth_choice: Field<AuthChoice>,
     ) -> (Spanned<AuthChoice>, Model) {
         let given = auth_choice.at(self.source);
@@ -27,7 +28,7 @@ impl ModelChecker<'_> {
         let Some(model) = raw.get().flatten() else {
             return (given.unwrap_or_else(skip), Model::Default);
         };
-        // `skip` beside a model says nothing.
+        // `skip` next to a model has no effect.
         let given = given.filter(|given| given.as_str() != SKIP);
         let names_source = !model.provider.is_missing() || !model.base_url.is_missing();
         if !model.base_url.is_missing() {
@@ -107,7 +108,7 @@ impl ModelChecker<'_> {
         let other = self.known.choice(given.as_str()).is_none_or(|known| known.provider != usual.provider);
         if other {
             self.contradiction_with(
-                format!("the auth choice {} is not one of {}'s", quoted(given.as_str()), provider.value),
+                format!("{} is not an auth choice of {}", quoted(given.as_str()), provider.value),
                 given.place.clone(),
                 provider.place.clone(),
                 "remove one of the two",
@@ -118,7 +119,7 @@ impl ModelChecker<'_> {
 
     fn served(
         &mut self,
-        raw: raw::RawModel,
+        raw: RawModel,
         given: Option<Spanned<AuthChoice>>,
         place: Option<Location>,
     ) -> Model {
@@ -185,8 +186,8 @@ fn skip() -> Spanned<AuthChoice> {
     Spanned::default_value(SKIP.parse().expect("a well-formed choice"))
 }
 
-/// What stands against a choice: that it is not known, or takes a person. `certain` where all choices
-/// of the locked OpenClaw are known.
+/// The problem of a choice: it is unknown, or needs a person. `certain` if all choices of the locked OpenClaw
+/// are known.
 pub(super) fn choice_problem(
     choice: &Spanned<AuthChoice>,
     known: &'static OpenClaw,

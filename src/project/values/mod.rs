@@ -219,12 +219,12 @@ macro_rules! text_values {
 }
 
 text_values! {
-    Size = "Size", {"type": ["string", "integer"], "pattern": "^(?:0|[0-9]+(?:GB|MB))$", "maximum": 0, "minimum": 0};
-    ImageRef = "ImageRef", {"type": "string", "pattern": "^[^/\\s]+/[^\\s]+$"};
+    Size = "Size", {"description": "It must be a size such as `20GB` or `512MB`, or `0`.", "type": ["string", "integer"], "pattern": "^(?:0|[0-9]+(?:GB|MB))$", "maximum": 0, "minimum": 0};
+    ImageRef = "ImageRef", {"description": "It must be an image with its registry, such as `ghcr.io/owner/name:1.2.3`.", "type": "string", "pattern": "^[^/\\s]+/[^\\s]+$"};
     WebUrl = "WebUrl", {"type": "string", "pattern": "^https?://[!-~]+$"};
-    InnerPath = "InnerPath", {"type": "string", "minLength": 1, "maxLength": 255, "not": {"pattern": "(?:^|/)\\.{0,2}(?:/|$)"}};
-    TimeZone = "TimeZone", {"type": "string", "minLength": 1};
-    EnvValue = "EnvValue", {"type": ["string", "number"]};
+    InnerPath = "InnerPath", {"description": "It must be a relative path without `..`.", "type": "string", "minLength": 1, "maxLength": 255, "not": {"pattern": "(?:^|/)\\.{0,2}(?:/|$)"}};
+    TimeZone = "TimeZone", {"description": "It must be an IANA time zone such as `Europe/Berlin`.", "type": "string", "minLength": 1};
+    EnvValue = "EnvValue", {"description": "It must be text or a number.", "type": ["string", "number"]};
     Sha256 = "Sha256", {"type": "string", "pattern": "^(?:sha256:)?[0-9a-f]{64}$"};
 }
 
