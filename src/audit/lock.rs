@@ -1,16 +1,19 @@
 //! Compares the lock with spec, manifest and catalog, and finds places in it.
 
-use super::report::{Against, Check};
-use crate::diagnostics::{Location, Problems, Severity};
+use super::report::{Against, Check, Verdict};
+use crate::diagnostics::{Code, Location, Problems, Severity};
 use crate::digest::Sha256;
+use crate::lock::{Evidence, Lock};
 
-/// The result of [`crate::lock::check_staleness`], as checks.
-pub fn check(problems: &Problems, place: &Location) -> Vec<Check> {
-    let errors: Vec<_> = problems
+/// What [`crate::lock::check_staleness`] found about `lock`, as checks.
+pub fn check(lock: &Lock, problems: &Problems, place: &Location) -> Vec<Check> {
+    const SUBJECT: &str = "bake.lock";
+    let mut checks: Vec<_> = problems
         .iter()
-        .filter(|problem| problem.severity == Severity::Error)
         .map(|problem| {
-            let check = Check::finding(Against::Lock, "bake.lock", problem.code, problem.message.clone());
+            let is_error = problem.severity == Severity::Error;
+            let told = if is_error { Check::finding } else { Check::note };
+            let check = told(Against::Lock, SUBJECT, problem.code, problem.message.clone());
             let check = check.at(problem.place.clone().unwrap_or_else(|| place.clone()));
             match &problem.help {
                 Some(help) => check.help(help.clone()),
@@ -18,7 +21,23 @@ pub fn check(problems: &Problems, place: &Location) -> Vec<Check> {
             }
         })
         .collect();
-    if errors.is_empty() { vec![Check::clean(Against::Lock, "bake.lock")] } else { errors }
+    // Only the catalog states an archive that was never fetched.
+    for (name, locked) in &lock.binaries {
+        for (arch, build) in &locked.builds {
+            if build.binary_sha256.is_some() || build.evidence.contains(&Evidence::Seed) {
+                continue;
+            }
+            let message = "the lock has no checksum of the executable, which `bake lock` always writes";
+            let check =
+                Check::finding(Against::Lock, format!("{name} {arch}"), Code::UnknownExecutable, message);
+            let check = check.help("the lock was edited: make it anew with `bake lock`");
+            checks.push(check.at(place_of(&build.sha256, place)));
+        }
+    }
+    if checks.iter().all(|check| check.verdict == Verdict::Note) {
+        checks.push(Check::clean(Against::Lock, SUBJECT));
+    }
+    checks
 }
 
 /// The place of a digest in the lock, or the lock's beginning.

@@ -11,8 +11,8 @@ use super::locking::{self, LockOutcome, LockRequest, ToolRow};
 use super::publishers::{Environment, Publishers};
 use super::{Done, Failure};
 use crate::cli;
-use crate::diagnostics::Problems;
-use crate::lock::Lock;
+use crate::diagnostics::{Code, Diagnostic, Problems};
+use crate::lock::{Lock, versions};
 use crate::project::catalog::Catalog;
 use crate::project::edit::{self, EntrySource, ManifestEntry};
 use crate::project::manifest::is_reserved;
@@ -81,8 +81,30 @@ fn locked(
     }
     let text = text.unwrap_or_default();
     let project = locking::edited_project(dir, &text)?;
-    let made = locking::make(&project, old, &LockRequest::missing(), publishers)?;
-    Ok((text, made))
+    let made = locking::make(&project, old, &LockRequest::missing(), publishers);
+    let is_url = new.iter().any(|new| matches!(new.entry.source, Some(EntrySource::Url { .. })));
+    Ok((text, made.map_err(|failure| of_arguments(failure, is_url))?))
+}
+
+/// What is wrong with what the arguments ask for: there is no line of the manifest to point at yet, and what
+/// helps are options.
+fn of_arguments(failure: Failure, is_url: bool) -> Failure {
+    let Failure::Upstream(problems) = failure else { return failure };
+    let options = [
+        ("`asset:`", "`--asset`"),
+        ("`arch:`", "`--arch`"),
+        ("`binary:`", "`--binary`"),
+        ("`version:`", "`@VERSION`"),
+    ];
+    Failure::Upstream(problems.each(|problem| {
+        let help = problem.help.as_ref().map(|help| {
+            if is_url && problem.code == Code::BadArchive {
+                return "write `{arch}` into the URL, with the publisher's words in `--arch`; or name the executable with `--binary`".to_owned();
+            }
+            options.iter().fold(help.clone(), |help, (key, option)| help.replace(key, option))
+        });
+        Diagnostic { place: None, help, ..problem }
+    }))
 }
 
 /// The binaries in the arguments.
@@ -110,10 +132,7 @@ fn of_argument(
     options: &cli::AddArgs,
     console: &mut Console,
 ) -> Result<New, Failure> {
-    let (what, version) = match argument.split_once('@') {
-        Some((what, version)) => (what, Some(version.parse::<Version>().map_err(Failure::Argument)?)),
-        None => (argument, None),
-    };
+    let (what, version) = split(argument)?;
     if !what.contains('/') {
         let name = what.parse().map_err(Failure::Argument)?;
         if options.name.is_some() || options.asset.is_some() || !options.arch.is_empty() {
@@ -136,6 +155,29 @@ fn of_argument(
     };
     let source = EntrySource::Repo { repo, asset: options.asset.clone(), arch: spellings(options) };
     Ok(new(options, free(name)?, version, Some(source)))
+}
+
+/// Splits `WHAT@VERSION`. A repository may be given as its page's URL, or as that of a release.
+fn split(argument: &str) -> Result<(&str, Option<Version>), Failure> {
+    let pasted = ["https://github.com/", "http://github.com/", "github.com/"];
+    let pasted = pasted.into_iter().find_map(|host| argument.strip_prefix(host));
+    let address = pasted.unwrap_or(argument);
+    let (what, version) = match address.split_once("/releases/tag/").filter(|_| pasted.is_some()) {
+        Some((what, tag)) => (what, Some(tag)),
+        None => address.split_once('@').map_or((address, None), |(what, version)| (what, Some(version))),
+    };
+    let what = what.trim_end_matches('/');
+    let what = what.strip_suffix(".git").filter(|_| pasted.is_some()).unwrap_or(what);
+    let Some(version) = version.filter(|version| *version != "latest") else { return Ok((what, None)) };
+    let tag = version.replace("%2F", "/");
+    // `v1.2.3` is the version 1.2.3; a tag with more before it names one of several things.
+    let bare = tag.strip_prefix('v').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let version = match bare {
+        Some(bare) => bare.parse().map_err(Failure::Argument)?,
+        None => versions::of_whole_tag(&tag)
+            .ok_or_else(|| Failure::Argument(tag.parse::<Version>().err().unwrap_or_default()))?,
+    };
+    Ok((what, Some(version)))
 }
 
 fn new(options: &cli::AddArgs, name: ToolName, version: Option<Version>, source: Option<EntrySource>) -> New {
@@ -178,13 +220,27 @@ fn no_name(source: &str) -> Failure {
     Failure::Argument(format!("{source} gives no name for the command: say one with `--name`"))
 }
 
+/// The name of an executable without the version and the platform behind it: `tool` of
+/// `tool_v1.2.3_linux_amd64`.
+fn command_of(executable: &str) -> &str {
+    const PLATFORMS: [&str; 7] = ["aarch64", "amd64", "arm64", "linux", "linux64", "x64", "x86"];
+    let ends = executable.match_indices(['-', '_']).find(|(at, _)| {
+        let word = executable[at + 1..].split(['-', '_']).next().unwrap_or_default();
+        let number = word.strip_prefix('v').unwrap_or(word);
+        let is_version = number.contains('.') && number.starts_with(|c: char| c.is_ascii_digit());
+        is_version || PLATFORMS.contains(&word)
+    });
+    ends.map_or(executable, |(at, _)| &executable[..at])
+}
+
 /// Gives each binary with a derived name the name of the executable in its archive, also in the lock. Returns
 /// whether any name changed.
 fn name_after_executables(new: &mut [New], lock: &mut Lock) -> bool {
     let mut changed = false;
     for New { entry, .. } in new.iter_mut().filter(|new| new.unnamed) {
         let Some(locked) = lock.binaries.get(&entry.name) else { continue };
-        let named: BTreeSet<_> = locked.builds.values().map(|build| build.binary.file_name()).collect();
+        let named = locked.builds.values().map(|build| command_of(build.binary.file_name()));
+        let named: BTreeSet<_> = named.collect();
         // If the architectures differ, the file name contains one of them.
         let own = named.first().filter(|_| named.len() == 1).and_then(|name| name.parse::<ToolName>().ok());
         let own = own.filter(|own| *own != entry.name && !is_reserved(own));

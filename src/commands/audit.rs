@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::console::Console;
 use super::load::{self, Loaded, LoadedLock};
-use super::publishers::{Environment, Publishers};
+use super::publishers::{Environment, Publishers, forge};
 use super::render::standing;
 use super::{Done, Failure};
 use crate::audit::report::{Against, AuditReport, Check};
@@ -39,7 +39,7 @@ pub(super) fn run(
     }
     let ((), _) = problems.unless_errors(())?;
     let locked = lock?;
-    let publishers = Publishers::new(Environment::from_environment(0)?, console);
+    let publishers = Publishers::auditing(Environment::from_environment(0)?, console);
     let auditor = Auditor { dir, options, project: &project, locked: &locked, publishers: &publishers };
     let mut report = AuditReport::default();
     for against in auditor.asked(console)? {
@@ -116,7 +116,7 @@ impl Auditor<'_> {
     fn checks(&self, against: Against) -> Result<Vec<Check>, Failure> {
         let LoadedLock { lock, place, .. } = self.locked;
         Ok(match against {
-            Against::Lock => audit::lock::check(&self.misfits(), place),
+            Against::Lock => audit::lock::check(lock, &self.misfits(), place),
             Against::Upstream => self.upstream(),
             Against::Cache => match self.publishers.cache() {
                 Ok(cache) => audit::cache::check(lock, cache, place),
@@ -129,7 +129,8 @@ impl Auditor<'_> {
 
     fn misfits(&self) -> Problems {
         let mut problems = Problems::default();
-        lock::check_staleness(&self.locked.lock, self.project, &self.locked.place, &mut problems);
+        let LoadedLock { lock, place, .. } = self.locked;
+        lock::check_staleness(lock, self.project, &forge(), place, &mut problems);
         problems
     }
 
@@ -163,7 +164,9 @@ impl Auditor<'_> {
         if self.misfits().has_errors() {
             return unchecked("the lock does not fit the project, so nothing can be rendered from it");
         }
-        let out = self.dir.join(&self.options.out);
+        let Ok(out) = load::output(self.dir, &self.options.out) else {
+            return unchecked("its folder is a link that leads out of the project");
+        };
         if !out.is_dir() {
             return unchecked("there is none; `bake render` writes it");
         }

@@ -1,6 +1,8 @@
 //! `bake fetch`: every locked archive in the cache, verified.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Seek;
 use std::path::Path;
 
 use serde::Serialize;
@@ -9,10 +11,11 @@ use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::publishers::{self, Environment, Publishers, Stated};
 use super::{Done, Failure};
-use crate::diagnostics::Problems;
+use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::fetch::{self, Download, Fetched};
 use crate::lock::{Build, Lock};
-use crate::project::names::ToolName;
+use crate::project::manifest::Manifest;
+use crate::project::names::{MinisignKey, ToolName};
 use crate::project::values::Arch;
 
 /// Archives fetched at the same time.
@@ -30,9 +33,9 @@ struct FetchJson {
 }
 
 pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done, Failure> {
-    let (_, LoadedLock { lock, .. }) = load::fitting(dir, console)?;
+    let (project, LoadedLock { lock, .. }) = load::fitting(dir, console)?;
     let publishers = Publishers::new(Environment::from_environment(0)?, console);
-    let fetched = archives(&publishers, &lock, &Arch::ALL)?;
+    let fetched = archives(&publishers, &project.manifest, &lock, &Arch::ALL)?;
     let new: Vec<_> = fetched.values().filter(|fetched| !fetched.from_cache).collect();
     let bytes: u64 = new.iter().map(|fetched| fetched.size).sum();
     let (archives, new) = (fetched.len(), new.len());
@@ -46,9 +49,11 @@ pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done,
     Ok(Done::Clean)
 }
 
-/// Every locked archive for these architectures, by binary, from the cache or over the network.
+/// Every locked archive for these architectures, by binary, from the cache or over the network. Where
+/// the manifest has a publisher's key, the archive's signature is verified.
 pub(super) fn archives<'a>(
     publishers: &Publishers,
+    manifest: &Manifest,
     lock: &'a Lock,
     arches: &[Arch],
 ) -> Result<BTreeMap<(&'a ToolName, Arch), Fetched>, Failure> {
@@ -58,7 +63,14 @@ pub(super) fn archives<'a>(
         let wanted = locked.builds.iter().filter(|(arch, _)| arches.contains(arch));
         builds.extend(wanted.map(|(arch, build)| (format!("{name}{version} {arch}"), (name, *arch), build)));
     }
-    let fetched = fetch::in_parallel(&builds, AT_ONCE, |(label, _, build)| fetch(publishers, label, build));
+    let fetched = fetch::in_parallel(&builds, AT_ONCE, |(label, (name, _), build)| {
+        let wanted = manifest.binaries.iter().find(|binary| binary.name.value == **name);
+        let mut fetched = fetch(publishers, label, build)?;
+        if let Some(key) = wanted.and_then(|wanted| wanted.minisign.as_ref()) {
+            verify(key, build, &mut fetched.file).map_err(|problem| problem.about(label))?;
+        }
+        Ok(fetched)
+    });
     let (mut problems, mut archives) = (Problems::default(), BTreeMap::new());
     for ((_, key, _), result) in builds.into_iter().zip(fetched) {
         match result {
@@ -67,6 +79,19 @@ pub(super) fn archives<'a>(
         }
     }
     if problems.has_errors() { Err(Failure::Upstream(problems)) } else { Ok(archives) }
+}
+
+/// Verifies the locked signature of an archive, which is rewound.
+fn verify(key: &MinisignKey, build: &Build, archive: &mut File) -> Result<(), Diagnostic> {
+    let refused = |why: String| {
+        Diagnostic::error(Code::BadSignature, format!("{}: {why}", build.url))
+            .help("do not use it; restore the lock, or make it anew with `bake lock`")
+    };
+    let signature =
+        build.signature.as_ref().ok_or_else(|| refused("the lock has no signature".to_owned()))?;
+    let verified = signature.verify(key, build.url.file_name(), archive);
+    verified.map_err(|error| refused(format!("the locked signature: {error}")))?;
+    archive.rewind().map_err(|error| refused(error.to_string()))
 }
 
 fn fetch(publishers: &Publishers, label: &str, build: &Build) -> Result<Fetched, Problems> {

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
+use crate::fs::inside::resolve_inside;
 use crate::fs::{Revision, tidy};
 use crate::lock::{self, Lock, MENDED_BY};
 use crate::project::catalog::Catalog;
@@ -15,8 +16,8 @@ use crate::project::{Project, defaults, manifest, spec};
 use crate::text::sanitize;
 use crate::yaml;
 
-use super::Failure;
 use super::console::Console;
+use super::{Failure, publishers};
 
 pub(super) const SPEC: &str = "bake.yaml";
 pub(super) const LOCK: &str = "bake.lock";
@@ -75,7 +76,13 @@ impl Loaded {
             Ok(locked) => {
                 // Invalid input would be reported a second time as a difference.
                 if !self.problems.has_errors() {
-                    lock::check_staleness(&locked.lock, &self.project, &locked.place, &mut self.problems);
+                    lock::check_staleness(
+                        &locked.lock,
+                        &self.project,
+                        &publishers::forge(),
+                        &locked.place,
+                        &mut self.problems,
+                    );
                 }
                 let (found, warnings) = self.problems.unless_errors((self.project, locked))?;
                 Ok((found.0, found.1, warnings))
@@ -152,6 +159,26 @@ pub(super) fn no_project(dir: &Path) -> Failure {
 /// Whether the folder has a lock, even an unreadable one.
 pub(super) fn has_lock(dir: &Path) -> bool {
     !is_absent(&dir.join(LOCK))
+}
+
+/// Where the user wants something written: `named`, from `dir` on.
+///
+/// # Errors
+/// If it is in `dir`, and a link there leads elsewhere. Out of `dir` only the user's own words lead.
+pub(super) fn output(dir: &Path, named: &Path) -> Result<PathBuf, Failure> {
+    let path = dir.join(named);
+    let is_inside = match named.strip_prefix(dir) {
+        Ok(below) if named.is_absolute() => !has_parent(below),
+        _ => named.is_relative() && !has_parent(named),
+    };
+    if is_inside && let Err(error) = resolve_inside(dir, &path) {
+        return Err(Failure::Argument(format!("{}: {error}", path.display())));
+    }
+    Ok(path)
+}
+
+fn has_parent(path: &Path) -> bool {
+    path.components().any(|component| component == Component::ParentDir)
 }
 
 fn load_from(dir: &Path, edited: Option<&str>) -> Result<Loaded, Failure> {
@@ -256,6 +283,13 @@ fn file(dir: &Path, name: &str, problems: &mut Problems) -> Option<Source> {
     let unreadable = |what: &str| {
         Diagnostic::error(Code::MissingFile, format!("{name} cannot be read: {what}"))
             .help("it must be a readable file")
+    };
+    let path = match resolve_inside(dir, &path) {
+        Ok(path) => path,
+        Err(error) => {
+            problems.push(unreadable(&error.to_string()));
+            return None;
+        }
     };
     // Opening a pipe would wait for its writer.
     match fs::metadata(&path) {

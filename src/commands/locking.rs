@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::load::{self, LOCK, LoadedLock};
+use super::publishers::forge;
 use super::{Done, Failure};
 use crate::diagnostics::{Code, Diagnostic, Problems, Severity};
 use crate::fetch;
@@ -14,7 +15,7 @@ use crate::fs::{self, Revision};
 use crate::lock::resolve::{self, Allowed, Resolved, Task, UpdateScope};
 use crate::lock::trust::Trust;
 use crate::lock::upstream::Upstream;
-use crate::lock::{Lock, LockedBinary, LockedImage, inputs};
+use crate::lock::{Lock, LockedBinary, LockedImage, inputs, is_on};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
@@ -96,6 +97,7 @@ pub(super) fn make(
     upstream: &dyn Upstream,
 ) -> Result<LockOutcome, Failure> {
     let catalog = Catalog::builtin();
+    let forge = forge();
     // The base image is resolved in parallel with the tools.
     let jobs: Vec<Option<&Binary>> =
         std::iter::once(None).chain(project.manifest.binaries.iter().map(Some)).collect();
@@ -103,6 +105,9 @@ pub(super) fn make(
         None => image(project, old.map(|old| &old.image), wishes, catalog, upstream).map(LockedEntry::Image),
         Some(wanted) => {
             let held = old.and_then(|old| old.binaries.get(&wanted.name.value));
+            // What is on another host was not published by this repository.
+            let held =
+                held.filter(|held| held.builds.values().all(|build| is_on(&forge, wanted, held, build)));
             binary(wanted, held, wishes, upstream)
                 .map(|resolved| LockedEntry::Binary(wanted.name.value.clone(), resolved))
         }

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
 use url::Url;
 
 use super::console::Console;
@@ -15,9 +16,10 @@ use super::{Failure, cache};
 use crate::archive;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
-use crate::fetch::{self, Cache, Download, Fetched};
-use crate::github::{self, Api};
+use crate::fetch::{self, Cache, Download, Fetched, Kept};
+use crate::github::{self, Absence, Api};
 use crate::http::{self, Client, HttpError, Request, RetryPolicy, Token};
+use crate::lock::forge::Forge;
 use crate::lock::upstream::{Archive, FetchedText, Order, Release, ReleaseQuery, Upstream, UpstreamImage};
 use crate::oci;
 use crate::project::names::RepoSlug;
@@ -52,9 +54,7 @@ impl Environment {
         let token = token.map_err(|error| Failure::Argument(format!("GITHUB_TOKEN: {error}")))?;
         let youngest =
             (min_age > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(min_age)));
-        let api = variable("GITHUB_API_URL").unwrap_or_else(|| github::API.to_owned());
-        let api = Url::parse(&api).ok().filter(|url| !url.cannot_be_a_base());
-        let api = api.ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
+        let api = api().ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
         if let Some(why) = http::check_scheme(&api) {
             return Err(Failure::Argument(format!("GITHUB_API_URL cannot be used: {why}")));
         }
@@ -68,6 +68,16 @@ impl Environment {
         }
         Ok(Self { api, token, patience, cache: cache::folder(), logins: logins(variable), youngest })
     }
+}
+
+/// The GitHub whose releases are locked. A variable that cannot be used is reported once GitHub is asked.
+pub(super) fn forge() -> Forge {
+    api().map(|api| Forge::of_api(&api)).unwrap_or_default()
+}
+
+fn api() -> Option<Url> {
+    let named = std::env::var("GITHUB_API_URL").ok().filter(|value| !value.is_empty());
+    Url::parse(named.as_deref().unwrap_or(github::API)).ok().filter(|url| !url.cannot_be_a_base())
 }
 
 /// The files with logins of Docker and Podman, in order of precedence: a named file, then Docker's, then
@@ -111,6 +121,8 @@ pub(super) struct Publishers {
     setup: Environment,
     client: Client,
     cache: OnceLock<Cache>,
+    /// Where an audit keeps what it downloads, so that it leaves the cache as it is.
+    scratch: Option<OnceLock<TempDir>>,
     progress: Bars,
 }
 
@@ -121,13 +133,44 @@ impl Publishers {
             client: Client::new(setup.patience.clone()),
             setup,
             cache: OnceLock::new(),
+            scratch: None,
             progress: Bars::new(console.is_quiet()),
         }
     }
 
+    /// As [`new`](Self::new), and leaves the cache as it is.
+    pub(super) fn auditing(setup: Environment, console: &Console) -> Self {
+        Self { scratch: Some(OnceLock::new()), ..Self::new(setup, console) }
+    }
+
     /// An archive, from the cache or over the network. `stated` names the origin of its checksum.
     pub(super) fn fetch(&self, download: &Download<'_>, stated: Stated<'_>) -> Result<Fetched, Diagnostic> {
+        if let Some(scratch) = &self.scratch {
+            return self.fetch_into(scratch, download, stated);
+        }
         let fetched = fetch::fetch(&self.client, self.cache()?, download, &self.progress);
+        fetched.map_err(|error| of_fetch(&error, stated))
+    }
+
+    fn fetch_into(
+        &self,
+        scratch: &OnceLock<TempDir>,
+        download: &Download<'_>,
+        stated: Stated<'_>,
+    ) -> Result<Fetched, Diagnostic> {
+        if let Some(expected) = download.expected
+            && let Ok(Kept::Sound(file)) = self.cache()?.look(&expected)
+        {
+            let size = file.metadata().map_err(|error| cannot_cache(&error))?.len();
+            return Ok(Fetched { sha256: expected, size, file, from_cache: true });
+        }
+        if scratch.get().is_none() {
+            let made = tempfile::tempdir().map_err(|error| cannot_cache(&error))?;
+            scratch.get_or_init(|| made);
+        }
+        let folder = scratch.wait();
+        let cache = Cache::open(folder.path()).map_err(|error| cannot_cache(&error))?;
+        let fetched = fetch::fetch(&self.client, &cache, download, &self.progress);
         fetched.map_err(|error| of_fetch(&error, stated))
     }
 
@@ -155,7 +198,10 @@ impl Publishers {
             let message = "nothing says where archives are kept";
             return Err(Diagnostic::error(Code::CannotCache, message).help("set BAKE_CACHE_DIR or HOME"));
         };
-        let cache = Cache::open(folder).map_err(|error| cannot_cache(&error))?;
+        let cache = match self.scratch {
+            Some(_) => Cache::at(folder),
+            None => Cache::open(folder).map_err(|error| cannot_cache(&error))?,
+        };
         Ok(self.cache.get_or_init(|| cache))
     }
 }
@@ -277,17 +323,18 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
         github::GithubError::Net(error) => of_net(error),
         github::GithubError::NoSuchVersion { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("it may have been withdrawn; choose another version with `version:`"),
-        github::GithubError::None { young, .. } => {
-            let help = if *young {
-                "wait, lower `--min-age`, or name a version with `version:`"
-            } else {
-                "to take a pre-release, name it with `version:`"
+        github::GithubError::None { why, .. } => {
+            let help = match why {
+                Absence::Empty => "name its archive by its URL, with `url:`, or choose another repository",
+                Absence::Young => "wait, lower `--min-age`, or name a version with `version:`",
+                Absence::Unfinished => "to take a pre-release, name it with `version:`",
+                Absence::Unversioned(_) => "name a release by its tag, with `version:`",
             };
             Diagnostic::error(Code::UpstreamGone, error.to_string()).help(help)
         }
         github::GithubError::SeveralThings { .. } => {
             Diagnostic::error(Code::AmbiguousAsset, error.to_string())
-                .help("name the archive by its URL, with `url:` in place of `repo:`")
+                .help("name a release by its tag, with `-` for `/` and `@`, such as `version: cli-v1.2.3`; or the archive by its URL, with `url:` in place of `repo:`")
         }
         github::GithubError::NoRepository { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("correct its name; only public repositories are supported"),

@@ -61,7 +61,7 @@ pub(super) fn run(
     let (bundle, warnings) = render::render(&plan)?;
     console.problems(&warnings);
 
-    let out = dir.join(&options.out);
+    let out = load::output(dir, &options.out)?;
     refuse_foreign(&out)?;
     let files = files(&bundle);
     let rows = compare(&out, &bundle, &files);
@@ -117,7 +117,7 @@ fn refuse_foreign(out: &Path) -> Result<(), Failure> {
     let is_bundle = MARKED.iter().any(|name| is_marked(&out.join(name)));
     for name in FILE_NAMES {
         let path = out.join(name);
-        let Ok(metadata) = fs::metadata(&path) else { continue };
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if !metadata.is_file() {
             return refuse(&path, "is not a file");
         }
@@ -134,7 +134,7 @@ fn is_marked(path: &Path) -> bool {
 
 /// The content of a file of the bundle on disk, if it is a file of plausible size.
 fn there(path: &Path) -> Option<Vec<u8>> {
-    if !fs::metadata(path).ok()?.is_file() {
+    if !fs::symlink_metadata(path).ok()?.is_file() {
         return None;
     }
     let mut content = Vec::new();

@@ -64,14 +64,17 @@ codes! {
     NotInImage = "not-in-image", "A locked tool that the image does not have.";
     NotInLock = "not-in-lock", "A program of the image that is not locked.";
     NotInManifest = "not-in-manifest", "A binary that the manifest does not have.";
+    NotPublished = "not-published", "Something in the lock that its publisher does not bear out.";
     NotPushed = "not-pushed", "A finished image of which the lock has no digest.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or that exceeds a limit of the YAML reader.";
     RehearsalFailed = "rehearsal-failed", "A rehearsal could not start, or its gateway did not become ready.";
     Republished = "republished", "Another archive under a version that was locked.";
+    RepositoryMoved = "repository-moved", "A repository whose releases are found under another name.";
     ReservedName = "reserved-name", "A name that the rendered files use themselves.";
     StaleLock = "stale-lock", "The lock does not fit spec and manifest.";
     TagMoved = "tag-moved", "A tag of an image names another digest than before.";
+    UnknownExecutable = "unknown-executable", "A lock without the checksum of an executable.";
     UnknownKey = "unknown-key", "A key that does not exist.";
     UnknownMachine = "unknown-machine", "A machine type whose memory is not known here.";
     UnknownTool = "unknown-tool", "A tool that the catalog does not have.";

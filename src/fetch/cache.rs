@@ -9,11 +9,12 @@
 //!
 //! Files have the permissions that the user's umask gives to any new file, less those to write: a
 //! download carries no token, so that what is here is public, and users of one machine may want to
-//! share it. A run trusts none of the others, since it hashes what it is handed.
+//! share it. A run trusts none of the others: it hashes what it is handed, and first copies what another
+//! user could change in the meantime.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -22,13 +23,18 @@ use rustix::io::Errno;
 use url::Url;
 
 use super::error::FetchError;
-use super::partial::{self, BUFFER, Partial};
+use super::partial::{self, BUFFER, Partial, SHARED};
 use crate::digest::{Hasher, Sha256};
+use crate::fs::inside::is_own;
 
 /// The lifetime of an abandoned partial download.
 const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The prefix of partial downloads with an unknown digest, which a later run cannot use.
+/// The most bytes that are copied of a file that another user can write to: 4 GiB.
+const LARGEST_SHARED: u64 = 4 << 30;
+
+/// How the name of a part begins whose digest is not known: what a killed run leaves of it is of
+/// no use.
 const UNKNOWN: &str = "url-";
 
 /// A folder of files by their digest, which several programs may use at once.
@@ -56,12 +62,25 @@ impl Cache {
     /// Where the folder cannot be made, or is none.
     pub fn open(folder: &Path) -> Result<Self, FetchError> {
         let this = Self { folder: folder.to_owned() };
+        // Whatever else lies there was not meant.
+        if folder.is_symlink() && !this.blobs().exists() {
+            let others = fs::read_dir(folder).map_err(|error| FetchError::cache(folder, "read", error))?;
+            if others.count() > 0 {
+                let why = io::Error::other("it is a link to a folder with other files");
+                return Err(FetchError::cache(folder, "begin", why));
+            }
+        }
         for folder in [this.blobs(), this.partials()] {
             fs::create_dir_all(&folder)
                 .map_err(|error| FetchError::cache(&folder, "make a folder", error))?;
         }
         this.sweep();
         Ok(this)
+    }
+
+    /// The cache in `folder` as it is: nothing is made or removed before something is kept in it.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
     }
 
     /// The folder, for files that are to lie on the same disk.
@@ -103,8 +122,13 @@ impl Cache {
                 _ => return Err(failed(error)),
             },
         };
-        if !file.metadata().map_err(failed)?.is_file() {
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
             return Ok(Kept::Altered(None));
+        }
+        // What another user can write to may change once it was hashed.
+        if !is_own(&metadata) || metadata.mode() & SHARED != 0 {
+            file = private_copy(&mut file).map_err(failed)?;
         }
         let found = hash(&mut file).map_err(failed)?;
         Ok(if found == *digest { Kept::Sound(file) } else { Kept::Altered(Some(found)) })
@@ -156,6 +180,16 @@ impl Cache {
             }
         }
     }
+}
+
+/// A copy that no other program can reach.
+fn private_copy(file: &mut File) -> io::Result<File> {
+    let mut copy = tempfile::tempfile()?;
+    if io::copy(&mut file.take(LARGEST_SHARED), &mut copy)? == LARGEST_SHARED {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    copy.rewind()?;
+    Ok(copy)
 }
 
 /// The digest of a file, which is rewound.

@@ -10,6 +10,10 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::error::FetchError;
 use crate::digest::{Hasher, Sha256};
+use crate::fs::inside::is_own;
+
+/// The rights of others to write.
+pub(super) const SHARED: u32 = 0o022;
 
 /// Bytes that are moved at once.
 pub(super) const BUFFER: usize = 256 * 1024;
@@ -128,10 +132,13 @@ pub(super) fn remove_if_idle(path: &Path) {
 /// The file at `path`, made where it is missing; none where something else has the name.
 fn open_regular(path: &Path) -> io::Result<Option<File>> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let opened =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).custom_flags(flags).open(path);
-    match opened {
-        Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
+    // Another user may neither have made it nor write to it: it is renamed once it was hashed.
+    let is_private =
+        |metadata: &fs::Metadata| metadata.is_file() && is_own(metadata) && metadata.mode() & SHARED == 0;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o666 & !SHARED).custom_flags(flags);
+    match options.open(path) {
+        Ok(file) => Ok(is_private(&file.metadata()?).then_some(file)),
         Err(error) => match Errno::from_io_error(&error) {
             Some(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => Ok(None),
             _ => Err(error),

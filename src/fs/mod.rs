@@ -2,6 +2,7 @@
 
 pub mod exchange;
 mod folder;
+pub mod inside;
 mod update;
 mod user_files;
 
@@ -33,8 +34,8 @@ impl NewFile<'_> {
     pub fn stands_in(&self, folder: &Path) -> bool {
         let path = folder.join(self.name);
         let runs = |metadata: fs::Metadata| metadata.mode() & 0o100 != 0;
-        // Reading anything else, such as a pipe, could block forever.
-        fs::metadata(&path)
+        // Reading anything else, such as a pipe, could block forever; a link may lead anywhere.
+        fs::symlink_metadata(&path)
             .is_ok_and(|metadata| metadata.is_file() && metadata.len() == self.content.len() as u64)
             && fs::read(&path).is_ok_and(|content| content == self.content)
             && (!self.executable || fs::metadata(&path).is_ok_and(runs))
@@ -79,6 +80,7 @@ pub fn create(folder: &Path, files: &[NewFile<'_>]) -> Result<(), FsError> {
         let path = folder.join(file.name);
         let parent = path.parent().unwrap_or(folder);
         made.folders(parent).context("create the folder", parent)?;
+        inside::resolve_inside(folder, &path).context("write a new file", &path)?;
         let staged = new_file(parent, file).context("write", &path)?;
         staged.persist_noclobber(&path).map_err(|error| error.error).context("write a new file", &path)?;
         made.0.push(path);

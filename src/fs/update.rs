@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
 
+use super::inside::resolve_inside;
 use super::{Conflict, FsError, IoContext, exclusive, sync};
 
 /// A replacement that depends on the file's current content.
@@ -27,8 +28,13 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), FsError> {
     let _guard = exclusive(folder)?;
     let mut staged = Vec::new();
     for Revision { path, from, to } in files {
-        let path = behind_links(path);
+        let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+        let path = resolve_inside(folder, path).context("write", path)?;
         let old = fs::metadata(&path).ok();
+        if is_link && old.is_some() && from.is_none() {
+            let why = io::Error::other("it is a link to a file that holds something else");
+            return Err(why).context("write", &path);
+        }
         if old.as_ref().is_some_and(fs::Metadata::is_dir) {
             return Err(io::Error::from(io::ErrorKind::IsADirectory)).context("be replaced", &path);
         }
@@ -55,7 +61,8 @@ pub fn revise(folder: &Path, files: &[Revision<'_>]) -> Result<(), FsError> {
 /// # Errors
 /// If another run holds the lock for too long.
 pub fn tidy(folder: &Path, paths: &[&Path]) -> Result<(), FsError> {
-    let names = paths.iter().map(|path| successor_name(&behind_links(path)));
+    let found = paths.iter().filter_map(|path: &&Path| resolve_inside(folder, path).ok());
+    let names = found.map(|path| successor_name(&path));
     let left: Vec<_> = names.filter(|path| fs::symlink_metadata(path).is_ok()).collect();
     if left.is_empty() {
         return Ok(());
@@ -66,11 +73,6 @@ pub fn tidy(folder: &Path, paths: &[&Path]) -> Result<(), FsError> {
         let _ = fs::remove_file(path);
     }
     Ok(())
-}
-
-/// Follows symbolic links, so that a link stays a link.
-fn behind_links(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The temporary sibling of a file. The name is fixed, so that the next run finds the leftovers of a killed

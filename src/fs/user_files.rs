@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::exchange::{move_to_free, staging_prefix, swap};
+use super::inside::is_own;
 
 /// Cleans up after killed runs: deletes folders that were never put in place, and recovers user files from
 /// replaced ones. The caller holds the lock.
@@ -16,7 +17,8 @@ pub(super) fn recover_leftovers(parent: &Path, name: &OsStr, folder: &Path, owne
         let name = entry.file_name();
         let Some(suffix) = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes()) else { continue };
         let Ok(metadata) = entry.metadata() else { continue };
-        if !metadata.is_dir() {
+        // Another user may have put it there, for its content to be brought in.
+        if !metadata.is_dir() || !is_own(&metadata) {
             continue;
         }
         if suffix == metadata.ino().to_string().as_bytes() {

@@ -38,6 +38,23 @@ pub struct Api<'a> {
     youngest: Option<Timestamp>,
 }
 
+/// Why none of a repository's releases is the newest. Displayed behind `no release`.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Absence {
+    /// There is none.
+    #[error("")]
+    Empty,
+    /// All are too young.
+    #[error(" that is old enough")]
+    Young,
+    /// All are drafts or pre-releases.
+    #[error(" but drafts and pre-releases")]
+    Unfinished,
+    /// No tag names a version; one of them.
+    #[error(" whose tag names a version, such as {}", quoted(.0))]
+    Unversioned(String),
+}
+
 /// Why there is no release.
 #[derive(Debug, thiserror::Error)]
 pub enum GithubError {
@@ -55,14 +72,14 @@ pub enum GithubError {
         url: Address,
     },
     /// The repository has none at all, or none but drafts, pre-releases and young ones.
-    #[error("{repo} has no release{}: {url}", if *young { " that is old enough" } else { " but drafts and pre-releases" })]
+    #[error("{repo} has no release{why}: {url}")]
     None {
         /// The repository.
         repo: RepoSlug,
         /// The requested URL.
         url: Address,
-        /// Whether there are some that are too young.
-        young: bool,
+        /// What keeps those that are there from being one.
+        why: Absence,
     },
     /// The repository publishes several things, and nothing says which one is wanted.
     #[error(
@@ -123,10 +140,19 @@ impl<'a> Api<'a> {
     fn newest(&self, repo: &RepoSlug) -> Result<Release, GithubError> {
         let mut next = Some(self.releases(repo));
         let mut young: Option<Version> = None;
+        let mut why = Absence::Empty;
         for _ in 0..MOST_PAGES {
             let Some(url) = next.take() else { break };
             let (page, following) = self.page(repo, &url)?;
+            if why == Absence::Empty && !page.is_empty() {
+                why = Absence::Unfinished;
+            }
             let stable = page.into_iter().filter(|release| !release.draft && !release.prerelease);
+            let stable: Vec<_> = stable.collect();
+            if let Some(other) = stable.iter().find(|release| versions::of_tag(&release.tag_name).is_none()) {
+                why = Absence::Unversioned(other.tag_name.clone());
+            }
+            let stable = stable.into_iter();
             let stable = stable.filter_map(|release| Some((versions::of_tag(&release.tag_name)?, release)));
             let stable = stable.filter(|(version, _)| !versions::is_prerelease(version)).collect();
             let mut best: Option<(Version, release::GithubRelease)> = None;
@@ -154,7 +180,7 @@ impl<'a> Api<'a> {
         Err(GithubError::None {
             repo: repo.clone(),
             url: Address::new(&self.releases(repo), None),
-            young: young.is_some(),
+            why: if young.is_some() { Absence::Young } else { why },
         })
     }
 
@@ -172,7 +198,7 @@ impl<'a> Api<'a> {
             let Some(url) = next.take() else { break };
             let (page, following) = self.page(repo, &url)?;
             let page = page.into_iter().filter(|release| !release.draft);
-            let found = page.filter(|release| versions::of_tag(&release.tag_name).as_ref() == Some(version));
+            let found = page.filter(|release| versions::is_tag_of(&release.tag_name, version));
             let found = found.map(|release| (version.clone(), release)).collect();
             if let Some((version, release)) = self.of_one_thing(repo, found)?.into_iter().next() {
                 return Ok(release.complete(repo, version, None));

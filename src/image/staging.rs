@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::error::ImageError;
 use crate::fs::exchange::{put_folder, staging_prefix};
+use crate::fs::inside::is_own;
 use crate::oci::{self, Blob, Contents};
 
 const PIECE: usize = 128 << 10;
@@ -182,7 +183,8 @@ pub(super) fn parent(place: &Path) -> &Path {
 fn sweep(parent: &Path, prefix: &OsString) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let ours = entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
-        if ours && File::open(entry.path()).is_ok_and(|folder| is_idle(&folder)) {
+        let own = entry.metadata().is_ok_and(|metadata| is_own(&metadata));
+        if ours && own && File::open(entry.path()).is_ok_and(|folder| is_idle(&folder)) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }

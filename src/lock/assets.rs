@@ -1,8 +1,11 @@
 //! Which asset of a release is the build for an architecture, where the manifest does not say it.
 //!
-//! Names are read word by word. Words that name another system, another processor, a package, a checksum or a signature
-//! exclude a file. If two files differ only in their C library, the static one is used; if they differ only in their
-//! archive format, the one that most machines can unpack. Any other ambiguity is left to the user.
+//! Names are read word by word. What is certain is used: another system, another processor, a
+//! package, a checksum, a signature is not it. A word that every file of a release has is a part of
+//! the project's name. Of two that differ only in their C library the static one is taken, of two
+//! that differ only in their packing the one that most machines unpack. A file for Linux that names
+//! no processor counts as one for amd64: the header of the executable in it decides. Anything else is
+//! left to a person.
 
 use std::collections::BTreeSet;
 
@@ -10,55 +13,79 @@ use super::checksums;
 use super::upstream::ReleaseAsset;
 use crate::project::values::{Arch, ArchiveFormat};
 
-/// Suffixes of other files in a release: distribution packages, signatures, checksums, file lists,
-/// documentation.
-const NO_ARCHIVE: [&str; 45] = [
-    ".1",
+/// Endings of what is published beside programs: packages of distributions, signatures, lists of
+/// contents, documentation.
+const NO_ARCHIVE: [&str; 65] = [
     ".apk",
     ".appimage",
     ".asc",
     ".att",
+    ".b3",
     ".bash",
     ".bundle",
     ".cdx",
     ".cer",
+    ".cert",
     ".crt",
     ".deb",
+    ".dgst",
     ".dmg",
     ".exe",
     ".fish",
     ".flatpak",
+    ".gpg",
     ".intoto.jsonl",
+    ".ipk",
     ".jar",
+    ".js",
     ".json",
     ".jsonl",
     ".key",
     ".md",
     ".md5",
+    ".md5sum",
     ".minisig",
     ".msi",
     ".nupkg",
     ".pdb",
+    ".pdf",
     ".pem",
     ".pkg",
+    ".pkg.tar.xz",
+    ".pkg.tar.zst",
+    ".prov",
     ".ps1",
     ".pub",
+    ".py",
     ".rb",
     ".rpm",
     ".sbom",
     ".sh",
+    ".sha",
     ".sha1",
-    ".sha256",
-    ".sha256sum",
+    ".sha1sum",
+    ".sha384",
     ".sha512",
+    ".sha512sum",
     ".sig",
+    ".sign",
     ".sigstore",
     ".snap",
     ".spdx",
+    ".torrent",
     ".txt",
+    ".vsix",
+    ".wasm",
+    ".whl",
+    ".xml",
     ".yaml",
     ".yml",
+    ".zsync",
 ];
+
+/// Words in the names of files that are no programs.
+const NO_PROGRAM: [&str; 9] =
+    ["sbom", "source", "src", "vendor", "completions", "debug", "dsym", "symbols", "provenance"];
 
 /// Endings of signatures.
 const SIGNATURES: [&str; 8] =
@@ -95,10 +122,24 @@ const OTHER_SYSTEMS: [&str; 27] = [
     "windows",
 ];
 
+/// Systems for which no project publishes alone.
+const NEVER_ALONE: [&str; 4] = ["dragonfly", "illumos", "plan9", "wasm"];
+
+/// Spellings of more than one word, and the word that they are read as.
+const SPELLINGS: [(&str, &str); 6] = [
+    ("x86_64", "amd64"),
+    ("x86-64", "amd64"),
+    ("aarch64_be", "arm64be"),
+    ("aarch_64", "arm64"),
+    ("64-bit", "64bit"),
+    ("32-bit", "32bit"),
+];
+
 /// Words for other processors than the two.
-const OTHER_PROCESSORS: [&str; 31] = [
+const OTHER_PROCESSORS: [&str; 32] = [
     "32bit",
     "386",
+    "arm64be",
     "arm",
     "armel",
     "armhf",
@@ -149,13 +190,29 @@ pub fn choose<'a>(
     arch: Arch,
     spelled: Option<&str>,
 ) -> Result<&'a ReleaseAsset, Undecided> {
-    let mut fitting: Vec<(&ReleaseAsset, Words)> = assets
-        .iter()
-        .filter(|asset| !is_beside(&asset.name))
-        .map(|asset| (asset, Words::of(&asset.name, spelled.map(|word| (word, arch)))))
-        .filter(|(_, words)| words.arch == Some(arch) && !words.elsewhere)
+    let files: Vec<_> = assets.iter().filter(|asset| !is_companion(&asset.name, assets)).collect();
+    let common = common_words(&files);
+    let named: Vec<(&ReleaseAsset, Words)> = files
+        .into_iter()
+        .filter(|asset| !is_no_program(&asset.name, &common))
+        .map(|asset| (asset, Words::of(&asset.name, spelled.map(|word| (word, arch)), &common)))
         .collect();
-    // A release that names systems also names Linux.
+    let of_arch = |wanted: Option<Arch>| -> Vec<(&ReleaseAsset, Words)> {
+        let fits = |words: &Words| words.arch == wanted && !words.elsewhere;
+        named.iter().filter(|(_, words)| fits(words)).cloned().collect()
+    };
+    let mut fitting = of_arch(Some(arch));
+    if fitting.is_empty() && arch == Arch::Amd64 {
+        fitting = of_arch(None);
+        // Its twin for another system or processor shows what it is.
+        let has_twin = |words: &Words| {
+            named
+                .iter()
+                .any(|(_, other)| (other.elsewhere || other.arch.is_some()) && other.rest == words.rest)
+        };
+        fitting.retain(|(_, words)| words.linux || has_twin(words));
+    }
+    // A publisher that names systems names Linux.
     narrow(&mut fitting, |words| words.linux);
     narrow(&mut fitting, |words| words.level.is_none_or(|level| level == 1));
     for static_libc in ["musl", "static"] {
@@ -168,9 +225,9 @@ pub fn choose<'a>(
         }
     }
     let same = fitting.windows(2).all(|pair| pair[0].1.rest == pair[1].1.rest);
-    if same && let Some((best, _)) = fitting.iter().min_by_key(|(asset, _)| ArchiveFormat::of(&asset.name)) {
-        let packing = ArchiveFormat::of(&best.name);
-        fitting.retain(|(asset, _)| ArchiveFormat::of(&asset.name) == packing);
+    let packing = |asset: &ReleaseAsset| ArchiveFormat::of(&asset.name);
+    if same && let Some((best, _)) = fitting.iter().min_by_key(|(asset, _)| (packing(asset), &asset.name)) {
+        return Ok(best);
     }
     match *fitting.as_slice() {
         [] => Err(Undecided::None),
@@ -183,19 +240,64 @@ pub fn choose<'a>(
 pub fn signatures<'a>(assets: &'a [ReleaseAsset], asset: &str) -> Vec<&'a ReleaseAsset> {
     let about = |name: &str| {
         let of = SIGNATURES.iter().find_map(|ending| name.strip_suffix(ending));
-        of.is_some_and(|of| of == asset || checksums::is_list(of) || checksums::owner_of(of) == Some(asset))
+        of.is_some_and(|of| {
+            of == asset
+                || checksums::is_list(of)
+                || checksums::owner_of(of).as_deref() == Some(asset.to_ascii_lowercase().as_str())
+        })
     };
     assets.iter().filter(|candidate| about(&candidate.name)).collect()
 }
 
-/// Whether the file accompanies the programs of a release.
-fn is_beside(name: &str) -> bool {
+/// Whether a file is published beside a program: a package, a checksum, a signature, a manual page.
+fn is_companion(name: &str, assets: &[ReleaseAsset]) -> bool {
     let lower = name.to_ascii_lowercase();
-    checksums::is_list(name)
+    // The `1` of `tool-4.1.1` belongs to a version.
+    let is_manual = lower.rsplit_once('.').is_some_and(|(stem, section)| {
+        matches!(section.as_bytes(), [b'1'..=b'8']) && !stem.ends_with(|c: char| c.is_ascii_digit())
+    });
+    // `x.tar.gz.b3` is about `x.tar.gz`, whatever it says.
+    let is_about = |asset: &ReleaseAsset| {
+        let ending = name.strip_prefix(asset.name.as_str()).and_then(|rest| rest.strip_prefix('.'));
+        ending.is_some_and(|ending| {
+            ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                && ArchiveFormat::of(&format!("x.{ending}")) == ArchiveFormat::Bare
+        })
+    };
+    is_manual
+        || checksums::is_list(name)
+        || checksums::owner_of(name).is_some()
+        || checksums::is_of_another_kind(name) && !words(&lower).any(|word| Words::arch_of(word).is_some())
         || NO_ARCHIVE.iter().any(|ending| lower.ends_with(ending))
-        || ["sbom", "source", "src", "vendor", "completions", "debug", "dsym", "symbols", "provenance"]
-            .iter()
-            .any(|word| lower.split(|c: char| !c.is_ascii_alphanumeric()).any(|found| found == *word))
+        || assets.iter().any(is_about)
+}
+
+/// Whether a word of the name says that it holds no program.
+fn is_no_program(name: &str, common: &BTreeSet<String>) -> bool {
+    words(&name.to_ascii_lowercase()).any(|word| NO_PROGRAM.contains(&word) && !common.contains(word))
+}
+
+/// The words that all of several files have, where some are for Linux: none of them says for what
+/// system a file is. Nor does a system for which no project publishes alone.
+fn common_words(files: &[&ReleaseAsset]) -> BTreeSet<String> {
+    let sets = files.iter().map(|asset| {
+        let name = ArchiveFormat::split(&asset.name).0.to_ascii_lowercase();
+        words(&name).map(str::to_owned).collect::<BTreeSet<_>>()
+    });
+    let is_linux = |set: &BTreeSet<String>| set.iter().any(|word| word.contains("linux"));
+    let sets: Vec<_> = sets.collect();
+    if sets.len() < 2 {
+        return BTreeSet::new();
+    }
+    let for_linux = sets.iter().any(is_linux);
+    let common = sets.into_iter().reduce(|common, set| common.intersection(&set).cloned().collect());
+    let mut common = common.unwrap_or_default();
+    common.retain(|word| for_linux || NEVER_ALONE.contains(&word.as_str()));
+    common
+}
+
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 fn narrow(fitting: &mut Vec<(&ReleaseAsset, Words)>, by: impl Fn(&Words) -> bool) {
@@ -204,8 +306,8 @@ fn narrow(fitting: &mut Vec<(&ReleaseAsset, Words)>, by: impl Fn(&Words) -> bool
     }
 }
 
-/// The meaning of the words in a file name.
-#[derive(Debug, Default)]
+/// What the words of a file name say.
+#[derive(Clone, Debug, Default)]
 struct Words {
     arch: Option<Arch>,
     /// The microarchitecture level of `amd64v3` and the like.
@@ -218,10 +320,10 @@ struct Words {
 }
 
 impl Words {
-    fn of(name: &str, spelled: Option<(&str, Arch)>) -> Self {
+    fn of(name: &str, spelled: Option<(&str, Arch)>, common: &BTreeSet<String>) -> Self {
         let mut name = ArchiveFormat::split(name).0.to_ascii_lowercase();
-        for spelling in ["x86_64", "x86-64"] {
-            name = name.replace(spelling, "amd64");
+        for (spelling, word) in SPELLINGS {
+            name = name.replace(spelling, word);
         }
         let mut words = Self::default();
         if let Some((spelling, arch)) = spelled {
@@ -234,8 +336,18 @@ impl Words {
                 name = name.replacen(&spelling, "", 1);
             }
         }
-        for word in name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
-            words.take(word);
+        let mut is_64_bits = false;
+        for word in self::words(&name) {
+            match word {
+                "64bit" => is_64_bits = true,
+                word if common.contains(word) && Self::arch_of(word).is_none() && word != "linux" => {
+                    words.rest.insert(word.to_owned());
+                }
+                word => words.take(word),
+            }
+        }
+        if is_64_bits && words.arch.is_none() {
+            words.arch = Some(Arch::Amd64);
         }
         words
     }
@@ -245,7 +357,7 @@ impl Words {
             self.elsewhere |= self.arch.is_some_and(|known| known != arch);
             self.arch = Some(arch);
             self.level = level;
-        } else if word == "linux" || word == "linux64" {
+        } else if ["linux", "linux64", "manylinux", "musllinux"].contains(&word) {
             self.linux = true;
             if word == "linux64" {
                 self.take("amd64");
@@ -269,7 +381,7 @@ impl Words {
 
     fn arch_of(word: &str) -> Option<(Arch, Option<u32>)> {
         match word {
-            "amd64" | "x64" | "x8664" | "64bit" => Some((Arch::Amd64, None)),
+            "amd64" | "x64" | "x8664" => Some((Arch::Amd64, None)),
             "arm64" | "aarch64" | "armv8" | "arm64v8" | "aarch64v8" => Some((Arch::Arm64, None)),
             _ => {
                 let level = word.strip_prefix("amd64v").and_then(level)?;

@@ -2,27 +2,63 @@
 
 use crate::digest::Sha256;
 
-/// Endings of a file with the checksum of one other file, after that one's name.
-const OWN: [&str; 3] = [".sha256", ".sha256sum", ".sha256.txt"];
+/// Endings of a file with the SHA-256 of one other file, after that one's name.
+const OWN: [&str; 4] = [".sha256", ".sha256sum", ".sha256.txt", ".sha256sum.txt"];
+
+/// Endings of signatures and descriptions, which a list of checksums may have too.
+const SIGNED: [&str; 10] =
+    [".asc", ".bundle", ".crt", ".gpg", ".json", ".jsonl", ".minisig", ".pem", ".sig", ".sigstore"];
+
+/// Words for other checksums than SHA-256.
+const OTHER: [&str; 9] = ["b2sum", "b3sum", "blake", "md5", "sha1", "sha3", "sha384", "sha512", "sha224"];
+
+/// Last words of the name of a list of SHA-256 checksums.
+const LISTS: [&str; 11] = [
+    "checksum",
+    "checksums",
+    "digests",
+    "hashes",
+    "sha2-256",
+    "sha2-256sums",
+    "sha256",
+    "sha256_sum",
+    "sha256sum",
+    "sha256sums",
+    "shasums256",
+];
 
 /// Whether a file of this name holds SHA-256 checksums of several files: `checksums.txt`,
-/// `tool_1.2.3_checksums.txt`, `SHA256SUMS`.
+/// `tool_1.2.3_checksums.txt`, `SHA256SUMS`, `hashes.sha256`.
 pub fn is_list(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let signed = [".sig", ".asc", ".pem", ".minisig", ".sigstore", ".json", ".jsonl", ".bundle", ".crt"];
-    if signed.iter().any(|ending| name.ends_with(ending)) {
+    if is_signed(&name) || OTHER.iter().any(|word| name.contains(word)) {
         return false;
     }
-    let other = ["sha512", "sha1", "sha384", "sha3", "md5", "blake", "b2sum", "b3sum"];
-    if other.iter().any(|word| name.contains(word)) {
-        return false;
-    }
-    ["checksum", "sha256sum", "shasum", "sha256.sum", "sha256.txt"].iter().any(|word| name.contains(word))
+    let stem = name.strip_suffix(".txt").unwrap_or(&name);
+    let ends_with = |word: &&str| {
+        let before = stem.strip_suffix(*word);
+        before.is_some_and(|before| !before.ends_with(|c: char| c.is_ascii_alphanumeric()))
+    };
+    let words = ["checksum", "sha256sum", "shasum", "sha256.sum", "sha256.txt"];
+    LISTS.iter().any(ends_with) || words.iter().any(|word| name.contains(word))
 }
 
-/// The asset whose checksum alone a file of this name would have.
-pub fn owner_of(name: &str) -> Option<&str> {
-    OWN.iter().find_map(|ending| name.strip_suffix(ending))
+/// Whether a file of this name holds other checksums than SHA-256.
+pub fn is_of_another_kind(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let word = |word: &str| OTHER.iter().any(|other| word.starts_with(other));
+    !is_signed(&name) && name.split(['.', '-', '_']).any(word)
+}
+
+fn is_signed(name: &str) -> bool {
+    SIGNED.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The name, in lower case, of the file whose checksum alone a file of this name would have: `x.tar.gz`,
+/// or `x` where the format is left out.
+pub fn owner_of(name: &str) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    OWN.iter().find_map(|ending| name.strip_suffix(ending)).map(str::to_owned)
 }
 
 /// The result of a search in a checksum file.
@@ -107,7 +143,7 @@ fn is_named(listed: &str, asset: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Said, is_list, of_list, of_own};
+    use super::{Said, is_list, is_of_another_kind, of_list, of_own};
     use crate::digest::Sha256;
 
     fn hex(of: &str) -> String {
@@ -153,13 +189,29 @@ mod tests {
             "SHASUMS256.txt",
             "sha256.txt",
             "sha256.sum",
+            "SHA2-256SUMS",
+            "hashes.sha256",
+            "tool_1.2.3.sha256",
+            "sha256",
+            "SHA256_SUM",
+            "tool_1.2.3_hashes.txt",
         ] {
             assert!(is_list(name), "{name}");
         }
-        for name in
-            ["checksums.txt.sig", "SHA512SUMS", "checksums_md5.txt", "tool.tar.gz", "checksums.txt.pem"]
-        {
+        for name in [
+            "checksums.txt.sig",
+            "SHA512SUMS",
+            "checksums_md5.txt",
+            "tool.tar.gz",
+            "checksums.txt.pem",
+            "rehashes",
+            "sha256-linux-amd64",
+        ] {
             assert!(!is_list(name), "{name}");
         }
+        for name in ["SHA512SUMS", "tool_1.2.3_MD5SUMS.txt", "tool.tar.gz.sha1", "checksums.blake3"] {
+            assert!(is_of_another_kind(name), "{name}");
+        }
+        assert!(!is_of_another_kind("SHA512SUMS.asc") && !is_of_another_kind("tool-linux-amd64"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::staleness::is_as_in_catalog;
+use super::staleness::unfounded;
 use super::tampering::{differences, path};
 use super::{Build, Evidence, Lock, LockedBinary, LockedImage, inputs};
 use crate::diagnostics::{Code, Diagnostic, Problems};
@@ -60,7 +60,7 @@ pub fn from_catalog(project: &Project, old: Option<&Lock>, catalog: &Catalog) ->
 /// The base image by a digest that spec, catalog or lock state.
 pub(super) fn image(project: &Project, old: Option<&LockedImage>, catalog: &Catalog) -> Option<LockedImage> {
     let reference = &project.spec.gateway.image.value;
-    if let Some(old) = old.filter(|old| old.reference == *reference && is_as_in_catalog(old, catalog)) {
+    if let Some(old) = old.filter(|old| old.reference == *reference && unfounded(old, catalog).is_none()) {
         return Some(old.clone());
     }
     let (digest, evidence) = match (reference.digest(), catalog.base_image(reference)) {
@@ -83,6 +83,7 @@ pub(super) fn binary(wanted: &Binary) -> Option<LockedBinary> {
     let mut locked = LockedBinary {
         version: Some(tool.version.clone()),
         repo: None,
+        moved_to: None,
         keep_siblings: tool.keep_siblings,
         apt: tool.apt.clone(),
         builds: BTreeMap::new(),
@@ -94,6 +95,7 @@ pub(super) fn binary(wanted: &Binary) -> Option<LockedBinary> {
             size: None,
             binary: path(wanted, locked.version.as_ref(), *arch)?.parse().ok()?,
             binary_sha256: None,
+            signature: None,
             evidence: vec![Evidence::Seed],
         };
         locked.builds.insert(*arch, build);

@@ -22,12 +22,14 @@ pub fn digest(project: &Project) -> Sha256 {
 
 /// One line for each binary. No field can hold a space or a line break but the last, so that no
 /// two different wants are written alike.
-fn binary(binary: &Binary) -> String {
-    let mut line = binary.name.value.to_string();
-    if let Some(version) = &binary.version {
+fn binary(wanted: &Binary) -> String {
+    // A new key of the manifest must be looked at here.
+    let Binary { name, version, origin, binary, minisign, keep_siblings, apt, skills: _ } = wanted;
+    let mut line = name.value.to_string();
+    if let Some(version) = version {
         let _ = write!(line, " version={}", version.value);
     }
-    match &binary.origin {
+    match origin {
         BinarySource::Catalog(_) => line.push_str(" catalog"),
         BinarySource::Release { repo, asset, arch } => {
             let _ = write!(line, " repo={repo}");
@@ -40,10 +42,17 @@ fn binary(binary: &Binary) -> String {
             let _ = write!(line, " url={url}{}", spellings(arch.as_ref()));
         }
     }
-    if let Some(key) = &binary.minisign {
+    if let Some(key) = minisign {
         let _ = write!(line, " minisign={key}");
     }
-    if let Some(path) = &binary.binary {
+    // What the catalog says of them is part of the lock.
+    if !matches!(origin, BinarySource::Catalog(_)) {
+        if *keep_siblings {
+            line.push_str(" beside");
+        }
+        line.extend(apt.iter().map(|package| format!(" apt={package}")));
+    }
+    if let Some(path) = binary {
         let _ = write!(line, " binary={}", path.value);
     }
     line.push('\n');

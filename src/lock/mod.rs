@@ -6,6 +6,7 @@
 pub mod assets;
 pub mod changes;
 pub mod checksums;
+pub mod forge;
 mod from_catalog;
 pub mod inputs;
 mod read;
@@ -18,6 +19,7 @@ pub mod upstream;
 pub mod versions;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Serialize, Serializer};
 
@@ -29,7 +31,9 @@ use crate::yaml;
 
 pub use from_catalog::from_catalog;
 pub use read::{RawLock, read};
+pub use signature::Signature;
 pub use staleness::check_staleness;
+pub use tampering::is_on;
 
 /// The command that makes and mends locks, as messages name it.
 pub const MENDED_BY: &str = "run `bake lock`, review the changes, and commit it";
@@ -91,7 +95,10 @@ pub struct LockedBinary {
     /// The repository that the manifest names; none for a tool of the catalog or a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<RepoSlug>,
-    /// Whether the archive's other files are installed next to the executable.
+    /// The repository's new name, where its releases are found under another one than asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<RepoSlug>,
+    /// Whether the archive's other files are installed beside the executable.
     #[serde(rename = "beside", skip_serializing_if = "std::ops::Not::not")]
     pub keep_siblings: bool,
     /// Debian packages without which it does not run.
@@ -116,6 +123,9 @@ pub struct Build {
     /// The executable's own SHA-256, once the archive has been fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binary_sha256: Option<Sha256>,
+    /// The publisher's signature of the archive, where the manifest has the key for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     /// How the checksums were learned.
     pub evidence: Vec<Evidence>,
 }
@@ -138,6 +148,19 @@ pub enum Evidence {
     Computed,
     /// A signature by the key that the manifest names covers it.
     Minisign,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Seed => "the catalog",
+            Self::Spec => "the spec",
+            Self::ChecksumFile => "a checksum file",
+            Self::ApiDigest => "the release API",
+            Self::Computed => "the download",
+            Self::Minisign => "a signature",
+        })
+    }
 }
 
 fn as_oci<S: Serializer>(digest: &Sha256, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Build, Evidence, Lock, LockedBinary, LockedImage, PushedImage};
+use super::{Build, Evidence, Lock, LockedBinary, LockedImage, PushedImage, Signature};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
@@ -76,7 +76,9 @@ struct RawLockedBinary {
     version: Field<Version>,
     /// The repository that the manifest names.
     repo: Field<RepoSlug>,
-    /// Whether the archive's other files are installed next to the executable.
+    /// The repository's new name, where its releases are found under another one.
+    moved_to: Field<RepoSlug>,
+    /// Whether the archive's other files are installed beside the executable.
     beside: Field<bool>,
     /// Debian packages without which it does not run.
     apt: Field<Vec<Field<AptPackage>>>,
@@ -108,6 +110,8 @@ struct RawBuild {
     binary: Field<InnerPath>,
     /// The executable's own SHA-256.
     binary_sha256: Field<Sha256>,
+    /// The publisher's signature of the archive.
+    signature: Field<Signature>,
     /// How the checksums were learned.
     evidence: Field<Vec<Field<Evidence>>>,
 }
@@ -196,6 +200,7 @@ impl LockReader<'_> {
         Some(LockedBinary {
             version: raw.version.get(),
             repo: raw.repo.get(),
+            moved_to: raw.moved_to.get(),
             keep_siblings: raw.beside.get().unwrap_or(false),
             apt: list(raw.apt),
             builds: builds.collect(),
@@ -212,6 +217,7 @@ impl LockReader<'_> {
             size: raw.size.get(),
             binary: binary?,
             binary_sha256: raw.binary_sha256.get(),
+            signature: raw.signature.get(),
             evidence: list(raw.evidence),
         })
     }

@@ -1,13 +1,62 @@
 //! Minisign signatures (<https://jedisct1.github.io/minisign/>, "Signature format").
 //!
-//! A key proves something only if it is not delivered together with the signed file, so it is in the manifest.
+//! The key is in the manifest, apart from what it signs. The signature is in the lock, so that it is
+//! verified before each use, without a network.
 
 use std::io::{self, Read};
+use std::str::FromStr;
 
-use minisign_verify::{Error as Verdict, PublicKey, Signature};
+use minisign_verify::{Error as Verdict, PublicKey, Signature as Minisign, StreamVerifier};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::diagnostics::quoted;
-use crate::project::names::MinisignKey;
+use crate::project::names::{self, MinisignKey};
+
+/// The longest signature that is kept, in bytes: comments are a line each.
+const LONGEST: usize = 4096;
+
+/// The content of a signature file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature(String);
+
+impl FromStr for Signature {
+    type Err = SignatureError;
+
+    fn from_str(text: &str) -> Result<Self, SignatureError> {
+        // Whatever follows the fourth line is not signed.
+        let lines: Vec<_> = text.lines().map(str::trim_end).take(4).collect();
+        let text = lines.join("\n");
+        let clean = |c: char| c == '\n' || c == '\t' || c >= ' ' && c != '\u{7f}';
+        if text.len() > LONGEST || !text.chars().all(clean) {
+            return Err(SignatureError::Form);
+        }
+        let this = Self(text);
+        this.parsed()?;
+        Ok(this)
+    }
+}
+
+impl Serialize for Signature {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Signature {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        names::text(deserializer)
+    }
+}
+
+impl schemars::JsonSchema for Signature {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Signature".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "description": "The content of a minisign signature file." })
+    }
+}
 
 /// Why a signature does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -35,35 +84,55 @@ pub enum SignatureError {
     Unreadable(#[from] io::Error),
 }
 
-/// Verifies the signature of `content`, which is read to its end, with `key`. If the trusted comment has a file
-/// name, as minisign adds by default, it must be `name`.
-///
-/// # Errors
-/// Where it does not hold, or could not be read.
-pub fn verify(
-    key: &MinisignKey,
-    signature: &str,
-    name: &str,
-    content: &mut dyn Read,
-) -> Result<(), SignatureError> {
-    let key = PublicKey::from_base64(key.as_str()).map_err(|_| SignatureError::Key)?;
-    let signature = Signature::decode(signature).map_err(|_| SignatureError::Form)?;
-    let mut verifier = key.verify_stream(&signature).map_err(|verdict| match verdict {
+impl Signature {
+    /// Whether it claims to be made by `key`. Only [`verify`](Self::verify) proves it.
+    pub fn names(&self, key: &MinisignKey) -> bool {
+        let (Ok(key), Ok(parsed)) = (PublicKey::from_base64(key.as_str()), self.parsed()) else {
+            return false;
+        };
+        verifier(&key, &parsed).is_ok()
+    }
+
+    /// Verifies `content`, read to its end. If the signed comment names a file, as minisign writes by
+    /// itself, that must be `name`.
+    ///
+    /// # Errors
+    /// If it does not verify, or `content` cannot be read.
+    pub fn verify(
+        &self,
+        key: &MinisignKey,
+        name: &str,
+        content: &mut dyn Read,
+    ) -> Result<(), SignatureError> {
+        let key = PublicKey::from_base64(key.as_str()).map_err(|_| SignatureError::Key)?;
+        let parsed = self.parsed()?;
+        let mut verifier = verifier(&key, &parsed)?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match content.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => verifier.update(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        verifier.finalize().map_err(|_| SignatureError::Broken)?;
+        let mut fields = parsed.trusted_comment().split('\t');
+        match fields.find_map(|field| field.strip_prefix("file:")).filter(|signed| *signed != name) {
+            Some(other) => Err(SignatureError::AnotherFile(other.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    fn parsed(&self) -> Result<Minisign, SignatureError> {
+        Minisign::decode(&self.0).map_err(|_| SignatureError::Form)
+    }
+}
+
+fn verifier<'a>(key: &'a PublicKey, signature: &'a Minisign) -> Result<StreamVerifier<'a>, SignatureError> {
+    key.verify_stream(signature).map_err(|verdict| match verdict {
         Verdict::UnexpectedKeyId => SignatureError::AnotherKey,
         Verdict::UnsupportedLegacyMode => SignatureError::Legacy,
         _ => SignatureError::Form,
-    })?;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match content.read(&mut buffer)? {
-            0 => break,
-            length => verifier.update(&buffer[..length]),
-        }
-    }
-    verifier.finalize().map_err(|_| SignatureError::Broken)?;
-    let mut fields = signature.trusted_comment().split('\t');
-    match fields.find_map(|field| field.strip_prefix("file:")).filter(|signed| *signed != name) {
-        Some(other) => Err(SignatureError::AnotherFile(other.to_owned())),
-        None => Ok(()),
-    }
+    })
 }

@@ -1,8 +1,9 @@
-//! Whether a lock fits a project; if not, what differs.
+//! Whether a lock fits a project: every difference that the files alone can show.
 
 use std::collections::BTreeSet;
 
-use super::tampering::differences;
+use super::forge::Forge;
+use super::tampering::{differences, is_on};
 use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, inputs};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Severity};
 use crate::project::Project;
@@ -10,8 +11,15 @@ use crate::project::catalog::Catalog;
 use crate::project::spec::ImageOrigin;
 use crate::project::values::Arch;
 
-/// Adds every difference between `lock` and what `project` asks for. `place` is the lock's.
-pub fn check_staleness(lock: &Lock, project: &Project, place: &Location, problems: &mut Problems) {
+/// Adds every difference between `lock` and what `project` asks for, and warns of what nothing verifies
+/// later. `place` is the lock's.
+pub fn check_staleness(
+    lock: &Lock,
+    project: &Project,
+    forge: &Forge,
+    place: &Location,
+    problems: &mut Problems,
+) {
     let before = problems.len();
     let wanted_image = &project.spec.gateway.image;
     let digest = wanted_image.digest().filter(|digest| *digest != lock.image.digest);
@@ -35,13 +43,10 @@ pub fn check_staleness(lock: &Lock, project: &Project, place: &Location, problem
             .at(wanted_image.place.clone().unwrap_or_else(|| place.clone())),
         );
     }
-    if !is_as_in_catalog(&lock.image, Catalog::builtin()) {
+    if let Some(why) = unfounded(&lock.image, Catalog::builtin()) {
         problems.push(
-            stale(format!(
-                "the lock has another digest of `{}` than the catalog it was taken from",
-                lock.image.reference
-            ))
-            .at(place.clone()),
+            stale(format!("the lock has {why} of the base image `{}`", lock.image.reference))
+                .at(place.clone()),
         );
     }
     let binaries = &project.manifest.binaries;
@@ -58,6 +63,12 @@ pub fn check_staleness(lock: &Lock, project: &Project, place: &Location, problem
         for difference in differences(binary, locked) {
             problems.push(stale(format!("in the lock `{name}` has {difference}")).at(differs.clone()));
         }
+        for (arch, build) in &locked.builds {
+            if !is_on(forge, binary, locked, build) {
+                let message = format!("in the lock `{name}` has a URL for {arch} that is not on {forge}");
+                problems.push(stale(message).at(differs.clone()));
+            }
+        }
         missing_build(project.spec.host.arch.value, name.as_str(), locked, at, problems);
     }
     let wanted_names: BTreeSet<_> = binaries.iter().map(|binary| &binary.name.value).collect();
@@ -70,13 +81,56 @@ pub fn check_staleness(lock: &Lock, project: &Project, place: &Location, problem
         problems.push(stale(why).at(place.clone()));
     }
     let told = problems[before..].iter().any(|problem| problem.severity == Severity::Error);
+    if !told {
+        doubts(lock, project, place, problems);
+    }
     if !told && lock.inputs != inputs::digest(project) {
         problems.push(stale("spec or manifest changed since the lock was made".to_owned()).at(place.clone()));
     }
 }
 
-/// The reason why the pushed image is outdated, if it is: other settings in `project`, or another content of
-/// `lock`.
+/// Warns of what fits, and rests on less than it could.
+fn doubts(lock: &Lock, project: &Project, place: &Location, problems: &mut Problems) {
+    let arch = project.spec.host.arch.value;
+    let unknown: Vec<_> = lock
+        .binaries
+        .iter()
+        .filter(|(_, locked)| locked.builds.get(&arch).is_some_and(|build| build.binary_sha256.is_none()))
+        .map(|(name, _)| name.to_string())
+        .collect();
+    if !unknown.is_empty() {
+        let message = format!("the lock has no checksum of the executable of {}", unknown.join(", "));
+        problems.push(
+            Diagnostic::warning(Code::UnknownExecutable, message)
+                .at(place.clone())
+                .help("the VM has nothing to compare it with: run `bake lock` where there is a network"),
+        );
+    }
+    for (name, locked) in &lock.binaries {
+        if let Some(moved_to) = &locked.moved_to {
+            let message =
+                format!("the lock has `{name}` from {moved_to}, where its repository is said to have moved");
+            problems.push(
+                Diagnostic::warning(Code::RepositoryMoved, message)
+                    .at(place.clone())
+                    .help(format!("if that is so, write `repo: {moved_to}`; `bake audit` asks GitHub")),
+            );
+        }
+    }
+    let image = &lock.image;
+    if let Some(digest) =
+        Catalog::builtin().base_image(&image.reference).filter(|known| *known != image.digest)
+    {
+        let message = format!("the catalog has another digest of `{}`: {}", image.reference, digest.oci());
+        problems.push(
+            Diagnostic::warning(Code::TagMoved, message)
+                .at(place.clone())
+                .help("the tag moved, or the lock was edited: compare it with what its publisher states"),
+        );
+    }
+}
+
+/// Why the image that was pushed is not what `project` asks for, or not made of what `lock` holds.
 pub(super) fn outdated(pushed: &PushedImage, lock: &Lock, project: &Project) -> Option<String> {
     let wanted = match &project.spec.image.origin {
         ImageOrigin::Registry(reference) if reference.digest().is_none() => reference,
@@ -97,9 +151,32 @@ pub(super) fn outdated(pushed: &PushedImage, lock: &Lock, project: &Project) -> 
         .then(|| format!("the lock changed since the image `{}` was pushed", pushed.reference))
 }
 
-/// Whether a digest that is said to be the catalog's is the catalog's.
-pub(super) fn is_as_in_catalog(image: &LockedImage, catalog: &Catalog) -> bool {
-    image.evidence != [Evidence::Seed] || catalog.base_image(&image.reference) == Some(image.digest)
+/// Evidence that an image cannot have, or lacks.
+pub(super) fn unfounded(image: &LockedImage, catalog: &Catalog) -> Option<&'static str> {
+    let has = |evidence| image.evidence.contains(&evidence);
+    let known = catalog.base_image(&image.reference);
+    let other = known.is_some_and(|known| known != image.digest);
+    if has(Evidence::Seed) && other || image.evidence == [Evidence::Seed] && known.is_none() {
+        return Some("another digest than the catalog it was taken from");
+    }
+    if has(Evidence::Spec) && image.reference.digest() != Some(image.digest) {
+        return Some("a digest from the spec, which does not have it,");
+    }
+    if image
+        .evidence
+        .iter()
+        .any(|evidence| !matches!(evidence, Evidence::Seed | Evidence::Spec | Evidence::ApiDigest))
+    {
+        return Some("evidence that no image has");
+    }
+    match has(Evidence::ApiDigest) == image.platforms.is_empty() {
+        _ if image.evidence.is_empty() => Some("no evidence for the digest"),
+        true if image.platforms.is_empty() => {
+            Some("no manifests from the registry that is said to have them")
+        }
+        true => Some("manifests that no registry is said to have"),
+        false => None,
+    }
 }
 
 fn missing_build(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::forge::{Forge, is_of_release};
 use super::{Build, Evidence, LockedBinary};
 use crate::project::catalog::CatalogTool;
 use crate::project::manifest::{Binary, BinarySource};
@@ -23,9 +24,10 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
             locked.version.as_ref().map_or("no version".to_owned(), |locked| format!("version {locked}"));
         return vec![format!("{has}, and {} is asked for", version.value)];
     }
-    let repo = match &wanted.origin {
-        BinarySource::Release { repo, .. } => Some(repo),
-        BinarySource::Catalog(_) | BinarySource::Url { .. } => None,
+    let (repo, tool) = match &wanted.origin {
+        BinarySource::Release { repo, .. } => (Some(repo), None),
+        BinarySource::Catalog(tool) => (None, Some(*tool)),
+        BinarySource::Url { .. } => (None, None),
     };
     if repo != locked.repo.as_ref() {
         return vec!["another source than the manifest".to_owned()];
@@ -33,6 +35,9 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
     match &wanted.origin {
         BinarySource::Catalog(tool) => from_catalog(tool, locked, &mut found),
         BinarySource::Url { url, arch } => {
+            if wanted.version.is_none() && locked.version.is_some() {
+                found.push("a version, and none is asked for".to_owned());
+            }
             for (of, build) in &locked.builds {
                 if build.url.as_str()
                     != filled(url.as_str(), locked.version.as_ref(), spelled(arch.as_ref(), *of))
@@ -40,9 +45,7 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
                     found.push(format!("another URL for {of} than the manifest"));
                 }
             }
-            missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found);
         }
-        // The rest of a release's URL is known to the release alone.
         BinarySource::Release { asset: Some(asset), arch, .. } => {
             for (of, build) in &locked.builds {
                 let name = filled(asset.as_str(), locked.version.as_ref(), spelled(arch.as_ref(), *of));
@@ -50,21 +53,86 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
                     found.push(format!("another file for {of} than the manifest"));
                 }
             }
-            missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found);
         }
-        BinarySource::Release { asset: None, arch, .. } => {
-            missing(arch.iter().flat_map(BTreeMap::keys), locked, &mut found);
-        }
+        BinarySource::Release { asset: None, .. } => {}
     }
+    if locked.keep_siblings != wanted.keep_siblings {
+        let surplus = "files beside the executable, which nothing asks for";
+        found.push(if wanted.keep_siblings { "no files beside the executable" } else { surplus }.to_owned());
+    }
+    if locked.apt != wanted.apt {
+        found.push("other Debian packages than asked for".to_owned());
+    }
+    let arches = arches(wanted);
+    let missing = arches.iter().filter(|arch| !locked.builds.contains_key(arch));
+    found.extend(missing.map(|arch| format!("no build for {arch}")));
     for (arch, build) in &locked.builds {
-        if wanted.minisign.is_some() && !build.evidence.contains(&Evidence::Minisign) {
-            found.push(format!("no signature for {arch} that was checked"));
+        if !arches.contains(arch) {
+            found.push(format!("a build for {arch}, which nothing asks for"));
+        }
+        if let Some(repo) = locked.moved_to.as_ref().or(wanted.origin.repo())
+            && !is_url_of_catalog(tool, locked, *arch)
+            && !locked.version.as_ref().is_some_and(|version| is_of_release(&build.url, repo, version))
+        {
+            found.push(format!("a URL for {arch} that is not of this release of {repo}"));
         }
         if path(wanted, locked.version.as_ref(), *arch).is_some_and(|path| build.binary.as_str() != path) {
             found.push(format!("another path in the archive for {arch} than asked for"));
         }
+        found.extend(unfounded(wanted, build).map(|what| format!("{what} for {arch}")));
     }
     found
+}
+
+/// Evidence that this build cannot have, or lacks.
+fn unfounded(wanted: &Binary, build: &Build) -> impl Iterator<Item = &'static str> {
+    let has = |evidence| build.evidence.contains(&evidence);
+    let is_of_catalog = matches!(wanted.origin, BinarySource::Catalog(_));
+    let has_api = wanted.origin.repo().is_some();
+    let is_signed = wanted
+        .minisign
+        .as_ref()
+        .map(|key| build.signature.as_ref().is_some_and(|signature| signature.names(key)));
+    let is_known = build.size.is_some() && build.binary_sha256.is_some();
+    [
+        (
+            is_signed == Some(false) || is_signed.is_some() && !has(Evidence::Minisign),
+            "no signature that was checked",
+        ),
+        (is_signed.is_none() && has(Evidence::Minisign), "a signature that the manifest has no key for"),
+        (has(Evidence::Seed) && !is_of_catalog, "a checksum of the catalog, which does not have it,"),
+        (has(Evidence::Spec), "a checksum of the spec, which does not have it,"),
+        (has(Evidence::ApiDigest) && !has_api, "a digest of a release API, which a URL does not have,"),
+        (build.evidence.is_empty(), "a checksum without evidence"),
+        (has(Evidence::Computed) && !is_known, "no size or no checksum of the executable"),
+    ]
+    .into_iter()
+    .filter_map(|(is_wrong, what)| is_wrong.then_some(what))
+}
+
+/// Whether the catalog states the URL of this build; [`from_catalog`] compares it.
+fn is_url_of_catalog(tool: Option<&CatalogTool>, locked: &LockedBinary, arch: Arch) -> bool {
+    tool.is_some_and(|tool| locked.version.as_ref() == Some(&tool.version) && tool.builds_for(arch))
+}
+
+/// Whether a build is where the releases of its repository are. The catalog's own URLs are compared
+/// with the catalog.
+pub fn is_on(forge: &Forge, wanted: &Binary, locked: &LockedBinary, build: &Build) -> bool {
+    match &wanted.origin {
+        BinarySource::Catalog(tool) if locked.version.as_ref() == Some(&tool.version) => true,
+        BinarySource::Catalog(_) | BinarySource::Release { .. } => forge.serves(&build.url),
+        BinarySource::Url { .. } => true,
+    }
+}
+
+/// The architectures that there must be a build for.
+pub(super) fn arches(wanted: &Binary) -> Vec<Arch> {
+    match &wanted.origin {
+        BinarySource::Catalog(tool) => tool.builds.iter().map(|(arch, _)| *arch).collect(),
+        BinarySource::Release { arch, .. } | BinarySource::Url { arch, .. } => {
+            arch.as_ref().map_or(Arch::ALL.to_vec(), |arch| arch.keys().copied().collect())
+        }
+    }
 }
 
 /// The executable's path in the archive, where manifest or catalog say it.
@@ -86,11 +154,14 @@ pub(super) fn spelled(words: Option<&BTreeMap<Arch, ArchSpelling>>, arch: Arch) 
 }
 
 fn from_catalog(tool: &CatalogTool, locked: &LockedBinary, found: &mut Vec<String>) {
-    if locked.keep_siblings != tool.keep_siblings || locked.apt != tool.apt {
-        found.push("other needs than the catalog".to_owned());
-    }
-    // The catalog only has the files of its own version.
     if locked.version.as_ref() != Some(&tool.version) {
+        // Of another version the catalog knows the names of the files alone.
+        for (arch, asset) in &tool.builds {
+            let name = filled(asset.name.as_str(), locked.version.as_ref(), arch.as_str());
+            if locked.builds.get(arch).is_some_and(|build| build.url.file_name() != name) {
+                found.push(format!("another file for {arch} than the catalog"));
+            }
+        }
         return;
     }
     for (arch, asset) in &tool.builds {
@@ -102,10 +173,4 @@ fn from_catalog(tool: &CatalogTool, locked: &LockedBinary, found: &mut Vec<Strin
             found.push(format!("another URL for {arch} than the catalog"));
         }
     }
-    missing(tool.builds.iter().map(|(arch, _)| arch), locked, found);
-}
-
-fn missing<'a>(arches: impl Iterator<Item = &'a Arch>, locked: &LockedBinary, found: &mut Vec<String>) {
-    let missing = arches.filter(|arch| !locked.builds.contains_key(arch));
-    found.extend(missing.map(|arch| format!("no build for {arch}")));
 }

@@ -9,24 +9,61 @@ use crate::project::names::Version;
 /// The longest tag that is taken for one, in bytes: git makes a file of each.
 const LONGEST_TAG: usize = 255;
 
-/// The version that a release's tag names: `1.2.3` of `v1.2.3`, `1.2.3`, `tool-v1.2.3`, `cli/1.2.3`.
+/// Words before a number that is no release's: `rc1`, `nightly2`.
+const UNFINISHED: [&str; 11] =
+    ["alpha", "beta", "build", "canary", "dev", "edge", "nightly", "pre", "preview", "rc", "snapshot"];
+
+/// Words behind a version that is a release's: `1.2.3-stable`.
+const FINISHED: [&str; 5] = ["final", "ga", "lts", "release", "stable"];
+
+/// The version that a release's tag names: `1.2.3` of `v1.2.3`, `1.2.3`, `tool-v1.2.3`, `cli/1.2.3`,
+/// `tool1.2.3`, and `100` of `r100`.
 pub fn of_tag(tag: &str) -> Option<Version> {
     if tag.len() > LONGEST_TAG {
         return None;
     }
     let starts = std::iter::once(0).chain(tag.match_indices(['-', '_', '/', '@']).map(|(at, _)| at + 1));
     let digits = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-    let found = starts.map(|at| &tag[at..]).find_map(|rest| {
-        let bare = rest.strip_prefix(['v', 'V']).unwrap_or(rest);
-        digits(bare).then_some(bare)
-    });
-    found?.parse().ok()
+    let bare = || {
+        starts.map(|at| &tag[at..]).find_map(|rest| {
+            let bare = rest.strip_prefix(['v', 'V']).unwrap_or(rest);
+            digits(bare).then_some(bare)
+        })
+    };
+    let after_letters = after_letters(tag);
+    let found = after_letters.filter(|(word, _)| word.ends_with('.')).map(|(_, rest)| rest);
+    found.or_else(bare).or(after_letters.map(|(_, rest)| rest))?.parse().ok()
+}
+
+/// The letters before a version, and the version: `r` and `100`, `tool` and `1.2.4`, `v.` and `1.2.4`.
+fn after_letters(tag: &str) -> Option<(&str, &str)> {
+    let (word, rest) = tag.split_at(tag.find(|c: char| c.is_ascii_digit())?);
+    let letters = word.strip_suffix('.').unwrap_or(word);
+    let is_word = !letters.is_empty() && letters.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_unfinished = UNFINISHED.iter().any(|word| letters.eq_ignore_ascii_case(word));
+    let core = rest.split(['-', '+', '~', '_']).next().unwrap_or_default();
+    let is_version = core.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (is_word && !is_unfinished && is_version).then_some((word, rest))
+}
+
+/// Whether `tag` may be the tag of the release `version`, which is a version or the tag itself, with `-` for
+/// `/` and `@`.
+pub fn is_tag_of(tag: &str, version: &Version) -> bool {
+    tag == version.as_str()
+        || of_tag(tag).as_ref() == Some(version)
+        || of_whole_tag(tag).as_ref() == Some(version)
+}
+
+/// The tag as a version, to name one release of several things: `cli-v1.2.3` of `cli/v1.2.3`.
+pub fn of_whole_tag(tag: &str) -> Option<Version> {
+    tag.trim_start_matches('@').replace(['/', '@'], "-").parse().ok()
 }
 
 /// The word before the version in a tag: `tool` for `tool-v1.2.3`, empty for `v1.2.3`. In a repository with
 /// several tools, it identifies the tool.
 pub fn word_of_tag<'a>(tag: &'a str, version: &Version) -> &'a str {
     let before = tag.strip_suffix(version.as_str()).unwrap_or(tag);
+    let before = before.trim_end_matches('.');
     let before = before.strip_suffix(['v', 'V']).unwrap_or(before);
     before.trim_end_matches(['-', '_', '/', '@'])
 }
@@ -58,6 +95,16 @@ fn parsed(version: &Version) -> Option<semver::Version> {
         return None;
     }
     let mut build = build.to_owned();
+    // A date's month and day, or a packager's revision, is no pre-release.
+    let is_revision = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | 'T' | 'Z');
+    let pre = if pre.starts_with(|c: char| c.is_ascii_digit()) && pre.chars().all(is_revision) {
+        build.insert_str(0, &format!("{pre}{}", if build.is_empty() { "" } else { "." }));
+        ""
+    } else if FINISHED.iter().any(|word| pre.eq_ignore_ascii_case(word)) {
+        ""
+    } else {
+        pre
+    };
     if let Some(Some(number)) = fourth {
         build.insert_str(0, &format!("{number}{}", if build.is_empty() { "" } else { "." }));
     }
@@ -86,7 +133,7 @@ fn pieces(text: &str) -> Vec<(bool, usize, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ordering, compare, is_prerelease, of_tag, word_of_tag};
+    use super::{Ordering, compare, is_prerelease, is_tag_of, of_tag, word_of_tag};
 
     fn order(a: &str, b: &str) -> Ordering {
         compare(&a.parse().expect("a version"), &b.parse().expect("a version"))
@@ -101,10 +148,21 @@ mod tests {
             ("cli/v2.0", "2.0"),
             ("pkg@4.5.6", "4.5.6"),
             ("V3", "3"),
+            ("r100", "100"),
+            ("v.1.2.4", "1.2.4"),
+            ("tool1.2.4", "1.2.4"),
+            ("release1.3-rc.1", "1.3-rc.1"),
+            ("2026-02-08", "2026-02-08"),
+            ("RELEASE.2024-05-01T01-02-03Z", "2024-05-01T01-02-03Z"),
+            ("tool2-v1.2.3", "1.2.3"),
         ] {
             assert_eq!(of_tag(tag).expect(tag).as_str(), version, "{tag}");
         }
-        assert_eq!(of_tag("nightly"), None);
+        for tag in ["nightly", "nightly2", "rc1", "Beta-x", "abc123def"] {
+            assert_eq!(of_tag(tag), None, "{tag}");
+        }
+        assert!(is_tag_of("cli/v1.2.3", &"cli-v1.2.3".parse().expect("a version")));
+        assert!(is_tag_of("@scope/tool@1.0", &"scope-tool-1.0".parse().expect("a version")));
         assert_eq!(of_tag(""), None);
         assert_eq!(of_tag(&format!("v1.{}", "1".repeat(255))), None);
     }
@@ -128,6 +186,12 @@ mod tests {
             ("1.2.3", "1.2.3.1"),
             ("1.2.3.9", "1.2.3.10"),
             ("r9", "r10"),
+            ("2025-11-03", "2026-02-08"),
+            ("2026-02-08", "2026-02-19"),
+            ("2024-05-01T01-02-03Z", "2024-05-01T11-02-03Z"),
+            ("1.2.3", "1.2.3-1"),
+            ("1.2.4-1", "1.2.4-2"),
+            ("1.2.3-rc.1", "1.2.3-stable"),
             ("7zip-23", "7zip-24"),
         ] {
             assert_eq!(order(older, newer), Ordering::Less, "{older} {newer}");
@@ -137,8 +201,16 @@ mod tests {
     }
 
     #[test]
-    fn pre_releases_are_recognized() {
-        assert!(is_prerelease(&"1.2.3-beta".parse().expect("a version")));
-        assert!(!is_prerelease(&"1.2.3".parse().expect("a version")));
+    fn what_comes_before_a_release_is_known() {
+        for (version, is) in [
+            ("1.2.3-beta", true),
+            ("1.2.3-0.rc1", true),
+            ("1.2.3", false),
+            ("1.2.3-1", false),
+            ("2026-02-08", false),
+            ("1.2.3-stable", false),
+        ] {
+            assert_eq!(is_prerelease(&version.parse().expect("a version")), is, "{version}");
+        }
     }
 }

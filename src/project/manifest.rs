@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::catalog::{Catalog, CatalogTool};
-use super::names::{ArchSpelling, AssetPattern, MinisignKey, RepoSlug, SkillName, ToolName, Version};
+use super::names::{
+    AptPackage, ArchSpelling, AssetPattern, MinisignKey, RepoSlug, SkillName, ToolName, Version,
+};
 use super::values::{Arch, InnerPath, WebUrl};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::yaml::decode::{Field, decode};
@@ -83,6 +85,10 @@ struct RawBinary {
     binary: Field<InnerPath>,
     /// The publisher's public key; a signature by it must then cover the archive.
     minisign: Field<MinisignKey>,
+    /// Whether the archive's other files are installed beside the executable, which needs them.
+    beside: Field<bool>,
+    /// Debian packages without which it does not run.
+    apt: Field<Vec<Field<AptPackage>>>,
     /// The OpenClaw skills it serves.
     skills: Field<Vec<Field<SkillName>>>,
 }
@@ -116,6 +122,10 @@ pub struct Binary {
     pub binary: Option<Spanned<InnerPath>>,
     /// The publisher's public key, where the manifest holds one.
     pub minisign: Option<MinisignKey>,
+    /// Whether the archive's other files are installed beside the executable.
+    pub keep_siblings: bool,
+    /// Debian packages without which it does not run.
+    pub apt: Vec<AptPackage>,
     /// The skills it serves.
     pub skills: Vec<SkillName>,
 }
@@ -323,7 +333,30 @@ impl ManifestReader<'_> {
                 tool.skills.iter().filter(|skill| !skills.contains(skill)).cloned().collect::<Vec<_>>(),
             );
         }
-        Some(Binary { name, version, origin, binary, minisign: raw.minisign.get(), skills })
+        let (keep_siblings, apt) = self.needs(&name, raw.beside, raw.apt, &origin);
+        let minisign = raw.minisign.get();
+        Some(Binary { name, version, origin, binary, minisign, keep_siblings, apt, skills })
+    }
+
+    /// What the executable needs beside itself.
+    fn needs(
+        &mut self,
+        name: &Spanned<ToolName>,
+        beside: Field<bool>,
+        apt: Field<Vec<Field<AptPackage>>>,
+        origin: &BinarySource,
+    ) -> (bool, Vec<AptPackage>) {
+        let (beside, apt) = (beside.at(self.source), apt.at(self.source));
+        if let BinarySource::Catalog(tool) = origin {
+            let place = beside.map(|beside| beside.place).or(apt.map(|apt| apt.place));
+            if let Some(place) = place {
+                let help = "the catalog knows both: remove them";
+                self.ambiguous(name, "has `beside` or `apt` without a source", place, help);
+            }
+            return (tool.keep_siblings, tool.apt.clone());
+        }
+        let apt = apt.map(|apt| apt.value.into_iter().filter_map(Field::get).collect());
+        (beside.is_some_and(|beside| beside.value), apt.unwrap_or_default())
     }
 
     /// A binary of such a name would shadow a program that the image needs.

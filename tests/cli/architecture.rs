@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("render", &["diagnostics", "digest", "gcloud", "plan", "project", "vm"]),
     ("fs", &[]),
     ("http", &[]),
-    ("fetch", &["digest", "http"]),
+    ("fetch", &["digest", "fs", "http"]),
     ("archive", &["digest", "project"]),
     ("oci", &["digest", "project"]),
     ("registry", &["digest", "http", "oci", "project"]),

@@ -160,10 +160,9 @@ fn rendered_stage(packing: ArchiveFormat, path: &str, beside: bool) -> Arc<Stage
     }
     let folder = Folder::project();
     let url = format!("https://example.org/x{}", packing.ending());
-    let entry = json!({"name": "tool", "url": url, "binary": path});
+    let entry = json!({"name": "tool", "url": url, "binary": path, "beside": beside});
     folder.write("images/binaries.yaml", format!("version: 1\nbinaries:\n  - {entry}\n"));
     folder.lock(&Arch::ALL.map(|arch| ("tool", arch, crate::support::build(&url, b"", path, None))));
-    folder.relock(|lock| lock.binaries.values_mut().for_each(|tool| tool.keep_siblings = beside));
     folder.bake(["render"]).done();
     let stage = Arc::new(stage(&folder.read("out/Dockerfile"), "tool", Arch::Amd64));
     RENDERED.lock().expect("no panic").insert(key, Arc::clone(&stage));

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::support::test;
 use crate::support::{Folder, Said};
 use bake::diagnostics::{Code, Problems, Source, json, terminal};
+use bake::lock::forge::Forge;
 use bake::lock::{self, Lock};
 use bake::project::catalog::Catalog;
 use bake::project::{Project, manifest, spec};
@@ -32,7 +33,7 @@ const ASKING: &str = "met by who asks publishers, in tests/lock.rs";
 
 /// Codes that no stored fixture meets, and why.
 const JSON: &str = "about arguments or an image: `json.rs`";
-const MET_ELSEWHERE: [(Code, &str); 29] = [
+const MET_ELSEWHERE: [(Code, &str); 32] = [
     (Code::AmbiguousAsset, ASKING),
     (Code::BadArchive, ASKING),
     (Code::BadArgument, JSON),
@@ -57,8 +58,11 @@ const MET_ELSEWHERE: [(Code, &str); 29] = [
     (Code::NotInManifest, "about an edit, and the manifest is right"),
     (Code::NotPushed, "about what is missing outside, and every file is right"),
     (Code::RehearsalFailed, "needs QEMU"),
+    (Code::NotPublished, ASKING),
+    (Code::RepositoryMoved, ASKING),
     (Code::Republished, ASKING),
     (Code::TagMoved, ASKING),
+    (Code::UnknownExecutable, "a warning about a lock that fits: `commands.rs`"),
     (Code::UpstreamFailed, ASKING),
     (Code::UpstreamGone, ASKING),
     (Code::UpstreamUnreachable, ASKING),
@@ -464,7 +468,7 @@ fn read(spec_text: &str, manifest_text: &str, lock_text: &str) -> (String, Strin
     if let (Some(spec), Some(manifest)) = (spec, manifest) {
         let project = Project::new(spec, manifest, &mut problems);
         if let Some((lock, place)) = &lock {
-            lock::check_staleness(lock, &project, place, &mut problems);
+            lock::check_staleness(lock, &project, &Forge::default(), place, &mut problems);
         }
         let old: Option<&Lock> = lock.as_ref().map(|(lock, _)| lock);
         let _ = lock::from_catalog(&project, old, Catalog::builtin());

@@ -470,6 +470,7 @@ fn settings_that_need_a_builder_are_reported_with_their_place() {
     }
     assert!(!baked.folder.join("oci").exists());
     baked.folder.edit("bake.yaml", "apt: [socat, ed]", "apt: []");
+    baked.folder.edit("images/binaries.yaml", "\"name\":\"flat\"", "\"name\":\"flat\",\"apt\":[\"ffmpeg\"]");
     baked.relock(|lock| {
         let tool = lock.binaries.get_mut(&"flat".parse().expect("a name")).expect("a tool");
         tool.apt = vec!["ffmpeg".parse().expect("a package")];
@@ -499,6 +500,8 @@ fn a_base_image_with_commands_for_builders_is_refused_before_anything_is_fetched
 #[test]
 fn an_architecture_without_all_builds_is_left_out_and_named() {
     let baked = Baked::on_layout(two());
+    let only = "\"name\":\"flat\",\"arch\":{\"amd64\":\"amd64\"}";
+    baked.folder.edit("images/binaries.yaml", "\"name\":\"flat\"", only);
     baked.relock(|lock| {
         let tool = lock.binaries.get_mut(&"flat".parse().expect("a name")).expect("a tool");
         tool.builds.remove(&Arch::Arm64);

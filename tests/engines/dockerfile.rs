@@ -134,7 +134,7 @@ impl Sample {
         for tool in &self.tools {
             let version = version(tool);
             let url = self.server.url("/{version}/{arch}/") + &tool.file;
-            let entry = json!({"name": tool.name, "version": version, "url": url, "binary": tool.path});
+            let entry = json!({"name": tool.name, "version": version, "url": url, "binary": tool.path, "beside": tool.keep_siblings});
             let _ = writeln!(manifest, "  - {entry}");
             for arch in Arch::ALL {
                 let (archive, binary) = (tool.archive(version, arch), tool.binary(version, arch));
@@ -149,12 +149,6 @@ impl Sample {
             }
         }
         self.folder.write("images/binaries.yaml", manifest).lock(&builds);
-        self.folder.relock(|lock| {
-            for tool in &self.tools {
-                let name = tool.name.parse().expect("a name");
-                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.keep_siblings;
-            }
-        });
     }
 
     fn dockerfile(&self) -> String {
@@ -454,6 +448,8 @@ fn docker_26_refuses_deviations_from_the_lock() {
             |sample| {
                 sample.folder.edit("bake.yaml", "arch: amd64", "arch: arm64");
                 sample.folder.edit("bake.yaml", "machine_type: e2-small", "machine_type: t2a-standard-1");
+                let only = "\"name\":\"flat\",\"arch\":{\"arm64\":\"arm64\"}";
+                sample.folder.edit("images/binaries.yaml", "\"name\":\"flat\"", only);
                 sample.folder.relock(|lock| {
                     for tool in lock.binaries.values_mut() {
                         tool.builds.remove(&Arch::Amd64);

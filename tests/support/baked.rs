@@ -134,7 +134,7 @@ impl Baked {
         let mut builds = Vec::new();
         for tool in &baked.tools {
             let url = baked.server.url("/{arch}/") + tool.file;
-            let entry = json!({"name": tool.name, "version": "1", "url": url, "binary": tool.path});
+            let entry = json!({"name": tool.name, "version": "1", "url": url, "binary": tool.path, "beside": tool.keep_siblings});
             let _ = writeln!(manifest, "  - {entry}");
             for arch in Arch::ALL {
                 let (archive, binary) = (tool.archive(arch), tool.binary(arch));
@@ -149,12 +149,6 @@ impl Baked {
             manifest.insert_str(manifest.len() - 1, " []");
         }
         baked.folder.write("images/binaries.yaml", manifest).lock(&builds);
-        baked.relock(|lock| {
-            for tool in &baked.tools {
-                let name = tool.name.parse().expect("a name");
-                lock.binaries.get_mut(&name).expect("a locked tool").keep_siblings = tool.keep_siblings;
-            }
-        });
         baked
     }
 
@@ -191,10 +185,7 @@ impl Baked {
     }
 
     pub fn relock(&self, change: impl FnOnce(&mut Lock)) {
-        let source = Source::new("bake.lock", self.folder.read("bake.lock"));
-        let (mut lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
-        change(&mut lock);
-        self.folder.write("bake.lock", lock.to_text());
+        self.folder.relock(change);
     }
 
     /// `bake`, to run here with this cache and no network but loopback.

@@ -137,10 +137,11 @@ impl Folder {
         self.write("bake.lock", text)
     }
 
-    /// Changes the lock.
+    /// Changes the lock, which is then one of the manifest as it is.
     pub fn relock(&self, change: impl FnOnce(&mut Lock)) -> &Self {
         let source = Source::new("bake.lock", self.read("bake.lock"));
         let (mut lock, _) = lock::read(source, &mut Problems::default()).expect("a lock");
+        lock.inputs = inputs::digest(&project(&self.read("bake.yaml"), &self.read("images/binaries.yaml")));
         change(&mut lock);
         self.write("bake.lock", lock.to_text())
     }
@@ -212,7 +213,7 @@ pub fn interrupted(command: &Command, mut is_at_work: impl FnMut() -> bool) -> S
     err
 }
 
-/// A build as `bake lock` would record it.
+/// A build as `bake lock` would record it; without `binary`, one that was not fetched.
 pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Build {
     Build {
         url: url.parse().expect("a URL"),
@@ -220,12 +221,12 @@ pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Bu
         size: Some(archive.len() as u64),
         binary: path.parse().expect("a path"),
         binary_sha256: binary.map(Sha256::of),
-        evidence: vec![Evidence::Computed],
+        signature: None,
+        evidence: vec![if binary.is_some() { Evidence::Computed } else { Evidence::ChecksumFile }],
     }
 }
 
-/// The lock of a project, as text.
-pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Build)]) -> String {
+fn project(spec_text: &str, manifest_text: &str) -> Project {
     let mut problems = Problems::default();
     let spec = spec::read(Source::new("bake.yaml", spec_text), &mut problems);
     let manifest =
@@ -235,6 +236,12 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
     };
     let project = Project::new(spec, manifest, &mut problems);
     assert!(!problems.has_errors(), "{}", terminal::render(&problems, false));
+    project
+}
+
+/// The lock of a project, as text.
+pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Build)]) -> String {
+    let project = project(spec_text, manifest_text);
     let reference = project.spec.gateway.image.value.clone();
     let digest =
         reference.digest().or_else(|| Catalog::builtin().base_image(&reference)).expect("a known base image");
@@ -254,13 +261,14 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
             LockedBinary {
                 version: binary.version.as_ref().map(|version| version.value.clone()),
                 repo,
-                keep_siblings: false,
-                apt: Vec::new(),
+                moved_to: None,
+                keep_siblings: binary.keep_siblings,
+                apt: binary.apt.clone(),
                 builds: by_name.remove(name.as_str()).unwrap_or_default().into_iter().collect(),
             },
         );
     }
-    let image =
-        LockedImage { reference, digest, platforms: BTreeMap::new(), evidence: vec![Evidence::ApiDigest] };
+    let evidence = if reference.digest().is_some() { Evidence::Spec } else { Evidence::Seed };
+    let image = LockedImage { reference, digest, platforms: BTreeMap::new(), evidence: vec![evidence] };
     Lock { version: 1, inputs: inputs::digest(&project), image, pushed: None, binaries }.to_text()
 }

@@ -159,10 +159,13 @@ impl Ready {
         place: &Path,
     ) -> Result<Additions, Failure> {
         let arches: Vec<_> = images.iter().map(|image| image.arch).collect();
-        let mut additions = Additions::standing(recipe, place, &arches);
+        // What a publisher signed is the archive: no layer is reused for it.
+        let signed = self.project.manifest.binaries.iter().any(|binary| binary.minisign.is_some());
+        let reused = if signed { &[][..] } else { &arches };
+        let mut additions = Additions::standing(recipe, place, reused);
         let missing = additions.missing(&arches);
         if !missing.is_empty() {
-            let fetched = fetch::archives(&self.publishers, recipe.lock, &missing)?;
+            let fetched = fetch::archives(&self.publishers, &self.project.manifest, recipe.lock, &missing)?;
             let archives = fetched.into_iter().map(|(key, fetched)| (key, fetched.file)).collect();
             additions.make(recipe, &archives, place, &missing)?;
         }

@@ -9,10 +9,10 @@ use super::{Allowed, Resolved, is_known, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::lock::assets;
 use crate::lock::from_catalog;
-use crate::lock::tampering::{differences, path};
-use crate::lock::upstream::{Order, ReleaseAsset, ReleaseQuery, Upstream};
+use crate::lock::tampering::{arches, differences, path};
+use crate::lock::upstream::{Order, ReleaseQuery, Upstream};
 use crate::lock::versions;
-use crate::lock::{Build, Evidence, LockedBinary, signature};
+use crate::lock::{Build, Evidence, LockedBinary, Signature};
 use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::Version;
 use crate::project::values::{Arch, InnerPath, WebUrl};
@@ -85,10 +85,12 @@ fn ask(
         files: ChecksumFiles::new(upstream),
         notes: Vec::new(),
     };
-    if let (Some(asked), Some(release)) = (repo, &release)
-        && !asked.as_str().eq_ignore_ascii_case(release.repo.as_str())
-    {
-        asking.notes.push(format!("the repository {asked} moved to {}: name that one", release.repo));
+    let moved_to = release
+        .as_ref()
+        .map(|release| &release.repo)
+        .filter(|found| repo.is_some_and(|asked| !asked.as_str().eq_ignore_ascii_case(found.as_str())));
+    if let (Some(asked), Some(moved_to)) = (repo, moved_to) {
+        asking.notes.push(format!("the repository {asked} moved to {moved_to}: name that one"));
     }
     if let Some(younger) = release.as_ref().and_then(|release| release.passed_over.as_ref()) {
         asking.notes.push(format!("{younger} exists, but is younger than the minimum age"));
@@ -114,30 +116,20 @@ fn ask(
     let mut notes = asking.notes;
     notes.sort_unstable();
     notes.dedup();
-    let (tool, own) = match &wanted.origin {
-        BinarySource::Catalog(tool) => (Some(tool), None),
-        BinarySource::Release { repo, .. } => (None, Some(repo.clone())),
-        BinarySource::Url { .. } => (None, None),
+    let own = match &wanted.origin {
+        BinarySource::Release { repo, .. } => Some(repo.clone()),
+        BinarySource::Catalog(_) | BinarySource::Url { .. } => None,
     };
     let locked = LockedBinary {
         version: version.clone(),
         repo: own,
-        keep_siblings: tool.is_some_and(|tool| tool.keep_siblings),
-        apt: tool.map(|tool| tool.apt.clone()).unwrap_or_default(),
+        moved_to: moved_to.cloned(),
+        keep_siblings: wanted.keep_siblings,
+        apt: wanted.apt.clone(),
         builds,
     };
     let (locked, _) = problems.unless_errors(locked)?;
     Ok(Resolved { locked, notes, unreachable: None })
-}
-
-/// The architectures that there should be a build for.
-fn arches(wanted: &Binary) -> Vec<Arch> {
-    match &wanted.origin {
-        BinarySource::Catalog(tool) => tool.builds.iter().map(|(arch, _)| *arch).collect(),
-        BinarySource::Release { arch, .. } | BinarySource::Url { arch, .. } => {
-            arch.as_ref().map_or(Arch::ALL.to_vec(), |arch| arch.keys().copied().collect())
-        }
-    }
 }
 
 /// Refuses a version below the locked one, where the manifest does not ask for it.
@@ -248,13 +240,15 @@ impl<'a> BinaryResolver<'a> {
         }
         let signed = self.signed(&found, &archive, &mut got.content)?;
         self.notes.append(&mut statements.notes);
-        let evidence = sorted(statements.evidence().chain([Evidence::Computed]).chain(signed));
+        let minisign = signed.as_ref().map(|_| Evidence::Minisign);
+        let evidence = sorted(statements.evidence().chain([Evidence::Computed]).chain(minisign));
         Ok(Build {
             url: found.url,
             sha256: got.sha256,
             size: Some(got.size),
             binary: got.binary,
             binary_sha256: Some(got.binary_sha256),
+            signature: signed,
             evidence,
         })
     }
@@ -286,13 +280,7 @@ impl<'a> BinaryResolver<'a> {
 
     fn statements(&mut self, arch: Arch, found: &FoundAsset) -> Result<Statements, Diagnostic> {
         let mut statements = Statements::default();
-        if let BinarySource::Catalog(tool) = &self.asked.wanted.origin
-            && self.asked.version == Some(&tool.version)
-        {
-            for (_, asset) in tool.builds.iter().filter(|(of, _)| *of == arch) {
-                statements.add("the catalog", Evidence::Seed, asset.sha256);
-            }
-        }
+        statements.add_catalog(self.asked.wanted, self.asked.version, arch);
         if let Some(digest) = found.asset.as_ref().and_then(|asset| asset.digest) {
             statements.add("the release API", Evidence::ApiDigest, digest);
         }
@@ -305,22 +293,21 @@ impl<'a> BinaryResolver<'a> {
         Ok(statements)
     }
 
-    /// Verifies the archive's signature if the manifest has the key; otherwise notes unverified signatures.
+    /// The publisher's signature of the archive, verified, where the manifest has the key; else tells of
+    /// the signatures that were not looked at.
     fn signed(
         &mut self,
         found: &FoundAsset,
         archive: &str,
         content: &mut dyn Read,
-    ) -> Result<Option<Evidence>, Diagnostic> {
-        let name = found.url.file_name().to_owned();
-        let there: Vec<ReleaseAsset> = match (self.asked.release, &found.asset) {
-            (Some(release), Some(asset)) => {
-                assets::signatures(&release.assets, &asset.name).into_iter().cloned().collect()
-            }
-            _ => Vec::new(),
+    ) -> Result<Option<Signature>, Diagnostic> {
+        let assets = match (self.asked.release, &found.asset) {
+            (Some(release), Some(_)) => Some(release.assets.as_slice()),
+            _ => None,
         };
         let Some(key) = &self.asked.wanted.minisign else {
-            for asset in there {
+            let name = found.url.file_name();
+            for asset in assets.map(|assets| assets::signatures(assets, name)).unwrap_or_default() {
                 let how = if asset.name.ends_with(".minisig") {
                     " (`minisign:` with the publisher's key checks it)"
                 } else {
@@ -331,23 +318,7 @@ impl<'a> BinaryResolver<'a> {
             }
             return Ok(None);
         };
-        let own = format!("{name}.minisig");
-        let url = match self.asked.release {
-            Some(_) => there.iter().find(|asset| asset.name == own).map(|asset| asset.url.clone()),
-            None => format!("{}.minisig", found.url).parse().ok(),
-        };
-        let unsigned = |what: String| {
-            Diagnostic::error(Code::BadSignature, format!("{archive}: {what}"))
-                .help("the manifest's `minisign:` asks for a signature of the archive itself, NAME.minisig; do not use what has none")
-        };
-        let text = url.as_ref().map(|url| self.files.text(url)).transpose();
-        let text = text.map_err(|problem| problem.about(archive))?.flatten();
-        let Some(text) = text else {
-            return Err(unsigned(format!("there is no signature {}", quoted(&own))));
-        };
-        signature::verify(key, text, &name, content)
-            .map_err(|error| unsigned(format!("the signature {}: {error}", quoted(&own))))?;
-        Ok(Some(Evidence::Minisign))
+        self.files.signature(assets, &found.url, archive, key, content).map(Some)
     }
 }
 

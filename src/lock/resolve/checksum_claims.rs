@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::io::Read;
 
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::Sha256;
-use crate::lock::Evidence;
 use crate::lock::checksums::{self, Said};
 use crate::lock::upstream::{FetchedText, ReleaseAsset, Upstream};
-use crate::project::values::WebUrl;
+use crate::lock::{Evidence, Signature};
+use crate::project::manifest::{Binary, BinarySource};
+use crate::project::names::{MinisignKey, Version};
+use crate::project::values::{Arch, ArchiveFormat, WebUrl};
 
 /// Checksum lists that are looked into for one release, at most.
 const MOST_LISTS: usize = 8;
@@ -35,7 +38,18 @@ impl Statements {
         self.all.push(Statement { by: by.into(), evidence, digest });
     }
 
-    /// The agreed statement and its sources; `None` without any statement.
+    /// Adds what the catalog states of `wanted`, where that is the version that it knows.
+    pub(super) fn add_catalog(&mut self, wanted: &Binary, version: Option<&Version>, arch: Arch) {
+        if let BinarySource::Catalog(tool) = &wanted.origin
+            && version == Some(&tool.version)
+        {
+            for (_, asset) in tool.builds.iter().filter(|(of, _)| *of == arch) {
+                self.add("the catalog", Evidence::Seed, asset.sha256);
+            }
+        }
+    }
+
+    /// What all of them say, and who says it; nothing where nobody says anything.
     ///
     /// # Errors
     /// Names two that do not agree. `archive` says in words what they are about.
@@ -80,7 +94,7 @@ impl<'a> ChecksumFiles<'a> {
         name: &str,
         into: &mut Statements,
     ) -> Result<(), Diagnostic> {
-        for asset in assets.iter().filter(|asset| checksums::owner_of(&asset.name) == Some(name)) {
+        for asset in assets.iter().filter(|asset| is_about(asset, name, assets)) {
             self.listed(asset)?;
             self.own(&asset.url, &asset.name, name, into)?;
         }
@@ -94,6 +108,13 @@ impl<'a> ChecksumFiles<'a> {
             } else {
                 silent = Some(&list.name);
             }
+        }
+        let is_unread = |asset: &&ReleaseAsset| checksums::is_of_another_kind(&asset.name);
+        if into.all.iter().all(|statement| statement.evidence != Evidence::ChecksumFile)
+            && into.of_another.is_none()
+            && let Some(other) = assets.iter().find(is_unread)
+        {
+            into.notes.push(format!("{} was not read: only SHA-256 is", quoted(&other.name)));
         }
         if let Some(list) = silent.filter(|_| !speaks) {
             into.notes.push(format!("{} says nothing of {}", quoted(list), quoted(name)));
@@ -124,6 +145,38 @@ impl<'a> ChecksumFiles<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The publisher's signature of the archive at `url`, `NAME.minisig`, which `content` was verified
+    /// with. `assets` are the files of its release, if it is of one.
+    ///
+    /// # Errors
+    /// Where there is none, or it does not verify.
+    pub(super) fn signature(
+        &mut self,
+        assets: Option<&[ReleaseAsset]>,
+        url: &WebUrl,
+        archive: &str,
+        key: &MinisignKey,
+        content: &mut dyn Read,
+    ) -> Result<Signature, Diagnostic> {
+        let name = url.file_name();
+        let own = format!("{name}.minisig");
+        let place = match assets {
+            Some(assets) => assets.iter().find(|asset| asset.name == own).map(|asset| asset.url.clone()),
+            None => format!("{url}.minisig").parse().ok(),
+        };
+        let text = place.as_ref().map(|url| self.text(url)).transpose();
+        let text = text.map_err(|problem| problem.about(archive))?.flatten();
+        let unsigned = |what: String| {
+            Diagnostic::error(Code::BadSignature, format!("{archive}: {what}"))
+                .help("the manifest's `minisign:` asks for a signature of the archive itself, NAME.minisig; do not use what has none")
+        };
+        let text = text.ok_or_else(|| unsigned(format!("there is no signature {}", quoted(&own))))?;
+        let signature = text.parse::<Signature>();
+        let verified =
+            signature.and_then(|signature| signature.verify(key, name, content).map(|()| signature));
+        verified.map_err(|error| unsigned(format!("the signature {}: {error}", quoted(&own))))
     }
 
     /// The text of a document, where there is one.
@@ -190,7 +243,18 @@ impl<'a> ChecksumFiles<'a> {
 
 /// Whether it is the checksum file of one asset alone.
 fn is_own(asset: &ReleaseAsset, assets: &[ReleaseAsset]) -> bool {
-    checksums::owner_of(&asset.name).is_some_and(|owner| assets.iter().any(|other| other.name == owner))
+    assets.iter().any(|other| is_about(asset, &other.name, assets))
+}
+
+/// Whether `asset` has the checksum of the asset `name` alone: `x.tar.gz.sha256`, or `x.sha256` where
+/// `x.tar.gz` is the only archive of that name.
+fn is_about(asset: &ReleaseAsset, name: &str, assets: &[ReleaseAsset]) -> bool {
+    let stem = |name: &str| ArchiveFormat::split(name).0.to_ascii_lowercase();
+    checksums::owner_of(&asset.name).is_some_and(|owner| {
+        let is_archive = ArchiveFormat::of(name) != ArchiveFormat::Bare;
+        let alike = || assets.iter().filter(|other| stem(&other.name) == owner).count();
+        owner == name.to_ascii_lowercase() || is_archive && owner == stem(name) && alike() == 1
+    })
 }
 
 fn take(said: &Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {

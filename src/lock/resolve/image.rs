@@ -2,7 +2,7 @@
 
 use super::{Allowed, Resolved, UpdateScope, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic};
-use crate::lock::staleness::is_as_in_catalog;
+use crate::lock::staleness::unfounded;
 use crate::lock::upstream::Upstream;
 use crate::lock::{Evidence, LockedImage, from_catalog};
 use crate::project::Project;
@@ -10,7 +10,7 @@ use crate::project::catalog::Catalog;
 
 /// Whether `old` is what `project` asks for, and no registry need be asked.
 pub fn keeps(project: &Project, old: &LockedImage, extent: UpdateScope, catalog: &Catalog) -> bool {
-    let fits = old.reference == project.spec.gateway.image.value && is_as_in_catalog(old, catalog);
+    let fits = old.reference == project.spec.gateway.image.value && unfounded(old, catalog).is_none();
     match extent {
         UpdateScope::Missing => fits,
         UpdateScope::Complete => fits && old.evidence.contains(&Evidence::ApiDigest),

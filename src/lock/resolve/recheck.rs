@@ -2,12 +2,13 @@
 
 use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
-use crate::lock::upstream::{Release, ReleaseQuery, Upstream};
+use crate::lock::tampering::{filled, spelled};
+use crate::lock::upstream::{Order, Release, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
-use crate::project::manifest::Binary;
+use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{RepoSlug, Version};
-use crate::project::values::Arch;
+use crate::project::values::{Arch, WebUrl};
 
 /// The differences of a locked binary.
 #[derive(Debug)]
@@ -33,10 +34,9 @@ pub fn binary(wanted: &Binary, locked: &LockedBinary, upstream: &dyn Upstream) -
         }
         _ => None,
     };
-    let mut files = ChecksumFiles::new(upstream);
-    let builds = locked.builds.iter();
-    let builds =
-        builds.map(|(arch, build)| (*arch, self::build(build, release.as_ref(), &mut files, upstream)));
+    let files = ChecksumFiles::new(upstream);
+    let mut recheck = Recheck { wanted, locked, release: release.as_ref(), files, upstream };
+    let builds = locked.builds.iter().map(|(arch, build)| (*arch, recheck.build(*arch, build)));
     let builds = builds.collect();
     Today { builds, newer: newer(repo, locked.version.as_ref(), upstream) }
 }
@@ -77,69 +77,181 @@ pub fn image(locked: &LockedImage, upstream: &dyn Upstream) -> Result<Vec<Diagno
     Ok(found)
 }
 
-/// The differences of one build. A missing answer does not hide another one.
-fn build(
-    build: &Build,
-    release: Option<&Release>,
-    files: &mut ChecksumFiles<'_>,
-    upstream: &dyn Upstream,
-) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    let mut statements = Statements::default();
-    let mut size = None;
-    if let Some(release) = release {
-        let name = build.url.file_name();
-        let Some(asset) = release.assets.iter().find(|asset| asset.name == name) else {
-            let message = format!("the release has no file {} any more: {}", quoted(name), release.page);
-            return vec![
-                Diagnostic::error(Code::UpstreamGone, message)
-                    .help("the VM cannot be rebuilt from it; choose another version"),
-            ];
+struct Recheck<'a> {
+    wanted: &'a Binary,
+    locked: &'a LockedBinary,
+    /// None for a URL.
+    release: Option<&'a Release>,
+    files: ChecksumFiles<'a>,
+    upstream: &'a dyn Upstream,
+}
+
+impl Recheck<'_> {
+    /// What stands against one build. A publisher that does not answer hides nothing that another one
+    /// says.
+    fn build(&mut self, arch: Arch, build: &Build) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        let asset = match self.release.map(|release| asset(release, build)).transpose() {
+            Ok(asset) => asset,
+            Err(problem) => return vec![problem],
         };
-        size = Some(asset.size);
-        if let Some(digest) = asset.digest {
+        // Release or manifest say where the file is; the lock may lie about it.
+        let url = &self.place(arch, build, asset);
+        found.extend(self.misplaced(arch, build, url));
+        let mut statements = Statements::default();
+        statements.add_catalog(self.wanted, self.locked.version.as_ref(), arch);
+        let mut size = asset.map(|asset| asset.size);
+        if let Some(digest) = asset.and_then(|asset| asset.digest) {
             statements.add("the release API", Evidence::ApiDigest, digest);
         }
-        files
-            .of_release(&release.assets, name, &mut statements)
-            .unwrap_or_else(|problem| found.push(problem));
-    } else {
-        files.of_url(&build.url, &mut statements).unwrap_or_else(|problem| found.push(problem));
-    }
-    // The digest of the API is computed from the current bytes; a publisher's checksum file may be outdated.
-    if !statements.evidence().any(|evidence| evidence == Evidence::ApiDigest) {
-        match upstream.published(&build.url) {
-            Ok((sha256, published)) => {
-                size = Some(published);
-                statements.add("what is published", Evidence::Computed, sha256);
+        let read = match (self.release, asset) {
+            (Some(release), Some(asset)) => {
+                self.files.of_release(&release.assets, &asset.name, &mut statements)
             }
-            Err(problem) => found.push(problem),
+            _ => self.files.of_url(url, &mut statements),
+        };
+        let is_heard = read.map_err(|problem| found.push(problem)).is_ok();
+        // What the API computed is as good as the bytes; what a publisher wrote down once is not.
+        if !statements.evidence().any(|evidence| evidence == Evidence::ApiDigest) {
+            match self.upstream.published(url) {
+                Ok((sha256, published)) => {
+                    size = Some(published);
+                    statements.add("what is published", Evidence::Computed, sha256);
+                }
+                Err(problem) => found.push(problem),
+            }
         }
+        let other = statements.all.iter().filter(|statement| statement.digest != build.sha256);
+        let republished: Vec<_> = other
+            .map(|statement| {
+                let message = format!(
+                    "{} is locked, and {} is {}: {url}",
+                    build.sha256, statement.by, statement.digest
+                );
+                Diagnostic::error(Code::Republished, message)
+                    .help("builds refuse it; ask its publisher why it changed under the same version")
+            })
+            .collect();
+        if !republished.is_empty() {
+            found.extend(republished);
+            return found;
+        }
+        if let (Some(locked), Some(size)) = (build.size, size)
+            && locked != size
+        {
+            let message = format!("{locked} bytes are locked, and {size} are published: {url}");
+            found.push(Diagnostic::error(Code::Republished, message));
+        }
+        if is_heard {
+            found.extend(self.unsupported(build, &statements));
+        }
+        found.extend(self.content(arch, build, url));
+        found
     }
-    let mut republished = false;
-    for statement in statements.all.iter().filter(|statement| statement.digest != build.sha256) {
-        republished = true;
-        found.push(
-            Diagnostic::error(
-                Code::Republished,
-                format!(
-                    "{} is locked, and {} is {}: {}",
-                    build.sha256, statement.by, statement.digest, build.url
-                ),
-            )
-            .help("builds refuse it; ask its publisher why it changed under the same version"),
-        );
+
+    /// Where the file is to be fetched.
+    fn place(&self, arch: Arch, build: &Build, asset: Option<&ReleaseAsset>) -> WebUrl {
+        if let BinarySource::Url { url, arch: words } = &self.wanted.origin {
+            let version = self.locked.version.as_ref();
+            let url = filled(url.as_str(), version, spelled(words.as_ref(), arch)).parse();
+            return url.unwrap_or_else(|_| build.url.clone());
+        }
+        asset.map_or(&build.url, |asset| &asset.url).clone()
     }
-    if let (Some(locked), Some(size)) = (build.size, size)
-        && locked != size
-        && !republished
-    {
-        found.push(Diagnostic::error(
-            Code::Republished,
-            format!("{locked} bytes are locked, and {size} are published: {}", build.url),
-        ));
+
+    /// A URL that is not the one at which the file is published.
+    fn misplaced(&self, arch: Arch, build: &Build, url: &WebUrl) -> Option<Diagnostic> {
+        if build.url == *url {
+            return None;
+        }
+        if let BinarySource::Catalog(tool) = &self.wanted.origin
+            && self.locked.version.as_ref() == Some(&tool.version)
+        {
+            let known = tool.builds.iter().find(|(of, _)| *of == arch);
+            if known
+                .is_some_and(|(_, known)| tool.url(known, &tool.version).is_ok_and(|url| url == build.url))
+            {
+                return None;
+            }
+        }
+        let message = format!("it is locked from {}, and it is published at {url}", build.url);
+        Some(Diagnostic::error(Code::NotPublished, message).help(
+            "the lock was edited, or the repository moved: run `bake lock --update`, and look at what changes",
+        ))
     }
-    found
+
+    /// Evidence in the lock that cannot be had today.
+    fn unsupported(&self, build: &Build, statements: &Statements) -> Vec<Diagnostic> {
+        let is_older = match &self.wanted.origin {
+            BinarySource::Catalog(tool) => self.locked.version.as_ref() != Some(&tool.version),
+            BinarySource::Release { .. } | BinarySource::Url { .. } => false,
+        };
+        let shown = |evidence: Evidence| match evidence {
+            // An older release of bake had it in its catalog; the others verify it by themselves.
+            Evidence::Seed if is_older => true,
+            Evidence::Computed | Evidence::Minisign => true,
+            evidence => statements.evidence().any(|known| known == evidence),
+        };
+        let missing = build.evidence.iter().filter(|evidence| !shown(**evidence));
+        missing
+            .map(|evidence| {
+                let message =
+                    format!("the lock says that {evidence} states its checksum, and none does today");
+                Diagnostic::error(Code::NotPublished, message)
+                    .help("the lock was edited, or the publisher withdrew it: ask the publisher")
+            })
+            .collect()
+    }
+
+    /// What is in the archive: the executable, and what the publisher signed.
+    fn content(&mut self, arch: Arch, build: &Build, url: &WebUrl) -> Vec<Diagnostic> {
+        if build.binary_sha256.is_none() && self.wanted.minisign.is_none() {
+            return Vec::new();
+        }
+        let order = Order {
+            tool: &self.wanted.name.value,
+            version: self.locked.version.as_ref(),
+            arch,
+            url,
+            sha256: Some(build.sha256),
+            stated_by: "bake.lock",
+            size: None,
+            binary: Some(&build.binary),
+        };
+        let mut archive = match self.upstream.archive(&order) {
+            Ok(archive) => archive,
+            Err(problem) => return vec![problem],
+        };
+        let mut found = Vec::new();
+        if let Some(locked) = build.binary_sha256.filter(|locked| *locked != archive.binary_sha256) {
+            let message = format!(
+                "the executable in the archive is {}, and {locked} is locked: {url}",
+                archive.binary_sha256
+            );
+            found.push(
+                Diagnostic::error(Code::ChecksumMismatch, message)
+                    .help("the lock was edited: restore it, or make it anew with `bake lock`"),
+            );
+        }
+        if let Some(key) = &self.wanted.minisign {
+            let assets = self.release.map(|release| release.assets.as_slice());
+            let name = url.to_string();
+            let signed = self.files.signature(assets, url, &name, key, &mut archive.content);
+            found.extend(signed.err());
+        }
+        found
+    }
+}
+
+/// The file of a release that a build is made of.
+fn asset<'a>(release: &'a Release, build: &Build) -> Result<&'a ReleaseAsset, Diagnostic> {
+    let name = build.url.file_name();
+    let by_url = release.assets.iter().find(|asset| asset.url == build.url);
+    by_url.or_else(|| release.assets.iter().find(|asset| asset.name == name)).ok_or_else(|| {
+        let message = format!("the release has no file {} any more: {}", quoted(name), release.page);
+        Diagnostic::error(Code::UpstreamGone, message)
+            .help("the VM cannot be built anew from it; choose another version")
+    })
 }
 
 fn newer(

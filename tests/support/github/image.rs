@@ -8,6 +8,8 @@ use super::wire::Answer;
 
 pub const TAG: &str = "1";
 
+const PLATFORMS: [(&str, &str); 3] = [("amd64", "linux"), ("arm64", "linux"), ("unknown", "unknown")];
+
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -15,8 +17,12 @@ pub fn answer(path: &str) -> Answer {
     if path.trim_end_matches('/') == "/v2" {
         return Answer::new(200, "{}").header("content-type", "application/json");
     }
+    if let Some((_, digest)) = path.split_once("openclaw/blobs/") {
+        let known = PLATFORMS.iter().map(config).find(|text| Sha256::of(text).oci() == digest);
+        return known.map_or_else(missing, |text| Answer::new(200, text));
+    }
     let reference = path.split_once("openclaw/manifests/").map_or("", |(_, reference)| reference);
-    let manifests = [("amd64", "linux"), ("arm64", "linux"), ("unknown", "unknown")].map(manifest);
+    let manifests = PLATFORMS.map(manifest);
     let index = index(&manifests);
     if reference == TAG || reference == Sha256::of(&index).oci() {
         return document(INDEX, &index);
@@ -25,15 +31,21 @@ pub fn answer(path: &str) -> Answer {
     found.map_or_else(missing, |(_, text)| document(MANIFEST, text))
 }
 
+/// An image without a layer.
+fn config((architecture, os): &(&str, &str)) -> String {
+    let (config, rootfs) = (json!({ "User": "node" }), json!({ "type": "layers", "diff_ids": [] }));
+    json!({ "architecture": architecture, "os": os, "config": config, "rootfs": rootfs }).to_string()
+}
+
 fn manifest((architecture, os): (&str, &str)) -> (Value, String) {
-    let empty = Sha256::of(architecture);
+    let config = config(&(architecture, os));
     let text = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": {
             "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": empty.oci(),
-            "size": architecture.len(),
+            "digest": Sha256::of(&config).oci(),
+            "size": config.len(),
         },
         "layers": [],
     })
