@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use gcloud::{Action, GcloudArgs, Members, Message, OutputFormat, SetupArgs, WaitArgs};
+pub use gcloud::{Action, GcloudArgs, Members, Message, OutputFormat, SetupArgs, WaitArgs, names_gcloud};
 
 use crate::project::names::{
-    ArchSpelling, AssetPattern, MachineType, MinisignKey, SkillName, ToolName, Version, VmName, Zone,
+    ArchSpelling, AssetPattern, LabelId, MachineType, MinisignKey, SkillName, ToolName, Version, VmName, Zone,
 };
 use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
 
@@ -24,7 +24,7 @@ use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
     after_help = "Exit codes: 0 success; 1 a finding, or a failure outside of the input; 2 wrong input or arguments."
 )]
 pub struct Cli {
-    /// The project folder
+    /// The project folder, or one below it
     #[arg(short = 'C', global = true, help_heading = GLOBAL, value_name = "DIR", default_value = ".")]
     pub directory: PathBuf,
     /// Print the result, or the errors, as one JSON document
@@ -142,6 +142,30 @@ pub enum Command {
     Man,
 }
 
+impl Command {
+    /// Whether it is about a project.
+    pub const fn needs_project(&self) -> bool {
+        match self {
+            Self::Init(_)
+            | Self::Catalog
+            | Self::Relay { .. }
+            | Self::Schema { .. }
+            | Self::Completions { .. }
+            | Self::Man => false,
+            Self::Check
+            | Self::Add(_)
+            | Self::Remove { .. }
+            | Self::Lock(_)
+            | Self::Fetch
+            | Self::Audit(_)
+            | Self::Render(_)
+            | Self::Image(_)
+            | Self::Gcloud(_)
+            | Self::Rehearse(_) => true,
+        }
+    }
+}
+
 /// Options of `init`.
 #[derive(Args, Debug)]
 pub struct InitArgs {
@@ -150,6 +174,9 @@ pub struct InitArgs {
     /// The VM's name [default: that of the folder]
     #[arg(long)]
     pub name: Option<VmName>,
+    /// The project's id, in labels of what bake makes [default: a random one]
+    #[arg(long)]
+    pub id: Option<LabelId>,
     /// The Compute Engine zone
     #[arg(long)]
     pub zone: Option<Zone>,

@@ -1,5 +1,6 @@
 //! The actions of `bake gcloud`, and their options.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -17,9 +18,29 @@ pub struct GcloudArgs {
     /// The form of the output: `json` is the older name of --json
     #[arg(long, global = true, hide = true, value_enum)]
     pub format: Option<OutputFormat>,
+    /// Take over the VM and the data disk of the gateway's names, which bake did not make for this project:
+    /// shows them, and asks for their names
+    #[arg(long, global = true)]
+    pub adopt: bool,
     /// The action
     #[command(subcommand)]
     pub action: Action,
+}
+
+/// Options of `bake` itself that take a value.
+const WITH_VALUE: [&str; 2] = ["-C", "--color"];
+
+/// Whether these arguments, which may be wrong, are for `gcloud`.
+pub fn names_gcloud(arguments: &[OsString]) -> bool {
+    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        if WITH_VALUE.contains(&word) {
+            words.next();
+        } else if !word.starts_with('-') {
+            return word == "gcloud";
+        }
+    }
+    false
 }
 
 /// How an action is printed.
@@ -36,6 +57,8 @@ pub enum OutputFormat {
 pub enum Action {
     /// Prepare the project, once: APIs, service account, secrets, network
     Setup(SetupArgs),
+    /// Print what `create` or `update` would change, and change nothing; exit code 1 if that is something
+    Plan(Members),
     /// Create data disk, snapshot schedule and VM; existing ones are kept
     Create(Members),
     /// Wait for the gateway, showing each stage
@@ -113,7 +136,7 @@ pub enum Action {
         #[arg(long)]
         snapshot_only: bool,
     },
-    /// Put a snapshot on a new data disk, and a new VM on that
+    /// Put a snapshot on a new data disk, and have the VM use that
     Restore {
         /// The snapshot's name
         snapshot: SnapshotName,
@@ -130,6 +153,13 @@ pub enum Action {
         #[arg(long)]
         data: bool,
     },
+}
+
+impl Action {
+    /// Whether it makes VMs of the bundle, and so needs a lock that fits.
+    pub const fn sends_bundle(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Update(_) | Self::Plan(_))
+    }
 }
 
 /// A message to an agent.
@@ -167,6 +197,9 @@ pub struct SetupArgs {
     /// snapshot of the project, and read the secrets through a VM that it creates
     #[arg(long)]
     pub deployer: bool,
+    /// Create the Google Cloud project of `gcp.project`
+    #[arg(long)]
+    pub new_project: bool,
     /// Take a secret's value from a file, instead of asking for it on the terminal
     #[arg(long, value_name = "ID=FILE", value_parser = secret_file)]
     pub secret_file: Vec<(SecretId, PathBuf)>,

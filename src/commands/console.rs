@@ -121,3 +121,8 @@ pub(super) fn interrupted(message: &str) -> ! {
     let _ = writeln!(io::stderr(), "error[{}]: {message}", Code::Interrupted);
     process::exit(1)
 }
+
+/// Prints a result before there is a console.
+pub(super) fn text(text: &str) -> io::Result<()> {
+    io::stdout().write_all(text.as_bytes())
+}

@@ -10,7 +10,7 @@ use super::{Done, Failure, render as rendered};
 use crate::cli::{self, Action, GcloudArgs, Members, WaitArgs};
 use crate::diagnostics::Code;
 use crate::gcloud::{
-    BundleFolder, Script, VmMetadata, backup, cli as container, create, destroy, fleet, logs, resize,
+    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet, logs, resize,
     restore, setup, ssh, status, token, tunnel, update, wait,
 };
 use crate::plan::Plan;
@@ -23,9 +23,33 @@ pub(super) fn run(
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {
-    let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
-    let plan = Plan::new(&project, &lock, digest);
-    let script = script(dir, options, &plan, json, console)?;
+    let script = if options.action.sends_bundle() {
+        let loaded = load::load(dir)?;
+        if loaded.builtin {
+            return Err(load::no_project(dir));
+        }
+        let (project, LoadedLock { lock, digest, .. }, warnings) = loaded.fitting()?;
+        console.problems(&warnings);
+        with_bundle(dir, options, &Plan::new(&project, &lock, digest), console)?
+    } else {
+        let spec = load::spec_alone(dir, console)?;
+        // In an incident, what is wrong with the lock must not stand in the way.
+        match load::load(dir).and_then(|loaded| Ok(loaded.fitting()?)) {
+            Ok((project, LoadedLock { lock, digest, .. }, _)) => {
+                let plan = Plan::new(&project, &lock, digest);
+                let bundle = render::render(&plan).ok().map(|(bundle, _)| render::metadata(&plan, &bundle));
+                let target = Target { lock: Some(digest), ..Target::of(&spec) };
+                by_spec(options, json, target, bundle.as_ref())?
+            }
+            Err(failure) => {
+                console.note(&format!(
+                    "note: this action needs bake.yaml alone, and goes on without the lock: {}",
+                    first_sentence(failure)
+                ));
+                by_spec(options, json, Target::of(&spec), None)?
+            }
+        }
+    };
     if json {
         console.json(&script.to_document())?;
     } else {
@@ -34,68 +58,100 @@ pub(super) fn run(
     Ok(Done::Clean)
 }
 
-fn script(
+/// Actions that make VMs, of the bundle as the project says it now.
+fn with_bundle(
     dir: &Path,
     options: &GcloudArgs,
     plan: &Plan<'_>,
-    json: bool,
     console: &mut Console,
 ) -> Result<Script, Failure> {
-    let mut bundle = || standing(dir, options, plan, console);
+    let (bundle, warnings) = render::render(plan)?;
+    console.problems(&warnings);
+    let metadata = render::metadata(plan, &bundle);
+    let target = Target { adopt: options.adopt, ..Target::from(plan) };
+    let folder = || written(dir, options, &bundle);
+    match &options.action {
+        Action::Create(options) => match members(target, options)? {
+            Some(members) => fleet::create(target, &members, &metadata, folder()?),
+            None => Ok(create::script(target, &metadata, folder()?)),
+        },
+        Action::Plan(options) => match members(target, options)? {
+            Some(members) => fleet::update(target, &members, &metadata, BundleFolder::Beside),
+            None if target.spec.gcp.data_disk.is_zero() => {
+                Ok(create::script(target, &metadata, BundleFolder::Beside))
+            }
+            None => update::script(target, &metadata, BundleFolder::Beside),
+        }
+        .map(Script::plan_only),
+        Action::Update(options) => match members(target, options)? {
+            Some(members) => fleet::update(target, &members, &metadata, folder()?),
+            None => update::script(target, &metadata, folder()?),
+        },
+        _ => Err("this action sends no bundle".to_owned()),
+    }
+    .map_err(Failure::Argument)
+}
+
+/// Actions that need the spec alone.
+fn by_spec(
+    options: &GcloudArgs,
+    json: bool,
+    target: Target<'_>,
+    bundle: Option<&VmMetadata>,
+) -> Result<Script, Failure> {
+    let target = Target { adopt: options.adopt, ..target };
     Ok(match &options.action {
         Action::Setup(setup) => {
-            setup::script(plan, &setup_options(setup, json)?).map_err(Failure::Argument)?
-        }
-        Action::Create(options) => {
-            let members = members(plan, options)?;
-            let (metadata, folder) = bundle()?;
-            match members {
-                Some(members) => fleet::create(plan, &members, &metadata, folder),
-                None => Ok(create::script(plan, &metadata, folder)),
-            }
-            .map_err(Failure::Argument)?
-        }
-        Action::Update(options) => {
-            let members = members(plan, options)?;
-            let (metadata, folder) = bundle()?;
-            match members {
-                Some(members) => fleet::update(plan, &members, &metadata, folder),
-                None => update::script(plan, &metadata, folder),
-            }
-            .map_err(Failure::Argument)?
+            setup::script(target, &setup_options(setup, json)?).map_err(Failure::Argument)?
         }
         Action::Resize { machine_type, timeout } => {
-            resize::script(plan, machine_type, *timeout).map_err(Failure::Argument)?
+            resize::script(target, machine_type, *timeout).map_err(Failure::Argument)?
         }
         Action::Backup { member: of, snapshot_only } => {
-            backup::script(plan, of.member.as_ref(), *snapshot_only).map_err(Failure::Argument)?
+            backup::script(target, of.member.as_ref(), *snapshot_only).map_err(Failure::Argument)?
         }
-        Action::Restore { snapshot } => {
-            let (metadata, folder) = bundle()?;
-            restore::script(plan, snapshot, &metadata, folder).map_err(Failure::Argument)?
-        }
-        Action::Destroy { members: options, data } => match members(plan, options)? {
-            Some(members) => fleet::destroy(plan, &members, *data),
-            None => destroy::script(plan, *data).map_err(Failure::Argument)?,
+        Action::Restore { snapshot } => restore::script(target, snapshot).map_err(Failure::Argument)?,
+        Action::Destroy { members: options, data } => match members(target, options)? {
+            Some(members) => fleet::destroy(target, &members, *data),
+            None => destroy::script(target, *data).map_err(Failure::Argument)?,
         },
         Action::Wait(WaitArgs { members, timeout }) => {
-            wait::script(plan, &vms(plan, members)?, members.fleet.as_ref(), *timeout)
+            wait::script(target, &vms(target, members)?, members.fleet.as_ref(), *timeout)
         }
-        Action::Status(options) => status::script(plan, &vms(plan, options)?, options.fleet.as_ref()),
-        Action::Logs { member: of, gateway: true, .. } => logs::gateway(plan, of.member.as_ref()),
-        Action::Logs { member: of, all, .. } => logs::script(plan, of.member.as_ref(), *all),
-        Action::Token(of) => token::script(plan, of.member.as_ref()),
-        Action::Tunnel { member: of, port, open } => tunnel::script(plan, of.member.as_ref(), *port, *open),
-        Action::Dashboard { member: of, port } => tunnel::script(plan, of.member.as_ref(), *port, true),
-        Action::Ssh(of) => ssh::script(plan, of.member.as_ref()),
-        Action::Cli { member: of, arguments } => container::script(plan, of.member.as_ref(), arguments),
-        Action::Ask { member: of, text } => container::ask(plan, of.member.as_ref(), text.as_str()),
+        Action::Status(options) => {
+            status::script(target, &vms(target, options)?, options.fleet.as_ref(), bundle)
+        }
+        Action::Logs { member: of, gateway: true, .. } => logs::gateway(target, of.member.as_ref()),
+        Action::Logs { member: of, all, .. } => logs::script(target, of.member.as_ref(), *all),
+        Action::Token(of) => token::script(target, of.member.as_ref()),
+        Action::Tunnel { member: of, port, open } => tunnel::script(target, of.member.as_ref(), *port, *open),
+        Action::Dashboard { member: of, port } => tunnel::script(target, of.member.as_ref(), *port, true),
+        Action::Ssh(of) => ssh::script(target, of.member.as_ref()),
+        Action::Cli { member: of, arguments } => container::script(target, of.member.as_ref(), arguments),
+        Action::Ask { member: of, text } => container::ask(target, of.member.as_ref(), text.as_str()),
+        Action::Create(_) | Action::Update(_) | Action::Plan(_) => {
+            return Err(Failure::Argument("this action sends the bundle".to_owned()));
+        }
     })
 }
 
+/// Why an action has no lock, in one sentence.
+fn first_sentence(failure: Failure) -> String {
+    let (problems, _) = failure.report();
+    let first = problems.errors().iter().next().map(|problem| problem.message.clone());
+    first.unwrap_or_else(|| "bake check says more".to_owned())
+}
+
+/// Printed in the place of a script, so that the shell it is piped to fails, too.
+pub(super) fn failing_script(why: &str, code: u8) -> String {
+    let lines: String =
+        why.lines().map(|line| format!("echo '{}' >&2\n", line.replace('\'', "'\\''"))).collect();
+    format!("#!/bin/sh\n# bake printed no commands, for this reason:\n{lines}exit {code}\n")
+}
+
 /// The VMs of the fleet, if there is one.
-fn members(plan: &Plan<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Failure> {
-    let members = options.fleet.as_ref().map(|fleet| fleet.members(&plan.spec.name));
+fn members(target: Target<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Failure> {
+    let members = options.fleet.as_ref().map(|fleet| fleet.members(&target.spec.name));
     members
         .transpose()
         .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
@@ -114,7 +170,7 @@ fn setup_options(options: &cli::SetupArgs, json: bool) -> Result<setup::Options,
         }
         files.insert(id.clone(), path);
     }
-    Ok(setup::Options { deployer: options.deployer, files })
+    Ok(setup::Options { deployer: options.deployer, new_project: options.new_project, files })
 }
 
 /// A script must not depend on the directory it runs in.
@@ -130,21 +186,14 @@ fn absolute(path: &Path) -> Result<String, Failure> {
 }
 
 /// The VMs that the action looks at.
-fn vms(plan: &Plan<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
-    Ok(members(plan, options)?.unwrap_or_else(|| vec![plan.spec.name.value.clone()]))
+fn vms(target: Target<'_>, options: &Members) -> Result<Vec<VmName>, Failure> {
+    Ok(members(target, options)?.unwrap_or_else(|| vec![target.spec.name.value.clone()]))
 }
 
-/// The VM's metadata and the folder that has it. The bundle must match the project.
-fn standing(
-    dir: &Path,
-    options: &GcloudArgs,
-    plan: &Plan<'_>,
-    console: &mut Console,
-) -> Result<(VmMetadata, BundleFolder), Failure> {
-    let (bundle, warnings) = render::render(plan)?;
-    console.problems(&warnings);
+/// The folder of the bundle, which must be what the project says today.
+fn written(dir: &Path, options: &GcloudArgs, bundle: &render::Bundle) -> Result<BundleFolder, Failure> {
     let out = dir.join(&options.out);
-    let differing = rendered::differing(&out, &bundle);
+    let differing = rendered::differing(&out, bundle);
     if !differing.is_empty() {
         return Err(Failure::Argument(format!(
             "{} is not what the project says now ({}): run `bake render` first",
@@ -152,6 +201,5 @@ fn standing(
             differing.join(", ")
         )));
     }
-    let metadata = render::metadata(plan, &bundle);
-    Ok((metadata, BundleFolder::At(absolute(&out)?)))
+    Ok(BundleFolder::At(absolute(&out)?))
 }

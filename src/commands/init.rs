@@ -1,7 +1,9 @@
 //! `bake init`: writes a project from the answers to a few questions.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
@@ -13,7 +15,7 @@ use crate::cli::{InitArgs, SchemaOf};
 use crate::diagnostics::{Code, Diagnostic, Problems, Source, did_you_mean, quoted};
 use crate::fs::{self as output, NewFile};
 use crate::project::machine::{self, prices_of};
-use crate::project::names::{Channel, MachineType, Provider, VmName, Zone};
+use crate::project::names::{Channel, LabelId, MachineType, Provider, VmName, Zone};
 use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::starter::{self, Answers};
 use crate::project::values::Size;
@@ -147,7 +149,8 @@ fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
         or_ask.answer(options.zone.clone(), || "Zone".to_owned(), "us-central1-a", str::parse)?;
     let machine_type = "e2-small".parse().map_err(Failure::Argument)?;
     let data_disk = Size::gigabytes(10);
-    let mut answers = Answers { name, zone, machine_type, model: None, channels: Vec::new(), data_disk };
+    let id = options.id.clone().map_or_else(random_id, Ok)?;
+    let mut answers = Answers { name, id, zone, machine_type, model: None, channels: Vec::new(), data_disk };
     answers.machine_type = or_ask.answer(
         options.machine_type.clone(),
         || format!("{}Machine type", prices(&answers.zone)),
@@ -172,6 +175,14 @@ fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
         },
     )?;
     Ok(answers)
+}
+
+/// An id that no other project has.
+fn random_id() -> Result<LabelId, Failure> {
+    // Seeded by the operating system; it is no secret.
+    format!("{:016x}", RandomState::new().hash_one(SystemTime::now()))
+        .parse()
+        .map_err(|why| Failure::Other(Code::BadValue, why))
 }
 
 struct Questions {

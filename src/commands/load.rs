@@ -117,6 +117,32 @@ pub(super) fn fitting(dir: &Path, console: &mut Console) -> Result<(Project, Loa
     Ok((project, lock))
 }
 
+/// The spec below `dir` alone, whatever is the matter with manifest and lock.
+///
+/// # Errors
+/// Where there is no spec, or it has errors.
+pub(super) fn spec_alone(dir: &Path, console: &mut Console) -> Result<Spec, Failure> {
+    if is_absent(&dir.join(SPEC)) {
+        return Err(no_project(dir));
+    }
+    let mut problems = Problems::default();
+    let spec = file(dir, SPEC, &mut problems).and_then(|source| spec::read(source, &mut problems));
+    let Some(spec) = spec else { return Err(problems.into()) };
+    let (spec, warnings) = problems.unless_errors(spec)?;
+    console.problems(&warnings);
+    Ok(spec)
+}
+
+/// The folder of the project that `dir` is in: the nearest one with a spec, `dir` itself or one above it.
+/// `dir` where there is none.
+pub(super) fn project_folder(dir: &Path) -> PathBuf {
+    let found = || {
+        let whole = std::path::absolute(dir).ok().filter(|_| dir.is_dir() && is_absent(&dir.join(SPEC)))?;
+        whole.ancestors().skip(1).find(|folder| !is_absent(&folder.join(SPEC))).map(Path::to_owned)
+    };
+    found().unwrap_or_else(|| dir.to_owned())
+}
+
 /// Like [`load`], with `manifest` in place of the manifest's text.
 pub(super) fn with_manifest(dir: &Path, manifest: &str) -> Result<Loaded, Failure> {
     load_from(dir, Some(manifest))
@@ -124,7 +150,10 @@ pub(super) fn with_manifest(dir: &Path, manifest: &str) -> Result<Loaded, Failur
 
 /// The error of a command that needs a project to write to.
 pub(super) fn no_project(dir: &Path) -> Failure {
-    Failure::Argument(format!("{}: there is no bake.yaml; `bake init` writes one", dir.display()))
+    Failure::Argument(format!(
+        "{}: there is no bake.yaml here, nor in a folder above; `bake init` writes one",
+        dir.display()
+    ))
 }
 
 /// Whether the folder has a lock, even an unreadable one.

@@ -27,16 +27,21 @@ mod schema;
 mod watch;
 
 use std::ffi::OsString;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Serialize;
 
-use crate::cli::{Cli, Command};
-use crate::diagnostics::{Code, Diagnostic, Problems, json};
+use crate::cli::{self, Cli, Command};
+use crate::diagnostics::{Code, Diagnostic, Problems, json, terminal};
 use crate::fs;
 use crate::text::sanitize;
 use console::Console;
+
+/// The exit code of a program that panics.
+const PANICKED: u8 = 101;
 
 /// A successful end of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +107,9 @@ impl From<std::io::Error> for Failure {
 struct Refusal<'a> {
     version: u32,
     ok: bool,
+    /// In the place of a script: the code with which to exit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<u8>,
     problems: Vec<json::DiagnosticRecord<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     left_out: usize,
@@ -120,15 +128,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return reject(&error, &arguments),
     };
     let mut console = Console::new(&cli);
-    match dispatch(&cli, &mut console) {
+    match caught(&cli, &mut console) {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::Finding) => ExitCode::from(1),
         Err(failure) => {
             // A reader of the document sees the problems of files there; a log keeps all others.
             let in_files = matches!(failure, Failure::Input(_) | Failure::Upstream(_));
             let (problems, code) = failure.report();
+            let is_script = matches!(cli.command, Command::Gcloud(_));
             if cli.wants_json() {
-                let _ = console.json(&refusal(&problems));
+                let _ = console.json(&Refusal { exit_code: is_script.then_some(code), ..refusal(&problems) });
+            } else if is_script {
+                let _ = console.result(&gcloud::failing_script(&terminal::render(&problems, false), code));
             }
             if !(cli.wants_json() && in_files) {
                 console.problems(&problems);
@@ -136,6 +147,34 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// Runs the command. If `gcloud` panics, the shell that its script is piped to must fail, too.
+fn caught(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
+    if !matches!(cli.command, Command::Gcloud(_)) {
+        return dispatch(cli, console);
+    }
+    panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli, console))).unwrap_or_else(|panicked| {
+        let _ = console.result(&gcloud::failing_script("bake has a fault, which it has printed", PANICKED));
+        panic::resume_unwind(panicked)
+    })
+}
+
+/// The folder that the command is about: for all that need a project, the one that the folder is in.
+fn folder(cli: &Cli, console: &mut Console) -> PathBuf {
+    if !cli.command.needs_project() {
+        return cli.directory.clone();
+    }
+    let found = load::project_folder(&cli.directory);
+    if found != cli.directory {
+        console.note(&format!("Project: {}", sanitize(&found.display().to_string())));
+    }
+    found
+}
+
+/// Each line without characters that steer a terminal.
+fn sanitize_lines(text: &str) -> String {
+    text.lines().map(|line| sanitize(line) + "\n").collect()
 }
 
 /// Prints why the arguments cannot be parsed, or the help or version that they ask for.
@@ -149,7 +188,10 @@ fn reject(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let text = error.to_string();
         let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         let problems = Diagnostic::error(Code::BadArgument, sanitize(message)).help(USAGE).into();
-        let _ = console::json(&refusal(&problems));
+        let exit_code = cli::names_gcloud(arguments).then_some(2);
+        let _ = console::json(&Refusal { exit_code, ..refusal(&problems) });
+    } else if cli::names_gcloud(arguments) {
+        let _ = console::text(&gcloud::failing_script(&sanitize_lines(&error.to_string()), 2));
     }
     console::usage(error, Code::BadArgument);
     ExitCode::from(2)
@@ -158,14 +200,15 @@ fn reject(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 const USAGE: &str = "`bake help` and `bake help COMMAND` list the options";
 
 fn refusal(problems: &Problems) -> Refusal<'_> {
-    Refusal { version: 1, ok: false, problems: json::records(problems), left_out: problems.left_out() }
+    let (problems, left_out) = (json::records(problems), problems.left_out());
+    Refusal { version: 1, ok: false, exit_code: None, problems, left_out }
 }
 
 fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
     if let Some(option) = cli.conflict_with_json() {
         return Err(Failure::Argument(format!("{option} cannot be used with --json")));
     }
-    let dir = &cli.directory;
+    let dir = &folder(cli, console);
     match &cli.command {
         Command::Init(options) => init::run(dir, options, cli.json, console),
         Command::Check => check::run(dir, cli.json, console),

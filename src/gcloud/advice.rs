@@ -6,14 +6,14 @@ use std::sync::LazyLock;
 use super::shell::{quote, without_directives};
 use crate::vm::{ERRORS, ErrorKind, PLACEHOLDERS};
 
-/// `remedy` and the functions that it uses, for a script that begins with `observe.sh`.
+/// `remedy` and the functions that it uses, for a script that begins with `vm-state.sh`.
 pub(super) fn functions() -> &'static str {
     static FUNCTIONS: LazyLock<String> = LazyLock::new(generate);
     &FUNCTIONS
 }
 
 fn generate() -> String {
-    let mut text = without_directives(include_str!("advice.sh")).to_owned();
+    let mut text = without_directives(include_str!("sh/advice.sh")).to_owned();
     text.push_str("\n# The kind of `$error`, for a VM that does not report kinds.\nkind_of_text() {\n    case $error in\n");
     for kind in &ERRORS {
         if let Some(pattern) = kind.text {

@@ -4,8 +4,8 @@ use super::cli;
 use super::remote::ARCHIVE;
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::ssh::session_with;
+use super::target::Target;
 use super::vm::{Vm, shortened};
-use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::names::VmName;
 
@@ -17,8 +17,8 @@ const ARCHIVES: &str = "5";
 ///
 /// # Errors
 /// Where there is no data disk.
-pub fn script(plan: &Plan<'_>, member: Option<&VmName>, snapshot_only: bool) -> Result<Script, String> {
-    let vm = Vm::one(plan, member);
+pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) -> Result<Script, String> {
+    let vm = Vm::one(target, member);
     if !vm.has_data_disk() {
         return Err(
             "there is no data disk to take a snapshot of: the state is on the boot disk, and docs/gcloud.md says how it comes to a data disk"
@@ -32,7 +32,7 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>, snapshot_only: bool) -> 
         .in_project()
         .flag("zone", vm.zone())
         .flag_word("snapshot-names", name.clone())
-        .flag("labels", format!("openclaw={}", vm.name))
+        .flag("labels", vm.labels())
         .flag("storage-location", vm.region());
     let mut taken = Step::run(
         "What the disk holds at one moment, as after a loss of power: the file system and the gateway's\n\
@@ -40,7 +40,7 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>, snapshot_only: bool) -> 
              yet is missing.",
         snapshot,
     )
-    .stands("every snapshot that was taken before");
+    .change(Word::from("+ snapshot ").word(name.clone()));
     let is_taken = name.clone().text(" is taken. To go back to it: ");
     if member.is_none() {
         taken = taken.tell(is_taken.text("bake gcloud restore ").word(name).text(" | sh"));
@@ -65,8 +65,11 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>, snapshot_only: bool) -> 
         let end = Shell::calling(how, cli::FUNCTIONS, ["conclude_backup"]);
         steps.push(Step::shell("A snapshot alone is less than was asked for.", end));
     }
-    let about = format!("Takes a snapshot of the data disk of `{}`. Each run takes one more.", vm.name);
-    Ok(Script::new("backup", about, plan, steps))
+    let about = format!(
+        "bake gcloud backup: takes a snapshot of the data disk of `{}`. Each run takes one more.",
+        vm.name
+    );
+    Ok(Script::new("backup", about, target, steps))
 }
 
 impl Vm<'_> {
@@ -76,28 +79,18 @@ impl Vm<'_> {
         let place = |word: Word| word.name(Name::Project).text(format!(" --zone={}", self.zone()));
         let data = self.name.data_disk();
         let disk = shortened(&data, "-12345678");
-        let machine = Machine::new(&self.plan.spec.gcp.machine_type);
+        let machine = Machine::new(&self.target.spec.gcp.machine_type);
         [
             place(Word::from(format!("  gcloud compute disks create {disk}-$(date +%Y%m%d) --project=")))
                 .text(" --source-snapshot=")
                 .word(snapshot.clone())
-                .text(format!(" --type={} --labels=openclaw={}", machine.disk_type(), self.name)),
+                .text(format!(" --type={} --labels={}", machine.disk_type(), self.labels())),
             place(Word::from(format!(
                 "  gcloud compute instance-groups managed delete-instances {} --project=",
-                self.plan.spec.name.value
+                self.target.spec.name.value
             )))
             .text(format!(" --instances={}", self.name)),
             format!("  bake gcloud create --fleet {} | sh", self.name).into(),
         ]
-    }
-
-    /// Ends the script where there is no data disk; [`Name::Data`] is its name from here on.
-    pub(super) fn data_must_be_there(self) -> Step {
-        Step::need(
-            "The data disk in use: of several, the newest, which was restored.",
-            self.data_in_use(),
-            [format!("{} has no data disk in {}.", self.name, self.zone()).into()],
-        )
-        .learns(Name::Data, "")
     }
 }

@@ -3,36 +3,36 @@
 use super::remote::{ASK, CLI};
 use super::script::{Name, Script, Step, Word};
 use super::ssh::session_with;
+use super::target::Target;
 use super::vm::Vm;
-use crate::plan::Plan;
 use crate::project::names::VmName;
 
-/// With those of `reach.sh`: everything that needs the container.
+/// With those of `ssh-session.sh`: everything that needs the container.
 pub(super) const FUNCTIONS: &[&str] =
-    &[include_str!("observe.sh"), include_str!("reach.sh"), include_str!("gateway.sh")];
+    &[include_str!("sh/vm-state.sh"), include_str!("sh/ssh-session.sh"), include_str!("sh/gateway.sh")];
 
 /// The OpenClaw command that sends the message that follows it, and waits for the reply.
 pub const QUESTION: [&str; 4] = ["agent", "--agent", "main", "--message"];
 
 /// Runs an OpenClaw command with these arguments.
-pub fn script(plan: &Plan<'_>, member: Option<&VmName>, arguments: &[String]) -> Script {
-    let vm = Vm::one(plan, member);
+pub fn script(target: Target<'_>, member: Option<&VmName>, arguments: &[String]) -> Script {
+    let vm = Vm::one(target, member);
     let run = vm
         .running(CLI, arguments.iter().map(String::as_str))
         .flag_word("ssh-flag", Word(Vec::new()).name(Name::Terminal));
     let shell = session_with(vm, member, run, FUNCTIONS, "run_cli")
         .given("what the person types, where there is a terminal");
     let step = Step::shell(format!("In the gateway's container on {}.", vm.name), shell);
-    Script::new("cli", "An OpenClaw command in the gateway's container.", plan, vec![step])
+    Script::new("cli", "An OpenClaw command in the gateway's container.", target, vec![step])
 }
 
 /// Sends one message to the gateway's agent, and prints the reply.
-pub fn ask(plan: &Plan<'_>, member: Option<&VmName>, text: &str) -> Script {
-    let vm = Vm::one(plan, member);
+pub fn ask(target: Target<'_>, member: Option<&VmName>, text: &str) -> Script {
+    let vm = Vm::one(target, member);
     let question = vm.running(ASK, QUESTION.into_iter().chain([text]));
     let step = Step::shell(
         format!("One message to the agent of {}, through the gateway's own command line.", vm.name),
         session_with(vm, member, question, FUNCTIONS, "ask_agent"),
     );
-    Script::new("ask", "One message, and the reply.", plan, vec![step])
+    Script::new("ask", "One message, and the reply.", target, vec![step])
 }

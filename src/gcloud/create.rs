@@ -1,30 +1,35 @@
-//! `create`, which is also the bundle's `gcloud.sh`: data disk, snapshot schedule and VM; what is there
-//! is kept, nothing is deleted.
+//! `create`, which is also the bundle's `gcloud.sh`: snapshot schedule, data disk and VM. It keeps what is
+//! there, and deletes nothing.
 
+use super::guards;
 use super::metadata::VmMetadata;
 use super::script::{BundleFolder, Script, Step};
+use super::target::Target;
 use super::vm::Vm;
-use crate::plan::Plan;
 
 /// The script's file name in the bundle.
 pub const NAME: &str = "gcloud.sh";
 
-/// Makes whatever is not there of disk, schedule and VM.
-pub fn script(plan: &Plan<'_>, metadata: &VmMetadata, folder: BundleFolder) -> Script {
-    let vm = Vm::of(plan);
-    let mut steps: Vec<_> =
-        [vm.snapshot_schedule(), vm.data_disk(), vm.disk_schedule()].into_iter().flatten().collect();
+/// Makes whatever is missing of schedule, disk and VM.
+pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -> Script {
+    let vm = Vm::of(target);
+    let mut steps = guards::must_be_ours(target, None);
+    steps.extend(guards::must_not_be_elsewhere(target, None));
+    steps.extend(vm.snapshot_schedule());
+    steps.extend(vm.data_disk());
+    steps.extend(vm.disk_schedule());
     steps.push(vm.instance(metadata));
     steps.push(
-        Step::note("What changed in the bundle since the VM was made did not reach it.")
+        Step::note("The VM there is may be of an older bundle.")
             .unless(vm.listed_as_is(metadata))
-            .tell(format!("{}: the VM was made of another bundle. To replace it: bake gcloud update | sh, which keeps the data disk, and ends where the VM is on none", vm.name)),
+            .tell(format!("{}: the VM was made of another bundle. To replace it, on the same data disk: bake gcloud update | sh", vm.name)),
     );
     let about = format!(
-        "Creates the VM `{}` of an OpenClaw Gateway, with its data disk. Safe to run twice: it deletes nothing.\n\
-         Rendered by bake from lock {}.\n\
-         Change bake.yaml instead.",
-        vm.name, plan.lock_digest
+        "bake gcloud create: the VM `{}` of an OpenClaw Gateway, with its data disk.\n\
+         Safe to run twice: it deletes nothing. Change bake.yaml instead.\n\
+         Rendered by bake from lock {}.",
+        vm.name,
+        target.lock()
     );
-    Script::new("create", about, plan, steps).reading(folder, metadata.files())
+    Script::new("create", about, target, steps).reading(folder, metadata.files()).note(vm.costs())
 }

@@ -1,39 +1,40 @@
 //! `destroy`: the VM and its boot disk; data disk and snapshots only where that was asked for twice.
 
-use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
-use super::vm::{Vm, named, shortened};
-use crate::plan::Plan;
+use super::confirm::confirm;
+use super::guards;
+use super::script::{Name, Script, ScriptCommand, Step, Word};
+use super::target::Target;
+use super::vm::{ID_LABEL, Vm, named, shortened};
 
-const FUNCTIONS: &[&str] = &[include_str!("confirm.sh")];
+/// What a deletion of data says before it asks.
+pub(super) const FOR_GOOD: &str = "All of this will be deleted, and cannot be brought back.";
 
-/// Deletes the VM; with `data`, whatever the gateway has, once its name was typed.
+/// Deletes the VM; with `data`, all that the gateway has, once its name was typed.
 ///
 /// # Errors
 /// Where the state is on the boot disk and `data` is not given.
-pub fn script(plan: &Plan<'_>, data: bool) -> Result<Script, String> {
-    let vm = Vm::of(plan);
+pub fn script(target: Target<'_>, data: bool) -> Result<Script, String> {
+    let vm = Vm::of(target);
     if !vm.has_data_disk() && !data {
         return Err(
             "without a data disk the state is on the boot disk, and goes with the VM: say so with --data"
                 .to_owned(),
         );
     }
-    let mut steps = Vec::new();
+    let mut steps = guards::must_be_ours(target, None);
     if data {
-        steps.push(vm.show());
-        steps.push(confirm(vm.name.as_str()));
+        steps.push(vm.show().look());
+        steps.push(confirm(vm.name.as_str(), FOR_GOOD));
     } else {
         steps.push(vm.must_be_on_its_disk(&["To delete it with its state: bake gcloud destroy --data | sh"]));
     }
     let mut delete = vm
         .delete("The VM and its boot disk; a data disk stays, whatever it was attached with.")
         .only_where(vm.listed(""))
-        .gone(format!("the VM {}", vm.name))
-        .tell(format!("{}: the VM is deleted", vm.name))
-        .tell_already(format!("{}: there is no VM", vm.name));
+        .change(format!("- VM {} and its boot disk", vm.name))
+        .tell(format!("{}: the VM is deleted", vm.name));
     if !data {
-        let kept = "The data disk is kept, and costs what it costs. A VM on it: bake gcloud create | sh. To delete it too: bake gcloud destroy --data | sh";
-        delete = delete.tell(kept);
+        delete = delete.tell("You keep paying for the data disk and its snapshots. A VM on it: bake gcloud create | sh. To delete it too: bake gcloud destroy --data | sh");
     }
     steps.push(delete);
     if data {
@@ -41,7 +42,7 @@ pub fn script(plan: &Plan<'_>, data: bool) -> Result<Script, String> {
         steps.push(vm.delete_schedule());
     }
     let about = format!(
-        "Deletes the VM `{}`{}. Safe to run twice.",
+        "bake gcloud destroy: deletes the VM `{}`{}. Safe to run twice.",
         vm.name,
         if data {
             ", its data disks, their snapshots and the schedule"
@@ -49,21 +50,7 @@ pub fn script(plan: &Plan<'_>, data: bool) -> Result<Script, String> {
             "; the data disk and its snapshots stay"
         }
     );
-    Ok(Script::new("destroy", about, plan, steps))
-}
-
-/// Goes on where `name` is typed only.
-pub(super) fn confirm(name: &str) -> Step {
-    Step::shell(
-        "Nobody can bring it back, so the name is asked for; on the terminal, since standard input may be\n\
-         this script.",
-        Shell::calling(
-            "asks for the name on the terminal, and ends with an error unless it is typed",
-            FUNCTIONS,
-            ["confirmed"],
-        )
-        .argument(name.into()),
-    )
+    Ok(Script::new("destroy", about, target, steps))
 }
 
 impl Vm<'_> {
@@ -79,11 +66,18 @@ impl Vm<'_> {
         Step::run(format!("What {} has beside its VM.", self.name), disks).then(snapshots)
     }
 
-    /// Of its data disk, or of one that was restored: of no copy that somebody made under a longer name.
-    fn is_its_snapshot(self) -> String {
+    /// Holds for snapshots of its data disk, or of one that was restored, but not for those of a copy under a
+    /// longer name.
+    pub(super) fn is_its_snapshot(self) -> String {
         let disk = self.name.data_disk();
         let restored = shortened(&disk, "-12345678");
-        format!("sourceDisk ~ \"/zones/{}/disks/({disk}|{restored}-[0-9a-f]{{8}})$\"", self.zone())
+        let of_disk =
+            format!("sourceDisk ~ \"/zones/{}/disks/({disk}|{restored}-[0-9a-f]{{8}})$\"", self.zone());
+        match &self.target.spec.id {
+            // One without a label was taken by hand, or by an older bake's schedule.
+            Some(_) => format!("{of_disk} AND ({} OR NOT labels.{ID_LABEL}:*)", self.is_labelled()),
+            None => of_disk,
+        }
     }
 
     /// Deletes the data disks, and all snapshots of them.
@@ -103,25 +97,30 @@ impl Vm<'_> {
         [
             Step::run("The data disk, and those that were in use before a restore.", disk)
                 .for_each(self.list("compute disks list", self.is_its_disk().into()))
-                .gone(format!("the data disks of {}", self.name)),
+                .change(Word::from(format!("- data disk of {}: ", self.name)).name(Name::Each)),
             Step::run("Every snapshot of these disks.", snapshot)
                 .for_each(snapshots)
-                .gone(format!("the snapshots of the data disks of {}", self.name)),
+                .change(Word::from(format!("- snapshot of a data disk of {}: ", self.name)).name(Name::Each)),
         ]
     }
 
-    /// Deletes the schedule, which no disk has any more.
+    /// Deletes the schedule that bake made for this project.
     pub(super) fn delete_schedule(self) -> Step {
-        let schedule = self.plan.spec.name.snapshot_schedule();
+        let schedule = self.target.spec.name.snapshot_schedule();
         let there = ScriptCommand::gcloud("compute resource-policies list")
             .in_project()
-            .flag("filter", format!("{} AND region:{}", named(&schedule), self.region()))
+            .flag(
+                "filter",
+                format!("{} AND region:{} AND {}", named(&schedule), self.region(), self.is_described()),
+            )
             .flag("format", "value(name)");
         let delete = ScriptCommand::gcloud("compute resource-policies delete")
-            .arg(schedule)
+            .arg(schedule.clone())
             .in_project()
             .flag("region", self.region())
             .arg("--quiet");
-        Step::run("The snapshot schedule; no disk has it any more.", delete).only_where(there)
+        Step::run("The snapshot schedule, which no disk has any more.", delete)
+            .only_where(there)
+            .change(format!("- snapshot schedule {schedule}"))
     }
 }

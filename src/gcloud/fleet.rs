@@ -4,13 +4,15 @@
 //! makes one anew that does not answer. The disks are nobody's but the member's: the group never
 //! deletes them.
 
-use super::destroy::confirm;
+use super::confirm::confirm;
+use super::destroy::FOR_GOOD;
 use super::group;
+use super::guards;
 use super::metadata::VmMetadata;
 use super::script::{BundleFolder, Name, Script, ScriptCommand, Step, Word};
 use super::setup::allow_ssh;
+use super::target::Target;
 use super::vm::{Vm, named, shortened};
-use crate::plan::Plan;
 use crate::project::names::VmName;
 
 /// Where Google's health checks come from (Google, "Health checks overview", probe ranges).
@@ -27,28 +29,28 @@ const ALIVE: &str = "alive";
 /// # Errors
 /// Where the spec has no data disk.
 pub fn create(
-    plan: &Plan<'_>,
+    target: Target<'_>,
     members: &[VmName],
     metadata: &VmMetadata,
     folder: BundleFolder,
 ) -> Result<Script, String> {
-    let vm = Vm::of(plan);
-    let mut steps = in_common(vm, metadata)?;
+    let vm = Vm::of(target);
+    let mut steps = in_common(vm, members, metadata)?;
     let about = format!(
-        "Creates the fleet `{}` of {} OpenClaw Gateways, each with its data disk. Rendered by bake from\n\
+        "bake gcloud create: the fleet `{}` of {} OpenClaw Gateways, each with its data disk. Rendered by bake from\n\
          lock {}. Safe to run twice: what is there is kept, and nothing is deleted.",
         vm.name,
         members.len(),
-        plan.lock_digest
+        target.lock()
     );
-    steps.extend(joined(plan, members));
+    steps.extend(joined(target, members));
     steps.push(group::settled(vm, members, PATIENCE));
     steps.push(
         Step::note("What changed in the bundle since then did not reach the members.")
             .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{}$\"", vm.template(metadata))))
             .tell(format!("{}: the group makes its VMs of another bundle. To replace them, one after another: bake gcloud update --fleet … | sh", vm.name)),
     );
-    Ok(Script::new("create", about, plan, steps).reading(folder, metadata.files()))
+    Ok(Script::new("create", about, target, steps).reading(folder, metadata.files()))
 }
 
 /// Lets the group replace its VMs by ones of this bundle, one after another.
@@ -56,13 +58,13 @@ pub fn create(
 /// # Errors
 /// Where the spec has no data disk.
 pub fn update(
-    plan: &Plan<'_>,
+    target: Target<'_>,
     members: &[VmName],
     metadata: &VmMetadata,
     folder: BundleFolder,
 ) -> Result<Script, String> {
-    let vm = Vm::of(plan);
-    let mut steps = in_common(vm, metadata)?;
+    let vm = Vm::of(target);
+    let mut steps = in_common(vm, members, metadata)?;
     let template = vm.template(metadata);
     let replace = ScriptCommand::gcloud("compute instance-groups managed rolling-action start-update")
         .arg(vm.name.as_str())
@@ -75,32 +77,37 @@ pub fn update(
     steps.push(
         Step::run("One VM after another, under its name and with its disk.", replace)
             .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{template}$\"")))
-            .tell("The group replaces its VMs one after another; the data disks stay.")
-            .tell_already(format!("{}: the group makes its VMs of this bundle", vm.name)),
+            .change(format!(
+                "~ group {}: makes its VMs anew of this bundle, one after another, on their data disks",
+                vm.name
+            ))
+            .tell_already(format!("group {}, of this bundle", vm.name)),
     );
-    steps.extend(joined(plan, members));
+    steps.extend(joined(target, members));
     steps.push(group::settled(
         vm,
         members,
         PATIENCE.saturating_mul(u32::try_from(members.len()).unwrap_or(u32::MAX)),
     ));
     let about = format!(
-        "Replaces the VMs of the fleet `{}` by ones of this bundle. Rendered by bake from\n\
+        "bake gcloud update: replaces the VMs of the fleet `{}` by ones of this bundle. Rendered by bake from\n\
          lock {}. Safe to run twice; the data disks stay.",
-        vm.name, plan.lock_digest
+        vm.name,
+        target.lock()
     );
-    Ok(Script::new("update", about, plan, steps).reading(folder, metadata.files()))
+    Ok(Script::new("update", about, target, steps).reading(folder, metadata.files()))
 }
 
 /// Deletes group, templates, health check and firewall rule, where `members` are all that the group has;
 /// with `data`, their disks and snapshots too, once the fleet's name was typed.
-pub fn destroy(plan: &Plan<'_>, members: &[VmName], data: bool) -> Script {
-    let vm = Vm::of(plan);
-    let all = || members.iter().map(|name| Vm { plan, name });
-    let mut steps = vec![group::whole(vm, members)];
+pub fn destroy(target: Target<'_>, members: &[VmName], data: bool) -> Script {
+    let vm = Vm::of(target);
+    let all = || members.iter().map(|name| Vm { target, name });
+    let mut steps = guards::must_be_ours(target, Some(members));
+    steps.push(group::require_all_members(vm, members).look());
     if data {
-        steps.extend(all().map(Vm::show));
-        steps.push(confirm(vm.name.as_str()));
+        steps.extend(all().map(|vm| vm.show().look()));
+        steps.push(confirm(vm.name.as_str(), FOR_GOOD));
     }
     let each = || Word(Vec::new()).name(Name::Each);
     let group = ScriptCommand::gcloud("compute instance-groups managed delete")
@@ -129,20 +136,23 @@ pub fn destroy(plan: &Plan<'_>, members: &[VmName], data: bool) -> Script {
     steps.push(
         Step::run("The group and its VMs; it was told never to delete a data disk.", group)
             .only_where(vm.group_listed(""))
-            .gone(format!("the group {} and its VMs", vm.name))
-            .tell(format!("{}: the group and its VMs are deleted", vm.name))
-            .tell_already(format!("{}: there is no group", vm.name)),
+            .change(format!("- group {} and its VMs", vm.name))
+            .tell(format!("{}: the group and its VMs are deleted", vm.name)),
     );
     steps.push(
-        Step::run("The templates that it made VMs of.", template).for_each(templates).gone("its templates"),
+        Step::run("The templates that it made VMs of.", template)
+            .for_each(templates)
+            .change(Word::from("- template ").name(Name::Each)),
     );
     let (list, delete) = global("health-checks");
-    steps.push(Step::run("Its health check.", delete).only_where(list).gone("its health check"));
+    steps.push(
+        Step::run("Its health check.", delete).only_where(list).change(format!("- health check {alive}")),
+    );
     let (list, delete) = global("firewall-rules");
     steps.push(
         Step::run("The way in for health checks.", delete)
             .only_where(list)
-            .gone("the way in for health checks"),
+            .change(format!("- firewall rule {alive}")),
     );
     if data {
         steps.extend(all().flat_map(Vm::delete_data));
@@ -150,12 +160,12 @@ pub fn destroy(plan: &Plan<'_>, members: &[VmName], data: bool) -> Script {
     }
     let kept =
         if data { ", with all data disks and their snapshots" } else { "; data disks and snapshots stay" };
-    let about = format!("Deletes the fleet `{}`{kept}. Safe to run twice.", vm.name);
-    Script::new("destroy", about, plan, steps)
+    let about = format!("bake gcloud destroy: deletes the fleet `{}`{kept}. Safe to run twice.", vm.name);
+    Script::new("destroy", about, target, steps)
 }
 
 /// What the members have in common.
-fn in_common(vm: Vm<'_>, metadata: &VmMetadata) -> Result<Vec<Step>, String> {
+fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Vec<Step>, String> {
     if !vm.has_data_disk() {
         return Err("each member of a fleet needs a data disk: set `gcp.data_disk` in bake.yaml".to_owned());
     }
@@ -182,11 +192,13 @@ fn in_common(vm: Vm<'_>, metadata: &VmMetadata) -> Result<Vec<Step>, String> {
         .flag("template", &template)
         .flag("health-check", &alive)
         .flag("initial-delay", 600);
-    let mut steps: Vec<_> = vm.snapshot_schedule().into_iter().collect();
+    let mut steps = guards::must_be_ours(vm.target, Some(members));
+    steps.push(vm.type_must_be_there(&vm.target.spec.gcp.machine_type));
+    steps.extend(vm.snapshot_schedule());
     steps.push(
         Step::run("What each VM is made of: all but its name and its data disk.", make_template)
             .unless(listed("compute instance-templates list", &template))
-            .stands(format!("the template {template}")),
+            .change(format!("+ template {template}")),
     );
     steps.push(
         Step::run(
@@ -195,7 +207,7 @@ fn in_common(vm: Vm<'_>, metadata: &VmMetadata) -> Result<Vec<Step>, String> {
             make_check,
         )
         .unless(listed("compute health-checks list", &alive))
-        .stands(format!("the health check {alive}")),
+        .change(format!("+ health check {alive}")),
     );
     steps.push(allow_ssh(vm, ALIVE, PROBES, "The way in for health checks."));
     steps.push(
@@ -204,17 +216,17 @@ fn in_common(vm: Vm<'_>, metadata: &VmMetadata) -> Result<Vec<Step>, String> {
             make_group,
         )
         .unless(vm.group_listed(""))
-        .stands(format!("the group {name}")),
+        .change(format!("+ group {name}")),
     );
     Ok(steps)
 }
 
 /// Each member with its data disk.
-fn joined(plan: &Plan<'_>, members: &[VmName]) -> Vec<Step> {
-    let whole = Vm::of(plan);
+fn joined(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
+    let whole = Vm::of(target);
     let mut steps = Vec::new();
     for name in members {
-        let vm = Vm { plan, name };
+        let vm = Vm { target, name };
         steps.extend(vm.data_disk());
         steps.extend(vm.disk_schedule());
         let there = ScriptCommand::gcloud("compute instance-groups managed list-instances")
@@ -237,9 +249,10 @@ fn joined(plan: &Plan<'_>, members: &[VmName]) -> Vec<Step> {
         steps.push(
             Step::run("A member under its own name, which keeps its disk through every repair.", join)
                 .unless(there)
-                .stands(format!("the VM {name}"))
+                .change(format!("+ VM {name}, in its group"))
+                .ahead()
                 .tell(format!("{name} is on its way to a running gateway, which takes some minutes."))
-                .tell_already(format!("{name}: the VM is there, and is kept as it is")),
+                .tell_already(format!("VM {name}")),
         );
     }
     steps

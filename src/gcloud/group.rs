@@ -4,8 +4,8 @@ use super::script::{ScriptCommand, Shell, Step};
 use super::vm::{Vm, named};
 use crate::project::names::VmName;
 
-const FUNCTIONS: &[&str] = &[include_str!("group.sh")];
-const WHOLE: &[&str] = &[include_str!("whole.sh")];
+const FUNCTIONS: &[&str] = &[include_str!("sh/group.sh")];
+const MEMBERS: &[&str] = &[include_str!("sh/require-all-members.sh")];
 /// What a group is at: whether it has nothing left to do, and whether all its VMs are of its template.
 const STATE: &str = "value[separator='|'](status.isStable,status.versionTarget.isReached)";
 /// What kept it from making VMs, one a line: when (in UTC), which, what.
@@ -30,17 +30,21 @@ pub(super) fn at_rest(vm: Vm<'_>, members: &[VmName]) -> Step {
 }
 
 /// Ends the script where the group has other members than these.
-pub(super) fn whole(vm: Vm<'_>, members: &[VmName]) -> Step {
+pub(super) fn require_all_members(vm: Vm<'_>, members: &[VmName]) -> Step {
     let others = ScriptCommand::gcloud("compute instance-groups managed list-instances")
         .arg(vm.name.as_str())
         .in_project()
         .flag("zone", vm.zone())
         .flag("filter", format!("NOT instance ~ \"/({})$\"", listed(members, "|")))
         .flag("format", "value(instance.basename())");
-    let shell = Shell::calling("ends with an error where the command prints something", WHOLE, ["whole"])
-        .value("group", vm.name.as_str())
-        .value("zone", vm.zone())
-        .command("other_members", others);
+    let shell = Shell::calling(
+        "ends with an error where the command prints something",
+        MEMBERS,
+        ["require_all_members"],
+    )
+    .value("group", vm.name.as_str())
+    .value("zone", vm.zone())
+    .command("other_members", others);
     Step::shell("The group goes as a whole, and with it whoever is in it.", shell)
         .only_where(vm.group_listed(""))
 }

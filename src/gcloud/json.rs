@@ -31,6 +31,9 @@ struct Learned {
 #[derive(Serialize)]
 struct StepRow {
     why: String,
+    /// What it changes, as the plan has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<String>,
     /// Prints something where there is nothing to do.
     unless: Option<Vec<String>>,
     /// Prints nothing where there is nothing to do.
@@ -119,6 +122,7 @@ fn row(step: &Step) -> StepRow {
     };
     StepRow {
         why: step.why.clone(),
+        change: step.change.as_ref().map(plain),
         unless,
         r#where,
         each,

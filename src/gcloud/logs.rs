@@ -4,28 +4,28 @@ use super::cli;
 use super::remote::FOLLOW;
 use super::script::{Script, Step};
 use super::ssh::session_with;
+use super::target::Target;
 use super::vm::Vm;
-use crate::plan::Plan;
 use crate::project::names::VmName;
 
-const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("logs.sh")];
+const FUNCTIONS: &[&str] = &[include_str!("sh/vm-state.sh"), include_str!("sh/logs.sh")];
 
 /// Lines of the container's log to begin with.
 const TAIL: &str = "200";
 
 /// Follows the log of the gateway's container.
-pub fn gateway(plan: &Plan<'_>, member: Option<&VmName>) -> Script {
-    let vm = Vm::one(plan, member);
+pub fn gateway(target: Target<'_>, member: Option<&VmName>) -> Script {
+    let vm = Vm::one(target, member);
     let follow = vm.running(FOLLOW, [TAIL]);
     let shell = session_with(vm, member, follow, cli::FUNCTIONS, "follow_log");
     let step = Step::shell(format!("What the gateway on {} writes, over SSH.", vm.name), shell);
-    Script::new("logs", "The log of the gateway's container, until Ctrl-C.", plan, vec![step])
+    Script::new("logs", "The log of the gateway's container, until Ctrl-C.", target, vec![step])
 }
 
 /// Prints what the serial console has said since the last call, or with `all` everything that
 /// Compute Engine still has.
-pub fn script(plan: &Plan<'_>, member: Option<&VmName>, all: bool) -> Script {
-    let vm = Vm::one(plan, member);
+pub fn script(target: Target<'_>, member: Option<&VmName>, all: bool) -> Script {
+    let vm = Vm::one(target, member);
     let how = "the last one again and again, until its first two lines, the bytes where it begins and \
                ends, are the same";
     let shell = vm
@@ -37,7 +37,7 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>, all: bool) -> Script {
         "logs",
         "The log of the serial console. How far it was seen is kept in the folder that XDG_STATE_HOME\n\
          names, else in ~/.local/state, below bake/serial.",
-        plan,
+        target,
         vec![step],
     )
 }

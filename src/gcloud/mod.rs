@@ -1,19 +1,20 @@
 //! The gcloud commands for the life of the VM, one file an action.
 //!
-//! Nothing here runs anything: an action becomes text that can be read before it is run. The `*.sh`
-//! files beside these are functions that such a text begins with.
+//! Nothing here runs anything: an action becomes text that can be read before it is run. The files in `sh/`
+//! are functions that such a text ends with, those in `vm/` are what an SSH session runs on the VM.
 
 mod advice;
 pub mod backup;
 pub mod cli;
+mod confirm;
 pub mod create;
 pub mod destroy;
 pub mod fleet;
 mod group;
+mod guards;
 mod json;
 pub mod logs;
 mod metadata;
-mod observe;
 mod remote;
 pub mod resize;
 pub mod restore;
@@ -22,12 +23,15 @@ pub mod setup;
 mod shell;
 pub mod ssh;
 pub mod status;
+mod target;
 pub mod token;
 pub mod tunnel;
 pub mod update;
 mod vm;
+mod vm_state;
 pub mod wait;
 
 pub use json::ActionJson;
 pub use metadata::{Attribute, VmMetadata};
 pub use script::{BundleFolder, Script};
+pub use target::Target;

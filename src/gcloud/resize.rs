@@ -1,19 +1,20 @@
 //! `resize`: another machine type for the VM, as for one that ran out of memory.
 
-use super::script::{Script, ScriptCommand, Step};
+use super::guards;
+use super::script::{Name, Script, ScriptCommand, Step, Word};
+use super::target::Target;
 use super::vm::Vm;
 use super::wait;
-use crate::plan::Plan;
-use crate::project::machine::Machine;
+use crate::project::machine::{self, Machine};
 use crate::project::names::MachineType;
 
 /// Stops the VM, changes its type, starts it, and waits for its gateway for `timeout` seconds.
 ///
 /// # Errors
 /// Where the type is of another architecture, or takes other disks than the VM has.
-pub fn script(plan: &Plan<'_>, machine_type: &MachineType, timeout: u32) -> Result<Script, String> {
-    let vm = Vm::of(plan);
-    let (spec, wanted) = (plan.spec, Machine::new(machine_type));
+pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> Result<Script, String> {
+    let vm = Vm::of(target);
+    let (spec, wanted) = (target.spec, Machine::new(machine_type));
     if let Some(arch) = wanted.arch().filter(|arch| *arch != spec.host.arch.value) {
         return Err(format!("{machine_type} is an {arch} machine, and the VM is {}", spec.host.arch.value));
     }
@@ -29,29 +30,62 @@ pub fn script(plan: &Plan<'_>, machine_type: &MachineType, timeout: u32) -> Resu
     let command =
         |words: &str| ScriptCommand::gcloud(words).arg(vm.name.as_str()).in_project().flag("zone", vm.zone());
     let is_other = format!("NOT machineType ~ \"/{machine_type}$\"");
-    let mut steps = vec![
-        vm.must_be_there(),
-        Step::run(
-            "The type can be changed of a VM that stands still only.",
-            command("compute instances stop"),
-        )
-        .only_where(vm.listed(&format!("{is_other} AND NOT status=TERMINATED"))),
+    let start = command("compute instances start");
+    let by_hand =
+        Word::from(format!("  gcloud compute instances start {} --zone={} --project=", vm.name, vm.zone()))
+            .name(Name::Project);
+    let mut steps = vec![vm.must_be_there()];
+    steps.extend(guards::must_be_ours(target, None));
+    steps.push(vm.type_must_be_there(machine_type));
+    steps.extend([
+        Step::run("Only a VM that is stopped can change its type.", command("compute instances stop"))
+            .only_where(vm.listed(&format!("{is_other} AND NOT status=TERMINATED")))
+            .change(format!("~ VM {}: stops", vm.name))
+            .leaves(
+                Word::from(format!(
+                    "The VM {} may be stopped. To start it with the machine type that it has:\n",
+                    vm.name
+                ))
+                .word(by_hand),
+            ),
         Step::run(
             "The new type; disks, addresses inside and metadata stay.",
             command("compute instances set-machine-type").flag("machine-type", machine_type),
         )
         .only_where(vm.listed(&is_other))
-        .stands(format!("the VM {} as {machine_type}", vm.name)),
-        Step::run("The gateway starts with the VM.", command("compute instances start"))
-            .unless(vm.listed("status=RUNNING"))
-            .tell(format!("{} starts as {machine_type}", vm.name))
-            .tell_already(format!("{}: the VM runs as {machine_type}", vm.name)),
-        Step::note("The spec is what the next VM is made of.")
-            .tell(format!("So that an update keeps it, write into bake.yaml: machine_type: {machine_type}")),
-    ];
+        .change(format!("~ VM {}: becomes {machine_type}", vm.name)),
+        Step::run("The gateway starts with the VM.", start)
+            .unless(vm.listed(&format!("status=RUNNING AND machineType ~ \"/{machine_type}$\"")))
+            .change(format!("~ VM {}: starts", vm.name))
+            .settles()
+            .tell_already(format!("VM {}, which runs as {machine_type}", vm.name)),
+    ]);
+    if *machine_type != *spec.gcp.machine_type {
+        steps.push(Step::note("The spec is what the next VM is made of.").tell(format!(
+            "Write it into bake.yaml too, or the next update goes back: machine_type: {machine_type}"
+        )));
+    }
     steps.extend(wait::steps(std::iter::once(vm), None, timeout));
-    let about = format!("Gives the VM `{}` the machine type {machine_type}. Safe to run twice.", vm.name);
-    Ok(Script::new("resize", about, plan, steps))
+    let about = format!(
+        "bake gcloud resize: gives the VM `{}` the machine type {machine_type}. Safe to run twice.",
+        vm.name
+    );
+    let estimate = |machine_type: &MachineType| {
+        let gcp = &spec.gcp;
+        let dollars = machine::estimate(machine_type, &gcp.zone, gcp.disks(), gcp.public_ip.value).dollars;
+        dollars.map_or_else(
+            || "a price that is not known here".to_owned(),
+            |dollars| format!("about ${dollars}"),
+        )
+    };
+    let costs = format!(
+        "Costs a month: as bake.yaml says {}, afterwards {}.",
+        estimate(&spec.gcp.machine_type),
+        estimate(machine_type)
+    );
+    Ok(Script::new("resize", about, target, steps)
+        .note("The gateway is away for some 3 minutes. All state stays.")
+        .note(costs))
 }
 
 impl Vm<'_> {

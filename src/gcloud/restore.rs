@@ -1,29 +1,24 @@
-//! `restore`: a snapshot on a new data disk, and a new VM on that. The disk that was in use stays.
+//! `restore`: a snapshot on a new data disk, which takes the place of the one in use. That one stays.
 
-use super::metadata::VmMetadata;
-use super::script::{BundleFolder, Name, Script, ScriptCommand, Shell, Step, Word};
+use super::guards;
+use super::script::{Name, Script, ScriptCommand, Step, Word};
+use super::target::Target;
 use super::update::MOVE;
 use super::vm::{Vm, named, shortened};
 use crate::digest::Sha256;
-use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::names::SnapshotName;
 
-const FUNCTIONS: &[&str] = &[include_str!("restore.sh")];
 /// Digits of the snapshot's digest in the new disk's name.
 const DIGITS: usize = 8;
 
-/// Makes a disk of the snapshot, and the VM anew on it.
+/// Makes a disk of the snapshot, and has the VM use it, which is made of the same bundle as before: it needs
+/// no lock, and no bundle.
 ///
 /// # Errors
 /// Where the spec has no data disk.
-pub fn script(
-    plan: &Plan<'_>,
-    snapshot: &SnapshotName,
-    metadata: &VmMetadata,
-    folder: BundleFolder,
-) -> Result<Script, String> {
-    let vm = Vm::of(plan);
+pub fn script(target: Target<'_>, snapshot: &SnapshotName) -> Result<Script, String> {
+    let vm = Vm::of(target);
     if !vm.has_data_disk() {
         return Err("the VM has no data disk: set `gcp.data_disk` in bake.yaml".to_owned());
     }
@@ -39,65 +34,116 @@ pub fn script(
         .in_project()
         .flag("zone", vm.zone())
         .flag("source-snapshot", snapshot)
-        .flag("type", Machine::new(&plan.spec.gcp.machine_type).disk_type())
+        .flag("type", Machine::new(&target.spec.gcp.machine_type).disk_type())
         .flag("labels", vm.labels());
+    let project = |text: String| Word::from(text).name(Name::Project);
     let mut steps = vec![Step::need(
         "Without the snapshot nothing is touched.",
         there,
         [
-            format!("There is no snapshot {snapshot}. Those that are there:").into(),
-            Word::from("  gcloud compute snapshots list --project=").name(Name::Project),
+            format!("There is no snapshot {snapshot}. Those that there are:").into(),
+            project("  gcloud compute snapshots list --project=".to_owned()),
         ],
     )];
-    steps.push(vm.must_be_on_its_disk(&[MOVE]));
+    steps.extend(guards::must_be_ours(target, None));
+    steps.push(Step::need(
+        "Without a data disk the state is on the boot disk, and a restored disk would hide it.",
+        vm.data_in_use(),
+        [
+            format!("{}: there is no data disk, so that its state is on the boot disk.", vm.name).into(),
+            MOVE.into(),
+        ],
+    ));
+    let newer = vm
+        .list("compute disks list", vm.is_its_disk().into())
+        .flag("sort-by", "~creationTimestamp")
+        .flag("limit", 1);
+    let shell = super::script::Shell::calling(
+        "ends with an error where the second prints something and the first another disk",
+        &[include_str!("sh/restore.sh")],
+        ["must_be_newest"],
+    )
+    .argument(disk.clone().into())
+    .argument(vm.zone().into())
+    .command("newest_disk", newer)
+    .command("restored_disk", vm.list("compute disks list", named(&disk).into()));
+    steps.push(
+        Step::shell("A VM takes the newest of its disks: this must be the restored one.", shell).look(),
+    );
     steps.push(
         Step::note("A disk that was in use holds what the gateway has written to it since.")
             .only_where(last_attached(vm, &disk))
+            .look()
             .tell(format!("NOTHING IS RESTORED: {snapshot} was restored before, to the disk {disk}, which has been in use since. What is on it is of today, not of the snapshot."))
             .tell("To go back to the snapshot once more, losing what came since:")
             .tell("  bake gcloud destroy | sh")
-            .tell(Word::from(format!("  gcloud compute disks delete {disk} --zone={} --project=", vm.zone())).name(Name::Project))
+            .tell(project(format!("  gcloud compute disks delete {disk} --zone={} --project=", vm.zone())))
             .tell(format!("  bake gcloud restore {snapshot} | sh")),
     );
     steps.extend(vm.snapshot_schedule());
     steps.push(
-        Step::run("The snapshot's content on a disk of its own. A VM takes the newest of its disks.", make)
+        Step::run("The snapshot's content on a disk of its own; the disk in use stays as it is.", make)
             .unless(vm.list("compute disks list", named(&disk).into()))
-            .stands(format!("the restored disk {disk}; the disk that was in use before is untouched"))
-            .tell_already(format!("{disk}: the disk of this snapshot is there, and is kept as it is")),
+            .learns(Name::Data, disk.clone())
+            .change(format!("+ data disk {disk}, of the snapshot {snapshot}"))
+            .tell_already(format!("data disk {disk}, of the snapshot {snapshot}")),
     );
-    steps.push(vm.data_must_be_there());
-    steps.push(Step::shell(
-        "A disk that came into use since then would be taken in its place.",
-        Shell::calling(
-            "ends with an error unless the disk in use is the restored one",
-            FUNCTIONS,
-            ["newest"],
-        )
-        .argument(Word(Vec::new()).name(Name::Data))
-        .argument(disk.clone().into())
-        .argument(vm.zone().into()),
-    ));
     steps.extend(vm.disk_schedule());
+    steps.extend(exchanged(vm, &disk));
     steps.push(
-        vm.delete("The VM on the old disk goes; the disk itself stays.")
-            .only_where(vm.listed(&format!("NOT disks[].source ~ \"/{disk}$\"")))
-            .tell(format!("{}: the VM on the old disk is deleted, and that disk kept", vm.name)),
-    );
-    steps.push(vm.instance(metadata));
-    steps.push(
-        Step::note("What is kept costs what it costs.").tell(
-            Word::from("The disk that was in use before is kept. Once it is not needed: gcloud compute disks list --project=")
+        Step::note("The disk that was in use stays.").tell(
+            Word::from("You keep paying for the disk that was in use before. Once it is not needed: gcloud compute disks list --project=")
                 .name(Name::Project)
                 .text(format!(" --filter='labels.openclaw={}', and gcloud compute disks delete", vm.name)),
         ),
     );
     let about = format!(
-        "Puts the snapshot {snapshot} on a new data disk, and a new VM `{}` on that. Rendered by bake from\n\
-         lock {}. Safe to run twice; the old data disk stays.",
-        vm.name, plan.lock_digest
+        "bake gcloud restore: puts the snapshot {snapshot} on a new data disk, and has the VM `{}` use that.\n\
+         Safe to run twice; the disk that was in use stays.",
+        vm.name
     );
-    Ok(Script::new("restore", about, plan, steps).reading(folder, metadata.files()))
+    Ok(Script::new("restore", about, target, steps)
+        .note("The gateway is away for some 3 minutes. A second data disk costs as much as the first, until one is deleted."))
+}
+
+/// Has the VM use `disk` in the place of the data disk that it has.
+fn exchanged(vm: Vm<'_>, disk: &str) -> [Step; 4] {
+    let on = |words: &str| vm.on(words);
+    let device = vm.device();
+    let is_other = format!("disks[].deviceName ~ \"^{device}$\" AND NOT disks[].source ~ \"/{disk}$\"");
+    let has_none = format!("NOT disks[].source ~ \"/{disk}$\"");
+    let by_hand = format!(
+        "The VM {} may be stopped, or without a data disk. To have it use the old one again: gcloud compute instances attach-disk {} --zone={} --device-name={device} --disk=DISK, and gcloud compute instances start",
+        vm.name,
+        vm.name,
+        vm.zone()
+    );
+    [
+        Step::run("A disk in use is exchanged while the VM is stopped.", on("compute instances stop"))
+            .only_where(vm.listed(&format!("{has_none} AND NOT status=TERMINATED")))
+            .change(format!("~ VM {}: stops", vm.name))
+            .leaves(by_hand),
+        Step::run(
+            "The disk that was in use; it stays.",
+            on("compute instances detach-disk").flag("device-name", &device),
+        )
+        .only_where(vm.listed(&is_other))
+        .change(format!("~ VM {}: its data disk is detached, and kept", vm.name)),
+        Step::run(
+            "The VM knows its data disk by the device's name.",
+            on("compute instances attach-disk").flag("disk", disk).flag("device-name", &device),
+        )
+        .only_where(vm.listed(&has_none))
+        .change(format!("~ VM {}: gets the data disk {disk}", vm.name)),
+        Step::run("The gateway starts with the VM.", on("compute instances start"))
+            .only_where(vm.listed("NOT status=RUNNING"))
+            .change(format!("~ VM {}: starts", vm.name))
+            .settles()
+            .tell(format!(
+                "{} starts on the restored disk. To see its stages: bake gcloud wait | sh",
+                vm.name
+            )),
+    ]
 }
 
 /// Prints when the disk was last attached to a VM; nothing where it is not there, or never was.

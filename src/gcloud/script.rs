@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use crate::plan::Plan;
+use super::target::Target;
 use crate::project::names::ProjectId;
 
 /// What only the script learns while it runs; in the shell a variable of that name.
@@ -25,6 +25,8 @@ pub(super) enum Name {
     Start,
     /// ssh's option that asks for a terminal, or for none.
     Terminal,
+    /// The output of the command that a step has asked.
+    Found,
 }
 
 impl Name {
@@ -38,6 +40,20 @@ impl Name {
             Self::Each => "each",
             Self::Start => "start",
             Self::Terminal => "terminal",
+            Self::Found => "found",
+        }
+    }
+
+    /// What it is, for a person who reads the plan before the script has run.
+    pub(super) const fn described(self) -> &'static str {
+        match self {
+            Self::Project | Self::Domain => "PROJECT",
+            Self::Stamp => "TIME",
+            Self::Data => "in use",
+            Self::Each => "each one",
+            Self::Start => "START",
+            Self::Terminal => "TERMINAL",
+            Self::Found => "FOUND",
         }
     }
 }
@@ -220,24 +236,41 @@ pub(super) enum Work {
     Refuse(Vec<Word>),
 }
 
+/// When a step runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Before the plan is printed: it only looks, and may end the script.
+    Look,
+    /// While the plan is printed, and again while it is carried out.
+    Plan,
+    /// While the plan is carried out.
+    Run,
+}
+
 /// One step: what it is for, how to see whether it is to be done, what to do.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     /// Why, as a comment.
     pub(super) why: String,
+    /// When it runs.
+    pub(super) phase: Phase,
     /// When there is something to do.
     pub(super) when: When,
     /// What to do.
     pub(super) work: Work,
-    /// A name that stands from then on for what [`When`] found; where that was nothing, for this text.
+    /// A name for the output of [`When`]; where that is empty, for this text.
     pub(super) learns: Option<(Name, String)>,
-    /// What stands after it, for the message where a later step fails.
-    pub(super) stands: Option<String>,
-    /// What is deleted after it, for the same.
-    pub(super) gone: Option<String>,
+    /// What it changes, as a line of the plan.
+    pub(super) change: Option<Word>,
+    /// Whether the plan takes for missing what it cannot look at yet, such as a secret while its API is off.
+    pub(super) is_ahead: bool,
+    /// What a failure later on leaves, with the command that puts it right.
+    pub(super) leaves: Option<Word>,
+    /// Whether it puts right what an earlier step left.
+    pub(super) settles: bool,
     /// What to tell once it is done.
     pub(super) done: Vec<Word>,
-    /// What to tell where there was nothing to do.
+    /// What stays where there is nothing to do, as a line of the plan.
     pub(super) already: Vec<Word>,
 }
 
@@ -252,22 +285,22 @@ impl Step {
         Self::new(why, Work::Shell(shell))
     }
 
-    /// A step that ends the script where `missing` prints nothing.
+    /// A step that ends the script before any change where `missing` prints nothing.
     pub(super) fn need(
         why: impl Into<String>,
         missing: ScriptCommand,
         lines: impl IntoIterator<Item = Word>,
     ) -> Self {
-        Self::new(why, Work::Refuse(lines.into_iter().collect())).unless(missing)
+        Self::new(why, Work::Refuse(lines.into_iter().collect())).unless(missing).look()
     }
 
-    /// A step that ends the script where `found` prints something.
+    /// A step that ends the script before any change where `found` prints something.
     pub(super) fn refuse(
         why: impl Into<String>,
         found: ScriptCommand,
         lines: impl IntoIterator<Item = Word>,
     ) -> Self {
-        Self::new(why, Work::Refuse(lines.into_iter().collect())).only_where(found)
+        Self::new(why, Work::Refuse(lines.into_iter().collect())).only_where(found).look()
     }
 
     /// A step that only tells something.
@@ -278,14 +311,32 @@ impl Step {
     fn new(why: impl Into<String>, work: Work) -> Self {
         Self {
             why: why.into(),
+            phase: Phase::Run,
             when: When::Always,
             work,
             learns: None,
-            stands: None,
-            gone: None,
+            change: None,
+            is_ahead: false,
+            leaves: None,
+            settles: false,
             done: Vec::new(),
             already: Vec::new(),
         }
+    }
+
+    /// Runs before the plan is printed.
+    pub(super) fn look(self) -> Self {
+        Self { phase: Phase::Look, ..self }
+    }
+
+    /// Names what it changes: `+` something new, `~` a change, `-` a deletion.
+    pub(super) fn change(self, line: impl Into<Word>) -> Self {
+        Self { change: Some(line.into()), phase: Phase::Plan, ..self }
+    }
+
+    /// Takes for missing, in the plan, what cannot be looked at yet.
+    pub(super) fn ahead(self) -> Self {
+        Self { is_ahead: true, ..self }
     }
 
     /// Runs `command` too.
@@ -311,19 +362,19 @@ impl Step {
         Self { when: When::Each(command), ..self }
     }
 
-    /// Lets `name` stand for what was found, or for `otherwise`.
+    /// Gives the output a `name`, or `otherwise` where there is none.
     pub(super) fn learns(self, name: Name, otherwise: impl Into<String>) -> Self {
         Self { learns: Some((name, otherwise.into())), ..self }
     }
 
-    /// Names what stands after it.
-    pub(super) fn stands(self, what: impl Into<String>) -> Self {
-        Self { stands: Some(what.into()), ..self }
+    /// Says what a later failure leaves, and how to put it right.
+    pub(super) fn leaves(self, line: impl Into<Word>) -> Self {
+        Self { leaves: Some(line.into()), ..self }
     }
 
-    /// Names what is deleted after it.
-    pub(super) fn gone(self, what: impl Into<String>) -> Self {
-        Self { gone: Some(what.into()), ..self }
+    /// Puts right what an earlier step left.
+    pub(super) fn settles(self) -> Self {
+        Self { settles: true, ..self }
     }
 
     /// Tells this once it is done.
@@ -332,7 +383,7 @@ impl Step {
         self
     }
 
-    /// Tells this where there was nothing to do.
+    /// Names what stays where there is nothing to do.
     pub(super) fn tell_already(mut self, line: impl Into<Word>) -> Self {
         self.already.push(line.into());
         self
@@ -363,24 +414,51 @@ pub struct Script {
     pub(super) action: &'static str,
     /// What it does, as the comment on top.
     pub(super) about: String,
+    /// What to know before it is run: costs, minutes without a gateway.
+    pub(super) notes: Vec<String>,
     /// The folder and files that its commands need, where they need some.
     pub(super) files: Option<(BundleFolder, Vec<&'static str>)>,
     /// The project, where the spec names it.
     pub(super) project: Option<ProjectId>,
+    /// Whether it prints its plan and ends there.
+    pub(super) plan_only: bool,
     /// The steps.
     pub(super) steps: Vec<Step>,
 }
 
 impl Script {
-    /// An action on the project of `plan`'s spec.
+    /// An action on the project of `target`'s spec.
     pub(super) fn new(
         action: &'static str,
         about: impl Into<String>,
-        plan: &Plan<'_>,
+        target: Target<'_>,
         steps: Vec<Step>,
     ) -> Self {
-        let project = plan.spec.gcp.project.as_ref().map(|project| project.value.clone());
-        Self { action, about: about.into(), files: None, project, steps }
+        let project = target.spec.gcp.project.as_ref().map(|project| project.value.clone());
+        Self { action, about: about.into(), notes: Vec::new(), files: None, project, plan_only: false, steps }
+    }
+
+    /// With what to know before it is run.
+    pub(super) fn note(mut self, line: impl Into<String>) -> Self {
+        self.notes.push(line.into());
+        self
+    }
+
+    /// With a plan that takes for missing what it cannot look at yet.
+    pub(super) fn ahead(mut self) -> Self {
+        self.steps = self.steps.into_iter().map(Step::ahead).collect();
+        self
+    }
+
+    /// The same, which prints its plan and changes nothing. It needs none of the bundle's files.
+    #[must_use]
+    pub fn plan_only(self) -> Self {
+        Self { action: "plan", plan_only: true, files: None, ..self }
+    }
+
+    /// Whether it may change something.
+    pub(super) fn has_plan(&self) -> bool {
+        self.steps.iter().any(|step| step.change.is_some())
     }
 
     /// With commands that read the files of the bundle.
@@ -392,7 +470,15 @@ impl Script {
     pub(super) fn uses(&self, name: Name) -> bool {
         let has = |words: &[Word]| words.iter().any(|word| word.0.contains(&Part::Name(name)));
         let calls = |step: &Step| matches!(&step.work, Work::Shell(shell) if has(&shell.call));
-        let tells = |step: &Step| has(&step.done) || has(&step.already);
+        let tells = |step: &Step| {
+            let refusal = match &step.work {
+                Work::Refuse(lines) => &lines[..],
+                Work::Run(_) | Work::Shell(_) => &[],
+            };
+            let said =
+                step.change.iter().chain(&step.leaves).chain(&step.done).chain(&step.already).chain(refusal);
+            said.cloned().any(|word| has(&[word]))
+        };
         let runs =
             |step: &Step| step.when.asked().into_iter().chain(step.commands()).any(|command| has(&command.0));
         self.steps.iter().any(|step| runs(step) || calls(step) || tells(step))

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
+use super::target::Target;
 use super::vm::{Vm, account, named};
-use crate::plan::Plan;
 use crate::project::names::SecretId;
 use crate::project::spec::{ImageOrigin, SecretSource};
 use crate::project::values::ImageRef;
 
-const FUNCTIONS: &[&str] = &[include_str!("setup.sh")];
+const FUNCTIONS: &[&str] = &[include_str!("sh/setup.sh")];
 /// The account that deploys, for all gateways of a project.
 const DEPLOYER: &str = "openclaw-deployer";
 /// Where Identity-Aware Proxy's tunnels come from (Google, "Using IAP for TCP forwarding").
@@ -20,6 +20,8 @@ const IAP: &str = "35.235.240.0/20";
 pub struct Options {
     /// A service account that may create and replace the VM.
     pub deployer: bool,
+    /// Whether the project of the spec may be a new one.
+    pub new_project: bool,
     /// Files that hold the values of secrets, as absolute paths.
     pub files: BTreeMap<SecretId, String>,
 }
@@ -28,20 +30,23 @@ pub struct Options {
 ///
 /// # Errors
 /// Where a file is given for a secret that the spec does not keep in Secret Manager.
-pub fn script(plan: &Plan<'_>, options: &Options) -> Result<Script, String> {
-    let vm = Vm::of(plan);
-    let (spec, id) = (plan.spec, plan.spec.gcp.service_account.as_str());
-    let secrets = secrets(plan);
+pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
+    let vm = Vm::of(target);
+    let (spec, id) = (target.spec, target.spec.gcp.service_account.as_str());
+    let secrets = secrets(target);
     if let Some(unknown) = options.files.keys().find(|id| !secrets.contains_key(*id)) {
         return Err(format!("no secret of bake.yaml has the Secret Manager id `{unknown}`"));
     }
     let mut steps = Vec::new();
     if let Some(project) = &spec.gcp.project {
-        steps.push(create_project(project.as_str()));
+        steps.push(create_project(project.as_str(), options.new_project)?);
+    } else if options.new_project {
+        return Err("--new-project makes the project that gcp.project in bake.yaml names, and it names none"
+            .to_owned());
     }
     steps.push(billing());
-    let registry = private_registry(plan);
-    steps.extend(apis(plan, registry.is_some(), options.deployer).into_iter().map(enable));
+    let registry = private_registry(target);
+    steps.extend(apis(target, registry.is_some(), options.deployer).into_iter().map(enable));
     steps.push(create_account(
         id,
         &format!("VM {}", vm.name),
@@ -49,13 +54,14 @@ pub fn script(plan: &Plan<'_>, options: &Options) -> Result<Script, String> {
     ));
     steps.push(warn_of_roles(id));
     for (secret, wanted) in &secrets {
-        steps.push(create_secret(secret));
+        steps.push(create_secret(vm, secret));
         steps.push(first_value(secret, wanted, options.files.get(secret)));
         steps.push(bind(
             "The VM reads this secret, and no other.",
             &format!("secrets {{}} {secret}"),
             id,
             "roles/secretmanager.secretAccessor",
+            &format!("the secret {secret}"),
         ));
     }
     if let Some(repository) = registry {
@@ -67,6 +73,7 @@ pub fn script(plan: &Plan<'_>, options: &Options) -> Result<Script, String> {
             ),
             id,
             "roles/artifactregistry.reader",
+            &format!("the repository {}", repository.name),
         ));
     }
     if !spec.gcp.public_ip.value {
@@ -80,11 +87,11 @@ pub fn script(plan: &Plan<'_>, options: &Options) -> Result<Script, String> {
             .tell("The project is ready. Next: bake render, and bake gcloud create | sh"),
     );
     let about = format!(
-        "Prepares the project of the VM `{}`: APIs, service account, secrets, network. Rendered by bake.\n\
+        "bake gcloud setup: prepares the project of the VM `{}`: APIs, service account, secrets, network.\n\
          Safe to run twice: what is there is kept, and nothing is deleted.",
         vm.name
     );
-    Ok(Script::new("setup", about, plan, steps))
+    Ok(Script::new("setup", about, target, steps).ahead())
 }
 
 /// What a secret of Secret Manager is for, and whether its value is made up.
@@ -93,9 +100,9 @@ struct SecretRequest {
     generate: bool,
 }
 
-fn secrets(plan: &Plan<'_>) -> BTreeMap<SecretId, SecretRequest> {
+fn secrets(target: Target<'_>) -> BTreeMap<SecretId, SecretRequest> {
     let mut secrets = BTreeMap::<_, SecretRequest>::new();
-    for (variable, source) in &plan.spec.secrets {
+    for (variable, source) in &target.spec.secrets {
         if let SecretSource::SecretManager { id, generate } = source {
             let wanted =
                 secrets.entry(id.clone()).or_insert(SecretRequest { variables: Vec::new(), generate: false });
@@ -106,22 +113,31 @@ fn secrets(plan: &Plan<'_>) -> BTreeMap<SecretId, SecretRequest> {
     secrets
 }
 
-fn create_project(id: &str) -> Step {
-    let why = "The project, where this account has none of that name.";
+/// Makes the project only where the user says that it is a new one: a name that is not known may be a typing
+/// error.
+fn create_project(id: &str, is_new: bool) -> Result<Step, String> {
     let there = ScriptCommand::gcloud("projects list")
         .flag("filter", format!("projectId ~ \"^{id}$\""))
         .flag("format", "value(projectId)");
-    if id.contains(':') {
-        // Those of a domain are of another time: gcloud makes none any more.
-        return Step::need(
-            why,
+    if !is_new {
+        return Ok(Step::need(
+            "A name that is not known may be a typing error.",
             there,
-            [format!("This account has no project {id}: gcloud auth list").into()],
-        );
+            [
+                format!("Your account sees no project {id}. Is gcp.project in bake.yaml right, and the account? gcloud projects list; gcloud auth list").into(),
+                format!("To create {id} as a new project: bake gcloud setup --new-project | sh").into(),
+            ],
+        ));
     }
-    Step::run(why, ScriptCommand::gcloud("projects create").arg(id))
-        .unless(there)
-        .stands(format!("the project {id}"))
+    if id.contains(':') {
+        return Err(format!("gcloud creates no projects of a domain any more, such as {id}"));
+    }
+    Ok(Step::run(
+        "The project, where this account has none of that name.",
+        ScriptCommand::gcloud("projects create").arg(id),
+    )
+    .unless(there)
+    .change(format!("+ project {id}")))
 }
 
 fn billing() -> Step {
@@ -140,14 +156,14 @@ fn billing() -> Step {
 }
 
 /// The APIs that the actions and the VM use.
-fn apis(plan: &Plan<'_>, has_registry: bool, has_deployer: bool) -> BTreeSet<&'static str> {
+fn apis(target: Target<'_>, has_registry: bool, has_deployer: bool) -> BTreeSet<&'static str> {
     let has_secrets =
-        plan.spec.secrets.iter().any(|(_, source)| matches!(source, SecretSource::SecretManager { .. }));
+        target.spec.secrets.iter().any(|(_, source)| matches!(source, SecretSource::SecretManager { .. }));
     let mut apis = BTreeSet::from(["compute.googleapis.com", "iam.googleapis.com"]);
     apis.extend(has_secrets.then_some("secretmanager.googleapis.com"));
     apis.extend(has_registry.then_some("artifactregistry.googleapis.com"));
     apis.extend(has_deployer.then_some("iamcredentials.googleapis.com"));
-    apis.extend((!plan.spec.gcp.public_ip.value).then_some("iap.googleapis.com"));
+    apis.extend((!target.spec.gcp.public_ip.value).then_some("iap.googleapis.com"));
     apis
 }
 
@@ -167,7 +183,7 @@ fn enable(api: &'static str) -> Step {
     };
     Step::run(why, ScriptCommand::gcloud("services enable").arg(api).in_project())
         .unless(there)
-        .stands(format!("the API {api}"))
+        .change(format!("+ API {api}"))
 }
 
 fn create_account(id: &str, shown: &str, why: &str) -> Step {
@@ -177,7 +193,7 @@ fn create_account(id: &str, shown: &str, why: &str) -> Step {
         .flag("format", "value(email)");
     let make =
         ScriptCommand::gcloud("iam service-accounts create").arg(id).in_project().flag("display-name", shown);
-    Step::run(why, make).unless(there).stands(format!("the service account {id}"))
+    Step::run(why, make).unless(there).change(format!("+ service account {id}"))
 }
 
 /// Says which roles the account has in the whole project: one that was there before may have some.
@@ -196,7 +212,7 @@ fn warn_of_roles(id: &str) -> Step {
     )
 }
 
-fn create_secret(id: &SecretId) -> Step {
+fn create_secret(vm: Vm<'_>, id: &SecretId) -> Step {
     let there = ScriptCommand::gcloud("secrets list")
         .in_project()
         .flag("filter", format!("name ~ \"/{id}$\""))
@@ -204,8 +220,9 @@ fn create_secret(id: &SecretId) -> Step {
     let make = ScriptCommand::gcloud("secrets create")
         .arg(id.as_str())
         .in_project()
-        .flag("replication-policy", "automatic");
-    Step::run("A secret; its value comes next.", make).unless(there).stands(format!("the secret {id}"))
+        .flag("replication-policy", "automatic")
+        .flag("labels", vm.labels());
+    Step::run("A secret; its value comes next.", make).unless(there).change(format!("+ secret {id}"))
 }
 
 /// Gives the secret a value, where it has none.
@@ -240,22 +257,21 @@ fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> 
         ),
     };
     step.unless(there)
-        .stands(format!("the value of the secret {id}"))
-        .tell(format!("{id}: has a value now, for {variables}"))
-        .tell_already(format!("{id}: the secret has a value, which is kept"))
+        .change(format!("+ value of the secret {id}, for {variables}"))
+        .tell_already(format!("value of the secret {id}"))
 }
 
 /// Binds `role` to the account `id`. `of` is the resource, with `{}` where the verb belongs.
-fn bind(why: &str, of: &str, id: &str, role: &str) -> Step {
+fn bind(why: &str, of: &str, id: &str, role: &str, on: &str) -> Step {
     let (before, after) = of.split_once("{}").unwrap_or((of, ""));
     let verb = |verb: &str| {
         let command = ScriptCommand::gcloud(&format!("{before}{verb}{after}"));
         if of.contains("--project=") { command } else { command.in_project() }
     };
-    bound(why, verb("get-iam-policy"), verb("add-iam-policy-binding"), id, role)
+    bound(why, verb("get-iam-policy"), verb("add-iam-policy-binding"), id, role, on)
 }
 
-fn bound(why: &str, look: ScriptCommand, add: ScriptCommand, id: &str, role: &str) -> Step {
+fn bound(why: &str, look: ScriptCommand, add: ScriptCommand, id: &str, role: &str, on: &str) -> Step {
     let there = roles_of(look, format!("bindings.role=\"{role}\" AND ").as_str(), id);
     let add = add.flag_word("member", member(id)).flag("role", role);
     Step::shell(
@@ -268,7 +284,7 @@ fn bound(why: &str, look: ScriptCommand, add: ScriptCommand, id: &str, role: &st
         .command("bind", add),
     )
     .unless(there)
-    .stands(format!("{role} for {id}"))
+    .change(format!("+ {role} on {on} for {id}"))
 }
 
 /// Prints the roles that the account has by this policy, where `also` holds.
@@ -293,8 +309,8 @@ struct ArtifactRepository<'a> {
 }
 
 /// Where the finished image lies, if the VM has to be let in there.
-fn private_registry<'a>(plan: &'a Plan<'_>) -> Option<ArtifactRepository<'a>> {
-    let ImageOrigin::Registry(image) = &plan.spec.image.origin else { return None };
+fn private_registry(target: Target<'_>) -> Option<ArtifactRepository<'_>> {
+    let ImageOrigin::Registry(image) = &target.spec.image.origin else { return None };
     let image: &ImageRef = &image.value;
     let mut path = image.repository().split('/');
     let location = path.next()?.strip_suffix("-docker.pkg.dev")?;
@@ -327,10 +343,10 @@ fn network(vm: Vm<'_>) -> [Step; 3] {
     [
         Step::run("Cloud NAT is the way out for VMs without a public address; a router carries it.", router)
             .unless(routers(format!("({}) OR ({has_nat})", named(&nat))))
-            .stands(format!("the router {nat}")),
+            .change(format!("+ router {nat}")),
         Step::run("NAT for all subnets of the region, where there is none.", gateway)
             .unless(routers(has_nat.to_owned()))
-            .stands(format!("Cloud NAT in {}", vm.region())),
+            .change(format!("+ Cloud NAT {nat} in {}, about 5 USD a month", vm.region())),
         allow_ssh(
             vm,
             "iap",
@@ -355,7 +371,7 @@ pub(super) fn allow_ssh(vm: Vm<'_>, end: &str, ranges: &str, why: &str) -> Step 
         .flag("allow", "tcp:22")
         .flag("source-ranges", ranges)
         .flag("target-tags", vm.name);
-    Step::run(why, make).unless(there).stands(format!("the firewall rule {rule}"))
+    Step::run(why, make).unless(there).change(format!("+ firewall rule {rule}"))
 }
 
 /// An account for programs that deploy: VMs, disks and snapshots, and acting as the VM's account.
@@ -369,6 +385,7 @@ fn deployer(vm_account: &str) -> Vec<Step> {
         of_account("iam service-accounts add-iam-policy-binding"),
         DEPLOYER,
         "roles/iam.serviceAccountUser",
+        &format!("the account {vm_account}"),
     );
     let address = || account(DEPLOYER);
     let use_it = Step::note("Not even an owner of the project may act as an account unasked.")
@@ -397,6 +414,7 @@ fn deployer(vm_account: &str) -> Vec<Step> {
             of_project("projects add-iam-policy-binding").arg("--condition=None"),
             DEPLOYER,
             "roles/compute.instanceAdmin.v1",
+            "the project",
         ),
         act_as,
         use_it,

@@ -1,39 +1,83 @@
-//! A [`Script`] as shell: POSIX, one paragraph a step, every value quoted.
+//! A [`Script`] as shell: POSIX, the commands first, one paragraph a step, every value quoted.
 
 use std::fmt::Write;
 
-use super::script::{BundleFolder, Name, Part, Script, ScriptCommand, Shell, Step, When, Word, Work};
+use super::script::{BundleFolder, Name, Part, Phase, Script, ScriptCommand, Shell, Step, When, Word, Work};
 
 /// How every script runs gcloud's commands.
-const PRELUDE: &str = include_str!("prelude.sh");
-/// What a script that makes things does where it fails.
-const STANDS: &str = include_str!("stands.sh");
-/// The same of one that deletes things.
-const GONE: &str = include_str!("gone.sh");
-/// For shellcheck, on top of files that are no scripts by themselves.
+const PRELUDE: &str = include_str!("sh/prelude.sh");
+/// The plan, and what a run that fails has changed.
+const REPORT: &str = include_str!("sh/report-changes.sh");
+/// For shellcheck, on top of files that are not scripts by themselves.
 const DIRECTIVE: &str = "# shellcheck ";
+/// One level of indentation.
+const INDENT: &str = "  ";
 
 impl Script {
     /// The script, ready to be read and then run by any POSIX shell; also from its standard input.
+    ///
+    /// All commands are in functions that the last line calls: a script that was cut off runs nothing.
     pub fn to_shell(&self) -> String {
         let mut text = String::from("#!/bin/sh\n");
-        comment(&mut text, "", &self.about);
-        // Commands that shell of ours calls are functions, and the next step's have the same names.
-        text.push_str("# shellcheck disable=SC2317\nset -eu\n");
+        comment(&mut text, "", &self.header());
+        // The next step defines functions of the same names; shell of ours calls them.
+        text.push_str("# shellcheck disable=SC2016,SC2034,SC2317,SC2329\nset -eu\n");
+        let has_plan = self.has_plan();
+        if has_plan {
+            let looks = self.steps.iter().filter(|step| step.phase == Phase::Look);
+            text.push_str("\n# What must be so before anything is changed.\nrequire_first() {\n");
+            for step in looks {
+                text.push_str(&paragraph(step, INDENT));
+                text.push('\n');
+            }
+            text.push_str("  :\n}\n\n# Runs twice: the first time it prints its plan, the second time it carries it out.\nmain() {\n");
+            text.push_str(&planned(self.steps.iter().filter(|step| step.phase != Phase::Look)));
+        } else {
+            text.push_str("\nmain() {\n");
+            for step in &self.steps {
+                text.push_str(&paragraph(step, INDENT));
+                text.push('\n');
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text.push_str(
+            "\n}\n\n# ---- Functions that the commands above call; they run nothing by themselves. ----\n",
+        );
+        for functions in self.functions() {
+            let _ = write!(text, "\n{}", without_directives(functions));
+        }
+        text.push_str("\n# ---- The run ----\n\n");
         if let Some((folder, files)) = &self.files {
             text.push_str(&enter(folder, files));
         }
         text.push_str(
             "command -v gcloud >/dev/null || { echo 'gcloud is not installed: https://cloud.google.com/sdk/docs/install' >&2; exit 1; }\n",
         );
-        for functions in self.functions() {
-            let _ = write!(text, "\n{}", without_directives(functions));
-        }
-        text.push('\n');
         text.push_str(&self.names());
-        for step in &self.steps {
+        text.push_str(match (has_plan, self.plan_only) {
+            (false, _) => "main\n",
+            (true, false) => "carry_out\n",
+            (true, true) => "show_plan\n",
+        });
+        text
+    }
+
+    /// What a person reads first.
+    fn header(&self) -> String {
+        let mut text = self.about.clone();
+        let changes: Vec<_> =
+            self.steps.iter().filter_map(|step| step.change.as_ref()).map(described).collect();
+        if !changes.is_empty() {
+            text.push_str("\n\nWhat it may change (+ new, ~ changed, - deleted). It looks first, prints its plan, and keeps the rest:");
+            for change in changes {
+                let _ = write!(text, "\n  {change}");
+            }
+        }
+        if !self.notes.is_empty() {
             text.push('\n');
-            text.push_str(&paragraph(step));
+        }
+        for note in &self.notes {
+            let _ = write!(text, "\n{note}");
         }
         text
     }
@@ -41,10 +85,8 @@ impl Script {
     /// Every file of functions that it needs, once.
     fn functions(&self) -> Vec<&'static str> {
         let mut files = vec![PRELUDE];
-        if self.steps.iter().any(|step| step.stands.is_some()) {
-            files.push(STANDS);
-        } else if self.steps.iter().any(|step| step.gone.is_some()) {
-            files.push(GONE);
+        if self.has_plan() {
+            files.push(REPORT);
         }
         for step in &self.steps {
             if let Work::Shell(shell) = &step.work {
@@ -55,7 +97,7 @@ impl Script {
         files
     }
 
-    /// Sets the variables of the names that stand from the beginning.
+    /// Sets the variables that have a value from the beginning.
     fn names(&self) -> String {
         let mut text = match &self.project {
             Some(project) => format!("project={project}\n"),
@@ -82,6 +124,42 @@ impl Script {
     }
 }
 
+/// Steps of the plan, and between them those that run only while it is carried out.
+fn planned<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
+    let mut text = String::new();
+    let mut inside = false;
+    for step in steps {
+        let runs_once = step.phase == Phase::Run;
+        if runs_once && !inside {
+            text.push_str("  if carrying_out; then\n");
+        } else if !runs_once && inside {
+            text.push_str("  fi\n\n");
+        }
+        inside = runs_once;
+        if inside {
+            text.push_str(&paragraph(step, "    "));
+        } else {
+            text.push_str(&paragraph(step, INDENT));
+            text.push('\n');
+        }
+    }
+    if inside {
+        text.push_str("  fi\n");
+    }
+    text
+}
+
+/// A line of the plan, as far as it is known before the script runs.
+fn described(line: &Word) -> String {
+    line.0
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => text.as_str(),
+            Part::Name(name) => name.described(),
+        })
+        .collect()
+}
+
 /// Goes to the folder of the files, and ends where one is missing.
 fn enter(folder: &BundleFolder, files: &[&str]) -> String {
     let (why, goal, remedy) = match folder {
@@ -105,49 +183,72 @@ fn enter(folder: &BundleFolder, files: &[&str]) -> String {
     text
 }
 
-fn paragraph(step: &Step) -> String {
+fn paragraph(step: &Step, indent: &str) -> String {
     let mut text = String::new();
-    comment(&mut text, "", &step.why);
+    comment(&mut text, indent, &step.why);
     let found = step.learns.as_ref().map_or("found", |(name, _)| name.variable());
     if let Some(asked) = step.when.asked() {
-        let _ = writeln!(text, "{found}=$(ask {})", line(asked));
+        let ask = if step.is_ahead && step.phase == Phase::Plan { "ask_ahead" } else { "ask" };
+        let _ = writeln!(text, "{indent}{found}=$({ask} {})", line(asked));
     }
-    let indent = if step.when.asked().is_some() { "  " } else { "" };
+    let inner = if step.when.asked().is_some() { format!("{indent}{INDENT}") } else { indent.to_owned() };
     match &step.when {
         When::Always => {}
         When::Unless(_) => {
-            let _ = writeln!(text, "if [ -z \"${found}\" ]; then");
+            let _ = writeln!(text, "{indent}if [ -z \"${found}\" ]; then");
         }
         When::Where(_) => {
-            let _ = writeln!(text, "if [ -n \"${found}\" ]; then");
+            let _ = writeln!(text, "{indent}if [ -n \"${found}\" ]; then");
         }
         When::Each(_) => {
-            let _ = writeln!(text, "for {} in ${found}; do", Name::Each.variable());
+            let _ = writeln!(text, "{indent}for {} in ${found}; do", Name::Each.variable());
         }
     }
-    text.push_str(&work(&step.work, indent));
+    text.push_str(&changed(step, &inner));
     // After a refusal nothing is learned.
     if let Some((name, otherwise)) = step.learns.as_ref().filter(|(_, otherwise)| !otherwise.is_empty()) {
-        let _ = writeln!(text, "{indent}{}={}", name.variable(), quote(otherwise));
+        let _ = writeln!(text, "{inner}{}={}", name.variable(), quote(otherwise));
     }
-    tell(&mut text, indent, &step.done, "");
     match &step.when {
         When::Always => {}
         When::Unless(_) | When::Where(_) => {
             if !step.already.is_empty() {
-                text.push_str("else\n");
-                tell(&mut text, indent, &step.already, "");
+                let _ = writeln!(text, "{indent}else");
+                for line in &step.already {
+                    let _ = writeln!(text, "{inner}keeps {}", quoted(line));
+                }
             }
-            text.push_str("fi\n");
+            let _ = writeln!(text, "{indent}fi");
         }
-        When::Each(_) => text.push_str("done\n"),
+        When::Each(_) => {
+            let _ = writeln!(text, "{indent}done");
+        }
     }
-    if let Some(what) = &step.stands {
-        let _ = writeln!(text, "made {}", quote(what));
+    text
+}
+
+/// What a step does, as a change of the plan where it is one.
+fn changed(step: &Step, indent: &str) -> String {
+    let Some(change) = &step.change else {
+        let mut text = work(&step.work, indent);
+        tell(&mut text, indent, &step.done);
+        if text.is_empty() {
+            text = format!("{indent}:\n");
+        }
+        return text;
+    };
+    let inner = format!("{indent}{INDENT}");
+    let mut text = format!("{indent}if change {}; then\n", quoted(change));
+    if let Some(line) = &step.leaves {
+        let _ = writeln!(text, "{inner}leaves {}", quoted(line));
     }
-    if let Some(what) = &step.gone {
-        let _ = writeln!(text, "deleted {}", quote(what));
+    text.push_str(&work(&step.work, &inner));
+    let _ = writeln!(text, "{inner}changed");
+    if step.settles {
+        let _ = writeln!(text, "{inner}leaves ''");
     }
+    tell(&mut text, &inner, &step.done);
+    let _ = writeln!(text, "{indent}fi");
     text
 }
 
@@ -177,8 +278,7 @@ fn work(work: &Work, indent: &str) -> String {
             let _ = writeln!(text, "{indent}{}", words(call).join(" "));
         }
         Work::Refuse(lines) => {
-            tell(&mut text, indent, lines, " >&2");
-            let _ = writeln!(text, "{indent}exit 1");
+            let _ = writeln!(text, "{indent}refuse {}", words(lines).join(&format!(" \\\n{indent}  ")));
         }
     }
     text
@@ -200,13 +300,14 @@ pub(super) fn without_directives(mut file: &str) -> &str {
 
 fn comment(text: &mut String, indent: &str, lines: &str) {
     for line in lines.lines() {
-        let _ = writeln!(text, "{indent}# {line}");
+        text.push_str(format!("{indent}# {line}").trim_end());
+        text.push('\n');
     }
 }
 
-fn tell(text: &mut String, indent: &str, lines: &[Word], to: &str) {
+fn tell(text: &mut String, indent: &str, lines: &[Word]) {
     for line in lines {
-        let _ = writeln!(text, "{indent}echo {}{to}", quoted(line));
+        let _ = writeln!(text, "{indent}echo {}", quoted(line));
     }
 }
 

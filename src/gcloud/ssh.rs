@@ -1,23 +1,23 @@
 //! `ssh`: a shell on the VM. Nothing needs one to be set up; it is for looking around.
 
 use super::script::{Script, ScriptCommand, Shell, Step};
+use super::target::Target;
 use super::vm::{Vm, account};
-use crate::plan::Plan;
 use crate::project::names::VmName;
 
-const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("reach.sh")];
+const FUNCTIONS: &[&str] = &[include_str!("sh/vm-state.sh"), include_str!("sh/ssh-session.sh")];
 /// From where Identity-Aware Proxy reaches VMs ("Use IAP for TCP forwarding").
 const IAP: &str = "35.235.240.0/20";
 
 /// Opens a shell.
-pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Script {
-    let vm = Vm::one(plan, member);
+pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
+    let vm = Vm::one(target, member);
     let shell = session(vm, member, vm.ssh(), "open_shell").given("what the person types");
     let step = Step::shell(format!("A shell on {}.", vm.name), shell);
-    Script::new("ssh", "A shell on the VM.", plan, vec![step])
+    Script::new("ssh", "A shell on the VM.", target, vec![step])
 }
 
-/// Shell that calls a function of `reach.sh` or `gateway.sh` to run `session` on the VM, which may be a
+/// Shell that calls a function of `ssh-session.sh` or `gateway.sh` to run `session` on the VM, which may be a
 /// `member` of a fleet, and answers what is said against it.
 pub(super) fn session(
     vm: Vm<'_>,
@@ -28,7 +28,7 @@ pub(super) fn session(
     session_with(vm, member, session, FUNCTIONS, call)
 }
 
-/// The same with these files of functions, of which `observe.sh` and `reach.sh` are the first.
+/// The same with these files of functions, of which `vm-state.sh` and `ssh-session.sh` are the first.
 pub(super) fn session_with(
     vm: Vm<'_>,
     member: Option<&VmName>,
@@ -36,7 +36,7 @@ pub(super) fn session_with(
     functions: &'static [&'static str],
     call: &'static str,
 ) -> Shell {
-    let gcp = &vm.plan.spec.gcp;
+    let gcp = &vm.target.spec.gcp;
     let ranges = if gcp.public_ip.value { "YOUR_ADDRESS/32" } else { IAP };
     vm.observed(
         "runs the last one; where it fails, the others find out why: the one before it does nothing but \
@@ -47,7 +47,7 @@ pub(super) fn session_with(
     )
     .argument(account(gcp.service_account.as_str()))
     .value("ranges", ranges)
-    .value("tag", vm.plan.spec.name.as_str())
+    .value("tag", vm.target.spec.name.as_str())
     .command("vm_probe", vm.ssh().flag("command", "true").arg("--quiet"))
     .command("vm_session", session)
 }
@@ -56,6 +56,6 @@ impl Vm<'_> {
     /// `gcloud compute ssh`: a VM without a public address is reached through Identity-Aware Proxy.
     pub(super) fn ssh(self) -> ScriptCommand {
         let command = self.on("compute ssh");
-        if self.plan.spec.gcp.public_ip.value { command } else { command.arg("--tunnel-through-iap") }
+        if self.target.spec.gcp.public_ip.value { command } else { command.arg("--tunnel-through-iap") }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::script::{Script, ScriptCommand, Shell, Step};
 use super::ssh::session;
+use super::target::Target;
 use super::vm::Vm;
-use crate::plan::Plan;
 use crate::project::names::VmName;
 use crate::project::spec::{GATEWAY_TOKEN, SecretSource};
 
@@ -11,19 +11,19 @@ use crate::project::spec::{GATEWAY_TOKEN, SecretSource};
 const KEPT: &str = "/var/lib/openclaw/secrets";
 
 /// Prints the token from wherever it is: Secret Manager, or the VM.
-pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Script {
-    let token = plan.spec.secrets.iter().find(|(name, _)| name.as_str() == GATEWAY_TOKEN);
+pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
+    let token = target.spec.secrets.iter().find(|(name, _)| name.as_str() == GATEWAY_TOKEN);
     let step = match token.map(|(_, source)| source) {
         Some(SecretSource::SecretManager { id, .. }) => {
             let read =
                 ScriptCommand::gcloud("secrets versions access latest").flag("secret", id).in_project();
-            let shell = Shell::calling("prints it", &[include_str!("token.sh")], ["print_secret"])
+            let shell = Shell::calling("prints it", &[include_str!("sh/token.sh")], ["print_secret"])
                 .command("secret_value", read);
             Step::shell("The token is kept in Secret Manager.", shell)
         }
         // The gateway has a token in any case: a spec without is refused.
         Some(SecretSource::Generated) | None => {
-            let vm = Vm::one(plan, member);
+            let vm = Vm::one(target, member);
             let read = vm.ssh().flag("command", format!("sudo -n cat {KEPT}/{GATEWAY_TOKEN}"));
             Step::shell(
                 "The VM made the token, and nobody else has it: SSH is the only way. With\n\
@@ -32,5 +32,5 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>) -> Script {
             )
         }
     };
-    Script::new("token", "The token that the Control UI asks for.", plan, vec![step])
+    Script::new("token", "The token that the Control UI asks for.", target, vec![step])
 }

@@ -3,17 +3,18 @@
 use super::remote::DOOR;
 use super::script::{Script, ScriptCommand, Step};
 use super::ssh::session_with;
+use super::target::Target;
 use super::vm::Vm;
-use crate::plan::Plan;
 use crate::project::names::VmName;
 
-const FUNCTIONS: &[&str] = &[include_str!("observe.sh"), include_str!("reach.sh"), include_str!("door.sh")];
+const FUNCTIONS: &[&str] =
+    &[include_str!("sh/vm-state.sh"), include_str!("sh/ssh-session.sh"), include_str!("sh/door.sh")];
 
 /// Keeps the gateway's port open on this machine, as `port` or else the same, and with `open` opens a
 /// browser there by a one-time link.
-pub fn script(plan: &Plan<'_>, member: Option<&VmName>, port: Option<u16>, open: bool) -> Script {
-    let vm = Vm::one(plan, member);
-    let own = plan.spec.gateway.port.value;
+pub fn script(target: Target<'_>, member: Option<&VmName>, port: Option<u16>, open: bool) -> Script {
+    let vm = Vm::one(target, member);
+    let own = target.spec.gateway.port.value;
     let port = port.unwrap_or(own);
     let (action, about) = if open {
         ("dashboard", "The Control UI in the browser, until Ctrl-C.")
@@ -37,7 +38,7 @@ pub fn script(plan: &Plan<'_>, member: Option<&VmName>, port: Option<u16>, open:
             .given("nothing, and it is not closed as long as the tunnel is to last");
     }
     let step = Step::shell("The gateway listens on the VM's loopback interface alone.", shell);
-    Script::new(action, about, plan, vec![step])
+    Script::new(action, about, target, vec![step])
 }
 
 /// `ssh` with what makes the session a tunnel.

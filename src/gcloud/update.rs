@@ -1,9 +1,10 @@
 //! `update`: a VM of this bundle in place of the one that is there. The data disk stays.
 
+use super::guards;
 use super::metadata::VmMetadata;
 use super::script::{BundleFolder, Script, ScriptCommand, Step, Word};
-use super::vm::Vm;
-use crate::plan::Plan;
+use super::target::Target;
+use super::vm::{Vm, account_pattern};
 
 /// What helps where the state is on the boot disk.
 pub(super) const MOVE: &str = "How the state comes to a data disk: docs/gcloud.md, \"A VM without a data disk\". To delete the VM and the state: bake gcloud destroy --data | sh";
@@ -12,30 +13,48 @@ pub(super) const MOVE: &str = "How the state comes to a data disk: docs/gcloud.m
 ///
 /// # Errors
 /// Where there is no data disk, so that the state would go with the VM.
-pub fn script(plan: &Plan<'_>, metadata: &VmMetadata, folder: BundleFolder) -> Result<Script, String> {
-    let vm = Vm::of(plan);
+pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -> Result<Script, String> {
+    let vm = Vm::of(target);
     if !vm.has_data_disk() {
         return Err("without a data disk the state is on the boot disk, and would go with the VM: docs/gcloud.md says how it comes to a data disk".to_owned());
     }
-    let mut steps = vec![vm.must_be_on_its_disk(&[MOVE])];
-    steps.extend([vm.snapshot_schedule(), vm.data_disk(), vm.disk_schedule()].into_iter().flatten());
+    let mut steps = guards::must_be_ours(target, None);
+    steps.extend(guards::must_not_be_elsewhere(target, None));
+    steps.push(vm.must_be_on_its_disk(&[MOVE]));
+    steps.extend(vm.disk_must_fit());
+    steps.push(vm.type_must_be_there(&target.spec.gcp.machine_type));
+    steps.extend(vm.snapshot_schedule());
+    steps.extend(vm.data_disk());
+    steps.extend(vm.disk_schedule());
+    let is_other = format!(
+        "(NOT labels.openclaw-bundle={} OR NOT machineType ~ \"/{}$\" OR NOT serviceAccounts[0].email ~ \"{}\")",
+        vm.bundle(metadata),
+        target.spec.gcp.machine_type.value,
+        account_pattern(target.spec.gcp.service_account.as_str())
+    );
     steps.push(
-        vm.delete("The old VM; its data disk stays, whatever it was attached with.")
-            .only_where(vm.listed(&format!("NOT labels.openclaw-bundle={}", vm.bundle(metadata))))
-            .tell(format!("{}: the old VM is deleted, and the data disk kept", vm.name)),
+        vm.delete("A VM of another bundle or machine type; its data disk stays, whatever it was attached with.")
+            .only_where(vm.listed(&is_other))
+            .change(format!("- VM {}, and + a new one of this bundle on the same data disk", vm.name))
+            .leaves(format!("The VM {} is deleted or about to be; its data disk is kept. To make the new one: bake gcloud update | sh", vm.name)),
     );
-    steps.push(vm.instance(metadata));
+    steps.push(vm.instance(metadata).settles());
     let about = format!(
-        "Replaces the VM `{}` by one of this bundle. Rendered by bake from\n\
-         lock {}. Safe to run twice: the data disk stays, and a VM of this bundle too.",
-        vm.name, plan.lock_digest
+        "bake gcloud update: replaces the VM `{}` by one of this bundle.\n\
+         Safe to run twice: the data disk stays, and a VM of this bundle too. Rendered by bake from\n\
+         lock {}.",
+        vm.name,
+        target.lock()
     );
-    Ok(Script::new("update", about, plan, steps).reading(folder, metadata.files()))
+    Ok(Script::new("update", about, target, steps)
+        .reading(folder, metadata.files())
+        .note("While the VM is replaced, the gateway is away for some 5 minutes.")
+        .note(vm.costs()))
 }
 
 impl Vm<'_> {
-    /// Ends the script, with `remedies`, where the VM that is there has its state on the boot disk: one
-    /// that was made by hand, or of another spec than today's.
+    /// Ends the script, with `remedies`, where the VM that is there has its state on the boot disk: one that
+    /// was made by hand, or of another spec than today's.
     pub(super) fn must_be_on_its_disk(self, remedies: &[&str]) -> Step {
         let device = self.device();
         let said = format!(
@@ -43,8 +62,7 @@ impl Vm<'_> {
             self.name
         );
         Step::refuse(
-            "What is called so need not be of this spec: a VM that is not on a data disk has all its state on\n\
-             the disk that goes with it.",
+            "A VM without a data disk has all its state on the disk that goes with it.",
             self.listed(&format!("NOT disks[].deviceName ~ \"^{device}$\"")),
             std::iter::once(said.as_str()).chain(remedies.iter().copied()).map(Word::from),
         )

@@ -1,49 +1,54 @@
 //! A VM's commands that several actions share: what is there, and what the VM is made with.
 
+use std::fmt::Write;
+
 use super::metadata::VmMetadata;
 use super::script::{Name, ScriptCommand, Step, Word};
 use super::shell;
+use super::target::Target;
 use crate::digest::Sha256;
-use crate::plan::Plan;
-use crate::project::machine::Machine;
+use crate::project::machine::{self, Machine};
 use crate::project::names::VmName;
 
 /// Digits of a digest in a label, which holds 63 characters at most.
 const LABEL_DIGITS: usize = 16;
 
+/// The label with the id of a project.
+pub(super) const ID_LABEL: &str = "openclaw-id";
+
 /// A gateway's VM: the one of the spec, or one of a fleet.
 #[derive(Clone, Copy)]
 pub(super) struct Vm<'a> {
-    pub(super) plan: &'a Plan<'a>,
+    pub(super) target: Target<'a>,
     pub(super) name: &'a VmName,
 }
 
 impl<'a> Vm<'a> {
     /// The VM of the spec.
-    pub(super) fn of(plan: &'a Plan<'a>) -> Self {
-        Self::one(plan, None)
+    pub(super) fn of(target: Target<'a>) -> Self {
+        Self::one(target, None)
     }
 
     /// This member of a fleet, or else the VM of the spec.
-    pub(super) fn one(plan: &'a Plan<'a>, member: Option<&'a VmName>) -> Self {
-        Self { plan, name: member.unwrap_or(&plan.spec.name.value) }
+    pub(super) fn one(target: Target<'a>, member: Option<&'a VmName>) -> Self {
+        Self { target, name: member.unwrap_or(&target.spec.name.value) }
     }
 
     pub(super) fn zone(self) -> &'a str {
-        self.plan.spec.gcp.zone.as_str()
+        self.target.spec.gcp.zone.as_str()
     }
 
     pub(super) fn region(self) -> &'a str {
-        self.plan.spec.gcp.zone.region()
+        self.target.spec.gcp.zone.region()
     }
 
     pub(super) fn has_data_disk(self) -> bool {
-        !self.plan.spec.gcp.data_disk.is_zero()
+        !self.target.spec.gcp.data_disk.is_zero()
     }
 
     /// As the data disk is called inside the VM, where every VM of a fleet knows it by the same name.
     pub(super) fn device(self) -> String {
-        self.plan.spec.name.data_disk()
+        self.target.spec.name.data_disk()
     }
 
     /// Prints the VM's name where it is there and `filter` holds.
@@ -62,11 +67,27 @@ impl<'a> Vm<'a> {
             .flag("format", "value(name)")
     }
 
-    /// Which disks are this gateway's: the one of its name, and any that was restored since. A pattern,
-    /// for gcloud is about to take `gateway-2` for `=gateway` (`gcloud topic filters`), whose disks are
-    /// another's.
+    /// Holds for what carries this project's labels.
+    pub(super) fn is_labelled(self) -> String {
+        match &self.target.spec.id {
+            Some(id) => format!("labels.{ID_LABEL} ~ \"^{}$\"", id.value),
+            None => format!("labels.openclaw ~ \"^{}$\"", self.name),
+        }
+    }
+
+    /// Holds for this gateway's data disks: that of its name, and any that was restored since. They are
+    /// patterns, since gcloud takes `gateway-2` for `=gateway` (`gcloud topic filters`).
     pub(super) fn is_its_disk(self) -> String {
-        format!("labels.openclaw ~ \"^{}$\" OR {}", self.name, named(&self.name.data_disk()))
+        let mut terms = vec![format!("labels.openclaw ~ \"^{}$\"", self.name)];
+        if self.target.spec.id.is_some() {
+            terms.push(self.is_labelled());
+        }
+        if self.target.adopt {
+            // gcloud takes no conjunction inside of a disjunction.
+            let own = named(&self.name.data_disk());
+            terms = terms.into_iter().map(|term| format!("({term} OR {own})")).collect();
+        }
+        terms.join(" AND ")
     }
 
     /// Prints the data disk in use: of several, the newest, which was restored.
@@ -76,19 +97,43 @@ impl<'a> Vm<'a> {
             .flag("limit", 1)
     }
 
+    /// Ends the script where there is no data disk; [`Name::Data`] is its name from here on.
+    pub(super) fn data_must_be_there(self) -> Step {
+        Step::need(
+            "The data disk in use: of several, the newest, which was restored.",
+            self.data_in_use(),
+            [format!("{} has no data disk in {}.", self.name, self.zone()).into()],
+        )
+        .learns(Name::Data, "")
+    }
+
     /// Prints the VM's name where it is there, and made of this bundle.
     pub(super) fn listed_as_is(self, metadata: &VmMetadata) -> ScriptCommand {
         self.listed(&format!("labels.openclaw-bundle={}", self.bundle(metadata)))
     }
 
-    /// `openclaw=NAME`, by which disks are found, and the lock.
+    /// The labels by which this project's resources are known, and those of the spec.
     pub(super) fn labels(self) -> String {
-        format!("openclaw={},openclaw-lock={}", self.name, self.plan.lock_digest.short(LABEL_DIGITS))
+        let mut labels = format!("openclaw={}", self.name);
+        if let Some(id) = &self.target.spec.id {
+            let _ = write!(labels, ",{ID_LABEL}={}", id.value);
+        }
+        labels
+    }
+
+    /// The description of resources that take no labels.
+    pub(super) fn description(self) -> String {
+        format!("OpenClaw, made by bake for {}", self.labels())
+    }
+
+    /// Holds for a resource with this project's description.
+    pub(super) fn is_described(self) -> String {
+        format!("description ~ \"^{}$\"", self.description())
     }
 
     /// All flags that make the VM what it is, but its labels.
     fn flags(self, metadata: &VmMetadata) -> ScriptCommand {
-        let Plan { spec, .. } = self.plan;
+        let spec = self.target.spec;
         let gcp = &spec.gcp;
         let (family, image_project) = spec.host.os.image_family(spec.host.arch.value);
         let (values, files) = metadata.flags();
@@ -115,79 +160,122 @@ impl<'a> Vm<'a> {
 
     /// Flags and labels of the VM, in the order in which they read best.
     pub(super) fn made_with(self, metadata: &VmMetadata) -> Vec<Word> {
-        let labels = format!("--labels={},openclaw-bundle={}", self.labels(), self.bundle(metadata));
+        let lock = self.target.lock.map(|lock| format!(",openclaw-lock={}", lock.short(LABEL_DIGITS)));
+        let bundle = self.bundle(metadata);
+        let labels =
+            format!("--labels={}{},openclaw-bundle={bundle}", self.labels(), lock.unwrap_or_default());
         self.flags(metadata).arg(labels).0
     }
 
-    /// Makes the snapshot schedule, where the spec wants one.
-    pub(super) fn snapshot_schedule(self) -> Option<Step> {
-        let days = self.plan.spec.gcp.snapshot_days.as_ref().filter(|_| self.has_data_disk())?;
-        let schedule = self.plan.spec.name.snapshot_schedule();
+    /// Makes the snapshot schedule where the spec wants one, and has it keep snapshots as long as that says.
+    pub(super) fn snapshot_schedule(self) -> Vec<Step> {
+        let Some(days) = self.target.spec.gcp.snapshot_days.as_ref().filter(|_| self.has_data_disk()) else {
+            return Vec::new();
+        };
+        let (days, schedule) = (days.value, self.target.spec.name.snapshot_schedule());
         let region = self.region();
-        let there = ScriptCommand::gcloud("compute resource-policies list")
-            .in_project()
-            .flag("filter", format!("{} AND region:{region}", named(&schedule)))
-            .flag("format", "value(name)");
+        let there = |filter: &str| {
+            ScriptCommand::gcloud("compute resource-policies list")
+                .in_project()
+                .flag("filter", format!("{} AND region:{region}{filter}", named(&schedule)))
+                .flag("format", "value(name)")
+        };
         let make = ScriptCommand::gcloud("compute resource-policies create snapshot-schedule")
             .arg(schedule.clone())
             .in_project()
             .flag("region", region)
             .arg("--daily-schedule")
             .flag("start-time", "04:00")
-            .flag("max-retention-days", days.value)
-            .flag("on-source-disk-delete", "keep-auto-snapshots");
-        Some(
+            .flag("max-retention-days", days)
+            .flag("on-source-disk-delete", "keep-auto-snapshots")
+            .flag("description", self.description())
+            .flag("snapshot-labels", self.labels());
+        let keep = ScriptCommand::gcloud("compute resource-policies update snapshot-schedule")
+            .arg(schedule.clone())
+            .in_project()
+            .flag("region", region)
+            .flag("max-retention-days", days);
+        let is_other = format!(" AND NOT snapshotSchedulePolicy.retentionPolicy.maxRetentionDays={days}");
+        vec![
             Step::run("A snapshot of the data disk every day; they outlive the disk.", make)
-                .unless(there)
-                .stands(format!("the snapshot schedule {schedule}"))
-                .tell_already(format!("{schedule}: the snapshot schedule is there, and is kept as it is")),
-        )
+                .unless(there(""))
+                .change(format!("+ snapshot schedule {schedule}, daily, kept for {days} days")),
+            Step::run("As long as bake.yaml says; only of a schedule that bake made for this project.", keep)
+                .only_where(there(&format!("{is_other} AND {}", self.is_described())))
+                .change(format!("~ snapshot schedule {schedule}: snapshots are kept for {days} days"))
+                .tell_already(format!("snapshot schedule {schedule}")),
+        ]
     }
 
-    /// Makes the data disk, where there is none; [`Name::Data`] is its name from here on.
-    pub(super) fn data_disk(self) -> Option<Step> {
+    /// Makes the data disk where there is none, and grows it to the size of the spec; [`Name::Data`] is its
+    /// name from here on.
+    pub(super) fn data_disk(self) -> Vec<Step> {
         if !self.has_data_disk() {
-            return None;
+            return Vec::new();
         }
-        let gcp = &self.plan.spec.gcp;
-        let disk = self.name.data_disk();
+        let gcp = &self.target.spec.gcp;
+        let (disk, gb) = (self.name.data_disk(), gcp.data_disk.gb());
+        let kind = Machine::new(&gcp.machine_type).disk_type();
         let make = ScriptCommand::gcloud("compute disks create")
             .arg(disk.clone())
             .in_project()
             .flag("zone", self.zone())
-            .flag("size", format!("{}GB", gcp.data_disk.gb()))
-            .flag("type", Machine::new(&gcp.machine_type).disk_type())
+            .flag("size", format!("{gb}GB"))
+            .flag("type", kind)
             .flag("labels", self.labels());
-        Some(
-            Step::run("The data disk holds all that must survive; the VM may come and go.", make)
-                .unless(self.data_in_use())
-                .learns(Name::Data, disk.clone())
-                .stands(format!("the data disk of {}", self.name))
-                .tell(format!("{disk}: the VM formats it when it first boots"))
-                .tell_already(format!("{disk}: the data disk is there, and is kept as it is")),
-        )
-    }
-
-    /// Attaches the schedule to the data disk in use, which may be older than its schedule. A disk takes one
-    /// only: one that somebody else attached stays.
-    pub(super) fn disk_schedule(self) -> Option<Step> {
-        self.plan.spec.gcp.snapshot_days.as_ref().filter(|_| self.has_data_disk())?;
-        let schedule = self.plan.spec.name.snapshot_schedule();
-        let attached = Word::from("name ~ \"^").name(Name::Data).text("$\" AND resourcePolicies[]:*");
-        let attach = ScriptCommand::gcloud("compute disks add-resource-policies")
+        let grow = ScriptCommand::gcloud("compute disks resize")
             .arg(Word(Vec::new()).name(Name::Data))
             .in_project()
             .flag("zone", self.zone())
-            .flag("resource-policies", &schedule);
-        Some(
-            Step::run("The schedule counts once it is attached to the disk.", attach)
-                .unless(self.list("compute disks list", attached))
-                .tell_already(
-                    Word(Vec::new())
-                        .name(Name::Data)
-                        .text(": the disk has a snapshot schedule, which is kept as it is"),
-                ),
-        )
+            .flag("size", format!("{gb}GB"))
+            .arg("--quiet");
+        let data = || Word::from("name ~ \"^").name(Name::Data).text("$\" AND ");
+        vec![
+            Step::run("The data disk holds all that must survive; the VM may come and go.", make)
+                .unless(self.data_in_use())
+                .learns(Name::Data, disk.clone())
+                .change(format!("+ data disk {disk}, {gb} GB {kind}, which the VM formats when it first boots")),
+            Step::run("A disk can grow, also while it is in use.", grow)
+                .only_where(self.list("compute disks list", data().text(format!("sizeGb<{gb}"))))
+                .change(Word::from("~ data disk ").name(Name::Data).text(format!(": grows to {gb} GB")))
+                .tell("The VM uses the new size once its gateway has started again: bake gcloud ssh | sh, then sudo systemctl restart openclaw-gateway")
+                .tell_already(Word::from("data disk ").name(Name::Data)),
+        ]
+    }
+
+    /// Attaches the schedule to the data disk in use, which may be older than its schedule, or takes it away
+    /// where the spec wants none. A disk takes one schedule only: another one stays.
+    pub(super) fn disk_schedule(self) -> Option<Step> {
+        if !self.has_data_disk() {
+            return None;
+        }
+        let schedule = self.target.spec.name.snapshot_schedule();
+        let attached = |which: &str| {
+            let data =
+                Word::from("name ~ \"^").name(Name::Data).text(format!("$\" AND resourcePolicies[]{which}"));
+            self.list("compute disks list", data)
+        };
+        let command = |words: &str| {
+            ScriptCommand::gcloud(words)
+                .arg(Word(Vec::new()).name(Name::Data))
+                .in_project()
+                .flag("zone", self.zone())
+                .flag("resource-policies", &schedule)
+        };
+        let line =
+            |text: &str| Word::from("~ data disk ").name(Name::Data).text(format!(": {text}{schedule}"));
+        Some(if self.target.spec.gcp.snapshot_days.is_some() {
+            Step::run(
+                "The schedule counts once it is attached to the disk.",
+                command("compute disks add-resource-policies"),
+            )
+            .unless(attached(":*"))
+            .change(line("its snapshots follow the schedule "))
+        } else {
+            Step::run("bake.yaml wants no schedule.", command("compute disks remove-resource-policies"))
+                .only_where(attached(&format!(" ~ \"/{schedule}$\"")))
+                .change(line("no more snapshots by the schedule "))
+        })
     }
 
     /// Makes the VM, where there is none.
@@ -204,17 +292,40 @@ impl<'a> Vm<'a> {
                 .text(format!(",device-name={},mode=rw,boot=no,auto-delete=no", self.device()));
             make = make.flag_word("disk", disk);
         }
+        let gcp = &self.target.spec.gcp;
+        let line = format!(
+            "+ VM {name}, {} in {}, {} GB boot disk{}",
+            gcp.machine_type.value,
+            self.zone(),
+            gcp.boot_disk.gb(),
+            if gcp.public_ip.value { ", a public address" } else { ", no public address" }
+        );
         Step::run(
             "The VM: its metadata carries all that it needs. Shielded VM, OS Login, no SSH keys of the\n\
              project, and a service account that may do nothing but what it was granted.",
             make.args(self.made_with(metadata)),
         )
         .unless(self.listed(""))
-        .stands(format!("the VM {name}"))
+        .change(line)
         .tell(format!(
             "{name} is on its way to a running gateway, which takes some minutes. To see its stages: bake gcloud wait | sh"
         ))
-        .tell_already(format!("{name}: the VM is there, and is kept as it is"))
+        .tell_already(format!("VM {name}"))
+    }
+
+    /// What the gateway costs a month, for a header.
+    pub(super) fn costs(self) -> String {
+        format!("Costs {}.", self.dollars())
+    }
+
+    /// What the gateway that the spec describes costs a month.
+    pub(super) fn dollars(self) -> String {
+        let gcp = &self.target.spec.gcp;
+        let estimate = machine::estimate(&gcp.machine_type, &gcp.zone, gcp.disks(), gcp.public_ip.value);
+        match estimate.dollars {
+            Some(dollars) => format!("about {dollars} USD a month: {}", estimate.note),
+            None => estimate.note,
+        }
     }
 }
 
@@ -227,6 +338,11 @@ pub(super) fn named(name: &str) -> String {
 /// The address of a service account of the project.
 pub(super) fn account(id: &str) -> Word {
     Word::from(format!("{id}@")).name(Name::Domain).text(".iam.gserviceaccount.com")
+}
+
+/// The pattern of the same address, in any project.
+pub(super) fn account_pattern(id: &str) -> String {
+    format!("^{id}@[^@]*\\.iam\\.gserviceaccount\\.com$")
 }
 
 /// As much of `name` as leaves room for `end` in the 63 characters of a name.

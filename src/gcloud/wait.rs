@@ -3,25 +3,25 @@
 use std::sync::LazyLock;
 
 use super::script::{Script, Shell, Step};
+use super::target::Target;
 use super::vm::Vm;
 use super::{advice, group};
-use crate::plan::Plan;
 use crate::project::fleet::Fleet;
 use crate::project::names::VmName;
 use crate::vm::statuses;
 
 static FUNCTIONS: LazyLock<[&str; 3]> =
-    LazyLock::new(|| [include_str!("observe.sh"), advice::functions(), include_str!("wait.sh")]);
+    LazyLock::new(|| [include_str!("sh/vm-state.sh"), advice::functions(), include_str!("sh/wait.sh")]);
 
 /// Waits for the gateways of these VMs, which may be those of a `fleet`, for `timeout` seconds in all.
 ///
 /// A group's VMs of before are `ready` until their turn comes, and so are asked only once it is done.
-pub fn script(plan: &Plan<'_>, names: &[VmName], fleet: Option<&Fleet>, timeout: u32) -> Script {
-    let group = fleet.map(|_| group::settled(Vm::of(plan), names, timeout));
+pub fn script(target: Target<'_>, names: &[VmName], fleet: Option<&Fleet>, timeout: u32) -> Script {
+    let group = fleet.map(|_| group::settled(Vm::of(target), names, timeout));
     let fleet = fleet.map(ToString::to_string);
-    let vms = steps(names.iter().map(|name| Vm { plan, name }), fleet.as_deref(), timeout);
+    let vms = steps(names.iter().map(|name| Vm { target, name }), fleet.as_deref(), timeout);
     let steps = group.into_iter().chain(vms).collect();
-    Script::new("wait", "Waits until the gateway is ready, and shows each stage.", plan, steps)
+    Script::new("wait", "Waits until the gateway is ready, and shows each stage.", target, steps)
 }
 
 /// The steps that wait for `vms`, and end the script.

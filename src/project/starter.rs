@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::defaults;
-use super::names::{Channel, EnvName, MachineType, Provider, VmName, Zone};
+use super::names::{Channel, EnvName, LabelId, MachineType, Provider, VmName, Zone};
 use super::openclaw::{Needs, OpenClaw};
 use super::values::Size;
 
@@ -12,6 +12,8 @@ use super::values::Size;
 pub struct Answers {
     /// The VM's name.
     pub name: VmName,
+    /// The project's id in labels.
+    pub id: LabelId,
     /// The zone.
     pub zone: Zone,
     /// The machine type.
@@ -49,6 +51,7 @@ impl Answers {
         let mut text = defaults::SPEC.to_owned();
         for (key, value) in [
             ("name", self.name.to_string()),
+            ("# id", self.id.to_string()),
             ("  zone", self.zone.to_string()),
             ("  machine_type", self.machine_type.to_string()),
             ("  data_disk", self.data_disk.to_string()),
@@ -79,7 +82,8 @@ fn set(text: &mut String, key: &str, value: &str) {
         let Some(old) = line.strip_prefix(key).and_then(|rest| rest.strip_prefix(": ")) else {
             return format!("{line}\n");
         };
-        let new = format!("{key}: {value}");
+        // One that the built-in spec leaves out is written as a comment there.
+        let new = format!("{}: {value}", key.trim_start_matches("# "));
         match old.find(" #") {
             Some(at) => {
                 let (before, comment) = old.split_at(at + 1);
@@ -133,6 +137,7 @@ mod tests {
     fn answers() -> Answers {
         Answers {
             name: "abc".parse().expect("a name"),
+            id: "4f2a".parse().expect("an id"),
             zone: "europe-west4-b".parse().expect("a zone"),
             machine_type: "e2-standard-16".parse().expect("a machine type"),
             model: None,
@@ -153,11 +158,12 @@ mod tests {
         let text = answers().spec();
         let spec = read(&text);
         assert_eq!(spec.name.as_str(), "abc");
+        assert_eq!(spec.id.as_ref().map(|id| id.as_str()), Some("4f2a"));
         assert_eq!(spec.gcp.zone.as_str(), "europe-west4-b");
         assert_eq!(spec.gcp.machine_type.as_str(), "e2-standard-16");
         assert_eq!(spec.gcp.data_disk.gb(), 37);
         let changed = text.lines().zip(defaults::SPEC.lines()).filter(|(new, old)| new != old).count();
-        assert_eq!((changed, text.lines().count()), (4, defaults::SPEC.lines().count()));
+        assert_eq!((changed, text.lines().count()), (5, defaults::SPEC.lines().count()));
         let comment = |text: &str, start: &str| {
             let line = text.lines().find(|line| line.starts_with(start)).map(str::to_owned);
             line.and_then(|line| line.find('#')).expect("a comment")

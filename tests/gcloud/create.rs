@@ -35,7 +35,7 @@ fn the_vm_gets_its_data_byte_for_byte() {
 
     let disk = cloud.google.get(DATA_DISK);
     assert_eq!((&disk["sizeGb"], last(&disk["type"])), (&json!("10"), "pd-balanced"));
-    let mut labels = json!({"openclaw": "openclaw-gateway", "openclaw-lock": label(&cloud, "openclaw-lock")});
+    let mut labels = json!({"openclaw": "openclaw-gateway", "openclaw-id": "0123456789abcdef"});
     assert_eq!(disk["labels"], labels);
     assert_eq!(texts(&disk["resourcePolicies"]), ["openclaw-gateway-daily"]);
     let schedule = cloud.google.get(SCHEDULE);
@@ -70,6 +70,7 @@ fn the_vm_gets_its_data_byte_for_byte() {
     assert_eq!(vm["serviceAccounts"], json!([{"email": account, "scopes": scopes}]));
     let shielded = json!({"enableIntegrityMonitoring": true, "enableSecureBoot": true, "enableVtpm": true});
     assert_eq!(vm["shieldedInstanceConfig"], shielded);
+    labels["openclaw-lock"] = json!(label(&cloud, "openclaw-lock"));
     labels["openclaw-bundle"] = json!(label(&cloud, "openclaw-bundle"));
     assert_eq!(vm["labels"], labels);
     assert_eq!(vm["tags"]["items"], json!(["openclaw-gateway"]));
@@ -117,14 +118,14 @@ fn a_gcloud_that_is_forked_does_what_gcloud_does() {
 fn the_script_of_the_bundle_is_the_same() {
     let cloud = Cloud::new(Google::set_up(ACCOUNT), &[]);
     let steps = |script: &str| {
-        let (_, steps) = script.split_once("command -v gcloud").expect("where the steps begin");
+        let (steps, _) = script.split_once("# ---- The run ----").expect("where the run begins");
         steps.to_owned()
     };
     assert_eq!(steps(&cloud.script(&["create"])), steps(&cloud.folder.read("out/gcloud.sh")));
 }
 
-/// An existing data disk and its content are kept. Disks and VMs with similar names belong to others. Without a
-/// public address the VM gets none.
+/// A disk that bake did not make is left alone until it is adopted, and then kept with what is on it. Names
+/// that begin or end alike are those of other disks and VMs. And without a public address the VM gets none.
 #[test]
 fn a_data_disk_that_is_there_is_adopted_and_others_are_not() {
     let google = Google::set_up(ACCOUNT);
@@ -141,8 +142,18 @@ fn a_data_disk_that_is_there_is_adopted_and_others_are_not() {
         json!({"name": "openclaw-gateway-data", "id": "7", "sizeGb": "300", "status": "READY"}),
     );
     let cloud = Cloud::new(google, &[("public_ip: true", "public_ip: false")]);
-    cloud.run(Shell::Bash, &["create"]).done();
+    let before = cloud.google.resources();
+    let refused = cloud.run(Shell::Dash, &["create"]).ended(1);
+    assert!(refused.err.contains("bake gcloud create --adopt | sh"), "{}", refused.err);
+    let alone = cloud.run(Shell::Dash, &["create", "--adopt"]).ended(1);
+    assert!(alone.err.contains("no terminal"), "{}", alone.err);
+    let typed = [("Type openclaw-gateway-data", "openclaw-gateway\n")];
+    cloud.typed(Shell::Bash, &["create", "--adopt"], &typed).ended(1);
+    assert_eq!(cloud.google.resources(), before, "nothing is changed unless the right name is typed");
+    let typed = [("Type openclaw-gateway-data", "openclaw-gateway-data\n")];
+    cloud.typed(Shell::Bash, &["create", "--adopt"], &typed).done();
     let disk = cloud.google.get(DATA_DISK);
+    assert_eq!(disk["labels"], json!({"openclaw": "openclaw-gateway", "openclaw-id": "0123456789abcdef"}));
     assert_eq!((&disk["id"], &disk["sizeGb"]), (&json!("7"), &json!("300")));
     assert_eq!(texts(&disk["resourcePolicies"]), ["openclaw-gateway-daily"], "it gets the schedule");
     let vm = cloud.google.get(INSTANCE);
@@ -174,13 +185,17 @@ fn a_failure_lists_created_resources_and_the_next_run_completes_them() {
         (Shell::Bash, Fault::no_machine_left(), "gcp.zone"),
         (Shell::Dash, Fault::may_not_act_as(ACCOUNT), "roles/iam.serviceAccountUser"),
     ];
+    let mut is_first = true;
     for (shell, fault, advice) in faults {
         cloud.google.fail("POST", "/instances", fault, 1);
         let failed = cloud.run(shell, &["create"]);
         assert_ne!(failed.code, 0, "{}", failed.out);
-        let (_, standing) = failed.err.split_once("This stands:").unwrap_or_else(|| panic!("{}", failed.err));
-        assert!(standing.contains("the data disk of openclaw-gateway"), "{standing}");
-        assert!(!standing.contains("the VM"), "{standing}");
+        let (_, standing) =
+            failed.err.split_once("Not finished.").unwrap_or_else(|| panic!("{}", failed.err));
+        let (done, tried) = standing.split_once("Failed,").expect("what failed");
+        assert_eq!(done.contains("+ data disk openclaw-gateway-data"), is_first, "{done}");
+        assert!(tried.contains("+ VM openclaw-gateway") && !done.contains("+ VM"), "{standing}");
+        is_first = false;
         assert!(failed.err.contains(advice), "{}", failed.err);
         assert!(cloud.google.has(DATA_DISK) && !cloud.google.has(INSTANCE));
     }
@@ -215,8 +230,9 @@ fn an_outdated_bundle_is_refused() {
     let cloud = Cloud::new(Google::set_up(ACCOUNT), &[]);
     fs::write(cloud.folder.join("out/user-data.yaml"), "#cloud-config\n").expect("a file");
     let refused = cloud.folder.bake(["gcloud", "create"]);
-    assert_ne!(refused.code, 0);
-    assert_eq!(refused.out, "");
+    assert_eq!(refused.code, 2);
+    let piped = cloud.piped(Shell::Dash, &refused.out).ended(2);
+    assert!(piped.err.contains("bake render") && piped.calls.is_empty(), "{}", piped.err);
     assert!(refused.err.contains("bake render"), "{}", refused.err);
 }
 

@@ -97,12 +97,15 @@ fn another_machine_type_a_snapshot_and_back_to_it() {
     );
 
     let (old, before) = (cloud.google.get(DATA), names(&cloud, DISKS));
+    let vm = cloud.google.get(VM);
     let unknown = cloud.run(Shell::Bash, &["restore", "no-such-snapshot"]).ended(1);
     assert!(unknown.err.contains("no snapshot no-such-snapshot"), "{}", unknown.err);
     assert_eq!(cloud.google.get(VM)["id"], id, "nothing was touched");
-    cloud.google.fail("POST", "/instances", Fault::quota(), 1);
+    // A failure in the middle leaves a VM without a data disk: that is told, with the way back.
+    cloud.google.fail("POST", "/attachDisk", Fault::denied("compute.disks.use"), 1);
     let failed = cloud.run(Shell::Dash, &["restore", snapshot]);
-    assert!(failed.code != 0 && failed.err.contains("the restored disk"), "{}", failed.err);
+    assert!(failed.code != 0 && failed.err.contains("+ data disk openclaw-gateway-data-"), "{}", failed.err);
+    assert!(failed.err.contains("gcloud compute instances attach-disk"), "{}", failed.err);
     let [first, again] = twice(&cloud, &["restore", snapshot]);
     assert!(!first.out.contains("NOTHING IS RESTORED"), "no VM was on the disk yet: {}", first.out);
     assert!(again.out.contains("NOTHING IS RESTORED") && again.out.contains("disks delete"), "{}", again.out);
@@ -112,6 +115,10 @@ fn another_machine_type_a_snapshot_and_back_to_it() {
     assert_eq!(last(&restored["sourceSnapshot"]), snapshot);
     assert_eq!(last(&restored["resourcePolicies"][0]), "openclaw-gateway-daily");
     assert_eq!(data_disks(&cloud, VM), made, "the VM is on the restored disk");
+    assert_eq!(
+        (&cloud.google.get(VM)["id"], &cloud.google.get(VM)["status"]),
+        (&vm["id"], &json!("RUNNING"))
+    );
     assert_eq!(cloud.google.get(VM)["disks"][1]["deviceName"], "openclaw-gateway-data", "as the VM knows it");
     let kept = cloud.google.get(DATA);
     assert_eq!((&kept["id"], &kept["users"]), (&old["id"], &json!([])), "the old disk is kept");
@@ -139,7 +146,7 @@ fn a_new_bundle_and_the_end() {
     cloud.google.fail("POST", "/instances", Fault::quota(), 1);
     let failed = cloud.run(Shell::Bash, &["update"]);
     assert_ne!(failed.code, 0);
-    assert!(failed.err.contains("the data disk of openclaw-gateway"), "{}", failed.err);
+    assert!(failed.err.contains("To make the new one: bake gcloud update | sh"), "{}", failed.err);
     assert_eq!(cloud.google.get(DATA)["id"], data["id"]);
     twice(&cloud, &["update"]);
     assert_ne!(cloud.google.get(VM)["id"], first["id"]);
@@ -163,7 +170,10 @@ fn a_vm_that_is_on_no_data_disk_is_not_deleted_unasked() {
     let cloud = cloud();
     // As the guide has it made by hand.
     let boot = json!({"boot": true, "autoDelete": true, "deviceName": "persistent-disk-0"});
-    cloud.google.put(VM, json!({"name": "openclaw-gateway", "status": "RUNNING", "disks": [boot]}));
+    let labels = json!({"openclaw": "openclaw-gateway", "openclaw-id": "0123456789abcdef"});
+    cloud
+        .google
+        .put(VM, json!({"name": "openclaw-gateway", "status": "RUNNING", "disks": [boot], "labels": labels}));
     cloud.google.put(&format!("{SNAPSHOTS}/mine"), json!({"name": "mine", "diskSizeGb": "10"}));
     let (_, before) = (cloud.google.requests(), cloud.google.resources());
     for action in [&["update"][..], &["restore", "mine"], &["destroy"]] {
@@ -197,7 +207,7 @@ fn the_data_goes_only_once_the_name_is_typed() {
     assert!(alone.err.contains("no terminal"), "{}", alone.err);
     for (shell, typed) in [(Shell::Dash, "openclaw-gateway-2\n"), (Shell::Bash, "y\n"), (Shell::Dash, "\n")] {
         let wrong = cloud.typed(shell, &["destroy", "--data"], &[("Type openclaw-gateway", typed)]).ended(1);
-        assert!(wrong.out.contains("Nothing was deleted"), "{}", wrong.out);
+        assert!(wrong.out.contains("Nothing was changed"), "{}", wrong.out);
     }
     is_untouched(&cloud, &before);
 
@@ -208,8 +218,10 @@ fn the_data_goes_only_once_the_name_is_typed() {
     let failed =
         cloud.typed(Shell::Dash, &["destroy", "--data"], &[("Type openclaw-gateway", "openclaw-gateway\n")]);
     assert_ne!(failed.code, 0);
-    let (_, gone) = failed.out.split_once("This is deleted, and all else stands:").expect("what is gone");
-    assert!(gone.contains("the VM openclaw-gateway") && !gone.contains("disks of"), "{gone}");
+    let (_, told) = failed.out.split_once("Done:").expect("what is done");
+    let (gone, tried) = told.split_once("Failed,").expect("what failed");
+    assert!(gone.contains("- VM openclaw-gateway") && !gone.contains("- data disk"), "{gone}");
+    assert!(tried.contains("- data disk of openclaw-gateway: openclaw-gateway-data"), "{tried}");
     cloud
         .typed(Shell::Bash, &["destroy", "--data"], &[("Type openclaw-gateway", "openclaw-gateway\n")])
         .done();
@@ -228,10 +240,11 @@ fn a_fleet_is_made_replaced_and_deleted_by_its_group() {
     let cloud = cloud();
     cloud.google.fail("POST", "/createInstances", Fault::quota(), 1);
     let failed = cloud.run(Shell::Bash, &["create", "--fleet", "alice,bob"]);
-    let (_, standing) = failed.err.split_once("This stands:").unwrap_or_else(|| panic!("{}", failed.err));
+    let (_, told) = failed.err.split_once("Done:").unwrap_or_else(|| panic!("{}", failed.err));
+    let (done, tried) = told.split_once("Failed,").expect("what failed");
     assert!(failed.code != 0 && failed.err.contains("gcp.machine_type"), "{}", failed.err);
-    assert!(standing.contains("the group openclaw-gateway"), "{standing}");
-    assert!(standing.contains("the data disk of alice") && !standing.contains("the VM"), "{standing}");
+    assert!(done.contains("+ group openclaw-gateway") && done.contains("+ data disk alice-data"), "{done}");
+    assert!(tried.contains("+ VM alice") && !done.contains("+ VM"), "{told}");
     twice(&cloud, &["create", "--fleet", "alice,bob"]);
     assert_eq!(names(&cloud, INSTANCES), ["alice", "bob"]);
     let group = cloud.google.get(GROUP);

@@ -313,6 +313,13 @@ fn without_a_project_gcloud_is_asked_for_nothing_else() {
 fn status_is_one_look_at_vm_gateway_and_lock() {
     for world in shells() {
         world.reports("ready", "telegram could not be added");
+        world.now(
+            "state",
+            &RUNNING.replace("LOCK", &world.lock()[..16]).replace("['TRUE']", "['TRUE']||e2-small"),
+        );
+        world
+            .now("disks", "openclaw-gateway-data 10\nopenclaw-gateway-data-1 10\n")
+            .now("snapshots", "daily-1 2026-11-21T04:00:00Z\n");
         let said = world.run(&["status"]).done();
         let lock = world.lock();
         assert_eq!(
@@ -321,10 +328,15 @@ fn status_is_one_look_at_vm_gateway_and_lock() {
                 "openclaw-gateway in us-central1-a of demo\n  \
                    vm       RUNNING, started 2026-11-22T21:00:00Z\n  \
                    gateway  ready, since 2026-11-22T21:05:00Z: telegram could not be added\n  \
-                   lock     {lock}, that of bake.lock\n"
+                   lock     {lock}, that of bake.lock\n  \
+                   machine  e2-small\n  \
+                   disk     openclaw-gateway-data, 10 GB\n  \
+                   old disk openclaw-gateway-data-1, 10 GB, which a restore has left; you keep paying for it\n  \
+                   snapshot daily-1, of 2026-11-21T04:00:00Z\n  \
+                   costs    about 19 USD a month: e2-small, 30 GB pd-balanced, one public address; list prices of us-central1, 2025; traffic and snapshots come on top\n"
             )
         );
-        assert_eq!((said.err.as_str(), world.asked().len()), ("", 3));
+        assert_eq!((said.err.as_str(), world.asked().len()), ("", 5));
     }
     for world in shells() {
         world.reports("failed", "secrets: secret telegram is forbidden");

@@ -5,13 +5,15 @@ mod support;
 
 mod container;
 mod create;
+mod faults;
 mod life;
 mod look;
 mod observed;
+mod right_vm;
 mod scripts;
 mod setup;
 mod words;
 
 fn main() -> std::process::ExitCode {
-    support::harness::run()
+    support::google::replay::client().unwrap_or_else(support::harness::run)
 }

@@ -13,7 +13,7 @@ use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 33] = [
+const ACTIONS: [&[&str]; 38] = [
     &["setup"],
     &["setup", "--deployer"],
     &["create"],
@@ -47,6 +47,11 @@ const ACTIONS: [&[&str]; 33] = [
     &["destroy", "--fleet", "2"],
     &["destroy", "--data", "--fleet", "2"],
     &["create", "--fleet", "alice"],
+    &["plan"],
+    &["plan", "--fleet", "alice"],
+    &["create", "--adopt"],
+    &["update", "--adopt"],
+    &["destroy", "--adopt"],
 ];
 
 /// Specs that make other commands, by the lines of the default one that they change.
@@ -206,6 +211,7 @@ case "$1 $2" in
   'config get-value') echo demo ;;
   'compute instance-groups') case "$*" in *isStable*) echo 'True|True' ;; esac ;;
   'billing projects') echo billingAccounts/1 ;;
+  'compute machine-types') echo e2-small ;;
 esac
 "#;
 
@@ -239,6 +245,12 @@ fn both_forms_hold_the_same_commands() {
         let mut there = vectors(&document(&folder, action));
         // Resources to delete do not exist here, and nothing fails.
         there.retain(|vector| !vector.iter().any(|word| word == "delete" || word == "list-errors"));
+        let is_change = |vector: &Vec<String>| {
+            vector.iter().any(|word| ["update", "resize", "disks_elsewhere"].contains(&word.as_str()))
+        };
+        there.retain(|vector| !is_change(vector));
+        there.sort();
+        there.dedup();
         for shell in ["dash", "bash"] {
             let (code, err, mut calls) = run(shell, &folder, &script);
             assert_eq!((code, err.as_str()), (0, ""), "{action:?} in {shell}");
@@ -250,6 +262,9 @@ fn both_forms_hold_the_same_commands() {
                 }
                 call.pop_if(|last| last.starts_with("in "));
             }
+            // The script looks twice: for its plan, and before each change.
+            calls.sort();
+            calls.dedup();
             assert_eq!(calls, there, "{action:?} in {shell}");
         }
     }
@@ -298,7 +313,8 @@ fn any_folder_arrives_as_one_word() {
 fn values_that_google_refuses_are_refused_here() {
     let folder = project(&[]);
     for arguments in [
-        &["resize", "e2-medium; id"][..],
+        &["destory"][..],
+        &["resize", "e2-medium; id"],
         &["resize", "t2a-standard-1"],
         &["resize", "c4-standard-2"],
         &["restore", "-x"],
@@ -319,7 +335,22 @@ fn values_that_google_refuses_are_refused_here() {
         &["explode"],
     ] {
         let refused = folder.bake(["gcloud"].into_iter().chain(arguments.iter().copied())).ended(2);
-        assert_eq!(refused.out, "", "{arguments:?}");
+        fails_too(&folder, &refused.out);
+        let json =
+            folder.bake(["gcloud", "--format=json"].into_iter().chain(arguments.iter().copied())).ended(2);
+        let document: Value = serde_json::from_str(&json.out).expect("JSON");
+        assert_eq!((&document["ok"], &document["exit_code"]), (&Value::from(false), &Value::from(2)));
+        assert!(document["problems"].as_array().is_some_and(|why| !why.is_empty()), "{arguments:?}");
+    }
+}
+
+/// What is printed in the place of a script says why, runs nothing, and fails the pipe.
+#[track_caller]
+fn fails_too(folder: &Folder, printed: &str) {
+    for shell in ["dash", "bash"] {
+        let (code, err, calls) = run(shell, folder, printed);
+        assert_eq!(code, 2, "{shell}: {printed}");
+        assert!(!err.is_empty() && calls.is_empty(), "{shell}: {printed}");
     }
 }
 
@@ -342,13 +373,13 @@ fn a_path_that_reads_like_a_name_is_refused_for_json() {
 fn a_bundle_of_yesterday_is_not_sent() {
     let folder = project(&[]);
     folder.edit("bake.yaml", "timezone: UTC", "timezone: Europe/Berlin");
-    for action in [&["create"][..], &["update"], &["restore", "snapshot-1"], &["create", "--fleet", "2"]] {
+    for action in [&["create"][..], &["update"], &["create", "--fleet", "2"]] {
         let refused = folder.bake(["gcloud"].into_iter().chain(action.iter().copied())).ended(2);
         assert!(refused.err.contains("run `bake render` first"), "{action:?}: {}", refused.err);
-        assert_eq!(refused.out, "");
+        fails_too(&folder, &refused.out);
     }
     // These send nothing of it.
-    for action in ["setup", "backup", "destroy"] {
+    for action in ["setup", "backup", "destroy", "plan"] {
         folder.bake(["gcloud", action]).done();
     }
     let json = folder.bake(["gcloud", "create", "--format=json"]).ended(2).out;
@@ -365,7 +396,7 @@ fn state_on_the_boot_disk_is_not_thrown_away() {
         let refused = folder.bake(["gcloud"].into_iter().chain(action.iter().copied())).ended(2);
         assert!(refused.err.contains("data disk"), "{action:?}: {}", refused.err);
     }
-    assert!(gcloud(&folder, &["destroy", "--data"]).contains("\nconfirmed openclaw-gateway\n"));
+    assert!(gcloud(&folder, &["destroy", "--data"]).contains("\n    confirmed openclaw-gateway "));
 }
 
 #[test]
@@ -379,7 +410,7 @@ fn without_a_terminal_nothing_is_deleted_for_good_and_no_secret_is_asked_for() {
         let (code, err, calls) = run(shell, &folder, &script);
         assert_eq!(code, 1, "{shell}: {err}");
         assert!(
-            err.contains("no terminal to ask on") && err.contains("Nothing was deleted"),
+            err.contains("no terminal to ask on") && err.contains("Nothing was changed"),
             "{shell}: {err}"
         );
         assert!(!calls.iter().flatten().any(|word| word == "delete"), "{shell}: {calls:?}");
@@ -387,7 +418,7 @@ fn without_a_terminal_nothing_is_deleted_for_good_and_no_secret_is_asked_for() {
         let (code, err, calls) = run(shell, &folder, &gcloud(&folder, &["setup"]));
         assert_eq!(code, 1, "{shell}: {err}");
         assert!(err.contains("--secret-file keyring=FILE"), "{shell}: {err}");
-        assert!(err.contains("This stands:") && err.contains("the secret keyring"), "{shell}: {err}");
+        assert!(err.contains("Done:") && err.contains("+ secret keyring"), "{shell}: {err}");
         assert!(!calls.iter().flatten().any(|word| word == "add"), "{shell}: {calls:?}");
     }
 }

@@ -133,14 +133,18 @@ fn without_a_terminal_values_come_from_files() {
     assert!(unknown.err.contains("other"), "{}", unknown.err);
 }
 
-/// A missing project is created; without billing it stops and explains how to link an account.
+/// A project that is not there is made only with `--new-project`; without billing nothing goes on, and it says how to get it.
 #[test]
 fn a_project_of_the_spec_is_made_and_needs_billing() {
     let edits = [("project: null", "project: my-new-project")];
     let cloud = Cloud::new(Google::empty(), &edits);
-    let failed = cloud.run(Shell::Dash, &["setup"]).ended(1);
+    let before = cloud.google.resources();
+    let typing_error = cloud.run(Shell::Bash, &["setup"]).ended(1);
+    assert!(typing_error.err.contains("bake gcloud setup --new-project | sh"), "{}", typing_error.err);
+    assert_eq!(cloud.google.resources(), before, "a name that may be a typing error makes no project");
+    let failed = cloud.run(Shell::Dash, &["setup", "--new-project"]).ended(1);
     assert!(failed.err.contains("gcloud billing projects link my-new-project"), "{}", failed.err);
-    assert!(failed.err.contains("the project my-new-project"), "what stands: {}", failed.err);
+    assert!(failed.err.contains("Done:\n  + project my-new-project"), "{}", failed.err);
     assert!(cloud.google.has("cloudresourcemanager/projects/my-new-project"));
 }
 
@@ -170,7 +174,12 @@ fn a_literal_value_is_refused() {
     let folder = Folder::project();
     folder.edit("bake.yaml", "{generate: hex32}", "sk-0123456789abcdef");
     let refused = folder.bake(["gcloud", "setup"]).ended(2);
-    assert!(!refused.err.contains("sk-0123456789abcdef") && refused.out.is_empty(), "{}", refused.err);
+    assert!(
+        !refused.err.contains("sk-0123456789abcdef") && !refused.out.contains("sk-0123456789abcdef"),
+        "{}",
+        refused.err
+    );
+    assert!(refused.out.ends_with("exit 2\n"), "{}", refused.out);
 }
 
 #[track_caller]

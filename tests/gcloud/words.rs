@@ -50,7 +50,9 @@ fn names_that_compute_engine_refuses_are_refused_first() {
         folder.bake(["check"]).ended(2);
         for action in ["setup", "create", "destroy"] {
             let refused = folder.bake(["gcloud", action]).ended(2);
-            assert!(refused.out.is_empty(), "{to}: {}", refused.out);
+            let names_gcloud = |line: &str| line.trim_start().starts_with("gcloud");
+            assert!(refused.out.ends_with("\nexit 2\n"), "{to}: {}", refused.out);
+            assert!(!refused.out.lines().any(names_gcloud), "{to}: {}", refused.out);
         }
     }
 }

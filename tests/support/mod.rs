@@ -70,8 +70,8 @@ impl Folder {
     /// A folder with the default project.
     pub fn project() -> Self {
         let folder = Self::empty();
-        // The default name would depend on the temporary folder.
-        folder.bake(["init", "--name", "openclaw-gateway"]).done();
+        // The default name depends on the temporary folder, and the default id is random.
+        folder.bake(["init", "--name", "openclaw-gateway", "--id", "0123456789abcdef"]).done();
         folder
     }
 

@@ -13,7 +13,7 @@ use super::{ImageOrigin, Model, SecretSource};
 use crate::diagnostics::Spanned;
 use crate::project::host_os::HostOs;
 use crate::project::names::{
-    AptPackage, AuthChoice, Channel, EnvName, MachineType, ProjectId, ServiceAccount, VmName, Zone,
+    AptPackage, AuthChoice, Channel, EnvName, LabelId, MachineType, ProjectId, ServiceAccount, VmName, Zone,
 };
 use crate::project::values::{Arch, EnvValue, ImageRef, InnerPath, Size, Strategy, TimeZone};
 use crate::yaml::decode::{Entries, Field};
@@ -72,6 +72,8 @@ keys! {
     section RawSpec => Spec, spec(check) {
         /// The VM's name. The image, the label and the data disk are named after it.
         name: VmName => Spanned<VmName> = "openclaw-gateway", value();
+        /// The id of the project in the labels of what bake makes; `bake init` writes a random one.
+        id: Option<LabelId> => Option<Spanned<LabelId>> = "null", optional();
         /// The gateway in its container.
         gateway: RawGateway => Gateway = "{}", gateway();
         /// The image that the gateway runs from.

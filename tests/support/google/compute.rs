@@ -9,6 +9,14 @@ use super::{Refusal, filter, groups, instances, unknown};
 /// The existing zones, which imply their regions.
 const ZONES: [&str; 3] = ["us-central1-a", "us-central1-b", "europe-west1-b"];
 
+/// Machine types, each with the zones that have it.
+const MACHINE_TYPES: [(&str, &[&str]); 4] = [
+    ("e2-micro", &ZONES),
+    ("e2-small", &ZONES),
+    ("e2-medium", &ZONES),
+    ("n4-standard-2", &["europe-west1-b"]),
+];
+
 /// Families of images: project, family.
 const FAMILIES: [(&str, &str); 6] = [
     ("debian-cloud", "debian-12"),
@@ -51,6 +59,15 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refu
             .ok_or_else(|| Refusal::not_found(&format!("projects/{project}/zones/{zone}"))),
         ("GET", ["projects", _, "regions", region]) => {
             Ok(json!({"name": region, "status": "UP", "quotas": []}))
+        }
+        ("GET", ["projects", _, "zones", zone, "machineTypes"]) => {
+            let types = MACHINE_TYPES.iter().filter(|(_, zones)| zones.contains(zone));
+            let types =
+                types.map(|(name, _)| json!({"name": name, "zone": zone, "guestCpus": 2, "memoryMb": 2048}));
+            let types: Vec<_> = types
+                .filter(|kind| request.query.get("filter").is_none_or(|filter| filter::passes(kind, filter)))
+                .collect();
+            Ok(json!({"kind": "compute#machineTypeList", "items": types}))
         }
         ("GET", ["projects", _, "zones", _, "machineTypes", name]) => Ok(json!({"name": name})),
         (
@@ -317,13 +334,29 @@ fn user(state: &State, path: &str, resource: &Value) -> Option<String> {
 
 fn change(state: &mut State, request: &Request) -> Result<Value, Refusal> {
     let resource = state.known_mut(&request.path)?;
-    for (key, value) in request.body.as_object().into_iter().flatten() {
-        resource[key] = value.clone();
+    if request.method == "PATCH" {
+        merge(resource, &request.body);
+    } else {
+        for (key, value) in request.body.as_object().into_iter().flatten() {
+            resource[key] = value.clone();
+        }
     }
     if request.path.contains("/instanceGroupManagers/") {
         groups::changed(state, &request.path)?;
     }
     Ok(state.operation(scope(&request.path), &request.method.to_lowercase(), &request.path))
+}
+
+/// A merge of JSON (RFC 7396), without its deletions.
+fn merge(resource: &mut Value, patch: &Value) {
+    match patch {
+        Value::Object(patch) => {
+            for (key, value) in patch {
+                merge(&mut resource[key], value);
+            }
+        }
+        other => *resource = other.clone(),
+    }
 }
 
 fn snapshot(state: &mut State, request: &Request, disk: &str) -> Result<Value, Refusal> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use url::form_urlencoded;
 
-use super::{Shared, locked};
+use super::{LOST, Shared, locked};
 
 /// A request, and what came of it.
 #[derive(Clone, Debug)]
@@ -143,9 +144,9 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
 async fn answer(
     shared: &Shared,
     request: hyper::Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, hyper::Error> {
+) -> Result<Response<Full<Bytes>>, io::Error> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let kind =
         head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -157,6 +158,9 @@ async fn answer(
         }
         _ => {
             let (status, content) = one(shared, Request::new(head.method.as_str(), target, &body));
+            if status == LOST {
+                return Err(io::Error::other(content));
+            }
             (status, "application/json; charset=UTF-8".to_owned(), content)
         }
     };

@@ -185,8 +185,10 @@ pub(super) fn answer(state: &mut State, request: &Request, verb: &str) -> Result
             if state.known(&source)?["users"].as_array().is_some_and(|users| !users.is_empty()) {
                 return Err(Refusal::in_use(&source, "another instance"));
             }
-            let user = state.url(path);
-            state.known_mut(&source)?["users"] = json!([user]);
+            let (user, now) = (state.url(path), state.now());
+            let disk = state.known_mut(&source)?;
+            disk["users"] = json!([user]);
+            disk["lastAttachTimestamp"] = json!(now);
             if let Some(disks) = state.known_mut(path)?["disks"].as_array_mut() {
                 disks.push(body.clone());
             }

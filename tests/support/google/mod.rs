@@ -14,6 +14,7 @@ mod instances;
 mod oslogin;
 mod policies;
 mod projects;
+pub mod replay;
 mod run;
 mod secrets;
 mod state;
@@ -45,6 +46,9 @@ const SERVICES: [&str; 8] = [
     "artifactregistry",
 ];
 
+/// The status of an answer that does not arrive.
+const LOST: u16 = 0;
+
 /// A fault of a request.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -54,6 +58,8 @@ pub enum Fault {
     Later(&'static str, String),
     /// The operation that it began is not done for that many questions.
     Slow(u32),
+    /// It is done, and the connection is lost before the answer.
+    Lost,
 }
 
 /// An error as Google's APIs give it.
@@ -128,6 +134,11 @@ impl Fault {
         )
     }
 
+    /// An error with this status and reason.
+    pub fn status(status: u16, reason: &'static str) -> Self {
+        Self::Refused(Refusal::new(status, reason, format!("The request failed: {reason}")))
+    }
+
     /// The account lacks a permission.
     pub fn denied(permission: &str) -> Self {
         let message = format!("Required '{permission}' permission for 'projects/demo'");
@@ -191,6 +202,8 @@ struct Shared {
     state: Mutex<State>,
     requests: Mutex<Vec<Request>>,
     rules: Mutex<Vec<Rule>>,
+    /// What goes wrong with one request, after so many others.
+    nth: Mutex<Option<(usize, Fault)>>,
 }
 
 impl Shared {
@@ -202,6 +215,7 @@ impl Shared {
             Some(fault) => later = Some(fault),
             None => {}
         }
+        let is_lost = matches!(later, Some(Fault::Lost));
         if let Some(refusal) = state.closed(request) {
             return Err(refusal);
         }
@@ -216,10 +230,20 @@ impl Shared {
             _ => Err(unknown(request)),
         };
         state.troubles = None;
+        if is_lost {
+            return Err(Refusal::new(LOST, "lost", "the connection is lost"));
+        }
         answer
     }
 
     fn fault(&self, request: &Request) -> Option<Fault> {
+        let mut nth = locked(&self.nth);
+        match &mut *nth {
+            Some((0, _)) => return nth.take().map(|(_, fault)| fault),
+            Some((left, _)) => *left -= 1,
+            None => {}
+        }
+        drop(nth);
         let mut rules = locked(&self.rules);
         let rule = rules.iter_mut().find(|rule| {
             rule.method == request.method && request.path.ends_with(&rule.end) && rule.times != Some(0)
@@ -252,6 +276,7 @@ impl Google {
             state: Mutex::new(State::new(PROJECT)),
             requests: Mutex::default(),
             rules: Mutex::default(),
+            nth: Mutex::default(),
         };
         let shared = Arc::new(shared);
         let server = http::Server::start(Arc::clone(&shared));
@@ -309,6 +334,21 @@ impl Google {
     pub fn fail(&self, method: &'static str, end: &str, fault: Fault, times: impl Into<Option<u32>>) {
         let rule = Rule { method, end: end.to_owned(), fault, times: times.into() };
         locked(&self.shared.rules).push(rule);
+    }
+
+    /// Lets one request fail, after so many others.
+    pub fn fail_nth(&self, after: usize, fault: Fault) {
+        *locked(&self.shared.nth) = Some((after, fault));
+    }
+
+    /// A copy of all that is there, to go back to.
+    pub fn keep(&self) -> impl Fn(&Self) + use<> {
+        let kept = self.state();
+        move |google| {
+            *locked(&google.shared.state) = kept.clone();
+            *locked(&google.shared.nth) = None;
+            google.requests();
+        }
     }
 
     /// Ends all faults.

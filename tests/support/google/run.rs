@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use super::state::State;
-use super::{Google, PROJECT, forks, locked};
+use super::{Google, PROJECT, forks, locked, replay};
 use crate::support::{Folder, install, testbed};
 
 /// The programs that a script may use: gcloud, openssl for random numbers, ssh in some tests, and POSIX tools.
@@ -139,6 +139,12 @@ impl Cloud {
         }
         drop(created);
         cloud
+    }
+
+    /// Answers each call of gcloud by what it did the first time in the same state.
+    pub fn replays(&self) {
+        let call = replay::serve(&self.google.shared, self.tools.path());
+        wrap(self.tools.path(), FORKS, "gcloud", &call);
     }
 
     /// Has a script find this text of shell in place of a program.

@@ -1,6 +1,7 @@
 //! The server's state: resources by path, operations, and reports of VMs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
@@ -68,6 +69,18 @@ impl State {
         let resources = serde_json::to_string(&self.resources).expect("JSON").replace(&self.base, base);
         let resources = serde_json::from_str(&resources).expect("JSON");
         Self { base: base.to_owned(), resources, ..self.clone() }
+    }
+
+    /// What gcloud's answers hang on.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.ids.hash(&mut hasher);
+        self.enabled.hash(&mut hasher);
+        serde_json::to_string(&self.resources).expect("JSON").hash(&mut hasher);
+        for (instance, report) in &self.reports {
+            (instance, &report.attributes, &report.serial, report.looked).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     pub(super) fn add_project(&mut self, project: &str) {

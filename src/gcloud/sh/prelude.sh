@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Every command of Google's is run by one of these two: what it says of an error is answered as far as
-# the answer is known, and nothing of this script is read by it.
+# `run` and `ask` run every command of gcloud: they answer known errors with the next command, and keep
+# gcloud from reading this script on its standard input.
 
 # Without this a list that gcloud may not read, or cannot, is an empty one with a warning.
 export CLOUDSDK_COMPUTE_ALLOW_PARTIAL_ERROR=false
@@ -26,9 +26,10 @@ tried() {
     return "$code"
 }
 
-# The next command, by what gcloud says of an error.
+# The next command, by gcloud's error.
 answer() {
     case $1 in
+    *constraints/*) answer_policy "$1" ;;
     *'gcloud auth login'* | *Reauthentication* | *'have an active account'*)
         echo 'gcloud is not logged in: gcloud auth login' ;;
     *BILLING_DISABLED* | *'illing must be enabled'* | *'illing account'*)
@@ -49,5 +50,27 @@ answer() {
         echo "The project has no network called default: gcloud compute networks create default --project=${project:-}" ;;
     *PERMISSION_DENIED* | *forbidden* | *'Required '*' permission'* | *'does not have permission'*)
         echo 'This account may not do that. Which one it is: gcloud auth list. Another: gcloud config set account ACCOUNT' ;;
+    esac
+}
+
+# Policies of an organization ("Organization policy constraints", Resource Manager).
+answer_policy() {
+    case $1 in
+    *compute.vmExternalIpAccess*)
+        echo 'A policy of your organization forbids public addresses. In bake.yaml: gcp.public_ip: false; then bake gcloud setup | sh, and bake render' ;;
+    *compute.trustedImageProjects*)
+        echo 'A policy of your organization forbids images of this project. Ask for debian-cloud or ubuntu-os-cloud in compute.trustedImageProjects, or set host.os in bake.yaml to one that is allowed' ;;
+    *gcp.resourceLocations*)
+        echo 'A policy of your organization forbids this location. Set gcp.zone in bake.yaml to one that is allowed' ;;
+    *compute.requireOsLogin*)
+        echo 'A policy of your organization requires OS Login, which bake turns on: something else turned it off. bake gcloud status | sh' ;;
+    *compute.disableSerialPortLogging* | *compute.disableSerialPortAccess*)
+        echo 'A policy of your organization forbids the serial port. Ask for an exception: wait and logs read it' ;;
+    *compute.disableGuestAttributesAccess*)
+        echo 'A policy of your organization forbids guest attributes. Ask for an exception: wait and status read them' ;;
+    *iam.disableServiceAccountCreation*)
+        echo 'A policy of your organization forbids new service accounts. Ask for one, and set gcp.service_account in bake.yaml to its id' ;;
+    *)
+        echo 'A policy of your organization forbids this; its name begins with constraints/ above. Its administrator can make an exception' ;;
     esac
 }

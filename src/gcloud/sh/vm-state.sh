@@ -59,12 +59,13 @@ failed() {
 }
 
 # Sets `$state` (nothing where there is no such VM), `$id`, `$started` (UTC), `$label` (the lock that
-# the VM was made for, shortened) and `$reports` (whether its guest attributes are on).
+# the VM was made for, shortened), `$reports` (whether its guest attributes are on), `$bundle_there` (the
+# digest of all that it was made of) and `$machine`.
 # shellcheck disable=SC2034 # not every script reads all of it
 look() {
     quietly state vm_state || return
-    state='' id='' started='' label='' reports=''
-    IFS='|' read -r state id started label reports <"$scratch/state" || true
+    state='' id='' started='' label='' reports='' bundle_there='' machine=''
+    IFS='|' read -r state id started label reports bundle_there machine <"$scratch/state" || true
 }
 
 # Sets what the VM reports: `$status` (empty before the first report since it was started), `$error`,

@@ -1,4 +1,4 @@
-//! How a VM is looked at from outside: the commands that `observe.sh` is built on.
+//! How a VM is looked at from outside: the commands that `vm-state.sh` is built on.
 
 use super::script::{Name, ScriptCommand, Shell, Word};
 use super::vm::{Vm, named};
@@ -8,10 +8,11 @@ use crate::project::machine::Machine;
 /// is no such VM. The time is in UTC, as the VM's own reports have it.
 const STATE: &str = "value[separator='|'](status,id,\
     lastStartTimestamp.date(tz=UTC,format='%Y-%m-%dT%H:%M:%SZ'),labels.openclaw-lock,\
-    metadata.items.filter(key:enable-guest-attributes).extract(value))";
+    metadata.items.filter(key:enable-guest-attributes).extract(value),\
+    labels.openclaw-bundle,machineType.basename())";
 
 impl Vm<'_> {
-    /// Shell that looks at the VM: `functions` begin with those of `observe.sh`. What it advises is for
+    /// Shell that looks at the VM: `functions` begin with those of `vm-state.sh`. What it advises is for
     /// this `fleet`, as the option `--fleet` has it, where the VM is one of one.
     pub(super) fn observed(
         self,
@@ -25,7 +26,7 @@ impl Vm<'_> {
             .value("fleet", fleet.map_or_else(String::new, |fleet| format!(" --fleet {fleet}")))
             .value("zone", self.zone())
             .value("device", self.device())
-            .value("larger", Machine::new(&self.plan.spec.gcp.machine_type).larger())
+            .value("larger", Machine::new(&self.target.spec.gcp.machine_type).larger())
             .command("vm_state", self.state())
     }
 
@@ -36,6 +37,26 @@ impl Vm<'_> {
             .flag("zones", self.zone())
             .flag("filter", named(self.name.as_str()))
             .flag("format", STATE)
+    }
+
+    /// Its data disks, the one in use first.
+    pub(super) fn disks(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute disks list")
+            .in_project()
+            .flag("zones", self.zone())
+            .flag("filter", self.is_its_disk())
+            .flag("sort-by", "~creationTimestamp")
+            .flag("format", "value[separator=' '](name,sizeGb)")
+    }
+
+    /// The newest snapshot of its data disks, and when it was taken.
+    pub(super) fn newest_snapshot(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute snapshots list")
+            .in_project()
+            .flag("filter", self.is_its_snapshot())
+            .flag("sort-by", "~creationTimestamp")
+            .flag("limit", 1)
+            .flag("format", "value[separator=' '](name,creationTimestamp)")
     }
 
     /// What the VM says of itself.

@@ -1,0 +1,213 @@
+//! Every action with each of its requests failing once: what is there afterwards is as before, or as it
+//! should be, or the message names what is left; and nothing of another project is ever changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::support::google::{Cloud, Fault, Google, Run, Shell};
+use crate::support::test;
+use serde_json::{Value, json};
+
+const ZONE: &str = "compute/projects/demo/zones/us-central1-a";
+
+/// What can happen to a request that changes something.
+fn faults() -> Vec<(&'static str, Fault)> {
+    vec![
+        ("403", Fault::denied("compute.something")),
+        ("404", Fault::status(404, "notFound")),
+        ("409", Fault::status(409, "alreadyExists")),
+        ("412", Fault::status(412, "conditionNotMet")),
+        ("429", Fault::status(429, "rateLimitExceeded")),
+        ("503", Fault::status(503, "backendError")),
+        ("quota", Fault::quota()),
+        ("stock-out", Fault::no_machine_left()),
+        ("lost", Fault::Lost),
+    ]
+}
+
+/// Resources of another gateway whose names begin as this one's do.
+fn put_others(google: &Google) -> BTreeMap<String, Value> {
+    let labels = json!({"openclaw": "openclaw-gateway-2", "openclaw-id": "fedcba9876543210"});
+    for (path, resource) in [
+        ("zones/us-central1-a/instances/openclaw-gateway-2", json!({"status": "RUNNING"})),
+        ("zones/us-central1-a/disks/openclaw-gateway-2-data", json!({"sizeGb": "10"})),
+        ("zones/us-central1-a/disks/my-openclaw-gateway-data", json!({"sizeGb": "10"})),
+        ("global/snapshots/openclaw-gateway-2-data-1", json!({})),
+    ] {
+        let (_, name) = path.rsplit_once('/').expect("a name");
+        let mut resource = resource;
+        resource["name"] = json!(name);
+        resource["labels"] = labels.clone();
+        google.put(&format!("compute/projects/demo/{path}"), resource);
+    }
+    google.put(
+        "compute/projects/demo/regions/us-central1/resourcePolicies/openclaw-gateway-2-daily",
+        json!({"name": "openclaw-gateway-2-daily"}),
+    );
+    google
+        .resources()
+        .into_iter()
+        .filter(|(path, _)| path.contains("openclaw-gateway-2") || path.contains("/my-"))
+        .collect()
+}
+
+/// What counts of a resource: not what another one's coming and going leaves on it.
+fn essence(resources: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let mut resources = resources.clone();
+    for resource in resources.values_mut() {
+        if let Some(fields) = resource.as_object_mut() {
+            for key in [
+                "id",
+                "users",
+                "lastAttachTimestamp",
+                "creationTimestamp",
+                "fingerprint",
+                "labelFingerprint",
+                "networkInterfaces",
+                "etag",
+                "data",
+                "uniqueId",
+                "oauth2ClientId",
+            ] {
+                fields.remove(key);
+            }
+        }
+    }
+    resources
+}
+
+/// How a message names the resource of this path.
+fn name(path: &str) -> &str {
+    let path = path.split("/versions/").next().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    last.split('@').next().unwrap_or_default()
+}
+
+/// Runs the action once for each of its requests and what can happen to it.
+#[track_caller]
+fn each_request_fails_once(cloud: &Cloud, action: &[&str]) {
+    cloud.in_place_of("sleep", "exit 0");
+    cloud.in_place_of("date", "case $* in *%s*) echo 1000 ;; *) echo 20260102-030405 ;; esac");
+    cloud.in_place_of("openssl", "printf '%064d\\n' 7");
+    let others = put_others(&cloud.google);
+    cloud.replays();
+    let script = cloud.script(action);
+    let back = cloud.google.keep();
+    back(&cloud.google);
+    let before = essence(&cloud.google.resources());
+    cloud.piped(Shell::Dash, &script).done();
+    let requests = cloud.google.requests();
+    let wanted = essence(&cloud.google.resources());
+    assert!(action[0] == "plan" || before != wanted, "{action:?} changes something");
+
+    let faults = faults();
+    let mut tried = BTreeSet::new();
+    for (number, request) in requests.iter().enumerate() {
+        // A lookup that fails ends the script, whatever the reason: one kind each, in turn.
+        let some = if request.changes() {
+            &faults[..]
+        } else {
+            &faults[number % faults.len()..=number % faults.len()]
+        };
+        for (kind, fault) in some {
+            let shell = if number % 2 == 0 { Shell::Dash } else { Shell::Bash };
+            back(&cloud.google);
+            cloud.google.fail_nth(number, fault.clone());
+            let run = cloud.piped(shell, &script);
+            tried.insert(*kind);
+            let after = cloud.google.resources();
+            let what = format!("{action:?}, {kind} at request {number}, {} {}", request.method, request.path);
+            for (path, resource) in &others {
+                assert_eq!(after.get(path), Some(resource), "{what}: another gateway's {path}");
+            }
+            is_old_or_wanted_or_named(&what, &run, &before, &wanted, &essence(&after));
+            // Each backup takes one more snapshot.
+            if *kind == "lost" && request.changes() && action[0] != "backup" {
+                back_to_the_end(cloud, &script, &what, &wanted);
+            }
+        }
+    }
+    assert_eq!(tried.len(), faults.len(), "each kind of fault came up");
+}
+
+#[track_caller]
+fn is_old_or_wanted_or_named(
+    what: &str,
+    run: &Run,
+    before: &BTreeMap<String, Value>,
+    wanted: &BTreeMap<String, Value>,
+    after: &BTreeMap<String, Value>,
+) {
+    if run.code == 0 {
+        let keys = |all: &BTreeMap<String, Value>| all.keys().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(keys(after), keys(wanted), "{what}: it says that it is done\n{}\n{}", run.out, run.err);
+        return;
+    }
+    if after == before {
+        return;
+    }
+    let paths: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    for path in paths.into_iter().filter(|path| before.get(*path) != after.get(*path)) {
+        assert!(run.err.contains("Not finished."), "{what}: {path} is changed\n{}\n{}", run.out, run.err);
+        let (_, told) = run.err.split_once("Not finished.").expect("what is left");
+        assert!(told.contains(name(path)), "{what}: {path} is not named\n{told}");
+    }
+}
+
+/// Once the fault has passed, the same script goes on to the end.
+#[track_caller]
+fn back_to_the_end(cloud: &Cloud, script: &str, what: &str, wanted: &BTreeMap<String, Value>) {
+    let run = cloud.piped(Shell::Dash, script);
+    assert_eq!(run.code, 0, "{what}, and again:\n{}\n{}", run.out, run.err);
+    let after = essence(&cloud.google.resources());
+    let keys = |all: &BTreeMap<String, Value>| all.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(keys(&after), keys(wanted), "{what}, and again");
+}
+
+#[test]
+fn setup_with_each_request_failing_once() {
+    let edits = [(
+        "OPENCLAW_GATEWAY_TOKEN: {generate: hex32}",
+        "OPENCLAW_GATEWAY_TOKEN: {generate: hex32, secret_manager: gateway-token}",
+    )];
+    each_request_fails_once(&Cloud::new(Google::empty(), &edits), &["setup"]);
+}
+
+#[test]
+fn create_with_each_request_failing_once() {
+    each_request_fails_once(&Cloud::new(Google::set_up("openclaw-gateway"), &[]), &["create"]);
+}
+
+#[test]
+fn update_with_each_request_failing_once() {
+    let cloud = Cloud::created();
+    cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Asia/Tokyo");
+    cloud.folder.edit("bake.yaml", "data_disk: 10GB", "data_disk: 12GB");
+    cloud.folder.edit("bake.yaml", "keep_days: 14", "keep_days: 9");
+    cloud.folder.bake(["render"]).done();
+    each_request_fails_once(&cloud, &["update"]);
+}
+
+#[test]
+fn resize_with_each_request_failing_once() {
+    let cloud = Cloud::created();
+    cloud.google.boots(&["ready"]);
+    each_request_fails_once(&cloud, &["resize", "e2-medium", "--timeout", "0"]);
+}
+
+#[test]
+fn backup_with_each_request_failing_once() {
+    each_request_fails_once(&Cloud::created(), &["backup", "--snapshot-only"]);
+}
+
+#[test]
+fn restore_with_each_request_failing_once() {
+    let cloud = Cloud::created();
+    let snapshot = json!({"name": "mine", "diskSizeGb": "10", "sourceDisk": format!("https://x/{ZONE}/disks/openclaw-gateway-data")});
+    cloud.google.put("compute/projects/demo/global/snapshots/mine", snapshot);
+    each_request_fails_once(&cloud, &["restore", "mine"]);
+}
+
+#[test]
+fn destroy_with_each_request_failing_once() {
+    each_request_fails_once(&Cloud::created(), &["destroy"]);
+}

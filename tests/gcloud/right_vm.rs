@@ -1,0 +1,199 @@
+//! Actions find their project, change only what is its own, and know before the first change that the last
+//! one can be made.
+
+use std::process::Command;
+
+use crate::support::google::{Cloud, Google, Shell};
+use crate::support::test;
+use crate::support::{Folder, said};
+use serde_json::{Value, json};
+
+const ACCOUNT: &str = "openclaw-gateway";
+const VM: &str = "compute/projects/demo/zones/us-central1-a/instances/openclaw-gateway";
+const DATA: &str = "compute/projects/demo/zones/us-central1-a/disks/openclaw-gateway-data";
+const SCHEDULE: &str = "compute/projects/demo/regions/us-central1/resourcePolicies/openclaw-gateway-daily";
+
+/// Renders after edits to the spec.
+fn edit(cloud: &Cloud, edits: &[(&str, &str)]) {
+    for (from, to) in edits {
+        cloud.folder.edit("bake.yaml", from, to);
+    }
+    cloud.folder.bake(["render"]).done();
+}
+
+/// Holds that the action ends with an error that says this, and changes nothing.
+#[track_caller]
+fn refuses(cloud: &Cloud, action: &[&str], why: &str) {
+    let (_, before) = (cloud.google.requests(), cloud.google.resources());
+    let refused = cloud.run(Shell::Dash, action).ended(1);
+    assert!(refused.err.contains(why), "{action:?}: {}", refused.err);
+    let changes = cloud.google.changes();
+    assert!(changes.is_empty() && cloud.google.resources() == before, "{action:?}: {changes:#?}");
+}
+
+/// In a folder without a project there is no default VM to delete; below one, the project is found and named.
+#[test]
+fn an_action_needs_a_project_and_finds_the_one_above() {
+    let folder = Folder::empty();
+    for action in [&["destroy"][..], &["create"], &["status"], &["destroy", "--data"]] {
+        let refused = folder.bake(["gcloud"].into_iter().chain(action.iter().copied())).ended(2);
+        assert!(refused.err.contains("there is no bake.yaml"), "{action:?}: {}", refused.err);
+        folder.write("script", &refused.out);
+        let ended = said(Command::new("/bin/sh").arg(folder.join("script")).env("PATH", "/nonexistent"));
+        assert_eq!(ended.code, 2, "{action:?}: {}", ended.err);
+    }
+    let project = Folder::project();
+    project.write("docs/deep/x", "");
+    let below = project.join("docs/deep");
+    let found = project.bake(["-C", below.to_str().expect("a path"), "gcloud", "destroy"]).done();
+    assert!(found.err.contains(&format!("Project: {}", project.path().display())), "{}", found.err);
+    assert!(found.out.contains("gcloud compute instances delete openclaw-gateway "), "{}", found.out);
+}
+
+/// In an incident, a lock that is stale, broken or gone keeps no one from looking, rescuing and ending.
+#[test]
+fn actions_that_read_or_rescue_need_the_spec_alone() {
+    let folder = Folder::project();
+    let spoil: [&dyn Fn(); 3] = [
+        &|| _ = folder.edit("bake.yaml", "openclaw:2026.9.4", "openclaw:2026.9.5"),
+        &|| _ = folder.write("bake.lock", "}{ not a lock"),
+        &|| std::fs::remove_file(folder.join("images/binaries.yaml")).expect("a file"),
+    ];
+    for spoiled in spoil {
+        spoiled();
+        for action in [
+            &["status"][..],
+            &["logs"],
+            &["ssh"],
+            &["token"],
+            &["tunnel"],
+            &["backup"],
+            &["destroy"],
+            &["restore", "snapshot-1"],
+            &["wait"],
+            &["resize", "e2-medium"],
+        ] {
+            let printed = folder.bake(["gcloud"].into_iter().chain(action.iter().copied())).done();
+            assert!(printed.err.contains("goes on without the lock"), "{action:?}: {}", printed.err);
+            assert!(printed.out.contains("gcloud "), "{action:?}");
+        }
+        for action in ["create", "update", "plan"] {
+            folder.bake(["gcloud", action]).ended(2);
+        }
+    }
+}
+
+/// A VM with the same name belongs to another project: none of the actions touches it.
+#[test]
+fn what_carries_other_labels_is_never_changed() {
+    let cloud = Cloud::created();
+    let mut vm = cloud.google.get(VM);
+    vm["labels"]["openclaw-id"] = json!("another-project");
+    cloud.google.put(VM, vm);
+    for action in [&["create"][..], &["update"], &["resize", "e2-medium"], &["destroy"], &["plan"]] {
+        refuses(&cloud, action, "does not carry the label openclaw-id=0123456789abcdef");
+    }
+}
+
+/// The type is looked up before the VM is stopped.
+#[test]
+fn a_machine_type_that_the_zone_has_not_stops_no_vm() {
+    let cloud = Cloud::created();
+    refuses(&cloud, &["resize", "e2-highmem-3"], "There is no machine type e2-highmem-3 in us-central1-a");
+    assert_eq!(cloud.google.get(VM)["status"], "RUNNING");
+    edit(&cloud, &[("machine_type: e2-small", "machine_type: e2-highmem-3")]);
+    refuses(&cloud, &["update"], "There is no machine type e2-highmem-3 in us-central1-a");
+}
+
+/// Another zone, name or family: no second VM on an empty disk, and no VM deleted that cannot come back.
+#[test]
+fn state_that_is_elsewhere_is_not_left_behind() {
+    let cloud = Cloud::created();
+    let spec = cloud.folder.read("bake.yaml");
+    for (from, to, why) in [
+        ("zone: us-central1-a", "zone: us-central1-b", "openclaw-gateway in us-central1-a"),
+        ("name: openclaw-gateway ", "name: other-gateway ", "openclaw-gateway in us-central1-a"),
+        (
+            "machine_type: e2-small",
+            "machine_type: n4-standard-2",
+            "machines of this family take Hyperdisk only",
+        ),
+    ] {
+        cloud.folder.write("bake.yaml", &spec);
+        edit(&cloud, &[(from, to)]);
+        refuses(&cloud, &["update"], why);
+        if !to.starts_with("machine_type") {
+            refuses(&cloud, &["create"], why);
+            // The data disk alone, once its VM is gone, is state too.
+            cloud.folder.write("bake.yaml", &spec);
+        }
+    }
+    cloud.folder.bake(["render"]).done();
+    cloud.run(Shell::Bash, &["destroy"]).done();
+    edit(&cloud, &[("zone: us-central1-a", "zone: us-central1-b")]);
+    refuses(&cloud, &["create"], "openclaw-gateway-data in us-central1-a");
+}
+
+/// Each change of the spec is applied, or told.
+#[test]
+fn drift_is_planned_and_applied_or_told() {
+    let cloud = Cloud::created();
+    cloud.google.boots(&["ready"]);
+    let plan = cloud.run(Shell::Dash, &["plan"]).done();
+    assert!(plan.out.contains("Nothing to change"), "{}", plan.out);
+
+    edit(&cloud, &[("data_disk: 10GB", "data_disk: 25GB"), ("keep_days: 14", "keep_days: 3")]);
+    let (_, before) = (cloud.google.requests(), cloud.google.resources());
+    let plan = cloud.run(Shell::Bash, &["plan"]).ended(1);
+    for line in [
+        "data disk openclaw-gateway-data: grows to 25 GB",
+        "snapshots are kept for 3 days",
+        "= VM openclaw-gateway",
+    ] {
+        assert!(plan.out.contains(line), "{line}: {}", plan.out);
+    }
+    assert!(
+        cloud.google.changes().is_empty() && cloud.google.resources() == before,
+        "a plan changes nothing"
+    );
+    let id = cloud.google.get(VM)["id"].clone();
+    cloud.run(Shell::Dash, &["update"]).done();
+    assert_eq!(cloud.google.get(DATA)["sizeGb"], "25");
+    let retention = &cloud.google.get(SCHEDULE)["snapshotSchedulePolicy"]["retentionPolicy"];
+    assert_eq!(retention, &json!({"maxRetentionDays": 3, "onSourceDiskDelete": "KEEP_AUTO_SNAPSHOTS"}));
+    assert_eq!(cloud.google.get(VM)["id"], id, "the VM is what it was");
+    cloud.run(Shell::Bash, &["plan"]).done();
+
+    edit(&cloud, &[("data_disk: 25GB", "data_disk: 20GB")]);
+    refuses(&cloud, &["update"], "is larger than bake.yaml says (20GB)");
+    edit(&cloud, &[("data_disk: 20GB", "data_disk: 25GB"), ("timezone: UTC", "timezone: Asia/Tokyo")]);
+    let told = cloud.run(Shell::Dash, &["status"]).ended(1);
+    assert!(told.err.contains("bake.yaml or bake.lock has changed since the VM was made"), "{}", told.err);
+    let plan = cloud.run(Shell::Dash, &["plan"]).ended(1);
+    assert!(plan.out.contains("- VM openclaw-gateway, and + a new one"), "{}", plan.out);
+
+    cloud.google.fail("GET", "/disks", crate::support::google::Fault::denied("compute.disks.list"), None);
+    cloud.run(Shell::Dash, &["plan"]).ended(2);
+    assert_eq!(cloud.google.get(VM)["id"], id);
+}
+
+/// Without an id in the spec, the label with the name decides.
+#[test]
+fn a_project_without_an_id_goes_by_its_name() {
+    let folder = Folder::project();
+    let without: String = folder
+        .read("bake.yaml")
+        .lines()
+        .filter(|line| !line.starts_with("id: "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    folder.write("bake.yaml", without);
+    folder.bake(["render"]).done();
+    let cloud = Cloud::of(Google::set_up(ACCOUNT), folder);
+    cloud.run(Shell::Dash, &["create"]).done();
+    assert_eq!(cloud.google.get(DATA)["labels"], json!({"openclaw": "openclaw-gateway"}));
+    let mut vm = cloud.google.get(VM);
+    vm["labels"] = Value::Null;
+    cloud.google.put(VM, vm);
+    refuses(&cloud, &["destroy"], "does not carry the label openclaw=openclaw-gateway");
+}
