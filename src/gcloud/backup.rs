@@ -36,7 +36,7 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) 
         .flag("storage-location", vm.region());
     let mut taken = Step::run(
         "The content of the disk at one moment, as after a loss of power: the file system and the gateway's\n\
-             SQLite databases are made to come back from that whole, but what the gateway had not written\n\
+             SQLite databases recover from that, but data that the gateway had not written\n\
              yet is missing.",
         snapshot,
     )

@@ -37,7 +37,7 @@ pub fn create(
     let mut steps = in_common(vm, members, metadata)?;
     let about = format!(
         "bake gcloud create: the fleet `{}` of {} OpenClaw Gateways, each with its data disk. Rendered by bake from\n\
-         lock {}. Safe to run twice: what is there is kept, and nothing is deleted.",
+         lock {}. Safe to run twice: existing resources are kept, and nothing is deleted.",
         vm.name,
         members.len(),
         target.lock()

@@ -88,7 +88,7 @@ pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
     );
     let about = format!(
         "bake gcloud setup: prepares the project of the VM `{}`: APIs, service account, secrets, network.\n\
-         Safe to run twice: what is there is kept, and nothing is deleted.",
+         Safe to run twice: existing resources are kept, and nothing is deleted.",
         vm.name
     );
     Ok(Script::new("setup", about, target, steps).ahead())
@@ -405,7 +405,7 @@ fn deployer(vm_account: &str) -> Vec<Step> {
             DEPLOYER,
             "Deploys OpenClaw gateways",
             "An account for programs that deploy. It has no key. A person who acts as it may delete every VM, disk\n\
-             and snapshot of the project, and read what its VMs may read, secrets too: by a VM of its own that\n\
+             and snapshot of the project, and read what its VMs may read, secrets too, through a new VM that\n\
              has the VM's account.",
         ),
         bound(

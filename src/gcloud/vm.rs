@@ -302,7 +302,7 @@ impl<'a> Vm<'a> {
         );
         Step::run(
             "The VM: its metadata has everything that it needs. Shielded VM, OS Login, no SSH keys of the\n\
-             project, and a service account that may do nothing but what it was granted.",
+             project, and a service account with only the granted roles.",
             make.args(self.made_with(metadata)),
         )
         .unless(self.listed(""))

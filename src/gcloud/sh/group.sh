@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154
-# A managed instance group says "done" at once, and goes on working. `group_state` and `group_errors` are
+# A managed instance group reports "done" at once, and keeps working. `group_state` and `group_errors` are
 # gcloud's commands; `$fleet` is the option that names the members.
 
 # Ends with an error unless the group has created all its VMs, of one bundle, within `$1` seconds. Errors are

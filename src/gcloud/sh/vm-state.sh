@@ -49,8 +49,8 @@ give_up() {
 
 worst=0
 
-# For a VM with which something is wrong, by the exit code of the subshell that looked at it: the next
-# one has its turn, unless somebody pressed Ctrl-C. bash would go on after that, too.
+# After a failure, by the exit code of the subshell that looked at the VM: continues with the next VM,
+# except after Ctrl-C, after which bash would continue too.
 # shellcheck disable=SC2034 # not every script ends with it
 failed() {
     [ "$1" -lt 128 ] || exit "$1"
@@ -59,7 +59,7 @@ failed() {
 
 # Sets `$state` (nothing where there is no such VM), `$id`, `$started` (UTC), `$label` (the lock that
 # the VM was made for, shortened), `$reports` (whether its guest attributes are on), `$bundle_there` (the
-# digest of all that it was made of) and `$machine`.
+# digest of everything it was made from) and `$machine`.
 # shellcheck disable=SC2034 # not every script reads all of it
 look() {
     quietly state vm_state || return
