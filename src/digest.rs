@@ -26,6 +26,11 @@ impl Sha256 {
         text
     }
 
+    /// Parses the OCI form only, with its `sha256:` prefix.
+    pub fn from_oci(text: &str) -> Result<Self, NotADigest> {
+        text.strip_prefix("sha256:").ok_or(NotADigest)?.parse()
+    }
+
     /// The OCI form: `sha256:` and the digits (image-spec, "Digests").
     pub fn oci(&self) -> String {
         format!("sha256:{self}")
@@ -93,7 +98,7 @@ mod tests {
     use super::{Hasher, NotADigest, Sha256};
 
     #[test]
-    fn a_known_digest_is_written_as_sha256sum_writes_it() {
+    fn digests_match_sha256sum() {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Sha256::of("").to_string(), empty);
         assert_eq!(empty.parse(), Ok(Sha256::of("")));
@@ -101,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_have_the_digest_of_the_whole() {
+    fn incremental_hashing_matches() {
         let mut hasher = Hasher::default();
         hasher.update(b"a whole ");
         hasher.update(b"");
@@ -110,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_64_lower_case_digits_is_refused() {
+    fn only_64_lower_case_digits_are_accepted() {
         let upper = "E".repeat(64);
         for text in ["", "e3b0", "sha256:", &upper, &"g".repeat(64), &"é".repeat(32)] {
             assert_eq!(text.parse::<Sha256>(), Err(NotADigest), "{text}");

@@ -109,10 +109,10 @@ impl VmImage {
             None => Self::NotPushed(Box::new(
                 Diagnostic::error(
                     Code::NotPushed,
-                    format!("the image `{}` was not pushed since the lock was made", reference.value),
+                    format!("the image `{}` has not been pushed since the lock was created", reference.value),
                 )
                 .at(reference.place.clone())
-                .help("run `bake image push`: it makes the image, and writes its digest into the lock; or name a finished one by its digest, `@sha256:…`"),
+                .help("run `bake image push`, which builds the image and writes its digest into the lock; or specify an existing image by its digest, `@sha256:…`"),
             )),
         }
     }

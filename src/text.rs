@@ -79,7 +79,7 @@ mod tests {
     use super::{ending, excerpt, is_hidden, masked, sanitize};
 
     #[test]
-    fn nothing_hidden_comes_through() {
+    fn hidden_characters_are_escaped() {
         for hidden in
             ['\u{1b}', '\u{7}', '\n', '\u{9b}', '\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{e0041}']
         {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut() {
+    fn long_text_is_truncated() {
         assert_eq!(excerpt(" abc\n", 3), "abc");
         assert_eq!(excerpt("äbcd", 3), "äbc…");
         assert_eq!(ending("abcd", 3), "…bcd");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_leaves_bytes_in_place() {
+    fn masking_preserves_byte_offsets() {
         assert_eq!(masked("a\u{9b}2J\u{202e}b"), "a¿2J\u{fffd}b");
     }
 }

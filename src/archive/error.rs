@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::executable::Unfit;
+use super::executable::NotExecutable;
 use super::file_kind::FileKind;
 use crate::project::values::Arch;
 use crate::text::ending;
@@ -16,10 +16,10 @@ pub enum ArchiveError {
     #[error("the archive cannot be read: {0}")]
     Read(#[source] io::Error),
     /// The output could not be written.
-    #[error("what is read out of the archive cannot be written: {0}")]
+    #[error("the extracted content cannot be written: {0}")]
     Write(#[source] io::Error),
     /// The file, or its decompressed content, does not match the file name.
-    #[error("it should be {expected}, and seems to be {found}")]
+    #[error("expected {expected}, found {found}")]
     OtherKind {
         /// With its article.
         expected: &'static str,
@@ -32,16 +32,16 @@ pub enum ArchiveError {
     #[error("the archive is damaged: {0}")]
     Damaged(String),
     /// Trailing data.
-    #[error("something follows the end of the archive")]
+    #[error("the archive has trailing data")]
     TrailingBytes,
     /// All members were read, but the compressed stream does not end properly.
-    #[error("the archive is cut short, or something follows its end")]
+    #[error("the archive is cut short or has trailing data")]
     RaggedEnd,
     /// A feature that no release needs and readers interpret differently.
     #[error("the archive uses {0}, which is not supported")]
     Unsupported(&'static str),
     /// The decompressor would need a larger window than common tools allow.
-    #[error("unpacking the archive would take more than {} of memory", size(*.limit))]
+    #[error("unpacking the archive would require more than {} of memory", size(*.limit))]
     Memory {
         /// In bytes.
         limit: u64,
@@ -58,80 +58,80 @@ pub enum ArchiveError {
         /// Maximum compression ratio.
         limit: u64,
     },
-    #[error("the archive holds more than {limit} members")]
+    #[error("the archive contains more than {limit} members")]
     TooManyMembers { limit: usize },
-    #[error("{} in the archive is larger than {}", shown(.path), size(*.limit))]
+    #[error("{} in the archive is larger than {}", quoted_path(.path), size(*.limit))]
     MemberTooLarge {
         path: String,
         /// In bytes.
         limit: u64,
     },
-    #[error("the path {} in the archive is absolute or holds `..`", shown(.path))]
+    #[error("the path {} in the archive is absolute or contains `..`", quoted_path(.path))]
     Outside { path: String },
-    #[error("{} in the archive is a link to {}, which is outside", shown(.path), shown(.target))]
+    #[error("{} in the archive is a link to {}, which is outside", quoted_path(.path), quoted_path(.target))]
     LinkOutside { path: String, target: String },
     /// The target of a hard link must precede it.
-    #[error("{} in the archive is a hard link to {}, and no file before it is that", shown(.path), shown(.target))]
+    #[error("{} in the archive is a hard link to {}, which is not an earlier file", quoted_path(.path), quoted_path(.target))]
     LinkToNothing { path: String, target: String },
     /// A device, a named pipe, or a type that not every tar supports.
-    #[error("{} in the archive is {kind}", shown(.path))]
+    #[error("{} in the archive is {kind}", quoted_path(.path))]
     Special {
         path: String,
         /// With its article.
         kind: &'static str,
     },
     /// A NUL, an empty name, or a wrong encoding.
-    #[error("the name {} in the archive {why}", shown(.name))]
+    #[error("the name {} in the archive {why}", quoted_path(.name))]
     BadName {
         name: String,
         /// A predicate.
         why: &'static str,
     },
     /// The central directory of a zip and a local header differ.
-    #[error("the directory of the archive and the header of {} disagree: {how}", shown(.path))]
+    #[error("the directory of the archive and the header of {} disagree: {how}", quoted_path(.path))]
     HeadersDisagree {
         path: String,
         /// The zip crate's message.
         how: String,
     },
-    #[error("{} is more than once in the archive", shown(.path))]
+    #[error("{} occurs more than once in the archive", quoted_path(.path))]
     Duplicate { path: String },
     /// A path is used both for a folder and for another type.
-    #[error("{} in the archive is both a folder and something else", shown(.path))]
+    #[error("{} in the archive is both a folder and something else", quoted_path(.path))]
     FolderAndFile { path: String },
     /// The build does not unpack links.
-    #[error("{} in the archive is a link: set `binary: {target}`, the file it leads to", shown(.path))]
+    #[error("{} in the archive is a link: set `binary: {target}`, its target", quoted_path(.path))]
     WantedLink { path: String, target: String },
-    #[error("{} in the archive is a folder", shown(.path))]
+    #[error("{} in the archive is a folder", quoted_path(.path))]
     WantedFolder { path: String },
     /// The member's path is written in a way that the build would not find.
-    #[error("{} in the archive is spelt {}, and no unpacker finds it by its path", shown(.path), shown(.spelt))]
+    #[error("{} in the archive is written as {}, so unpackers do not find it by its path", quoted_path(.path), quoted_path(.raw))]
     OddlySpelt {
         /// Normalized.
         path: String,
         /// As in the archive.
-        spelt: String,
+        raw: String,
     },
-    #[error("the archive holds no file {}{there}", shown(.path))]
+    #[error("the archive contains no file {}{there}", quoted_path(.path))]
     Missing {
         path: String,
         /// Files with the same name come first.
-        there: Listed,
+        there: TruncatedList,
     },
-    #[error("{} is {unfit}, and a Linux executable for {arch} is wanted", shown(.path))]
-    NotExecutable { path: String, unfit: Unfit, arch: Arch },
-    #[error("the archive holds no Linux executable for {arch}{there}")]
+    #[error("{} is {unfit}, not a Linux executable for {arch}", quoted_path(.path))]
+    NotExecutable { path: String, unfit: NotExecutable, arch: Arch },
+    #[error("the archive contains no Linux executable for {arch}{there}")]
     NoExecutable {
         arch: Arch,
         /// Executables for other platforms come first.
-        there: Listed,
+        there: TruncatedList,
     },
-    #[error("the archive holds several executables{candidates}; say which with `binary:`")]
-    Ambiguous { candidates: Listed },
-    #[error("{} in the archive is encrypted", shown(.path))]
+    #[error("the archive contains several executables{candidates}; select one with `binary:`")]
+    Ambiguous { candidates: TruncatedList },
+    #[error("{} in the archive is encrypted", quoted_path(.path))]
     Encrypted { path: String },
     /// Only deflate is supported.
-    #[error("{} in the archive is compressed by {method}; only deflate is supported", shown(.path))]
+    #[error("{} in the archive is compressed by {method}; only deflate is supported", quoted_path(.path))]
     Method { path: String, method: String },
 }
 
@@ -163,14 +163,14 @@ impl From<ArchiveError> for io::Error {
 
 /// A truncated list; displays as nothing if empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct TruncatedList {
     /// Already sanitized.
     pub first: Vec<String>,
     /// Number of omitted entries.
     pub more: usize,
 }
 
-impl Listed {
+impl TruncatedList {
     pub const MOST: usize = 10;
 
     /// The entry must already be sanitized.
@@ -190,7 +190,7 @@ impl Listed {
     }
 }
 
-impl fmt::Display for Listed {
+impl fmt::Display for TruncatedList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, item) in self.first.iter().enumerate() {
             write!(f, "{}{item}", if index == 0 { ": " } else { ", " })?;
@@ -200,7 +200,7 @@ impl fmt::Display for Listed {
 }
 
 /// Quotes and sanitizes a path; a long one is truncated at its start, because the end says more.
-pub(super) fn shown(path: &str) -> String {
+pub(super) fn quoted_path(path: &str) -> String {
     format!("`{}`", ending(path, 80))
 }
 
@@ -213,24 +213,24 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Listed, shown, size};
+    use super::{TruncatedList, quoted_path, size};
 
     #[test]
-    fn lists_are_cut_and_counted() {
-        let mut listed = Listed::default();
+    fn lists_are_truncated_and_counted() {
+        let mut listed = TruncatedList::default();
         assert_eq!(listed.to_string(), "");
         (0..12).for_each(|index| listed.push(|| format!("`{index}`")));
         assert_eq!(listed.to_string(), ": `0`, `1`, `2`, `3`, `4`, `5`, `6`, `7`, `8`, `9` and 2 more");
     }
 
     #[test]
-    fn a_path_cannot_play_with_the_terminal() {
-        assert_eq!(shown("it's\u{1b}[2J\u{202e}x"), "`it's\\u{1b}[2J\\u{202e}x`");
-        assert_eq!(shown(&format!("{}end", "a/".repeat(100))).chars().count(), 83);
+    fn paths_are_sanitized() {
+        assert_eq!(quoted_path("it's\u{1b}[2J\u{202e}x"), "`it's\\u{1b}[2J\\u{202e}x`");
+        assert_eq!(quoted_path(&format!("{}end", "a/".repeat(100))).chars().count(), 83);
     }
 
     #[test]
-    fn sizes_are_in_the_unit_they_are_whole_in() {
+    fn sizes_use_the_largest_exact_unit() {
         assert_eq!(
             (size(1 << 30), size(3 << 10), size(1025)),
             ("1 GiB".into(), "3 KiB".into(), "1025 bytes".into())

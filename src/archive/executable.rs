@@ -12,7 +12,7 @@ const HEADER: usize = 64;
 
 /// Why a file does not run on an architecture. Displays as a noun phrase such as `a macOS file`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum NotExecutable {
     /// Not ELF.
     Other(FileKind),
     /// Shorter than its header.
@@ -30,11 +30,11 @@ pub enum Unfit {
     Header,
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for NotExecutable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Other(kind) => kind.fmt(f),
-            Self::Cut => f.write_str("an ELF file that ends within its header"),
+            Self::Cut => f.write_str("an ELF file with a truncated header"),
             Self::Bits32 => f.write_str("a 32-bit ELF file"),
             Self::BigEndian => f.write_str("a big-endian ELF file"),
             Self::Machine(machine) => {
@@ -51,7 +51,7 @@ impl fmt::Display for Unfit {
             Self::Type(4) => f.write_str("a core dump"),
             Self::Type(other) => write!(f, "an ELF file of unknown type ({other})"),
             Self::Library => f.write_str("a shared library (it has no entry point)"),
-            Self::Header => f.write_str("an ELF file with a wrong header"),
+            Self::Header => f.write_str("an ELF file with an invalid header"),
         }
     }
 }
@@ -68,7 +68,7 @@ const fn machine_of(arch: Arch) -> u16 {
 ///
 /// Position-independent executables and shared libraries have the same type; one with an entry point counts
 /// as executable.
-pub fn check_executable(head: &[u8], arch: Arch) -> Result<(), Unfit> {
+pub fn check_executable(head: &[u8], arch: Arch) -> Result<(), NotExecutable> {
     const CLASS_64: u8 = 2;
     const LITTLE_ENDIAN: u8 = 1;
     const VERSION: u8 = 1;
@@ -77,42 +77,42 @@ pub fn check_executable(head: &[u8], arch: Arch) -> Result<(), Unfit> {
     const EXECUTABLE: u16 = 2;
     const SHARED: u16 = 3;
     if !head.starts_with(b"\x7fELF") {
-        return Err(Unfit::Other(FileKind::at(head)));
+        return Err(NotExecutable::Other(FileKind::at(head)));
     }
-    let Some(&header) = head.first_chunk::<HEADER>() else { return Err(Unfit::Cut) };
+    let Some(&header) = head.first_chunk::<HEADER>() else { return Err(NotExecutable::Cut) };
     let [_, _, _, _, class, data, version, system, ..] = header;
     let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
     let (kind, machine, program_headers) = (half(16), half(18), half(56));
     if data == 2 {
-        return Err(Unfit::BigEndian);
+        return Err(NotExecutable::BigEndian);
     }
     if class == 1 {
-        return Err(Unfit::Bits32);
+        return Err(NotExecutable::Bits32);
     }
     if (class, data, version) != (CLASS_64, LITTLE_ENDIAN, VERSION) {
-        return Err(Unfit::Header);
+        return Err(NotExecutable::Header);
     }
     if machine != machine_of(arch) {
-        return Err(Unfit::Machine(machine));
+        return Err(NotExecutable::Machine(machine));
     }
     if !SYSTEMS.contains(&system) {
-        return Err(Unfit::System(system));
+        return Err(NotExecutable::System(system));
     }
     if kind != EXECUTABLE && kind != SHARED {
-        return Err(Unfit::Type(kind));
+        return Err(NotExecutable::Type(kind));
     }
     if header[24..32] == [0; 8] {
-        return Err(Unfit::Library);
+        return Err(NotExecutable::Library);
     }
     if header[20..24] != [1, 0, 0, 0] || program_headers == 0 {
-        return Err(Unfit::Header);
+        return Err(NotExecutable::Header);
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FileKind, Unfit, check_executable};
+    use super::{FileKind, NotExecutable, check_executable};
     use crate::project::values::Arch;
 
     /// A position-independent executable for amd64.
@@ -124,35 +124,35 @@ mod tests {
     }
 
     #[test]
-    fn each_field_of_the_header_counts() {
+    fn each_header_field_is_checked() {
         assert_eq!(check_executable(&header(), Arch::Amd64), Ok(()));
-        let cases: [(usize, u8, Result<(), Unfit>); 14] = [
-            (4, 1, Err(Unfit::Bits32)),
-            (4, 3, Err(Unfit::Header)),
-            (5, 2, Err(Unfit::BigEndian)),
-            (6, 0, Err(Unfit::Header)),
+        let cases: [(usize, u8, Result<(), NotExecutable>); 14] = [
+            (4, 1, Err(NotExecutable::Bits32)),
+            (4, 3, Err(NotExecutable::Header)),
+            (5, 2, Err(NotExecutable::BigEndian)),
+            (6, 0, Err(NotExecutable::Header)),
             (7, 3, Ok(())),
-            (7, 9, Err(Unfit::System(9))),
+            (7, 9, Err(NotExecutable::System(9))),
             (16, 2, Ok(())),
-            (16, 1, Err(Unfit::Type(1))),
-            (16, 4, Err(Unfit::Type(4))),
-            (18, 183, Err(Unfit::Machine(183))),
-            (18, 243, Err(Unfit::Machine(243))),
-            (20, 0, Err(Unfit::Header)),
-            (24, 0, Err(Unfit::Library)),
-            (56, 0, Err(Unfit::Header)),
+            (16, 1, Err(NotExecutable::Type(1))),
+            (16, 4, Err(NotExecutable::Type(4))),
+            (18, 183, Err(NotExecutable::Machine(183))),
+            (18, 243, Err(NotExecutable::Machine(243))),
+            (20, 0, Err(NotExecutable::Header)),
+            (24, 0, Err(NotExecutable::Library)),
+            (56, 0, Err(NotExecutable::Header)),
         ];
         for (at, byte, expected) in cases {
             let mut changed = header();
             changed[at] = byte;
             assert_eq!(check_executable(&changed, Arch::Amd64), expected, "{byte} at {at}");
         }
-        assert_eq!(check_executable(&header()[..63], Arch::Amd64), Err(Unfit::Cut));
-        assert_eq!(check_executable(&header(), Arch::Arm64), Err(Unfit::Machine(62)));
+        assert_eq!(check_executable(&header()[..63], Arch::Amd64), Err(NotExecutable::Cut));
+        assert_eq!(check_executable(&header(), Arch::Arm64), Err(NotExecutable::Machine(62)));
     }
 
     #[test]
-    fn what_is_no_elf_is_named() {
+    fn other_file_types_are_named() {
         for (head, kind) in [
             (&b"\xcf\xfa\xed\xfe\x0c\0\0\x01"[..], FileKind::MacOs),
             (b"\xca\xfe\xba\xbe\0\0\0\x02", FileKind::MacOs),
@@ -160,7 +160,7 @@ mod tests {
             (b"#!/bin/sh\n", FileKind::Script),
             (b"", FileKind::Empty),
         ] {
-            assert_eq!(check_executable(head, Arch::Amd64), Err(Unfit::Other(kind)));
+            assert_eq!(check_executable(head, Arch::Amd64), Err(NotExecutable::Other(kind)));
         }
     }
 

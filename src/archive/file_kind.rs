@@ -107,7 +107,7 @@ impl fmt::Display for FileKind {
             Self::SevenZip => "a 7z archive",
             Self::Ar => "an ar archive, such as a Debian package",
             Self::Text => "text",
-            Self::Unknown => "of no known kind",
+            Self::Unknown => "an unknown file type",
         })
     }
 }
@@ -117,7 +117,7 @@ mod tests {
     use super::FileKind;
 
     #[test]
-    fn a_page_is_known_for_one() {
+    fn html_pages_are_detected() {
         for page in ["<!DOCTYPE html><html>", "\u{feff}\n  <HTML>", "<html lang=en>"] {
             assert_eq!(FileKind::at(page.as_bytes()), FileKind::Html, "{page}");
         }

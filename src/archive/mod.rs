@@ -1,7 +1,7 @@
 //! Reads executables from untrusted archives, without unpacking them.
 //!
 //! One pass over the archive in bounded memory checks the path and type of every member, and reads and
-//! hashes only the wanted one. Rejected is whatever the build on the VM would reject or interpret
+//! hashes only the wanted one. Rejected is everything that the build on the VM would reject or interpret
 //! differently: it asks GNU tar or unzip for the member by path (`render/dockerfile.rs`), and for duplicate
 //! paths tar keeps the last while unzip prints both. Archives that readers are known to interpret
 //! differently are rejected too.
@@ -22,8 +22,8 @@ use crate::digest::Sha256;
 use crate::project::values::{Arch, ArchiveFormat, InnerPath};
 use search::Search;
 
-pub use error::{ArchiveError, Listed};
-pub use executable::{Unfit, check_executable};
+pub use error::{ArchiveError, TruncatedList};
+pub use executable::{NotExecutable, check_executable};
 pub use file_kind::FileKind;
 pub use search::Unpack;
 

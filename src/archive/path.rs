@@ -7,59 +7,59 @@ use crate::project::values::InnerPath;
 #[derive(Debug)]
 pub(super) struct MemberPath {
     /// As in the archive.
-    spelt: Vec<u8>,
+    raw: Vec<u8>,
     /// Without `.`, repeated slashes and a trailing slash; empty for the root.
-    plain: Vec<u8>,
+    normalized: Vec<u8>,
 }
 
 impl MemberPath {
-    pub(super) fn new(spelt: &[u8]) -> Result<Self, ArchiveError> {
-        let bad = |why| Err(ArchiveError::BadName { name: lossy(spelt), why });
-        if spelt.is_empty() {
+    pub(super) fn new(raw: &[u8]) -> Result<Self, ArchiveError> {
+        let bad = |why| Err(ArchiveError::BadName { name: lossy(raw), why });
+        if raw.is_empty() {
             return bad("is empty");
         }
         // C programs stop at a NUL, others do not.
-        if spelt.contains(&0) {
-            return bad("holds a NUL");
+        if raw.contains(&0) {
+            return bad("contains a NUL");
         }
-        if spelt[0] == b'/' || parts(spelt).any(|part| part == b"..") {
-            return Err(ArchiveError::Outside { path: lossy(spelt) });
+        if raw[0] == b'/' || parts(raw).any(|part| part == b"..") {
+            return Err(ArchiveError::Outside { path: lossy(raw) });
         }
-        let plain = parts(spelt).collect::<Vec<_>>().join(&b'/');
-        Ok(Self { spelt: spelt.to_vec(), plain })
+        let normalized = parts(raw).collect::<Vec<_>>().join(&b'/');
+        Ok(Self { raw: raw.to_vec(), normalized })
     }
 
     /// The canonical path.
     pub(super) fn normalized(&self) -> &[u8] {
-        &self.plain
+        &self.normalized
     }
 
     /// For messages.
     pub(super) fn to_text(&self) -> String {
-        lossy(&self.plain)
+        lossy(&self.normalized)
     }
 
     /// As in the archive, for messages.
     pub(super) fn raw(&self) -> String {
-        lossy(&self.spelt)
+        lossy(&self.raw)
     }
 
     /// Whether the build finds the member by its normalized path: it asks tar for the path with and without
     /// `./`, and unzip for the path only.
     pub(super) fn is_found_plain(&self, in_tar: bool) -> bool {
-        let spelt = &self.spelt[..];
-        spelt == self.plain || in_tar && spelt.strip_prefix(b"./") == Some(&self.plain)
+        let raw = &self.raw[..];
+        raw == self.normalized || in_tar && raw.strip_prefix(b"./") == Some(&self.normalized)
     }
 
     /// As a value for the manifest, if possible.
     pub(super) fn to_inner(&self) -> Option<InnerPath> {
-        std::str::from_utf8(&self.plain).ok()?.parse().ok()
+        std::str::from_utf8(&self.normalized).ok()?.parse().ok()
     }
 
     /// Parent folders, innermost first, without the root.
     pub(super) fn folders(&self) -> impl Iterator<Item = &[u8]> {
-        let slashes = self.plain.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/');
-        slashes.map(|(at, _)| &self.plain[..at])
+        let slashes = self.normalized.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/');
+        slashes.map(|(at, _)| &self.normalized[..at])
     }
 
     /// Resolves a symbolic link at this path within the archive.
@@ -71,7 +71,7 @@ impl MemberPath {
         if target.is_empty() || target[0] == b'/' || target.contains(&0) {
             return Err(outside());
         }
-        let mut place: Vec<&[u8]> = parts(&self.plain).collect();
+        let mut place: Vec<&[u8]> = parts(&self.normalized).collect();
         place.pop();
         let mut went_down = false;
         for part in parts(target) {
@@ -108,13 +108,13 @@ fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::{ArchiveError, MemberPath};
 
-    fn path(spelt: &str) -> MemberPath {
-        MemberPath::new(spelt.as_bytes()).expect("a path inside")
+    fn path(raw: &str) -> MemberPath {
+        MemberPath::new(raw.as_bytes()).expect("a path inside")
     }
 
     #[test]
-    fn spellings_of_one_path_are_told_to_be_one() {
-        for (spelt, in_tar, in_zip) in [
+    fn equivalent_paths_normalize_to_the_same() {
+        for (raw, in_tar, in_zip) in [
             ("a/b", true, true),
             ("./a/b", true, false),
             ("././a/b", false, false),
@@ -122,9 +122,9 @@ mod tests {
             ("a/./b", false, false),
             ("a/b/", false, false),
         ] {
-            let path = path(spelt);
-            assert_eq!(path.normalized(), b"a/b", "{spelt}");
-            assert_eq!((path.is_found_plain(true), path.is_found_plain(false)), (in_tar, in_zip), "{spelt}");
+            let path = path(raw);
+            assert_eq!(path.normalized(), b"a/b", "{raw}");
+            assert_eq!((path.is_found_plain(true), path.is_found_plain(false)), (in_tar, in_zip), "{raw}");
         }
         assert_eq!(path("./").normalized(), b"");
         assert_eq!(path("a/b/c").folders().collect::<Vec<_>>(), [&b"a/b"[..], b"a"]);

@@ -46,7 +46,7 @@ fn set<T>(field: &mut Option<T>, value: T) -> Result<(), ArchiveError> {
 }
 
 fn damaged() -> ArchiveError {
-    ArchiveError::Damaged("an extended header of tar breaks its rules".to_owned())
+    ArchiveError::Damaged("an extended header of tar is invalid".to_owned())
 }
 
 /// Key and value of the first record, and the rest. Like tar, skips leading blanks of a key and ends it at
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_rules_is_refused() {
+    fn invalid_records_are_refused() {
         for wrong in [
             "x",
             "8 path=a",

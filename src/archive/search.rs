@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{self, Read, Write};
 
-use super::error::{ArchiveError, Listed, shown};
-use super::executable::{Unfit, check_executable};
+use super::error::{ArchiveError, TruncatedList, quoted_path};
+use super::executable::{NotExecutable, check_executable};
 use super::file_kind::{FileKind, HEAD};
 use super::path::{MemberPath, file_name};
 use super::{Executable, ExecutableQuery, Limits};
@@ -44,7 +44,6 @@ pub trait Unpack: Write {
     fn hard_link(&mut self, path: &[u8], target: &[u8]);
 }
 
-/// What to write.
 enum Sink<'a> {
     /// Only the wanted member.
     Wanted(&'a mut dyn Write),
@@ -61,7 +60,6 @@ impl Sink<'_> {
     }
 }
 
-/// What is known about a path.
 struct Seen {
     folder: bool,
     repeated: bool,
@@ -83,9 +81,9 @@ pub(super) struct Search<'a> {
     seen: HashMap<Sha256, Seen>,
     found: Vec<Candidate>,
     /// Likely alternatives, for messages.
-    alike: Listed,
+    alike: TruncatedList,
     /// Other files, for messages.
-    others: Listed,
+    others: TruncatedList,
     piece: Vec<u8>,
 }
 
@@ -108,8 +106,8 @@ impl<'a> Search<'a> {
             members: 0,
             seen: HashMap::new(),
             found: Vec::new(),
-            alike: Listed::default(),
-            others: Listed::default(),
+            alike: TruncatedList::default(),
+            others: TruncatedList::default(),
             piece: vec![0; PIECE],
         }
     }
@@ -121,7 +119,7 @@ impl<'a> Search<'a> {
     /// Registers a member. Returns its path if [`Search::file`] needs its content.
     pub(super) fn enter(
         &mut self,
-        spelt: &[u8],
+        raw: &[u8],
         kind: MemberKind<'_>,
         in_tar: bool,
     ) -> Result<Option<MemberPath>, ArchiveError> {
@@ -129,7 +127,7 @@ impl<'a> Search<'a> {
         if self.members > self.limits.members {
             return Err(ArchiveError::TooManyMembers { limit: self.limits.members });
         }
-        let path = MemberPath::new(spelt)?;
+        let path = MemberPath::new(raw)?;
         let target = match kind {
             MemberKind::File { .. } | MemberKind::Folder => None,
             MemberKind::Symlink(target) => Some(path.follow_symlink(target)?),
@@ -187,9 +185,10 @@ impl<'a> Search<'a> {
             return Ok(Some(path));
         }
         if is_wanted {
-            return Err(ArchiveError::OddlySpelt { path: path.to_text(), spelt: path.raw() });
+            return Err(ArchiveError::OddlySpelt { path: path.to_text(), raw: path.raw() });
         }
-        self.others.push(|| format!("{} (spelt {})", shown(&path.to_text()), shown(&path.raw())));
+        self.others
+            .push(|| format!("{} (written as {})", quoted_path(&path.to_text()), quoted_path(&path.raw())));
         Ok(None)
     }
 
@@ -214,7 +213,7 @@ impl<'a> Search<'a> {
             }
         }
         if path.normalized().is_empty() {
-            let why = "is that of the archive itself";
+            let why = "refers to the archive itself";
             return if folder { Ok(()) } else { Err(ArchiveError::BadName { name: path.raw(), why }) };
         }
         match self.seen.entry(Sha256::of(path.normalized())) {
@@ -240,7 +239,7 @@ impl<'a> Search<'a> {
         let wanted = self.wanted.path.map_or(self.wanted.name, InnerPath::as_str);
         let alike = file_name(path.normalized()) == file_name(wanted.as_bytes());
         let list = if alike { &mut self.alike } else { &mut self.others };
-        list.push(|| shown(&path.to_text()));
+        list.push(|| quoted_path(&path.to_text()));
     }
 
     /// Reads the head of a member, and all of it if it is a candidate.
@@ -255,12 +254,12 @@ impl<'a> Search<'a> {
             Err(unfit) => {
                 let program = !matches!(
                     unfit,
-                    Unfit::Other(kind) if !matches!(kind, FileKind::MacOs | FileKind::Windows | FileKind::Script)
+                    NotExecutable::Other(kind) if !matches!(kind, FileKind::MacOs | FileKind::Windows | FileKind::Script)
                 );
                 if program {
-                    self.alike.push(|| format!("{} is {unfit}", shown(&path.to_text())));
+                    self.alike.push(|| format!("{} is {unfit}", quoted_path(&path.to_text())));
                 } else {
-                    self.others.push(|| shown(&path.to_text()));
+                    self.others.push(|| quoted_path(&path.to_text()));
                 }
                 Ok(())
             }
@@ -281,7 +280,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn refuse(&self, path: &MemberPath, unfit: Unfit) -> ArchiveError {
+    fn refuse(&self, path: &MemberPath, unfit: NotExecutable) -> ArchiveError {
         ArchiveError::NotExecutable { path: path.to_text(), unfit, arch: self.wanted.arch }
     }
 
@@ -328,7 +327,7 @@ impl<'a> Search<'a> {
         }
         let unusable = || ArchiveError::BadName {
             name: chosen.path.to_text(),
-            why: "cannot be a path of the manifest: it holds a backslash or a control character, is not UTF-8, or is longer than 255 bytes",
+            why: "cannot be used in the manifest: it contains a backslash or a control character, is not UTF-8, or is longer than 255 bytes",
         };
         let path = chosen.path.to_inner().ok_or_else(unusable)?;
         Ok(Executable { path, size: chosen.size, sha256: chosen.sha256 })
@@ -357,8 +356,8 @@ impl<'a> Search<'a> {
         if only_one && let Some(index) = self.found.iter().position(named) {
             return Ok(self.found.swap_remove(index));
         }
-        let mut candidates = Listed::default();
-        self.found.iter().for_each(|candidate| candidates.push(|| shown(&candidate.path.to_text())));
+        let mut candidates = TruncatedList::default();
+        self.found.iter().for_each(|candidate| candidates.push(|| quoted_path(&candidate.path.to_text())));
         Err(ArchiveError::Ambiguous { candidates })
     }
 }

@@ -143,7 +143,7 @@ fn translate(error: io::Error) -> io::Error {
     match lzma {
         Some(liblzma::stream::Error::MemLimit) => return ArchiveError::Memory { limit: MEMORY }.into(),
         Some(liblzma::stream::Error::UnsupportedCheck) => {
-            return ArchiveError::Unsupported("a checksum that xz does not know").into();
+            return ArchiveError::Unsupported("an unknown checksum type of xz").into();
         }
         _ => {}
     }

@@ -17,18 +17,18 @@ use super::stream::Stream;
 
 const BLOCK: u64 = 512;
 
-/// Of a long name or extended header, which is kept in memory.
+/// Limit of a long name or extended header, which is kept in memory.
 const LONGEST_EXTENSION: u64 = 1 << 20;
 
 /// Information from headers that precede a member.
 #[derive(Default)]
-struct Ahead {
+struct PendingHeaders {
     long_name: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
     extended: Option<Extended>,
 }
 
-impl Ahead {
+impl PendingHeaders {
     fn is_empty(&self) -> bool {
         self.long_name.is_none() && self.long_link.is_none() && self.extended.is_none()
     }
@@ -68,7 +68,7 @@ impl<R: Read> Read for Blocks<R> {
 
 /// Returns the offset of the end of the last member.
 fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result<u64, ArchiveError> {
-    let mut ahead = Ahead::default();
+    let mut ahead = PendingHeaders::default();
     let mut end = 0;
     for entry in archive.entries().map_err(ArchiveError::from_reader)?.raw(true) {
         let mut entry = entry.map_err(ArchiveError::from_reader)?;
@@ -93,7 +93,7 @@ fn members<R: Read>(archive: &mut Archive<R>, search: &mut Search<'_>) -> Result
 /// `size` is from the member's own header.
 fn member(
     entry: &mut Entry<'_, impl Read>,
-    ahead: Ahead,
+    ahead: PendingHeaders,
     size: u64,
     search: &mut Search<'_>,
 ) -> Result<(), ArchiveError> {
@@ -102,13 +102,11 @@ fn member(
     let link_name = one_of(ahead.long_link, extended.link_path)?;
     let target = link_name.unwrap_or_else(|| until_nul(&entry.header().as_old().linkname).to_vec());
     if extended.size.is_some_and(|other| other != size) {
-        return Err(ArchiveError::Damaged(
-            "two headers of a member in tar disagree about its size".to_owned(),
-        ));
+        return Err(ArchiveError::Damaged("two headers of a tar member disagree about its size".to_owned()));
     }
     let special = |kind| Err(ArchiveError::Special { path: lossy(&name), kind });
     let kind = match entry.header().entry_type() {
-        // Before folders had a type of their own.
+        // Older archives mark folders only by the slash.
         EntryType::Regular if name.ends_with(b"/") => MemberKind::Folder,
         EntryType::Regular => MemberKind::File { executable: is_executable(entry.header()) },
         EntryType::Directory => MemberKind::Folder,
@@ -117,7 +115,7 @@ fn member(
         EntryType::Char | EntryType::Block => return special("a device"),
         EntryType::Fifo => return special("a named pipe"),
         EntryType::GNUSparse => return Err(ArchiveError::Unsupported("sparse files")),
-        _ => return special("of a kind that not every tar knows"),
+        _ => return special("of a type that not every tar supports"),
     };
     // Some readers skip this content, others interpret it as the next header.
     if size > 0 && !matches!(kind, MemberKind::File { .. }) {
@@ -156,7 +154,7 @@ fn size(header: &Header) -> Result<u64, ArchiveError> {
     const ID: u64 = u32::MAX as u64;
     const TIME: u64 = i64::MAX as u64;
     if header.as_ustar().is_none() && header.as_gnu().is_none() {
-        return Err(ArchiveError::Damaged("a header of tar is neither of POSIX nor of GNU".to_owned()));
+        return Err(ArchiveError::Damaged("a tar header is neither POSIX nor GNU".to_owned()));
     }
     let old = header.as_old();
     let binary = |field: &[u8], largest| {
@@ -180,7 +178,7 @@ fn is_executable(header: &Header) -> bool {
 }
 
 fn not_octal(what: &str) -> ArchiveError {
-    ArchiveError::Damaged(format!("the {what} of a member of tar is no octal number"))
+    ArchiveError::Damaged(format!("the {what} of a tar member is not an octal number"))
 }
 
 /// Octal digits with leading blanks and trailing blanks or NULs.
@@ -216,7 +214,7 @@ fn long_name(entry: &mut Entry<'_, impl Read>, size: u64) -> Result<Vec<u8>, Arc
     let mut name = extension(entry, size)?;
     let length = until_nul(&name).len();
     if length == name.len() || name[length..].iter().any(|byte| *byte != 0) {
-        return Err(ArchiveError::Damaged("a long name in tar goes on behind its end".to_owned()));
+        return Err(ArchiveError::Damaged("a long name in tar continues after its end".to_owned()));
     }
     name.truncate(length);
     Ok(name)
@@ -239,5 +237,5 @@ fn set<T>(field: &mut Option<T>, value: T) -> Result<(), ArchiveError> {
 }
 
 fn twice() -> ArchiveError {
-    ArchiveError::Damaged("two headers of a member in tar say the same thing".to_owned())
+    ArchiveError::Damaged("two headers of a tar member are duplicates".to_owned())
 }

@@ -57,7 +57,7 @@ pub(super) fn walk(file: &mut (impl Read + Seek), search: &mut Search<'_>) -> Re
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     let mut archive = ZipArchive::with_config(config, BufReader::new(file)).map_err(from_zip)?;
     if archive.has_duplicate_names() || archive.len() != end.members {
-        return Err(ArchiveError::Damaged("the directory of the zip holds a name twice".to_owned()));
+        return Err(ArchiveError::Damaged("the directory of the zip contains a name twice".to_owned()));
     }
     if archive.has_overlapping_entries().map_err(from_zip)? {
         return Err(ArchiveError::Damaged("members of the zip overlap".to_owned()));
@@ -99,8 +99,8 @@ struct CentralEntry {
     path: String,
 }
 
-/// Checks local headers for what the crate ignores and unzip reports with a warning code: a different UTF-8
-/// flag, and a missing data descriptor.
+/// Checks local headers for faults that the crate ignores and unzip reports with a warning code: a different
+/// UTF-8 flag, and a missing data descriptor.
 fn check_headers(
     mut file: impl Read + Seek,
     mut entries: Vec<CentralEntry>,
@@ -113,7 +113,7 @@ fn check_headers(
         file.seek(SeekFrom::Start(entry.header)).map_err(ArchiveError::Read)?;
         file.read_exact(&mut header).map_err(ArchiveError::from_reader)?;
         if half(&header, FLAGS) & UTF8 != entry.mark {
-            let how = "one of them alone marks the name as UTF-8".to_owned();
+            let how = "only one of them marks the name as UTF-8".to_owned();
             return Err(ArchiveError::HeadersDisagree { path: entry.path, how });
         }
         if half(&header, FLAGS) & DESCRIBED == 0 {
@@ -129,7 +129,7 @@ fn check_headers(
         let mut signature = Vec::new();
         file.by_ref().take(4).read_to_end(&mut signature).map_err(ArchiveError::Read)?;
         if content_end.saturating_add(descriptor(&signature, &extra)) > end {
-            let told = format!("what describes `{}` behind its content has no room there", entry.path);
+            let told = format!("the data descriptor of `{}` does not fit after its content", entry.path);
             return Err(ArchiveError::Damaged(told));
         }
     }
@@ -194,7 +194,7 @@ fn member<R: Read + Seek>(
     if file.extra_data_fields().any(|field| matches!(field, ExtraField::UnicodePath(_))) {
         return Err(ArchiveError::Unsupported("a second name for a member of the zip"));
     }
-    let mut data = AsTold { left: size, inner: BudgetedReader { inner: file, meter } };
+    let mut data = SizeChecked { left: size, inner: BudgetedReader { inner: file, meter } };
     search.file(path, &mut data)
 }
 
@@ -215,16 +215,17 @@ fn open<'a, R: Read + Seek>(
 }
 
 /// Compares the decompressed size with the directory.
-struct AsTold<R> {
+struct SizeChecked<R> {
     left: u64,
     inner: R,
 }
 
-impl<R: Read> Read for AsTold<R> {
+impl<R: Read> Read for SizeChecked<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(into)?;
         let left = self.left.checked_sub(count as u64).filter(|left| count > 0 || *left == 0);
-        let wrong = || ArchiveError::Damaged("a member of the zip has not the size that is told".to_owned());
+        let wrong =
+            || ArchiveError::Damaged("a member of the zip does not have the declared size".to_owned());
         self.left = if into.is_empty() { self.left } else { left.ok_or_else(wrong)? };
         Ok(count)
     }
@@ -259,7 +260,7 @@ fn check_name(name: &[u8], is_utf8: bool) -> Result<(), ArchiveError> {
         return bad("is not marked as UTF-8");
     }
     if name.contains(&b'\\') {
-        return bad("holds a backslash, which some readers take for a slash");
+        return bad("contains a backslash, which some readers treat as a slash");
     }
     Ok(())
 }
@@ -325,7 +326,7 @@ fn from_zip(error: ZipError) -> ArchiveError {
     match error {
         ZipError::Io(error) => ArchiveError::from_reader(error),
         ZipError::InvalidArchive(told) if told.starts_with(CUT) => {
-            ArchiveError::Damaged("a record of the zip is told to lie where the file has ended".to_owned())
+            ArchiveError::Damaged("a record of the zip is beyond the end of the file".to_owned())
         }
         ZipError::InvalidArchive(told) => ArchiveError::Damaged(told.into_owned()),
         other => ArchiveError::Damaged(other.to_string()),

@@ -1,4 +1,4 @@
-//! Holds the bundle as it stands against what would be rendered now.
+//! Compares the bundle on disk with a fresh render.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::digest::Sha256;
 /// Files by name.
 pub type BundleFiles<'a> = BTreeMap<&'a str, &'a [u8]>;
 
-/// Holds each file of `rendered` against the one of the same name in `standing`, which lie in
-/// `folder` as the user would type it.
+/// Compares each file of `rendered` with the one of the same name in `standing`. `folder` is the path of the
+/// latter, as the user would type it.
 ///
-/// `standing` has the names that belong to a bundle only; others in the folder are the user's own.
-/// What stands there and is not rendered is what an older bundle left behind.
+/// `standing` only has the names of a bundle; other files in the folder are the user's own. A file that is not
+/// rendered is left over from an older bundle.
 pub fn check(folder: &str, rendered: &BundleFiles<'_>, standing: &BundleFiles<'_>) -> Vec<Check> {
     let left_behind = standing.iter().filter(|(name, _)| !rendered.contains_key(**name));
     rendered
@@ -41,11 +41,11 @@ fn held(folder: &str, name: &str, wanted: &[u8], found: Option<&[u8]>) -> Check 
 
 fn differs(name: &str, message: &str) -> Check {
     Check::finding(Against::Bundle, name, Code::BundleDiffers, message)
-        .help("look at it with `bake render --diff`; `bake render` writes it anew")
+        .help("see the differences with `bake render --diff`; `bake render` rewrites it")
 }
 
-/// How many lines the two begin with together. Where one is the beginning of the other, that is
-/// the line after its last, or its last where that has no line break.
+/// The number of lines at the start that are equal. If one text is the beginning of the other, this is the line
+/// after its last one, or its last one without a line break.
 fn first_difference(wanted: &[u8], found: &[u8]) -> usize {
     let lines = |bytes| <[u8]>::split_inclusive(bytes, |byte| *byte == b'\n');
     lines(wanted).zip(lines(found)).take_while(|(wanted, found)| wanted == found).count()
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_was_left_behind_is_found() {
+    fn missing_and_left_over_files_are_found() {
         let rendered = [("Dockerfile", "FROM x\n")];
         let told = told(&rendered, &[("startup-script.sh", "#!/bin/sh\n")]);
         assert_eq!(
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_text_is_found_without_a_place() {
+    fn binary_files_are_found_without_a_place() {
         let (rendered, standing) =
             (files(&[("user-data.yaml", "x\n")]), [("user-data.yaml", &b"\xff\n"[..])]);
         let checks = check("out", &rendered, &standing.into_iter().collect());

@@ -1,7 +1,6 @@
 //! Holds the cached archives, and the executables in them, against the lock.
 //!
-//! The cache itself removes what does not match as soon as somebody asks for it. Here it is only
-//! looked at.
+//! The cache itself removes damaged files on their next use. The audit only reads it.
 
 use super::lock::place_of;
 use super::report::{Against, Check};
@@ -16,7 +15,7 @@ use crate::project::values::{Arch, ArchiveFormat};
 /// Archives that are read at once.
 const AT_ONCE: usize = 2;
 
-/// Holds every locked archive that is in `cache` against `lock`, which stands at `place`.
+/// Compares every locked archive in `cache` with `lock`. `place` is the lock's place.
 pub fn check(lock: &Lock, cache: &Cache, place: &Location) -> Vec<Check> {
     let builds: Vec<_> = builds(lock).collect();
     fetch::in_parallel(&builds, AT_ONCE, |(subject, name, arch, build)| {
@@ -34,10 +33,10 @@ fn held(subject: &str, name: &ToolName, arch: Arch, build: &Build, cache: &Cache
         Ok(Kept::Altered(found)) => {
             let message = match found {
                 Some(_) => "the cached archive is not what is locked",
-                None => "what the cache has in place of the archive is no file",
+                None => "the cache has something other than a file in place of the archive",
             };
             let check = Check::finding(Against::Cache, subject, Code::ChecksumMismatch, message)
-                .help("the disk may be failing; `bake fetch` throws it away and fetches it anew");
+                .help("the disk may be failing; `bake fetch` replaces it");
             return match found {
                 Some(found) => check.difference(&build.sha256, &found),
                 None => check,
@@ -61,7 +60,7 @@ fn held(subject: &str, name: &ToolName, arch: Arch, build: &Build, cache: &Cache
             let message = "the executable in the archive is not what is locked";
             Check::finding(Against::Cache, subject, Code::ChecksumMismatch, message)
                 .difference(&locked, &executable.sha256)
-                .help("the lock was edited: restore it, or make it anew with `bake lock`")
+                .help("the lock was edited: restore it, or recreate it with `bake lock`")
         }
         Err(error) => Check::finding(Against::Cache, subject, Code::BadArchive, error.to_string()),
     }

@@ -1,5 +1,4 @@
-//! Holds the binaries in an image against the lock: what a container would run, whatever layer it
-//! comes from.
+//! Compares the binaries in an image with the lock: the files that a container would run, from any layer.
 
 use super::report::{Against, Check};
 use super::upstream::title;
@@ -7,16 +6,13 @@ use crate::diagnostics::{Code, Location};
 use crate::digest::Sha256;
 use crate::lock::Lock;
 use crate::oci::{FolderFiles, FoundFile, Images, OciError, files_over};
+use crate::project::BIN_DIR;
 use crate::project::values::Arch;
 
-/// Where binaries are installed.
-const FOLDER: &str = "usr/local/bin";
-
-/// Holds the image for `arch` among `images` against `lock`, which stands at `place`.
+/// Compares the image for `arch` among `images` with `lock`. `place` is the lock's place.
 ///
-/// `base` are the uncompressed digests of the layers of the locked base image, or why they are not
-/// known: without them nobody can say which of the other programs in that folder are the base
-/// image's own.
+/// `base` has the uncompressed digests of the locked base image's layers, or the reason why they are unknown.
+/// Without them, the base image's own programs in that folder cannot be identified.
 pub fn check(
     lock: &Lock,
     arch: Arch,
@@ -29,7 +25,7 @@ pub fn check(
         Ok(image) => image,
         Err(error) => return vec![failed(name, arch, &error).at(place.clone())],
     };
-    let (own, found) = match files_over(images, &image, base.map_or(0, <[_]>::len), FOLDER) {
+    let (own, found) = match files_over(images, &image, base.map_or(0, <[_]>::len), BIN_DIR) {
         Ok(read) => read,
         Err(error) => return vec![failed(name, arch, &error).at(place.clone())],
     };
@@ -38,11 +34,11 @@ pub fn check(
         let Some(build) = locked.builds.get(&arch) else { continue };
         let subject = format!("{} {arch} in {name}", title(tool, locked));
         let at = super::lock::place_of(&build.binary_sha256.unwrap_or(build.sha256), place);
-        let path = format!("/{FOLDER}/{tool}");
+        let path = format!("/{BIN_DIR}/{tool}");
         let check = match (found.get(tool.as_str()), build.binary_sha256) {
             (None, _) => {
                 Check::finding(Against::Image, subject, Code::NotInImage, format!("{path} is not there"))
-                    .help("the image was built from another lock: build it anew")
+                    .help("the image was built from another lock: rebuild it")
             }
             (Some(_), None) => Check::unchecked(
                 Against::Image,
@@ -84,7 +80,7 @@ pub fn check(
             let message = format!("it is not built on the locked base image {}", lock.image.digest.oci());
             checks.push(
                 Check::finding(Against::Image, subject, Code::NotInLock, message)
-                    .help("build it anew from the rendered Dockerfile")
+                    .help("rebuild it from the rendered Dockerfile")
                     .at(super::lock::place_of(&lock.image.digest, place)),
             );
         }
@@ -116,7 +112,7 @@ struct Other<'a> {
     message: String,
 }
 
-/// Holds what stands beside the locked binaries against `own`, which the base image has there.
+/// Compares the other programs in the folder with `own`, those of the base image.
 fn others<'a>(
     own: &'a FolderFiles,
     found: &'a FolderFiles,
@@ -125,7 +121,7 @@ fn others<'a>(
 ) -> Vec<Other<'a>> {
     let mut others = Vec::new();
     for (program, file) in found.iter().filter(|(program, _)| !locked(program)) {
-        let path = format!("/{FOLDER}/{program}");
+        let path = format!("/{BIN_DIR}/{program}");
         let (code, message) = match own.get(program) {
             Some(own) if is_same(own, file) => continue,
             Some(_) => {
@@ -146,7 +142,7 @@ fn others<'a>(
     others.extend(gone.map(|program| Other {
         program,
         code: Code::NotInImage,
-        message: format!("/{FOLDER}/{program} is in the base image, and not there any more"),
+        message: format!("/{BIN_DIR}/{program} is in the base image, and not there any more"),
     }));
     others
 }

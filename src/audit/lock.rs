@@ -1,10 +1,10 @@
-//! Holds the lock against spec, manifest and catalog, and finds places in it.
+//! Compares the lock with spec, manifest and catalog, and finds places in it.
 
 use super::report::{Against, Check};
 use crate::diagnostics::{Location, Problems, Severity};
 use crate::digest::Sha256;
 
-/// What [`crate::lock::check_staleness`] found, as checks.
+/// The result of [`crate::lock::check_staleness`], as checks.
 pub fn check(problems: &Problems, place: &Location) -> Vec<Check> {
     let errors: Vec<_> = problems
         .iter()
@@ -21,7 +21,7 @@ pub fn check(problems: &Problems, place: &Location) -> Vec<Check> {
     if errors.is_empty() { vec![Check::clean(Against::Lock, "bake.lock")] } else { errors }
 }
 
-/// Where a digest stands in the lock; the lock's beginning where it does not.
+/// The place of a digest in the lock, or the lock's beginning.
 pub(super) fn place_of(digest: &Sha256, lock: &Location) -> Location {
     let digits = digest.to_string();
     let found = lock.source.text().find(&digits);

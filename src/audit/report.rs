@@ -1,7 +1,7 @@
-//! What an audit found: one [`Check`] for each thing that was looked at, and the ways to tell it.
+//! The report of an audit: one [`Check`] for each subject, and its output formats.
 //!
-//! "Could not be checked" is a result of its own. It is no finding, for nothing was found; and it
-//! is not clean, for nothing was seen to be right.
+//! "Could not be checked" is a separate result: not a finding, because nothing wrong was found, and not clean,
+//! because nothing was verified.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,24 +13,24 @@ use crate::diagnostics::{Code, Diagnostic, Location, Problems, Severity};
 use crate::project::names::ToolName;
 use crate::text::sanitize;
 
-/// What was held against the lock.
+/// The subject of a comparison with the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Against {
     /// The lock itself, against spec, manifest and catalog.
     Lock,
-    /// What publishers and registries have today.
+    /// The current state of publishers and registries.
     Upstream,
     /// The archives that were fetched before.
     Cache,
-    /// The rendered files as they stand.
+    /// The rendered files on disk.
     Bundle,
     /// A built image.
     Image,
 }
 
 impl Against {
-    /// All of them, in the order in which they are told.
+    /// All of them, in the order of the report.
     pub const ALL: [Self; 5] = [Self::Lock, Self::Upstream, Self::Cache, Self::Bundle, Self::Image];
 
     /// Its name in tables and documents.
@@ -45,7 +45,7 @@ impl Against {
     }
 }
 
-/// What came out of one check.
+/// The result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -62,24 +62,24 @@ pub enum Verdict {
 /// One thing that was looked at.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// What it was held against.
+    /// The kind of subject.
     pub against: Against,
-    /// What was looked at, such as `gog 0.37.0 amd64`, `base image` or `Dockerfile`: the same words
-    /// in each run, for what follows findings from run to run knows them by it.
+    /// The subject, such as `gog 0.37.0 amd64`, `base image` or `Dockerfile`. The text is the same in each run,
+    /// because tools use it to track findings.
     pub subject: String,
-    /// What came out.
+    /// The result.
     pub verdict: Verdict,
-    /// What kind of thing was found; none where it is clean.
+    /// The kind of finding; none if it is clean.
     pub code: Option<Code>,
-    /// What was found, one sentence without the subject; empty where it is clean.
+    /// One sentence without the subject; empty if it is clean.
     pub message: String,
-    /// What to do.
+    /// How to fix it.
     pub help: Option<String>,
-    /// Where in a file of the project it is, or what in the project asks for it.
+    /// The place in a file of the project.
     pub place: Option<Location>,
-    /// Where it is published.
+    /// The URL of the publisher.
     pub url: Option<String>,
-    /// What the lock says, and what was found instead.
+    /// The locked value, and the actual one.
     pub difference: Option<(String, String)>,
 }
 
@@ -163,7 +163,7 @@ impl Check {
     }
 }
 
-/// All that an audit looked at.
+/// All checks of an audit.
 #[derive(Clone, Debug, Default)]
 pub struct AuditReport {
     /// One for each thing, in the order in which they were looked at.
@@ -177,11 +177,11 @@ pub struct AuditReport {
 pub struct Counts {
     /// All of them.
     pub checks: usize,
-    /// What is not as the lock says.
+    /// Checks with differences from the lock.
     pub findings: usize,
-    /// What could not be looked at.
+    /// Checks that could not be made.
     pub unchecked: usize,
-    /// What there is to know.
+    /// Notes.
     pub notes: usize,
 }
 
@@ -233,8 +233,7 @@ impl AuditReport {
         }
     }
 
-    /// The report for people. What is clean is counted for each group, and told one by one where
-    /// `verbose`.
+    /// The report for people. Clean checks are counted for each group, and listed if `verbose`.
     pub fn table(&self, verbose: bool) -> String {
         let mut rows = vec![["AGAINST", "WHAT", "RESULT"].map(str::to_owned)];
         for against in Against::ALL {
@@ -283,7 +282,7 @@ impl AuditReport {
         }
     }
 
-    /// What is not clean, to be shown with its places.
+    /// The checks that are not clean, with their places.
     pub fn problems(&self) -> Problems {
         let mut problems = Problems::default();
         for check in &self.checks {
@@ -337,7 +336,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Rows whose columns stand below each other; the last one ends where it ends.
+/// Rows with aligned columns, except for the last one.
 fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<_> = (0..N).map(width).collect();

@@ -21,7 +21,7 @@ const MOST_RESULTS: usize = 25_000;
 /// GitHub refuses longer descriptions, in characters.
 const LONGEST_DESCRIPTION: usize = 1024;
 
-/// What an audit looks for, as GitHub calls it a rule. All of them stand in each document.
+/// A kind of finding, which GitHub calls a rule. Each document lists all of them.
 struct Rule {
     code: Code,
     level: &'static str,
@@ -30,7 +30,7 @@ struct Rule {
     tags: &'static [&'static str],
 }
 
-/// Bytes that were replaced are critical; what can have an honest reason, less so.
+/// Replaced bytes are critical; findings with a possible innocent reason are less so.
 const RULES: [Rule; 12] = [
     rule(Code::BadArchive, "error", Some("8.0"), &["security", "supply-chain"]),
     rule(Code::BundleDiffers, "error", Some("7.0"), &["security", "supply-chain"]),
@@ -55,13 +55,13 @@ const fn rule(
     Rule { code, level, severity, tags }
 }
 
-/// Where the document's paths start from.
+/// The base of the document's paths.
 #[derive(Clone, Copy, Debug)]
 pub struct Paths<'a> {
     /// From the root of the repository to the folder from which the names of files count; empty
     /// where the two are the same.
     pub folder: &'a str,
-    /// The lock, as the user would type it: the place of what has no other.
+    /// The lock, as the user would type it: the place of findings without another one.
     pub lock: &'a str,
 }
 
@@ -147,7 +147,7 @@ fn shortened(text: &str) -> String {
 
 fn result(check: &Check, code: Code, paths: Paths<'_>, seen: &mut BTreeMap<String, usize>) -> Value {
     let index = RULES.iter().position(|rule| rule.code == code);
-    // A finding of a kind that is no rule here is worth an error.
+    // A finding without a rule counts as an error.
     let level = match check.verdict {
         Verdict::Note => "note",
         _ => index.map_or("error", |index| RULES[index].level),

@@ -8,7 +8,7 @@ use crate::lock::resolve::recheck::Today;
 use crate::lock::{Lock, LockedImage, MENDED_BY};
 use crate::project::names::ToolName;
 
-/// What was asked about one binary, as checks.
+/// The publishers' answers about one binary, as checks.
 pub fn binary(name: &ToolName, locked: &LockedBinary, today: Today, lock: &Location) -> Vec<Check> {
     let title = title(name, locked);
     let mut checks = Vec::new();
@@ -36,8 +36,8 @@ pub fn binary(name: &ToolName, locked: &LockedBinary, today: Today, lock: &Locat
     checks
 }
 
-/// A binary that is either in the manifest or in `lock`, so that nobody could be asked about it:
-/// the one says where a binary is from, the other which it is.
+/// A binary that is missing in the manifest or in `lock`, so that it cannot be checked: the manifest has its
+/// source, the lock its version.
 pub fn unknown(name: &ToolName, lock: &Lock, place: &Location) -> Check {
     let (subject, why) = match lock.binaries.get(name) {
         Some(locked) => (title(name, locked), "it is not in the manifest, which says where it is published"),
@@ -46,7 +46,7 @@ pub fn unknown(name: &ToolName, lock: &Lock, place: &Location) -> Check {
     Check::unchecked(Against::Upstream, subject, why).help(MENDED_BY).at(place.clone())
 }
 
-/// What was asked about the base image, as checks.
+/// The registry's answer about the base image, as checks.
 pub fn image(
     locked: &LockedImage,
     today: Result<Vec<Diagnostic>, Diagnostic>,
@@ -77,7 +77,7 @@ pub(super) fn builds(
     })
 }
 
-/// Who did not answer was not found to be wrong.
+/// A missing answer is not a finding.
 fn of_problem(subject: &str, problem: Diagnostic) -> Check {
     let check = match problem.code {
         Code::UpstreamUnreachable | Code::UpstreamFailed | Code::CannotCache => {

@@ -153,7 +153,7 @@ pub(super) fn run(
     Ok(Done::Clean)
 }
 
-/// What to do about the VM's last error.
+/// The advice for the VM's last error.
 fn advice(plan: &Plan<'_>, timeline: &Timeline) -> Option<String> {
     let gcp = &plan.spec.gcp;
     let kind = timeline.reports().last().and_then(|report| error_kind(&report.error_kind))?;

@@ -5,7 +5,7 @@
 //! partial/…         downloads on their way
 //! ```
 //!
-//! Others may keep folders of their own beside these.
+//! Other modules may keep their own folders next to these.
 //!
 //! Files have the permissions that the user's umask gives to any new file, less those to write: a
 //! download carries no token, so that what is here is public, and users of one machine may want to
@@ -25,11 +25,10 @@ use super::error::FetchError;
 use super::partial::{self, BUFFER, Partial};
 use crate::digest::{Hasher, Sha256};
 
-/// How long a part of a download is kept that nobody goes on with.
+/// The lifetime of an abandoned partial download.
 const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How the name of a part begins whose digest is not known: what a killed run leaves of it is of
-/// no use.
+/// The prefix of partial downloads with an unknown digest, which a later run cannot use.
 const UNKNOWN: &str = "url-";
 
 /// A folder of files by their digest, which several programs may use at once.
@@ -38,7 +37,7 @@ pub struct Cache {
     folder: PathBuf,
 }
 
-/// What the cache has under a digest.
+/// The cache's entry for a digest.
 #[derive(Debug)]
 pub enum Kept {
     /// Nothing.
@@ -50,8 +49,8 @@ pub enum Kept {
 }
 
 impl Cache {
-    /// The cache in `folder`, which is made where it is missing. Parts of downloads go that were
-    /// given up a week ago, or that nobody can go on from.
+    /// Opens the cache in `folder`, and creates it if necessary. Removes partial downloads that were abandoned
+    /// a week ago or cannot be resumed.
     ///
     /// # Errors
     /// Where the folder cannot be made, or is none.
@@ -70,7 +69,7 @@ impl Cache {
         &self.folder
     }
 
-    /// The file with this digest, if it is there. What is there and does not match is removed.
+    /// The file with this digest, if it exists. A file that does not match is removed.
     ///
     /// # Errors
     /// Where it cannot be read, or cannot be removed.
@@ -87,7 +86,7 @@ impl Cache {
         }
     }
 
-    /// What is there under a digest, hashed and left alone.
+    /// Hashes the entry for a digest without changing it.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -111,12 +110,12 @@ impl Cache {
         Ok(if found == *digest { Kept::Sound(file) } else { Kept::Altered(Some(found)) })
     }
 
-    /// Whether something is there under a digest; what it is, only [`look`](Self::look) tells.
+    /// Whether there is an entry for a digest, without checking it; see [`look`](Self::look).
     pub fn has(&self, digest: &Sha256) -> bool {
         fs::symlink_metadata(self.path(digest)).is_ok()
     }
 
-    /// Where the file with this digest is, or would be.
+    /// The path of the file with this digest.
     pub fn path(&self, digest: &Sha256) -> PathBuf {
         self.blobs().join(digest.short(2)).join(digest.to_string())
     }
@@ -146,7 +145,7 @@ impl Cache {
         self.folder.join("partial")
     }
 
-    /// Removes what no run goes on from. Where that is not possible, it only costs room.
+    /// Removes partial downloads that no run can resume. A failure only costs space.
     fn sweep(&self) {
         let old = SystemTime::now() - PARTIAL_AGE;
         for entry in fs::read_dir(self.partials()).into_iter().flatten().flatten() {

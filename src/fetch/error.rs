@@ -15,7 +15,7 @@ pub enum FetchError {
     /// Other bytes came than were expected.
     #[error("{url}: its SHA-256 is {found}, and {expected} was expected")]
     Mismatch {
-        /// Where they came from.
+        /// The URL of the download.
         url: Address,
         /// The digest that was expected.
         expected: Sha256,
@@ -25,7 +25,7 @@ pub enum FetchError {
     /// More or fewer bytes came than were expected.
     #[error("{url}: it has {found} bytes, and {expected} were expected")]
     WrongSize {
-        /// Where they came from.
+        /// The URL of the download.
         url: Address,
         /// The length that was expected, in bytes.
         expected: u64,
@@ -37,19 +37,19 @@ pub enum FetchError {
     Cache {
         /// The file or folder.
         path: PathBuf,
-        /// What was not possible.
+        /// The operation that failed.
         what: &'static str,
         /// The operating system's reason.
         source: io::Error,
     },
 }
 
-/// What to do about a place that is full or closed.
+/// The advice for a full disk or missing permissions.
 fn advice(source: &io::Error) -> &'static str {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match source.kind() {
         StorageFull | QuotaExceeded => "; make room, or let BAKE_CACHE_DIR name another folder",
-        PermissionDenied | ReadOnlyFilesystem => "; let BAKE_CACHE_DIR name a folder of your own",
+        PermissionDenied | ReadOnlyFilesystem => "; set BAKE_CACHE_DIR to a folder that you can write",
         _ => "",
     }
 }

@@ -1,9 +1,9 @@
 //! Downloads and the cache: every byte is hashed while it arrives, and again before it is used.
 //!
-//! A download goes into a file of its own in the cache, named by what is wanted and locked while
-//! it is written, and is renamed to its digest once it is whole. Whenever the program is killed,
-//! what is left is such a part; a later run goes on from it where it knows the digest, and starts
-//! anew where it does not. Two runs that want the same take turns, and the second finds it there.
+//! A download is written to a separate file in the cache, named after its source and locked, and renamed to its
+//! digest when it is complete. If the program is killed, this partial file remains; a later run resumes it if
+//! the digest is known, and restarts otherwise. Two runs with the same download take turns, and the second
+//! finds it in the cache.
 
 mod cache;
 mod error;
@@ -26,7 +26,7 @@ pub use published::published;
 use crate::digest::Sha256;
 use crate::http::{self, Address, Client};
 
-/// What to download.
+/// A file to download.
 #[derive(Clone, Copy, Debug)]
 pub struct Download<'a> {
     /// From where.
@@ -37,7 +37,7 @@ pub struct Download<'a> {
     pub size: Option<u64>,
     /// The most bytes to accept.
     pub limit: u64,
-    /// What progress is shown as.
+    /// The label of its progress bar.
     pub label: &'a str,
 }
 
@@ -54,7 +54,7 @@ pub struct Fetched {
     pub from_cache: bool,
 }
 
-/// Brings a download into the cache, unless it is there.
+/// Downloads into the cache, unless the file is there already.
 ///
 /// # Errors
 /// Where it cannot be had, is not what was expected, or cannot be kept. Nothing that does not match
@@ -73,7 +73,7 @@ pub fn fetch(
         return Ok(fetched);
     }
     let mut partial = cache.partial(download.url, download.expected.as_ref())?;
-    // Somebody else may have brought it while this one waited.
+    // Another run may have downloaded it in the meantime.
     if let Some(fetched) = cached()? {
         partial.discard();
         return Ok(fetched);
@@ -93,9 +93,9 @@ pub fn fetch(
     }
 }
 
-/// Whether a later run may go on from what had come before this error.
+/// Whether a later run may resume the download after this error.
 fn leaves_a_beginning(error: &FetchError) -> bool {
-    // What was wrong is of no use, and where the disk was full it would be in the way.
+    // Wrong bytes are useless, and on a full disk they would be in the way.
     matches!(error, FetchError::Net(error) if !matches!(error, http::HttpError::TooLarge { .. }))
 }
 

@@ -39,7 +39,7 @@ mod tests {
     fn results_come_in_order_and_work_at_once() {
         let meeting = Barrier::new(4);
         let squares = in_parallel(&[1, 2, 3, 4, 5, 6, 7, 8], 4, |number| {
-            // Nobody passes alone.
+            // Blocks until the others arrive.
             meeting.wait();
             number * number
         });

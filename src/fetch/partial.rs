@@ -34,7 +34,7 @@ impl Partial {
             };
             retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))
                 .map_err(|error| failed("take a lock")(error.into()))?;
-            // Who had it before has finished it or thrown it away; the name may stand for another.
+            // The previous owner has finished or removed it; the name may now belong to another file.
             if same_file(&file, path).map_err(failed("write"))? {
                 return Ok(Self { path: path.to_owned(), file, hasher: Hasher::default(), length: 0 });
             }
@@ -78,12 +78,12 @@ impl Partial {
         self.length += bytes.len() as u64;
     }
 
-    /// How many bytes are there.
+    /// The current length in bytes.
     pub(super) const fn length(&self) -> u64 {
         self.length
     }
 
-    /// The digest of the bytes that are there.
+    /// The digest of the current bytes.
     pub(super) fn digest(&self) -> Sha256 {
         self.hasher.clone().finish()
     }
@@ -98,7 +98,7 @@ impl Partial {
             .and_then(|()| self.file.sync_all())
             .and_then(|()| fs::rename(&self.path, target))
             .and_then(|()| self.file.rewind())
-            // Whoever keeps many of these files open would keep others waiting for them.
+            // Many open files would otherwise keep their locks and block other runs.
             .and_then(|()| Ok(flock(&self.file, FlockOperation::Unlock)?))
             .map_err(failed)?;
         Ok(self.file)
@@ -106,7 +106,7 @@ impl Partial {
 
     /// Removes it.
     pub(super) fn discard(self) {
-        // What stays is empty or a beginning of something; a later run removes it.
+        // The remaining file is empty or partial; a later run removes it.
         let _ = fs::remove_file(&self.path);
     }
 
@@ -115,7 +115,7 @@ impl Partial {
     }
 }
 
-/// Removes what nobody is at work on. Whoever waits for it sees that the name is gone.
+/// Removes a file that no run is writing. A waiting run notices that the name is gone.
 pub(super) fn remove_if_idle(path: &Path) {
     let Ok(Some(file)) = open_regular(path) else { return };
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
@@ -149,7 +149,7 @@ fn same_file(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes whatever has a name that is the cache's.
+/// Removes a file or folder with a name of the cache.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),

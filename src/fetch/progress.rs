@@ -1,4 +1,4 @@
-//! How far downloads are, for whoever wants to show it.
+//! The progress of downloads.
 
 /// Shows downloads.
 pub trait Progress: Sync {
@@ -11,8 +11,7 @@ pub trait DownloadMeter {
     /// That many bytes have come.
     fn advance(&mut self, bytes: u64);
 
-    /// It goes on from that byte: forward with what an earlier run left, or back where it must
-    /// begin anew.
+    /// Continues at that byte: forward if an earlier run has left a part, or back after a restart.
     fn restart_at(&mut self, byte: u64);
 }
 

@@ -1,4 +1,4 @@
-//! What is at a URL now, whatever the cache holds. Nothing is kept of it.
+//! Hashes the file at a URL without the cache. Nothing is stored.
 
 use std::io::Read;
 
@@ -9,9 +9,8 @@ use crate::http::{self, Client, Request};
 /// Read at once.
 const BUFFER: usize = 1 << 16;
 
-/// The digest and the length in bytes of what `download.url` has. Nothing is expected of it but
-/// that it stays below the limit. What was cut is asked for from its beginning: two answers need
-/// not be of one document.
+/// The digest and the length in bytes of the file at `download.url`. Only the limit is enforced. An interrupted
+/// download restarts from the beginning, because two answers may have different content.
 ///
 /// # Errors
 /// Where it cannot be had ([`FetchError::Net`]).

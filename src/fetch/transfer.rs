@@ -1,4 +1,4 @@
-//! From the server into a partial file: what is gone on from, what is begun anew, what is refused.
+//! Downloads into a partial file: resumes, restarts, or refuses.
 
 use std::io::Read;
 
@@ -9,11 +9,10 @@ use super::progress::{DownloadMeter, Progress};
 use crate::digest::Sha256;
 use crate::http::{self, Address, Backoff, Client, Request, Response, Validator};
 
-/// An attempt that brought that many new bytes was no failure: patience begins anew after it.
+/// An attempt that transferred this many new bytes does not count as a failure, and resets the retries.
 const WORTH: u64 = 1024 * 1024;
 
-/// Downloads into `partial`. What is there afterwards is as `download` wants it, and has the digest
-/// that is returned.
+/// Downloads into `partial`. Afterwards its content satisfies `download` and has the returned digest.
 pub(super) fn run(
     client: &Client,
     download: &Download<'_>,
@@ -61,7 +60,7 @@ struct TransferOutcome {
     in_parts: bool,
 }
 
-/// A body that goes on where the partial file ends.
+/// A body that continues at the end of the partial file.
 struct ResumedBody {
     response: Response,
     /// The length of the whole document, where the server tells it.
@@ -73,7 +72,7 @@ struct Transfer<'a> {
     partial: &'a mut Partial,
     progress: &'a dyn Progress,
     meter: Option<Box<dyn DownloadMeter>>,
-    /// What names the document that the bytes so far are of.
+    /// The validator of the document that the current bytes belong to.
     validator: Option<Validator>,
     /// Whether these bytes can be gone on from.
     resumable: bool,
@@ -83,7 +82,7 @@ struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    /// Asks until all bytes are there.
+    /// Requests until the file is complete.
     fn bring(&mut self, client: &Client) -> Result<TransferOutcome, FetchError> {
         let mut pauses = client.pauses();
         let mut most = self.partial.length();
@@ -104,7 +103,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Asks for what is missing; none where the whole has to be asked for instead.
+    /// Requests the missing part; `None` if the whole file must be requested.
     fn ask(&mut self, client: &Client, pauses: &mut Backoff) -> Result<Option<ResumedBody>, FetchError> {
         if !(self.ranges && self.resumable) {
             self.restart()?;
@@ -120,7 +119,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Looks at an answer's head; none where it goes on from somewhere else.
+    /// Checks the head of an answer; `None` if it continues at another offset.
     fn begin(&mut self, response: Response) -> Result<Option<ResumedBody>, FetchError> {
         let total = match response.part() {
             None => {
@@ -174,7 +173,7 @@ impl Transfer<'_> {
         Ok(cut.then(|| http::HttpError::Cut { url: address, why: "the last part is missing".to_owned() }))
     }
 
-    /// Begins anew.
+    /// Restarts from the beginning.
     fn restart(&mut self) -> Result<(), FetchError> {
         self.resumable = true;
         self.validator = None;
@@ -184,7 +183,7 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// Begins anew, and asks for no part again.
+    /// Restarts without further range requests.
     fn in_one_piece(&mut self) -> Result<(), FetchError> {
         self.ranges = false;
         self.restart()
@@ -199,7 +198,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// What is wrong with a document that is complete, if anything is.
+    /// The error of a complete document, if any.
     fn fault(&self, came: &TransferOutcome) -> Option<FetchError> {
         let found = self.partial.digest();
         let wrong_digest = self

@@ -14,13 +14,13 @@ use crate::lock::versions;
 use crate::project::names::{RepoSlug, Version};
 use crate::text::excerpt;
 
-/// Where the API is unless the environment says otherwise.
+/// The API's default URL.
 pub const API: &str = "https://api.github.com";
 
 /// The version of the API that the shapes of answers are from.
 const API_VERSION: &str = "2022-11-28";
 
-/// What one answer may have, in bytes: a hundred releases with some hundred files each.
+/// The limit of one answer, in bytes: a hundred releases with some hundred files each.
 const LONGEST_ANSWER: u64 = 64 << 20;
 
 /// Pages of a hundred releases that are looked through; GitHub itself ends at ten thousand releases.
@@ -49,9 +49,9 @@ pub enum GithubError {
     NoSuchVersion {
         /// The repository.
         repo: RepoSlug,
-        /// What was asked for.
+        /// The requested version.
         version: Version,
-        /// Where it was looked for.
+        /// The requested URL.
         url: Address,
     },
     /// The repository has none at all, or none but drafts, pre-releases and young ones.
@@ -59,7 +59,7 @@ pub enum GithubError {
     None {
         /// The repository.
         repo: RepoSlug,
-        /// Where it was looked for.
+        /// The requested URL.
         url: Address,
         /// Whether there are some that are too young.
         young: bool,
@@ -74,23 +74,23 @@ pub enum GithubError {
         repo: RepoSlug,
         /// The words before the versions in its tags.
         words: String,
-        /// Where it was looked for.
+        /// The requested URL.
         url: Address,
     },
-    /// The repository is not there, or hidden from who asks.
+    /// The repository does not exist, or is private.
     #[error("there is no repository {repo}, or it is private: {url}")]
     NoRepository {
         /// The repository.
         repo: RepoSlug,
-        /// Where it was looked for.
+        /// The requested URL.
         url: Address,
     },
     /// The answer is not what the API's documentation says.
     #[error("{url}: not an answer of GitHub's API: {why}")]
     Malformed {
-        /// What was asked for.
+        /// The requested URL.
         url: Address,
-        /// What is wrong with it.
+        /// The error.
         why: String,
     },
 }
@@ -233,7 +233,8 @@ impl<'a> Api<'a> {
         let answer =
             serde_json::from_str(&text).map_err(|error| malformed(excerpt(&error.to_string(), 200)))?;
         let next = head.header("link").and_then(release::next).map(|next| url.join(next)).transpose();
-        let next = next.map_err(|error| malformed(format!("its next page is no URL: {error}")))?;
+        let next =
+            next.map_err(|error| malformed(format!("the link to its next page is not a URL: {error}")))?;
         // The token goes along, and must not go anywhere else.
         match next {
             Some(next) if next.origin() != self.base.origin() => Err(malformed(format!(

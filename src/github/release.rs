@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
+use crate::digest::Sha256;
 use crate::lock::upstream;
 use crate::project::names::{RepoSlug, Version};
 
@@ -56,7 +57,7 @@ impl GithubAsset {
     fn complete(self) -> Option<upstream::ReleaseAsset> {
         let uploaded = self.state.is_none_or(|state| state == "uploaded");
         let url = self.browser_download_url.parse().ok().filter(|_| uploaded)?;
-        let digest = self.digest.and_then(|digest| digest.strip_prefix("sha256:")?.parse().ok());
+        let digest = self.digest.and_then(|digest| Sha256::from_oci(&digest).ok());
         Some(upstream::ReleaseAsset { name: self.name, url, size: self.size, digest })
     }
 }

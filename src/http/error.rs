@@ -76,7 +76,7 @@ pub enum HttpError {
         is_final: bool,
     },
     /// The TLS handshake failed.
-    #[error("{url}: no encrypted connection: {why}")]
+    #[error("{url}: the TLS connection failed: {why}")]
     Untrusted { url: Address, why: String },
     /// The URL or a redirect target violates a rule of [`check_scheme`](super::check_scheme) and others.
     #[error("{url}: refused: {why}")]
@@ -87,7 +87,7 @@ pub enum HttpError {
     #[error("{url}: the connection was cut: {why}")]
     Cut { url: Address, why: String },
     /// No data within the time limit.
-    #[error("{url}: nothing came for {} s", patience.as_secs_f64())]
+    #[error("{url}: no data for {} s", patience.as_secs_f64())]
     Stalled { url: Address, patience: Duration },
     /// Below the minimum rate, or over the total time limit.
     #[error("{url}: too slow: {why}")]
@@ -157,7 +157,7 @@ impl HttpError {
 
 /// The error without its URL.
 pub(super) fn reason(error: &reqwest::Error) -> String {
-    error.source().map_or_else(|| "no reason is known".to_owned(), innermost)
+    error.source().map_or_else(|| "unknown reason".to_owned(), innermost)
 }
 
 fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {

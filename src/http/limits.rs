@@ -61,7 +61,7 @@ mod tests {
     use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
     #[test]
-    fn a_date_is_read_in_each_form_of_the_standard() {
+    fn all_standard_date_formats_are_parsed() {
         let right = Timestamp::from_second(784_111_777).ok();
         for text in
             ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_counts_from_the_servers_clock() {
+    fn dates_are_relative_to_the_servers_clock() {
         let mut headers = HeaderMap::new();
         headers.insert(DATE, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"));
         headers.insert(RETRY_AFTER, HeaderValue::from_static("Sun, 06 Nov 1994 08:59:37 GMT"));

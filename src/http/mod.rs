@@ -246,7 +246,7 @@ fn builder(patience: &RetryPolicy, local: bool) -> reqwest::ClientBuilder {
     if !local {
         return builder;
     }
-    // `localhost` is always this machine (RFC 6761, 6.3), whatever a resolver says.
+    // `localhost` is always this machine (RFC 6761, 6.3), regardless of the resolver.
     let own = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let own = own.map(|address| SocketAddr::new(address, 0));
     builder.no_proxy().resolve_to_addrs("localhost", &own)

@@ -42,12 +42,12 @@ impl RateLimit {
         self.in_window += waited;
         self.came += bytes as u64;
         if self.waited > self.whole {
-            let why = format!("not all of it came within {} s", self.whole.as_secs());
+            let why = format!("not complete within {} s", self.whole.as_secs());
             return Err(HttpError::TooSlow { url: url.clone(), why });
         }
         if self.in_window >= self.window {
             if self.came < self.least {
-                let why = format!("{} bytes came within {} s", self.came, self.in_window.as_secs());
+                let why = format!("{} bytes in {} s", self.came, self.in_window.as_secs());
                 return Err(HttpError::TooSlow { url: url.clone(), why });
             }
             (self.in_window, self.came) = (Duration::ZERO, 0);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trickle_is_cut_off_and_a_slow_line_is_not() {
+    fn a_trickle_is_cut_off_but_a_slow_line_is_not() {
         assert_eq!(given_up(1, Duration::from_secs(2), true), Some(60));
         assert_eq!(given_up(1000, Duration::from_secs(1), false), Some(60));
         // 56 kbit/s: the full time of a download, and five minutes for a document.
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn time_without_waiting_is_nobodys_fault() {
+    fn only_waiting_time_counts() {
         assert_eq!(given_up(1, Duration::from_secs(1), true), Some(60));
         let url = Address::new(&"https://example.org/".parse().expect("a URL"), None);
         let mut rate = RateLimit::new(&RetryPolicy::default(), true);

@@ -66,11 +66,11 @@ impl RedirectChain {
 
     pub(super) fn follow(&mut self, answer: &blocking::Response) -> Result<(), HttpError> {
         let Some(location) = answer.headers().get(LOCATION) else {
-            return Err(HttpError::malformed(self.address(), "it redirects to nowhere: Location is missing"));
+            return Err(HttpError::malformed(self.address(), "it redirects without a Location header"));
         };
         let next = location.to_str().ok().and_then(|location| self.at.join(location).ok());
         let Some(mut next) = next else {
-            return Err(HttpError::malformed(self.address(), "it redirects to what is not a URL"));
+            return Err(HttpError::malformed(self.address(), "it redirects to an invalid URL"));
         };
         next.set_fragment(None);
         let encrypted = self.at.scheme() == "https";
@@ -87,7 +87,7 @@ impl RedirectChain {
         let why = if encrypted && self.at.scheme() == "http" {
             Some("it redirects from https to plain http")
         } else if self.confined && !self.at_home {
-            Some("it redirects a request with a secret in it to another host")
+            Some("it redirects a request with a secret to another host")
         } else {
             check_scheme(&self.at)
         };
@@ -98,12 +98,12 @@ impl RedirectChain {
 /// The reason not to request `url`: plain HTTP is allowed for loopback only.
 pub fn check_scheme(url: &Url) -> Option<&'static str> {
     if !url.username().is_empty() || url.password().is_some() {
-        return Some("it has a user name or a password in it");
+        return Some("it contains a user name or password");
     }
     match url.scheme() {
         "https" => None,
         "http" if is_loopback(url) => None,
-        "http" => Some("plain http is for this machine alone: use https"),
+        "http" => Some("plain http is only allowed for this machine: use https"),
         _ => Some("it is neither https nor http"),
     }
 }
@@ -122,7 +122,7 @@ mod tests {
     use super::check_scheme;
 
     #[test]
-    fn only_this_machine_is_asked_without_encryption() {
+    fn plain_http_is_for_loopback_only() {
         for fine in [
             "https://example.org/",
             "http://localhost:1/",

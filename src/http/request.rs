@@ -202,7 +202,7 @@ pub struct Token(HeaderValue);
 
 /// Does not contain the text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a token: it is empty, or holds a blank or a character outside of ASCII")]
+#[error("not a token: it is empty, or contains a space or a non-ASCII character")]
 pub struct NotAToken;
 
 impl FromStr for Token {
@@ -249,13 +249,13 @@ mod tests {
     use super::{NotAToken, Token};
 
     #[test]
-    fn a_token_is_shown_nowhere() {
+    fn debug_output_hides_tokens() {
         let token: Token = "ghp_secret".parse().expect("a token");
         assert!(!format!("{token:?}").contains("secret"));
     }
 
     #[test]
-    fn what_would_break_a_header_is_no_token() {
+    fn tokens_invalid_in_headers_are_refused() {
         for text in ["", "a b", "a\n", "a\r\nhost: b", "ä"] {
             assert_eq!(text.parse::<Token>(), Err(NotAToken), "{text:?}");
         }

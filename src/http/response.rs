@@ -81,7 +81,7 @@ impl Response {
             _ if !is_document => this.body = Box::new(raw),
             _ => {
                 let encoding = excerpt(&String::from_utf8_lossy(encoding), 40);
-                let why = format!("it is encoded as {encoding}, which was not asked for");
+                let why = format!("it is encoded as {encoding}, which was not requested");
                 return Err(HttpError::malformed(address, why));
             }
         }
@@ -270,10 +270,13 @@ impl<R: Read> Read for Decoded<R> {
                 // An [`HttpError`] of this module.
                 io::ErrorKind::Other => error,
                 io::ErrorKind::UnexpectedEof => {
-                    let why = "its compressed body has no end".to_owned();
+                    let why = "its compressed body is truncated".to_owned();
                     io::Error::other(HttpError::Cut { url, why })
                 }
-                _ => io::Error::other(HttpError::malformed(url, format!("its encoding is broken: {error}"))),
+                _ => io::Error::other(HttpError::malformed(
+                    url,
+                    format!("its content encoding is invalid: {error}"),
+                )),
             }
         })
     }
@@ -284,7 +287,7 @@ mod tests {
     use super::{ContentRange, content_range};
 
     #[test]
-    fn a_content_range_that_makes_no_sense_is_none() {
+    fn invalid_content_ranges_are_ignored() {
         let whole = ContentRange { start: 5, end: 9, total: Some(10) };
         assert_eq!(content_range("bytes 5-9/10"), Some(whole));
         assert_eq!(content_range("bytes 5-9/*"), Some(ContentRange { total: None, ..whole }));

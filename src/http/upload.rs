@@ -22,7 +22,7 @@ use super::SendError;
 use super::error::{Address, HttpError};
 use super::response::Response;
 
-/// Of the response, in bytes; upload responses are short.
+/// Limit for the response, in bytes; upload responses are short.
 const LONGEST: usize = 64 << 10;
 
 /// Bytes per chunk.
@@ -88,7 +88,7 @@ pub(super) fn upload(
                 return Err(HttpError::Stalled { url: address, patience }.into());
             }
             Err(RecvTimeoutError::Disconnected) => {
-                let why = "the connection ended without an answer".to_owned();
+                let why = "the connection ended without a response".to_owned();
                 return Err(HttpError::Cut { url: address, why }.into());
             }
         }

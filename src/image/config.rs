@@ -48,7 +48,7 @@ pub(super) fn over(
 
     if let Some(layer) = layer {
         let diff_ids = document.get_mut("rootfs").and_then(|rootfs| rootfs["diff_ids"].as_array_mut());
-        diff_ids.ok_or("its config does not say which layers it has")?.push(json!(layer.oci()));
+        diff_ids.ok_or("its config does not list its layers")?.push(json!(layer.oci()));
     }
     // The history is optional, but if present it must cover every layer.
     if let Some(history) = document.get_mut("history").and_then(Value::as_array_mut) {

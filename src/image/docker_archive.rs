@@ -41,9 +41,9 @@ pub fn write(
     built: &Built,
     place: &Path,
     mtime: u64,
-    unfinished: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<(), ImageError> {
-    unfinished.unless_abandoned(|| put(image, built, place, mtime, unfinished))
+    cancel.unless_cancelled(|| put(image, built, place, mtime, cancel))
 }
 
 fn put(
@@ -51,7 +51,7 @@ fn put(
     built: &Built,
     place: &Path,
     mtime: u64,
-    unfinished: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<(), ImageError> {
     let sbom = sbom_of(place);
     for place in [place, &sbom] {
@@ -60,7 +60,7 @@ fn put(
         }
     }
     fs::create_dir_all(parent(place)).map_err(ImageError::io(parent(place), "make the folder"))?;
-    let staging = Staging::next_to(place, unfinished)?;
+    let staging = Staging::next_to(place, cancel)?;
     let path = staging.join("image");
     let file = File::create_new(&path).map_err(ImageError::io(&path, "write"))?;
     let mut tarball = Writer { file: BufWriter::with_capacity(256 << 10, file), path: place, mtime };
@@ -69,7 +69,7 @@ fn put(
     tarball.document(MANIFEST, &manifest(image, built)?)?;
     for blob in image.contents.blobs.iter().filter(|blob| is_part(built, blob)) {
         tarball.header(&format::name(&blob.descriptor), blob.descriptor.size())?;
-        copy(&image.contents, blob, &mut tarball.file, place, unfinished)?;
+        copy(&image.contents, blob, &mut tarball.file, place, cancel)?;
         tarball.fill(blob.descriptor.size())?;
     }
     tarball.finish()?;

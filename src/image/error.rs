@@ -22,7 +22,7 @@ pub enum ImageError {
     #[error("{tool} {arch}: the executable has SHA-256 {found}, and {expected} is locked; do not use it")]
     Mismatch { tool: ToolName, arch: Arch, expected: Sha256, found: Sha256 },
     /// A file name has a special meaning in layers (whiteout).
-    #[error("{tool} {arch}: no layer can hold the file {path}: its name would hide another one")]
+    #[error("{tool} {arch}: the file {path} cannot be in a layer: its name would hide another file")]
     Whiteout {
         tool: ToolName,
         arch: Arch,
@@ -32,11 +32,11 @@ pub enum ImageError {
     #[error("{}: cannot {what}: {source}", path.display())]
     Io { path: PathBuf, what: &'static str, source: io::Error },
     /// The target path is something else.
-    #[error("{} is there and is not an image that `bake` wrote: move it away, or choose another place", path.display())]
+    #[error("{} exists and is not an image written by `bake`: move it away, or choose another path", path.display())]
     Foreign { path: PathBuf },
-    #[error("interrupted; nothing was left")]
+    #[error("interrupted; no files were left behind")]
     Interrupted,
-    #[error("the image's {what} cannot be written down: {why}")]
+    #[error("the image's {what} cannot be created: {why}")]
     Document { what: &'static str, why: String },
 }
 

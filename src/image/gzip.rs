@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_in_comes_out() {
+    fn compression_round_trips() {
         for count in [0, 1, 999, PIECE - 1, PIECE, PIECE + 1, PIECE * AT_ONCE, PIECE * AT_ONCE + 1, 3 << 21] {
             let content = bytes(count);
             let packed = compressed(&content, 64 << 10);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn how_it_is_written_changes_nothing() {
+    fn chunking_of_writes_does_not_change_the_output() {
         let content = bytes(3 << 20);
         let whole = compressed(&content, content.len());
         assert!(whole.len() < content.len() * 2 / 3);

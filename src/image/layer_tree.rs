@@ -8,10 +8,9 @@ use super::error::ImageError;
 use super::spool::{Piece, TempSpool};
 use crate::archive::{self, Executable, Limits, Unpack};
 use crate::lock::Build;
+use crate::project::BIN_DIR;
 use crate::project::names::ToolName;
 use crate::project::values::{Arch, ArchiveFormat};
-
-pub(super) const BIN: &str = "usr/local/bin";
 
 const LIB: &str = "usr/local/lib";
 
@@ -65,7 +64,7 @@ impl LayerTree {
         let packing = ArchiveFormat::of(build.url.file_name());
         let (limits, path) = (Limits::default(), &build.binary);
         let bad = |source| ImageError::Archive { tool: name.clone(), arch, source };
-        let command = format!("{BIN}/{name}").into_bytes();
+        let command = format!("{BIN_DIR}/{name}").into_bytes();
         let found = if keep_siblings {
             let folder = format!("{LIB}/{name}");
             self.0.insert(folder.clone().into_bytes(), LayerNode::Folder);

@@ -146,12 +146,12 @@ pub fn assemble(
     for image in bases {
         let addition = additions.remove(&image.arch).ok_or_else(|| ImageError::Document {
             what: "manifest",
-            why: format!("nothing was made for {}", image.arch),
+            why: format!("there is no layer for {}", image.arch),
         })?;
         let count = image.layers.len() + usize::from(addition.layer.is_some());
         if count > MOST_LAYERS {
             let why = format!(
-                "with the locked binaries the image has {count} layers, and Docker takes no more than {MOST_LAYERS}: name a base image with fewer, or squash it"
+                "with the locked binaries the image has {count} layers, but Docker supports at most {MOST_LAYERS}: use a base image with fewer layers, or squash it"
             );
             return Err(ImageError::Base { image: base.images.name().to_owned(), why });
         }

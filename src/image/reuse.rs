@@ -14,13 +14,13 @@ use flate2::bufread::GzDecoder;
 use tar::{Archive, EntryType};
 
 use super::layer::{BuiltLayer, Hashing, LayerBuilder, mtime};
-use super::layer_tree::BIN;
 use super::layout::format;
 use super::{Addition, Recipe};
 use crate::archive::{Executable, Limits};
 use crate::digest::Sha256;
 use crate::lock::Build;
 use crate::oci;
+use crate::project::BIN_DIR;
 use crate::project::names::ToolName;
 use crate::project::values::Arch;
 
@@ -104,7 +104,7 @@ fn held(
     for entry in archive.entries()? {
         let mut entry = entry?;
         let Some((name, build, expected)) = wanted.next() else { return Ok(None) };
-        let path = format!("{BIN}/{name}");
+        let path = format!("{BIN_DIR}/{name}");
         let size = entry.size();
         if entry.header().entry_type() != EntryType::Regular || *entry.path_bytes() != *path.as_bytes() {
             return Ok(None);

@@ -11,6 +11,7 @@ use super::error::ImageError;
 use crate::archive::Executable;
 use crate::digest::Sha256;
 use crate::lock::Build;
+use crate::project::BIN_DIR;
 use crate::project::names::ToolName;
 use crate::project::values::Arch;
 
@@ -194,7 +195,7 @@ fn binary(
         }],
         properties: vec![
             property("arch", arch.as_str()),
-            property("path", &format!("/usr/local/bin/{name}")),
+            property("path", &format!("/{BIN_DIR}/{name}")),
             property("path-in-archive", executable.path.as_str()),
         ],
     }

@@ -60,14 +60,14 @@ impl CancelToken {
     }
 
     /// Runs `action`; if it fails after cancellation, the error is [`ImageError::Interrupted`].
-    pub(super) fn unless_abandoned<T>(
+    pub(super) fn unless_cancelled<T>(
         &self,
         action: impl FnOnce() -> Result<T, ImageError>,
     ) -> Result<T, ImageError> {
-        action().map_err(|error| if self.is_abandoned() { ImageError::Interrupted } else { error })
+        action().map_err(|error| if self.is_cancelled() { ImageError::Interrupted } else { error })
     }
 
-    fn is_abandoned(&self) -> bool {
+    fn is_cancelled(&self) -> bool {
         matches!(*self.stage(), StagingState::Abandoned)
     }
 
@@ -89,21 +89,21 @@ impl CancelToken {
 
 pub(super) struct Staging {
     folder: TempDir,
-    unfinished: CancelToken,
+    cancel: CancelToken,
     /// Holds the lock.
     _lock: File,
 }
 
 impl Staging {
     /// Next to `place`, on the same file system. The parent folder must exist.
-    pub(super) fn next_to(place: &Path, unfinished: &CancelToken) -> Result<Self, ImageError> {
+    pub(super) fn next_to(place: &Path, cancel: &CancelToken) -> Result<Self, ImageError> {
         const TRIES: usize = 8;
         let parent = parent(place);
         let prefix = staging_prefix(place.file_name().unwrap_or_default());
         sweep(parent, &prefix);
         let failed = || ImageError::io(parent, "make a folder in it");
         for _ in 0..TRIES {
-            let mut stage = unfinished.stage();
+            let mut stage = cancel.stage();
             if matches!(*stage, StagingState::Abandoned) {
                 return Err(ImageError::Interrupted);
             }
@@ -114,7 +114,7 @@ impl Staging {
                 && is_at(&lock, folder.path())
             {
                 *stage = StagingState::Begun(folder.path().to_owned());
-                return Ok(Self { folder, unfinished: unfinished.clone(), _lock: lock });
+                return Ok(Self { folder, cancel: cancel.clone(), _lock: lock });
             }
         }
         Err(failed()(io::ErrorKind::WouldBlock.into()))
@@ -127,13 +127,13 @@ impl Staging {
     /// Replaces `place` with the folder `name`, atomically.
     pub(super) fn put_folder(&self, name: &str, place: &Path) -> Result<(), ImageError> {
         let new = self.join(name);
-        self.unfinished
+        self.cancel
             .at_once(|| put_folder(&new, place, &self.join("old")).map_err(ImageError::io(place, "replace")))
     }
 
     /// Moves each file to its place.
     pub(super) fn put_files(&self, files: &[(&str, &Path)]) -> Result<(), ImageError> {
-        self.unfinished.at_once(|| {
+        self.cancel.at_once(|| {
             files.iter().try_for_each(|(name, place)| {
                 fs::rename(self.join(name), place).map_err(ImageError::io(place, "put the new file"))
             })
@@ -147,9 +147,9 @@ pub(super) fn copy(
     blob: &Blob,
     into: &mut dyn Write,
     path: &Path,
-    unfinished: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<(), ImageError> {
-    copy_stream(contents.open(blob)?, |error| contents.base.failed(error), into, path, unfinished)
+    copy_stream(contents.open(blob)?, |error| contents.base.failed(error), into, path, cancel)
 }
 
 /// Copies `from`, whose errors `failed` maps; stops on cancellation.
@@ -158,11 +158,11 @@ pub(super) fn copy_stream(
     failed: impl Fn(io::Error) -> oci::OciError,
     into: &mut dyn Write,
     path: &Path,
-    unfinished: &CancelToken,
+    cancel: &CancelToken,
 ) -> Result<(), ImageError> {
     let mut piece = vec![0; PIECE];
     loop {
-        if unfinished.is_abandoned() {
+        if cancel.is_cancelled() {
             return Err(ImageError::Interrupted);
         }
         match from.read(&mut piece) {
@@ -208,8 +208,8 @@ mod tests {
     use crate::image::ImageError;
 
     /// A temporary folder for `place`.
-    fn begun(place: &Path, unfinished: &CancelToken) -> Staging {
-        let staging = Staging::next_to(place, unfinished).expect("a folder");
+    fn begun(place: &Path, cancel: &CancelToken) -> Staging {
+        let staging = Staging::next_to(place, cancel).expect("a folder");
         fs::create_dir(staging.join("layout")).expect("a folder");
         fs::write(staging.join("layout/new"), "new").expect("a file");
         staging
@@ -221,37 +221,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_is_not_ended_any_more() {
+    fn a_completed_operation_cannot_be_cancelled() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("oci");
         fs::create_dir(&place).expect("a folder");
-        let unfinished = CancelToken::default();
-        let staging = begun(&place, &unfinished);
+        let cancel = CancelToken::default();
+        let staging = begun(&place, &cancel);
         staging.put_folder("layout", &place).expect("a new folder");
         // The old one is being deleted already.
-        unfinished.end(|| panic!("it is done"));
+        cancel.end(|| panic!("it is done"));
         drop(staging);
         assert_eq!(names(folder.path()), ["oci"]);
         assert_eq!(names(&place), ["new"]);
     }
 
     #[test]
-    fn what_failed_for_being_ended_was_interrupted() {
+    fn a_failure_after_cancellation_is_an_interruption() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("oci");
-        let unfinished = CancelToken::default();
-        let staging = begun(&place, &unfinished);
+        let cancel = CancelToken::default();
+        let staging = begun(&place, &cancel);
         let write = || fs::write(staging.join("layout/next"), "").map_err(ImageError::io(&place, "write"));
         let mut told = false;
-        let ended = unfinished.unless_abandoned(|| {
-            unfinished.end(|| told = true);
+        let ended = cancel.unless_cancelled(|| {
+            cancel.end(|| told = true);
             write()
         });
         assert!(matches!(ended, Err(ImageError::Interrupted)), "{ended:?}");
         assert!(told && names(folder.path()).is_empty());
         let other = CancelToken::default();
         let failed: Result<(), _> = other
-            .unless_abandoned(|| Err(ImageError::io(&place, "write")(io::ErrorKind::StorageFull.into())));
+            .unless_cancelled(|| Err(ImageError::io(&place, "write")(io::ErrorKind::StorageFull.into())));
         assert!(matches!(failed, Err(ImageError::Io { .. })), "{failed:?}");
     }
 }

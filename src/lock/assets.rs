@@ -1,9 +1,8 @@
 //! Which asset of a release is the build for an architecture, where the manifest does not say it.
 //!
-//! Names are read word by word. What is certain is used: another system, another processor, a
-//! package, a checksum, a signature is not it. Of two that differ in nothing but their C library
-//! the static one is taken, of two that differ in nothing but their packing the one that most
-//! machines unpack. Anything else is left to a person.
+//! Names are read word by word. Words that name another system, another processor, a package, a checksum or a signature
+//! exclude a file. If two files differ only in their C library, the static one is used; if they differ only in their
+//! archive format, the one that most machines can unpack. Any other ambiguity is left to the user.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +10,8 @@ use super::checksums;
 use super::upstream::ReleaseAsset;
 use crate::project::values::{Arch, ArchiveFormat};
 
-/// Endings of what is published beside programs: packages of distributions, signatures, checksums,
-/// lists of contents, documentation.
+/// Suffixes of other files in a release: distribution packages, signatures, checksums, file lists,
+/// documentation.
 const NO_ARCHIVE: [&str; 45] = [
     ".1",
     ".apk",
@@ -156,7 +155,7 @@ pub fn choose<'a>(
         .map(|asset| (asset, Words::of(&asset.name, spelled.map(|word| (word, arch)))))
         .filter(|(_, words)| words.arch == Some(arch) && !words.elsewhere)
         .collect();
-    // Who names systems at all names Linux.
+    // A release that names systems also names Linux.
     narrow(&mut fitting, |words| words.linux);
     narrow(&mut fitting, |words| words.level.is_none_or(|level| level == 1));
     for static_libc in ["musl", "static"] {
@@ -189,7 +188,7 @@ pub fn signatures<'a>(assets: &'a [ReleaseAsset], asset: &str) -> Vec<&'a Releas
     assets.iter().filter(|candidate| about(&candidate.name)).collect()
 }
 
-/// Whether it is something that stands beside the programs of a release.
+/// Whether the file accompanies the programs of a release.
 fn is_beside(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     checksums::is_list(name)
@@ -205,7 +204,7 @@ fn narrow(fitting: &mut Vec<(&ReleaseAsset, Words)>, by: impl Fn(&Words) -> bool
     }
 }
 
-/// What the words of a file name say.
+/// The meaning of the words in a file name.
 #[derive(Debug, Default)]
 struct Words {
     arch: Option<Arch>,
@@ -226,7 +225,7 @@ impl Words {
         }
         let mut words = Self::default();
         if let Some((spelling, arch)) = spelled {
-            // As a word of its own: `arm` is no part of `arm64`.
+            // As a separate word: `arm64` does not contain `arm`.
             let spelling =
                 spelling.to_ascii_lowercase().replace("x86_64", "amd64").replace("x86-64", "amd64");
             let known = Self::arch_of(&spelling).map(|(known, _)| known);
@@ -391,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_in_packing_alone_is_the_same_thing() {
+    fn archives_that_differ_only_in_format_are_equivalent() {
         let names = ["t-linux-x64.zip", "t-linux-x64.tar.xz", "t-linux-x64.tar.gz", "t-linux-arm64.tar.xz"];
         chosen(&names, "t-linux-x64.tar.gz", "t-linux-arm64.tar.xz");
         chosen(
@@ -418,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_are_told_apart() {
+    fn signatures_are_distinguished() {
         let all = assets(&[
             "a.gz",
             "a.gz.minisig",

@@ -1,4 +1,4 @@
-//! What a new lock changes against an old one, in words for people and as records for scripts.
+//! The differences between two locks, as text and as records.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -15,18 +15,18 @@ use crate::project::values::Arch;
 pub struct LockChange {
     /// The tool; `image` for the base image, `pushed image` for the finished one.
     pub name: String,
-    /// What was locked; none where it is new.
+    /// The old version; none if the tool is new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// What is locked; none where it went.
+    /// The new version; none if the tool was removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// What became of its archives.
+    /// The changes of its archives.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub archives: Vec<ArchiveChange>,
 }
 
-/// What became of the archive for one architecture.
+/// The change of the archive for one architecture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ArchiveChange {
     /// The architecture.

@@ -25,7 +25,7 @@ pub fn owner_of(name: &str) -> Option<&str> {
     OWN.iter().find_map(|ending| name.strip_suffix(ending))
 }
 
-/// What a checksum file says of one file.
+/// The result of a search in a checksum file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Said {
     /// Its checksum.
@@ -38,13 +38,13 @@ pub enum Said {
     Nothing,
 }
 
-/// What the list `text` says of `asset`.
+/// Finds the checksum of `asset` in the list `text`.
 pub fn of_list(text: &str, asset: &str) -> Said {
     let own = lines(text).filter(|line| line.name.is_some_and(|name| is_named(name, asset)));
     agree(own.map(|line| line.digest))
 }
 
-/// What `text`, a file about `asset` alone, says: one checksum with the name, or without any.
+/// Finds the checksum in `text`, a file about `asset` alone: one checksum, with or without the name.
 pub fn of_own(text: &str, asset: &str) -> Said {
     let stated = of_list(text, asset);
     if stated != Said::Nothing {

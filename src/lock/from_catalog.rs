@@ -1,4 +1,4 @@
-//! A lock without a network: whatever the catalog states, taken at its word and marked so.
+//! Makes a lock from the catalog, without a network and marked as such.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::project::manifest::{Binary, BinarySource};
 /// Makes the lock of `project`, keeping what `old` has that still fits.
 ///
 /// # Errors
-/// Names everything that the catalog does not know: another base image, another version of a
-/// tool, a tool with a source of its own.
+/// Lists everything that the catalog lacks: another base image, another version of a tool, a tool with a custom
+/// source.
 pub fn from_catalog(project: &Project, old: Option<&Lock>, catalog: &Catalog) -> Result<Lock, Problems> {
     let mut problems = Problems::default();
     let image = image(project, old.map(|old| &old.image), catalog);
@@ -72,8 +72,8 @@ pub(super) fn image(project: &Project, old: Option<&LockedImage>, catalog: &Cata
     Some(LockedImage { reference: reference.clone(), digest, platforms, evidence: vec![evidence] })
 }
 
-/// What the catalog states of `wanted`, where it is the version that it knows and nobody asks for a
-/// signature, which only a download can be held against.
+/// The catalog's entry for `wanted`, if it has the right version and no signature is required, which only a
+/// download can verify.
 pub(super) fn binary(wanted: &Binary) -> Option<LockedBinary> {
     let BinarySource::Catalog(tool) = wanted.origin else { return None };
     let other = wanted.version.as_ref().is_some_and(|version| version.value != tool.version);

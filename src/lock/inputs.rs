@@ -1,7 +1,7 @@
-//! What a lock is made from: the part of spec and manifest that decides which files are meant.
+//! The inputs of a lock: the part of spec and manifest that selects the locked files.
 //!
-//! Its digest stands in the lock. Settings that do not change what is fetched (a port, a zone, a
-//! comment) leave it alone, so that they do not make the lock stale.
+//! The lock contains their digest. Other settings (a port, a zone, a comment) do not affect it, so that they do
+//! not make the lock stale.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::ArchSpelling;
 use crate::project::values::Arch;
 
-/// The digest of what `project` asks for.
+/// The digest of the inputs of `project`.
 pub fn digest(project: &Project) -> Sha256 {
     let mut binaries: Vec<String> = project.manifest.binaries.iter().map(binary).collect();
     // The order of the manifest is for people; it decides nothing that is fetched.

@@ -1,7 +1,7 @@
-//! The lock, `bake.lock`: what exactly spec and manifest mean, for each architecture.
+//! The lock, `bake.lock`: the exact files for each architecture.
 //!
-//! Written by `bake` only. [`resolve`] makes one out of what publishers say, given an
-//! [`upstream::Upstream`] that can ask them; [`seed()`] makes one out of what the catalog knows.
+//! Only `bake` writes it. [`resolve`] makes one from the answers of an [`upstream::Upstream`]; [`seed()`] makes
+//! one from the catalog.
 
 pub mod assets;
 pub mod changes;
@@ -32,7 +32,7 @@ pub use read::{RawLock, read};
 pub use staleness::check_staleness;
 
 /// The command that makes and mends locks, as messages name it.
-pub const MENDED_BY: &str = "run `bake lock`, look at what changed, and keep it with the project";
+pub const MENDED_BY: &str = "run `bake lock`, review the changes, and commit it";
 
 const HEADER: &str = "\
 # Written by `bake lock`; do not edit. Keep it with the project: it says exactly which image and which
@@ -44,11 +44,11 @@ const HEADER: &str = "\
 pub struct Lock {
     /// The version of the format: 1.
     pub version: u64,
-    /// A digest of what spec and manifest ask for; see [`inputs`].
+    /// A digest of the inputs; see [`inputs`].
     pub inputs: Sha256,
     /// The base image.
     pub image: LockedImage,
-    /// Where the finished image is, once it was pushed.
+    /// The finished image, once it was pushed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pushed: Option<PushedImage>,
     /// The binaries, by command.
@@ -58,7 +58,7 @@ pub struct Lock {
 /// The base image, pinned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LockedImage {
-    /// What the spec names.
+    /// The reference in the spec.
     pub reference: ImageRef,
     /// The digest of its index, or of its manifest where it has but one architecture.
     #[serde(serialize_with = "as_oci")]
@@ -73,7 +73,7 @@ pub struct LockedImage {
 /// The finished image, as `bake image push` put it into a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PushedImage {
-    /// What the spec names; without a digest.
+    /// The reference in the spec, without a digest.
     pub reference: ImageRef,
     /// The digest of its index.
     #[serde(serialize_with = "as_oci")]
@@ -91,7 +91,7 @@ pub struct LockedBinary {
     /// The repository that the manifest names; none for a tool of the catalog or a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<RepoSlug>,
-    /// Whether the archive's other files are installed beside the executable.
+    /// Whether the archive's other files are installed next to the executable.
     #[serde(rename = "beside", skip_serializing_if = "std::ops::Not::not")]
     pub keep_siblings: bool,
     /// Debian packages without which it does not run.
@@ -104,7 +104,7 @@ pub struct LockedBinary {
 /// The archive that holds a binary for one architecture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Build {
-    /// Where it is published.
+    /// The download URL.
     pub url: WebUrl,
     /// Its SHA-256.
     pub sha256: Sha256,
@@ -149,13 +149,12 @@ fn each_as_oci<S: Serializer>(digests: &BTreeMap<Arch, Sha256>, serializer: S) -
 }
 
 impl Lock {
-    /// A digest of what is locked, which stays the same when the image made of it is pushed.
+    /// A digest of the lock without the pushed image, so that a push does not change it.
     pub fn content(&self) -> Sha256 {
         Sha256::of(Self { pushed: None, ..self.clone() }.to_text())
     }
 
-    /// With what `old` says of a pushed image, where that is still what `project` asks for and made of
-    /// what this lock holds.
+    /// Keeps the pushed image of `old` if it still matches `project` and this lock.
     #[must_use]
     pub fn with_push_of(self, old: Option<&Self>, project: &Project) -> Self {
         let pushed = old.and_then(|old| old.pushed.clone());

@@ -1,4 +1,4 @@
-//! Reads `bake.lock`, with places for what is wrong in it.
+//! Reads `bake.lock`, with places for errors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct RawLock {
     /// The version of the format: 1.
     #[schemars(range(min = 1, max = 1))]
     version: Field<u64>,
-    /// A digest of what spec and manifest ask for.
+    /// A digest of the inputs.
     inputs: Field<Sha256>,
     /// The base image.
     image: Field<RawLockedImage>,
@@ -36,7 +36,7 @@ pub struct RawLock {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawLockedImage {
-    /// What the spec names.
+    /// The reference in the spec.
     reference: Field<ImageRef>,
     /// The digest of its index.
     digest: Field<Sha256>,
@@ -50,7 +50,7 @@ struct RawLockedImage {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawPushed {
-    /// What the spec names, without a digest.
+    /// The reference in the spec, without a digest.
     reference: Field<ImageRef>,
     /// The digest of its index.
     digest: Field<Sha256>,
@@ -76,7 +76,7 @@ struct RawLockedBinary {
     version: Field<Version>,
     /// The repository that the manifest names.
     repo: Field<RepoSlug>,
-    /// Whether the archive's other files are installed beside the executable.
+    /// Whether the archive's other files are installed next to the executable.
     beside: Field<bool>,
     /// Debian packages without which it does not run.
     apt: Field<Vec<Field<AptPackage>>>,
@@ -98,7 +98,7 @@ struct RawBuilds {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawBuild {
-    /// Where it is published.
+    /// The download URL.
     url: Field<WebUrl>,
     /// Its SHA-256.
     sha256: Field<Sha256>,
@@ -112,14 +112,14 @@ struct RawBuild {
     evidence: Field<Vec<Field<Evidence>>>,
 }
 
-/// Reads a lock; everything that stands against it goes to `problems`. Returns it with its place.
+/// Reads a lock; errors are added to `problems`. Returns it with its place.
 pub fn read(source: Source, problems: &mut Problems) -> Option<(Lock, Location)> {
     let source = Arc::new(source);
     let place = Location { source: Arc::clone(&source), span: 0..0 };
     let node = match yaml::parse(&source) {
         Ok(node) => node,
         Err(unreadable) => {
-            problems.push(unreadable.at(source).help("restore it, or make it anew with `bake lock`"));
+            problems.push(unreadable.at(source).help("restore it, or recreate it with `bake lock`"));
             return None;
         }
     };
@@ -127,7 +127,7 @@ pub fn read(source: Source, problems: &mut Problems) -> Option<(Lock, Location)>
         problems.push(
             Diagnostic::error(Code::WrongType, "the lock holds nothing that could be read")
                 .at(place)
-                .help("restore it, or make it anew with `bake lock`"),
+                .help("restore it, or recreate it with `bake lock`"),
         );
         return None;
     }
@@ -152,9 +152,9 @@ impl LockReader<'_> {
                     format!("this release of bake reads version 1 of the lock, not {version}"),
                 )
                 .at(place.clone())
-                .help("use the release of bake that wrote it; or remove the lock, and make it anew with `bake lock`"),
+                .help("use the release of bake that wrote it; or remove the lock, and recreate it with `bake lock`"),
             );
-            // What else it holds follows rules that are not known here.
+            // The rules for the rest of the file are unknown.
             return None;
         }
         let inputs = self.needed(raw.inputs, "inputs", place);
@@ -225,7 +225,7 @@ impl LockReader<'_> {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, format!("the lock lacks the key `{key}` here"))
                     .at(within.clone())
-                    .help("restore the lock, or make it anew with `bake lock`"),
+                    .help("restore the lock, or recreate it with `bake lock`"),
             );
         }
         let value = field.at(self.source)?;

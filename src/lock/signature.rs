@@ -1,7 +1,6 @@
 //! Minisign signatures (<https://jedisct1.github.io/minisign/>, "Signature format").
 //!
-//! A key is worth something only where it does not come along with what it signs: it stands in the
-//! manifest.
+//! A key proves something only if it is not delivered together with the signed file, so it is in the manifest.
 
 use std::io::{self, Read};
 
@@ -17,7 +16,7 @@ pub enum SignatureError {
     #[error("the manifest's minisign key is not one")]
     Key,
     /// The signature file is none.
-    #[error("it is no minisign signature")]
+    #[error("it is not a minisign signature")]
     Form,
     /// It was made by another key.
     #[error("it was made with another key than the manifest's")]
@@ -32,12 +31,12 @@ pub enum SignatureError {
     #[error("it was made for another file, {}", quoted(.0))]
     AnotherFile(String),
     /// The content could not be read.
-    #[error("what it covers could not be read: {0}")]
+    #[error("the signed file could not be read: {0}")]
     Unreadable(#[from] io::Error),
 }
 
-/// Holds `content`, read to its end, against a signature by `key`. Where the signer's program wrote
-/// the file's name into the comment that is signed too, as minisign does by itself, it must be `name`.
+/// Verifies the signature of `content`, which is read to its end, with `key`. If the trusted comment has a file
+/// name, as minisign adds by default, it must be `name`.
 ///
 /// # Errors
 /// Where it does not hold, or could not be read.

@@ -75,7 +75,8 @@ pub fn check_staleness(lock: &Lock, project: &Project, place: &Location, problem
     }
 }
 
-/// Why the image that was pushed is not what `project` asks for, or not made of what `lock` holds.
+/// The reason why the pushed image is outdated, if it is: other settings in `project`, or another content of
+/// `lock`.
 pub(super) fn outdated(pushed: &PushedImage, lock: &Lock, project: &Project) -> Option<String> {
     let wanted = match &project.spec.image.origin {
         ImageOrigin::Registry(reference) if reference.digest().is_none() => reference,

@@ -1,5 +1,4 @@
-//! What manifest and catalog say of a binary before anything is fetched, and what a lock says
-//! against it.
+//! Compares a lock with the values that manifest and catalog determine without a network.
 
 use std::collections::BTreeMap;
 
@@ -90,7 +89,7 @@ fn from_catalog(tool: &CatalogTool, locked: &LockedBinary, found: &mut Vec<Strin
     if locked.keep_siblings != tool.keep_siblings || locked.apt != tool.apt {
         found.push("other needs than the catalog".to_owned());
     }
-    // Of another version the catalog knows no files.
+    // The catalog only has the files of its own version.
     if locked.version.as_ref() != Some(&tool.version) {
         return;
     }

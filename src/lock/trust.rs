@@ -1,15 +1,15 @@
-//! How much stands behind a checksum, in words.
+//! The evidence for a checksum, in words.
 
 use std::fmt;
 
 use super::{Evidence, LockedBinary};
 
-/// What a checksum rests on, the least first.
+/// The evidence for a checksum, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
     /// The catalog of a release of bake states it; nothing was fetched yet.
     Catalog,
-    /// It was computed from a download, and nobody else states it.
+    /// Computed from a download, without any other statement.
     Computed,
     /// The release API states it.
     ApiDigest,

@@ -1,4 +1,4 @@
-//! What resolving needs of the world outside, said by those who can ask for it.
+//! The interface of resolving to the network.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -8,11 +8,10 @@ use crate::digest::Sha256;
 use crate::project::names::{RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 
-/// The publishers of releases and images, as far as a lock is made of what they say.
+/// The publishers of releases and images.
 ///
-/// Whatever fails comes back as a diagnostic with one of the codes of upstream failures, and with
-/// the URL in its message; whose asset it is, the caller adds. `upstream-unreachable` means that
-/// nobody was asked.
+/// Failures are diagnostics with one of the codes for upstream failures, and with the URL in the message; the
+/// caller adds the asset. `upstream-unreachable` means that there was no answer.
 pub trait Upstream: Sync {
     /// The release of `repo` that is wanted.
     fn release(&self, repo: &RepoSlug, wanted: &ReleaseQuery) -> Result<Release, Diagnostic>;
@@ -23,21 +22,21 @@ pub trait Upstream: Sync {
     /// An archive, in the cache, and the executable in it.
     fn archive(&self, order: &Order<'_>) -> Result<Archive, Diagnostic>;
 
-    /// The SHA-256 and the size in bytes of what is at a URL today, whatever the cache holds.
+    /// The SHA-256 and the size in bytes of the current file at a URL, without the cache.
     fn published(&self, url: &WebUrl) -> Result<(Sha256, u64), Diagnostic>;
 
-    /// What the registry says of an image.
+    /// The registry's data about an image.
     fn image(&self, reference: &ImageRef) -> Result<UpstreamImage, Diagnostic>;
 }
 
-/// What is at the URL of a checksum file or a signature.
+/// The content at the URL of a checksum file or a signature.
 #[derive(Clone, Debug)]
 pub enum FetchedText {
     /// This text.
     Text(String),
-    /// Something that is no text, or far longer than any such file.
+    /// Binary data, or a file far larger than any checksum file.
     NoText,
-    /// Nothing that may be read, and why: many stores say "forbidden" of what they do not have.
+    /// The file is missing or forbidden, with the reason: many stores answer "forbidden" for missing files.
     Absent(Diagnostic),
 }
 
@@ -46,14 +45,14 @@ pub enum FetchedText {
 pub enum ReleaseQuery {
     /// The newest that is neither a draft nor a pre-release.
     Newest,
-    /// This version, of whatever form its tag is.
+    /// This version, with any form of tag.
     Version(Version),
 }
 
 /// A release and its files.
 #[derive(Clone, Debug)]
 pub struct Release {
-    /// Where it was found: another repository than asked for, where that one moved.
+    /// The repository that has it: another one than requested, if that one moved.
     pub repo: RepoSlug,
     /// The version that its tag names.
     pub version: Version,
@@ -70,7 +69,7 @@ pub struct Release {
 pub struct ReleaseAsset {
     /// Its file name.
     pub name: String,
-    /// Where it is fetched.
+    /// The download URL.
     pub url: WebUrl,
     /// Its size in bytes, as the API says it.
     pub size: u64,
@@ -87,11 +86,11 @@ pub struct Order<'a> {
     pub version: Option<&'a Version>,
     /// The architecture that the executable must be for.
     pub arch: Arch,
-    /// Where it is.
+    /// The download URL.
     pub url: &'a WebUrl,
-    /// What its publisher says that it is.
+    /// The published SHA-256.
     pub sha256: Option<Sha256>,
-    /// Who says that, in words.
+    /// The source of that SHA-256, for messages.
     pub stated_by: &'a str,
     /// How large the release API says that it is, in bytes.
     pub size: Option<u64>,
@@ -101,7 +100,7 @@ pub struct Order<'a> {
 
 /// An archive that was fetched.
 pub struct Archive {
-    /// What was computed from its bytes.
+    /// The digest of its bytes.
     pub sha256: Sha256,
     /// Its size in bytes.
     pub size: u64,
@@ -113,7 +112,7 @@ pub struct Archive {
     pub content: Box<dyn Read>,
 }
 
-/// What a registry says of an image.
+/// A registry's data about an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamImage {
     /// The digest of its index, or of its manifest where it has but one architecture.

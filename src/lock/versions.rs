@@ -23,8 +23,8 @@ pub fn of_tag(tag: &str) -> Option<Version> {
     found?.parse().ok()
 }
 
-/// The word before the version in a tag: `tool` of `tool-v1.2.3`, nothing of `v1.2.3`. Where a
-/// repository publishes several things, it says which one.
+/// The word before the version in a tag: `tool` for `tool-v1.2.3`, empty for `v1.2.3`. In a repository with
+/// several tools, it identifies the tool.
 pub fn word_of_tag<'a>(tag: &'a str, version: &Version) -> &'a str {
     let before = tag.strip_suffix(version.as_str()).unwrap_or(tag);
     let before = before.strip_suffix(['v', 'V']).unwrap_or(before);
@@ -36,10 +36,10 @@ pub fn is_prerelease(version: &Version) -> bool {
     parsed(version).is_some_and(|version| !version.pre.is_empty())
 }
 
-/// Which of the two is newer, by Semantic Versioning 2.0.0, read leniently: `1.2` is `1.2.0`, `2024.09.1`
-/// is `2024.9.1`, and what stands after a fourth number or in build metadata counts last.
+/// Compares two versions by Semantic Versioning 2.0.0, read leniently: `1.2` equals `1.2.0`, `2024.09.1` equals
+/// `2024.9.1`, and a fourth number or build metadata counts last.
 ///
-/// Where one of them is no such version, numbers in them are compared as numbers and the rest as text.
+/// If one of them is not such a version, numbers are compared as numbers and the rest as text.
 pub fn compare(a: &Version, b: &Version) -> Ordering {
     match (parsed(a), parsed(b)) {
         (Some(one), Some(other)) => one.cmp(&other),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_a_release_is_known() {
+    fn pre_releases_are_recognized() {
         assert!(is_prerelease(&"1.2.3-beta".parse().expect("a version")));
         assert!(!is_prerelease(&"1.2.3".parse().expect("a version")));
     }

@@ -12,7 +12,7 @@ use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
 use serde::Deserialize;
 
 use super::OciError;
-use super::error::told;
+use super::error::sanitized;
 use super::image::{Images, Layer, PlatformImage, diff_ids};
 use super::layer::Compression;
 use super::layout::{ImageFiles, document, unreadable};
@@ -50,7 +50,7 @@ impl DockerSave {
             let diff_ids = diff_ids(&config).map_err(|why| not_an_image(&tarball, why))?;
             if diff_ids.len() != image.layers.len() {
                 let (known, stored) = (diff_ids.len(), image.layers.len());
-                let why = format!("its config knows {known} layers, `manifest.json` {stored}");
+                let why = format!("its config lists {known} layers, `manifest.json` {stored}");
                 return Err(not_an_image(&tarball, why));
             }
             let mut layers = Vec::new();
@@ -70,7 +70,7 @@ impl DockerSave {
 fn config(tarball: &Tarball, path: &str) -> Result<(Sha256, ImageConfiguration, Vec<u8>), OciError> {
     let stem = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let named: Sha256 = stem.strip_suffix(".json").unwrap_or(stem).parse().map_err(|_| {
-        not_an_image(tarball, format!("its config {} is not named by its SHA-256", told(path)))
+        not_an_image(tarball, format!("its config {} is not named by its SHA-256", sanitized(path)))
     })?;
     let bytes = document(tarball, path)?;
     let found = Sha256::of(&bytes);
@@ -145,7 +145,7 @@ impl Images for DockerSave {
         let missing = || OciError::Incomplete { image: self.tarball.name().to_owned(), what: digest.oci() };
         let path = self.paths.get(&digest).ok_or_else(missing)?;
         let section = self.tarball.section(path).map_err(|error| unreadable(&self.tarball, path, error))?;
-        let what = format!("the layer {}", told(path));
+        let what = format!("the layer {}", sanitized(path));
         Ok(Box::new(Verified::new(section, what, digest, Some(layer.descriptor.size()))))
     }
 }

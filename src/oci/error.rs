@@ -24,7 +24,7 @@ pub enum OciError {
     },
     /// 401 or 403.
     #[error(
-        "{image}: {registry} does not let {who} read it; it is private or does not exist: check the name, or log in with `docker login {registry}`{said}"
+        "{image}: {registry} does not let {who} read it; the image is private or does not exist: check the name, or log in with `docker login {registry}`{said}"
     )]
     Denied {
         image: String,
@@ -35,7 +35,7 @@ pub enum OciError {
     },
     /// 401 or 403 on a push.
     #[error(
-        "{image}: {registry} does not let {who} push there: log in with `docker login {registry}`, for one of Google's with `gcloud auth configure-docker {registry}`, or ask its owner for the right to push{said}"
+        "{image}: {registry} does not let {who} push: log in with `docker login {registry}`, or for Artifact Registry with `gcloud auth configure-docker {registry}`, or ask its owner for push access{said}"
     )]
     MayNotPush {
         image: String,
@@ -54,7 +54,7 @@ pub enum OciError {
     /// 429 or 5xx on every attempt.
     #[error("{image}: {registry} still fails after {tries} tries ({why}); try again later")]
     Failing { image: String, registry: String, tries: usize, why: String },
-    #[error("{image}: {registry} gives an answer that cannot be used: {why}")]
+    #[error("{image}: {registry} sent an invalid response: {why}")]
     Answer { image: String, registry: String, why: String },
     #[error("{registry}: the credentials in {file} cannot be used: {why}")]
     Credentials {
@@ -64,9 +64,9 @@ pub enum OciError {
         /// Never contains the credentials.
         why: String,
     },
-    #[error("{image}: {what} has the digest {found} and not {expected}; do not use this image")]
+    #[error("{image}: {what} has the digest {found}, expected {expected}; do not use this image")]
     Mismatch { image: String, what: String, expected: String, found: String },
-    #[error("{image}: {what} is missing in it; save or copy the image again")]
+    #[error("{image}: {what} is missing; save or copy the image again")]
     Incomplete { image: String, what: String },
     /// For example a Helm chart, an encrypted image, or a schema 1 manifest.
     #[error("{image}: not an image that `bake` can read: {why}")]
@@ -100,6 +100,6 @@ impl OciError {
     }
 }
 
-pub(crate) fn told(text: &str) -> String {
+pub(crate) fn sanitized(text: &str) -> String {
     excerpt(text, 160)
 }

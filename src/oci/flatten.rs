@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::error::told;
+use super::error::sanitized;
 use super::layer::{self, LayerError, LayerFile, ReadBudget};
 use super::overlay::{Inode, Overlay};
 use super::{Images, Layer, OciError, PlatformImage};
@@ -43,7 +43,7 @@ impl FoundFile {
                 Self::File { sha256: *sha256, size: *size, mode: *mode, uid: *uid, gid: *gid, layer: *layer }
             }
             Inode::Directory => Self::Directory,
-            Inode::Symlink(target) => Self::Link { target: told(&String::from_utf8_lossy(target)) },
+            Inode::Symlink(target) => Self::Link { target: sanitized(&String::from_utf8_lossy(target)) },
             Inode::Other => Self::Other,
         }
     }

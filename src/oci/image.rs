@@ -6,7 +6,7 @@ use std::io::Read;
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest};
 
 use super::OciError;
-use super::error::told;
+use super::error::sanitized;
 use super::manifest::{
     IndexEntry, LONGEST_DOCUMENT, OciManifest, arch_of_config, digest_of, is_layer, listed, parse,
 };
@@ -72,13 +72,10 @@ pub(crate) fn builds(
     let mut enter = |open: &mut Vec<(usize, Descriptor)>, depth: usize, entries: &[Descriptor]| {
         seen += entries.len();
         if seen > MOST {
-            return Err(not_an_image(blobs, format!("an index of more than {MOST} images")));
+            return Err(not_an_image(blobs, format!("an index with more than {MOST} images")));
         }
         if depth > DEEPEST {
-            return Err(not_an_image(
-                blobs,
-                format!("an index with more than {DEEPEST} others inside each other"),
-            ));
+            return Err(not_an_image(blobs, format!("an index with more than {DEEPEST} nested levels")));
         }
         open.extend(entries.iter().rev().map(|entry| (depth, entry.clone())));
         Ok(())
@@ -93,7 +90,7 @@ pub(crate) fn builds(
             IndexEntry::Nested => match read_manifest(blobs, &descriptor)? {
                 OciManifest::Index(nested) => enter(&mut open, depth + 1, nested.manifests())?,
                 OciManifest::Image(_) => {
-                    return Err(not_an_image(blobs, "an index that calls a manifest an index".to_owned()));
+                    return Err(not_an_image(blobs, "an index that lists a manifest as an index".to_owned()));
                 }
             },
             IndexEntry::Unmarked => {
@@ -121,7 +118,7 @@ pub(crate) fn build(
     match read_manifest(blobs, descriptor)? {
         OciManifest::Image(manifest) => image(blobs, arch, &manifest),
         OciManifest::Index(_) => {
-            Err(not_an_image(blobs, "an index that calls an index a manifest".to_owned()))
+            Err(not_an_image(blobs, "an index that lists an index as a manifest".to_owned()))
         }
     }
 }
@@ -167,12 +164,15 @@ pub(crate) fn image(
 fn layers(config: &ImageConfiguration, stored: &[Descriptor]) -> Result<Vec<Layer>, String> {
     let diff_ids = diff_ids(config)?;
     if diff_ids.len() != stored.len() {
-        return Err(format!("its config knows {} layers, its manifest {}", diff_ids.len(), stored.len()));
+        return Err(format!("its config lists {} layers, its manifest {}", diff_ids.len(), stored.len()));
     }
     let mut layers = Vec::new();
     for (descriptor, diff_id) in stored.iter().zip(diff_ids) {
         if !is_layer(descriptor.media_type()) {
-            return Err(format!("it has a layer of the kind {}", told(descriptor.media_type().as_ref())));
+            return Err(format!(
+                "it has a layer with the media type {}",
+                sanitized(descriptor.media_type().as_ref())
+            ));
         }
         digest_of(descriptor)?;
         layers.push(Layer { descriptor: descriptor.clone(), diff_id });
@@ -183,7 +183,7 @@ fn layers(config: &ImageConfiguration, stored: &[Descriptor]) -> Result<Vec<Laye
 /// Digests of the uncompressed layers (image-spec, "rootfs").
 pub(crate) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Sha256>, String> {
     let parse = |text: &String| {
-        text.parse().map_err(|_| format!("its config names a layer by {}, not by a SHA-256", told(text)))
+        text.parse().map_err(|_| format!("its config names a layer by {}, not by a SHA-256", sanitized(text)))
     };
     config.rootfs().diff_ids().iter().map(parse).collect()
 }

@@ -17,13 +17,13 @@ use tar::{Archive, EntryType};
 use super::verified::{Verified, WrongDigest};
 use crate::digest::{Hasher, Sha256};
 
-/// Of all uncompressed layers of one image: 32 GiB.
+/// Limit for all uncompressed layers of one image: 32 GiB.
 const MOST_BYTES: u64 = 32 << 30;
 
-/// Of all layers of one image.
+/// Limit for all layers of one image.
 const MOST_ENTRIES: u64 = 2_000_000;
 
-/// Of one entry, with long names and attributes: 1 MiB.
+/// Limit for one entry, with long names and attributes: 1 MiB.
 const LONGEST_HEADER: u64 = 1 << 20;
 
 /// `PATH_MAX` and `NAME_MAX` of Linux.
@@ -242,12 +242,12 @@ fn entries(
             EntryType::Regular | EntryType::GNUSparse if !name.ends_with(b"/") => {
                 LayerEntryKind::File(file(&mut entry, meter, &mut buffer)?)
             }
-            _ if entry.size() > 0 => return Err(format!("`{shown}` is no file, but has content").into()),
+            _ if entry.size() > 0 => return Err(format!("`{shown}` is not a file, but has content").into()),
             EntryType::Directory => LayerEntryKind::Directory,
             EntryType::Symlink => LayerEntryKind::Symlink(link()),
             EntryType::Link => LayerEntryKind::HardLink(clean(&link())?),
             EntryType::Char | EntryType::Block | EntryType::Fifo => LayerEntryKind::Other,
-            _ => return Err(format!("`{shown}` is of an unknown kind").into()),
+            _ => return Err(format!("`{shown}` has an unknown type").into()),
         };
         each(LayerEntry { path, kind })?;
     }
@@ -272,7 +272,7 @@ fn file(
         digester.update(&buffer[..count]);
     }
     if size != entry.size() {
-        return Err(format!("it ends within `{}`", entry.path_bytes().escape_ascii()).into());
+        return Err(format!("it is cut off in `{}`", entry.path_bytes().escape_ascii()).into());
     }
     let header = entry.header();
     let (mode, uid, gid) = (header.mode()? & 0o7777, header.uid()?, header.gid()?);
@@ -294,7 +294,7 @@ fn extensions(entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
         let overlay = ["SCHILY.xattr.trusted.overlay.", "SCHILY.xattr.user.overlay."];
         if key.starts_with(b"GNU.sparse.") || overlay.iter().any(|prefix| key.starts_with(prefix.as_bytes()))
         {
-            return Err(format!("has the attribute `{shown}`, which not every runtime understands alike"));
+            return Err(format!("has the attribute `{shown}`, which runtimes interpret differently"));
         }
         if !keys.insert(key.to_vec()) {
             return Err(format!("has the attribute `{shown}` twice"));
@@ -313,7 +313,7 @@ pub(super) fn clean(path: &[u8]) -> Result<Vec<u8>, String> {
     let mut parts = Vec::new();
     for part in path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")) {
         if part == b".." || part.len() > LONGEST_NAME || part.contains(&0) {
-            return Err(format!("a path that no builder writes: `{}`", shown()));
+            return Err(format!("an invalid path: `{}`", shown()));
         }
         parts.push(part);
     }
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_the_end_of_an_archive_counts_as_well() {
+    fn trailing_data_counts_against_the_budget() {
         let bomb = vec![0; 10 << 20];
         assert!(end_of(&bomb, 10 << 20, 1).is_ok());
         let end = end_of(&bomb, (10 << 20) - 1, 1).expect_err("too large").to_string();
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_the_number_of_files() {
+    fn the_number_of_files_is_limited() {
         assert!(end_of(&folders(3), 1 << 20, 3).is_ok());
         let end = end_of(&folders(4), 1 << 20, 3).expect_err("too many").to_string();
         assert!(end.contains("files"), "{end}");

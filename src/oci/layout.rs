@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::image::{Descriptor, OciLayout};
 
 use super::OciError;
-use super::error::told;
+use super::error::sanitized;
 use super::image::{self, Blobs, Images, Layer, PlatformImage};
 use super::manifest::{LONGEST_DOCUMENT, OciManifest, digest_of, parse};
 use crate::digest::Sha256;
@@ -39,7 +39,7 @@ pub(crate) fn document(files: &dyn ImageFiles, path: &str) -> Result<Vec<u8>, Oc
 pub(crate) fn unreadable(files: &dyn ImageFiles, path: &str, source: io::Error) -> OciError {
     let image = files.name().to_owned();
     if source.kind() == io::ErrorKind::NotFound {
-        return OciError::Incomplete { image, what: told(path) };
+        return OciError::Incomplete { image, what: sanitized(path) };
     }
     OciError::Io { image, source }
 }
@@ -83,7 +83,10 @@ impl LayoutReader {
             .map_err(|why| not_an_image(format!("`oci-layout` cannot be read: {why}")))?;
         let version = marker.image_layout_version();
         if !version.starts_with("1.") {
-            return Err(not_an_image(format!("an image layout of version {}", told(version))));
+            return Err(not_an_image(format!(
+                "an image layout with the unsupported version {}",
+                sanitized(version)
+            )));
         }
         let (manifest, _) = OciManifest::read(&document(&*files, "index.json")?)
             .map_err(|why| not_an_image(format!("`index.json`: {why}")))?;

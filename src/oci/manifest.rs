@@ -7,7 +7,7 @@ use oci_spec::image::{
 };
 use serde::Deserialize;
 
-use super::error::told;
+use super::error::sanitized;
 use crate::digest::Sha256;
 use crate::project::values::Arch;
 
@@ -54,7 +54,7 @@ impl OciManifest {
     pub(crate) fn read(bytes: &[u8]) -> Result<(Self, String), String> {
         let shape: Shape = parse(bytes)?;
         if shape.schema_version != 2 {
-            return Err(format!("a manifest of version {}, and not 2", shape.schema_version));
+            return Err(format!("a manifest with schema version {} instead of 2", shape.schema_version));
         }
         let says = |oci: &MediaType, docker: &str| match &shape.media_type {
             None => Some(oci.to_string()),
@@ -62,7 +62,7 @@ impl OciManifest {
         };
         let is_index = shape.manifests.is_some();
         if is_index && (shape.layers.is_some() || shape.config.is_some()) {
-            return Err("a document that is index and manifest at once".to_owned());
+            return Err("a document that is both an index and a manifest".to_owned());
         }
         let media_type = if is_index {
             says(&MediaType::ImageIndex, DOCKER_INDEX)
@@ -70,7 +70,7 @@ impl OciManifest {
             says(&MediaType::ImageManifest, DOCKER_MANIFEST)
         };
         let Some(media_type) = media_type else {
-            return Err(format!("of the kind {}", told(&shape.media_type.unwrap_or_default())));
+            return Err(format!("media type {}", sanitized(&shape.media_type.unwrap_or_default())));
         };
         if is_index {
             return Ok((Self::Index(parse(bytes)?), media_type));
@@ -78,14 +78,14 @@ impl OciManifest {
         let manifest: Box<ImageManifest> = parse(bytes)?;
         let config = manifest.config().media_type().as_ref();
         if config != MediaType::ImageConfig.as_ref() && config != DOCKER_CONFIG {
-            return Err(format!("an artifact of the kind {}", told(config)));
+            return Err(format!("an artifact of type {}", sanitized(config)));
         }
         Ok((Self::Image(manifest), media_type))
     }
 }
 
 pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|error| told(&error.to_string()))
+    serde_json::from_slice(bytes).map_err(|error| sanitized(&error.to_string()))
 }
 
 pub(crate) enum IndexEntry {
@@ -147,14 +147,14 @@ pub(crate) fn is_layer(media_type: &MediaType) -> bool {
 /// Only SHA-256 is supported.
 pub(crate) fn digest_of(descriptor: &Descriptor) -> Result<Sha256, String> {
     let text = descriptor.digest().as_ref();
-    let digits = text.strip_prefix("sha256:").unwrap_or_default();
-    digits.parse().map_err(|_| format!("names a part by {}, which is not a SHA-256", told(text)))
+    Sha256::from_oci(text)
+        .map_err(|_| format!("refers to a part by {}, which is not a SHA-256", sanitized(text)))
 }
 
 /// Architectures of `builds`, for messages.
 pub(crate) fn listed<T>(builds: &BTreeMap<Arch, T>) -> String {
     if builds.is_empty() {
-        return "none for a system that `bake` knows".to_owned();
+        return "none for a supported platform".to_owned();
     }
     builds.keys().map(|arch| format!("linux/{arch}")).collect::<Vec<_>>().join(", ")
 }

@@ -28,7 +28,7 @@ pub use layout::layout;
 pub use section::Section;
 
 pub(crate) use docker_save::DockerSave;
-pub(crate) use error::told;
+pub(crate) use error::sanitized;
 pub(crate) use image::{Blobs, build, builds, config, image, layer};
 pub(crate) use layout::{LayoutReader, in_folder};
 pub(crate) use manifest::{

@@ -68,7 +68,7 @@ impl Overlay {
         }
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {
             if matches!(hidden, b"" | b"." | b"..") {
-                return Err(format!("`{}` hides nothing that can be there", path.escape_ascii()));
+                return Err(format!("`{}` is not a valid whiteout", path.escape_ascii()));
             }
             self.hide(join(parent, hidden), true);
             return Ok(());
@@ -81,7 +81,7 @@ impl Overlay {
             LayerEntryKind::HardLink(target) => match self.nodes.get(&target).map(|node| &node.inode) {
                 None | Some(Inode::Directory) => {
                     let (path, target) = (path.escape_ascii(), target.escape_ascii());
-                    return Err(format!("`{path}` is a hard link to `{target}`, where no file is"));
+                    return Err(format!("`{path}` is a hard link to `{target}`, which is not a file"));
                 }
                 Some(inode) => inode.clone(),
             },
@@ -111,7 +111,7 @@ impl Overlay {
                 Some(_) => {
                     let (path, folder) = (path.escape_ascii(), folder.escape_ascii());
                     return Err(format!(
-                        "`{path}` lies below `{folder}`, which is no folder; runtimes disagree on what that means"
+                        "`{path}` is below `{folder}`, which is not a folder; runtimes disagree about this case"
                     ));
                 }
             }

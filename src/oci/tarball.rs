@@ -119,10 +119,10 @@ fn members(file: &File) -> Result<BTreeMap<Vec<u8>, TarMember>, String> {
                 let target = entry.link_name_bytes().unwrap_or_default();
                 TarMember::Link(if kind.is_symlink() { beside(&path, &target)? } else { clean(&target)? })
             }
-            _ => return Err(format!("a tarball with the odd member {}", path.escape_ascii())),
+            _ => return Err(format!("a tarball with the unsupported member {}", path.escape_ascii())),
         };
         if members.len() == MOST_MEMBERS {
-            return Err(format!("a tarball of more than {MOST_MEMBERS} members"));
+            return Err(format!("a tarball with more than {MOST_MEMBERS} members"));
         }
         let name = path.escape_ascii().to_string();
         if members.insert(path, member).is_some() {
@@ -134,7 +134,7 @@ fn members(file: &File) -> Result<BTreeMap<Vec<u8>, TarMember>, String> {
 /// The target of a symbolic link, which must be inside the archive: Docker 20.10 writes `../ID/layer.tar`
 /// for a repeated layer.
 fn beside(link: &[u8], target: &[u8]) -> Result<Vec<u8>, String> {
-    let outside = || format!("a tarball with a link that leads out of it: {}", link.escape_ascii());
+    let outside = || format!("a tarball with a link to a path outside: {}", link.escape_ascii());
     let mut parts: Vec<_> = link.split(|byte| *byte == b'/').collect();
     parts.pop();
     if target.starts_with(b"/") {

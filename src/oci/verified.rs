@@ -19,7 +19,7 @@ pub(super) struct Verified<R> {
 
 /// The error of [`Verified`], inside an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
-#[error("{what} has the digest {} and not {}", found.oci(), expected.oci())]
+#[error("{what} has the digest {}, expected {}", found.oci(), expected.oci())]
 pub(super) struct WrongDigest {
     pub(super) what: String,
     pub(super) expected: Sha256,
@@ -40,10 +40,7 @@ impl<R: Read> Verified<R> {
 
     fn wrong_length(&self) -> io::Error {
         let wanted = self.size.unwrap_or_default();
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{} is not {wanted} bytes long, as it should be", self.what),
-        )
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} is not {wanted} bytes long", self.what))
     }
 }
 

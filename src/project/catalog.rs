@@ -28,15 +28,15 @@ pub struct CatalogTool {
     pub name: ToolName,
     /// The project's name, where it is another.
     pub also_known_as: Option<ToolName>,
-    /// What it is for.
+    /// One line for `bake catalog`.
     pub description: String,
-    /// Where its releases are.
+    /// The repository of its releases.
     pub repo: RepoSlug,
     /// The release whose checksums are known.
     pub version: Version,
     /// The executable's path in the archive.
     pub binary: InnerPath,
-    /// Whether the executable needs the archive's other files beside it.
+    /// Whether the executable needs the archive's other files next to it.
     pub keep_siblings: bool,
     /// Debian packages without which it does not run.
     pub apt: Vec<AptPackage>,

@@ -1,4 +1,4 @@
-//! A fleet: several gateways of one spec, each with a name and a data disk of its own.
+//! A fleet: several gateways of one spec, each with its own name and data disk.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::names::VmName;
 use crate::diagnostics::quoted;
 
-/// More than anybody runs of one spec; each member is some commands of a script.
+/// A generous limit: each member adds some commands to a script.
 const LARGEST: u16 = 100;
 
 /// Which VMs a fleet has, as a user says it: `3`, or `alice,bob`.

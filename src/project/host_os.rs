@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::values::Arch;
 
-/// What differs between operating systems.
+/// The differences between operating systems.
 struct Facts {
     /// The image families for amd64 and arm64, and the project that publishes them on Compute Engine.
     image_families: [&'static str; 2],

@@ -1,4 +1,4 @@
-//! What is known of Compute Engine's machine types: memory, architecture, disk type, list price.
+//! Compute Engine's machine types: memory, architecture, disk type, list price.
 //!
 //! It is data, in `images/machines.json`. Prices are those of us-central1.
 
@@ -158,7 +158,7 @@ pub fn is_free_zone(zone: &Zone) -> bool {
     machines().free_tier.regions.iter().any(|region| region == zone.region())
 }
 
-/// What is billed of a VM of the free tier's machine type, if anything.
+/// The billed parts of a VM with the free tier's machine type, if any.
 pub fn beyond_free_tier(zone: &Zone, disks: Size) -> Option<String> {
     let FreeTier { machine, regions, disk_gb } = &machines().free_tier;
     if !is_free_zone(zone) {
@@ -190,7 +190,7 @@ fn whole(dollars: f64) -> u32 {
 pub struct Estimate {
     /// US dollars, rounded up; none if the machine type's price is unknown.
     pub dollars: Option<u32>,
-    /// What the sum includes, and what it leaves out.
+    /// The included and the excluded items of the sum.
     pub note: String,
 }
 

@@ -13,7 +13,7 @@ use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, 
 use crate::yaml::decode::{Field, decode};
 use crate::yaml::{self, Node, Value};
 
-/// Programs of the base image and of the fetching stage that no binary may stand before.
+/// Programs of the base image and of the build that no binary may shadow.
 const RESERVED: [&str; 16] = [
     "bash",
     "corepack",
@@ -33,7 +33,7 @@ const RESERVED: [&str; 16] = [
     "tini",
 ];
 
-/// Whether a binary of that name would stand before a program that the image needs.
+/// Whether a binary of that name would shadow a program that the image needs.
 pub fn is_reserved(name: &ToolName) -> bool {
     RESERVED.contains(&name.as_str())
 }
@@ -51,7 +51,7 @@ pub struct RawManifest {
     binaries: Field<Vec<Field<RawBinary>>>,
 }
 
-/// What an editor may see as an entry: the short form or the long one.
+/// The schema of an entry for editors: the short form or the long one.
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only its JSON Schema is used")]
@@ -69,7 +69,7 @@ enum EntrySchema {
 struct RawBinary {
     /// Its command, installed as /usr/local/bin/NAME.
     name: Field<ToolName>,
-    /// Its version; what the lock holds, where it is left out.
+    /// Its version; by default the locked one.
     version: Field<Version>,
     /// The GitHub repository whose releases hold it.
     repo: Field<RepoSlug>,
@@ -110,7 +110,7 @@ pub struct Binary {
     pub name: Spanned<ToolName>,
     /// The version asked for; none where any locked one will do.
     pub version: Option<Spanned<Version>>,
-    /// Where it comes from.
+    /// Its source.
     pub origin: BinarySource,
     /// The executable's path in the archive, where the manifest says it.
     pub binary: Option<Spanned<InnerPath>>,
@@ -120,7 +120,7 @@ pub struct Binary {
     pub skills: Vec<SkillName>,
 }
 
-/// Where a binary comes from.
+/// The source of a binary.
 #[derive(Clone, Debug)]
 pub enum BinarySource {
     /// The catalog knows it.
@@ -154,7 +154,7 @@ impl BinarySource {
     }
 }
 
-/// Reads a manifest; everything that stands against it goes to `problems`.
+/// Reads a manifest; errors are added to `problems`.
 ///
 /// Returns nothing where the text could not be read at all.
 pub fn read(source: Source, catalog: &'static Catalog, problems: &mut Problems) -> Option<Manifest> {
@@ -218,7 +218,7 @@ impl ManifestReader<'_> {
                 self.problems.push(
                     Diagnostic::error(
                         Code::Duplicate,
-                        format!("the binary `{}` stands here a second time", binary.name.value),
+                        format!("the binary `{}` is a duplicate", binary.name.value),
                     )
                     .at(binary.name.place)
                     .related(earlier.clone(), "the first time")
@@ -244,7 +244,7 @@ impl ManifestReader<'_> {
         let name = raw.name.at(self.source)?;
         self.reserved(&name);
         let version = raw.version.at(self.source);
-        // What was told to be wrong is a source nevertheless.
+        // An invalid source counts as a source.
         let unreadable = matches!(raw.repo, Field::Invalid) || matches!(raw.url, Field::Invalid);
         let (repo, url) = (raw.repo.at(self.source), raw.url.at(self.source));
         let asset = raw.asset.at(self.source);
@@ -264,7 +264,7 @@ impl ManifestReader<'_> {
             );
         }
         let binary = raw.binary.at(self.source);
-        // A release has a version once it is locked; a URL only has what stands here.
+        // A release gets its version from the lock; a URL only from this key.
         let versioned = version.is_some() || url.is_none();
         self.placeholders(asset.as_ref(), AssetPattern::as_str, versioned);
         self.placeholders(url.as_ref(), WebUrl::as_str, versioned);
@@ -326,7 +326,7 @@ impl ManifestReader<'_> {
         Some(Binary { name, version, origin, binary, minisign: raw.minisign.get(), skills })
     }
 
-    /// What is installed under such a name would stand before a program that the image needs.
+    /// A binary of such a name would shadow a program that the image needs.
     fn reserved(&mut self, name: &Spanned<ToolName>) {
         if is_reserved(name) {
             self.problems.push(
@@ -335,7 +335,7 @@ impl ManifestReader<'_> {
                     format!("{} is a program that the image itself needs", quoted(name.as_str())),
                 )
                 .at(name.place.clone())
-                .help("choose another name: the binary is installed under it, whatever it is called in its archive"),
+                .help("choose another name: the binary is installed under it and may have another name in its archive"),
             );
         }
     }

@@ -17,17 +17,20 @@ use crate::diagnostics::{Code, Diagnostic, Problems};
 use manifest::{BinarySource, Manifest};
 use spec::Spec;
 
+/// The folder of the binaries in the image, relative to its root.
+pub const BIN_DIR: &str = "usr/local/bin";
+
 /// A project that was read without an error.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// What the user wants.
+    /// The checked spec.
     pub spec: Spec,
     /// The binaries to bake in.
     pub manifest: Manifest,
 }
 
 impl Project {
-    /// Joins spec and manifest, and holds them against each other.
+    /// Joins spec and manifest, and compares them.
     pub fn new(spec: Spec, manifest: Manifest, problems: &mut Problems) -> Self {
         let project = Self { spec, manifest };
         project.check_builds(problems);

@@ -1,6 +1,6 @@
 //! Texts that must be of a certain form, each with the rule it comes from.
 //!
-//! One row is one type: its pattern checks the value and stands in the JSON Schema.
+//! Each row is a type: its pattern checks the value and is part of the JSON Schema.
 
 use std::fmt;
 use std::str::FromStr;
@@ -82,7 +82,7 @@ names! {
     /// A binary's name: its command, and a stage of the Dockerfile.
     ToolName = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?",
         "a command name: lower-case letters, digits, `.`, `_` and `-`, first and last a letter or digit, at most 64 characters";
-    /// A release's version, as it stands in URLs.
+    /// A release's version, as in URLs.
     Version = r"[A-Za-z0-9](?:[A-Za-z0-9+~_-]|\.[A-Za-z0-9+~_-])*",
         "a version: letters, digits, `.`, `+`, `~`, `_` and `-`, first a letter or digit, no `..`";
     /// A GitHub repository, `OWNER/REPO`.
@@ -93,7 +93,7 @@ names! {
         "an asset name such as `tool_{version}_linux_{arch}.tar.gz`";
     /// How a publisher spells an architecture.
     ArchSpelling = r"[A-Za-z0-9][A-Za-z0-9._-]*",
-        "an architecture as it stands in a file name, such as `x86_64`";
+        "an architecture as in a file name, such as `x86_64`";
     /// An OpenClaw skill.
     SkillName = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?",
         "a skill's name such as `gog` or `model-usage`";
@@ -178,7 +178,7 @@ impl RepoSlug {
         self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
     }
 
-    /// Where people find it.
+    /// The URL of its page.
     pub fn url(&self) -> String {
         format!("https://github.com/{self}")
     }

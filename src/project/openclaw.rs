@@ -1,5 +1,4 @@
-//! What OpenClaw can be set up with while no person is at a terminal: choices of its onboarding,
-//! and channels.
+//! The parts of OpenClaw that can be set up without a person: onboarding choices, and channels.
 //!
 //! It is data, in `images/openclaw.yaml`, read like any other file.
 
@@ -34,13 +33,13 @@ pub struct Choice {
     pub choice: AuthChoice,
     /// The model provider it sets up.
     pub provider: String,
-    /// What it takes to set it up.
+    /// The requirements of the setup.
     pub needs: Needs,
     /// Whether the provider has models to talk to.
     pub chats: bool,
 }
 
-/// What a choice takes.
+/// The requirements of a choice.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Needs {
     /// A secret, any of these.
@@ -67,7 +66,7 @@ pub struct KnownChannel {
 }
 
 impl OpenClaw {
-    /// What this release of `bake` knows.
+    /// The built-in data.
     pub fn builtin() -> &'static Self {
         static BUILTIN: LazyLock<OpenClaw> = LazyLock::new(|| {
             let mut problems = Problems::default();

@@ -1,4 +1,4 @@
-//! A project's first `bake.yaml`: the built-in spec with a few values of its own.
+//! A project's first `bake.yaml`: the built-in spec with some other values.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::names::{Channel, EnvName, LabelId, MachineType, Provider, VmName, Zon
 use super::openclaw::{Needs, OpenClaw};
 use super::values::Size;
 
-/// What `bake init` asks for.
+/// The answers to the questions of `bake init`.
 #[derive(Clone, Debug)]
 pub struct Answers {
     /// The VM's name.
@@ -96,9 +96,8 @@ fn set(text: &mut String, key: &str, value: &str) {
     *text = lines.collect();
 }
 
-/// A VM name from the last part of a folder's absolute path: in lower case, with `-` for what a VM name
-/// cannot have, and with a few digits of the path's digest. Two folders never get the same name, also where
-/// they have the same name in different places.
+/// A VM name from the last part of a folder's absolute path: in lower case, with `-` in place of invalid
+/// characters, and with some digits of the path's digest, so that two folders never get the same name.
 ///
 /// Nothing where the folder's name has no letter or digit that a VM name could have.
 pub fn vm_name(path: &str) -> Option<VmName> {

@@ -9,17 +9,17 @@ use url::{Host, Url};
 
 use super::Credentials;
 use super::challenge::Challenge;
-use super::{RepositoryClient, Trouble, is_loopback};
+use super::{AttemptError, RepositoryClient, is_loopback};
 use crate::http::{Request, Response, Token};
 use crate::oci::OciError;
-use crate::oci::told;
+use crate::oci::sanitized;
 
 /// In bytes; a token takes a few thousand.
 const LONGEST_TOKEN: u64 = 1 << 20;
 
 /// A token response (distribution, "Token Response Fields").
 #[derive(Deserialize)]
-struct Granted {
+struct TokenResponse {
     token: Option<String>,
     access_token: Option<String>,
 }
@@ -31,7 +31,7 @@ impl RepositoryClient {
             (Some(Challenge::Bearer { realm, service }), _) => self.granted(&realm, service.as_deref()),
             (Some(Challenge::Basic), Credentials::Password { user, password }) => self.basic(user, password),
             (Some(Challenge::Basic), Credentials::IdentityToken(_)) => Err(self.answer(
-                "it wants a name and a password, and Docker's configuration has an identity token for it: log in again with a name and a password".to_owned(),
+                "it requires a user name and password, but Docker's configuration has an identity token: log in again with a user name and password".to_owned(),
             )),
             _ => Err(self.may_not(None)),
         }
@@ -39,19 +39,19 @@ impl RepositoryClient {
 
     fn basic(&self, user: &str, password: &str) -> Result<Token, OciError> {
         let token = Token::of_password(user, password);
-        token.map_err(|_| self.answer("its name or password cannot be sent".to_owned()))
+        token.map_err(|_| self.answer("its user name or password contains invalid characters".to_owned()))
     }
 
     /// Requests a token from `realm` (distribution, "Requesting a Token").
     fn granted(&self, realm: &str, service: Option<&str>) -> Result<Token, OciError> {
         let mut url = Url::parse(realm)
-            .map_err(|_| self.answer(format!("it asks for a token of {}, which is no URL", told(realm))))?;
+            .map_err(|_| self.answer(format!("its token service {} is not a URL", sanitized(realm))))?;
         if self.root.scheme() == "https" && url.scheme() != "https" {
-            return Err(self.answer("it asks for a token of a service without encryption".to_owned()));
+            return Err(self.answer("its token service does not use HTTPS".to_owned()));
         }
         let is_trusted = is_one_site(&self.root, &url);
         if !is_trusted && !matches!(self.credentials, Credentials::Anonymous) {
-            self.withheld.get_or_init(|| told(url.host_str().unwrap_or_default()));
+            self.withheld.get_or_init(|| sanitized(url.host_str().unwrap_or_default()));
         }
         let token = match &self.credentials {
             Credentials::IdentityToken(secret) if is_trusted => {
@@ -83,24 +83,24 @@ impl RepositoryClient {
 
     /// `None` if the token service refuses.
     fn token_of(&self, request: impl Fn() -> Request<'static>) -> Result<Option<Token>, OciError> {
-        self.patiently(|| {
+        self.with_retries(|| {
             let mut response = self.client.send(request())?;
             match response.status() {
                 200 => {}
-                408 | 429 | 500 | 502..=504 => return Err(Trouble::Net(response.refusal())),
+                408 | 429 | 500 | 502..=504 => return Err(AttemptError::Net(response.refusal())),
                 // Its message is dropped: it may echo the request.
                 400..=499 => return Ok(None),
                 status => {
-                    let why = format!("HTTP {status} of its service for tokens");
-                    return Err(Trouble::Final(self.answer(why)));
+                    let why = format!("HTTP {status} from its token service");
+                    return Err(AttemptError::Final(self.answer(why)));
                 }
             }
             let body = response.document(LONGEST_TOKEN)?;
-            let granted: Option<Granted> = serde_json::from_slice(&body).ok();
+            let granted: Option<TokenResponse> = serde_json::from_slice(&body).ok();
             let token = granted.and_then(|granted| granted.token.or(granted.access_token));
             let token = token.and_then(|token| token.parse().ok());
-            let why = || self.answer("its service for tokens gave none that could be used".to_owned());
-            token.map(Some).ok_or_else(|| Trouble::Final(why()))
+            let why = || self.answer("its token service returned no usable token".to_owned());
+            token.map(Some).ok_or_else(|| AttemptError::Final(why()))
         })
     }
 }

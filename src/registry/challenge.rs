@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_of_writing_it_is_read() {
+    fn syntax_variants_are_accepted() {
         let realm = "https://auth.example.org/token";
         for (header, service) in [
             (format!(r#"Bearer realm="{realm}",service="a b",scope="repository:x:pull""#), Some("a b")),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_registries_in_use_are_understood() {
+    fn challenges_of_common_registries_are_parsed() {
         for (header, realm, service) in [
             // ghcr.io
             (
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_before_a_password_wherever_it_is_offered() {
+    fn a_token_is_preferred_to_a_password() {
         let wanted = Some(bearer("https://r/t", Some("s")));
         for headers in [
             vec![r#"Basic realm="a, b", Bearer realm="https://r/t",service="s""#],
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_answered_is_none() {
+    fn unsupported_challenges_are_ignored() {
         for header in
             ["", "Bearer", "Negotiate abc", r#"Bearer service="x""#, "Bearer realm", ",,,", "=", "\"\""]
         {

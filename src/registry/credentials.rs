@@ -16,10 +16,10 @@ use base64::engine::general_purpose::GeneralPurposeConfig;
 use serde::Deserialize;
 
 use crate::oci::OciError;
-use crate::oci::told;
+use crate::oci::sanitized;
 use crate::project::values::ImageRef;
 
-/// Of a file or a helper's output, in bytes.
+/// Limit for a file or a helper's output, in bytes.
 const LONGEST: u64 = 1 << 20;
 
 /// A helper may prompt for a password.
@@ -74,7 +74,7 @@ impl Credentials {
             let Some(text) = read(path).map_err(failed)? else { continue };
             let config: AuthFile = serde_json::from_slice(&text)
                 // The parser's message could quote a secret.
-                .map_err(|error| failed(format!("no JSON of their form in line {}", error.line())))?;
+                .map_err(|error| failed(format!("invalid JSON in line {}", error.line())))?;
             if let Some(found) = config.login(image).map_err(failed)? {
                 return Ok(found);
             }
@@ -149,7 +149,7 @@ impl AuthFile {
             .collect();
         fitting.sort_by_key(|(key, _)| std::cmp::Reverse(key_of(key).len()));
         for (key, login) in fitting {
-            if let Some(found) = login.read().map_err(|why| format!("`auth` of {} {why}", told(key)))? {
+            if let Some(found) = login.read().map_err(|why| format!("`auth` of {} {why}", sanitized(key)))? {
                 return Ok(Some(found));
             }
         }
@@ -167,8 +167,9 @@ impl Login {
             return Ok(Credentials::of_password(&self.username, &self.password));
         }
         let decoded = BASE64.decode(auth).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let decoded = decoded.ok_or("is not Base64 of a text")?;
-        let (user, password) = decoded.split_once(':').ok_or("holds no `:` between name and password")?;
+        let decoded = decoded.ok_or("is not Base64-encoded text")?;
+        let (user, password) =
+            decoded.split_once(':').ok_or("contains no `:` between user name and password")?;
         Ok(Credentials::of_password(user, password.trim_end_matches('\0')))
     }
 }
@@ -216,7 +217,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
 fn ask(name: &str, server: &str, timeout: Duration) -> Result<Option<Credentials>, String> {
     const NOT_FOUND: &str = "credentials not found";
     let program = format!("docker-credential-{name}");
-    let shown = told(&program);
+    let shown = sanitized(&program);
     let see = format!("run `echo {server} | {shown} get` to see");
     if name.contains('/') {
         return Err(format!("`{shown}` is not the name of a program"));
@@ -224,14 +225,14 @@ fn ask(name: &str, server: &str, timeout: Duration) -> Result<Option<Credentials
     let mut command = Command::new(&program);
     command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| {
-        format!("`{shown}` cannot be run: put the folder that it is in into PATH, or take it out of the file where no login is needed ({error})")
+        format!("`{shown}` cannot be run: add its folder to PATH, or remove it from the file if no login is needed ({error})")
     })?;
     // A helper that fails before reading closes its end; its output explains the failure better.
     let _ = child.stdin.take().map(|mut input| input.write_all(format!("{server}\n").as_bytes()));
     let Some((said, complained)) = heard(&mut child, timeout) else {
         let _ = child.kill();
         let _ = child.wait();
-        return Err(format!("`{shown}` gives no answer within {} s; {see} why", timeout.as_secs()));
+        return Err(format!("`{shown}` does not answer within {} s; {see} why", timeout.as_secs()));
     };
     let status = child.wait().map_err(|error| error.to_string())?;
     let says = |text: &[u8]| String::from_utf8_lossy(text).contains(NOT_FOUND);
@@ -239,14 +240,14 @@ fn ask(name: &str, server: &str, timeout: Duration) -> Result<Option<Credentials
         let is_unknown = says(&said) || says(&complained);
         return if is_unknown { Ok(None) } else { Err(format!("`{shown}` fails; {see} why")) };
     }
-    let answer: HelperReply = serde_json::from_slice(&said)
-        .map_err(|_| format!("what `{shown}` answers is not understood; {see} it"))?;
+    let answer: HelperReply =
+        serde_json::from_slice(&said).map_err(|_| format!("the output of `{shown}` is invalid; {see} it"))?;
     Ok(Credentials::of_password(&answer.username, &answer.secret))
 }
 
 /// Output and error output of `child`; `None` on timeout.
 fn heard(child: &mut Child, timeout: Duration) -> Option<(Vec<u8>, Vec<u8>)> {
-    let (tell, told) = mpsc::channel();
+    let (tell, sanitized) = mpsc::channel();
     let outputs: [Option<Box<dyn Read + Send>>; 2] = [
         child.stdout.take().map(|output| Box::new(output) as Box<dyn Read + Send>),
         child.stderr.take().map(|output| Box::new(output) as Box<dyn Read + Send>),
@@ -263,7 +264,7 @@ fn heard(child: &mut Child, timeout: Duration) -> Option<(Vec<u8>, Vec<u8>)> {
     }
     let mut said = <(Vec<u8>, Vec<u8>)>::default();
     for _ in 0..2 {
-        match told.recv_timeout(timeout).ok()? {
+        match sanitized.recv_timeout(timeout).ok()? {
             (0, text) => said.0 = text,
             (_, text) => said.1 = text,
         }
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_found_however_its_registry_is_written() {
+    fn a_login_is_found_under_every_form_of_its_registry() {
         // u:p
         for key in
             ["reg.test", "https://reg.test", "https://reg.test/v1/", "http://reg.test/v2/", "reg.test/"]
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_narrowest_login_of_podman_counts() {
+    fn the_longest_matching_podman_key_wins() {
         let config = r#"{"auths":{"quay.io":{"auth":"YTph"},"quay.io/team":{"auth":"Yjpi"},"quay.io/team/x":{"auth":"Yzpj"}}}"#;
         is(config, "quay.io/team/x:1", "c:c");
         is(config, "quay.io/team/y:1", "b:b");
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_login_is_none() {
+    fn empty_logins_are_ignored() {
         for login in
             ["{}", r#"{"auth":""}"#, r#"{"auth":"Og=="}"#, r#"{"username":"u"}"#, r#"{"auth":"dTo="}"#]
         {
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_told_without_a_secret() {
+    fn errors_contain_no_secrets() {
         for auth in ["cGFzc3dvcmQ", "!!secret!!", "/v8="] {
             let config = format!(r#"{{"auths":{{"reg.test":{{"auth":"{auth}"}}}}}}"#);
             let why = login(&config, "reg.test/a:1").expect_err("broken");

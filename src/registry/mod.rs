@@ -18,7 +18,7 @@ use url::{Host, Url};
 
 use crate::http::{self, Client, Request, Response, SendError, Token};
 use crate::oci::OciError;
-use crate::oci::told;
+use crate::oci::sanitized;
 use crate::project::values::ImageRef;
 use crate::text::innermost;
 
@@ -26,11 +26,11 @@ pub use credentials::Credentials;
 pub use pull::{Registry, ResolvedImage, resolve};
 pub use source::ImageSource;
 
-/// Of an error response, in bytes.
+/// Limit for an error response, in bytes.
 const LONGEST_REFUSAL: u64 = 64 << 10;
 
 /// Why an attempt failed.
-enum Trouble {
+enum AttemptError {
     /// The network, or a transient status.
     Net(http::HttpError),
     /// Authentication is required.
@@ -41,13 +41,13 @@ enum Trouble {
     Final(OciError),
 }
 
-impl From<http::HttpError> for Trouble {
+impl From<http::HttpError> for AttemptError {
     fn from(error: http::HttpError) -> Self {
         Self::Net(error)
     }
 }
 
-impl From<SendError> for Trouble {
+impl From<SendError> for AttemptError {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Net(error) => Self::Net(error),
@@ -56,7 +56,7 @@ impl From<SendError> for Trouble {
     }
 }
 
-impl From<OciError> for Trouble {
+impl From<OciError> for AttemptError {
     fn from(error: OciError) -> Self {
         Self::Final(error)
     }
@@ -64,12 +64,12 @@ impl From<OciError> for Trouble {
 
 /// An error response (distribution-spec, "Error Codes").
 #[derive(Deserialize)]
-struct Envelope {
-    errors: Vec<Complaint>,
+struct RegistryErrorBody {
+    errors: Vec<RegistryErrorDetail>,
 }
 
 #[derive(Deserialize)]
-struct Complaint {
+struct RegistryErrorDetail {
     #[serde(default)]
     code: String,
     #[serde(default)]
@@ -143,17 +143,17 @@ impl RepositoryClient {
     }
 
     /// `path` is relative to the repository and needs no escaping.
-    fn url(&self, path: &str) -> Result<Url, Trouble> {
-        self.root.join(path).map_err(|error| Trouble::Final(self.answer(error.to_string())))
+    fn url(&self, path: &str) -> Result<Url, AttemptError> {
+        self.root.join(path).map_err(|error| AttemptError::Final(self.answer(error.to_string())))
     }
 
     /// Sends a request; the token is attached only for the registry itself.
-    fn ask(&self, url: &Url, request: Request<'_>) -> Result<Response, Trouble> {
+    fn ask(&self, url: &Url, request: Request<'_>) -> Result<Response, AttemptError> {
         let token = self.token().clone().filter(|_| self.is_home(url));
         let response = self.client.send(request.token(token.as_ref()))?;
         match response.status() {
-            401 if self.is_home(response.url()) => Err(Trouble::Challenged(Box::new(response))),
-            408 | 429 | 500 | 502..=504 => Err(Trouble::Net(response.refusal())),
+            401 if self.is_home(response.url()) => Err(AttemptError::Challenged(Box::new(response))),
+            408 | 429 | 500 | 502..=504 => Err(AttemptError::Net(response.refusal())),
             _ => Ok(response),
         }
     }
@@ -166,17 +166,18 @@ impl RepositoryClient {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refused(&self, response: Response, what: &str) -> Trouble {
-        Trouble::Final(self.refusal(response, what))
+    fn refused(&self, response: Response, what: &str) -> AttemptError {
+        AttemptError::Final(self.refusal(response, what))
     }
 
     fn refusal(&self, mut response: Response, what: &str) -> OciError {
         let status = response.status();
         let body = response.beginning(LONGEST_REFUSAL).unwrap_or_default();
-        let said: Option<Envelope> = serde_json::from_slice(&body).ok();
+        let said: Option<RegistryErrorBody> = serde_json::from_slice(&body).ok();
         let complaint = said.as_ref().and_then(|said| said.errors.first());
         let code = complaint.map(|complaint| complaint.code.as_str()).unwrap_or_default();
-        let words = complaint.map(|complaint| told(&format!("{} {}", complaint.code, complaint.message)));
+        let words =
+            complaint.map(|complaint| sanitized(&format!("{} {}", complaint.code, complaint.message)));
         match (status, code) {
             (401 | 403, _) | (_, "UNAUTHORIZED" | "DENIED") => self.may_not(words.as_deref()),
             (404, "NAME_UNKNOWN") => {
@@ -201,22 +202,22 @@ impl RepositoryClient {
     }
 
     /// Retries until success, a permanent failure, or the retry policy is exhausted.
-    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, OciError> {
+    fn with_retries<T>(&self, mut attempt: impl FnMut() -> Result<T, AttemptError>) -> Result<T, OciError> {
         let (mut pauses, mut tries, mut proved) = (self.client.pauses(), 1, false);
         loop {
             match attempt() {
                 Ok(done) => return Ok(done),
-                Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::Content(source)) => {
+                Err(AttemptError::Final(error)) => return Err(error),
+                Err(AttemptError::Content(source)) => {
                     return Err(OciError::Io { image: self.image.clone(), source });
                 }
-                Err(Trouble::Challenged(response)) if proved => return Err(self.refusal(*response, "")),
-                Err(Trouble::Challenged(response)) => {
+                Err(AttemptError::Challenged(response)) if proved => return Err(self.refusal(*response, "")),
+                Err(AttemptError::Challenged(response)) => {
                     proved = true;
                     let token = self.prove(&response)?;
                     *self.token() = Some(token);
                 }
-                Err(Trouble::Net(error)) => {
+                Err(AttemptError::Net(error)) => {
                     pauses.wait_after(error).map_err(|error| self.explained(error, tries))?;
                     tries += 1;
                 }
@@ -237,7 +238,7 @@ impl RepositoryClient {
                 failing(format!("nothing happened for {} s", patience.as_secs_f64()))
             }
             http::HttpError::Status { status, until, .. } => {
-                let until = until.map(|until| format!(", and wants to be asked after {until:.0}"));
+                let until = until.map(|until| format!(", retry after {until:.0}"));
                 failing(format!("HTTP {status}{}", until.unwrap_or_default()))
             }
             http::HttpError::RateLimited { until, .. } => {
@@ -251,10 +252,10 @@ impl RepositoryClient {
     fn may_not(&self, said: Option<&str>) -> OciError {
         let (image, registry) = (self.image.clone(), self.host.clone());
         let is_anonymous = matches!(self.credentials, Credentials::Anonymous);
-        let who = if is_anonymous { "just anybody" } else { "this login" };
+        let who = if is_anonymous { "anonymous users" } else { "this login" };
         let said = match self.withheld.get() {
             Some(host) => {
-                format!(" (its service for tokens is {host}, on another domain, where the login is not sent)")
+                format!(" (its token service is {host}, on another domain, to which the login is not sent)")
             }
             None => said.map_or_else(String::new, |said| format!(" (it says: {said})")),
         };

@@ -6,7 +6,7 @@ use std::io::{self, Cursor, Read};
 use oci_spec::image::Descriptor;
 
 use super::Credentials;
-use super::{Access, RepositoryClient, Trouble};
+use super::{Access, AttemptError, RepositoryClient};
 use crate::digest::Sha256;
 use crate::http::{self, Backoff, Client, Request, Response};
 use crate::oci::OciError;
@@ -20,7 +20,7 @@ const PROGRESS: u64 = 1 << 20;
 /// A resolved reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedImage {
-    /// Of the index, or of the manifest if there is no index.
+    /// Digest of the index, or of the manifest if there is no index.
     pub digest: Sha256,
     /// The manifest of each supported architecture.
     pub platforms: BTreeMap<Arch, Sha256>,
@@ -95,7 +95,7 @@ impl Registry {
         expected: Option<Sha256>,
     ) -> Result<(Vec<u8>, Sha256), OciError> {
         let repository = &self.repository;
-        repository.patiently(|| {
+        repository.with_retries(|| {
             let url = repository.url(&format!("manifests/{name}"))?;
             let request = Request::new(url.clone()).raw().accept(&ACCEPTED.join(", "));
             let mut response = repository.ask(&url, request)?;
@@ -105,16 +105,16 @@ impl Registry {
             let bytes = match response.document(LONGEST_DOCUMENT) {
                 Err(http::HttpError::TooLarge { .. }) => {
                     let why = format!("the {what} is longer than {} MiB", LONGEST_DOCUMENT >> 20);
-                    return Err(Trouble::Final(self.not_an_image(why)));
+                    return Err(AttemptError::Final(self.not_an_image(why)));
                 }
                 bytes => bytes?,
             };
             let found = Sha256::of(&bytes);
             let promised = response.header("docker-content-digest");
-            let promised = promised.and_then(|digest| digest.strip_prefix("sha256:")?.parse().ok());
-            match expected.into_iter().chain(promised).find(|expected: &Sha256| *expected != found) {
+            let promised = promised.and_then(|digest| Sha256::from_oci(digest).ok());
+            match expected.into_iter().chain(promised).find(|expected| *expected != found) {
                 None => Ok((bytes, found)),
-                Some(expected) => Err(Trouble::Final(OciError::Mismatch {
+                Some(expected) => Err(AttemptError::Final(OciError::Mismatch {
                     image: repository.image.clone(),
                     what: format!("the {what}"),
                     expected: expected.oci(),
@@ -127,7 +127,7 @@ impl Registry {
     /// Streams a blob from `offset`, or from its start if the registry does not support ranges.
     fn stream(&self, digest: &Sha256, offset: u64) -> Result<Response, OciError> {
         let (repository, digest) = (&self.repository, digest.oci());
-        repository.patiently(|| {
+        repository.with_retries(|| {
             let url = repository.url(&format!("blobs/{digest}"))?;
             let mut request = Request::new(url.clone()).raw().large();
             if offset > 0 {
@@ -217,7 +217,7 @@ impl BlobReader<'_> {
                 None => self.read,
                 Some(Some(part)) if part.start == self.read => 0,
                 Some(_) => {
-                    let why = "it sends another part of a blob than it was asked for".to_owned();
+                    let why = "it sent a different range of a blob than requested".to_owned();
                     return Err(repository.answer(why));
                 }
             };

@@ -8,7 +8,7 @@ use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 use url::Url;
 
 use super::Credentials;
-use super::{Access, RepositoryClient, Trouble};
+use super::{Access, AttemptError, RepositoryClient};
 use crate::digest::Sha256;
 use crate::http::{Client, Request, Response};
 use crate::oci::OciError;
@@ -105,7 +105,7 @@ impl Push<'_> {
         let mut from = self.from.filter(|_| matches!(blob.from, BlobSource::Base { .. }));
         let (repository, contents, watch) = (&self.repository, self.contents, self.watch);
         let mut challenged = false;
-        let sent = repository.patiently(|| {
+        let sent = repository.with_retries(|| {
             let uploads = repository.url("blobs/uploads/")?;
             let mut start = uploads.clone();
             if let Some(from) = from {
@@ -114,9 +114,9 @@ impl Push<'_> {
             let begun = match (repository.ask(&start, Request::post(start.clone())), from) {
                 (Ok(answer), Some(_)) if matches!(answer.status(), 400..=405) => None,
                 // An expired token is a possible reason, so authenticate again first.
-                (Err(Trouble::Challenged(_)), Some(_)) if challenged => None,
+                (Err(AttemptError::Challenged(_)), Some(_)) if challenged => None,
                 (Err(trouble), _) => {
-                    challenged |= matches!(trouble, Trouble::Challenged(_));
+                    challenged |= matches!(trouble, AttemptError::Challenged(_));
                     return Err(trouble);
                 }
                 (Ok(answer), _) => Some(answer),
@@ -131,16 +131,16 @@ impl Push<'_> {
             let mut url = match answer.status() {
                 201 => return Ok(false),
                 202 => repository.location(&answer)?,
-                _ => return Err(repository.refused(answer, "the beginning of an upload")),
+                _ => return Err(repository.refused(answer, "the start of an upload")),
             };
             url.query_pairs_mut().append_pair("digest", &digest);
             for _ in 0..=MOST_REDIRECTS {
                 let mut advance = watch(&blob.descriptor);
-                let mut content = Watched { inner: contents.open(blob)?, advance: &mut *advance };
+                let mut content = ProgressReader { inner: contents.open(blob)?, advance: &mut *advance };
                 let request = Request::stream(url.clone(), &mut content, blob.descriptor.size())
                     .header("content-type", "application/octet-stream");
                 let answer = repository.ask(&url, request).map_err(|trouble| match trouble {
-                    Trouble::Content(error) => Trouble::Final(contents.base.failed(error)),
+                    AttemptError::Content(error) => AttemptError::Final(contents.base.failed(error)),
                     trouble => trouble,
                 })?;
                 match answer.status() {
@@ -150,7 +150,7 @@ impl Push<'_> {
                     _ => return Err(repository.refused(answer, &format!("the blob {digest}"))),
                 }
             }
-            Err(Trouble::Final(repository.answer("it redirects an upload without an end".to_owned())))
+            Err(AttemptError::Final(repository.answer("it redirects an upload endlessly".to_owned())))
         })?;
         if sent {
             self.pushed.uploaded += 1;
@@ -184,7 +184,7 @@ impl Push<'_> {
             return Ok(None);
         }
         let repository = &self.repository;
-        let subject = repository.patiently(|| {
+        let subject = repository.with_retries(|| {
             let url = repository.url(&path)?;
             let request = Request::put(url.clone(), bytes.to_vec())
                 .header("content-type", descriptor.media_type().as_ref());
@@ -193,7 +193,7 @@ impl Push<'_> {
             let is_right = stored.is_none_or(|stored| stored == digest.oci());
             match answer.status() {
                 200..=299 if is_right => Ok(answer.header("oci-subject").map(str::to_owned)),
-                200..=299 => Err(Trouble::Final(
+                200..=299 => Err(AttemptError::Final(
                     repository.answer(format!("it stored the manifest {name} under another digest")),
                 )),
                 _ => Err(repository.refused(answer, &format!("the manifest {name}"))),
@@ -206,7 +206,7 @@ impl Push<'_> {
 
     /// A redirect to the content counts as existing.
     fn has(&self, path: &str) -> Result<bool, OciError> {
-        self.repository.patiently(|| {
+        self.repository.with_retries(|| {
             let url = self.repository.url(path)?;
             let answer = self.repository.ask(&url, Request::head(url.clone()))?;
             match answer.status() {
@@ -220,7 +220,7 @@ impl Push<'_> {
     /// Whether a digest or tag refers to this manifest. Some registries return the digest only for `GET`;
     /// in that case the manifest is sent again.
     fn names(&self, path: &str, digest: Sha256) -> Result<bool, OciError> {
-        self.repository.patiently(|| {
+        self.repository.with_retries(|| {
             let url = self.repository.url(path)?;
             let request = Request::head(url.clone()).accept(&ACCEPTED.join(", "));
             let answer = self.repository.ask(&url, request)?;
@@ -263,7 +263,7 @@ impl Push<'_> {
             (200, Ok((OciManifest::Index(index), _))) if refers(&index) => return Ok(()),
             (200, Ok((OciManifest::Index(index), _))) => *index,
             (status, _) => {
-                let why = format!("HTTP {status}, and no list of referrers, to the tag `{tag}`");
+                let why = format!("HTTP {status} instead of a referrers list for the tag `{tag}`");
                 return Err(self.repository.answer(why));
             }
         };
@@ -280,7 +280,7 @@ impl Push<'_> {
 
     /// Status and body for a request of an index.
     fn document(&self, path: &str) -> Result<(u16, Vec<u8>), OciError> {
-        self.repository.patiently(|| {
+        self.repository.with_retries(|| {
             let url = self.repository.url(path)?;
             let request = Request::new(url.clone()).raw().accept(MediaType::ImageIndex.as_ref());
             let mut answer = self.repository.ask(&url, request)?;
@@ -290,18 +290,18 @@ impl Push<'_> {
 }
 
 impl RepositoryClient {
-    /// Where to continue an upload.
-    fn location(&self, answer: &Response) -> Result<Url, Trouble> {
-        let why = || self.answer("it does not say where to upload to".to_owned());
-        answer.location().ok_or_else(|| Trouble::Final(why()))
+    /// The URL to continue an upload at.
+    fn location(&self, answer: &Response) -> Result<Url, AttemptError> {
+        let why = || self.answer("it returned no upload location".to_owned());
+        answer.location().ok_or_else(|| AttemptError::Final(why()))
     }
 
     /// The new target of an upload; refuses a downgrade from HTTPS to HTTP.
-    fn redirected(&self, from: &Url, answer: &Response) -> Result<Url, Trouble> {
+    fn redirected(&self, from: &Url, answer: &Response) -> Result<Url, AttemptError> {
         let to = self.location(answer)?;
         if from.scheme() == "https" && to.scheme() != "https" {
-            let why = "it redirects an upload to a place without encryption".to_owned();
-            return Err(Trouble::Final(self.answer(why)));
+            let why = "it redirects an upload from HTTPS to HTTP".to_owned();
+            return Err(AttemptError::Final(self.answer(why)));
         }
         Ok(to)
     }
@@ -312,12 +312,12 @@ fn is_manifest(descriptor: &Descriptor) -> bool {
 }
 
 /// Reports progress.
-struct Watched<'a, R> {
+struct ProgressReader<'a, R> {
     inner: R,
     advance: &'a mut dyn FnMut(u64),
 }
 
-impl<R: std::io::Read> std::io::Read for Watched<'_, R> {
+impl<R: std::io::Read> std::io::Read for ProgressReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(buffer)?;
         (self.advance)(count as u64);

@@ -8,7 +8,7 @@ use super::Credentials;
 use super::Registry;
 use crate::digest::Sha256;
 use crate::http::Client;
-use crate::oci::{DockerSave, Images, LayoutReader, OciError, Tarball, in_folder, told};
+use crate::oci::{DockerSave, Images, LayoutReader, OciError, Tarball, in_folder, sanitized};
 use crate::project::values::ImageRef;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +34,12 @@ impl ImageSource {
             }
             Ok(metadata) => {
                 let why = if metadata.is_dir() { "a folder without `oci-layout`" } else { "not a file" };
-                Err(OciError::NotASource { image: told(text), why: why.to_owned() })
+                Err(OciError::NotASource { image: sanitized(text), why: why.to_owned() })
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                text.parse().map(Self::Registry).map_err(|_| OciError::NoSource { text: told(text) })
+                text.parse().map(Self::Registry).map_err(|_| OciError::NoSource { text: sanitized(text) })
             }
-            Err(source) => Err(OciError::Io { image: told(text), source }),
+            Err(source) => Err(OciError::Io { image: sanitized(text), source }),
         }
     }
 
@@ -57,7 +57,7 @@ impl ImageSource {
         Ok(match self {
             Self::Registry(image) => {
                 let pinned = image.pinned(digest);
-                let pinned = pinned.parse().map_err(|_| OciError::NoSource { text: told(&pinned) })?;
+                let pinned = pinned.parse().map_err(|_| OciError::NoSource { text: sanitized(&pinned) })?;
                 Box::new(Registry::new(client, &pinned, credentials)?)
             }
             Self::Layout(path) => Box::new(in_folder(path)?.only(digest)?),

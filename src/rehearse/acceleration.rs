@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 impl Acceleration {
     /// The best option that works with this QEMU.
     ///
-    /// That the device can be opened is no proof: in a VM without nested virtualization it may fail, or run
+    /// That the device can be opened proves nothing: in a VM without nested virtualization it may fail, or run
     /// slower than emulation. Therefore this boots a disk whose boot sector counts briefly and exits with a
     /// known code. The disk is written to `folder` and deleted.
     pub fn best(qemu: &str, folder: &Path) -> io::Result<Self> {

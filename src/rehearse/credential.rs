@@ -1,4 +1,4 @@
-//! What a rehearsal adds to the VM besides metadata: port forwarding to the gateway, the address of the
+//! Additions to the VM besides metadata: port forwarding to the gateway, the address of the
 //! emulated Secret Manager, and the question for the agent.
 //!
 //! The gateway listens only on the VM's loopback interface, and users reach it through SSH. A rehearsal has
@@ -77,7 +77,7 @@ mod tests {
 
     /// A disk that boots again still has the units, but must not have the question.
     #[test]
-    fn a_question_is_there_for_the_boot_that_asks_it() {
+    fn a_question_lasts_for_one_boot() {
         let without = tmpfiles(18789, 18789, None);
         assert!(without.contains("/openclaw-rehearsal-ask.service ") && !without.contains("/question "));
         let text = "it's\n\"$HOME\" %h ñ";

@@ -33,7 +33,7 @@ mod tests {
     use super::attributes;
 
     #[test]
-    fn metadata_is_found_among_everything_else() {
+    fn metadata_is_extracted() {
         let text = r#"{"name": "vm", "metadata": {"fingerprint": "x=", "kind": "compute#metadata",
             "items": [{"key": "user-data", "value": "I2Nsb3Vk"}, {"key": "empty"}]}, "disks": []}"#;
         let expected =

@@ -27,7 +27,7 @@ pub enum DiskError {
     NoDisk(PathBuf, String),
     /// The OS image differs from the one the boot disk is based on.
     #[error(
-        "{disk} was made over another image than {image} is now, and cannot go on with it: give --disk the same \
+        "{disk} was created from a different version of {image}: give --disk the same \
          one again, or remove {disk} for a new boot disk"
     )]
     OtherImage { disk: PathBuf, image: PathBuf },

@@ -37,7 +37,7 @@ impl Reply {
     pub fn settled(&self) -> Option<Result<&str, String>> {
         let code = self.code.as_deref()?;
         Some(match (code, self.text.as_str()) {
-            ("0", "") => Err("the agent replied with nothing".to_owned()),
+            ("0", "") => Err("the agent's reply was empty".to_owned()),
             ("0", text) => Ok(text),
             ("124", _) => Err("the agent did not reply within 15 minutes".to_owned()),
             _ if self.error.is_empty() => Err(format!("the agent did not reply (exit code {code})")),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_whole_once_its_code_is_there_and_steers_no_terminal() {
+    fn a_reply_is_complete_with_its_code_and_sanitized() {
         let ours = "openclaw-rehearsal";
         let begun = [(ours, "reply", "forty\u{1b}[31m-two\r\n\n  or so\u{7}\n"), ("openclaw", "code", "0")];
         assert!(reply(&begun).settled().is_none());

@@ -52,7 +52,7 @@ mod tests {
     use super::decisive;
 
     #[test]
-    fn what_went_wrong_is_quoted_with_the_end_of_the_log() {
+    fn failures_and_the_end_of_the_log_are_quoted() {
         let quiet: String = (0..100).map(|number| format!("[  {number}.0] of no interest\r\n")).collect();
         let idle = "[ 5.1] systemd-ssh-generator[236]: Failed to query local AF_VSOCK CID\r\n";
         let failed = "\u{1b}[0;1;31m[FAILED]\u{1b}[0m Failed to start docker.service\r\n";
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_of_errors_is_cut_to_its_end() {
+    fn a_log_full_of_errors_is_reduced_to_its_end() {
         let log: String = (0..1000).map(|number| format!("error {number}\n")).collect();
         let quoted = decisive(log.as_bytes());
         assert_eq!(quoted.len(), 20);

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_is_told_once_it_is_whole() {
+    fn a_changed_report_is_returned_when_complete() {
         let mut timeline = Timeline::default();
         let mut report = |seconds, status, error| {
             assert!(!set(&mut timeline, seconds, "error", error));

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use crate::digest::Sha256;
 use crate::plan::Plan;
+use crate::project::BIN_DIR;
 
 pub(super) const NAME: &str = "SHA256SUMS";
 
@@ -27,5 +28,5 @@ pub(super) fn render(plan: &Plan<'_>, files: &[(&str, &str)]) -> String {
 /// The lines of the binaries alone: what the VM holds against its image.
 pub(super) fn binaries(plan: &Plan<'_>) -> String {
     let known = plan.host_builds().filter_map(|(name, build)| Some((name, build.binary_sha256?)));
-    known.map(|(name, digest)| format!("{digest}  /usr/local/bin/{name}\n")).collect()
+    known.map(|(name, digest)| format!("{digest}  /{BIN_DIR}/{name}\n")).collect()
 }

@@ -269,7 +269,7 @@ mod tests {
     ];
 
     #[test]
-    fn everything_stands_where_it_stands() {
+    fn every_element_has_its_exact_span() {
         for (text, expected, comments) in LAID_OUT {
             let layout = parse(&Source::new("x", *text)).unwrap_or_else(|| panic!("{text}"));
             let mut found = String::new();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_document_has_no_layout() {
+    fn only_a_single_document_is_parsed() {
         for text in ["", "a: [", "a: 1\n---\nb: 2\n", "a: *b\n"] {
             assert!(parse(&Source::new("x", text)).is_none(), "{text}");
         }

@@ -87,20 +87,20 @@ pub fn decode<T: DeserializeOwned>(node: &Node, source: &Arc<Source>, problems: 
     let found = RefCell::new(Vec::new());
     if !matches!(node.value, Value::Map(_)) {
         let message = match node.kind() {
-            "nothing" => "the file holds no value".to_owned(),
-            kind => format!("the file must be a map, and is {kind}"),
+            "nothing" => "the file contains no value".to_owned(),
+            kind => format!("the file must be a map, but is {kind}"),
         };
         problems.push(
             Diagnostic::error(Code::WrongType, message)
                 .at(Location { source: Arc::clone(source), span: node.span.clone() })
-                .help("begin it with `version: 1`; `bake init` in an empty folder shows a whole one"),
+                .help("start it with `version: 1`; `bake init` in an empty folder creates a complete one"),
         );
         return Field::Invalid;
     }
     let field = Field::deserialize(Decoder { node, found: &found }).unwrap_or(Field::Invalid);
     for (mut diagnostic, span) in found.into_inner() {
         if source.hides(&span) {
-            "this value is not of the form asked for; it is not shown, for it may be a secret"
+            "this value has the wrong form; it is not shown because it may be a secret"
                 .clone_into(&mut diagnostic.message);
         }
         problems.push(diagnostic.at(Location { source: Arc::clone(source), span }));
@@ -155,7 +155,7 @@ impl<'a> Decoder<'a> {
     fn wrong_type(&self, expected: &str) -> DecodeError {
         let found = self.node.kind();
         let help = match &self.node.value {
-            Value::Null => "give it a value, or take it out".to_owned(),
+            Value::Null => "give it a value, or remove it".to_owned(),
             Value::Scalar(text, Scalar::Boolean) if expected == "text" => {
                 format!("YAML reads {} as a boolean: put it in quotes", quoted(text))
             }
@@ -188,12 +188,9 @@ impl<'a> Decoder<'a> {
             };
             if first.insert(name, &entry.0.span).is_some() {
                 key.note(
-                    Diagnostic::error(
-                        Code::Duplicate,
-                        format!("the key {} stands here a second time", quoted(name)),
-                    )
-                    .help("keep one of the two")
-                    .into(),
+                    Diagnostic::error(Code::Duplicate, format!("the key {} is a duplicate", quoted(name)))
+                        .help("keep one of the two")
+                        .into(),
                 );
             } else {
                 kept.push(entry);
@@ -231,9 +228,9 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
             Ok(number) if plain => visitor.visit_u64(number),
             _ => Err(Diagnostic::error(
                 Code::BadValue,
-                format!("{} is not a whole number, or far too large", quoted(text)),
+                format!("{} is not a whole number, or is far too large", quoted(text)),
             )
-            .help("write it in decimal digits: no sign, no fraction, no zero before it")
+            .help("write it in decimal digits: no sign, no fraction, no leading zeros")
             .into()),
         }
     }
@@ -247,9 +244,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
                     Code::WrongType,
                     format!("expected true or false, found {}", quoted(text)),
                 )
-                .help(
-                    "write `true` or `false`: the other spellings mean different things to different readers",
-                )
+                .help("write `true` or `false`: readers interpret other spellings differently")
                 .into()),
             },
             _ => Err(self.wrong_type("true or false")),

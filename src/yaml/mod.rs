@@ -121,7 +121,7 @@ pub fn parse(source: &Source) -> Result<Node, YamlError> {
         Ok(read) => Ok(node(read, source.text())),
         Err(error) => {
             let (span, (what, help)) = (error_span(&error, source), reason(&error));
-            let diagnostic = Diagnostic::error(Code::NotYaml, format!("not readable as YAML: {what}"));
+            let diagnostic = Diagnostic::error(Code::NotYaml, format!("invalid YAML: {what}"));
             Err(YamlError { diagnostic: Box::new(diagnostic.help(help)), span })
         }
     }
@@ -158,27 +158,27 @@ fn options() -> Options {
 fn reason(error: &serde_saphyr::Error) -> (String, &'static str) {
     use serde_saphyr::Error;
 
-    let plain = "only plain maps, lists and values are read, in one document of a sensible size";
+    let plain = "use plain maps, lists and values, in one document of reasonable size";
     let (what, help) = match error.without_snippet() {
         // Without the tag's name: a password that starts with `!` looks like a tag.
         Error::UnsupportedTag { .. } => {
-            ("a tag, `!` and a word, means nothing here", "quote a text that starts with `!`")
+            ("tags (`!` and a word) are not supported", "quote a text that starts with `!`")
         }
-        Error::MergeKeyNotAllowed { .. } => ("merge keys, `<<`, are not read", "write the keys out"),
+        Error::MergeKeyNotAllowed { .. } => ("merge keys (`<<`) are not supported", "write the keys out"),
         Error::RecursiveReferencesRequireWeakTypes { .. } => {
-            ("an alias inside of what it stands for", "write the value out")
+            ("an alias inside its own anchor", "write the value out")
         }
         Error::NonFiniteFloat { .. } => {
-            ("infinity and not-a-number are no values here", "put it in quotes if it is a text")
+            ("infinity and not-a-number are not supported", "quote it if it is text")
         }
         Error::UnknownAnchor { .. } => {
-            ("an alias, `*` and a word, without an anchor before it", "quote a text that starts with `*`")
+            ("an alias (`*` and a word) without an anchor", "quote a text that starts with `*`")
         }
         Error::MultipleDocuments { .. } => ("more than one document", plain),
         Error::Budget { breach, .. } => (beyond(breach), plain),
         Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => ("aliases that stand for too much", plain),
+        | Error::AliasReplayStackDepthExceeded { .. } => ("aliases that expand to too much", plain),
         other => {
             // The diagnostic already shows the location.
             let text = other.to_string();

@@ -240,11 +240,14 @@ fn limits_are_kept_to_the_byte() {
     // Three members, and the folder that one of them is in.
     assert_eq!(limited("good.tar.gz", Limits { members: 4, ..default }), found);
     for name in ["good.tar.gz", "good.tar"] {
-        assert_eq!(limited(name, Limits { members: 3, ..default }), "the archive holds more than 3 members");
+        assert_eq!(
+            limited(name, Limits { members: 3, ..default }),
+            "the archive contains more than 3 members"
+        );
     }
     assert_eq!(
         limited("good.zip", Limits { members: 2, ..default }),
-        "the archive holds more than 2 members"
+        "the archive contains more than 2 members"
     );
     // Three headers, three contents, two blocks at the end.
     assert_eq!(limited("good.tar.gz", Limits { total_bytes: 8 * 512, ..default }), found);

@@ -121,13 +121,13 @@ fn a_server_that_says_nothing_more_is_given_up() {
     let server = Server::start();
     server.answer("/body", Answer::of("x".repeat(100)).stall_at(50));
     let message = wrong(client.text(&request(&server.url("/body")), LIMIT));
-    assert!(message.ends_with("/body: nothing came for 0.5 s"), "{message}");
+    assert!(message.ends_with("/body: no data for 0.5 s"), "{message}");
     assert_eq!(server.requests().len(), 2);
 
     let silent = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let url = format!("http://{}/head", silent.local_addr().expect("an address"));
     let message = wrong(client.text(&request(&url), LIMIT));
-    assert!(message.ends_with("/head: nothing came for 0.5 s"), "{message}");
+    assert!(message.ends_with("/head: no data for 0.5 s"), "{message}");
 }
 
 #[test]
@@ -254,8 +254,8 @@ fn a_redirect_to_where_nothing_may_go_is_refused() {
         ("http://example.invalid/x", "use https"),
         ("ftp://127.0.0.1/x", "neither https nor http"),
         ("file:///etc/passwd", "neither https nor http"),
-        ("https://user:password@example.invalid/x", "a user name or a password"),
-        ("http://[", "not a URL"),
+        ("https://user:password@example.invalid/x", "a user name or password"),
+        ("http://[", "an invalid URL"),
         ("", ""),
     ];
     for (location, why) in cases {
@@ -558,12 +558,12 @@ fn the_platform_says_whose_certificates_count() {
     assert_eq!(ask_as_child(&url, &trusting), "trusted");
     let message = ask_as_child(&url, &[]);
     assert!(
-        message.starts_with(&format!("{url}: no encrypted connection: invalid peer certificate")),
+        message.starts_with(&format!("{url}: the TLS connection failed: invalid peer certificate")),
         "{message}"
     );
     // The name counts, too.
     let message = ask_as_child(&url.replace("localhost", "127.0.0.1"), &trusting);
-    assert!(message.contains("no encrypted connection"), "{message}");
+    assert!(message.contains("the TLS connection failed"), "{message}");
 }
 
 #[test]

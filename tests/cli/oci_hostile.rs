@@ -123,7 +123,7 @@ fn a_realm_that_wants_a_password_gets_it_and_the_registry_only_the_token() {
     }
 
     let error = resolve(&at, &Credentials::Anonymous).expect_err("no password");
-    assert!(matches!(&error, OciError::Denied { who: "just anybody", .. }), "{error:?}");
+    assert!(matches!(&error, OciError::Denied { who: "anonymous users", .. }), "{error:?}");
     let other = Credentials::Password { user: "me".to_owned(), password: "guessed".to_owned() };
     let error = resolve(&at, &other).expect_err("another password").to_string();
     assert!(error.contains("this login") && error.contains("docker login 127.0.0.1:"), "{error}");
@@ -211,10 +211,10 @@ fn other_content_is_distinguished_from_an_image() {
     let both = json!({"schemaVersion": 2, "manifests": [], "layers": []});
     for (body, why) in [
         (chart.to_string(), "helm"),
-        (both.to_string(), "index and manifest at once"),
+        (both.to_string(), "both an index and a manifest"),
         (json!({"schemaVersion": 1}).to_string(), "version 1"),
         (json!({"schemaVersion": 2, "mediaType": "text/odd"}).to_string(), "text/odd"),
-        (json!({"schemaVersion": 2, "manifests": []}).to_string(), "none for a system"),
+        (json!({"schemaVersion": 2, "manifests": []}).to_string(), "none for a supported platform"),
         ("<html>".to_owned(), "expected value"),
         ("[".repeat(100_000), "not an image"),
     ] {
@@ -583,39 +583,39 @@ fn owner_mode_and_layer_are_reported() {
 fn entries_that_programs_read_differently_are_refused() {
     let refuses = |tar, why| refused(&[gzipped(tar)], why);
     for path in ["../gog", "usr/../gog", "usr/local/bin/.."] {
-        refuses(Tar::new().file(path, ""), "a path that no builder writes");
+        refuses(Tar::new().file(path, ""), "an invalid path");
     }
-    refuses(Tar::new().hard_link("gog", "../../etc/shadow"), "a path that no builder writes");
-    refuses(Tar::new().hard_link("gog", "nowhere"), "a hard link to `nowhere`, where no file is");
-    refuses(Tar::new().folder("x").hard_link("gog", "x"), "a hard link to `x`, where no file is");
+    refuses(Tar::new().hard_link("gog", "../../etc/shadow"), "an invalid path");
+    refuses(Tar::new().hard_link("gog", "nowhere"), "a hard link to `nowhere`, which is not a file");
+    refuses(Tar::new().folder("x").hard_link("gog", "x"), "a hard link to `x`, which is not a file");
     refuses(
         Tar::new().symlink("usr/local/bin", "/etc").file("usr/local/bin/gog", ""),
-        "lies below `usr/local/bin`",
+        "is below `usr/local/bin`",
     );
-    refuses(Tar::new().file("usr/local/bin", "").file("usr/local/bin/gog", ""), "lies below `usr/local/bin`");
-    refuses(Tar::new().file("usr/.wh..", ""), "hides nothing");
-    refuses(Tar::new().file("usr/.wh.", ""), "hides nothing");
-    refuses(Tar::new().file("/", ""), "unknown kind");
+    refuses(Tar::new().file("usr/local/bin", "").file("usr/local/bin/gog", ""), "is below `usr/local/bin`");
+    refuses(Tar::new().file("usr/.wh..", ""), "not a valid whiteout");
+    refuses(Tar::new().file("usr/.wh.", ""), "not a valid whiteout");
+    refuses(Tar::new().file("/", ""), "unknown type");
     refuses(Tar::new().symlink("/", "x"), "its root is not a directory");
-    refuses(Tar::new().file("gog/", "content"), "is no file, but has content");
-    refuses(Tar::new().entry(EntryType::Link, "gog", "x", &[0; 512]), "is no file, but has content");
-    refuses(Tar::new().entry(EntryType::Continuous, "gog", "", b""), "unknown kind");
+    refuses(Tar::new().file("gog/", "content"), "is not a file, but has content");
+    refuses(Tar::new().entry(EntryType::Link, "gog", "x", &[0; 512]), "is not a file, but has content");
+    refuses(Tar::new().entry(EntryType::Continuous, "gog", "", b""), "unknown type");
     refuses(Tar::new().pax(&[("path", "a"), ("path", "b")]).file("gog", ""), "`path` twice");
     refuses(Tar::new().pax(&[("size", "many")]).file("gog", ""), "`size` without a number");
-    refuses(Tar::new().pax(&[("GNU.sparse.major", "1")]).file("gog", ""), "not every runtime");
+    refuses(Tar::new().pax(&[("GNU.sparse.major", "1")]).file("gog", ""), "runtimes interpret differently");
     refuses(
         Tar::new().pax(&[("SCHILY.xattr.trusted.overlay.opaque", "y")]).folder("usr"),
-        "not every runtime",
+        "runtimes interpret differently",
     );
     let long = "x/".repeat(3000);
     refuses(Tar::new().pax(&[("path", &long)]).file("gog", ""), "longer than 4096 bytes");
-    refuses(Tar::new().pax(&[("path", &"x".repeat(256))]).file("gog", ""), "a path that no builder writes");
+    refuses(Tar::new().pax(&[("path", &"x".repeat(256))]).file("gog", ""), "an invalid path");
     refuses(Tar::new().pax(&[("comment", &"x".repeat(2 << 20))]).file("gog", ""), "1 MiB of names");
     // Truncated in a file, with digests that match.
     let mut cut = gog(&"x".repeat(2048)).bytes();
     cut.truncate(1000);
     let layer = Packed { diff_id: Sha256::of(&cut), stored: cut, media_type: plain(Tar::new()).media_type };
-    refused(&[layer], "it ends within `usr/local/bin/gog`");
+    refused(&[layer], "it is cut off in `usr/local/bin/gog`");
     // Encrypted, as its media type says.
     let mut layer = plain(gog(""));
     layer.media_type = "application/vnd.oci.image.layer.v1.tar+gzip+encrypted";
@@ -626,7 +626,7 @@ fn entries_that_programs_read_differently_are_refused() {
 fn a_way_through_a_link_of_a_lower_layer_is_refused() {
     let base = gzipped(Tar::new().folder("usr/bin").symlink("bin", "usr/bin"));
     refused(&[base.clone(), gzipped(Tar::new().file("bin/gog", ""))], "layer 2");
-    refused(&[base, gzipped(Tar::new().file("bin/.wh.gog", ""))], "lies below `bin`");
+    refused(&[base, gzipped(Tar::new().file("bin/.wh.gog", ""))], "is below `bin`");
 }
 
 /// A file of 8 EiB of which nothing is stored.
@@ -708,8 +708,8 @@ fn older_tarballs_are_compared_with_their_config() {
         assert!(matches!(&error, OciError::Incomplete { .. }), "{error:?}");
     }
     for (target, why) in [
-        ("../../1/layer.tar", "leads out of it"),
-        ("/1/layer.tar", "leads out of it"),
+        ("../../1/layer.tar", "a path outside"),
+        ("/1/layer.tar", "a path outside"),
         ("layer.tar", "a loop of links"),
     ] {
         let error = in_tarball(&tarball(&whole, &[("3/layer.tar", target)])).expect_err(why).to_string();
@@ -736,7 +736,7 @@ fn a_tarball_without_an_image_is_reported() {
         (cut, "cut off in usr/local/bin/gog"),
         (b"#!/bin/sh\n".repeat(100), "not a tarball"),
         (Vec::new(), "without `oci-layout`"),
-        (Tar::new().file("../manifest.json", "").bytes(), "a path that no builder writes"),
+        (Tar::new().file("../manifest.json", "").bytes(), "an invalid path"),
     ] {
         fs::write(file.path(), bytes).expect("a file");
         let error = in_tarball(&file).expect_err(why).to_string();
@@ -801,7 +801,7 @@ fn passwords_come_from_where_docker_keeps_them() {
     assert!(of("ghcr.io/a/b:1").is_err());
     fs::write(&config, json!({"credHelpers": {"ghcr.io": "is-not-installed"}}).to_string()).expect("a file");
     let error = of("ghcr.io/a/b:1").expect_err("no helper").to_string();
-    assert!(error.contains("`docker-credential-is-not-installed` cannot be run: put the folder"), "{error}");
+    assert!(error.contains("`docker-credential-is-not-installed` cannot be run: add its folder"), "{error}");
     assert!(matches!(of("quay.io/a/b:1"), Ok(Credentials::Anonymous)));
     fs::write(&config, json!({"credsStore": "is-neither"}).to_string()).expect("a file");
     let error = of("quay.io/a/b:1").expect_err("no helper").to_string();

@@ -35,10 +35,10 @@ pub(super) fn run(
     let recipe = ready.recipe()?;
     // The base image is downloaded while the added layer is made.
     let (layout, additions) = thread::scope(|scope| {
-        let layout = scope.spawn(|| LayoutWriter::begin(&place, &base, &images, &ready.unfinished));
+        let layout = scope.spawn(|| LayoutWriter::begin(&place, &base, &images, &ready.cancel));
         let additions = ready.additions(&recipe, &images, &place);
         if additions.is_err() {
-            ready.unfinished.abandon();
+            ready.cancel.abandon();
         }
         (layout.join().unwrap_or_else(|cause| panic::resume_unwind(cause)), additions)
     });

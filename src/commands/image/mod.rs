@@ -27,7 +27,7 @@ use crate::project::values::Arch;
 use crate::registry::{self, ImageSource};
 
 /// The message on Ctrl-C of commands that write locally.
-const INTERRUPTED: &str = "interrupted; nothing was left";
+const INTERRUPTED: &str = "interrupted; no files were left behind";
 
 /// The variable with the creation time of the image, in seconds since 1970.
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -71,21 +71,21 @@ struct Ready {
     lock: LoadedLock,
     created: Timestamp,
     /// Files to remove on Ctrl-C.
-    unfinished: CancelToken,
+    cancel: CancelToken,
 }
 
 impl Ready {
     /// Loads the project in `dir`, which must not need a builder. From here on, Ctrl-C ends the program at
     /// once, even during network access, and `interrupted` is its last message.
     fn load(dir: &Path, interrupted: &'static str, console: &mut Console) -> Result<Self, Failure> {
-        let unfinished = CancelToken::default();
-        let written = unfinished.clone();
+        let cancel = CancelToken::default();
+        let written = cancel.clone();
         on_interrupt(move || written.end(|| console::interrupted(interrupted)))?;
         let created = created(std::env::var(EPOCH).ok().as_deref())?;
         let (project, lock) = load::fitting(dir, console)?;
         let ((), _) = needs_builder(&project, &lock.lock).unless_errors(())?;
         let publishers = Publishers::new(Environment::from_environment(0)?, console);
-        Ok(Self { project, publishers, lock, created, unfinished })
+        Ok(Self { project, publishers, lock, created, cancel })
     }
 
     /// The image for one architecture, or for each with a build of every binary.

@@ -140,9 +140,7 @@ fn lock(dir: &Path, ready: &Ready, to: &ImageRef, digest: &str) -> Result<bool, 
     if wanted.digest().is_some() || wanted.repository() != to.repository() {
         return Ok(false);
     }
-    let digest: Sha256 = digest
-        .trim_start_matches("sha256:")
-        .parse()
+    let digest = Sha256::from_oci(digest)
         .map_err(|_| Failure::Other(Code::BadImage, format!("{digest} is not a SHA-256")))?;
     let old = &ready.lock.lock;
     let pushed = PushedImage { reference: wanted.value.clone(), digest, lock: old.content() };

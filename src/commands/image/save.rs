@@ -35,7 +35,7 @@ pub(super) fn run(
         return Err(Failure::Other(Code::NoBuildForArch, format!("linux/{arch}: there is no image")));
     };
     let mtime = u64::try_from(ready.created.as_second()).unwrap_or_default();
-    image::write_tarball(&image, built, &dir.join(&options.file), mtime, &ready.unfinished)?;
+    image::write_tarball(&image, built, &dir.join(&options.file), mtime, &ready.cancel)?;
     let document = ImageSaveJson {
         version: 1,
         file: options.file.clone(),

@@ -30,7 +30,7 @@ pub enum LayoutOutcome {
 /// A layout under construction, with the base image's layers.
 pub struct LayoutWriter {
     place: PathBuf,
-    unfinished: CancelToken,
+    cancel: CancelToken,
     /// Created when something has to be written.
     staging: Option<Staging>,
 }
@@ -47,20 +47,20 @@ impl LayoutWriter {
         place: &Path,
         base: &BaseImage,
         images: &[PlatformImage],
-        unfinished: &CancelToken,
+        cancel: &CancelToken,
     ) -> Result<Self, ImageError> {
-        unfinished.unless_abandoned(|| Self::of_base(place, base, images, unfinished))
+        cancel.unless_cancelled(|| Self::of_base(place, base, images, cancel))
     }
 
     fn of_base(
         place: &Path,
         base: &BaseImage,
         images: &[PlatformImage],
-        unfinished: &CancelToken,
+        cancel: &CancelToken,
     ) -> Result<Self, ImageError> {
         let place = found(place)?;
         refuse_foreign(&place)?;
-        let mut layout = Self { place, unfinished: unfinished.clone(), staging: None };
+        let mut layout = Self { place, cancel: cancel.clone(), staging: None };
         let layers: BTreeMap<_, _> = images
             .iter()
             .flat_map(|image| &image.layers)
@@ -80,7 +80,7 @@ impl LayoutWriter {
         }
         for (layer, _) in missing {
             layout.put(&layer.descriptor, |file, path| {
-                copy_stream(base.images.layer(layer)?, |error| base.failed(error), file, path, unfinished)
+                copy_stream(base.images.layer(layer)?, |error| base.failed(error), file, path, cancel)
             })?;
         }
         Ok(layout)
@@ -88,8 +88,8 @@ impl LayoutWriter {
 
     /// Writes everything else and replaces the layout atomically.
     pub fn finish(self, image: &Assembled) -> Result<LayoutOutcome, ImageError> {
-        let unfinished = self.unfinished.clone();
-        unfinished.unless_abandoned(|| self.completed(image))
+        let cancel = self.cancel.clone();
+        cancel.unless_cancelled(|| self.completed(image))
     }
 
     fn completed(mut self, image: &Assembled) -> Result<LayoutOutcome, ImageError> {
@@ -111,8 +111,8 @@ impl LayoutWriter {
             if known && self.keep(&blob.descriptor)? {
                 continue;
             }
-            let unfinished = self.unfinished.clone();
-            self.put(&blob.descriptor, |file, path| copy(&image.contents, blob, file, path, &unfinished))?;
+            let cancel = self.cancel.clone();
+            self.put(&blob.descriptor, |file, path| copy(&image.contents, blob, file, path, &cancel))?;
         }
         let folder = self.folder()?;
         for (name, content) in documents {
@@ -130,7 +130,7 @@ impl LayoutWriter {
         if let Some(staging) = &self.staging {
             return Ok(staging.join(FOLDER));
         }
-        let staging = self.staging.insert(Staging::next_to(&self.place, &self.unfinished)?);
+        let staging = self.staging.insert(Staging::next_to(&self.place, &self.cancel)?);
         let folder = staging.join(FOLDER);
         let blobs = blobs(&folder);
         fs::create_dir_all(&blobs).map_err(ImageError::io(&blobs, "make the folder"))?;

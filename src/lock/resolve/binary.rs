@@ -20,7 +20,7 @@ use crate::project::values::{Arch, InnerPath, WebUrl};
 /// Asks for `wanted`, the release `which` of it. `old` is what the lock holds of it.
 ///
 /// # Errors
-/// Everything that stands against it, for each architecture, with the place in the manifest.
+/// All errors, for each architecture, with the place in the manifest.
 pub fn binary(
     wanted: &Binary,
     which: &ReleaseQuery,
@@ -35,8 +35,8 @@ pub fn binary(
             let unreachable = problems.iter().find(|problem| is_unreachable(problem));
             let known = old.filter(|old| differences(wanted, old).is_empty());
             let known = known.cloned().or_else(|| from_catalog::binary(wanted));
-            // Only where nobody could be asked: what was answered counts, and who looks for a newer
-            // version wants an answer.
+            // The catalog is used only if no publisher could be reached: any answer counts, and a search for a
+            // newer version requires one.
             match (unreachable, known) {
                 (Some(why), Some(locked))
                     if *which != ReleaseQuery::Newest && problems.iter().all(is_unreachable) =>
@@ -91,7 +91,7 @@ fn ask(
         asking.notes.push(format!("the repository {asked} moved to {}: name that one", release.repo));
     }
     if let Some(younger) = release.as_ref().and_then(|release| release.passed_over.as_ref()) {
-        asking.notes.push(format!("{younger} is there, and younger than the minimum age"));
+        asking.notes.push(format!("{younger} exists, but is younger than the minimum age"));
     }
     let (mut problems, mut announced) = (Problems::default(), Vec::new());
     for arch in arches(wanted) {
@@ -100,7 +100,7 @@ fn ask(
             Err(problem) => problems.push(problem),
         }
     }
-    // Where one of them cannot be had, none is fetched.
+    // If one of them is unavailable, none is downloaded.
     let (announced, mut problems) = problems.unless_errors(announced)?;
     let mut builds = BTreeMap::new();
     for (arch, build) in announced {
@@ -165,7 +165,7 @@ fn forwards(
 
 struct BinaryResolver<'a> {
     asked: Asked<'a>,
-    /// What the lock holds of this very version.
+    /// The locked entry of this version.
     old: Option<&'a LockedBinary>,
     allowed: Allowed,
     upstream: &'a dyn Upstream,
@@ -177,12 +177,12 @@ struct BinaryResolver<'a> {
 struct Announced {
     found: FoundAsset,
     statements: Statements,
-    /// What they all say, where there are any.
+    /// The agreed statement, if there is one.
     stated: Option<Statement>,
 }
 
 impl<'a> BinaryResolver<'a> {
-    /// Finds a build, and hears everybody on it.
+    /// Finds a build, and reads all statements about it.
     fn announced(&mut self, arch: Arch) -> Result<Announced, Diagnostic> {
         let found = self.asked.find(arch)?;
         let title = self.title_of(arch);
@@ -201,7 +201,7 @@ impl<'a> BinaryResolver<'a> {
         Ok(Announced { found, statements, stated })
     }
 
-    /// Fetches a build, and holds it against what was said of it.
+    /// Downloads a build, and verifies it.
     fn fetched(&mut self, arch: Arch, build: Announced) -> Result<Build, Diagnostic> {
         let Announced { found, mut statements, stated } = build;
         let title = self.title_of(arch);
@@ -219,7 +219,7 @@ impl<'a> BinaryResolver<'a> {
             let evidence = sorted(statements.evidence().chain([Evidence::Computed]));
             return Ok(Build { evidence, ..old.clone() });
         }
-        // Where nobody states anything, the cache would only say once more what is locked.
+        // Without any statement, the cache would only repeat the lock.
         if let (Some(old), None) = (old, &stated) {
             let (now, _) = self.upstream.published(&found.url).map_err(|problem| problem.about(&title))?;
             if now != old.sha256 {
@@ -259,7 +259,7 @@ impl<'a> BinaryResolver<'a> {
         })
     }
 
-    /// What the lock holds of this very archive, unless another one is allowed.
+    /// The locked build of this archive, unless another one is allowed.
     fn old(&self, arch: Arch, url: &WebUrl) -> Option<&'a Build> {
         let old = self.old.filter(|_| !self.allowed.republished)?;
         let build = old.builds.get(&arch)?;
@@ -275,7 +275,7 @@ impl<'a> BinaryResolver<'a> {
         Diagnostic::error(
             Code::Republished,
             format!(
-                "{archive} was published anew under the same version: {} is locked, and {what}",
+                "{archive} was published again under the same version: {} is locked, and {what}",
                 old.sha256
             ),
         )
@@ -305,8 +305,7 @@ impl<'a> BinaryResolver<'a> {
         Ok(statements)
     }
 
-    /// Holds the archive against a signature, where the manifest has the key; tells of signatures
-    /// that nobody looked at.
+    /// Verifies the archive's signature if the manifest has the key; otherwise notes unverified signatures.
     fn signed(
         &mut self,
         found: &FoundAsset,

@@ -1,4 +1,4 @@
-//! What publishers say of an archive before it is fetched, and whether they agree.
+//! Collects the published statements about an archive before it is downloaded, and checks that they agree.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -35,7 +35,7 @@ impl Statements {
         self.all.push(Statement { by: by.into(), evidence, digest });
     }
 
-    /// What all of them say, and who says it; nothing where nobody says anything.
+    /// The agreed statement and its sources; `None` without any statement.
     ///
     /// # Errors
     /// Names two that do not agree. `archive` says in words what they are about.
@@ -70,7 +70,7 @@ impl<'a> ChecksumFiles<'a> {
         Self { upstream, read: BTreeMap::new() }
     }
 
-    /// What the checksum files among the assets of a release say of the asset `name`.
+    /// The statements about the asset `name` in the checksum files of a release.
     ///
     /// # Errors
     /// Where one of them contradicts itself, or cannot be had: the release has it.
@@ -99,18 +99,18 @@ impl<'a> ChecksumFiles<'a> {
             into.notes.push(format!("{} says nothing of {}", quoted(list), quoted(name)));
         }
         if lists.len() > MOST_LISTS {
-            into.notes.push(format!("of {} lists of checksums {MOST_LISTS} were read", lists.len()));
+            into.notes.push(format!("only {MOST_LISTS} of {} lists of checksums were read", lists.len()));
         }
         Ok(())
     }
 
-    /// What stands beside a plain URL, where there is anything.
+    /// The statements next to a plain URL, if there are any.
     ///
     /// # Errors
-    /// Where it contradicts itself, or nobody could be asked.
+    /// If the statements contradict each other, or the server could not be reached.
     pub(super) fn of_url(&mut self, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
         let name = url.file_name().to_owned();
-        // A query belongs to the file, not to what stands beside it.
+        // A query belongs to the file, not to its checksum files.
         if url.as_str().contains(['?', '#']) {
             return Ok(());
         }

@@ -19,7 +19,7 @@ pub(super) struct Asked<'a> {
     pub(super) release: Option<&'a Release>,
 }
 
-/// Where a build's archive is, and what its publisher's API says of it.
+/// The URL of a build's archive, and the API's data about it.
 pub(super) struct FoundAsset {
     pub(super) url: WebUrl,
     pub(super) asset: Option<ReleaseAsset>,
@@ -32,7 +32,7 @@ impl Asked<'_> {
         format!("`{}`{version}", self.wanted.name.value)
     }
 
-    /// Where the build for `arch` is.
+    /// Finds the build for `arch`.
     ///
     /// # Errors
     /// Where there is none, or several could be meant.
@@ -49,7 +49,7 @@ impl Asked<'_> {
                 let known = tool.builds.iter().find(|(of, _)| *of == arch).map(|(_, asset)| asset);
                 let Some(known) = known else { return Err(self.no_build(arch, release)) };
                 let asset = self.named(&filled(known.name.as_str(), self.version, ""), arch, release)?;
-                // What the catalog knows stays as it knows it, also where the repository moved.
+                // The catalog's version keeps its URL, even if the repository moved.
                 let own = self.version.filter(|version| **version == tool.version);
                 let url = own
                     .and_then(|version| tool.url(known, version).ok())

@@ -1,7 +1,7 @@
-//! Project to lock, given somebody who can ask the publishers.
+//! Makes the lock of a project with the answers of publishers.
 //!
-//! What an old lock holds and what still fits is kept without a question. The rest is asked for,
-//! binary by binary, so that callers can have several asked for at once.
+//! Entries of an old lock that still match are kept without a request. The others are resolved one by one, so
+//! that callers can do so in parallel.
 
 mod binary;
 mod checksum_claims;
@@ -18,7 +18,7 @@ use crate::project::manifest::{Binary, BinarySource};
 pub use binary::binary;
 pub use image::{image, keeps as keeps_image};
 
-/// What a user allows by name.
+/// Exceptions that a user allows by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     /// A version below the locked one.
@@ -34,7 +34,7 @@ pub struct Resolved<T> {
     pub locked: T,
     /// Sentences for people: a moved repository, a signature that was not checked.
     pub notes: Vec<String>,
-    /// Why nobody was asked, where the catalog's word is all there is.
+    /// The reason for a missing answer, if only the catalog's checksum is known.
     pub unreachable: Option<Diagnostic>,
 }
 
@@ -45,10 +45,10 @@ impl<T> Resolved<T> {
     }
 }
 
-/// What is to be done for one binary.
+/// The task for one binary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task<'a> {
-    /// What the lock holds is what is asked for, and enough is known of it.
+    /// The locked entry matches and is complete.
     Keep(&'a LockedBinary),
     /// Its publisher must be asked for this release; a URL has none but the manifest's version.
     Ask(ReleaseQuery),
@@ -57,7 +57,7 @@ pub enum Task<'a> {
 /// How much is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateScope {
-    /// What the lock does not hold.
+    /// Missing entries.
     Missing,
     /// And what it holds on the catalog's word alone.
     Complete,
@@ -67,7 +67,7 @@ pub enum UpdateScope {
     Newest,
 }
 
-/// Decides what is to be done for `wanted`, of which the lock holds `old`.
+/// Decides the task for `wanted`. `old` is its locked entry.
 pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: UpdateScope) -> Task<'a> {
     let same_source = old.filter(|old| is_of_same_source(wanted, old));
     let pinned = wanted.version.as_ref().map(|version| &version.value);
@@ -78,7 +78,7 @@ pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: UpdateSc
     let kept = fits.filter(|old| match extent {
         UpdateScope::Missing => true,
         UpdateScope::Complete => is_complete(old),
-        // It may have been published anew.
+        // It may have been published again.
         UpdateScope::Again | UpdateScope::Newest => false,
     });
     if let Some(kept) = kept {
@@ -96,9 +96,8 @@ pub fn task<'a>(wanted: &Binary, old: Option<&'a LockedBinary>, extent: UpdateSc
     Task::Ask(version.map_or(ReleaseQuery::Newest, |version| ReleaseQuery::Version(version.clone())))
 }
 
-/// Whether the lock has it from where the manifest says that it comes from: only then do its
-/// versions follow each other, and only then is another archive of one version a new one. Of a URL
-/// nothing but the URL itself says so.
+/// Whether the locked entry has the same source as the manifest: only then are versions comparable, and only
+/// then does a different archive of the same version matter. For a plain URL, the URL is the only evidence.
 fn is_of_same_source(wanted: &Binary, old: &LockedBinary) -> bool {
     match &wanted.origin {
         BinarySource::Catalog(_) => old.repo.is_none(),

@@ -1,4 +1,4 @@
-//! What publishers say today of what is locked.
+//! Compares the lock with the publishers' current statements.
 
 use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
@@ -9,7 +9,7 @@ use crate::project::manifest::Binary;
 use crate::project::names::{RepoSlug, Version};
 use crate::project::values::Arch;
 
-/// What stands against a binary as it is locked.
+/// The differences of a locked binary.
 #[derive(Debug)]
 pub struct Today {
     /// For each architecture, what is not as it was, or could not be asked.
@@ -59,7 +59,7 @@ pub fn image(locked: &LockedImage, upstream: &dyn Upstream) -> Result<Vec<Diagno
                     said.digest.oci()
                 ),
             )
-            .help("the VM goes on with what is locked; `bake lock --update image --allow-republished image` moves on, once its publisher told why"),
+            .help("the VM keeps using the locked image; `bake lock --update image --allow-republished image` accepts the new one, after its publisher has explained the change"),
         );
     }
     for (arch, digest) in locked.platforms.iter().filter(|_| said.digest == locked.digest) {
@@ -77,7 +77,7 @@ pub fn image(locked: &LockedImage, upstream: &dyn Upstream) -> Result<Vec<Diagno
     Ok(found)
 }
 
-/// What stands against one build. Who does not answer hides nothing that another one says.
+/// The differences of one build. A missing answer does not hide another one.
 fn build(
     build: &Build,
     release: Option<&Release>,
@@ -93,7 +93,7 @@ fn build(
             let message = format!("the release has no file {} any more: {}", quoted(name), release.page);
             return vec![
                 Diagnostic::error(Code::UpstreamGone, message)
-                    .help("the VM cannot be built anew from it; choose another version"),
+                    .help("the VM cannot be rebuilt from it; choose another version"),
             ];
         };
         size = Some(asset.size);
@@ -106,7 +106,7 @@ fn build(
     } else {
         files.of_url(&build.url, &mut statements).unwrap_or_else(|problem| found.push(problem));
     }
-    // What the API computed is as good as the bytes; what a publisher wrote down once is not.
+    // The digest of the API is computed from the current bytes; a publisher's checksum file may be outdated.
     if !statements.evidence().any(|evidence| evidence == Evidence::ApiDigest) {
         match upstream.published(&build.url) {
             Ok((sha256, published)) => {

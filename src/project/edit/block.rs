@@ -1,4 +1,4 @@
-//! Edits of a list without brackets: each entry has lines of its own, and so have comments.
+//! Edits of a block list: entries and comments have separate lines.
 
 use super::lines::Lines;
 use super::{Refused, TextEdit};
@@ -9,17 +9,17 @@ use crate::yaml::cst::Element;
 pub(super) struct Block<'a> {
     lines: Lines<'a>,
     items: &'a [Element],
-    /// Where the dash of each entry stands.
+    /// The offset of each entry's dash.
     dashes: Vec<usize>,
 }
 
 impl<'a> Block<'a> {
-    /// The list whose first dash stands somewhere after `from`.
+    /// The list whose first dash is somewhere after `from`.
     pub(super) fn new(lines: Lines<'a>, items: &'a [Element], from: usize) -> Result<Self, Refused> {
         let mut from = from;
         let mut dashes = Vec::with_capacity(items.len());
         for item in items {
-            // Between two entries stand blanks, comments, and the dash before anchors and tags.
+            // Between two entries are blanks, comments, and the dash before anchors and tags.
             dashes.push(lines.find('-', from..item.span.start).ok_or("an entry without its dash")?);
             from = item.span.end;
         }
@@ -74,15 +74,15 @@ impl<'a> Block<'a> {
     fn lines(&self, index: usize) -> Result<Span, Refused> {
         let dash = self.dashes[index];
         if !self.lines.before(dash).trim().is_empty() {
-            return Err("something stands before the entry on its line");
+            return Err("there is other text before the entry on its line");
         }
         let start =
             if self.owns_comments(index) { self.comments_above(index) } else { self.lines.start(dash) };
         Ok(start..self.end(index))
     }
 
-    /// Where the lines of an entry end: after comments of its own, which stand directly below it
-    /// and are further in than its dash.
+    /// The end of an entry's lines, including its own comments: those directly below it that are indented
+    /// deeper than its dash.
     fn end(&self, index: usize) -> usize {
         let column = self.lines.column(self.dashes[index]);
         let mut end = self.lines.next(self.items[index].span.end);
@@ -92,7 +92,7 @@ impl<'a> Block<'a> {
         end
     }
 
-    /// Where the comments begin that stand directly above an entry and as far in as its dash.
+    /// The start of the comments directly above an entry with the indentation of its dash.
     fn comments_above(&self, index: usize) -> usize {
         let column = self.lines.column(self.dashes[index]);
         let mut start = self.lines.start(self.dashes[index]);
@@ -106,14 +106,14 @@ impl<'a> Block<'a> {
         start
     }
 
-    /// Whether the comments directly above an entry are about it alone. What stands above the first
-    /// one is about the list, unless other entries have comments above them too.
+    /// Whether the comments directly above an entry are about it alone. Those above the first entry are about
+    /// the list, unless other entries have comments above them too.
     fn owns_comments(&self, index: usize) -> bool {
         let has = |index: usize| self.comments_above(index) < self.lines.start(self.dashes[index]);
         index > 0 || (1..self.items.len()).any(has)
     }
 
-    /// Whether a blank line stands between every two entries.
+    /// Whether every two entries are separated by a blank line.
     fn is_spaced(&self) -> bool {
         let blank_before = |index: usize| {
             let mut at = self.end(index - 1);
@@ -136,7 +136,7 @@ pub(super) fn first(
     entry: &[String],
 ) -> Result<Vec<TextEdit>, Refused> {
     if lines.text[colon..end].contains('\n') || !lines.ends_at(end) {
-        return Err("the empty list does not stand on the line of its key");
+        return Err("the empty list is not on the line of its key");
     }
     let column = lines.column(key);
     let mut indentation = " ".repeat(column + 2);

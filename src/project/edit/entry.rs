@@ -1,4 +1,4 @@
-//! What is added to a manifest, and the ways to write it.
+//! A new entry of a manifest, and its spellings.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub struct ManifestEntry {
     pub name: ToolName,
     /// Its version; none where any locked one will do.
     pub version: Option<Version>,
-    /// Where it comes from; none for a tool of the catalog.
+    /// Its source; none for a tool of the catalog.
     pub source: Option<EntrySource>,
     /// The executable's path in the archive, where it is not the name.
     pub binary: Option<InnerPath>,
@@ -27,7 +27,7 @@ pub struct ManifestEntry {
     pub skills: Vec<SkillName>,
 }
 
-/// Where a tool that the catalog does not know comes from.
+/// The source of a tool that is not in the catalog.
 #[derive(Clone, Debug)]
 pub enum EntrySource {
     /// Releases of a GitHub repository.
@@ -110,8 +110,7 @@ impl ManifestEntry {
         lines.map(|(index, line)| format!("{}{line}", if index == 0 { "- " } else { "  " })).collect()
     }
 
-    /// It as it stands in a list in brackets, on one line; with every text in double quotes where
-    /// the document is `json`.
+    /// The entry in a flow list, on one line. If the document is `json`, every text is in double quotes.
     pub(super) fn in_brackets(&self, json: bool) -> String {
         match (json, self.is_short()) {
             (true, true) => serde_json::Value::from(self.name.as_str()).to_string(),
@@ -135,8 +134,8 @@ pub(super) fn with_plain_version(text: &str, version: &Version) -> String {
     text.replacen(&key(&written(&version.as_str())), &key(&plain(version)), 1)
 }
 
-/// A version in YAML. The writer quotes whatever begins with a digit; three numbers between dots are
-/// text to every reader (YAML 1.1 and 1.2, "Tag Resolution"), and nobody quotes them.
+/// A version in YAML. The writer quotes every text that begins with a digit; three numbers between dots are
+/// text to every reader (YAML 1.1 and 1.2, "Tag Resolution") and are usually not quoted.
 pub(super) fn plain(version: &Version) -> String {
     let text = version.as_str();
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -20,7 +20,7 @@ impl Flow<'_> {
         let line_break = self.lines.line_break();
         match self.items.get(index) {
             Some(next) if self.begins_line(next) => {
-                // Directly below the one before it: what stands above the next one is about that.
+                // Directly below the previous entry: comments above the next one belong to that.
                 let before = index.checked_sub(1).map(|before| &self.items[before]);
                 let comma = before.and_then(|before| self.comma_after(before, next.span.start));
                 let at = comma.map_or(self.lines.start(next.span.start), |comma| self.lines.next(comma));
@@ -80,7 +80,7 @@ impl Flow<'_> {
             (None, None) => self.span.start + 1..self.span.end - 1,
         };
         if self.lines.has_comment(span.clone()) {
-            return Err("a comment stands between the entry and its comma");
+            return Err("there is a comment between the entry and its comma");
         }
         Ok(vec![cut(span)])
     }
@@ -90,13 +90,13 @@ impl Flow<'_> {
         self.lines.find(',', item.span.end..until)
     }
 
-    /// Whether nothing stands before an entry on its line.
+    /// Whether the entry is the first text on its line.
     fn begins_line(&self, item: &Element) -> bool {
         self.lines.before(item.span.start).trim().is_empty()
     }
 
-    /// Where the comments begin that belong to an entry on a line of its own: those directly above
-    /// it and as far in; above the first entry, none.
+    /// The start of the comments that belong to an entry on a separate line: those directly above it with the
+    /// same indentation; none for the first entry.
     fn comments_above(&self, index: usize) -> usize {
         let item = self.items[index].span.start;
         let column = self.lines.column(item);

@@ -1,4 +1,4 @@
-//! A text in lines, as somebody who edits it sees it.
+//! A text as lines, for edits.
 
 use std::ops::Range;
 
@@ -18,12 +18,12 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Where the line that holds `at` starts.
+    /// The start of the line with `at`.
     pub(super) fn start(&self, at: usize) -> usize {
         self.text[..at].rfind('\n').map_or(0, |newline| newline + 1)
     }
 
-    /// Where the next line starts; the end of the text where there is none.
+    /// The start of the next line, or the end of the text.
     pub(super) fn next(&self, at: usize) -> usize {
         self.text[at..].find('\n').map_or(self.text.len(), |newline| at + newline + 1)
     }
@@ -33,34 +33,33 @@ impl<'a> Lines<'a> {
         self.text[self.start(at)..self.next(at)].trim_end_matches(['\n', '\r'])
     }
 
-    /// What stands before `at` on its line.
+    /// The text before `at` on its line.
     pub(super) fn before(&self, at: usize) -> &'a str {
         &self.text[self.start(at)..at]
     }
 
-    /// How many characters stand before `at` on its line.
+    /// The number of characters before `at` on its line.
     pub(super) fn column(&self, at: usize) -> usize {
         self.before(at).chars().count()
     }
 
-    /// Whether nothing but blanks stands on the line that starts at `start`; there is no line at
-    /// the very end.
+    /// Whether the line that starts at `start` is blank; there is no line at the very end.
     pub(super) fn is_blank(&self, start: usize) -> bool {
         start < self.text.len() && self.line(start).trim().is_empty()
     }
 
-    /// The column of the comment that stands alone on the line that starts at `start`.
+    /// The column of the comment on the line that starts at `start`, if the line has nothing else.
     pub(super) fn lone_comment(&self, start: usize) -> Option<usize> {
         let comment = self.comments_in(start..self.next(start)).first()?;
         self.before(comment.start).trim().is_empty().then(|| self.column(comment.start))
     }
 
-    /// Where the line above the one that starts at `start` starts.
+    /// The start of the line above the one that starts at `start`.
     pub(super) fn above(&self, start: usize) -> Option<usize> {
         start.checked_sub(1).map(|newline| self.start(newline))
     }
 
-    /// Where the blank lines directly above the line that starts at `start` begin.
+    /// The start of the blank lines directly above the line that starts at `start`.
     pub(super) fn blanks_above(&self, mut start: usize) -> usize {
         while let Some(above) = self.above(start).filter(|above| self.is_blank(*above)) {
             start = above;
@@ -68,7 +67,7 @@ impl<'a> Lines<'a> {
         start
     }
 
-    /// Where the blank lines that begin at `start` end.
+    /// The end of the blank lines that begin at `start`.
     pub(super) fn blanks_below(&self, mut start: usize) -> usize {
         while self.is_blank(start) {
             start = self.next(start);
@@ -88,7 +87,7 @@ impl<'a> Lines<'a> {
         found.find(|at| !comments.iter().any(|comment| comment.contains(at)))
     }
 
-    /// Whether nothing but blanks, and perhaps a comment, stands after `at` on its line.
+    /// Whether only blanks, and perhaps a comment, follow `at` on its line.
     pub(super) fn ends_at(&self, at: usize) -> bool {
         let line = at..self.next(at);
         let end = self.comments_in(line.clone()).first().map_or(line.end, |comment| comment.start);

@@ -1,17 +1,16 @@
 //! Edits of the manifest's text, as a person would make them.
 //!
-//! Comments, order, quotes, indentation and line endings stay as they are; only the lines of the
-//! entry itself come or go. What an edit cannot do soundly, such as with an entry that is an alias,
-//! it refuses, and says what to write by hand.
+//! Comments, order, quotes, indentation and line endings are kept; only the lines of the entry itself change.
+//! An edit that cannot be made safely, for example of an entry that is an alias, is refused with the lines to
+//! write by hand.
 //!
-//! Where a new entry goes: to its place in the alphabet where the entries, three or more, stand in
-//! that order, else to the end. Which comments belong to an entry, and go with it: the one on its
-//! line, those directly below it that are further in than its dash, and those directly above it
-//! that are as far in as its dash. Above the first entry they are taken for words about the whole
-//! list, and stay, unless other entries have comments above them too.
+//! A new entry is inserted alphabetically if there are three or more entries in that order, otherwise at the end. The
+//! comments of an entry, which are removed with it, are the one on its line, those directly below it that are indented
+//! deeper than its dash, and those directly above it with the indentation of its dash. Comments above the first entry
+//! are about the whole list and stay, unless other entries have comments above them too.
 //!
-//! Adding an entry and removing it again gives the same bytes, except where the list was empty and
-//! not written as `[]` directly behind its key.
+//! Adding an entry and removing it again gives the same bytes, unless the list was empty and
+//! not written as `[]` directly after its key.
 
 mod block;
 mod entry;
@@ -49,8 +48,8 @@ type Refused = &'static str;
 /// The manifest's text with `entry` in it.
 ///
 /// # Errors
-/// Where the text is no manifest, has a binary of that name, or is written in a way that is not
-/// edited here; and where the entry would be wrong in it, such as an unknown tool without a source.
+/// If the text is not a manifest, already has a binary of that name, or is written in a way that cannot be
+/// edited; and if the entry would be wrong in it, such as an unknown tool without a source.
 pub fn add(source: &Source, entry: &ManifestEntry) -> Result<String, Diagnostic> {
     let text = Manuscript::read(source)?;
     if let Some(index) = text.index(&entry.name) {
@@ -72,8 +71,7 @@ pub fn add(source: &Source, entry: &ManifestEntry) -> Result<String, Diagnostic>
 /// The manifest's text without the binary `name`.
 ///
 /// # Errors
-/// Where the text is no manifest, has no binary of that name, or is written in a way that is not
-/// edited here.
+/// If the text is not a manifest, has no binary of that name, or is written in a way that cannot be edited.
 pub fn remove(source: &Source, name: &ToolName) -> Result<String, Diagnostic> {
     let text = Manuscript::read(source)?;
     let index = text.existing(name)?;
@@ -87,8 +85,7 @@ pub fn remove(source: &Source, name: &ToolName) -> Result<String, Diagnostic> {
 /// The manifest's text with `version` as the version of the binary `name`.
 ///
 /// # Errors
-/// Where the text is no manifest, has no binary of that name, or is written in a way that is not
-/// edited here.
+/// If the text is not a manifest, has no binary of that name, or is written in a way that cannot be edited.
 pub fn set_version(source: &Source, name: &ToolName, version: &Version) -> Result<String, Diagnostic> {
     let text = Manuscript::read(source)?;
     let index = text.existing(name)?;
@@ -99,7 +96,7 @@ pub fn set_version(source: &Source, name: &ToolName, version: &Version) -> Resul
     text.changed(changes, wanted, &by_hand)
 }
 
-/// A manifest that can be read, and where everything in it stands.
+/// A readable manifest with the positions of its parts.
 struct Manuscript {
     source: Arc<Source>,
     manifest: Manifest,
@@ -116,7 +113,7 @@ struct List<'a> {
     value: &'a Element,
     /// The colon between them.
     colon: usize,
-    /// Whether the whole document stands in braces, as JSON does.
+    /// Whether the whole document is in braces, like JSON.
     json: bool,
 }
 
@@ -151,7 +148,7 @@ impl Manuscript {
         })
     }
 
-    /// Where an entry of that name goes.
+    /// The position of a new entry of that name.
     fn place_for(&self, name: &ToolName) -> usize {
         let names: Vec<_> = self.manifest.binaries.iter().map(|binary| &binary.name.value).collect();
         if names.len() >= ORDERED && names.is_sorted() {
@@ -161,7 +158,7 @@ impl Manuscript {
         }
     }
 
-    /// What the entries mean, in their order.
+    /// The meaning of the entries, in order.
     fn entries(&self) -> Vec<Node> {
         match self.node.get("binaries").map(|node| &node.value) {
             Some(Value::List(items)) => items.clone(),
@@ -170,7 +167,7 @@ impl Manuscript {
     }
 
     fn list(&self) -> Result<List<'_>, Refused> {
-        let cst = self.cst.as_ref().ok_or("its parts cannot be told apart")?;
+        let cst = self.cst.as_ref().ok_or("its parts cannot be distinguished")?;
         let text = self.source.text();
         let lines = Lines { text, comments: &cst.comments };
         let Form::Map { flow, entries } = &cst.root.form else { return Err("it is not a plain map") };
@@ -239,7 +236,7 @@ impl Manuscript {
         wanted: Vec<Node>,
         by_hand: &str,
     ) -> Result<String, Diagnostic> {
-        // From the end to the beginning; what is put where something is taken out comes after that.
+        // From the end to the beginning; insertions follow removals at the same place.
         changes.sort_by_key(|change| std::cmp::Reverse((change.span.start, change.span.end)));
         let mut text = self.source.text().to_owned();
         for change in changes {
@@ -281,7 +278,7 @@ fn read_manifest(name: &str, text: &str) -> Result<Manifest, Diagnostic> {
     }
 }
 
-/// What the lines of an entry mean by themselves.
+/// The meaning of an entry's lines on their own.
 fn meaning(lines: &[String]) -> Option<Node> {
     match yaml::parse(&Source::new("entry", lines.join("\n"))).ok()?.value {
         Value::List(mut items) => items.pop(),
@@ -422,7 +419,7 @@ mod tests {
             true,
         ),
         ("binaries:\n- &g gog\nversion: 1\n", "binaries:\n- &g gog\n- wacli\nversion: 1\n", true),
-        // Two entries are no order.
+        // Two entries do not establish an order.
         (
             "binaries:\n- {name: yy, url: https://x/y}\n- {name: zz, url: https://x/z}\nversion: 1\n",
             "binaries:\n- {name: yy, url: https://x/y}\n- {name: zz, url: https://x/z}\n- wacli\nversion: 1\n",
@@ -626,7 +623,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_edited_soundly_is_refused_with_what_to_write() {
+    fn unsafe_edits_are_refused_with_the_lines_to_write() {
         let new = ManifestEntry { version: "1.0".parse().ok(), ..tool("wacli") };
         for (text, why) in [
             ("version: 1\nbinaries: &all\n- gog\n", "anchor or a tag"),

@@ -1,4 +1,4 @@
-//! The version of an entry, written over the one that stands there or added to it.
+//! Replaces or adds the version of an entry.
 
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ pub(super) fn set(
             };
             if let Some((key, old)) = value("version") {
                 if lines.start(key.span.start) != lines.start(old.span.start) {
-                    return Err("the version stands on another line than its key");
+                    return Err("the version is not on the line of its key");
                 }
                 return Ok(vec![over(lines, &old.span, version)]);
             }
@@ -55,7 +55,7 @@ pub(super) fn set(
             Ok(vec![super::block::put_lines(lines, lines.next(end), &[line])])
         }
         Form::Scalar if lines.text[item.span.clone()].contains('\n') => {
-            Err("the entry's name stands on more than one line")
+            Err("the entry's name spans several lines")
         }
         Form::Scalar => {
             let pinned = Pinned { name: name.as_str(), version: version.as_str() };
@@ -79,7 +79,7 @@ fn over(lines: Lines<'_>, old: &Span, version: &Version) -> TextEdit {
     TextEdit { span: old.clone(), text }
 }
 
-/// A key as it stands there, without quotes around it.
+/// The text of a key, without its quotes.
 fn unquoted(key: &str) -> &str {
     key.trim_matches(['"', '\''])
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::model::ModelChecker;
-use super::rules::Rules;
+use super::rules::{LARGEST_SWAP, OWN_VARIABLES, Rules, SMALLEST_BOOT_DISK};
 use super::{Gateway, Gcp, Host, ImageOrigin, ImageSpec, SecretSource, Spec, raw, secrecy};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, holds_password, quoted};
 use crate::project::defaults;
@@ -15,25 +15,9 @@ use crate::project::values::{Arch, EnvValue, ImageRef, Size, Strategy, TimeZone}
 use crate::yaml::Node;
 use crate::yaml::decode::{Entries, Field, decode};
 
-/// Variables that the compose file sets itself, and the one by which the container finds its programs.
-pub(super) const OWN_VARIABLES: [&str; 9] = [
-    "HOME",
-    "NODE_ENV",
-    "OPENCLAW_DISABLE_BONJOUR",
-    "OPENCLAW_GATEWAY_BIND",
-    "OPENCLAW_GATEWAY_PORT",
-    "PATH",
-    "TERM",
-    "TZ",
-    "XDG_CONFIG_HOME",
-];
-
-/// Compute Engine's images need a boot disk of at least this size.
-pub(super) const SMALLEST_BOOT_DISK: Size = Size::gigabytes(10);
 /// Persistent disks start at this size ("About Persistent Disk", size limits).
 const SMALLEST_DATA_DISK: Size = Size::gigabytes(10);
 const LARGEST_DISK: Size = Size::gigabytes(65536);
-pub(super) const LARGEST_SWAP: Size = Size::gigabytes(64);
 
 struct Checker<'a> {
     /// The spec's `secrets`, where there are some.
@@ -375,13 +359,10 @@ impl Checker<'_> {
             let Some(item) = item.at(self.source) else { continue };
             if let Some(first) = first.get(text(&item)) {
                 self.problems.push(
-                    Diagnostic::error(
-                        Code::Duplicate,
-                        format!("{} stands here a second time", quoted(text(&item))),
-                    )
-                    .at(item.place)
-                    .related(first.clone(), "the first time")
-                    .help("remove one of the two"),
+                    Diagnostic::error(Code::Duplicate, format!("{} is a duplicate", quoted(text(&item))))
+                        .at(item.place)
+                        .related(first.clone(), "the first time")
+                        .help("remove one of the two"),
                 );
             } else {
                 first.insert(text(&item).to_owned(), item.place.clone());

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::check::{LARGEST_SWAP, OWN_VARIABLES, SMALLEST_BOOT_DISK};
 use super::model::{choice_problem, unknown};
 use super::{GATEWAY_TOKEN, ImageOrigin, Model, SecretSource, Spec};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
@@ -13,11 +12,28 @@ use crate::project::openclaw::{Choice, Needs, OpenClaw};
 use crate::project::values::{Arch, Size};
 use crate::yaml::{Node, Value};
 
+/// Variables that the compose file sets itself, and the one by which the container finds its programs.
+pub(super) const OWN_VARIABLES: [&str; 9] = [
+    "HOME",
+    "NODE_ENV",
+    "OPENCLAW_DISABLE_BONJOUR",
+    "OPENCLAW_GATEWAY_BIND",
+    "OPENCLAW_GATEWAY_PORT",
+    "PATH",
+    "TERM",
+    "TZ",
+    "XDG_CONFIG_HOME",
+];
+
+/// Compute Engine's images need a boot disk of at least this size.
+pub(super) const SMALLEST_BOOT_DISK: Size = Size::gigabytes(10);
+pub(super) const LARGEST_SWAP: Size = Size::gigabytes(64);
+
 /// A source build needs this much memory (OpenClaw's installation documentation).
 const SOURCE_BUILD_MIB: u32 = 6 * 1024;
-/// A gateway by itself, with a swap file beside it: what the free tier's machine has.
+/// The memory of a gateway with a swap file, as on the free tier's machine.
 const GATEWAY_MIB: u32 = 1024;
-/// What the operating system, Docker and two images of the gateway take of the boot disk.
+/// The part of the boot disk that the operating system, Docker and two images of the gateway use.
 const SYSTEM: Size = Size::gigabytes(8);
 
 pub(super) struct Rules<'a> {
@@ -30,7 +46,7 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Adds whatever two values say against each other.
+    /// Adds the contradictions between values.
     pub(super) fn hold(&mut self, spec: &Spec) {
         self.setup_rules(spec);
         self.secret_rules(spec);
@@ -41,7 +57,7 @@ impl Rules<'_> {
 
     fn disk_rules(&mut self, spec: &Spec) {
         let (boot, swap) = (&spec.gcp.boot_disk, &spec.host.swap);
-        // A size that is impossible by itself was told already.
+        // An impossible size was reported already.
         let possible = boot.mib() >= SMALLEST_BOOT_DISK.mib() && swap.mib() <= LARGEST_SWAP.mib();
         if possible && swap.mib() + SYSTEM.mib() > boot.mib() {
             self.problems.push(
@@ -82,7 +98,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Whether a secret of that name is there, or may be.
+    /// Whether there is, or may be, a secret of that name.
     fn has(&self, spec: &Spec, wanted: &str) -> bool {
         let unreadable = self.section.is_some_and(|section| !matches!(section.value, Value::Map(_)));
         unreadable
@@ -90,7 +106,7 @@ impl Rules<'_> {
             || spec.secrets.iter().any(|(name, _)| name.as_str() == wanted)
     }
 
-    /// What OpenClaw is set up with: that it exists, and has the secrets it takes.
+    /// Checks that OpenClaw's choices exist and have their secrets.
     fn setup_rules(&mut self, spec: &Spec) {
         let known = OpenClaw::builtin();
         let certain =

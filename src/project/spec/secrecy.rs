@@ -22,7 +22,7 @@ const ENDINGS: [&str; 10] = [
     "CREDENTIALS",
     "PRIVATEKEY",
 ];
-/// What stands under any other key at the top could be a misspelt `secrets`.
+/// Any other key at the top could be a misspelled `secrets`.
 const HARMLESS: [&str; 6] = ["version", "name", "gateway", "image", "host", "gcp"];
 
 /// Whether a variable of this name holds a secret, judging by the name.
@@ -93,7 +93,7 @@ impl Hidden<'_> {
         }
     }
 
-    /// Where only settings should stand: what a name tells to be a secret.
+    /// In places for settings, a name can indicate a secret.
     fn anywhere(&mut self, node: &Node) {
         match &node.value {
             Value::Scalar(text, _) => {
@@ -144,8 +144,7 @@ impl Hidden<'_> {
         }
     }
 
-    /// What stands under `generate` and `secret_manager` is a secret by mistake only, and the id of
-    /// one looks like any password.
+    /// A secret under `generate` or `secret_manager` is a mistake, and its id looks like any password.
     fn source(&mut self, key: &Node, value: &Node) {
         let is_word = |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || "_-".contains(c));
         match (&key.value, &value.value) {
@@ -196,7 +195,7 @@ pub(super) fn suspects(text: &str) -> Vec<Span> {
     for line in text.split_inclusive('\n') {
         let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
         let key = key(&line[indent..]);
-        // A line further in, or one that no key begins, belongs to what stands above it.
+        // A line that is indented deeper, or has no key, belongs to the key above it.
         if key.is_some() && value.as_ref().is_some_and(|outer| indent <= outer.indent) {
             value = None;
         }
@@ -220,15 +219,15 @@ pub(super) fn suspects(text: &str) -> Vec<Span> {
     spans
 }
 
-/// A key whose value may go on for more lines.
+/// A key whose value may span more lines.
 struct Outer {
     indent: usize,
     section: bool,
-    /// How far in the entries of a section stand.
+    /// The indentation of a section's entries.
     entries: Option<usize>,
 }
 
-/// Whether `secrets:` stands in a line, in quotes or not.
+/// Whether the line has the key `secrets:`, with or without quotes.
 fn names_section(line: &str) -> bool {
     let mut parts = line.split(':').peekable();
     std::iter::from_fn(|| {
@@ -246,7 +245,7 @@ fn key(line: &str) -> Option<&str> {
     (!name.is_empty() && !name.starts_with('-') && name.chars().all(plain)).then_some(key)
 }
 
-/// The names under `secrets`, whatever stands there as their values.
+/// The names under `secrets`, with any values.
 pub(super) fn declared(spec: &Node) -> BTreeSet<String> {
     let Some(Node { value: Value::Map(secrets), .. }) = spec.get("secrets") else { return BTreeSet::new() };
     let names = secrets.iter().filter_map(|(name, _)| match &name.value {
@@ -256,7 +255,7 @@ pub(super) fn declared(spec: &Node) -> BTreeSet<String> {
     names.collect()
 }
 
-/// Refuses a value where the source of a secret must stand, and takes it out of the tree.
+/// Refuses a value in place of a secret's source, and removes it from the tree.
 pub(super) fn refuse_literals(spec: &mut Node, source: &Arc<Source>, problems: &mut Problems) {
     let Some(Node { value: Value::Map(secrets), .. }) = spec.get_mut("secrets") else { return };
     secrets.retain(|(name, secret)| {
@@ -268,7 +267,7 @@ pub(super) fn refuse_literals(spec: &mut Node, source: &Arc<Source>, problems: &
         problems.push(
             Diagnostic::error(
                 Code::LiteralSecret,
-                format!("the value of {} stands in the spec", quoted(name)),
+                format!("the spec contains the value of {}", quoted(name)),
             )
             .at(place)
             .help(
@@ -297,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_yaml_is_hidden_too() {
+    fn text_that_is_not_yaml_is_hidden_too() {
         let text =
             "name: x\nsecrets:\n  A: hunter2\n  B {generate\ngcp: y\nenv: {API_TOKEN: hunter3\nhost: z\n";
         let hidden: Vec<_> = suspects(text).into_iter().map(|span| text[span].trim()).collect();

@@ -54,7 +54,7 @@ impl ArchiveFormat {
         found.map_or("", |(ending, _)| ending)
     }
 
-    /// What a file of this name is.
+    /// The format of a file with this name.
     pub fn of(file_name: &str) -> Self {
         Self::split(file_name).1
     }

@@ -72,7 +72,7 @@ impl FromStr for ImageRef {
             ));
         };
         let part = |index| parts.get(index).map(|part| part.as_str());
-        let digest = part(3).map(|digest| digest.strip_prefix("sha256:").unwrap_or_default().parse());
+        let digest = part(3).map(Sha256::from_oci);
         let Ok(digest) = digest.transpose() else {
             return Err(format!(
                 "{} has a digest that is not `sha256:` and 64 lower-case digits",

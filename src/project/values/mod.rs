@@ -50,7 +50,7 @@ impl fmt::Display for Arch {
     }
 }
 
-/// Where the gateway's image comes from.
+/// The source of the gateway's image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
@@ -73,7 +73,7 @@ impl Strategy {
     }
 }
 
-/// What a server with models speaks.
+/// The protocol of a model server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelApi {

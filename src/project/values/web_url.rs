@@ -26,7 +26,7 @@ impl FromStr for WebUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // `{version}` and `{arch}` may stand anywhere in a pattern; they are no part of a URL.
+        // A pattern may contain `{version}` and `{arch}` anywhere; a URL cannot contain braces.
         let plain = text.replace(['{', '}'], "");
         // RFC 3986 leaves these out of URLs; the parser would quietly escape or drop them.
         if let Some(wrong) = plain.chars().find(|c| !c.is_ascii_graphic() || "\"'<>\\^`|".contains(*c)) {

@@ -30,7 +30,7 @@ pub(super) struct LongPoll {
 pub(super) enum BadQuery {
     #[error("alt is neither json nor text")]
     Alt,
-    #[error("timeout_sec is no number of seconds")]
+    #[error("timeout_sec is not a number")]
     Timeout,
 }
 
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_clients_ask_is_understood() {
+    fn queries_of_real_clients_are_parsed() {
         let agent = Query::read("recursive=true&alt=json&wait_for_change=true&timeout_sec=60&last_etag=NONE");
         let wait = LongPoll { last_etag: Some("NONE".to_owned()), timeout: Some(Duration::from_secs(60)) };
         assert_eq!(agent, Ok(Query { recursive: true, alt: Some(ValueFormat::Json), wait: Some(wait) }));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_taken_apart() {
+    fn paths_are_split_into_names() {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         assert_eq!(names("/"), Some((owned(&[]), true)));
         assert_eq!(names("/a/b"), Some((owned(&["a", "b"]), false)));

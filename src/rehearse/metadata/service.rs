@@ -162,7 +162,7 @@ impl Service {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return too_long(),
             Err(_) => {
-                return MetadataResponse::line(StatusCode::BAD_REQUEST, "The value did not arrive whole.");
+                return MetadataResponse::line(StatusCode::BAD_REQUEST, "The value is incomplete.");
             }
         };
         if body.len() > LONGEST_VALUE {

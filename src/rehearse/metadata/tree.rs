@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_users_stay_as_they_are_in_json() {
+    fn user_defined_names_are_unchanged_in_json() {
         let expected = json!({
             "machineType": "e2-small", "attributes": {"startup-script": "a\nb"},
             "disks": [{"index": 0}], "scopes": ["x", "y"], "tags": [],
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_on_request_is_listed_and_in_nothing_recursive() {
+    fn on_request_values_are_listed_but_not_recursive() {
         assert_eq!(tree().to_text(), "attributes/\ndisks/\nmachine-type\nscopes\ntags\ntoken\n");
         let lines =
             "attributes/startup-script a\nb\ndisks/0/index 0\nmachine-type e2-small\nscopes x\nscopes y\n";
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_has_one_spelling() {
+    fn numbers_have_one_canonical_form() {
         let tree = tree();
         let disks = tree.child("disks").expect("a directory");
         assert!(disks.child("0").is_some());
