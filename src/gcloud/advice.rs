@@ -27,7 +27,7 @@ fn generate() -> String {
         "may_be_memory() {{\n    case $1 in\n    {}) return 1 ;;\n    esac\n}}\n",
         not_memory.join(" | \\\n        ")
     );
-    text.push_str("# What to do about an error of the kind `$1`.\nadvise() {\n    case $1 in\n");
+    text.push_str("# The advice for an error of the kind `$1`.\nadvise() {\n    case $1 in\n");
     for kind in &ERRORS {
         let _ = writeln!(text, "    {})\n{}        ;;", kind.name, told(kind));
     }

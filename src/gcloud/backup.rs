@@ -12,8 +12,8 @@ use crate::project::names::VmName;
 /// So many of the gateway's archives are kept on the data disk; older ones are in older snapshots.
 const ARCHIVES: &str = "5";
 
-/// Takes the snapshot while the VM runs, which may be a `member` of a fleet; first the gateway makes an
-/// archive of its state, unless it is to be a `snapshot_only`.
+/// Takes a snapshot of the running VM, which may be a `member` of a fleet. The gateway first writes an archive
+/// of its state, unless it is `snapshot_only`.
 ///
 /// # Errors
 /// Where there is no data disk.
@@ -35,8 +35,8 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) 
         .flag("labels", vm.labels())
         .flag("storage-location", vm.region());
     let mut taken = Step::run(
-        "What the disk holds at one moment, as after a loss of power: the file system and the gateway's\n\
-             SQLite databases are made to come back from that whole, but what the gateway had not written\n\
+        "The content of the disk at one moment, as after a loss of power: the file system and the gateway's\n\
+             SQLite databases recover from that, but data that the gateway had not written\n\
              yet is missing.",
         snapshot,
     )
@@ -45,9 +45,10 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) 
     if member.is_none() {
         taken = taken.tell(is_taken.text("bake gcloud restore ").word(name).text(" | sh"));
     } else {
-        taken = taken.tell(is_taken.text(
-            "its content on a disk of its own, and the member anew, which takes the newest of its disks",
-        ));
+        taken = taken
+            .tell(is_taken.text(
+                "its content on a separate disk, and a new member, which uses the newest of its disks",
+            ));
         for line in vm.back_to(&name) {
             taken = taken.tell(line);
         }
@@ -73,8 +74,8 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) 
 }
 
 impl Vm<'_> {
-    /// What brings a member of a fleet back to a snapshot, for a person to run. The disk's name is one
-    /// by which `destroy --data` knows the member's disks.
+    /// The commands that restore a member of a fleet from a snapshot, for a person to run. `destroy --data`
+    /// recognizes the disk by its name.
     fn back_to(self, snapshot: &Word) -> [Word; 3] {
         let place = |word: Word| word.name(Name::Project).text(format!(" --zone={}", self.zone()));
         let data = self.name.data_disk();

@@ -21,7 +21,7 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, arguments: &[String])
         .running(CLI, arguments.iter().map(String::as_str))
         .flag_word("ssh-flag", Word(Vec::new()).name(Name::Terminal));
     let shell = session_with(vm, member, run, FUNCTIONS, "run_cli")
-        .given("what the person types, where there is a terminal");
+        .given("the person's input, if there is a terminal");
     let step = Step::shell(format!("In the gateway's container on {}.", vm.name), shell);
     Script::new("cli", "An OpenClaw command in the gateway's container.", target, vec![step])
 }

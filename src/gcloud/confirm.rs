@@ -4,7 +4,7 @@ use super::script::{Shell, Step};
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/confirm.sh")];
 
-/// Goes on only if `name` is typed, after it has said what will happen.
+/// Explains the consequences, and continues only if `name` is typed.
 pub(super) fn confirm(name: &str, what: &str) -> Step {
     Step::shell(
         "Asks on the terminal, since standard input may be this script.",

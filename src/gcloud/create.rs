@@ -1,5 +1,5 @@
-//! `create`, which is also the bundle's `gcloud.sh`: snapshot schedule, data disk and VM. It keeps what is
-//! there, and deletes nothing.
+//! `create`, which is also the bundle's `gcloud.sh`: snapshot schedule, data disk and VM. It keeps existing
+//! resources and deletes nothing.
 
 use super::guards;
 use super::metadata::VmMetadata;
@@ -10,7 +10,7 @@ use super::vm::Vm;
 /// The script's file name in the bundle.
 pub const NAME: &str = "gcloud.sh";
 
-/// Makes whatever is missing of schedule, disk and VM.
+/// Creates the missing ones of schedule, disk and VM.
 pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -> Script {
     let vm = Vm::of(target);
     let mut steps = guards::must_be_ours(target, None);

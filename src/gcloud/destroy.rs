@@ -6,10 +6,10 @@ use super::script::{Name, Script, ScriptCommand, Step, Word};
 use super::target::Target;
 use super::vm::{ID_LABEL, Vm, named, shortened};
 
-/// What a deletion of data says before it asks.
+/// The warning before a deletion of data.
 pub(super) const FOR_GOOD: &str = "All of this will be deleted, and cannot be brought back.";
 
-/// Deletes the VM; with `data`, all that the gateway has, once its name was typed.
+/// Deletes the VM; with `data`, also every other resource of the gateway, after its name was typed.
 ///
 /// # Errors
 /// Where the state is on the boot disk and `data` is not given.
@@ -29,7 +29,7 @@ pub fn script(target: Target<'_>, data: bool) -> Result<Script, String> {
         steps.push(vm.must_be_on_its_disk(&["To delete it with its state: bake gcloud destroy --data | sh"]));
     }
     let mut delete = vm
-        .delete("The VM and its boot disk; a data disk stays, whatever it was attached with.")
+        .delete("The VM and its boot disk; a data disk stays.")
         .only_where(vm.listed(""))
         .change(format!("- VM {} and its boot disk", vm.name))
         .tell(format!("{}: the VM is deleted", vm.name));
@@ -63,7 +63,7 @@ impl Vm<'_> {
         let snapshots = ScriptCommand::gcloud("compute snapshots list")
             .in_project()
             .flag("filter", self.is_its_snapshot());
-        Step::run(format!("What {} has beside its VM.", self.name), disks).then(snapshots)
+        Step::run(format!("The other resources of {}.", self.name), disks).then(snapshots)
     }
 
     /// Holds for snapshots of its data disk, or of one that was restored, but not for those of a copy under a

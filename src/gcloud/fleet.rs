@@ -1,8 +1,7 @@
 //! `--fleet`: several gateways of one spec, in Compute Engine's own stateful managed instance group.
 //!
-//! The group makes VMs of a template, each with the name and the data disk that were set for it, and
-//! makes one anew that does not answer. The disks are nobody's but the member's: the group never
-//! deletes them.
+//! The group creates VMs from a template, each with its own name and data disk, and replaces one that does not
+//! answer. The disks belong to the members: the group never deletes them.
 
 use super::confirm::confirm;
 use super::destroy::FOR_GOOD;
@@ -15,7 +14,7 @@ use super::target::Target;
 use super::vm::{Vm, named, shortened};
 use crate::project::names::VmName;
 
-/// Where Google's health checks come from (Google, "Health checks overview", probe ranges).
+/// The source addresses of Google's health checks (Google, "Health checks overview", probe ranges).
 const PROBES: &str = "35.191.0.0/16,130.211.0.0/22";
 /// How long a group may take to make VMs, in seconds: all of them at once, or one after another.
 const PATIENCE: u32 = 900;
@@ -24,7 +23,7 @@ const DIGITS: usize = 12;
 /// The parts of a health check's and a firewall rule's names after the VM's.
 const ALIVE: &str = "alive";
 
-/// Makes whatever is not there of template, health check, group, disks and members.
+/// Creates the missing ones of template, health check, group, disks and members.
 ///
 /// # Errors
 /// Where the spec has no data disk.
@@ -38,7 +37,7 @@ pub fn create(
     let mut steps = in_common(vm, members, metadata)?;
     let about = format!(
         "bake gcloud create: the fleet `{}` of {} OpenClaw Gateways, each with its data disk. Rendered by bake from\n\
-         lock {}. Safe to run twice: what is there is kept, and nothing is deleted.",
+         lock {}. Safe to run twice: existing resources are kept, and nothing is deleted.",
         vm.name,
         members.len(),
         target.lock()
@@ -46,7 +45,7 @@ pub fn create(
     steps.extend(joined(target, members));
     steps.push(group::settled(vm, members, PATIENCE));
     steps.push(
-        Step::note("What changed in the bundle since then did not reach the members.")
+        Step::note("The members do not have later changes of the bundle.")
             .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{}$\"", vm.template(metadata))))
             .tell(format!("{}: the group makes its VMs of another bundle. To replace them, one after another: bake gcloud update --fleet … | sh", vm.name)),
     );
@@ -78,7 +77,7 @@ pub fn update(
         Step::run("One VM after another, under its name and with its disk.", replace)
             .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{template}$\"")))
             .change(format!(
-                "~ group {}: makes its VMs anew of this bundle, one after another, on their data disks",
+                "~ group {}: replaces its VMs by VMs of this bundle, one after another, on their data disks",
                 vm.name
             ))
             .tell_already(format!("group {}, of this bundle", vm.name)),
@@ -98,8 +97,8 @@ pub fn update(
     Ok(Script::new("update", about, target, steps).reading(folder, metadata.files()))
 }
 
-/// Deletes group, templates, health check and firewall rule, where `members` are all that the group has;
-/// with `data`, their disks and snapshots too, once the fleet's name was typed.
+/// Deletes group, templates, health check and firewall rule, if `members` are all members of the group; with
+/// `data`, their disks and snapshots too, after the fleet's name was typed.
 pub fn destroy(target: Target<'_>, members: &[VmName], data: bool) -> Script {
     let vm = Vm::of(target);
     let all = || members.iter().map(|name| Vm { target, name });
@@ -134,7 +133,7 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool) -> Script {
         (list, delete)
     };
     steps.push(
-        Step::run("The group and its VMs; it was told never to delete a data disk.", group)
+        Step::run("The group and its VMs; it never deletes a data disk.", group)
             .only_where(vm.group_listed(""))
             .change(format!("- group {} and its VMs", vm.name))
             .tell(format!("{}: the group and its VMs are deleted", vm.name)),
@@ -164,7 +163,7 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool) -> Script {
     Script::new("destroy", about, target, steps)
 }
 
-/// What the members have in common.
+/// The common resources of the members.
 fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Vec<Step>, String> {
     if !vm.has_data_disk() {
         return Err("each member of a fleet needs a data disk: set `gcp.data_disk` in bake.yaml".to_owned());
@@ -196,7 +195,7 @@ fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Ve
     steps.push(vm.type_must_be_there(&vm.target.spec.gcp.machine_type));
     steps.extend(vm.snapshot_schedule());
     steps.push(
-        Step::run("What each VM is made of: all but its name and its data disk.", make_template)
+        Step::run("The settings of each VM, except its name and its data disk.", make_template)
             .unless(listed("compute instance-templates list", &template))
             .change(format!("+ template {template}")),
     );
@@ -212,7 +211,7 @@ fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Ve
     steps.push(allow_ssh(vm, ALIVE, PROBES, "The way in for health checks."));
     steps.push(
         Step::run(
-            "The group, empty yet. It makes a VM anew that does not answer for two minutes.",
+            "The group, still empty. It replaces a VM that does not answer for two minutes.",
             make_group,
         )
         .unless(vm.group_listed(""))

@@ -6,19 +6,19 @@ use crate::project::names::VmName;
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/group.sh")];
 const MEMBERS: &[&str] = &[include_str!("sh/require-all-members.sh")];
-/// What a group is at: whether it has nothing left to do, and whether all its VMs are of its template.
+/// The state of a group: whether it has finished its work, and whether all its VMs have its template.
 const STATE: &str = "value[separator='|'](status.isStable,status.versionTarget.isReached)";
-/// What kept it from making VMs, one a line: when (in UTC), which, what.
+/// The errors of creating VMs, one per line: time (UTC), VM, message.
 const ERRORS: &str = "value[separator=' '](timestamp.date(tz=UTC,format='%Y-%m-%dT%H:%M:%SZ'),\
     instanceActionDetails.instance.basename(),error.code,error.message)";
 
-/// Ends the script unless the group of `vm`'s spec comes to hold the VMs that it was told to, all of one
-/// bundle, within `patience` seconds.
+/// Ends the script unless the group of `vm`'s spec has the requested VMs, all of one bundle, within `patience`
+/// seconds.
 pub(super) fn settled(vm: Vm<'_>, members: &[VmName], patience: u32) -> Step {
     let how = "runs them every 10 s, until the first prints `True|True`; ends with an error where it prints \
                nothing, where the second tells of something that does not pass by itself, or the time is over";
     Step::shell(
-        "The group was told what to make, and makes it now.",
+        "The group is now creating the VMs.",
         observed(vm, members, how, "settled").argument(patience.to_string().into()),
     )
 }
@@ -45,7 +45,7 @@ pub(super) fn require_all_members(vm: Vm<'_>, members: &[VmName]) -> Step {
     .value("group", vm.name.as_str())
     .value("zone", vm.zone())
     .command("other_members", others);
-    Step::shell("The group goes as a whole, and with it whoever is in it.", shell)
+    Step::shell("The group is deleted as a whole, with all its members.", shell)
         .only_where(vm.group_listed(""))
 }
 

@@ -1,5 +1,5 @@
-//! What must be so before an action changes anything: that what it would change is this project's, and
-//! that what it would make can be made.
+//! Conditions for a change: the resources to change belong to this project, and the resources to create can be
+//! created.
 
 use super::confirm::confirm;
 use super::script::{Name, ScriptCommand, Shell, Step, Word};
@@ -78,7 +78,7 @@ pub(super) fn must_not_be_elsewhere(target: Target<'_>, members: Option<&[VmName
 }
 
 impl Vm<'_> {
-    /// Prints the name of what is called `name` and does not carry this project's labels.
+    /// Prints the name of the resource `name` if it does not have this project's labels.
     fn foreign(self, kind: &str, name: &str, is_labelled: &str) -> ScriptCommand {
         self.list(&format!("compute {kind} list"), format!("{} AND NOT {is_labelled}", named(name)).into())
     }
@@ -114,11 +114,7 @@ impl Vm<'_> {
                 .in_project()
                 .flag("zone", self.zone())
                 .flag("labels", self.labels());
-            steps.push(
-                Step::run(format!("The {what} that is to be adopted."), show)
-                    .only_where(foreign.clone())
-                    .look(),
-            );
+            steps.push(Step::run(format!("The {what} to adopt."), show).only_where(foreign.clone()).look());
             steps.push(
                 confirm(
                     &name,

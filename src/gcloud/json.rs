@@ -17,7 +17,7 @@ pub struct ActionJson {
 #[derive(Serialize)]
 struct Learned {
     name: &'static str,
-    /// What it is, where that is known.
+    /// A description, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
     /// The command that prints it.
@@ -31,7 +31,7 @@ struct Learned {
 #[derive(Serialize)]
 struct StepRow {
     why: String,
-    /// What it changes, as the plan has it.
+    /// The change, as in the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     change: Option<String>,
     /// Prints something where there is nothing to do.
@@ -40,12 +40,12 @@ struct StepRow {
     r#where: Option<Vec<String>>,
     /// Prints a line for each run of the commands.
     each: Option<Vec<String>>,
-    /// The name that stands for what was printed.
+    /// The name of the variable that holds the output.
     #[serde(skip_serializing_if = "Option::is_none")]
     learns: Option<Learns>,
     run: Vec<Vec<String>>,
     stdin: Option<String>,
-    /// What the script does with the commands beyond running them one after another.
+    /// The script's behaviour around the commands.
     #[serde(skip_serializing_if = "Option::is_none")]
     how: Option<&'static str>,
     /// Why to end here with an error, where there is something to do.
@@ -94,7 +94,7 @@ impl Script {
         }
         if self.uses(Name::Start) {
             names.push(Learned {
-                how: Some("0; once it was run, the second line of what it printed"),
+                how: Some("0; after a run, the second line of its output"),
                 ..empty(Name::Start)
             });
         }

@@ -18,7 +18,7 @@ pub fn gateway(target: Target<'_>, member: Option<&VmName>) -> Script {
     let vm = Vm::one(target, member);
     let follow = vm.running(FOLLOW, [TAIL]);
     let shell = session_with(vm, member, follow, cli::FUNCTIONS, "follow_log");
-    let step = Step::shell(format!("What the gateway on {} writes, over SSH.", vm.name), shell);
+    let step = Step::shell(format!("The log of the gateway on {}, over SSH.", vm.name), shell);
     Script::new("logs", "The log of the gateway's container, until Ctrl-C.", target, vec![step])
 }
 
@@ -32,7 +32,7 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, all: bool) -> Script 
         .observed(how, FUNCTIONS, "print_log", member.map(VmName::as_str))
         .value("all", if all { "yes" } else { "no" })
         .command("vm_serial", vm.serial_onward());
-    let step = Step::shell(format!("What {} writes on its serial console.", vm.name), shell);
+    let step = Step::shell(format!("The serial console of {}.", vm.name), shell);
     Script::new(
         "logs",
         "The log of the serial console. How far it was seen is kept in the folder that XDG_STATE_HOME\n\

@@ -1,4 +1,4 @@
-//! The VM's metadata, as gcloud is told of it.
+//! The VM's metadata, as arguments of gcloud.
 
 use crate::digest::Sha256;
 
@@ -10,11 +10,11 @@ pub struct VmMetadata {
     pub encoding: Option<&'static str>,
     /// The file with the startup script, where the OS image needs one to run user-data.
     pub startup_script: Option<&'static str>,
-    /// The digest of what stands in these files.
+    /// The digest of the files' content.
     pub contents: Sha256,
 }
 
-/// What a key of the VM's metadata holds.
+/// The value of a metadata key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribute {
     /// This.

@@ -26,7 +26,7 @@ pub(super) const ARCHIVE: Remote = Remote(include_str!("vm/archive.sh"));
 pub(super) const DOOR: Remote = Remote(include_str!("vm/door.sh"));
 
 impl Remote {
-    /// What the VM's login shell is given.
+    /// The command line for the VM's login shell.
     fn line<'a>(self, arguments: impl IntoIterator<Item = &'a str>) -> String {
         let script = format!("{}{}", without_comments(CONTAINER), without_comments(self.0));
         let mut line = format!("{REFUSED}; exec sudo -n bash -c {} bake", quote(&script));
@@ -49,7 +49,7 @@ impl Vm<'_> {
     }
 }
 
-/// The commands of a file alone: what is printed is to be read, and the comments can be read here.
+/// The commands of a file, without its comments, to keep the script short.
 fn without_comments(file: &str) -> String {
     let says = |line: &&str| !line.trim_start().starts_with('#') && !line.trim().is_empty();
     let lines = without_directives(file).lines().filter(says);

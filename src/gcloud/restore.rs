@@ -74,7 +74,7 @@ pub fn script(target: Target<'_>, snapshot: &SnapshotName) -> Result<Script, Str
         Step::note("A disk that was in use holds what the gateway has written to it since.")
             .only_where(last_attached(vm, &disk))
             .look()
-            .tell(format!("NOTHING IS RESTORED: {snapshot} was restored before, to the disk {disk}, which has been in use since. What is on it is of today, not of the snapshot."))
+            .tell(format!("NOTHING IS RESTORED: {snapshot} was restored before, to the disk {disk}, which has been in use since. Its content is current, not that of the snapshot."))
             .tell("To go back to the snapshot once more, losing what came since:")
             .tell("  bake gcloud destroy | sh")
             .tell(project(format!("  gcloud compute disks delete {disk} --zone={} --project=", vm.zone())))
@@ -82,7 +82,7 @@ pub fn script(target: Target<'_>, snapshot: &SnapshotName) -> Result<Script, Str
     );
     steps.extend(vm.snapshot_schedule());
     steps.push(
-        Step::run("The snapshot's content on a disk of its own; the disk in use stays as it is.", make)
+        Step::run("The snapshot's content on a separate disk; the disk in use stays as it is.", make)
             .unless(vm.list("compute disks list", named(&disk).into()))
             .learns(Name::Data, disk.clone())
             .change(format!("+ data disk {disk}, of the snapshot {snapshot}"))

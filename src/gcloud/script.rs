@@ -1,4 +1,4 @@
-//! What an action is before it is text: steps of commands, commands of words.
+//! The model of an action: steps of commands, commands of words.
 //!
 //! The same model becomes a shell script ([`super::shell`]) or argument vectors ([`super::json`]),
 //! so that neither can hold a command that the other has not.
@@ -8,18 +8,18 @@ use std::fmt::Display;
 use super::target::Target;
 use crate::project::names::ProjectId;
 
-/// What only the script learns while it runs; in the shell a variable of that name.
+/// A value that only the script learns at run time; in the shell a variable of that name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     /// The project: the one that gcloud is set to, where the spec names none.
     Project,
-    /// The project as it stands in the addresses of its service accounts.
+    /// The project, as in the addresses of its service accounts.
     Domain,
-    /// The time of the run, in UTC, as it can stand in a name.
+    /// The time of the run, in UTC, in a form for names.
     Stamp,
     /// The data disk in use.
     Data,
-    /// One of what [`When::Each`] found.
+    /// One line of the output of [`When::Each`].
     Each,
     /// The byte of the serial console's log to begin with.
     Start,
@@ -44,7 +44,7 @@ impl Name {
         }
     }
 
-    /// What it is, for a person who reads the plan before the script has run.
+    /// A description for a person who reads the plan before the script has run.
     pub(super) const fn described(self) -> &'static str {
         match self {
             Self::Project | Self::Domain => "PROJECT",
@@ -63,11 +63,11 @@ impl Name {
 pub(super) enum Part {
     /// These characters and no others.
     Text(String),
-    /// What stands for this name once the script runs.
+    /// The value of this name at run time.
     Name(Name),
 }
 
-/// One argument. Whatever it holds, it stays one argument.
+/// One argument, with any content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Word(pub(super) Vec<Part>);
 
@@ -149,9 +149,9 @@ impl ScriptCommand {
 pub(super) enum When {
     /// Always.
     Always,
-    /// Where this command prints nothing: what it would print is there already.
+    /// If this command prints nothing: its output would mean that the resource exists.
     Unless(ScriptCommand),
-    /// Where this command prints something.
+    /// If this command prints something.
     Where(ScriptCommand),
     /// For each line that this command prints, as [`Name::Each`].
     Each(ScriptCommand),
@@ -170,11 +170,11 @@ impl When {
 /// Shell of our own around commands: a loop, a question to the person.
 #[derive(Clone, Debug)]
 pub(super) struct Shell {
-    /// What it does with the commands, in words, for those who read the JSON.
+    /// The script's behaviour around the commands, for readers of the JSON.
     pub(super) how: &'static str,
-    /// What a command is given on its standard input, in words.
+    /// The standard input of a command, in words.
     pub(super) stdin: Option<String>,
-    /// Files of functions. Each stands in the script once, however many steps use it.
+    /// Files of functions. Each appears once in the script, for any number of steps.
     pub(super) functions: &'static [&'static str],
     /// The function to call, with its arguments.
     pub(super) call: Vec<Word>,
@@ -225,7 +225,7 @@ impl Shell {
     }
 }
 
-/// What a step does.
+/// The work of a step.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     /// Runs these, one after another; each without standard input.
@@ -247,7 +247,7 @@ pub(super) enum Phase {
     Run,
 }
 
-/// One step: what it is for, how to see whether it is to be done, what to do.
+/// One step: its purpose, its condition, its work.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     /// Why, as a comment.
@@ -256,21 +256,21 @@ pub(super) struct Step {
     pub(super) phase: Phase,
     /// When there is something to do.
     pub(super) when: When,
-    /// What to do.
+    /// The work.
     pub(super) work: Work,
     /// A name for the output of [`When`]; where that is empty, for this text.
     pub(super) learns: Option<(Name, String)>,
-    /// What it changes, as a line of the plan.
+    /// The change, as a line of the plan.
     pub(super) change: Option<Word>,
     /// Whether the plan takes for missing what it cannot look at yet, such as a secret while its API is off.
     pub(super) is_ahead: bool,
-    /// What a failure later on leaves, with the command that puts it right.
+    /// The resource that a later failure leaves behind, with the command that removes it.
     pub(super) leaves: Option<Word>,
     /// Whether it puts right what an earlier step left.
     pub(super) settles: bool,
-    /// What to tell once it is done.
+    /// The messages after the step.
     pub(super) done: Vec<Word>,
-    /// What stays where there is nothing to do, as a line of the plan.
+    /// The resources that stay if there is nothing to do, as a line of the plan.
     pub(super) already: Vec<Word>,
 }
 
@@ -280,7 +280,7 @@ impl Step {
         Self::new(why, Work::Run(vec![command]))
     }
 
-    /// A step that runs shell of our own.
+    /// A step that runs our own shell code.
     pub(super) fn shell(why: impl Into<String>, shell: Shell) -> Self {
         Self::new(why, Work::Shell(shell))
     }
@@ -389,7 +389,7 @@ impl Step {
         self
     }
 
-    /// Its commands, whatever is around them.
+    /// The commands, without the code around them.
     pub(super) fn commands(&self) -> Vec<&ScriptCommand> {
         match &self.work {
             Work::Run(commands) => commands.iter().collect(),
@@ -399,10 +399,10 @@ impl Step {
     }
 }
 
-/// Where the bundle's files are that the commands name.
+/// The folder of the bundle's files in the commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BundleFolder {
-    /// Beside the script itself.
+    /// The folder of the script.
     Beside,
     /// In this folder, an absolute path.
     At(String),
@@ -412,9 +412,9 @@ pub enum BundleFolder {
 pub struct Script {
     /// The action's name.
     pub(super) action: &'static str,
-    /// What it does, as the comment on top.
+    /// The comment at the top of the script.
     pub(super) about: String,
-    /// What to know before it is run: costs, minutes without a gateway.
+    /// Notes to read before a run: costs, minutes without a gateway.
     pub(super) notes: Vec<String>,
     /// The folder and files that its commands need, where they need some.
     pub(super) files: Option<(BundleFolder, Vec<&'static str>)>,

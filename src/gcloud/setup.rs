@@ -1,4 +1,4 @@
-//! `setup`: what a project needs once, before there is a VM.
+//! `setup`: prepares a project once, before there is a VM.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use crate::project::values::ImageRef;
 const FUNCTIONS: &[&str] = &[include_str!("sh/setup.sh")];
 /// The account that deploys, for all gateways of a project.
 const DEPLOYER: &str = "openclaw-deployer";
-/// Where Identity-Aware Proxy's tunnels come from (Google, "Using IAP for TCP forwarding").
+/// The source addresses of Identity-Aware Proxy's tunnels (Google, "Using IAP for TCP forwarding").
 const IAP: &str = "35.235.240.0/20";
 
-/// What the user wants beyond the spec.
+/// Options that are not in the spec.
 #[derive(Default)]
 pub struct Options {
     /// A service account that may create and replace the VM.
@@ -26,7 +26,7 @@ pub struct Options {
     pub files: BTreeMap<SecretId, String>,
 }
 
-/// Makes whatever is not there.
+/// Creates missing resources.
 ///
 /// # Errors
 /// Where a file is given for a secret that the spec does not keep in Secret Manager.
@@ -50,7 +50,7 @@ pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
     steps.push(create_account(
         id,
         &format!("VM {}", vm.name),
-        "The VM's own account. It has no role but what follows here.",
+        "The VM's own account. It only has the following roles.",
     ));
     steps.push(warn_of_roles(id));
     for (secret, wanted) in &secrets {
@@ -88,13 +88,13 @@ pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
     );
     let about = format!(
         "bake gcloud setup: prepares the project of the VM `{}`: APIs, service account, secrets, network.\n\
-         Safe to run twice: what is there is kept, and nothing is deleted.",
+         Safe to run twice: existing resources are kept, and nothing is deleted.",
         vm.name
     );
     Ok(Script::new("setup", about, target, steps).ahead())
 }
 
-/// What a secret of Secret Manager is for, and whether its value is made up.
+/// The purpose of a secret in Secret Manager, and whether its value is made up.
 struct SecretRequest {
     variables: Vec<String>,
     generate: bool,
@@ -145,9 +145,9 @@ fn billing() -> Step {
         .arg(Word(Vec::new()).name(Name::Project))
         .flag("format", "value(billingAccountName)");
     Step::shell(
-        "Whom the project is billed to, nobody but its owner can say.",
+        "Only its owner can set the project's billing account.",
         Shell::calling(
-            "ends with an error where the command prints nothing; goes on where it fails",
+            "ends with an error if the command prints nothing; continues if it fails",
             FUNCTIONS,
             ["billed"],
         )
@@ -176,7 +176,7 @@ fn enable(api: &'static str) -> Step {
     let why = match api {
         "compute.googleapis.com" => "VM, disks and network.",
         "iam.googleapis.com" => "Service accounts.",
-        "iamcredentials.googleapis.com" => "Whoever deploys acts as the account that deploys.",
+        "iamcredentials.googleapis.com" => "A person who deploys acts as the deployer account.",
         "iap.googleapis.com" => "SSH without a public address goes through Identity-Aware Proxy.",
         "artifactregistry.googleapis.com" => "The finished image.",
         _ => "The secrets.",
@@ -201,9 +201,9 @@ fn warn_of_roles(id: &str) -> Step {
     let project = Word(Vec::new()).name(Name::Project);
     let look = roles_of(ScriptCommand::gcloud("projects get-iam-policy").arg(project), "", id);
     Step::shell(
-        "An account that was there before is kept with the roles that somebody gave it.",
+        "An existing account keeps its roles.",
         Shell::calling(
-            "warns of what the command prints; goes on in any case",
+            "warns about the command's output; continues in any case",
             FUNCTIONS,
             ["warned_of_roles"],
         )
@@ -242,7 +242,7 @@ fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> 
     let step = match file {
         Some(path) => Step::run("Its value, from a file.", add.clone().flag("data-file", path)),
         None if wanted.generate => Step::shell(
-            "Its value, made up here; it passes through a pipe, and stands nowhere.",
+            "Its value, made up here; it passes through a pipe and is stored nowhere else.",
             shell(
                 "makes the value up",
                 "made_up",
@@ -250,7 +250,7 @@ fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> 
             ),
         ),
         None => Step::shell(
-            "Its value, typed without being shown; it passes through a pipe, and stands nowhere.",
+            "Its value, typed without being shown; it passes through a pipe and is stored nowhere else.",
             shell("asks for the value on the terminal", "typed", "the value, without a line break")
                 .argument(id.as_str().into())
                 .argument(variables.as_str().into()),
@@ -308,7 +308,7 @@ struct ArtifactRepository<'a> {
     name: &'a str,
 }
 
-/// Where the finished image lies, if the VM has to be let in there.
+/// The repository of the finished image, if the VM needs permission to pull from it.
 fn private_registry(target: Target<'_>) -> Option<ArtifactRepository<'_>> {
     let ImageOrigin::Registry(image) = &target.spec.image.origin else { return None };
     let image: &ImageRef = &image.value;
@@ -390,7 +390,7 @@ fn deployer(vm_account: &str) -> Vec<Step> {
     let address = || account(DEPLOYER);
     let use_it = Step::note("Not even an owner of the project may act as an account unasked.")
         .tell(
-            "To deploy as that account, without a key, let whoever deploys act as it, and then switch to it:",
+            "To deploy as that account, without a key, let the person who deploys act as it, and then switch to it:",
         )
         .tell(
             Word::from("  gcloud iam service-accounts add-iam-policy-binding ")
@@ -404,8 +404,8 @@ fn deployer(vm_account: &str) -> Vec<Step> {
         create_account(
             DEPLOYER,
             "Deploys OpenClaw gateways",
-            "An account for programs that deploy. It has no key. Whoever acts as it may delete every VM, disk\n\
-             and snapshot of the project, and read what its VMs may read, secrets too: by a VM of its own that\n\
+            "An account for programs that deploy. It has no key. A person who acts as it may delete every VM, disk\n\
+             and snapshot of the project, and read what its VMs may read, secrets too, through a new VM that\n\
              has the VM's account.",
         ),
         bound(

@@ -25,7 +25,7 @@ impl Script {
         let has_plan = self.has_plan();
         if has_plan {
             let looks = self.steps.iter().filter(|step| step.phase == Phase::Look);
-            text.push_str("\n# What must be so before anything is changed.\nrequire_first() {\n");
+            text.push_str("\n# Conditions for any change.\nrequire_first() {\n");
             for step in looks {
                 text.push_str(&paragraph(step, INDENT));
                 text.push('\n');
@@ -62,13 +62,13 @@ impl Script {
         text
     }
 
-    /// What a person reads first.
+    /// The part that a person reads first.
     fn header(&self) -> String {
         let mut text = self.about.clone();
         let changes: Vec<_> =
             self.steps.iter().filter_map(|step| step.change.as_ref()).map(described).collect();
         if !changes.is_empty() {
-            text.push_str("\n\nWhat it may change (+ new, ~ changed, - deleted). It looks first, prints its plan, and keeps the rest:");
+            text.push_str("\n\nThe possible changes (+ new, ~ changed, - deleted). It looks first, prints its plan, and keeps the rest:");
             for change in changes {
                 let _ = write!(text, "\n  {change}");
             }
@@ -164,7 +164,7 @@ fn described(line: &Word) -> String {
 fn enter(folder: &BundleFolder, files: &[&str]) -> String {
     let (why, goal, remedy) = match folder {
         BundleFolder::Beside => (
-            "The metadata files lie beside this script.",
+            "The metadata files are next to this script.",
             "\"$(dirname -- \"$0\")\"".to_owned(),
             "start this script in its own folder",
         ),
@@ -227,7 +227,7 @@ fn paragraph(step: &Step, indent: &str) -> String {
     text
 }
 
-/// What a step does, as a change of the plan where it is one.
+/// A step, as a change of the plan if it is one.
 fn changed(step: &Step, indent: &str) -> String {
     let Some(change) = &step.change else {
         let mut text = work(&step.work, indent);
@@ -290,7 +290,7 @@ fn expands_elsewhere(command: &ScriptCommand) -> bool {
     command.0.iter().any(|word| word.0.iter().any(foreign))
 }
 
-/// What a file of functions is without the lines that only count where it stands alone.
+/// The content of a file of functions, without directives that only matter in the file.
 pub(super) fn without_directives(mut file: &str) -> &str {
     while let Some((_, rest)) = file.split_once('\n').filter(|(line, _)| line.starts_with(DIRECTIVE)) {
         file = rest;
@@ -316,14 +316,14 @@ pub(super) fn line(command: &ScriptCommand) -> String {
     words(&command.0).join(" ")
 }
 
-/// Each flag on a line of its own, where there is more than one.
+/// Each flag on a separate line, if there are several.
 fn wrapped(command: &ScriptCommand, indent: &str) -> String {
     let words = words(&command.0);
     let (named, flags) = words.split_at(command.words_before_flags());
     if flags.len() < 2 {
         return words.join(" ");
     }
-    // What comes after `--` is another program's, and belongs together.
+    // Arguments after `--` belong to another program and stay together.
     let own = flags.iter().position(|word| word == "--").unwrap_or(flags.len());
     let (flags, others) = flags.split_at(own);
     let mut text = named.join(" ");
@@ -375,7 +375,7 @@ fn quoted(word: &Word) -> String {
 
 /// `text` as one word of the shell.
 pub(super) fn quote(text: &str) -> String {
-    // Special nowhere in a word that is no assignment; all else is special to nothing in single quotes.
+    // These are not special in a word that is not an assignment; everything is literal in single quotes.
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();

@@ -12,7 +12,7 @@ const IAP: &str = "35.235.240.0/20";
 /// Opens a shell.
 pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
     let vm = Vm::one(target, member);
-    let shell = session(vm, member, vm.ssh(), "open_shell").given("what the person types");
+    let shell = session(vm, member, vm.ssh(), "open_shell").given("the person's input");
     let step = Step::shell(format!("A shell on {}.", vm.name), shell);
     Script::new("ssh", "A shell on the VM.", target, vec![step])
 }
@@ -39,7 +39,7 @@ pub(super) fn session_with(
     let gcp = &vm.target.spec.gcp;
     let ranges = if gcp.public_ip.value { "YOUR_ADDRESS/32" } else { IAP };
     vm.observed(
-        "runs the last one; where it fails, the others find out why: the one before it does nothing but \
+        "runs the last one; if it fails, the others find the reason: the one before it only \
          connect, every 10 s until it can",
         functions,
         call,

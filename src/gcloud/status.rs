@@ -20,7 +20,7 @@ pub fn script(
     fleet: Option<&Fleet>,
     bundle: Option<&VmMetadata>,
 ) -> Script {
-    let how = "holds what the first two print against each other, where `lock` is to be the digest of \
+    let how = "compares the output of the first two, in which `lock` must be the digest of \
                bake.lock; runs the last one where the gateway is not ready";
     let group = fleet.map(|_| group::at_rest(Vm::of(target), names));
     let fleet = fleet.map(ToString::to_string);

@@ -1,4 +1,4 @@
-//! What an action is about: a spec, and as much of its lock as the action needs.
+//! The subject of an action: a spec, and the required part of its lock.
 
 use crate::digest::Sha256;
 use crate::plan::Plan;
@@ -11,7 +11,7 @@ pub struct Target<'a> {
     pub spec: &'a Spec,
     /// The digest of the lock; none where the action was printed without one.
     pub lock: Option<Sha256>,
-    /// Whether resources of its names are to be taken over, which bake did not make for this project.
+    /// Whether to take over resources of its names that bake did not create for this project.
     pub adopt: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `token`: what the Control UI asks for.
+//! `token`: prints the token that the Control UI asks for.
 
 use super::script::{Script, ScriptCommand, Shell, Step};
 use super::ssh::session;
@@ -7,7 +7,7 @@ use super::vm::Vm;
 use crate::project::names::VmName;
 use crate::project::spec::{GATEWAY_TOKEN, SecretSource};
 
-/// Where the VM keeps the secrets that it has made.
+/// The VM's folder of generated secrets.
 const KEPT: &str = "/var/lib/openclaw/secrets";
 
 /// Prints the token from wherever it is: Secret Manager, or the VM.
@@ -26,7 +26,7 @@ pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
             let vm = Vm::one(target, member);
             let read = vm.ssh().flag("command", format!("sudo -n cat {KEPT}/{GATEWAY_TOKEN}"));
             Step::shell(
-                "The VM made the token, and nobody else has it: SSH is the only way. With\n\
+                "The VM has generated the token, and only the VM has it: SSH is the only way. With\n\
                  {generate: hex32, secret_manager: ID} it is kept in Secret Manager, and read without.",
                 session(vm, member, read, "read_token"),
             )

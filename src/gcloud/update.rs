@@ -1,4 +1,4 @@
-//! `update`: a VM of this bundle in place of the one that is there. The data disk stays.
+//! `update`: replaces the VM by one of this bundle. The data disk stays.
 
 use super::guards;
 use super::metadata::VmMetadata;
@@ -6,10 +6,10 @@ use super::script::{BundleFolder, Script, ScriptCommand, Step, Word};
 use super::target::Target;
 use super::vm::{Vm, account_pattern};
 
-/// What helps where the state is on the boot disk.
+/// The advice if the state is on the boot disk.
 pub(super) const MOVE: &str = "How the state comes to a data disk: docs/gcloud.md, \"A VM without a data disk\". To delete the VM and the state: bake gcloud destroy --data | sh";
 
-/// Deletes the VM where it is of another bundle, and makes it anew.
+/// Deletes the VM if it is of another bundle, and creates it again.
 ///
 /// # Errors
 /// Where there is no data disk, so that the state would go with the VM.
@@ -33,7 +33,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
         account_pattern(target.spec.gcp.service_account.as_str())
     );
     steps.push(
-        vm.delete("A VM of another bundle or machine type; its data disk stays, whatever it was attached with.")
+        vm.delete("A VM of another bundle or machine type; its data disk stays.")
             .only_where(vm.listed(&is_other))
             .change(format!("- VM {}, and + a new one of this bundle on the same data disk", vm.name))
             .leaves(format!("The VM {} is deleted or about to be; its data disk is kept. To make the new one: bake gcloud update | sh", vm.name)),

@@ -1,4 +1,4 @@
-//! A VM's commands that several actions share: what is there, and what the VM is made with.
+//! Commands about a VM that several actions share.
 
 use std::fmt::Write;
 
@@ -67,7 +67,7 @@ impl<'a> Vm<'a> {
             .flag("format", "value(name)")
     }
 
-    /// Holds for what carries this project's labels.
+    /// A filter for resources with this project's labels.
     pub(super) fn is_labelled(self) -> String {
         match &self.target.spec.id {
             Some(id) => format!("labels.{ID_LABEL} ~ \"^{}$\"", id.value),
@@ -107,7 +107,7 @@ impl<'a> Vm<'a> {
         .learns(Name::Data, "")
     }
 
-    /// Prints the VM's name where it is there, and made of this bundle.
+    /// Prints the VM's name if it exists and was created from this bundle.
     pub(super) fn listed_as_is(self, metadata: &VmMetadata) -> ScriptCommand {
         self.listed(&format!("labels.openclaw-bundle={}", self.bundle(metadata)))
     }
@@ -152,7 +152,7 @@ impl<'a> Vm<'a> {
         if gcp.public_ip.value { command } else { command.arg("--no-address") }
     }
 
-    /// The digest of all that the VM is made of: where it differs, the VM is another one.
+    /// The digest of everything that the VM is created from.
     pub(super) fn bundle(self, metadata: &VmMetadata) -> String {
         let flags = shell::line(&self.flags(metadata));
         Sha256::of(format!("{flags}\n{}\n", metadata.contents)).short(LABEL_DIGITS)
@@ -231,7 +231,7 @@ impl<'a> Vm<'a> {
             .arg("--quiet");
         let data = || Word::from("name ~ \"^").name(Name::Data).text("$\" AND ");
         vec![
-            Step::run("The data disk holds all that must survive; the VM may come and go.", make)
+            Step::run("The data disk has everything that must survive the VM.", make)
                 .unless(self.data_in_use())
                 .learns(Name::Data, disk.clone())
                 .change(format!("+ data disk {disk}, {gb} GB {kind}, which the VM formats when it first boots")),
@@ -301,8 +301,8 @@ impl<'a> Vm<'a> {
             if gcp.public_ip.value { ", a public address" } else { ", no public address" }
         );
         Step::run(
-            "The VM: its metadata carries all that it needs. Shielded VM, OS Login, no SSH keys of the\n\
-             project, and a service account that may do nothing but what it was granted.",
+            "The VM: its metadata has everything that it needs. Shielded VM, OS Login, no SSH keys of the\n\
+             project, and a service account with only the granted roles.",
             make.args(self.made_with(metadata)),
         )
         .unless(self.listed(""))
@@ -313,12 +313,12 @@ impl<'a> Vm<'a> {
         .tell_already(format!("VM {name}"))
     }
 
-    /// What the gateway costs a month, for a header.
+    /// The monthly costs of the gateway, for a header.
     pub(super) fn costs(self) -> String {
         format!("Costs {}.", self.dollars())
     }
 
-    /// What the gateway that the spec describes costs a month.
+    /// The monthly costs of the gateway in the spec.
     pub(super) fn dollars(self) -> String {
         let gcp = &self.target.spec.gcp;
         let estimate = machine::estimate(&gcp.machine_type, &gcp.zone, gcp.disks(), gcp.public_ip.value);
@@ -329,8 +329,8 @@ impl<'a> Vm<'a> {
     }
 }
 
-/// The filter for what is called `name`, and no longer. gcloud asks Compute Engine for words, so that
-/// `name=x` is true of `x-data` too.
+/// A filter for the exact name `name`. gcloud sends Compute Engine a word search, so `name=x` also matches
+/// `x-data`.
 pub(super) fn named(name: &str) -> String {
     format!("name ~ \"^{name}$\"")
 }

@@ -12,8 +12,8 @@ const STATE: &str = "value[separator='|'](status,id,\
     labels.openclaw-bundle,machineType.basename())";
 
 impl Vm<'_> {
-    /// Shell that looks at the VM: `functions` begin with those of `vm-state.sh`. What it advises is for
-    /// this `fleet`, as the option `--fleet` has it, where the VM is one of one.
+    /// Shell code that looks at the VM: `functions` begin with those of `vm-state.sh`. Its advice has the
+    /// option `--fleet` of this `fleet`, if there is one.
     pub(super) fn observed(
         self,
         how: &'static str,
@@ -30,7 +30,7 @@ impl Vm<'_> {
             .command("vm_state", self.state())
     }
 
-    /// What Compute Engine says of the VM.
+    /// The VM's state according to Compute Engine.
     fn state(self) -> ScriptCommand {
         ScriptCommand::gcloud("compute instances list")
             .in_project()
@@ -59,7 +59,7 @@ impl Vm<'_> {
             .flag("format", "value[separator=' '](name,creationTimestamp)")
     }
 
-    /// What the VM says of itself.
+    /// The VM's own report.
     pub(super) fn report(self) -> ScriptCommand {
         self.on("compute instances get-guest-attributes")
             .flag("query-path", "openclaw/")

@@ -39,5 +39,5 @@ fn step(vm: Vm<'_>, fleet: Option<&str>, timeout: u32) -> Step {
         .value("stages", statuses().join(" "))
         .command("vm_report", vm.report())
         .command("vm_serial", vm.serial());
-    Step::shell(format!("What {} reports, until its gateway is ready.", vm.name), shell)
+    Step::shell(format!("The reports of {}, until its gateway is ready.", vm.name), shell)
 }

@@ -1,5 +1,5 @@
-//! Every action with each of its requests failing once: what is there afterwards is as before, or as it
-//! should be, or the message names what is left; and nothing of another project is ever changed.
+//! Every action with each of its requests failing once: afterwards the resources are unchanged or complete, or
+//! the message names the difference; and no resource of another project changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const ZONE: &str = "compute/projects/demo/zones/us-central1-a";
 
-/// What can happen to a request that changes something.
+/// The possible faults of a request that changes something.
 fn faults() -> Vec<(&'static str, Fault)> {
     vec![
         ("403", Fault::denied("compute.something")),
@@ -50,7 +50,7 @@ fn put_others(google: &Google) -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// What counts of a resource: not what another one's coming and going leaves on it.
+/// The relevant fields of a resource, without traces of other resources.
 fn essence(resources: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
     let mut resources = resources.clone();
     for resource in resources.values_mut() {
@@ -102,7 +102,7 @@ fn each_request_fails_once(cloud: &Cloud, action: &[&str]) {
     let faults = faults();
     let mut tried = BTreeSet::new();
     for (number, request) in requests.iter().enumerate() {
-        // A lookup that fails ends the script, whatever the reason: one kind each, in turn.
+        // A failed lookup ends the script for any reason, so each one gets the next kind in turn.
         let some = if request.changes() {
             &faults[..]
         } else {
@@ -153,7 +153,7 @@ fn is_old_or_wanted_or_named(
     }
 }
 
-/// Once the fault has passed, the same script goes on to the end.
+/// After the fault, the same script runs to the end.
 #[track_caller]
 fn back_to_the_end(cloud: &Cloud, script: &str, what: &str, wanted: &BTreeMap<String, Value>) {
     let run = cloud.piped(Shell::Dash, script);

@@ -471,12 +471,7 @@ fn a_group_at_work_is_waited_for() {
         let said = world.run(&alice_only).done();
         let lines: Vec<_> = said.out.lines().filter_map(|line| line.split_once("alice  ")).collect();
         let stages: Vec<_> = lines.into_iter().map(|(_, stage)| stage).collect();
-        assert_eq!(
-            (stages[0], stages[stages.len() - 1]),
-            ("its group makes it anew", "ready"),
-            "{}",
-            said.out
-        );
+        assert_eq!((stages[0], stages[stages.len() - 1]), ("its group replaces it", "ready"), "{}", said.out);
         assert_eq!(said.err.matches("INTERNAL_ERROR").count(), 1, "{}", said.err);
         assert!(!said.err.contains("QUOTA"), "{}", said.err);
         world.is_clean();

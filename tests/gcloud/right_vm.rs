@@ -85,7 +85,7 @@ fn actions_that_read_or_rescue_need_the_spec_alone() {
 
 /// A VM with the same name belongs to another project: none of the actions touches it.
 #[test]
-fn what_carries_other_labels_is_never_changed() {
+fn resources_with_other_labels_are_never_changed() {
     let cloud = Cloud::created();
     let mut vm = cloud.google.get(VM);
     vm["labels"]["openclaw-id"] = json!("another-project");

@@ -17,16 +17,16 @@ browser() {
     return 1
 }
 
-# The one-time link in what `openclaw dashboard --json` printed, for `$port` of this machine. Nothing where
-# that is no link of its form: a container has written it, and a browser is to open it.
+# The one-time link in the output of `openclaw dashboard --json`, for `$port` of this machine. Empty unless it
+# has the form of such a link: a container has written it, and a browser opens it.
 link_in() {
     printf '%s\n' "$1" | sed -n 's/.*"browserUrl": *"http:\/\/127\.0\.0\.1:[0-9]*\/#\([A-Za-z0-9._~%=&-]*\)".*/\1/p' |
         sed "s/^/http:\/\/127.0.0.1:$port\/#/; s/gatewayUrl=ws%3A%2F%2F127\.0\.0\.1%3A[0-9]*/gatewayUrl=ws%3A%2F%2F127.0.0.1%3A$port/"
 }
 
-# Opens the link that the session prints to the pipe `$1`. It lets in whoever has it, once: so it is passed
-# to the browser in a page that only this user can read, and not as an argument, which every user of this
-# machine could. The page lies at home, where browsers in a sandbox (snap) can read it too.
+# Opens the link that the session prints to the pipe `$1`. It grants access to anyone, once. It is therefore
+# passed to the browser in a page that only this user can read, not as an argument, which every user of this
+# machine can read. The page is in the home folder, where browsers in a sandbox (snap) can read it too.
 open_link() {
     said=''
     IFS= read -r said <"$1" || [ -n "$said" ] || return 0
@@ -53,8 +53,7 @@ open_link() {
     $opener "$page" </dev/null >/dev/null 2>&1 &
 }
 
-# The gateway's port on this machine, until somebody ends it. `$3` is `link` where a browser is to be
-# opened.
+# The gateway's port on this machine, until Ctrl-C. `$3` is `link` to open a browser.
 open_door() (
     account=$1 port=$2 want=$3
     broken=$(port_taken)
@@ -93,7 +92,7 @@ port_taken() {
         "  bake gcloud tunnel${fleet:+ --member $vm} --port OTHER | sh"
 }
 
-# The rest of what a person needs to get in.
+# The other requirements for access.
 way_in() {
     tell 'It asks for the gateway token, which this prints in another terminal:' \
         "  bake gcloud token${fleet:+ --member $vm} | sh" \

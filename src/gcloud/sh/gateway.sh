@@ -6,7 +6,7 @@
 # With a terminal where there is one to type on and to show it: without, what the command prints can
 # be kept as it is.
 run_cli() {
-    account=$1 broken='The connection broke. What ran in the container may have ended; the gateway runs on.'
+    account=$1 broken='The connection broke. The command in the container may have ended; the gateway is running.'
     # shellcheck disable=SC2034 # vm_session reads it
     terminal=-T
     if [ -t 1 ] && there_is_a_terminal; then
@@ -41,7 +41,7 @@ follow_log() {
 archive_state() {
     account=$1 broken='The connection broke.'
     archived=yes
-    # In a subshell: what it leaves behind there is no concern of the snapshot's.
+    # In a subshell, so that its variables do not affect the snapshot.
     state=$(scratch && look && printf %s "$state") || state=unknown
     case $state in
     '' | TERMINATED | STOPPED | SUSPENDED)
@@ -55,10 +55,10 @@ archive_state() {
     }
 }
 
-# Ends with 1 where the snapshot is all that there is.
+# Ends with 1 if there is only the snapshot.
 conclude_backup() {
     [ "$archived" = no ] || return 0
-    tell 'The snapshot is there, and no new archive of the gateway in it: see above. A snapshot alone is no error with --snapshot-only.'
+    tell 'The snapshot exists, but without a new archive of the gateway: see above. With --snapshot-only, a snapshot alone is not an error.'
     trap - EXIT
     exit 1
 }

@@ -1,10 +1,10 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154
-# A managed instance group says "done" at once, and goes on working. `group_state` and `group_errors` are
+# A managed instance group reports "done" at once, and keeps working. `group_state` and `group_errors` are
 # gcloud's commands; `$fleet` is the option that names the members.
 
-# Ends with an error unless the group has made all its VMs, of one bundle, within `$1` seconds. What
-# keeps it from that is told as soon as Compute Engine says it.
+# Ends with an error unless the group has created all its VMs, of one bundle, within `$1` seconds. Errors are
+# printed as soon as Compute Engine reports them.
 settled() {
     patience=$1
     since=$(date -u +%Y-%m-%dT%H:%M:%SZ) begun=$(date +%s) trouble=''
@@ -39,14 +39,14 @@ no_group() {
     exit 1
 }
 
-# One look at what `settled` waits for.
+# One check for `settled`.
 rests() {
     work=$(ask group_state) || exit
     case $work in
     True*True) return ;;
     '') no_group ;;
     esac
-    echo "The group $group is at work: a VM is on its way, or not of the new bundle yet. What it says of errors:" >&2
+    echo "The group $group is at work: a VM is on its way, or not of the new bundle yet. Its errors:" >&2
     ask group_errors >&2
     failed 1
 }

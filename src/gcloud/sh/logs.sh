@@ -7,7 +7,7 @@ read_offset() {
     start=0 run_then=''
     [ "$all" = no ] && [ -f "$seen" ] || return 0
     { IFS= read -r run_then && IFS= read -r start; } <"$seen" || run_then=''
-    # A VM that was started anew counts from zero.
+    # A restarted VM counts from zero.
     [ "$run_then" = "$run_of_vm" ] || start=0
     case $start in
     '' | *[!0-9]*) start=0 ;;
@@ -33,20 +33,20 @@ print_log() {
             return 1
             ;;
         esac
-        # Less than was there: another log, of a start that did not show.
+        # A shorter log: the VM was restarted.
         if [ "$next" -lt "$start" ]; then
             start=0
             continue
         fi
         [ "$from" -le "$start" ] ||
             tell "[$((from - start)) bytes are gone: only the last mebibyte is kept]"
-        # gcloud ends what it prints with a line feed of its own.
+        # gcloud adds a line feed to its output.
         tail -n +3 "$scratch/serial" |
             LC_ALL=C awk 'NR > 1 { print last } { last = $0 } END { printf "%s", last }' >>"$scratch/log"
         [ "$next" -gt "$start" ] || break
         start=$next
     done
-    # Whole, since a control sequence may stand where one answer ends and the next begins.
+    # As a whole, because a control sequence may span two answers.
     plain <"$scratch/log"
     printf '%s\n' "$run_of_vm" "$start" >"$seen.new"
     mv "$seen.new" "$seen"

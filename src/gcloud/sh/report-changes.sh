@@ -92,7 +92,7 @@ ended() {
         [ -z "$made" ] || printf 'Done:%s\n' "$made"
         [ -z "$doing" ] || printf 'Failed, and may have taken effect all the same:\n  %s\n' "$doing"
         [ -z "$left" ] || printf '%s\n' "$left"
-        echo 'Once the cause is removed, run it again: it looks first, and goes on from there.'
+        echo 'Once the cause is removed, run it again: it checks the current state, and continues from there.'
     } >&2
 }
 trap ended EXIT

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
-# What `setup` does around its commands. No value of a secret is ever an argument, a file or an output:
-# it goes through a pipe from the shell itself, whose printf is no program.
+# The code of `setup` around its commands. The value of a secret is never an argument, a file or an output: it
+# passes through a pipe from the shell itself, whose printf is built in.
 
-# Variables of these names that somebody has exported would hand on to every program what they hold.
+# Exported variables of these names would pass their values to every program.
 unset -v value typed
 
-# Ends where the project has no billing account; goes on where that cannot be seen.
+# Ends if the project has no billing account; continues if that is unknown.
 billed() {
     if account=$(look_at_billing 2>/dev/null </dev/null); then
         [ -n "$account" ] && return
@@ -29,11 +29,11 @@ bound() {
     run bind
 }
 
-# Warns of roles that the account `$1` has in the whole project; goes on where they cannot be seen.
+# Warns about roles of the account `$1` in the whole project; continues if they are unknown.
 warned_of_roles() {
     roles=$(look_at_roles 2>/dev/null </dev/null) || return 0
     [ -n "$roles" ] || return 0
-    printf '%s\n' "$1 has roles in the whole project, and so has whatever runs on the VM: $(printf %s "$roles" | tr '\n' ' ')" \
+    printf '%s\n' "$1 has roles in the whole project, and so has every program on the VM: $(printf %s "$roles" | tr '\n' ' ')" \
         'The VM needs none of them. To take one away:' \
         "  gcloud projects remove-iam-policy-binding $project --member=serviceAccount:$1 --role=ROLE" >&2
 }
@@ -57,7 +57,7 @@ typed() {
         trap 'stty "$shown" </dev/tty; echo >/dev/tty' EXIT
         trap 'exit 130' HUP INT TERM
         stty -echo </dev/tty
-        # Whoever types at once is not shown either.
+        # Input is hidden from the start.
         printf 'The value of %s, kept as the secret %s; it is not shown: ' "$2" "$1" >/dev/tty
         IFS= read -r typed </dev/tty || true
         printf %s "$typed"

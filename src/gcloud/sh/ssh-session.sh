@@ -12,16 +12,16 @@ gets_in() {
     quietly probe vm_probe
 }
 
-# The command that gives a role, for whoever may.
+# The command that grants a role.
 grant() {
     tell "  gcloud $1 --member=\"user:\$(gcloud config get-value account)\" --role=$2"
 }
 
-# Says what stands in the way. Fails where that may pass by itself.
+# Explains a permanent obstacle. Fails for a temporary one.
 obstacle() {
     case $(refusal) in
     *"[4033:"* | *"not authorized"*)
-        tell 'Identity-Aware Proxy does not let your account through. Whoever owns the project can grant it:'
+        tell 'Identity-Aware Proxy does not let your account through. The owner of the project can grant it:'
         grant "projects add-iam-policy-binding $project" roles/iap.tunnelResourceAccessor
         ;;
     *"does not support SSH"* | *"ssh: not found"* | *"such file or directory: 'ssh"*)
@@ -35,14 +35,14 @@ obstacle() {
     esac
 }
 
-# Says what stands in the way where it did not pass by itself.
+# Explains an obstacle that did not pass.
 lasting_obstacle() {
     case $(refusal) in
     *"ermission denied (publickey"* | *"onnection closed by"*)
         tell 'OS Login does not let your account in. It needs two roles, on the project and on the account of the VM:'
         grant "projects add-iam-policy-binding $project" roles/compute.osAdminLogin
         grant "iam service-accounts add-iam-policy-binding $account --project=$project" roles/iam.serviceAccountUser
-        tell 'and an account of another organization roles/compute.osLoginExternalUser. What OS Login knows of you:' \
+        tell 'and an account of another organization roles/compute.osLoginExternalUser. Your OS Login profile:' \
             '  gcloud compute os-login describe-profile'
         ;;
     *)
@@ -73,8 +73,8 @@ let_in() {
     done
 }
 
-# Runs the session with the standard input `$1`. Where it cannot begin, finds out why, and begins it
-# again once it can. Ends with its exit code, or with 255, as ssh does, where there was none.
+# Runs the session with the standard input `$1`. If it cannot start, finds the reason, and starts it again
+# once it can. Ends with its exit code, or with 255, like ssh, if there was no session.
 reach() (
     scratch
     code=0
@@ -103,7 +103,7 @@ there_is_a_terminal() {
 
 # A shell on the VM.
 open_shell() {
-    account=$1 broken='The connection broke. What ran in it may have ended; the gateway runs on.'
+    account=$1 broken='The connection broke. The command in it may have ended; the gateway is running.'
     there_is_a_terminal || {
         tell 'There is no terminal to type on.'
         return 1

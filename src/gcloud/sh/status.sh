@@ -1,12 +1,12 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154
-# One look, and what to do about whatever is not well.
+# Prints the current state, and advice for problems.
 
 show() {
     printf '  %-8s %s\n' "$1" "$2"
 }
 
-# Succeeds where the VM was made of what bake.yaml and bake.lock say now.
+# Succeeds if the VM was created from the current bake.yaml and bake.lock.
 show_bundle() {
     show machine "$machine"
     [ -n "$bundle" ] && [ -n "$bundle_there" ] || return 0
@@ -16,7 +16,7 @@ show_bundle() {
         return 1
     fi
     if [ "$bundle" != "$bundle_there" ]; then
-        tell 'bake.yaml or bake.lock has changed since the VM was made. What an update would do, and the update:' \
+        tell 'bake.yaml or bake.lock has changed since the VM was made. The changes of an update, and the update:' \
             "  bake render" "  bake gcloud plan$fleet | sh" "  bake gcloud update$fleet | sh"
         return 1
     fi

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # A secret of Secret Manager. `secret_value` is gcloud's command.
 
-# A variable of this name that somebody has exported would hand on to programs what it holds.
+# An exported variable of this name would pass its value to other programs.
 unset -v secret
 
 print_secret() {

@@ -7,14 +7,14 @@ tell() {
     printf '%s\n' "$@" >&2
 }
 
-# What programs on the VM have written goes to a terminal: no control sequences (ECMA-48, 5.4) and no
-# control characters, neither as one byte nor as UTF-8 has them.
+# Text from programs on the VM goes to a terminal: removes control sequences (ECMA-48, 5.4) and control
+# characters, as single bytes and in UTF-8.
 plain() {
     LC_ALL=C sed "s|$(printf '\033')\\[[0-?]*[ -/]*[@-~]||g; s|$(printf '\302')[$(printf '\200')-$(printf '\237')]||g" |
         LC_ALL=C tr -d '\000-\010\013-\037\177'
 }
 
-# A folder for what gcloud says, as `$scratch`; it goes with the shell or subshell that calls this.
+# A folder for gcloud's messages, as `$scratch`; it is removed with the shell or subshell that calls this.
 scratch() {
     scratch=$(mktemp -d "${TMPDIR:-/tmp}/bake.XXXXXX")
     trap 'rm -rf "$scratch"' EXIT
@@ -23,8 +23,7 @@ scratch() {
     trap 'exit 143' TERM
 }
 
-# Runs the command `$2…`; what it prints goes to the file `$1` of the scratch folder, what it says of
-# an error to `refusal`.
+# Runs the command `$2…`. Its output goes to the file `$1` of the scratch folder, its errors to `refusal`.
 quietly() {
     file=$scratch/$1
     shift
@@ -50,8 +49,8 @@ give_up() {
 
 worst=0
 
-# For a VM with which something is wrong, by the exit code of the subshell that looked at it: the next
-# one has its turn, unless somebody pressed Ctrl-C. bash would go on after that, too.
+# After a failure, by the exit code of the subshell that looked at the VM: continues with the next VM,
+# except after Ctrl-C, after which bash would continue too.
 # shellcheck disable=SC2034 # not every script ends with it
 failed() {
     [ "$1" -lt 128 ] || exit "$1"
@@ -60,7 +59,7 @@ failed() {
 
 # Sets `$state` (nothing where there is no such VM), `$id`, `$started` (UTC), `$label` (the lock that
 # the VM was made for, shortened), `$reports` (whether its guest attributes are on), `$bundle_there` (the
-# digest of all that it was made of) and `$machine`.
+# digest of everything it was made from) and `$machine`.
 # shellcheck disable=SC2034 # not every script reads all of it
 look() {
     quietly state vm_state || return
@@ -75,7 +74,7 @@ listen() {
     status='' error='' kind='' since='' lock_there=''
     if ! quietly report vm_report; then
         case $(refusal) in
-        # As long as nobody has written to them.
+        # Before the first guest attribute.
         *"Guest Attribute' was not found"*) : >"$scratch/report" ;;
         *"uest attributes"*disabled* | *disableGuestAttributesAccess*)
             : >"$scratch/report"
@@ -94,7 +93,7 @@ listen() {
         lock) lock_there=$value ;;
         esac
     done <"$scratch/plain"
-    # They outlive a stop: what was said before the VM was last started is not true any more.
+    # Guest attributes outlive a stop: reports from before the last start are outdated.
     if [ -n "$since" ] && [ -n "$started" ] && expr "x$since" \< "x$started" >/dev/null; then
         status='' error='' kind='' since=''
     fi
@@ -108,7 +107,7 @@ may_run() {
         tell "There is no VM $vm in zone $zone of project $project. To create it:" "  bake gcloud create$fleet | sh"
         ;;
     SUSPEND*)
-        tell "$vm is suspended ($state). To go on:" \
+        tell "$vm is suspended ($state). To resume:" \
             "  gcloud compute instances resume $vm --project=$project --zone=$zone"
         ;;
     *)
@@ -125,8 +124,8 @@ may_report() {
     case $reports in
     *TRUE* | *[Tt]rue*) return 0 ;;
     esac
-    tell "$vm cannot report where it stands: its guest attributes are off. Turn them on, and run this again:" \
+    tell "$vm cannot report its status: its guest attributes are off. Turn them on, and run this again:" \
         "  gcloud compute instances add-metadata $vm --project=$project --zone=$zone --metadata=enable-guest-attributes=TRUE" \
-        'Where that is refused, a policy of your organization forbids them (compute.disableGuestAttributesAccess).'
+        'If that is refused, a policy of your organization forbids them (compute.disableGuestAttributesAccess).'
     return 1
 }

@@ -48,7 +48,7 @@ show_serial() {
         }' "$scratch/plain" >&2
 }
 
-# A member that its group makes anew is away for a while.
+# A member that its group replaces is missing for a while.
 away() {
     [ -n "$fleet" ] || return
     case $state in
@@ -58,10 +58,10 @@ away() {
 
 where_it_stands() {
     if [ -z "$trouble" ] && away; then
-        tell "$vm is not ready after $timeout s: its group makes it anew, or cannot. What the group says of that:" \
+        tell "$vm is not ready after $timeout s: its group replaces it, or cannot. The group's errors:" \
             "  gcloud compute instance-groups managed list-errors ${group:-} --project=$project --zone=$zone"
     elif [ -n "$status" ]; then
-        tell "$vm is not ready after $timeout s. It stands at \`$status\`${since:+ since $since}${error:+: $error}"
+        tell "$vm is not ready after $timeout s. Its status is \`$status\`${since:+ since $since}${error:+: $error}"
     elif [ -n "$state" ]; then
         tell "$vm is not ready after $timeout s. It is $state, and has reported nothing since it was started."
     else
@@ -76,11 +76,11 @@ where_it_stands() {
         fi
         remedy "$scratch/serial"
     fi
-    tell 'It goes on by itself. Look at it, and wait again:' \
+    tell 'It continues by itself. Look at it, and wait again:' \
         "  bake gcloud logs${fleet:+ --member $vm} | sh" "  bake gcloud wait$fleet | sh"
 }
 
-# Waits for one VM, in a subshell of its own.
+# Waits for one VM, in a separate subshell.
 watch_vm() (
     scratch
     state='' status='' error='' kind='' since='' shown='' shown_status='' unheard=no trouble=''
@@ -89,7 +89,7 @@ watch_vm() (
         if look && looked=yes && away; then
             status='' error='' since='' trouble='' unheard=yes
             now="away $state"
-            [ "$now" = "$shown" ] || line "its group makes it anew"
+            [ "$now" = "$shown" ] || line "its group replaces it"
             shown=$now
         elif [ "$looked" = yes ] && { may_run || return; } && listen; then
             may_report || return

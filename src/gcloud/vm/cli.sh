@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# An OpenClaw command in the gateway's container, with a terminal where this session has one. Where the
-# gateway is stopped, a container of its own runs it on the same state: `doctor` repairs a gateway that does not start.
+# An OpenClaw command in the gateway's container, with a terminal if this session has one. If the gateway is
+# stopped, a separate container runs it on the same state: `doctor` repairs a gateway that does not start.
 # shellcheck disable=SC2119
 id=$(container)
 if [ -z "$id" ]; then
-    echo "The gateway is stopped, so this runs in a container of its own." >&2
+    echo "The gateway is stopped, so this runs in a separate container." >&2
     tty=-T
     [ ! -t 0 ] || tty=
     # shellcheck disable=SC2086 # nothing, or one option

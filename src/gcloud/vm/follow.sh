@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The container's log, its last `$1` lines first, until the container stops. What a container writes
-# must not control a terminal: escape sequences and control characters are removed, line by line.
+# The container's log, its last `$1` lines first, until the container stops. The container must not control
+# the terminal: escape sequences and control characters are removed, line by line.
 set -o pipefail
 id=$(container -a)
 if [ -z "$id" ]; then
