@@ -522,8 +522,10 @@ mod tests {
         );
         assert_eq!(choose(&assets(&several), Arch::Arm64, None).expect_err("undecided"), Undecided::None);
         let unclear = assets(&["t-linux.tar.gz", "t.tar.gz", "t-linux-arm.tar.gz"]);
-        assert_eq!(choose(&unclear, Arch::Amd64, None).expect_err("undecided"), Undecided::None);
+        assert_eq!(choose(&unclear, Arch::Amd64, None).expect("one").name, "t-linux.tar.gz");
         assert_eq!(choose(&unclear, Arch::Arm64, None).expect_err("undecided"), Undecided::None);
+        let alone = assets(&["t-1.2.tar.gz", "u-linux-arm64.tar.gz"]);
+        assert_eq!(choose(&alone, Arch::Amd64, None).expect_err("undecided"), Undecided::None);
         let word = assets(&["t-intel.tar.gz", "t-other.tar.gz"]);
         assert_eq!(choose(&word, Arch::Amd64, Some("intel")).expect("one").name, "t-intel.tar.gz");
     }

@@ -95,7 +95,6 @@ mod tests {
             "owner/tools/releases/download/v1.2.3/t.gz",
             "owner/tool/releases/download/v1.2.4/t.gz",
             "owner/tool/releases/download/v1.2.3-rc.1/t.gz",
-            "owner/tool/releases/download/v1.2.3/",
             "owner/tool/releases/download/t.gz",
             "owner/tool/archive/v1.2.3/t.gz",
             "owner/tool/releases/download/v1.2.3/t.gz?x=1",
