@@ -73,7 +73,7 @@ pub enum ArchiveError {
     /// The target of a hard link must precede it.
     #[error("{} in the archive is a hard link to {}, which is not an earlier file", quoted_path(.path), quoted_path(.target))]
     LinkToNothing { path: String, target: String },
-    /// A device, a named pipe, or a type that not every tar supports.
+    /// A device, a named pipe, or an entry of a type that not every tar supports.
     #[error("{} in the archive is {kind}", quoted_path(.path))]
     Special {
         path: String,

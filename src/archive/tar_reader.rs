@@ -115,7 +115,7 @@ fn member(
         EntryType::Char | EntryType::Block => return special("a device"),
         EntryType::Fifo => return special("a named pipe"),
         EntryType::GNUSparse => return Err(ArchiveError::Unsupported("sparse files")),
-        _ => return special("of a type that not every tar supports"),
+        _ => return special("an entry of a type that not every tar supports"),
     };
     // Some readers skip this content, others interpret it as the next header.
     if size > 0 && !matches!(kind, MemberKind::File { .. }) {

@@ -5,7 +5,7 @@ use crate::diagnostics::{Code, Location, Problems, Severity};
 use crate::digest::Sha256;
 use crate::lock::{Evidence, Lock};
 
-/// What [`crate::lock::check_staleness`] found about `lock`, as checks.
+/// The findings of [`crate::lock::check_staleness`] about `lock`, as checks.
 pub fn check(lock: &Lock, problems: &Problems, place: &Location) -> Vec<Check> {
     const SUBJECT: &str = "bake.lock";
     let mut checks: Vec<_> = problems
@@ -30,7 +30,7 @@ pub fn check(lock: &Lock, problems: &Problems, place: &Location) -> Vec<Check> {
             let message = "the lock has no checksum of the executable, which `bake lock` always writes";
             let check =
                 Check::finding(Against::Lock, format!("{name} {arch}"), Code::UnknownExecutable, message);
-            let check = check.help("the lock was edited: make it anew with `bake lock`");
+            let check = check.help("the lock was edited: recreate it with `bake lock`");
             checks.push(check.at(place_of(&build.sha256, place)));
         }
     }

@@ -86,8 +86,8 @@ fn locked(
     Ok((text, made.map_err(|failure| of_arguments(failure, is_url))?))
 }
 
-/// What is wrong with what the arguments ask for: there is no line of the manifest to point at yet, and what
-/// helps are options.
+/// An error about the arguments. It has no place, because the manifest lacks the entry, and its help names
+/// options instead of the manifest's keys.
 fn of_arguments(failure: Failure, is_url: bool) -> Failure {
     let Failure::Upstream(problems) = failure else { return failure };
     let options = [

@@ -49,8 +49,8 @@ pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done,
     Ok(Done::Clean)
 }
 
-/// Every locked archive for these architectures, by binary, from the cache or over the network. Where
-/// the manifest has a publisher's key, the archive's signature is verified.
+/// Every locked archive for these architectures, by binary, from the cache or over the network. If the
+/// manifest has a publisher's key, the archive's signature is verified.
 pub(super) fn archives<'a>(
     publishers: &Publishers,
     manifest: &Manifest,
@@ -85,7 +85,7 @@ pub(super) fn archives<'a>(
 fn verify(key: &MinisignKey, build: &Build, archive: &mut File) -> Result<(), Diagnostic> {
     let refused = |why: String| {
         Diagnostic::error(Code::BadSignature, format!("{}: {why}", build.url))
-            .help("do not use it; restore the lock, or make it anew with `bake lock`")
+            .help("do not use it; restore the lock, or recreate it with `bake lock`")
     };
     let signature =
         build.signature.as_ref().ok_or_else(|| refused("the lock has no signature".to_owned()))?;

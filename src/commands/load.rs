@@ -161,10 +161,10 @@ pub(super) fn has_lock(dir: &Path) -> bool {
     !is_absent(&dir.join(LOCK))
 }
 
-/// Where the user wants something written: `named`, from `dir` on.
+/// The path to write to: `named`, relative to `dir`.
 ///
 /// # Errors
-/// If it is in `dir`, and a link there leads elsewhere. Out of `dir` only the user's own words lead.
+/// If `named` is in `dir`, but a link there leads out of it.
 pub(super) fn output(dir: &Path, named: &Path) -> Result<PathBuf, Failure> {
     let path = dir.join(named);
     let is_inside = match named.strip_prefix(dir) {

@@ -105,7 +105,7 @@ pub(super) fn make(
         None => image(project, old.map(|old| &old.image), wishes, catalog, upstream).map(LockedEntry::Image),
         Some(wanted) => {
             let held = old.and_then(|old| old.binaries.get(&wanted.name.value));
-            // What is on another host was not published by this repository.
+            // A build on another host was not published by this repository.
             let held =
                 held.filter(|held| held.builds.values().all(|build| is_on(&forge, wanted, held, build)));
             binary(wanted, held, wishes, upstream)

@@ -121,7 +121,7 @@ pub(super) struct Publishers {
     setup: Environment,
     client: Client,
     cache: OnceLock<Cache>,
-    /// Where an audit keeps what it downloads, so that it leaves the cache as it is.
+    /// The downloads of an audit, which leaves the cache as it is.
     scratch: Option<OnceLock<TempDir>>,
     progress: Bars,
 }

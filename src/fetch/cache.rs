@@ -33,8 +33,7 @@ const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The most bytes that are copied of a file that another user can write to: 4 GiB.
 const LARGEST_SHARED: u64 = 4 << 30;
 
-/// How the name of a part begins whose digest is not known: what a killed run leaves of it is of
-/// no use.
+/// The prefix of partial downloads whose digest is unknown. A later run cannot resume them.
 const UNKNOWN: &str = "url-";
 
 /// A folder of files by their digest, which several programs may use at once.
@@ -62,7 +61,7 @@ impl Cache {
     /// Where the folder cannot be made, or is none.
     pub fn open(folder: &Path) -> Result<Self, FetchError> {
         let this = Self { folder: folder.to_owned() };
-        // Whatever else lies there was not meant.
+        // A link to a folder of other files is probably a mistake.
         if folder.is_symlink() && !this.blobs().exists() {
             let others = fs::read_dir(folder).map_err(|error| FetchError::cache(folder, "read", error))?;
             if others.count() > 0 {
@@ -126,7 +125,7 @@ impl Cache {
         if !metadata.is_file() {
             return Ok(Kept::Altered(None));
         }
-        // What another user can write to may change once it was hashed.
+        // Another user with write permission could change the file after it is hashed.
         if !is_own(&metadata) || metadata.mode() & SHARED != 0 {
             file = private_copy(&mut file).map_err(failed)?;
         }

@@ -15,7 +15,7 @@ struct LeadsOut {
     folder: PathBuf,
 }
 
-/// `path` without links. What is missing of it may be made there.
+/// `path` without links. Its last components need not exist.
 ///
 /// # Errors
 /// If that is not in `folder`, or a link leads nowhere.

@@ -78,7 +78,7 @@ pub enum GithubError {
         repo: RepoSlug,
         /// The requested URL.
         url: Address,
-        /// What keeps those that are there from being one.
+        /// Why none of its releases qualifies.
         why: Absence,
     },
     /// The repository publishes several things, and nothing says which one is wanted.

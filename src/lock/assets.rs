@@ -1,11 +1,10 @@
-//! Which asset of a release is the build for an architecture, where the manifest does not say it.
+//! Which asset of a release is the build for an architecture, if the manifest does not say.
 //!
-//! Names are read word by word. What is certain is used: another system, another processor, a
-//! package, a checksum, a signature is not it. A word that every file of a release has is a part of
-//! the project's name. Of two that differ only in their C library the static one is taken, of two
-//! that differ only in their packing the one that most machines unpack. A file for Linux that names
-//! no processor counts as one for amd64: the header of the executable in it decides. Anything else is
-//! left to a person.
+//! Names are read word by word. A name that mentions another system or processor, a package, a checksum
+//! or a signature is ruled out. A word that every file of a release has is part of the project's name. If
+//! two candidates differ only in their C library, the static one is taken; if they differ only in their
+//! archive format, the one that most machines unpack. A file for Linux that names no processor counts as
+//! amd64, and the header of its executable decides. In every other case the user has to choose.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +12,8 @@ use super::checksums;
 use super::upstream::ReleaseAsset;
 use crate::project::values::{Arch, ArchiveFormat};
 
-/// Endings of what is published beside programs: packages of distributions, signatures, lists of
-/// contents, documentation.
+/// Endings of files that accompany programs: distribution packages, signatures, bills of materials,
+/// documentation.
 const NO_ARCHIVE: [&str; 65] = [
     ".apk",
     ".appimage",
@@ -83,7 +82,7 @@ const NO_ARCHIVE: [&str; 65] = [
     ".zsync",
 ];
 
-/// Words in the names of files that are no programs.
+/// Words in the names of files that are not programs.
 const NO_PROGRAM: [&str; 9] =
     ["sbom", "source", "src", "vendor", "completions", "debug", "dsym", "symbols", "provenance"];
 
@@ -122,7 +121,7 @@ const OTHER_SYSTEMS: [&str; 27] = [
     "windows",
 ];
 
-/// Systems for which no project publishes alone.
+/// Systems that are never the only one a project publishes for.
 const NEVER_ALONE: [&str; 4] = ["dragonfly", "illumos", "plan9", "wasm"];
 
 /// Spellings of more than one word, and the word that they are read as.
@@ -249,14 +248,14 @@ pub fn signatures<'a>(assets: &'a [ReleaseAsset], asset: &str) -> Vec<&'a Releas
     assets.iter().filter(|candidate| about(&candidate.name)).collect()
 }
 
-/// Whether a file is published beside a program: a package, a checksum, a signature, a manual page.
+/// Whether a file accompanies a program: a package, a checksum, a signature, a manual page.
 fn is_companion(name: &str, assets: &[ReleaseAsset]) -> bool {
     let lower = name.to_ascii_lowercase();
     // The `1` of `tool-4.1.1` belongs to a version.
     let is_manual = lower.rsplit_once('.').is_some_and(|(stem, section)| {
         matches!(section.as_bytes(), [b'1'..=b'8']) && !stem.ends_with(|c: char| c.is_ascii_digit())
     });
-    // `x.tar.gz.b3` is about `x.tar.gz`, whatever it says.
+    // `x.tar.gz.b3` is about `x.tar.gz`, even if the ending `.b3` is unknown.
     let is_about = |asset: &ReleaseAsset| {
         let ending = name.strip_prefix(asset.name.as_str()).and_then(|rest| rest.strip_prefix('.'));
         ending.is_some_and(|ending| {
@@ -277,8 +276,8 @@ fn is_no_program(name: &str, common: &BTreeSet<String>) -> bool {
     words(&name.to_ascii_lowercase()).any(|word| NO_PROGRAM.contains(&word) && !common.contains(word))
 }
 
-/// The words that all of several files have, where some are for Linux: none of them says for what
-/// system a file is. Nor does a system for which no project publishes alone.
+/// The words that all of several files have, if at least one is for Linux: such words do not tell systems
+/// apart. Otherwise only those in `NEVER_ALONE`.
 fn common_words(files: &[&ReleaseAsset]) -> BTreeSet<String> {
     let sets = files.iter().map(|asset| {
         let name = ArchiveFormat::split(&asset.name).0.to_ascii_lowercase();
@@ -306,7 +305,7 @@ fn narrow(fitting: &mut Vec<(&ReleaseAsset, Words)>, by: impl Fn(&Words) -> bool
     }
 }
 
-/// What the words of a file name say.
+/// The meaning of the words of a file name.
 #[derive(Clone, Debug, Default)]
 struct Words {
     arch: Option<Arch>,

@@ -45,7 +45,7 @@ fn binary(wanted: &Binary) -> String {
     if let Some(key) = minisign {
         let _ = write!(line, " minisign={key}");
     }
-    // What the catalog says of them is part of the lock.
+    // The lock itself records the catalog's values.
     if !matches!(origin, BinarySource::Catalog(_)) {
         if *keep_siblings {
             line.push_str(" beside");

@@ -98,7 +98,7 @@ pub struct LockedBinary {
     /// The repository's new name, where its releases are found under another one than asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved_to: Option<RepoSlug>,
-    /// Whether the archive's other files are installed beside the executable.
+    /// Whether the archive's other files are installed next to the executable.
     #[serde(rename = "beside", skip_serializing_if = "std::ops::Not::not")]
     pub keep_siblings: bool,
     /// Debian packages without which it does not run.

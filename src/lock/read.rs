@@ -78,7 +78,7 @@ struct RawLockedBinary {
     repo: Field<RepoSlug>,
     /// The repository's new name, where its releases are found under another one.
     moved_to: Field<RepoSlug>,
-    /// Whether the archive's other files are installed beside the executable.
+    /// Whether the archive's other files are installed next to the executable.
     beside: Field<bool>,
     /// Debian packages without which it does not run.
     apt: Field<Vec<Field<AptPackage>>>,

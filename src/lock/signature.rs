@@ -23,7 +23,7 @@ impl FromStr for Signature {
     type Err = SignatureError;
 
     fn from_str(text: &str) -> Result<Self, SignatureError> {
-        // Whatever follows the fourth line is not signed.
+        // Lines after the fourth are not signed.
         let lines: Vec<_> = text.lines().map(str::trim_end).take(4).collect();
         let text = lines.join("\n");
         let clean = |c: char| c == '\n' || c == '\t' || c >= ' ' && c != '\u{7f}';

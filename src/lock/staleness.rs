@@ -11,8 +11,8 @@ use crate::project::catalog::Catalog;
 use crate::project::spec::ImageOrigin;
 use crate::project::values::Arch;
 
-/// Adds every difference between `lock` and what `project` asks for, and warns of what nothing verifies
-/// later. `place` is the lock's.
+/// Adds an error for every difference between `lock` and `project`. If there is none, adds warnings about
+/// values that no later step verifies. `place` is the lock's.
 pub fn check_staleness(
     lock: &Lock,
     project: &Project,
@@ -89,7 +89,7 @@ pub fn check_staleness(
     }
 }
 
-/// Warns of what fits, and rests on less than it could.
+/// Warns about values that fit the project, but that are less certain than they could be.
 fn doubts(lock: &Lock, project: &Project, place: &Location, problems: &mut Problems) {
     let arch = project.spec.host.arch.value;
     let unknown: Vec<_> = lock
@@ -130,7 +130,7 @@ fn doubts(lock: &Lock, project: &Project, place: &Location, problems: &mut Probl
     }
 }
 
-/// Why the image that was pushed is not what `project` asks for, or not made of what `lock` holds.
+/// Why the pushed image is not the one that `project` asks for, or was not made from `lock`.
 pub(super) fn outdated(pushed: &PushedImage, lock: &Lock, project: &Project) -> Option<String> {
     let wanted = match &project.spec.image.origin {
         ImageOrigin::Registry(reference) if reference.digest().is_none() => reference,

@@ -14,7 +14,7 @@ pub(super) fn filled(pattern: &str, version: Option<&Version>, arch: &str) -> St
     pattern.replace("{version}", version.map_or("", Version::as_str)).replace("{arch}", arch)
 }
 
-/// Everything in `locked` that is not what is asked for, each in a few words.
+/// Every difference between `locked` and `wanted`, each in a few words.
 pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(version) =
@@ -57,8 +57,8 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
         BinarySource::Release { asset: None, .. } => {}
     }
     if locked.keep_siblings != wanted.keep_siblings {
-        let surplus = "files beside the executable, which nothing asks for";
-        found.push(if wanted.keep_siblings { "no files beside the executable" } else { surplus }.to_owned());
+        let surplus = "files next to the executable, which nothing asks for";
+        found.push(if wanted.keep_siblings { "no files next to the executable" } else { surplus }.to_owned());
     }
     if locked.apt != wanted.apt {
         found.push("other Debian packages than asked for".to_owned());
@@ -155,7 +155,7 @@ pub(super) fn spelled(words: Option<&BTreeMap<Arch, ArchSpelling>>, arch: Arch) 
 
 fn from_catalog(tool: &CatalogTool, locked: &LockedBinary, found: &mut Vec<String>) {
     if locked.version.as_ref() != Some(&tool.version) {
-        // Of another version the catalog knows the names of the files alone.
+        // The catalog has no checksums of other versions, only the pattern of the file names.
         for (arch, asset) in &tool.builds {
             let name = filled(asset.name.as_str(), locked.version.as_ref(), arch.as_str());
             if locked.builds.get(arch).is_some_and(|build| build.url.file_name() != name) {

@@ -9,11 +9,11 @@ use crate::project::names::Version;
 /// The longest tag that is taken for one, in bytes: git makes a file of each.
 const LONGEST_TAG: usize = 255;
 
-/// Words before a number that is no release's: `rc1`, `nightly2`.
+/// Words before a number that mark a pre-release: `rc1`, `nightly2`.
 const UNFINISHED: [&str; 11] =
     ["alpha", "beta", "build", "canary", "dev", "edge", "nightly", "pre", "preview", "rc", "snapshot"];
 
-/// Words behind a version that is a release's: `1.2.3-stable`.
+/// Words after a version that mark a release: `1.2.3-stable`.
 const FINISHED: [&str; 5] = ["final", "ga", "lts", "release", "stable"];
 
 /// The version that a release's tag names: `1.2.3` of `v1.2.3`, `1.2.3`, `tool-v1.2.3`, `cli/1.2.3`,
@@ -68,7 +68,7 @@ pub fn word_of_tag<'a>(tag: &'a str, version: &Version) -> &'a str {
     before.trim_end_matches(['-', '_', '/', '@'])
 }
 
-/// Whether it is of the kind that comes before a release: `1.2.3-rc.1`.
+/// Whether `version` is a pre-release, such as `1.2.3-rc.1`.
 pub fn is_prerelease(version: &Version) -> bool {
     parsed(version).is_some_and(|version| !version.pre.is_empty())
 }
@@ -95,7 +95,7 @@ fn parsed(version: &Version) -> Option<semver::Version> {
         return None;
     }
     let mut build = build.to_owned();
-    // A date's month and day, or a packager's revision, is no pre-release.
+    // The month and day of a date, or a packager's revision, do not make it a pre-release.
     let is_revision = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | 'T' | 'Z');
     let pre = if pre.starts_with(|c: char| c.is_ascii_digit()) && pre.chars().all(is_revision) {
         build.insert_str(0, &format!("{pre}{}", if build.is_empty() { "" } else { "." }));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_a_release_is_known() {
+    fn prereleases_are_recognized() {
         for (version, is) in [
             ("1.2.3-beta", true),
             ("1.2.3-0.rc1", true),

@@ -85,7 +85,7 @@ struct RawBinary {
     binary: Field<InnerPath>,
     /// The publisher's public key; a signature by it must then cover the archive.
     minisign: Field<MinisignKey>,
-    /// Whether the archive's other files are installed beside the executable, which needs them.
+    /// Whether the archive's other files are installed next to the executable, which needs them.
     beside: Field<bool>,
     /// Debian packages without which it does not run.
     apt: Field<Vec<Field<AptPackage>>>,
@@ -122,7 +122,7 @@ pub struct Binary {
     pub binary: Option<Spanned<InnerPath>>,
     /// The publisher's public key, where the manifest holds one.
     pub minisign: Option<MinisignKey>,
-    /// Whether the archive's other files are installed beside the executable.
+    /// Whether the archive's other files are installed next to the executable.
     pub keep_siblings: bool,
     /// Debian packages without which it does not run.
     pub apt: Vec<AptPackage>,
@@ -338,7 +338,7 @@ impl ManifestReader<'_> {
         Some(Binary { name, version, origin, binary, minisign, keep_siblings, apt, skills })
     }
 
-    /// What the executable needs beside itself.
+    /// Whether the executable needs the archive's other files, and which Debian packages it needs.
     fn needs(
         &mut self,
         name: &Spanned<ToolName>,

@@ -80,7 +80,7 @@ fn the_free_tier_is_free_and_its_limits_are_reported() {
     folder.edit("bake.yaml", "machine_type: e2-small", "machine_type: e2-micro");
     let said = folder.bake(["check"]).done();
     assert!(said.out.contains("about $0 a month"), "{}", said.out);
-    // The built-in lock was never fetched; nothing else is told.
+    // Nothing was fetched for the built-in lock, so it has no checksums of executables.
     assert_eq!(said.err.matches("warning[").count(), 1, "{}", said.err);
     assert!(said.err.starts_with("warning[unknown-executable]"), "{}", said.err);
     folder.bake(["render"]).done();

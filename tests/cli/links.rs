@@ -67,9 +67,9 @@ fn a_link_in_the_bundle_is_not_read() {
     }
 }
 
-/// Another user could change the bytes once they were verified.
+/// Another user could change the bytes after they are verified.
 #[test]
-fn what_others_can_write_to_is_copied_before_it_is_verified() {
+fn files_writable_by_others_are_copied_before_verification() {
     let folder = Folder::empty();
     let cache = Cache::open(folder.path()).expect("a cache");
     let digest = Sha256::of("right");

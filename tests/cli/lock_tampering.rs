@@ -53,7 +53,7 @@ fn build<'a>(lock: &'a mut Lock, name: &str) -> &'a mut Build {
     tool(lock, name).builds.get_mut(&Arch::Amd64).expect("a build")
 }
 
-/// All that a lock says of another archive.
+/// Replaces the checksums and the size with those of another archive.
 fn swap(build: &mut Build, archive: &[u8], executable: &[u8]) {
     build.sha256 = Sha256::of(archive);
     build.size = Some(archive.len() as u64);
@@ -62,7 +62,7 @@ fn swap(build: &mut Build, archive: &[u8], executable: &[u8]) {
 
 const TOOLS: [&str; 5] = ["stated", "silent", "listed", "signed", "plain"];
 
-/// A tool for each way in which publishers state checksums, each with the attacker's twin beside it.
+/// A tool for each way in which publishers state checksums. The attacker publishes a twin of each.
 fn world() -> World {
     let keys = KeyPair::generate_unencrypted_keypair().expect("keys");
     let sign = |release: Release| {
@@ -114,7 +114,7 @@ fn evil(name: &str, arch: Arch) -> (Vec<u8>, Vec<u8>) {
     (archives::tar_gz(&[(name, &executable)]), executable)
 }
 
-/// Everything about the attacker's build, at its own place.
+/// The attacker's build: URL, checksums and size.
 fn whole(world: &World, name: &'static str) -> impl Fn(&mut Lock) + 'static {
     let url =
         world.github.download(&format!("evil/{name}"), "v2.3.4", &format!("{name}_2.3.4_linux_amd64.tar.gz"));
@@ -126,13 +126,13 @@ fn whole(world: &World, name: &'static str) -> impl Fn(&mut Lock) + 'static {
     }
 }
 
-/// The attacker's checksums at the publisher's place.
+/// The attacker's checksums and size with the publisher's URL.
 fn checksums(name: &'static str) -> impl Fn(&mut Lock) + 'static {
     let (archive, executable) = evil(name, Arch::Amd64);
     move |lock| swap(build(lock, name), &archive, &executable)
 }
 
-/// Where an archive is, and its checksums.
+/// Edits to an archive's URL, checksums, size and path.
 fn builds(world: &World) -> Vec<Edit> {
     let at_evil = |name: &str| {
         let file = format!("{name}_2.3.4_linux_amd64.tar.gz");
@@ -183,7 +183,7 @@ fn builds(world: &World) -> Vec<Edit> {
     ]
 }
 
-/// What the lock says of how a checksum was learned.
+/// Edits to the evidence for a checksum.
 fn evidence() -> Vec<Edit> {
     vec![
         edit("stated: no checksum of the executable", FILES, |lock| {
@@ -310,7 +310,7 @@ fn each_edit_of_the_lock_is_noticed_where_the_table_says() {
     assert!(wrong == 0, "{wrong} edits are noticed elsewhere than expected:\n{table}");
 }
 
-/// An older version that was once published is no forgery: the audit names the newer one.
+/// An older version that was once published is not a forgery: the audit names the newer one.
 #[test]
 fn a_genuine_older_version_is_a_note() {
     let world = world();

@@ -159,7 +159,7 @@ impl Ready {
         place: &Path,
     ) -> Result<Additions, Failure> {
         let arches: Vec<_> = images.iter().map(|image| image.arch).collect();
-        // What a publisher signed is the archive: no layer is reused for it.
+        // A publisher's signature covers the archive. To verify it, the archive is read instead of a layer.
         let signed = self.project.manifest.binaries.iter().any(|binary| binary.minisign.is_some());
         let reused = if signed { &[][..] } else { &arches };
         let mut additions = Additions::standing(recipe, place, reused);

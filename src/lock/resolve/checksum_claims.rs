@@ -49,10 +49,10 @@ impl Statements {
         }
     }
 
-    /// What all of them say, and who says it; nothing where nobody says anything.
+    /// The first statement, if all of them agree; `None` if there are no statements.
     ///
     /// # Errors
-    /// Names two that do not agree. `archive` says in words what they are about.
+    /// If two of them disagree; the message names both. `archive` describes the file in it.
     pub(super) fn agreed(&self, archive: &str) -> Result<Option<&Statement>, Diagnostic> {
         let Some(first) = self.all.first() else { return Ok(None) };
         match self.all.iter().find(|other| other.digest != first.digest) {

@@ -87,8 +87,8 @@ struct Recheck<'a> {
 }
 
 impl Recheck<'_> {
-    /// What stands against one build. A publisher that does not answer hides nothing that another one
-    /// says.
+    /// The findings about one build. If one publisher does not answer, the statements of the others are
+    /// still compared.
     fn build(&mut self, arch: Arch, build: &Build) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         let asset = match self.release.map(|release| asset(release, build)).transpose() {
@@ -111,12 +111,12 @@ impl Recheck<'_> {
             _ => self.files.of_url(url, &mut statements),
         };
         let is_heard = read.map_err(|problem| found.push(problem)).is_ok();
-        // What the API computed is as good as the bytes; what a publisher wrote down once is not.
+        // A digest that the API computed is as good as the bytes. A publisher's file may be outdated.
         if !statements.evidence().any(|evidence| evidence == Evidence::ApiDigest) {
             match self.upstream.published(url) {
                 Ok((sha256, published)) => {
                     size = Some(published);
-                    statements.add("what is published", Evidence::Computed, sha256);
+                    statements.add("the published file", Evidence::Computed, sha256);
                 }
                 Err(problem) => found.push(problem),
             }
@@ -149,7 +149,7 @@ impl Recheck<'_> {
         found
     }
 
-    /// Where the file is to be fetched.
+    /// The URL at which the file is published.
     fn place(&self, arch: Arch, build: &Build, asset: Option<&ReleaseAsset>) -> WebUrl {
         if let BinarySource::Url { url, arch: words } = &self.wanted.origin {
             let version = self.locked.version.as_ref();
@@ -176,7 +176,7 @@ impl Recheck<'_> {
         }
         let message = format!("it is locked from {}, and it is published at {url}", build.url);
         Some(Diagnostic::error(Code::NotPublished, message).help(
-            "the lock was edited, or the repository moved: run `bake lock --update`, and look at what changes",
+            "the lock was edited, or the repository moved: run `bake lock --update`, and review the changes",
         ))
     }
 
@@ -203,7 +203,7 @@ impl Recheck<'_> {
             .collect()
     }
 
-    /// What is in the archive: the executable, and what the publisher signed.
+    /// Verifies the archive's executable and the publisher's signature.
     fn content(&mut self, arch: Arch, build: &Build, url: &WebUrl) -> Vec<Diagnostic> {
         if build.binary_sha256.is_none() && self.wanted.minisign.is_none() {
             return Vec::new();
@@ -230,7 +230,7 @@ impl Recheck<'_> {
             );
             found.push(
                 Diagnostic::error(Code::ChecksumMismatch, message)
-                    .help("the lock was edited: restore it, or make it anew with `bake lock`"),
+                    .help("the lock was edited: restore it, or recreate it with `bake lock`"),
             );
         }
         if let Some(key) = &self.wanted.minisign {
@@ -250,7 +250,7 @@ fn asset<'a>(release: &'a Release, build: &Build) -> Result<&'a ReleaseAsset, Di
     by_url.or_else(|| release.assets.iter().find(|asset| asset.name == name)).ok_or_else(|| {
         let message = format!("the release has no file {} any more: {}", quoted(name), release.page);
         Diagnostic::error(Code::UpstreamGone, message)
-            .help("the VM cannot be built anew from it; choose another version")
+            .help("the VM cannot be rebuilt from it; choose another version")
     })
 }
 
