@@ -174,7 +174,7 @@ pub struct InitArgs {
     /// The VM's name [default: that of the folder]
     #[arg(long)]
     pub name: Option<VmName>,
-    /// The project's id, in labels of what bake makes [default: a random one]
+    /// The project's id, a label on every resource that bake creates [default: a random one]
     #[arg(long)]
     pub id: Option<LabelId>,
     /// The Compute Engine zone

@@ -33,7 +33,7 @@ pub(super) fn run(
         with_bundle(dir, options, &Plan::new(&project, &lock, digest), console)?
     } else {
         let spec = load::spec_alone(dir, console)?;
-        // In an incident, what is wrong with the lock must not stand in the way.
+        // In an incident, a stale or broken lock must not block the action.
         match load::load(dir).and_then(|loaded| Ok(loaded.fitting()?)) {
             Ok((project, LoadedLock { lock, digest, .. }, _)) => {
                 let plan = Plan::new(&project, &lock, digest);
@@ -43,7 +43,7 @@ pub(super) fn run(
             }
             Err(failure) => {
                 console.note(&format!(
-                    "note: this action needs bake.yaml alone, and goes on without the lock: {}",
+                    "note: this action needs bake.yaml alone, and ignores the lock: {}",
                     first_sentence(failure)
                 ));
                 by_spec(options, json, Target::of(&spec), None)?

@@ -179,7 +179,7 @@ fn answers(dir: &Path, options: &InitArgs) -> Result<Answers, Failure> {
 
 /// An id that no other project has.
 fn random_id() -> Result<LabelId, Failure> {
-    // Seeded by the operating system; it is no secret.
+    // Seeded by the operating system; it is not a secret.
     format!("{:016x}", RandomState::new().hash_one(SystemTime::now()))
         .parse()
         .map_err(|why| Failure::Other(Code::BadValue, why))

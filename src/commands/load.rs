@@ -117,7 +117,7 @@ pub(super) fn fitting(dir: &Path, console: &mut Console) -> Result<(Project, Loa
     Ok((project, lock))
 }
 
-/// The spec below `dir` alone, whatever is the matter with manifest and lock.
+/// Only the spec below `dir`, even if the manifest or the lock is invalid.
 ///
 /// # Errors
 /// Where there is no spec, or it has errors.

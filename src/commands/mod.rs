@@ -160,7 +160,7 @@ fn caught(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
     })
 }
 
-/// The folder that the command is about: for all that need a project, the one that the folder is in.
+/// The folder that the command works on. If it needs a project: the nearest folder upwards that has one.
 fn folder(cli: &Cli, console: &mut Console) -> PathBuf {
     if !cli.command.needs_project() {
         return cli.directory.clone();

@@ -76,7 +76,7 @@ names! {
     /// `NAME-daily` are names of at most 63 characters too.
     VmName = r"[a-z](?:[-a-z0-9]{0,55}[a-z0-9])?",
         "a VM name: lower-case letters, digits and `-`, first a letter, last not `-`, at most 57 characters";
-    /// The id of a project in the labels of what bake makes ("Requirements for labels", Compute Engine).
+    /// The id of a project, a label on the resources that bake creates ("Requirements for labels", Compute Engine).
     LabelId = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?",
         "an id for labels: lower-case letters, digits, `-` and `_`, first and last a letter or digit, at most 63 characters";
     /// A binary's name: its command, and a stage of the Dockerfile.

@@ -29,7 +29,7 @@ fn init_writes_a_project_that_is_right_and_overwrites_nothing() {
 #[test]
 fn the_written_project_is_the_built_in_one() {
     let (written, empty) = (Folder::project(), Folder::empty());
-    // The labels of its own are all that it has more.
+    // Otherwise the written project has labels that the built-in one lacks.
     written.edit("bake.yaml", "\nid: ", "\n# id: ");
     written.bake(["render"]).done();
     empty.bake(["render"]).done();

@@ -94,7 +94,7 @@ fn the_report_has_the_attributes_of_the_contract_in_their_order() {
         assert!(read(path).contains(&format!("guest-attributes/{NAMESPACE}")), "{path}");
         assert!(read(path).contains("openclaw: status="), "{path}: the line for the serial console");
     }
-    assert!(read("src/gcloud/wait.sh").contains(&format!("openclaw: status={FAILED}")));
+    assert!(read("src/gcloud/sh/wait.sh").contains(&format!("openclaw: status={FAILED}")));
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn another_machine_type_a_snapshot_and_back_to_it() {
     let unknown = cloud.run(Shell::Bash, &["restore", "no-such-snapshot"]).ended(1);
     assert!(unknown.err.contains("no snapshot no-such-snapshot"), "{}", unknown.err);
     assert_eq!(cloud.google.get(VM)["id"], id, "nothing was touched");
-    // A failure in the middle leaves a VM without a data disk: that is told, with the way back.
+    // A failure in the middle leaves a VM without a data disk: the message says so, and how to go back.
     cloud.google.fail("POST", "/attachDisk", Fault::denied("compute.disks.use"), 1);
     let failed = cloud.run(Shell::Dash, &["restore", snapshot]);
     assert!(failed.code != 0 && failed.err.contains("+ data disk openclaw-gateway-data-"), "{}", failed.err);

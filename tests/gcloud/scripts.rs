@@ -344,7 +344,7 @@ fn values_that_google_refuses_are_refused_here() {
     }
 }
 
-/// What is printed in the place of a script says why, runs nothing, and fails the pipe.
+/// If there is no script, bake prints one that says why, runs nothing and fails the pipe.
 #[track_caller]
 fn fails_too(folder: &Folder, printed: &str) {
     for shell in ["dash", "bash"] {

@@ -133,7 +133,7 @@ fn without_a_terminal_values_come_from_files() {
     assert!(unknown.err.contains("other"), "{}", unknown.err);
 }
 
-/// A project that is not there is made only with `--new-project`; without billing nothing goes on, and it says how to get it.
+/// `setup` creates a missing project only with `--new-project`. Without billing it stops, and says how to get it.
 #[test]
 fn a_project_of_the_spec_is_made_and_needs_billing() {
     let edits = [("project: null", "project: my-new-project")];

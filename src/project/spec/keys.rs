@@ -72,7 +72,7 @@ keys! {
     section RawSpec => Spec, spec(check) {
         /// The VM's name. The image, the label and the data disk are named after it.
         name: VmName => Spanned<VmName> = "openclaw-gateway", value();
-        /// The id of the project in the labels of what bake makes; `bake init` writes a random one.
+        /// The id of the project, a label on every resource that bake creates; `bake init` writes a random one.
         id: Option<LabelId> => Option<Spanned<LabelId>> = "null", optional();
         /// The gateway in its container.
         gateway: RawGateway => Gateway = "{}", gateway();

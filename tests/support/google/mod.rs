@@ -202,7 +202,7 @@ struct Shared {
     state: Mutex<State>,
     requests: Mutex<Vec<Request>>,
     rules: Mutex<Vec<Rule>>,
-    /// What goes wrong with one request, after so many others.
+    /// The fault of one request, and how many requests precede it.
     nth: Mutex<Option<(usize, Fault)>>,
 }
 
@@ -336,12 +336,12 @@ impl Google {
         locked(&self.shared.rules).push(rule);
     }
 
-    /// Lets one request fail, after so many others.
+    /// Fails one request, after `after` others.
     pub fn fail_nth(&self, after: usize, fault: Fault) {
         *locked(&self.shared.nth) = Some((after, fault));
     }
 
-    /// A copy of all that is there, to go back to.
+    /// Copies the state, and returns a function that restores it.
     pub fn keep(&self) -> impl Fn(&Self) + use<> {
         let kept = self.state();
         move |google| {

@@ -18,7 +18,7 @@ use super::{Request, Shared, forks, locked};
 /// Names the socket to the program when it is run as gcloud.
 pub(super) const SOCKET: &str = "BAKE_REPLAY";
 
-/// What a call of gcloud did.
+/// The effects of one call of gcloud.
 #[derive(Clone)]
 struct Done {
     code: u8,
@@ -80,7 +80,7 @@ pub(super) fn serve(shared: &Arc<Shared>, folder: &Path) -> String {
             let Ok(mut stream) = stream else { return };
             let mut call = Vec::new();
             if stream.read_to_end(&mut call).is_ok() {
-                // Nobody is there to be told where the script was ended.
+                // Ignore the error if the script has ended.
                 let _ = stream.write_all(&answer(&shared, &known, &call));
             }
         }

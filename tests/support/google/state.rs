@@ -71,7 +71,7 @@ impl State {
         Self { base: base.to_owned(), resources, ..self.clone() }
     }
 
-    /// What gcloud's answers hang on.
+    /// The part of the state that gcloud's answers depend on.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.ids.hash(&mut hasher);
