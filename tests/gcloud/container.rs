@@ -312,7 +312,7 @@ fn the_gateway_learns_another_port() {
 fn commands_of_the_readme() -> Vec<String> {
     let readme = include_str!("../../README.md");
     let (_, rest) = readme.split_once("6. **From ready to the first answer.**").expect("the section");
-    let (section, _) = rest.split_once("\n| what | costs").expect("its end");
+    let (section, _) = rest.split_once("\n| action | cost").expect("its end");
     let shown = section.split('`').skip(1).step_by(2).chain(section.lines());
     let commands = shown.map(|text| text.trim().split("  #").next().unwrap_or_default().trim());
     commands.filter(|text| text.starts_with("bake ") && !text.contains('`')).map(str::to_owned).collect()
