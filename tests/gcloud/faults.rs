@@ -75,6 +75,14 @@ fn essence(resources: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
     resources
 }
 
+/// The paths of all resources. The versions of a secret count as one: gcloud repeats an `addVersion` whose reply was
+/// lost, with the same value.
+fn keys(resources: &BTreeMap<String, Value>) -> BTreeSet<&str> {
+    const VERSIONS: &str = "/versions";
+    let end = |path: &str| path.find("/versions/").map_or(path.len(), |at| at + VERSIONS.len());
+    resources.keys().map(|path| &path[..end(path)]).collect()
+}
+
 /// How a message names the resource of this path.
 fn name(path: &str) -> &str {
     let path = path.split("/versions/").next().unwrap_or_default();
@@ -138,7 +146,6 @@ fn is_old_or_wanted_or_named(
     after: &BTreeMap<String, Value>,
 ) {
     if run.code == 0 {
-        let keys = |all: &BTreeMap<String, Value>| all.keys().cloned().collect::<BTreeSet<_>>();
         assert_eq!(keys(after), keys(wanted), "{what}: it says that it is done\n{}\n{}", run.out, run.err);
         return;
     }
@@ -159,7 +166,6 @@ fn back_to_the_end(cloud: &Cloud, script: &str, what: &str, wanted: &BTreeMap<St
     let run = cloud.piped(Shell::Dash, script);
     assert_eq!(run.code, 0, "{what}, and again:\n{}\n{}", run.out, run.err);
     let after = essence(&cloud.google.resources());
-    let keys = |all: &BTreeMap<String, Value>| all.keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(keys(&after), keys(wanted), "{what}, and again");
 }
 

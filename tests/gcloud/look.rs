@@ -190,7 +190,7 @@ fn wait_ends_and_reports_the_last_status() {
         let said = world.run(&["wait", "--timeout", "95"]).ended(1);
         assert!(
             said.err.contains(
-                "not ready after 95 s. It stands at `image` since 2026-11-22T21:05:00Z: image: pulling"
+                "not ready after 95 s. Its status is `image` since 2026-11-22T21:05:00Z: image: pulling"
             ),
             "{}",
             said.err
@@ -369,7 +369,7 @@ fn every_vm_of_a_fleet_is_looked_at() {
         let said = world.run(&["status", "--fleet", "alice,bob"]).done();
         assert_eq!(said.out.matches(", that of bake.lock").count(), 2, "{}", said.out);
         let names = |word: &str| world.asked().iter().flatten().filter(|asked| asked.contains(word)).count();
-        assert_eq!((names("alice"), names("bob"), names("openclaw-gateway")), (2, 2, 1));
+        assert_eq!((names("alice"), names("bob"), names("openclaw-gateway")), (4, 4, 1));
     }
     for world in shells() {
         world.reports("failed", "image: x").now("serial", "");
