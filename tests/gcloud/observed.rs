@@ -75,7 +75,7 @@ fn a_time_out_reports_the_last_status() {
     report(&cloud, "status", "starting");
     let run = cloud.run(Shell::Dash, &["wait", "--timeout", "0"]).ended(1);
     let stands =
-        "not ready after 0 s. It stands at `starting` since 2036-11-22T21:00:00Z: docker: no network";
+        "not ready after 0 s. Its status is `starting` since 2036-11-22T21:00:00Z: docker: no network";
     assert!(run.err.contains(stands), "{}", run.err);
 }
 
