@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
+use super::ssh::IAP;
 use super::target::Target;
 use super::vm::{Vm, account, named};
 use crate::project::names::SecretId;
@@ -12,8 +13,6 @@ use crate::project::values::ImageRef;
 const FUNCTIONS: &[&str] = &[include_str!("sh/setup.sh")];
 /// The account that deploys, for all gateways of a project.
 const DEPLOYER: &str = "openclaw-deployer";
-/// The source addresses of Identity-Aware Proxy's tunnels (Google, "Using IAP for TCP forwarding").
-const IAP: &str = "35.235.240.0/20";
 
 /// Options that are not in the spec.
 #[derive(Default)]

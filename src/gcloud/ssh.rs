@@ -6,8 +6,8 @@ use super::vm::{Vm, account};
 use crate::project::names::VmName;
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/vm-state.sh"), include_str!("sh/ssh-session.sh")];
-/// From where Identity-Aware Proxy reaches VMs ("Use IAP for TCP forwarding").
-const IAP: &str = "35.235.240.0/20";
+/// The source addresses of Identity-Aware Proxy's tunnels (Google, "Using IAP for TCP forwarding").
+pub(super) const IAP: &str = "35.235.240.0/20";
 
 /// Opens a shell.
 pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
