@@ -53,6 +53,19 @@ while rest:
 END
 }
 
+# dpkg refuses to configure a package whose unpacking was interrupted, and apt does not always unpack it again.
+unpack_again() {
+    # shellcheck disable=SC2016 # fields of dpkg-query
+    torn=$(dpkg-query -W -f '${db:Status-Eflag} ${Package}:${Architecture}\n' | sed -n 's/^reinstreq //p')
+    [ -n "$torn" ] || return 0
+    debs=$(mktemp -d) || return
+    unpacked=yes
+    # shellcheck disable=SC2086 # one word per package
+    (cd "$debs" && aptget -o APT::Sandbox::User=root download $torn && dpkg --unpack ./*.deb) || unpacked=
+    rm -rf "$debs"
+    [ -n "$unpacked" ]
+}
+
 # Fails with the reason in `trouble`, and 78 in `code` if a retry is not enough.
 install_packages() {
     code=1 kind=packages-unavailable
@@ -66,7 +79,7 @@ install_packages() {
     # Fails while another process holds the lock, for which apt-get waits below.
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold || true
     # shellcheck disable=SC2086 # one word a package
-    if aptget update >"$log" 2>&1 && aptget --fix-broken install >>"$log" 2>&1 && aptget --no-install-recommends install $OPENCLAW_PACKAGES >>"$log" 2>&1; then
+    if aptget update >"$log" 2>&1 && unpack_again >>"$log" 2>&1 && aptget --fix-broken install >>"$log" 2>&1 && aptget --no-install-recommends install $OPENCLAW_PACKAGES >>"$log" 2>&1; then
         return
     fi
     cat "$log"

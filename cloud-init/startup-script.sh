@@ -50,9 +50,22 @@ tell() {
     done
 }
 
+# dpkg refuses to configure a package whose unpacking was interrupted, and apt does not always unpack it again.
+unpack_again() {
+    # shellcheck disable=SC2016 # fields of dpkg-query
+    torn=$(dpkg-query -W -f '${db:Status-Eflag} ${Package}:${Architecture}\n' | sed -n 's/^reinstreq //p')
+    [ -n "$torn" ] || return 0
+    debs=$(mktemp -d) || return
+    # shellcheck disable=SC2086 # one word per package
+    (cd "$debs" && aptget -o APT::Sandbox::User=root download $torn && dpkg --unpack ./*.deb)
+    code=$?
+    rm -rf "$debs"
+    return "$code"
+}
+
 install_cloud_init() {
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
-    aptget update && aptget --fix-broken install && aptget_quietly --no-install-recommends install cloud-init && return
+    aptget update && unpack_again && aptget --fix-broken install && aptget_quietly --no-install-recommends install cloud-init && return
     # A loss of power can leave empty lists, which apt takes for complete. Keep them while another
     # process holds the lock and needs them.
     grep -q 'Could not get lock' "$log" || find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -delete
