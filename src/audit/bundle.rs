@@ -10,16 +10,16 @@ use crate::digest::Sha256;
 /// Files by name.
 pub type BundleFiles<'a> = BTreeMap<&'a str, &'a [u8]>;
 
-/// Compares each file of `rendered` with the one of the same name in `standing`. `folder` is the path of the
+/// Compares each file of `rendered` with the one of the same name in `existing`. `folder` is the path of the
 /// latter, as the user would type it.
 ///
-/// `standing` only has the names of a bundle; other files in the folder are the user's own. A file that is not
+/// `existing` only has the names of a bundle; other files in the folder are the user's own. A file that is not
 /// rendered is left over from an older bundle.
-pub fn check(folder: &str, rendered: &BundleFiles<'_>, standing: &BundleFiles<'_>) -> Vec<Check> {
-    let left_behind = standing.iter().filter(|(name, _)| !rendered.contains_key(**name));
+pub fn check(folder: &str, rendered: &BundleFiles<'_>, existing: &BundleFiles<'_>) -> Vec<Check> {
+    let left_behind = existing.iter().filter(|(name, _)| !rendered.contains_key(**name));
     rendered
         .iter()
-        .map(|(name, wanted)| held(folder, name, wanted, standing.get(name).copied()))
+        .map(|(name, wanted)| held(folder, name, wanted, existing.get(name).copied()))
         .chain(left_behind.map(|(name, found)| {
             differs(name, "an older bundle left this file behind").at(place(folder, name, found, 0))
         }))
@@ -74,8 +74,8 @@ mod tests {
     }
 
     /// Subject, verdict, message and `line:column` of each check.
-    fn told(rendered: &[(&str, &str)], standing: &[(&str, &str)]) -> Vec<String> {
-        check("out/", &files(rendered), &files(standing))
+    fn told(rendered: &[(&str, &str)], existing: &[(&str, &str)]) -> Vec<String> {
+        check("out/", &files(rendered), &files(existing))
             .iter()
             .map(|check| {
                 let place = check.place.as_ref().map(|place| {
@@ -125,9 +125,9 @@ mod tests {
 
     #[test]
     fn binary_files_are_found_without_a_place() {
-        let (rendered, standing) =
+        let (rendered, existing) =
             (files(&[("user-data.yaml", "x\n")]), [("user-data.yaml", &b"\xff\n"[..])]);
-        let checks = check("out", &rendered, &standing.into_iter().collect());
+        let checks = check("out", &rendered, &existing.into_iter().collect());
         assert!(checks[0].verdict == Verdict::Finding && checks[0].place.is_none());
     }
 }

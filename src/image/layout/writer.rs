@@ -66,7 +66,7 @@ impl LayoutWriter {
             .flat_map(|image| &image.layers)
             .map(|layer| (layer.descriptor.digest().to_string(), layer))
             .collect();
-        let (standing, missing): (Vec<_>, Vec<_>) = layers
+        let (existing, missing): (Vec<_>, Vec<_>) = layers
             .into_values()
             .map(|layer| Ok((layer, layout.stands(&layer.descriptor)?)))
             .collect::<Result<Vec<_>, ImageError>>()?
@@ -75,7 +75,7 @@ impl LayoutWriter {
         if missing.is_empty() {
             return Ok(layout);
         }
-        for (layer, _) in standing {
+        for (layer, _) in existing {
             layout.keep(&layer.descriptor)?;
         }
         for (layer, _) in missing {
