@@ -16,6 +16,7 @@ mod json;
 pub mod logs;
 mod metadata;
 mod remote;
+mod replacement;
 pub mod resize;
 pub mod restore;
 mod script;

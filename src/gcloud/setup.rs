@@ -94,12 +94,13 @@ pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
 }
 
 /// The purpose of a secret in Secret Manager, and whether its value is made up.
-struct SecretRequest {
+pub(super) struct SecretRequest {
     variables: Vec<String>,
     generate: bool,
 }
 
-fn secrets(target: Target<'_>) -> BTreeMap<SecretId, SecretRequest> {
+/// The secrets in Secret Manager, by their ids.
+pub(super) fn secrets(target: Target<'_>) -> BTreeMap<SecretId, SecretRequest> {
     let mut secrets = BTreeMap::<_, SecretRequest>::new();
     for (variable, source) in &target.spec.secrets {
         if let SecretSource::SecretManager { id, generate } = source {
@@ -224,14 +225,19 @@ fn create_secret(vm: Vm<'_>, id: &SecretId) -> Step {
     Step::run("A secret; its value comes next.", make).unless(there).change(format!("+ secret {id}"))
 }
 
-/// Gives the secret a value, where it has none.
-fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> Step {
-    let there = ScriptCommand::gcloud("secrets versions list")
+/// Prints the newest usable version of the secret.
+pub(super) fn usable_version(id: &SecretId) -> ScriptCommand {
+    ScriptCommand::gcloud("secrets versions list")
         .arg(id.as_str())
         .in_project()
         .flag("filter", "state=ENABLED")
         .flag("limit", 1)
-        .flag("format", "value(name)");
+        .flag("format", "value(name)")
+}
+
+/// Gives the secret a value, where it has none.
+fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> Step {
+    let there = usable_version(id);
     let add = ScriptCommand::gcloud("secrets versions add").arg(id.as_str()).in_project();
     let variables = wanted.variables.join(", ");
     let shell = |how, call, stdin: &str| {
