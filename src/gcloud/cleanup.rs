@@ -1,4 +1,4 @@
-//! `destroy --all`: what `setup` made for this gateway, and nothing else uses.
+//! `destroy --all`: deletes the resources that `setup` made for this gateway and that nothing else uses.
 
 use super::network::FROM_IAP;
 use super::script::{Name, ScriptCommand, Shell, Step, Word};

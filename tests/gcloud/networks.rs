@@ -65,7 +65,7 @@ fn a_shared_vpc_is_used_and_its_host_project_left_alone() {
     let (network_key, subnet_key) = (format!("network: {network}"), format!("subnet: {subnet}"));
     let edits = [
         ("network: default", network_key.as_str()),
-        ("subnet: null", &subnet_key),
+        ("subnet: null", subnet_key.as_str()),
         ("public_ip: true", "public_ip: false"),
         ("project: null", "project: demo-1"),
     ];
@@ -75,7 +75,7 @@ fn a_shared_vpc_is_used_and_its_host_project_left_alone() {
     cloud.folder.edit("bake.yaml", "project: demo-1", "project: null");
     let told = cloud.run(Shell::Dash, &["setup"]).done().out;
     for command in [
-        "  gcloud compute routers create openclaw-gateway-nat --project=net-host-7 --region=us-central1 --network=prod\n",
+        "  gcloud compute routers create openclaw-gateway-nat --project=net-host-7 --region=us-central1 --network=prod ",
         "  gcloud compute routers nats create openclaw-gateway-nat --project=net-host-7 --region=us-central1 --router=openclaw-gateway-nat",
         "  gcloud compute firewall-rules create openclaw-gateway-iap --project=net-host-7 --network=prod",
         "subnets add-iam-policy-binding vms --project=net-host-7 --region=us-central1 --role=roles/compute.networkUser",

@@ -53,7 +53,7 @@ answer() {
     *global/networks/*'not found'*)
         echo 'There is no such network: set gcp.network in bake.yaml to one of: gcloud compute networks list' ;;
     *[Ss]'ubnetwork should be specified for custom'*)
-        echo 'The network has subnets of its own choice: set gcp.subnet in bake.yaml to one of: gcloud compute networks subnets list' ;;
+        echo 'The network is in custom mode: set gcp.subnet in bake.yaml to one of: gcloud compute networks subnets list' ;;
     *compute.subnetworks.use*)
         echo 'This account may not use the subnet: an administrator of its project grants roles/compute.networkUser on it. bake gcloud setup | sh prints the command for a Shared VPC' ;;
     *PERMISSION_DENIED* | *forbidden* | *'Required '*' permission'* | *'does not have permission'*)

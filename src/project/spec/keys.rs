@@ -166,7 +166,7 @@ keys! {
         network: NetworkName => Spanned<NetworkName> = "default", value();
         /// The subnet, by name or path; `null` for the one that an auto mode network has in the region.
         subnet: Option<SubnetName> => Option<Spanned<SubnetName>> = "null", optional();
-        /// Labels of your own on VM, disks, snapshots and secrets. Keys that begin with `openclaw` or `goog` are taken.
+        /// Additional labels of VM, disks, snapshots and secrets. Keys that begin with `openclaw` or `goog` are taken.
         labels: Entries<LabelKey, LabelValue> => Vec<(Spanned<LabelKey>, Spanned<LabelValue>)> = "{}", labels();
         /// Whether Cloud Logging keeps the log of the serial console.
         serial_logging: bool => Spanned<bool> = "true", value();
