@@ -208,27 +208,31 @@ impl Auditor<'_> {
             |arch: &Arch| *arch == host || !matches!(images.image(*arch), Err(oci::OciError::NoBuild { .. }));
         let mut checks = Vec::new();
         for arch in Arch::ALL.into_iter().filter(has) {
-            let base = self.base_layers(arch);
-            let base = base.as_deref().map_err(String::as_str);
-            checks.extend(audit::image::check(lock, arch, &*images, base, place));
+            let base = self.base_image(arch);
+            let context = audit::image::ImageContext {
+                base: base.as_ref().map_err(String::as_str),
+                cache: self.publishers.cache().ok(),
+                packages: !self.project.spec.image.apt.is_empty()
+                    || lock.binaries.values().any(|locked| !locked.apt.is_empty()),
+            };
+            checks.extend(audit::image::check(lock, arch, &*images, &context, place));
         }
         Ok(checks)
     }
 
-    /// The uncompressed digests of the base image's layers, from its registry.
-    fn base_layers(&self, arch: Arch) -> Result<Vec<crate::digest::Sha256>, String> {
+    /// The locked base image, from its registry.
+    fn base_image(&self, arch: Arch) -> Result<oci::PlatformImage, String> {
         if matches!(self.project.spec.image.origin, ImageOrigin::Source { .. }) {
             return Err("it is built from source".to_owned());
         }
         let locked = &self.locked.lock.image;
         let reference: ImageRef = locked.reference.pinned(locked.digest).parse()?;
-        let layers = || {
+        let image = || {
             let credentials = self.publishers.credentials(&reference)?;
             let registry = registry::Registry::new(self.publishers.client(), &reference, &credentials)?;
             oci::Images::image(&registry, arch)
         };
-        let image = layers().map_err(|error: oci::OciError| error.to_string())?;
-        Ok(image.layers.iter().map(|layer| layer.diff_id).collect())
+        image().map_err(|error: oci::OciError| error.to_string())
     }
 }
 
