@@ -82,6 +82,7 @@ codes! {
     UpstreamFailed = "upstream-failed", "A publisher answered with an error.";
     UpstreamGone = "upstream-gone", "A published file no longer exists.";
     UpstreamUnreachable = "upstream-unreachable", "A publisher could not be asked.";
+    VmDiffers = "vm-differs", "A running VM was made for another lock.";
     WrongType = "wrong-type", "A value of another type than asked for.";
 }
 

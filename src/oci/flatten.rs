@@ -61,11 +61,11 @@ pub struct PathChange {
     /// Whether the base image has it.
     pub in_base: bool,
     /// `None` if it was removed.
-    pub now: Option<NewFile>,
+    pub now: Option<ChangedNode>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NewFile {
+pub enum ChangedNode {
     Directory {
         /// Whether users other than root may write to it.
         shared: bool,
@@ -76,7 +76,7 @@ pub enum NewFile {
     Other,
 }
 
-impl NewFile {
+impl ChangedNode {
     fn of(inode: &Inode) -> Self {
         match inode {
             Inode::Directory(mode) => Self::Directory { shared: mode.is_some_and(|mode| mode.widens(None)) },
@@ -138,7 +138,7 @@ pub fn files_over(
     let change = |&(path, before, after): &(&[u8], Option<&Inode>, Option<&Inode>)| PathChange {
         path: path.to_vec(),
         in_base: before.is_some(),
-        now: after.map(NewFile::of),
+        now: after.map(ChangedNode::of),
     };
     let changes = differences.iter().map(change).collect();
     Ok(Additional { files: listed(images.name(), &tree, folder)?, changes })

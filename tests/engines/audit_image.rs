@@ -393,10 +393,13 @@ fn finds_changes_beside_a_program() {
         "",
         &two,
     );
-    assert_eq!(sample.problems(&built(moved)), [
+    assert_eq!(
+        sample.problems(&built(moved)),
+        [
             "finding not-in-image /usr/local/lib/two/README.md amd64",
             "finding not-in-image /usr/local/lib/two/two amd64"
-        ]);
+        ]
+    );
     fs::remove_dir_all(world.cache()).expect("a cache");
     assert_eq!(sample.problems(&built(layer(&two))), ["unchecked could-not-check files of two 1.0.0 amd64"]);
 }
@@ -609,6 +612,8 @@ fn sarif_validator_accepts_every_kind_of_finding() {
         assert!(said.code < 2 && complaints.is_empty(), "{complaints:#?}");
     };
     hold(&["--image", &image]);
+    world.folder.write("report", "lock 12\nstatus ready\n");
+    hold(&["--report", "report"]);
     // A stale lock without a build for the host, and a missing archive.
     world.folder.edit("images/binaries.yaml", "repo: owner/two", "repo: owner/two, version: 1.1.0");
     fs::remove_dir_all(world.cache()).expect("a cache");

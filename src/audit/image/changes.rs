@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::siblings::Siblings;
 use crate::diagnostics::Code;
 use crate::lock::Lock;
-use crate::oci::{FoundFile, NewFile, PathChange};
+use crate::oci::{ChangedNode, FoundFile, PathChange};
 use crate::project::values::Arch;
 use crate::project::{BIN_DIR, LIB_DIR};
 
@@ -51,7 +51,7 @@ impl<'a> Accounted<'a> {
             }
             let mut other = other(change, layers);
             other.by_package &= packages;
-            let is_kept_folder = change.in_base && matches!(change.now, Some(NewFile::Directory { .. }));
+            let is_kept_folder = change.in_base && matches!(change.now, Some(ChangedNode::Directory { .. }));
             // Below a package's new folder there may be files that no package has.
             if !is_kept_folder && !other.by_package {
                 whole.insert(change.path.as_slice());
@@ -67,7 +67,7 @@ impl<'a> Accounted<'a> {
         let Some(now) = &change.now else {
             return self.is_command(path);
         };
-        if let NewFile::Directory { shared: false } = now
+        if let ChangedNode::Directory { shared: false } = now
             && self.is_parent(path)
         {
             return true;
@@ -132,14 +132,14 @@ pub(super) fn folder_of(tool: &impl std::fmt::Display) -> Vec<u8> {
 
 fn other(change: &PathChange, layers: usize) -> Other {
     let from = match &change.now {
-        Some(NewFile::File(FoundFile::File { layer, .. })) => {
+        Some(ChangedNode::File(FoundFile::File { layer, .. })) => {
             format!(", from layer {} of {layers},", layer + 1)
         }
         _ => String::new(),
     };
     let (code, message) = match (&change.now, change.in_base) {
         (None, _) => (Code::NotInImage, "it is in the base image, and not there any more".to_owned()),
-        (Some(NewFile::Directory { shared: true }), _) => {
+        (Some(ChangedNode::Directory { shared: true }), _) => {
             (Code::ChecksumMismatch, "other users than root may write to this folder".to_owned())
         }
         (Some(_), true) => (Code::ChecksumMismatch, format!("it{from} is not as in the base image")),

@@ -8,7 +8,7 @@ use crate::archive::{self, Unpack};
 use crate::digest::{Hasher, Sha256};
 use crate::fetch::{Cache, Kept};
 use crate::lock::Build;
-use crate::oci::{FoundFile, NewFile};
+use crate::oci::{ChangedNode, FoundFile};
 use crate::project::values::{Arch, ArchiveFormat};
 
 /// By path in the archive.
@@ -44,18 +44,18 @@ impl Siblings {
     }
 
     /// Whether the archive has this at `path`.
-    pub(super) fn has(&self, path: &[u8], found: &NewFile) -> bool {
+    pub(super) fn has(&self, path: &[u8], found: &ChangedNode) -> bool {
         match (self.0.get(path), found) {
-            (Some(Sibling::Directory), NewFile::Directory { shared }) => !shared,
+            (Some(Sibling::Directory), ChangedNode::Directory { shared }) => !shared,
             // Archives may omit the entries of folders.
-            (None, NewFile::Directory { shared }) => {
+            (None, ChangedNode::Directory { shared }) => {
                 let inside = [path, b"/"].concat();
                 !shared && self.paths().any(|path| path.starts_with(&inside))
             }
-            (Some(Sibling::File(expected)), NewFile::File(file)) => {
+            (Some(Sibling::File(expected)), ChangedNode::File(file)) => {
                 matches!(file, FoundFile::File { sha256, .. } if sha256 == expected) && super::is_roots(file)
             }
-            (Some(Sibling::Symlink(expected)), NewFile::Symlink(target)) => expected == target,
+            (Some(Sibling::Symlink(expected)), ChangedNode::Symlink(target)) => expected == target,
             _ => false,
         }
     }
