@@ -39,6 +39,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
             .leaves(format!("The VM {} is deleted or about to be; its data disk is kept. To make the new one: bake gcloud update | sh", vm.name)),
     );
     steps.push(vm.instance(metadata).settles());
+    steps.extend(vm.relabelled(&format!("labels.openclaw-bundle={}", vm.bundle(metadata))));
     let about = format!(
         "bake gcloud update: replaces the VM `{}` by one of this bundle.\n\
          Safe to run twice: the data disk stays, and a VM of this bundle too. Rendered by bake from\n\
