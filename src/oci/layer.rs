@@ -371,6 +371,9 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(tar::EntryType::Directory);
             header.set_size(0);
+            header.set_mode(0o755);
+            header.set_uid(0);
+            header.set_gid(0);
             builder.append_data(&mut header, "folder", std::io::empty()).expect("memory");
         }
         builder.into_inner().expect("memory")
