@@ -135,7 +135,7 @@ impl<'a> Search<'a> {
             MemberKind::File { .. } | MemberKind::Folder => None,
             MemberKind::Symlink(target) => Some(match (path.follow_symlink(target), &self.sink) {
                 (Err(outside), Sink::All(_)) => return Err(outside),
-                // Nothing but the executable is unpacked.
+                // Only the executable is unpacked.
                 (Err(_), Sink::Wanted(_)) => lossy(target),
                 (Ok(target), _) => target,
             }),

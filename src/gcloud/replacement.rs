@@ -70,7 +70,7 @@ impl Vm<'_> {
 }
 
 fn must_be_found(what: Word, remedy: &str, look: ScriptCommand) -> Step {
-    let how = "where there are VMs to replace, ends with an error if the command prints nothing or finds \
+    let how = "if there are VMs to replace, ends with an error if the command prints nothing or finds \
                nothing; continues if it is denied";
     let why = format!("A VM that is replaced needs it: {}.", super::shell::described(&what));
     let shell = Shell::calling(how, FUNCTIONS, ["require_found"])

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn algorithms_are_told_apart() {
+    fn digests_of_different_algorithms_are_distinguished() {
         let (md5, sha1, sha512) = ("d".repeat(32), "1".repeat(40), "5".repeat(128));
         let sha256 = hex("right");
         let all =

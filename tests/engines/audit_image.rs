@@ -370,7 +370,7 @@ fn finds_changed_settings() {
 
 /// The files of an archive that is installed as a whole are compared with the cached archive.
 #[test]
-fn finds_changes_beside_a_program() {
+fn finds_changes_next_to_a_program() {
     let sample = Sample::new("siblings");
     let world = &sample.world;
     world.folder.edit("images/binaries.yaml", "repo: owner/two", "repo: owner/two, beside: true");

@@ -15,7 +15,7 @@ const NO_PACKAGE: [&str; 8] =
 
 /// A path that the lock does not account for.
 pub(super) struct Other {
-    /// Absolute, with escapes for what is not printable ASCII.
+    /// Absolute, with other bytes than printable ASCII escaped.
     pub(super) path: String,
     pub(super) code: Code,
     pub(super) message: String,
@@ -23,7 +23,7 @@ pub(super) struct Other {
     pub(super) by_package: bool,
 }
 
-/// What the lock adds to the base image.
+/// The files that the lock adds to the base image.
 pub(super) struct Accounted<'a> {
     lock: &'a Lock,
     arch: Arch,

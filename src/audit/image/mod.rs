@@ -24,7 +24,7 @@ const MOST_OTHERS: usize = 50;
 /// Paths named in the result for files that packages may have written.
 const NAMED_PATHS: usize = 5;
 
-/// What is known about the image besides the lock.
+/// Facts about the image that are not in the lock.
 pub struct ImageContext<'a> {
     /// The locked base image, or the reason why it is unknown. Without it, only the binaries are compared.
     pub base: Result<&'a PlatformImage, &'a str>,
@@ -196,7 +196,7 @@ fn unlocked_packages(others: &[Other], arch: Arch, name: &str) -> Check {
         .help("`apt: []` and `bake image build` make an image that can be checked completely")
 }
 
-/// Whether the file belongs to root, and gives nobody else more rights than to read and run it.
+/// Whether the file belongs to root, and others may only read and run it.
 fn is_roots(file: &FoundFile) -> bool {
     const SPECIAL_OR_WRITABLE: u32 = 0o7022;
     matches!(

@@ -18,7 +18,7 @@ require_quota() {
             split(type, part, "-")
             return part[1] ~ /^(e2|n1|f1|g1|custom)$/ ? "CPUS" : toupper(part[1]) "_CPUS"
         }
-        # Where the present type shares its processors, it frees up to two.
+        # A shared-core type frees up to two processors.
         { freed = metric($1) != metric(wanted) ? 0 : cpus($1) ? cpus($1) : 2; need += cpus(wanted) - freed }
         END { if (cpus(wanted) && need > 0) print metric(wanted), need }')
     [ -n "$need" ] || return 0
@@ -32,7 +32,7 @@ require_quota() {
 # deploys need not be able to see everything.
 require_found() {
     [ -n "$now" ] || return 0
-    # gcloud's messages, and then a line for what it finds.
+    # gcloud's messages, then one line if it finds something.
     said=$({ if found=$(look_up </dev/null 2>&3) && [ -n "$found" ]; then echo 'it exists'; fi; } 3>&1)
     case $said in
     *'it exists') return 0 ;;
