@@ -1,7 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154
-# What `setup` made for this gateway, and which of it other VMs and accounts use. `own_…`, `…_users` and
-# `bound_…` are gcloud's commands.
+# Finds resources of `setup` that no other VM or account uses. `own_…`, `…_users` and `bound_…` are gcloud's commands.
 
 # Prints the resource `$1` of the kind `$2`, unless the command `$3` prints users of it.
 unused() {
