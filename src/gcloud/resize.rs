@@ -22,7 +22,7 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
     let current = Machine::new(&spec.gcp.machine_type);
     if is_hyper(&wanted) != is_hyper(&current) {
         return Err(format!(
-            "{machine_type} takes {} disks, and those of the VM are {}: a snapshot can be restored to a new VM of that type",
+            "{machine_type} takes {} disks, and those of the VM are {}: write the type and another zone or name into bake.yaml, and run bake gcloud move",
             wanted.disk_type(),
             current.disk_type()
         ));
