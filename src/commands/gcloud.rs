@@ -10,8 +10,8 @@ use super::{Done, Failure, render as rendered};
 use crate::cli::{self, Action, GcloudArgs, Members, WaitArgs};
 use crate::diagnostics::Code;
 use crate::gcloud::{
-    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet, logs, moving, resize,
-    restore, setup, ssh, status, token, tunnel, update, wait,
+    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet, logs, moving,
+    resize, restore, setup, ssh, status, token, tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::names::VmName;
