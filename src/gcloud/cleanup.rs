@@ -14,7 +14,7 @@ fn each() -> Word {
     Word(Vec::new()).name(Name::Each)
 }
 
-/// Finds what nothing but these VMs uses.
+/// Finds the resources that only these VMs use.
 pub(super) fn find_unused(target: Target<'_>, members: &[VmName]) -> Step {
     let vm = Vm::of(target);
     let id = target.spec.gcp.service_account.as_str();
@@ -76,7 +76,7 @@ pub(super) fn find_unused(target: Target<'_>, members: &[VmName]) -> Step {
             shell.command("bound_role", roles_of(repository.command("get-iam-policy"), &is_role(PULLS), id));
     }
     let shell = shell.value("repository", repository_name).value("keeps_secrets", keeps_secrets(target));
-    Step::shell("What setup made for this gateway, and others do not use.", shell).look()
+    Step::shell("Resources that setup made for this gateway and that others do not use.", shell).look()
 }
 
 /// `yes` where the spec has secrets in Secret Manager; otherwise its API may be disabled.
@@ -165,7 +165,7 @@ pub(super) fn delete_unused(target: Target<'_>, members: &[VmName]) -> Vec<Step>
     steps
 }
 
-/// Tells the monthly costs of what is left.
+/// Prints the monthly costs of the remaining resources.
 fn tell_costs(target: Target<'_>, members: &[VmName]) -> Step {
     let vm = Vm::of(target);
     let names: Vec<_> = members.iter().chain([vm.name]).map(VmName::as_str).collect();
@@ -185,5 +185,5 @@ fn tell_costs(target: Target<'_>, members: &[VmName]) -> Step {
         .command("left_snapshots", list("snapshots", "name,storageBytes"))
         .command("own_secrets", own_secrets(vm))
         .command("own_router", own_router(vm));
-    Step::shell("You keep paying for what stays.", shell)
+    Step::shell("You keep paying for the remaining resources.", shell)
 }

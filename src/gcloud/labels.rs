@@ -86,7 +86,7 @@ impl Vm<'_> {
         )
     }
 
-    /// What the name of a fleet's template depends on: a group's VMs get their labels from it.
+    /// Part of the name of a fleet's template, which gives its VMs their labels.
     pub(super) fn template_digest(self, bundle: String) -> String {
         match self.own_labels() {
             None => bundle,

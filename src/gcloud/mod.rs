@@ -20,6 +20,7 @@ mod metadata;
 pub mod moving;
 mod network;
 mod remote;
+mod replacement;
 pub mod resize;
 pub mod restore;
 mod script;

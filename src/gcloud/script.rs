@@ -77,7 +77,7 @@ impl Name {
             Self::Project | Self::Domain => "PROJECT",
             Self::Stamp => "TIME",
             Self::Data => "in use",
-            Self::Each => "each one",
+            Self::Each => "NAME",
             Self::Start => "START",
             Self::Terminal => "TERMINAL",
             Self::Found => "FOUND",

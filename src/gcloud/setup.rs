@@ -105,6 +105,7 @@ pub(super) struct SecretRequest {
     generate: bool,
 }
 
+/// The secrets in Secret Manager, by their ids.
 pub(super) fn secrets(target: Target<'_>) -> BTreeMap<SecretId, SecretRequest> {
     let mut secrets = BTreeMap::<_, SecretRequest>::new();
     for (variable, source) in &target.spec.secrets {
@@ -233,14 +234,19 @@ fn create_secret(vm: Vm<'_>, id: &SecretId) -> Step {
     Step::run("A secret; its value comes next.", make).unless(there).change(format!("+ secret {id}"))
 }
 
-/// Gives the secret a value, where it has none.
-fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> Step {
-    let there = ScriptCommand::gcloud("secrets versions list")
+/// Prints the newest usable version of the secret.
+pub(super) fn usable_version(id: &SecretId) -> ScriptCommand {
+    ScriptCommand::gcloud("secrets versions list")
         .arg(id.as_str())
         .in_project()
         .flag("filter", "state=ENABLED")
         .flag("limit", 1)
-        .flag("format", "value(name)");
+        .flag("format", "value(name)")
+}
+
+/// Gives the secret a value, where it has none.
+fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> Step {
+    let there = usable_version(id);
     let add = ScriptCommand::gcloud("secrets versions add").arg(id.as_str()).in_project();
     let variables = wanted.variables.join(", ");
     let shell = |how, call, stdin: &str| {

@@ -150,7 +150,7 @@ fn planned<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
 }
 
 /// A line of the plan, as far as it is known before the script runs.
-fn described(line: &Word) -> String {
+pub(super) fn described(line: &Word) -> String {
     line.0
         .iter()
         .map(|part| match part {

@@ -1,4 +1,4 @@
-//! `bake gcloud destroy --all`: what `setup` made and nothing else uses.
+//! `bake gcloud destroy --all` deletes the resources that `setup` made and nothing else uses.
 
 use crate::support::google::{Cloud, Google, Shell};
 use crate::support::test;
@@ -34,7 +34,7 @@ fn members(cloud: &Cloud, path: &str) -> Vec<Value> {
 
 /// A first run keeps the secret, whose name is not typed; a second one deletes it; a third one changes nothing.
 #[test]
-fn all_that_setup_made_goes_and_a_secret_after_its_name_is_typed() {
+fn deletes_resources_of_setup_and_secrets_whose_name_is_typed() {
     let cloud = set_up();
     let foreign = [
         ("secretmanager/projects/demo/secrets/theirs", json!({"name": "projects/demo/secrets/theirs"})),
@@ -74,7 +74,7 @@ fn all_that_setup_made_goes_and_a_secret_after_its_name_is_typed() {
 
 /// Other VMs and accounts keep what they use, which the script names.
 #[test]
-fn what_others_use_stays_and_is_named() {
+fn keeps_and_names_resources_that_others_use() {
     let cloud = set_up();
     let other = json!({
         "name": "batch-7",

@@ -1,7 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154
-# What `setup` made for this gateway, and which of it other VMs and accounts use. `own_…`, `…_users` and
-# `bound_…` are gcloud's commands.
+# Finds resources of `setup` that no other VM or account uses. `own_…`, `…_users` and `bound_…` are gcloud's commands.
 
 # Prints the resource `$1` of the kind `$2`, unless the command `$3` prints users of it.
 unused() {
@@ -67,7 +66,7 @@ tell_costs() {
     secrets=''
     [ -z "$keeps_secrets" ] || secrets=$(ask own_secrets)
     router=$(ask own_router)
-    echo 'What stays costs a month:'
+    echo 'The remaining resources cost per month:'
     printf '%s\n' "$disks" | LC_ALL=C awk -v price="$price" 'NF { printf "  data disk %s, %d GB: about %.2f USD\n", $1, $2, $2 * price }'
     printf '%s\n' "$snapshots" | LC_ALL=C awk 'NF { count++; bytes += $2 } END { if (count) printf "  %d snapshots: about %.2f USD\n", count, bytes / 1e9 * 0.05 }'
     for each in $secrets; do

@@ -22,9 +22,9 @@ use crate::yaml::decode::{Entries, Field};
 const SMALLEST_DATA_DISK: Size = Size::gigabytes(10);
 const LARGEST_DISK: Size = Size::gigabytes(65536);
 
-/// How the keys of labels begin that bake and Google set.
+/// Prefixes of the label keys that bake and Google set.
 const OWN_LABELS: [&str; 2] = ["openclaw", "goog"];
-/// Compute Engine takes 64 labels for each resource ("Requirements for labels"), and bake has four of its own.
+/// Compute Engine takes 64 labels for each resource ("Requirements for labels"), and bake sets four.
 const MOST_LABELS: usize = 60;
 
 pub(super) struct Checker<'a> {
