@@ -3,9 +3,10 @@
 
 use super::guards;
 use super::metadata::VmMetadata;
+use super::replacement::Replaced;
 use super::script::{BundleFolder, Name, Script, ScriptCommand, Shell, Step, Word};
 use super::target::Target;
-use super::vm::{Vm, account, shortened};
+use super::vm::{Vm, shortened};
 use super::wait;
 use crate::project::machine::Machine;
 use crate::project::names::{ProjectId, VmName, Zone};
@@ -63,10 +64,13 @@ pub fn script(
     let mut steps = guards::must_be_ours(target, None);
     steps.extend(guards::must_be_ours(old.target, None).into_iter().map(there));
     steps.push(vm.type_must_be_there(&target.spec.gcp.machine_type));
-    if project.is_some() {
-        steps.push(account_must_be_there(vm));
-    }
     steps.push(find_origin(vm, old, project));
+    let machines = match project {
+        Some(project) => old.replaced(std::slice::from_ref(old.name), "").machines.in_other_project(project),
+        None => old.replaced(std::slice::from_ref(old.name), "").machines,
+    };
+    let make_room = project.is_none() && old.region() == vm.region();
+    steps.extend(vm.must_be_replaceable(Replaced { machines, make_room }));
     let by_hand = Word::from(format!(
         "The VM {} may be stopped; nothing of it is deleted. To go back: gcloud compute instances delete {} --zone={} --keep-disks=data --project=",
         old.name,
@@ -172,7 +176,7 @@ fn find_origin(vm: Vm<'_>, old: Vm<'_>, project: Option<&ProjectId>) -> Step {
     };
     let started = old.listed("");
     let started = ScriptCommand(started.0[..started.0.len() - 1].to_vec())
-        .flag("format", "value(lastStartTimestamp.date(tz=UTC,format='%m%d%H%M'))");
+        .flag("format", "value(lastStartTimestamp.date(tz=UTC,format='%m%d%H%M%S'))");
     let is_named = |name: Name| Word::from("name ~ \"^").name(name).text("$\"");
     let snapshot = ScriptCommand::gcloud("compute snapshots list")
         .in_project()
@@ -181,7 +185,7 @@ fn find_origin(vm: Vm<'_>, old: Vm<'_>, project: Option<&ProjectId>) -> Step {
     let data = vm.name.data_disk();
     let disk = shortened(&data, "-12345678");
     let shell = Shell::calling(
-        "of the first, the time of the last start: `snapshot` and `data` end with it; of the second, `old_data`; \
+        "of the first, the time of the last start: `snapshot` and `data` end with it, in hexadecimal; of the second, `old_data`; \
          `new_snapshot` and `new_data` are the same names where the next two print nothing. Ends with an error \
          without an old disk, or where the last prints a VM that is not on the new disk",
         FUNCTIONS,
@@ -198,18 +202,4 @@ fn find_origin(vm: Vm<'_>, old: Vm<'_>, project: Option<&ProjectId>) -> Step {
     .command("disk_in_use", vm.data_in_use())
     .command("new_vm", vm.listed(""));
     Step::shell("The old VM, and how far an earlier run has come.", shell).look()
-}
-
-/// Ends the script where the new project has not been set up.
-fn account_must_be_there(vm: Vm<'_>) -> Step {
-    let id = vm.target.spec.gcp.service_account.as_str();
-    let there = ScriptCommand::gcloud("iam service-accounts list")
-        .in_project()
-        .flag_word("filter", Word::from("email ~ \"^").word(account(id)).text("$\""))
-        .flag("format", "value(email)");
-    Step::need(
-        "The old VM is not stopped for a project that is not set up.",
-        there,
-        [format!("There is no service account {id} in the new project: bake gcloud setup | sh").into()],
-    )
 }

@@ -13,6 +13,8 @@ find_origin() {
     fi
     old_data=$(ask old_disk)
     [ -n "$old_data" ] || refuse "$from has no data disk, so its state is on the boot disk: docs/gcloud.md, \"A VM without a data disk\"."
+    # Month, day and time of the last start as eight digits. A zero at the beginning would mean octal.
+    era=$(printf %08x "${era#0}")
     snapshot=$snapshot_base-$era
     data=$disk_base-$era
     disk_here=$(ask made_disk)
