@@ -57,99 +57,23 @@ pub fn script(
             vm.zone()
         ));
     }
-    let there = |step: Step| match project {
-        Some(project) => step.in_other_project(project),
-        None => step,
-    };
-    let mut steps = guards::must_be_ours(target, None);
-    steps.extend(guards::must_be_ours(old.target, None).into_iter().map(there));
-    steps.push(vm.type_must_be_there(&target.spec.gcp.machine_type));
-    steps.push(find_origin(vm, old, project));
-    let machines = match project {
-        Some(project) => old.replaced(std::slice::from_ref(old.name), "").machines.in_other_project(project),
-        None => old.replaced(std::slice::from_ref(old.name), "").machines,
-    };
-    let make_room = project.is_none() && old.region() == vm.region();
-    steps.extend(vm.must_be_replaceable(Replaced { machines, make_room }));
-    let by_hand = Word::from(format!(
-        "The VM {} may be stopped; nothing of it is deleted. To go back: gcloud compute instances delete {} --zone={} --keep-disks=data --project=",
-        old.name,
-        vm.name,
-        vm.zone()
-    ))
-    .name(Name::Project)
-    .text(format!("; gcloud compute instances start {} --zone={} --project=", old.name, old.zone()))
-    .word(project_of(project));
-    steps.push(
-        there(
-            Step::run("The gateway stops, and its disk is at rest.", old.on("compute instances stop"))
-                .only_where(old.listed("NOT status=TERMINATED"))
-                .change(format!("~ VM {} in {}: stops", old.name, old.zone())),
-        )
-        .leaves(by_hand),
-    );
-    let each = || Word(Vec::new()).name(Name::Each);
-    let take = ScriptCommand::gcloud("compute disks snapshot")
-        .arg(Word(Vec::new()).name(Name::OldData))
-        .in_project()
-        .flag("zone", old.zone())
-        .flag_word("snapshot-names", each())
-        .flag("labels", old.labels())
-        .flag("storage-location", vm.region());
-    steps.push(there(
-        Step::run("The state, of a VM that is stopped.", take)
-            .for_each_of(Name::NewSnapshot)
-            .change(Word::from("+ snapshot ").name(Name::Each)),
-    ));
+    let moved = Move { vm, old, project };
+    let mut steps = moved.conditions();
+    steps.push(moved.stop_old());
+    steps.push(moved.take_snapshot());
     steps.extend(vm.snapshot_schedule());
-    let kind = Machine::new(&target.spec.gcp.machine_type).disk_type();
-    let source =
-        Word::from("projects/").word(project_of(project)).text("/global/snapshots/").name(Name::Snapshot);
-    let make = ScriptCommand::gcloud("compute disks create")
-        .arg(each())
-        .in_project()
-        .flag("zone", vm.zone())
-        .flag_word("source-snapshot", source)
-        .flag("size", format!("{}GB", target.spec.gcp.data_disk.gb()))
-        .flag("type", kind)
-        .flag("labels", vm.labels());
-    steps.push(
-        Step::run("The state in its new place; the old disk stays.", make).for_each_of(Name::NewData).change(
-            Word::from("+ data disk ")
-                .name(Name::Each)
-                .text(format!(" in {}, {kind}, of that snapshot", vm.zone())),
-        ),
-    );
+    steps.push(moved.make_disk());
     steps.extend(vm.disk_schedule());
     steps.push(vm.instance(metadata));
     steps.extend(wait::steps(std::iter::once(vm), None, timeout));
-    steps.push(
-        there(
-            old.delete("The new gateway is ready. The old VM goes; its data disk stays.")
-                .only_where(old.listed(""))
-                .change(format!(
-                    "- VM {} in {}, once the new gateway is ready; its data disk stays",
-                    old.name,
-                    old.zone()
-                )),
-        )
-        .settles(),
-    );
-    steps.push(
-        Step::note("The old disk and the snapshot stay.").tell(
-            Word::from("You keep paying for the old data disk and the snapshot of the move. Once they are not needed: ")
-                .text(format!("gcloud compute disks list --zones={} --filter='labels.openclaw={}' --project=", old.zone(), old.name))
-                .word(project_of(project))
-                .text(", and gcloud compute disks delete, gcloud compute snapshots delete"),
-        ),
-    );
-    let from = project.map_or_else(String::new, |project| format!(" of the project {project}"));
+    steps.extend(moved.delete_old());
     let about = format!(
-        "bake gcloud move: moves the gateway from the VM `{}` in {}{from} to `{}` in {}.\n\
-         Safe to run twice. The old VM stays, stopped, until the new gateway is ready; the old data disk stays for good.\n\
+        "bake gcloud move: moves the gateway from the VM `{}` in {}{} to `{}` in {}.\n\
+         Safe to run twice. The old VM stays, stopped, until the new gateway is ready; its data disk stays for good.\n\
          Rendered by bake from lock {}.",
         old.name,
         old.zone(),
+        project.map_or_else(String::new, |project| format!(" of the project {project}")),
         vm.name,
         vm.zone(),
         target.lock()
@@ -162,44 +86,152 @@ pub fn script(
         .note("The old data disk and the snapshot cost as before, until you delete them."))
 }
 
-/// The project of the old VM.
-fn project_of(project: Option<&ProjectId>) -> Word {
-    project.map_or_else(|| Word(Vec::new()).name(Name::Project), |project| project.as_str().into())
+/// A move: the two VMs, and the old one's project where that is another.
+#[derive(Clone, Copy)]
+struct Move<'a> {
+    vm: Vm<'a>,
+    old: Vm<'a>,
+    project: Option<&'a ProjectId>,
 }
 
-/// Finds the old VM, and names snapshot and disk after its last start: a second run continues with these, and a
-/// VM that has run since gets new ones.
-fn find_origin(vm: Vm<'_>, old: Vm<'_>, project: Option<&ProjectId>) -> Step {
-    let in_old = |command: ScriptCommand| match project {
-        Some(project) => command.in_other_project(project),
-        None => command,
-    };
-    let started = old.listed("");
-    let started = ScriptCommand(started.0[..started.0.len() - 1].to_vec())
-        .flag("format", "value(lastStartTimestamp.date(tz=UTC,format='%m%d%H%M%S'))");
-    let is_named = |name: Name| Word::from("name ~ \"^").name(name).text("$\"");
-    let snapshot = ScriptCommand::gcloud("compute snapshots list")
-        .in_project()
-        .flag_word("filter", is_named(Name::Snapshot))
-        .flag("format", "value(name)");
-    let data = vm.name.data_disk();
-    let disk = shortened(&data, "-12345678");
-    let shell = Shell::calling(
-        "of the first, the time of the last start: `snapshot` and `data` end with it, in hexadecimal; of the second, `old_data`; \
-         `new_snapshot` and `new_data` are the same names where the next two print nothing. Ends with an error \
-         without an old disk, or where the last prints a VM that is not on the new disk",
-        FUNCTIONS,
-        ["find_origin"],
-    )
-    .value("from", format!("{} in {}", old.name, old.zone()))
-    .value("to", format!("{} in {}", vm.name, vm.zone()))
-    .value("snapshot_base", format!("{}-move", shortened(old.name.as_str(), "-move-12345678")))
-    .value("disk_base", disk)
-    .command("old_start", in_old(started))
-    .command("old_disk", in_old(old.data_in_use()))
-    .command("taken_snapshot", in_old(snapshot))
-    .command("made_disk", vm.list("compute disks list", is_named(Name::Data)))
-    .command("disk_in_use", vm.data_in_use())
-    .command("new_vm", vm.listed(""));
-    Step::shell("The old VM, and how far an earlier run has come.", shell).look()
+impl Move<'_> {
+    /// `step` in the old VM's project.
+    fn there(self, step: Step) -> Step {
+        match self.project {
+            Some(project) => step.in_other_project(project),
+            None => step,
+        }
+    }
+
+    /// `command` in the old VM's project.
+    fn in_old(self, command: ScriptCommand) -> ScriptCommand {
+        match self.project {
+            Some(project) => command.in_other_project(project),
+            None => command,
+        }
+    }
+
+    /// The old VM's project.
+    fn old_project(self) -> Word {
+        self.project.map_or_else(|| Word(Vec::new()).name(Name::Project), |project| project.as_str().into())
+    }
+
+    /// Ends the script before the old VM stops where the new one cannot be made.
+    fn conditions(self) -> Vec<Step> {
+        let Self { vm, old, .. } = self;
+        let mut steps = guards::must_be_ours(vm.target, None);
+        steps.extend(guards::must_be_ours(old.target, None).into_iter().map(|step| self.there(step)));
+        steps.push(vm.type_must_be_there(&vm.target.spec.gcp.machine_type));
+        steps.push(self.find_origin());
+        let machines = self.in_old(old.replaced(std::slice::from_ref(old.name), "").machines);
+        let make_room = self.project.is_none() && old.region() == vm.region();
+        steps.extend(vm.must_be_replaceable(Replaced { machines, make_room }));
+        steps
+    }
+
+    /// Finds the old VM, and names snapshot and disk after its last start: a second run continues with these, and
+    /// a VM that has run since gets new ones.
+    fn find_origin(self) -> Step {
+        let Self { vm, old, .. } = self;
+        let started = ScriptCommand::gcloud("compute instances list")
+            .in_project()
+            .flag("zones", old.zone())
+            .flag("filter", super::vm::named(old.name.as_str()))
+            .flag("format", "value(lastStartTimestamp.date(tz=UTC,format='%m%d%H%M%S'))");
+        let is_named = |name: Name| Word::from("name ~ \"^").name(name).text("$\"");
+        let snapshot = ScriptCommand::gcloud("compute snapshots list")
+            .in_project()
+            .flag_word("filter", is_named(Name::Snapshot))
+            .flag("format", "value(name)");
+        let data = vm.name.data_disk();
+        let shell = Shell::calling(
+            "of the first, the time of the last start: `snapshot` and `data` end with it, in hexadecimal; of the \
+             second, `old_data`; `new_snapshot` and `new_data` are the same names where the next two print nothing. \
+             Ends with an error without an old disk, or where the last prints a VM that is not on the new disk",
+            FUNCTIONS,
+            ["find_origin"],
+        )
+        .value("from", format!("{} in {}", old.name, old.zone()))
+        .value("to", format!("{} in {}", vm.name, vm.zone()))
+        .value("snapshot_base", format!("{}-move", shortened(old.name.as_str(), "-move-12345678")))
+        .value("disk_base", shortened(&data, "-12345678"))
+        .command("old_start", self.in_old(started))
+        .command("old_disk", self.in_old(old.data_in_use()))
+        .command("taken_snapshot", self.in_old(snapshot))
+        .command("made_disk", vm.list("compute disks list", is_named(Name::Data)))
+        .command("disk_in_use", vm.data_in_use())
+        .command("new_vm", vm.listed(""));
+        Step::shell("The old VM, and how far an earlier run has come.", shell).look()
+    }
+
+    fn stop_old(self) -> Step {
+        let Self { vm, old, .. } = self;
+        let way_back = Word::from(format!(
+            "The VM {} may be stopped; nothing of it is deleted. To go back: gcloud compute instances delete {} --zone={} --keep-disks=data --project=",
+            old.name,
+            vm.name,
+            vm.zone()
+        ))
+        .name(Name::Project)
+        .text(format!("; gcloud compute instances start {} --zone={} --project=", old.name, old.zone()))
+        .word(self.old_project());
+        self.there(
+            Step::run("The gateway stops, and its disk is at rest.", old.on("compute instances stop"))
+                .only_where(old.listed("NOT status=TERMINATED"))
+                .change(format!("~ VM {} in {}: stops", old.name, old.zone())),
+        )
+        .leaves(way_back)
+    }
+
+    fn take_snapshot(self) -> Step {
+        let take = ScriptCommand::gcloud("compute disks snapshot")
+            .arg(Word(Vec::new()).name(Name::OldData))
+            .in_project()
+            .flag("zone", self.old.zone())
+            .flag_word("snapshot-names", Word(Vec::new()).name(Name::Each))
+            .flag("labels", self.old.labels())
+            .flag("storage-location", self.vm.region());
+        self.there(
+            Step::run("The state, of a VM that is stopped.", take)
+                .for_each_of(Name::NewSnapshot)
+                .change(Word::from("+ snapshot ").name(Name::Each)),
+        )
+    }
+
+    fn make_disk(self) -> Step {
+        let gcp = &self.vm.target.spec.gcp;
+        let kind = Machine::new(&gcp.machine_type).disk_type();
+        let source =
+            Word::from("projects/").word(self.old_project()).text("/global/snapshots/").name(Name::Snapshot);
+        let make = ScriptCommand::gcloud("compute disks create")
+            .arg(Word(Vec::new()).name(Name::Each))
+            .in_project()
+            .flag("zone", self.vm.zone())
+            .flag_word("source-snapshot", source)
+            .flag("size", format!("{}GB", gcp.data_disk.gb()))
+            .flag("type", kind)
+            .flag("labels", self.vm.labels());
+        Step::run("The state in its new place; the old disk stays.", make).for_each_of(Name::NewData).change(
+            Word::from("+ data disk ")
+                .name(Name::Each)
+                .text(format!(" in {}, {kind}, of that snapshot", self.vm.zone())),
+        )
+    }
+
+    /// Deletes the old VM, and says what stays.
+    fn delete_old(self) -> [Step; 2] {
+        let old = self.old;
+        let (name, zone) = (old.name, old.zone());
+        let delete = old
+            .delete("The new gateway is ready. The old VM goes; its data disk stays.")
+            .only_where(old.listed(""))
+            .change(format!("- VM {name} in {zone}, once the new gateway is ready; its data disk stays"));
+        let stays = Word::from(format!(
+            "You keep paying for the old data disk and the snapshot of the move. Once they are not needed: \
+             gcloud compute disks list --zones={zone} --filter='labels.openclaw={name}' --project="
+        ))
+        .word(self.old_project())
+        .text(", and gcloud compute disks delete, gcloud compute snapshots delete");
+        [self.there(delete).settles(), Step::note("The old disk and the snapshot stay.").tell(stays)]
+    }
 }
