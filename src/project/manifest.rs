@@ -10,7 +10,7 @@ use super::catalog::{Catalog, CatalogTool};
 use super::names::{
     AptPackage, ArchSpelling, AssetPattern, MinisignKey, RepoSlug, SkillName, ToolName, Version,
 };
-use super::values::{Arch, ChecksumsFile, InnerPath, WebUrl};
+use super::values::{Arch, ChecksumsFile, InnerPath, Requirement, WebUrl};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::yaml::decode::{Field, decode};
 use crate::yaml::{self, Node, Value};
@@ -48,6 +48,8 @@ pub struct RawManifest {
     /// The version of this format: 1.
     #[schemars(range(min = 1, max = 1))]
     version: Field<u64>,
+    /// What is required of all binaries.
+    policy: Field<RawPolicy>,
     /// The binaries, each a name from the catalog or a map.
     #[schemars(with = "Vec<EntrySchema>")]
     binaries: Field<Vec<Field<RawBinary>>>,
@@ -91,8 +93,30 @@ struct RawBinary {
     beside: Field<bool>,
     /// Debian packages without which it does not run.
     apt: Field<Vec<Field<AptPackage>>>,
+    /// What is required of this binary, in place of the policy for all.
+    policy: Field<RawPolicy>,
     /// The OpenClaw skills it serves.
     skills: Field<Vec<Field<SkillName>>>,
+}
+
+/// What is required of binaries.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawPolicy {
+    /// The least evidence for a checksum.
+    require: Field<Requirement>,
+    /// Releases younger than this many days are not taken, unless `version` names them.
+    min_age_days: Field<u16>,
+}
+
+impl RawPolicy {
+    /// Keys that are not given are those of `general`.
+    fn over(self, general: Policy) -> Policy {
+        Policy {
+            require: self.require.get().or(general.require),
+            min_age_days: self.min_age_days.get().unwrap_or(general.min_age_days),
+        }
+    }
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -109,6 +133,15 @@ struct RawSpellings {
 pub struct Manifest {
     /// The binaries.
     pub binaries: Vec<Binary>,
+}
+
+/// What is required of a binary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// The least evidence for a checksum.
+    pub require: Option<Requirement>,
+    /// The least age in days of a release that the manifest does not name.
+    pub min_age_days: u16,
 }
 
 /// One binary.
@@ -130,6 +163,8 @@ pub struct Binary {
     pub keep_siblings: bool,
     /// Debian packages without which it does not run.
     pub apt: Vec<AptPackage>,
+    /// What is required of it.
+    pub policy: Policy,
     /// The skills it serves.
     pub skills: Vec<SkillName>,
 }
@@ -223,11 +258,12 @@ impl ManifestReader<'_> {
                     .help("write `binaries:` and a list; `binaries: []` for none"),
             );
         }
+        let policy = raw.policy.get().unwrap_or_default().over(Policy::default());
         let mut first = BTreeMap::<ToolName, Option<Location>>::new();
         let mut binaries = Vec::new();
         for item in raw.binaries.get().unwrap_or_default() {
             let Some(item) = item.at(self.source) else { continue };
-            let Some(binary) = self.binary(item) else { continue };
+            let Some(binary) = self.binary(item, policy) else { continue };
             if let Some(earlier) = first.get(&binary.name.value) {
                 self.problems.push(
                     Diagnostic::error(
@@ -246,7 +282,11 @@ impl ManifestReader<'_> {
         Manifest { binaries }
     }
 
-    fn binary(&mut self, Spanned { value: raw, place }: Spanned<RawBinary>) -> Option<Binary> {
+    fn binary(
+        &mut self,
+        Spanned { value: raw, place }: Spanned<RawBinary>,
+        general: Policy,
+    ) -> Option<Binary> {
         if raw.name.is_missing() {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, "this binary has no `name`")
@@ -346,7 +386,19 @@ impl ManifestReader<'_> {
             self.ambiguous(&name, "has `checksums` without a source", file.place.clone(), help);
         }
         let checksums = checksums.map(|file| file.value);
-        Some(Binary { name, version, origin, binary, minisign, checksums, keep_siblings, apt, skills })
+        let policy = raw.policy.get().unwrap_or_default().over(general);
+        Some(Binary {
+            name,
+            version,
+            origin,
+            binary,
+            minisign,
+            checksums,
+            keep_siblings,
+            apt,
+            policy,
+            skills,
+        })
     }
 
     /// Whether the executable needs the archive's other files, and which Debian packages it needs.
