@@ -48,7 +48,8 @@ pub fn is_list(name: &str) -> bool {
 /// Whether a file of this name may be a list of checksums, which only its content shows.
 pub fn is_text(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    TEXTS.iter().any(|ending| name.ends_with(ending)) || !name.contains('.')
+    let ends = TEXTS.iter().any(|ending| name.ends_with(ending)) || !name.contains('.');
+    ends && !is_unsupported(&name)
 }
 
 /// The name of the list that a file of this name is the clear-signed form of.
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn algorithms_are_told_apart() {
+    fn digests_of_different_algorithms_are_distinguished() {
         let (md5, sha1, sha512) = ("d".repeat(32), "1".repeat(40), "5".repeat(128));
         let sha256 = hex("right");
         let all =
@@ -358,5 +359,7 @@ mod tests {
         assert_eq!(clear_signed("SHASUMS256.txt.asc"), Some("SHASUMS256.txt"));
         assert_eq!(clear_signed("tool.tar.gz.asc"), None);
         assert!(is_text("VERIFY") && is_text("verify.TXT") && !is_text("tool.tar.gz"));
+        // Checksums by BLAKE3 are as long as those by SHA-256.
+        assert!(!is_text("B3SUMS") && !is_text("blake3.txt"));
     }
 }

@@ -58,7 +58,7 @@ fn a_list_by_any_algorithm_is_compared_with_the_bytes() {
         ("tool_sha384sums.txt", sha384, "SHA-384", true),
         ("SHA1SUMS", sha1, "SHA-1", false),
         ("MD5SUMS.txt", md5, "MD5", false),
-        // Its name says nothing, but its text names the archives.
+        // Only its text names the archives.
         ("VERIFY", sha512, "SHA-512", true),
     ];
     for (name, algorithm, title, counts) in lists {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::browser;
 use crate::support::gateway::Gateway;
 use crate::support::google::{Cloud, KEYGEN, Shell};
-use crate::support::model::Model;
+use crate::support::model::{Model, Question};
 use crate::support::test;
 use crate::support::{Folder, testbed};
 
@@ -46,6 +46,11 @@ fn control_ui_accepts_configured_origins_and_refuses_others() {
     let answers = browser::prove(&gateway.namespace, &screenshots, &token, &own, &foreign);
     assert!(model.requests() >= answers, "every answer came from the model");
 
+    // `bake rehearse --ask` runs this in a VM.
+    let question = Question(5003, 17);
+    let reply = gateway.cli(&["agent", "--agent", "main", "--message", &question.text()]).done().out;
+    assert!(reply.contains(&question.answer()), "{reply}");
+
     browser::prove_link(&gateway.namespace, &testbed::artifacts("browser-link"), &dashboard_link(&gateway));
 
     let audit = gateway.cli(&["security", "audit", "--json"]).done().out;
@@ -61,7 +66,13 @@ fn control_ui_accepts_configured_origins_and_refuses_others() {
 fn dashboard_link(gateway: &Gateway) -> String {
     let mut cloud = Cloud::created();
     cloud.beneath_gcloud("ssh-keygen", KEYGEN);
-    cloud.beneath_gcloud("ssh", &gateway.ssh());
+    // When the session ends, the script deletes the page, which a slow browser has not read yet.
+    let session = format!(
+        "( {} )\ncode=$? tries=0\nuntil [ -s \"$HOME/page\" ] || [ \"$tries\" = 60 ]; do\n\
+         sleep 1; tries=$((tries + 1))\ndone\nexit \"$code\"\n",
+        gateway.ssh().trim_end()
+    );
+    cloud.beneath_gcloud("ssh", &session);
     cloud.in_place_of("surf", "cat \"$1\" >\"$HOME/page\"");
     cloud.exported = vec![("BROWSER", "surf")];
     let run = cloud.run(Shell::Dash, &["dashboard", "--port", &OTHER.to_string()]).done();
