@@ -172,8 +172,7 @@ pub(super) fn make(
 /// # Errors
 /// Lists every binary with less evidence than it requires.
 pub(super) fn check_policy(lock: &Lock, project: &Project) -> Result<(), Failure> {
-    let mut problems = Problems::default();
-    problems.extend(policy::check(lock, project));
+    let problems = policy::check(lock, project);
     if problems.is_empty() { Ok(()) } else { Err(Failure::Upstream(problems)) }
 }
 

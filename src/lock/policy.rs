@@ -2,28 +2,38 @@
 
 use super::trust::Trust;
 use super::{Lock, LockedBinary};
-use crate::diagnostics::{Code, Diagnostic};
+use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::project::Project;
 use crate::project::names::{RepoSlug, ToolName};
 
 /// An error for each binary of `lock` whose evidence is less than the manifest requires.
-pub fn check<'a>(lock: &'a Lock, project: &'a Project) -> impl Iterator<Item = Diagnostic> + 'a {
-    project.manifest.binaries.iter().filter_map(|wanted| {
+pub fn check(lock: &Lock, project: &Project) -> Problems {
+    let mut problems = Problems::default();
+    for wanted in &project.manifest.binaries {
         let name = &wanted.name.value;
-        let required = wanted.policy.require?;
-        let trust = Trust::in_binary(lock.binaries.get(name)?);
-        (!trust.meets(required)).then(|| {
+        let (Some(required), Some(locked)) = (wanted.policy.require, lock.binaries.get(name)) else {
+            continue;
+        };
+        let trust = Trust::in_binary(locked);
+        if trust.meets(required) {
+            continue;
+        }
+        let required = required.as_str();
+        let help = if trust == Trust::Catalog {
+            "run `bake lock` where there is a network: the archive was not downloaded yet"
+        } else {
+            "choose a version whose publisher states more, or lower `policy: {require: …}` of this binary"
+        };
+        problems.push(
             Diagnostic::error(
                 Code::BelowPolicy,
-                format!(
-                    "the policy of `{name}` requires `{}`, and the evidence for its checksum is: {trust}",
-                    required.as_str()
-                ),
+                format!("the policy of `{name}` requires `{required}`, and the evidence for its checksum is: {trust}"),
             )
             .at(wanted.name.place.clone())
-            .help("choose a version whose publisher states more, or lower `policy: {require: …}` of this binary")
-        })
-    })
+            .help(help),
+        );
+    }
+    problems
 }
 
 /// Refuses `new` if the evidence for it is less than for `old`, another or the same release of one source.

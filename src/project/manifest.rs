@@ -99,6 +99,9 @@ struct RawBinary {
     skills: Field<Vec<Field<SkillName>>>,
 }
 
+/// The largest `min_age_days`: ten years.
+const LARGEST_AGE: u16 = 3650;
+
 /// What is required of binaries.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -106,17 +109,8 @@ struct RawPolicy {
     /// The least evidence for a checksum.
     require: Field<Requirement>,
     /// Releases younger than this many days are not taken, unless `version` names them.
-    min_age_days: Field<u16>,
-}
-
-impl RawPolicy {
-    /// Keys that are not given are those of `general`.
-    fn over(self, general: Policy) -> Policy {
-        Policy {
-            require: self.require.get().or(general.require),
-            min_age_days: self.min_age_days.get().unwrap_or(general.min_age_days),
-        }
-    }
+    #[schemars(range(max = 3650))]
+    min_age_days: Field<u64>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -258,7 +252,7 @@ impl ManifestReader<'_> {
                     .help("write `binaries:` and a list; `binaries: []` for none"),
             );
         }
-        let policy = raw.policy.get().unwrap_or_default().over(Policy::default());
+        let policy = self.policy(raw.policy, Policy::default());
         let mut first = BTreeMap::<ToolName, Option<Location>>::new();
         let mut binaries = Vec::new();
         for item in raw.binaries.get().unwrap_or_default() {
@@ -386,7 +380,7 @@ impl ManifestReader<'_> {
             self.ambiguous(&name, "has `checksums` without a source", file.place.clone(), help);
         }
         let checksums = checksums.map(|file| file.value);
-        let policy = raw.policy.get().unwrap_or_default().over(general);
+        let policy = self.policy(raw.policy, general);
         Some(Binary {
             name,
             version,
@@ -399,6 +393,23 @@ impl ManifestReader<'_> {
             policy,
             skills,
         })
+    }
+
+    /// Keys that are not given are those of `general`.
+    fn policy(&mut self, raw: Field<RawPolicy>, general: Policy) -> Policy {
+        let raw = raw.get().unwrap_or_default();
+        let mut min_age_days = general.min_age_days;
+        if let Some(days) = raw.min_age_days.at(self.source) {
+            match u16::try_from(days.value) {
+                Ok(value) if value <= LARGEST_AGE => min_age_days = value,
+                _ => self.problems.push(
+                    Diagnostic::error(Code::BadValue, format!("{} is not an age in days", days.value))
+                        .at(days.place)
+                        .help(format!("choose from 0 to {LARGEST_AGE}")),
+                ),
+            }
+        }
+        Policy { require: raw.require.get().or(general.require), min_age_days }
     }
 
     /// Whether the executable needs the archive's other files, and which Debian packages it needs.

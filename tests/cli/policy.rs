@@ -119,3 +119,31 @@ fn a_repository_that_moved_keeps_its_id() {
     let said = world.bake(["lock", "--update"]).done();
     assert!(said.err.contains("moved to other/name"), "{}", said.err);
 }
+
+#[test]
+fn a_lock_without_ids_is_read_and_the_audit_tells_of_it() {
+    let world = world("", "", release("tool", "v1.0.0"));
+    world.bake(["lock"]).done();
+    let lock = world.folder.read("bake.lock");
+    let older: String = lock
+        .lines()
+        .filter(|line| !line.contains("repository_id:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_ne!(older, lock);
+    world.folder.write("bake.lock", older);
+    world.bake(["check"]).done();
+    let said = world.bake(["audit", "--against", "upstream"]).done();
+    for part in ["note: the lock has no id of its repository", "bake lock --update tool"] {
+        assert!(said.out.contains(part), "{part} is not in:\n{}", said.out);
+    }
+    world.bake(["lock", "--update"]).done();
+    assert_eq!(world.folder.read("bake.lock"), lock);
+}
+
+#[test]
+fn an_age_that_is_none_is_refused() {
+    let said =
+        world("policy: {min_age_days: 3651}\n", "", release("tool", "v1.0.0")).bake(["check"]).ended(2);
+    assert!(said.err.contains("3651 is not an age in days"), "{}", said.err);
+}

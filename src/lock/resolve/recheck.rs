@@ -5,6 +5,7 @@ use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::ChecksumReader;
 use crate::lock::policy;
 use crate::lock::tampering::{checksums_url, filled, spelled};
+use crate::lock::trust::Trust;
 use crate::lock::upstream::{Order, Release, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
@@ -17,6 +18,8 @@ use crate::project::values::{Arch, WebUrl};
 pub struct Today {
     /// For each architecture, what is not as it was, or could not be asked.
     pub builds: Vec<(Arch, Vec<Diagnostic>)>,
+    /// Whether its publisher was asked when it was locked, and the lock has no id of the repository.
+    pub lacks_id: bool,
     /// A newer release, where there is one.
     pub newer: Result<Option<Version>, Diagnostic>,
 }
@@ -30,7 +33,7 @@ pub fn binary(wanted: &Binary, locked: &LockedBinary, upstream: &dyn Upstream) -
                 Ok(release) => Some(release),
                 Err(problem) => {
                     let builds = locked.builds.keys().map(|arch| (*arch, vec![problem.clone()])).collect();
-                    return Today { builds, newer: Ok(None) };
+                    return Today { builds, lacks_id: false, newer: Ok(None) };
                 }
             }
         }
@@ -43,7 +46,9 @@ pub fn binary(wanted: &Binary, locked: &LockedBinary, upstream: &dyn Upstream) -
     if let Some((_, found)) = builds.first_mut() {
         found.extend(replaced(repo, locked, release.as_ref(), upstream));
     }
-    Today { builds, newer: newer(repo, locked.version.as_ref(), upstream) }
+    let lacks_id =
+        repo.is_some() && locked.repository_id.is_none() && Trust::in_binary(locked) > Trust::Catalog;
+    Today { builds, lacks_id, newer: newer(repo, locked.version.as_ref(), upstream) }
 }
 
 /// Asks whether the tag of the base image still names what is locked.
