@@ -227,6 +227,16 @@ fn expand_short_forms(manifest: &mut Node) {
     }
 }
 
+/// The skills that the manifest names, and those of the catalog.
+fn skills(named: Field<Vec<Field<SkillName>>>, origin: &BinarySource) -> Vec<SkillName> {
+    let mut skills: Vec<_> = named.get().unwrap_or_default().into_iter().filter_map(Field::get).collect();
+    if let BinarySource::Catalog(tool) = origin {
+        let others: Vec<_> = tool.skills.iter().filter(|skill| !skills.contains(skill)).cloned().collect();
+        skills.extend(others);
+    }
+    skills
+}
+
 struct ManifestReader<'a> {
     source: &'a Arc<Source>,
     catalog: &'static Catalog,
@@ -364,22 +374,10 @@ impl ManifestReader<'_> {
                 BinarySource::Catalog(self.known(&name)?)
             }
         };
-        let mut skills: Vec<SkillName> =
-            raw.skills.get().unwrap_or_default().into_iter().filter_map(Field::get).collect();
-        if let BinarySource::Catalog(tool) = &origin {
-            skills.extend(
-                tool.skills.iter().filter(|skill| !skills.contains(skill)).cloned().collect::<Vec<_>>(),
-            );
-        }
+        let skills = skills(raw.skills, &origin);
         let (keep_siblings, apt) = self.needs(&name, raw.beside, raw.apt, &origin);
         let minisign = raw.minisign.get();
-        let checksums = raw.checksums.at(self.source);
-        self.placeholders(checksums.as_ref(), ChecksumsFile::as_str, versioned);
-        if let (Some(file), BinarySource::Catalog(_)) = (&checksums, &origin) {
-            let help = "the catalog has the checksums: remove it, or add `repo:`";
-            self.ambiguous(&name, "has `checksums` without a source", file.place.clone(), help);
-        }
-        let checksums = checksums.map(|file| file.value);
+        let checksums = self.checksums(&name, raw.checksums, &origin, versioned);
         let policy = self.policy(raw.policy, general);
         Some(Binary {
             name,
@@ -410,6 +408,24 @@ impl ManifestReader<'_> {
             }
         }
         Policy { require: raw.require.get().or(general.require), min_age_days }
+    }
+
+    /// The publisher's checksum file, which a tool of the catalog does not need.
+    fn checksums(
+        &mut self,
+        name: &Spanned<ToolName>,
+        file: Field<ChecksumsFile>,
+        origin: &BinarySource,
+        versioned: bool,
+    ) -> Option<ChecksumsFile> {
+        let file = file.at(self.source);
+        self.placeholders(file.as_ref(), ChecksumsFile::as_str, versioned);
+        let file = file?;
+        if let BinarySource::Catalog(_) = origin {
+            let help = "the catalog has the checksums: remove it, or add `repo:`";
+            self.ambiguous(name, "has `checksums` without a source", file.place, help);
+        }
+        Some(file.value)
     }
 
     /// Whether the executable needs the archive's other files, and which Debian packages it needs.
