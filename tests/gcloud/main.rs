@@ -9,6 +9,7 @@ mod create;
 mod faults;
 mod life;
 mod look;
+mod moving;
 mod networks;
 mod observed;
 mod right_vm;

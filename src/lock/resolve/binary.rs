@@ -11,6 +11,7 @@ use crate::digest::ChecksumReader;
 use crate::lock::assets;
 use crate::lock::from_catalog;
 use crate::lock::loader::Loaders;
+use crate::lock::policy;
 use crate::lock::tampering::{arches, checksums_url, differences, path};
 use crate::lock::upstream::{Order, ReleaseQuery, Upstream};
 use crate::lock::versions;
@@ -61,7 +62,7 @@ fn ask(
     upstream: &dyn Upstream,
 ) -> Result<Resolved<LockedBinary>, Problems> {
     let repo = wanted.origin.repo();
-    let release = repo.map(|repo| upstream.release(repo, which)).transpose();
+    let release = repo.map(|repo| upstream.release(repo, which, wanted.policy.min_age_days)).transpose();
     let release = release.map_err(|problem| {
         let title = match which {
             ReleaseQuery::Version(version) => format!("`{}` {version}", wanted.name.value),
@@ -117,6 +118,8 @@ fn ask(
         version: version.clone(),
         repo: own,
         moved_to: moved_to.cloned(),
+        repository_id: None,
+        immutable: release.as_ref().is_some_and(|release| release.immutable),
         keep_siblings: wanted.keep_siblings,
         apt: wanted.apt.clone(),
         builds: BTreeMap::new(),
@@ -134,6 +137,11 @@ fn ask(
     notes.sort_unstable();
     notes.dedup();
     let (locked, _) = problems.unless_errors(locked)?;
+    if let Some(old) = old.filter(|old| is_of_same_source(wanted, old))
+        && !allowed.less_trust
+    {
+        policy::fall(&wanted.name.value, old, &locked)?;
+    }
     Ok(Resolved { locked, notes, unreachable: None })
 }
 
