@@ -71,7 +71,7 @@ pub fn update(
     let vm = Vm::of(target);
     let mut steps = in_common(vm, members, metadata)?;
     let is_other = format!("NOT labels.openclaw-bundle={}", vm.bundle(metadata));
-    steps.extend(vm.must_be_replaceable(members, &is_other));
+    steps.extend(vm.must_be_replaceable(vm.replaced(members, &is_other)));
     let template = vm.template(metadata);
     let replace = ScriptCommand::gcloud("compute instance-groups managed rolling-action start-update")
         .arg(vm.name.as_str())

@@ -36,6 +36,14 @@ pub(super) enum Name {
     BoundSecrets,
     /// The repository of images that the unused account may read.
     BoundRepository,
+    /// The data disk of the VM that moves.
+    OldData,
+    /// The snapshot of a move.
+    Snapshot,
+    /// The same, where it is still to be taken.
+    NewSnapshot,
+    /// The data disk of a move, where it is still to be made.
+    NewData,
 }
 
 impl Name {
@@ -56,6 +64,10 @@ impl Name {
             Self::UnusedSecrets => "unused_secrets",
             Self::BoundSecrets => "bound_secrets",
             Self::BoundRepository => "bound_repository",
+            Self::OldData => "old_data",
+            Self::Snapshot => "snapshot",
+            Self::NewSnapshot => "new_snapshot",
+            Self::NewData => "new_data",
         }
     }
 
@@ -75,6 +87,8 @@ impl Name {
             | Self::UnusedSecrets
             | Self::BoundSecrets
             | Self::BoundRepository => "UNUSED",
+            Self::OldData | Self::NewData => "DISK",
+            Self::Snapshot | Self::NewSnapshot => "SNAPSHOT",
         }
     }
 }
@@ -117,6 +131,15 @@ impl Word {
         self
     }
 
+    /// The same in `project`, which is not the spec's.
+    fn in_other_project(self, project: &ProjectId) -> Self {
+        let parts = self.0.into_iter().map(|part| match part {
+            Part::Name(Name::Project) => Part::Text(project.to_string()),
+            part => part,
+        });
+        Self(parts.collect())
+    }
+
     fn is_flag(&self) -> bool {
         matches!(self.0.first(), Some(Part::Text(text)) if text.starts_with("--"))
     }
@@ -157,6 +180,11 @@ impl ScriptCommand {
     /// Adds `--project=…`.
     pub(super) fn in_project(self) -> Self {
         self.arg(Word::from("--project=").name(Name::Project))
+    }
+
+    /// The same in `project`, which is not the spec's.
+    pub(super) fn in_other_project(self, project: &ProjectId) -> Self {
+        Self(self.0.into_iter().map(|word| word.in_other_project(project)).collect())
     }
 
     /// How many words come before the first flag.
@@ -360,6 +388,25 @@ impl Step {
     /// Takes for missing, in the plan, what cannot be looked at yet.
     pub(super) fn ahead(self) -> Self {
         Self { is_ahead: true, ..self }
+    }
+
+    /// The same on a resource of `project`, which is not the spec's.
+    pub(super) fn in_other_project(self, project: &ProjectId) -> Self {
+        let moved = |command: ScriptCommand| command.in_other_project(project);
+        let when = match self.when {
+            When::Unless(command) => When::Unless(moved(command)),
+            When::Where(command) => When::Where(moved(command)),
+            When::Each(command) => When::Each(moved(command)),
+            when @ (When::Always | When::EachOf(_)) => when,
+        };
+        let work = match self.work {
+            Work::Run(commands) => Work::Run(commands.into_iter().map(moved).collect()),
+            Work::Refuse(lines) => {
+                Work::Refuse(lines.into_iter().map(|line| line.in_other_project(project)).collect())
+            }
+            work @ Work::Shell(_) => work,
+        };
+        Self { when, work, ..self }
     }
 
     /// Runs `command` too.

@@ -29,7 +29,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
         target.spec.gcp.machine_type.value,
         account_pattern(target.spec.gcp.service_account.as_str())
     );
-    steps.extend(vm.must_be_replaceable(std::slice::from_ref(vm.name), &is_other));
+    steps.extend(vm.must_be_replaceable(vm.replaced(std::slice::from_ref(vm.name), &is_other)));
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());

@@ -261,3 +261,16 @@ fn destroy_all_with_each_request_failing_once() {
     cloud.run(Shell::Dash, &["create"]).done();
     each_request_fails_once(&cloud, &["destroy", "--all"]);
 }
+
+#[test]
+fn move_with_each_request_failing_once() {
+    let cloud = Cloud::created();
+    let path = format!("{ZONE}/instances/openclaw-gateway");
+    let mut vm = cloud.google.get(&path);
+    vm["lastStartTimestamp"] = json!("2026-11-29T08:01:30.000+00:00");
+    cloud.google.put(&path, vm);
+    cloud.google.boots(&["ready"]);
+    cloud.folder.edit("bake.yaml", "zone: us-central1-a", "zone: us-central1-b");
+    cloud.folder.bake(["render"]).done();
+    each_request_fails_once(&cloud, &["move", "--from-zone", "us-central1-a", "--timeout", "0"]);
+}

@@ -10,6 +10,7 @@ mod faults;
 mod golden;
 mod life;
 mod look;
+mod moving;
 mod networks;
 mod observed;
 mod right_vm;
