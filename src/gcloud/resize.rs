@@ -68,25 +68,23 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
     }
     steps.extend(wait::steps(std::iter::once(vm), None, timeout));
     let about = format!(
-        "bake gcloud resize: gives the VM `{}` the machine type {machine_type}. Safe to run twice.",
+        "bake gcloud resize: changes the machine type of the VM `{}` to {machine_type}.\nSafe to run twice.",
         vm.name
     );
     let estimate = |machine_type: &MachineType| {
         let gcp = &spec.gcp;
         let dollars = machine::estimate(machine_type, &gcp.zone, gcp.disks(), gcp.public_ip.value).dollars;
-        dollars.map_or_else(
-            || "a price that is not known here".to_owned(),
-            |dollars| format!("about ${dollars}"),
-        )
+        dollars.map_or_else(|| "an unknown price".to_owned(), |dollars| format!("about {dollars} USD"))
     };
     let costs = format!(
-        "Costs a month: as bake.yaml says {}, afterwards {}.",
+        "{} a month with the machine type in bake.yaml, {} afterwards.",
         estimate(&spec.gcp.machine_type),
         estimate(machine_type)
     );
     Ok(Script::new("resize", about, target, steps)
-        .note("The gateway is away for some 3 minutes. All state stays.")
-        .note(costs))
+        .stays("all disks, and the VM's address inside its network.")
+        .gateway("away for about 3 minutes.")
+        .costs(costs))
 }
 
 impl Vm<'_> {

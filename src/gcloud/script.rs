@@ -489,8 +489,10 @@ pub struct Script {
     pub(super) action: &'static str,
     /// The comment at the top of the script.
     pub(super) about: String,
-    /// Notes to read before a run: costs, minutes without a gateway.
-    pub(super) notes: Vec<String>,
+    /// The project and the zone, as a line of the header.
+    pub(super) place: String,
+    /// What a reader must know before a run, each with its heading: `Stays`, `Gateway`, `Costs`.
+    pub(super) effects: Vec<(&'static str, String)>,
     /// The folder and files that its commands need, where they need some.
     pub(super) files: Option<(BundleFolder, Vec<&'static str>)>,
     /// The project, where the spec names it.
@@ -510,12 +512,40 @@ impl Script {
         steps: Vec<Step>,
     ) -> Self {
         let project = target.spec.gcp.project.as_ref().map(|project| project.value.clone());
-        Self { action, about: about.into(), notes: Vec::new(), files: None, project, plan_only: false, steps }
+        let place = format!(
+            "Project: {}. Zone: {}.",
+            project.as_ref().map_or("the one that gcloud is set to", ProjectId::as_str),
+            target.spec.gcp.zone.as_str()
+        );
+        Self {
+            action,
+            about: about.into(),
+            place,
+            effects: Vec::new(),
+            files: None,
+            project,
+            plan_only: false,
+            steps,
+        }
     }
 
-    /// With what to know before it is run.
-    pub(super) fn note(mut self, line: impl Into<String>) -> Self {
-        self.notes.push(line.into());
+    /// Names the resources that it keeps although a reader may expect otherwise.
+    pub(super) fn stays(self, what: impl Into<String>) -> Self {
+        self.effect("Stays", what)
+    }
+
+    /// Says what happens to the running gateway, and how long it is away.
+    pub(super) fn gateway(self, what: impl Into<String>) -> Self {
+        self.effect("Gateway", what)
+    }
+
+    /// Gives the monthly costs, as far as files tell.
+    pub(super) fn costs(self, what: impl Into<String>) -> Self {
+        self.effect("Costs", what)
+    }
+
+    fn effect(mut self, heading: &'static str, what: impl Into<String>) -> Self {
+        self.effects.push((heading, what.into()));
         self
     }
 
@@ -528,7 +558,12 @@ impl Script {
     /// The same, which prints its plan and changes nothing. It needs none of the bundle's files.
     #[must_use]
     pub fn plan_only(self) -> Self {
-        Self { action: "plan", plan_only: true, files: None, ..self }
+        let about = format!(
+            "bake gcloud plan: prints the plan of `bake gcloud {}`, and changes nothing.\n\
+             Exit code 0: nothing to do; 1: differences; 2: the current state could not be read.",
+            self.action
+        );
+        Self { action: "plan", about, plan_only: true, files: None, ..self }
     }
 
     /// Whether it may change something.

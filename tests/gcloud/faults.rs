@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::golden;
 use crate::support::google::{Cloud, Fault, Google, Run, Shell};
 use crate::support::test;
 use serde_json::{Value, json};
@@ -111,7 +112,12 @@ fn each_request_fails_once(cloud: &Cloud, action: &[&str]) {
     let back = cloud.google.keep();
     back(&cloud.google);
     let before = essence(&cloud.google.resources());
-    cloud.piped(Shell::Dash, &script).done();
+    let run = cloud.piped(Shell::Dash, &script).done();
+    let plan = format!("{}\n{}", golden::header(&script), golden::plan(&run.out));
+    golden::is_golden("plans", action, ".txt", &plan);
+    if golden::is_blessing() {
+        return;
+    }
     let requests = cloud.google.requests();
     let wanted = essence(&cloud.google.resources());
     assert!(action[0] == "plan" || before != wanted, "{action:?} changes something");

@@ -7,6 +7,7 @@ mod cleanup;
 mod container;
 mod create;
 mod faults;
+mod golden;
 mod life;
 mod look;
 mod moving;

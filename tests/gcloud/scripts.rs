@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::golden;
 use crate::support::test;
 use crate::support::testbed::{program, tool};
 use crate::support::{Folder, said};
@@ -167,6 +168,14 @@ fn shellcheck_finds_nothing_in_any_script() {
             let said = said(shellcheck.arg(folder.join(&script)));
             assert_eq!((said.code, said.out.as_str()), (0, ""), "{action:?}");
         }
+    }
+}
+
+#[test]
+fn headers_are_golden() {
+    let folder = project(&[]);
+    for action in ACTIONS {
+        golden::is_golden("headers", action, ".sh", &golden::header(&gcloud(&folder, action)));
     }
 }
 
