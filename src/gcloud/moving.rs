@@ -69,8 +69,8 @@ pub fn script(
     steps.extend(moved.delete_old());
     let about = format!(
         "bake gcloud move: moves the gateway from the VM `{}` in {}{} to `{}` in {}.\n\
-         Safe to run twice. The old VM stays, stopped, until the new gateway is ready; its data disk stays for good.\n\
-         Rendered by bake from lock {}.",
+         Safe to run twice.\n\
+         Lock: {}",
         old.name,
         old.zone(),
         project.map_or_else(String::new, |project| format!(" of the project {project}")),
@@ -80,10 +80,14 @@ pub fn script(
     );
     Ok(Script::new("move", about, target, steps)
         .reading(folder, metadata.files())
-        .note("The gateway is away from the stop of the old VM until the new one is ready: some 10 minutes, more for a large disk.")
-        .note(format!("To go back: the old values in bake.yaml, bake render, and bake gcloud move --from-zone={} --from-name={} | sh", vm.zone(), vm.name))
-        .note(vm.costs())
-        .note("The old data disk and the snapshot cost as before, until you delete them."))
+        .stays("the old VM, stopped, until the new gateway is ready; its data disk and the snapshot for good.")
+        .gateway(format!(
+            "away for about 10 minutes, longer for a large disk: until the new one is ready. To go back, restore the \
+             old values in bake.yaml, run bake render, and bake gcloud move --from-zone={} --from-name={} | sh",
+            vm.zone(),
+            vm.name
+        ))
+        .costs(format!("{} The old data disk and the snapshot cost as before, until you delete them.", vm.costs())))
 }
 
 /// A move: the two VMs, and the old one's project where that is another.
