@@ -23,11 +23,8 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.push(vm.must_be_on_its_disk(&[MOVE]));
     steps.extend(vm.disk_must_fit());
     steps.push(vm.type_must_be_there(&target.spec.gcp.machine_type));
-    let is_other = format!(
-        "(NOT labels.openclaw-bundle={} OR {})",
-        vm.bundle(metadata),
-        vm.has_other_identity()
-    );
+    let is_other =
+        format!("(NOT labels.openclaw-bundle={} OR {})", vm.bundle(metadata), vm.has_other_identity());
     steps.extend(vm.must_be_replaceable(vm.replaced(std::slice::from_ref(vm.name), &is_other)));
     let [look, drift] = vm.metadata_drift(metadata);
     steps.push(look);
