@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 /// A release, before or after it is published.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the API's own fields")]
 pub struct Release {
     pub tag: String,
     pub draft: bool,
