@@ -108,6 +108,8 @@ pub enum Command {
     },
     /// Lock what spec and manifest ask for: every version, URL and checksum
     Lock(LockArgs),
+    /// List newer versions of the base image and the tools; exit with 1 if there are any
+    Outdated(OutdatedArgs),
     /// Fill the cache with every locked archive, verified
     Fetch,
     /// Hold upstream, lock, cache, bundle, image and VM against each other
@@ -156,6 +158,7 @@ impl Command {
             | Self::Add(_)
             | Self::Remove { .. }
             | Self::Lock(_)
+            | Self::Outdated(_)
             | Self::Fetch
             | Self::Audit(_)
             | Self::Render(_)
@@ -264,6 +267,14 @@ pub struct LockArgs {
     pub allow_less_trust: Vec<String>,
 }
 
+/// Options of `outdated`.
+#[derive(Args, Debug)]
+pub struct OutdatedArgs {
+    /// Leave out releases that are younger than this many days
+    #[arg(long, value_name = "DAYS", default_value_t = 0)]
+    pub min_age: u16,
+}
+
 /// Options of `audit`.
 #[derive(Args, Debug)]
 pub struct AuditArgs {
@@ -310,7 +321,7 @@ pub struct RenderArgs {
     /// Change nothing; exit with 1 if the files in the folder differ
     #[arg(long)]
     pub check: bool,
-    /// Change nothing; show the differences from the files in the folder
+    /// Change nothing; show the differences from the files in the folder, by meaning and line by line
     #[arg(long)]
     pub diff: bool,
 }

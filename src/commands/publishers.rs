@@ -186,6 +186,12 @@ impl Publishers {
         Credentials::find(&self.setup.logins, reference)
     }
 
+    /// What was published later is younger than the minimum age of the arguments or of the manifest.
+    pub(super) fn youngest(&self, min_age_days: u16) -> Option<Timestamp> {
+        let days = self.setup.min_age.max(min_age_days);
+        (days > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(days)))
+    }
+
     /// The HTTP client.
     pub(super) const fn client(&self) -> &Client {
         &self.client
@@ -220,9 +226,7 @@ impl Upstream for Publishers {
         wanted: &ReleaseQuery,
         min_age_days: u16,
     ) -> Result<Release, Diagnostic> {
-        let days = self.setup.min_age.max(min_age_days);
-        let youngest =
-            (days > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(days)));
+        let youngest = self.youngest(min_age_days);
         let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), youngest);
         api.release(repo, wanted).map_err(|error| of_api(&error))
     }
@@ -375,7 +379,7 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
     }
 }
 
-fn of_image(error: &oci::OciError) -> Diagnostic {
+pub(super) fn of_image(error: &oci::OciError) -> Diagnostic {
     Diagnostic::error(code_of(error), format!("the base image: {error}"))
 }
 

@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod changes;
+pub mod channel;
 pub mod checksums;
 pub mod forge;
 mod from_catalog;

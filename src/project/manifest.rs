@@ -127,6 +127,8 @@ struct RawSpellings {
 pub struct Manifest {
     /// The binaries.
     pub binaries: Vec<Binary>,
+    /// What is required of the base image, and of binaries without a policy of their own.
+    pub policy: Policy,
 }
 
 /// What is required of a binary.
@@ -283,7 +285,7 @@ impl ManifestReader<'_> {
             first.insert(binary.name.value.clone(), binary.name.place.clone());
             binaries.push(binary);
         }
-        Manifest { binaries }
+        Manifest { binaries, policy }
     }
 
     fn binary(

@@ -33,6 +33,7 @@ mod lock_over_tls;
 mod lock_tampering;
 mod metadata_limit;
 mod oci_hostile;
+mod outdated;
 mod policy;
 mod push;
 mod pushed_image;
