@@ -686,8 +686,9 @@ def claim():
             owner["version"] = version or owner["version"]
             return
         if owner and is_older(version, owner["version"]):
+            kind = "state-newer"
             with open(f"{RUN}/error_kind", "w", encoding="utf-8") as file:
-                file.write("state-newer\n")
+                file.write(f"{kind}\n")
             print(
                 f"the state belongs to OpenClaw {owner['version']} (lock {owner['lock'][:16]}), and this bundle has "
                 f"{version}, which may not be able to read it: the gateway is not started",
