@@ -1,5 +1,5 @@
 //! The whole chain with OpenClaw itself: a VM becomes a gateway without a login, and the state on its data disk
-//! continues on another machine.
+//! continues on another machine, in the image that `bake image push` made.
 
 use std::fs;
 
@@ -8,12 +8,12 @@ use serde_json::Value;
 use crate::checks;
 use crate::project::{Project, REAL};
 use crate::rehearsal::{Machine, PORT};
-use crate::state;
 use crate::support::browser;
-use crate::support::model::{Model, Question};
+use crate::support::model::Model;
 use crate::support::test;
 use crate::support::testbed;
 use crate::world::World;
+use crate::{state, strategies};
 
 const KEY: &str = "  GOOGLE_PLACES_API_KEY: {secret_manager: google-places-api-key}\n";
 
@@ -32,17 +32,14 @@ fn a_gateway_boots_and_its_state_survives_a_power_cut_a_kill_and_a_new_machine()
         folder.write("bake.yaml", folder.read("bake.yaml") + KEY);
         model.configure(folder, MODEL_KEY, "generate: hex32");
     });
-    let machine = Machine::new(&world, &project, "google-13.qcow2");
+    let machine = Machine::new(&world, &project, "cloud-13.qcow2");
 
-    let question = Question(7, 191);
-    let vm = machine.start_with(&["--ask", &question.text()]);
+    let vm = machine.start();
     // The model's key is generated on the VM.
     vm.until("start", |report| report.status == "start");
     model.expect(&checks::read(&vm, &format!("/var/lib/openclaw/secrets/{MODEL_KEY}")));
     vm.until_ready();
-    vm.print_times("first boot, image built on the VM");
-    vm.until_said(&question.answer());
-    assert!(model.requests() > 0, "the reply came from the model");
+    vm.print_times("first boot with OpenClaw, image built on the VM");
     assert_eq!(checks::attribute(&vm, "lock"), project.lock());
     for path in ["/healthz", "/startupz"] {
         assert_eq!(vm.get(path).0, "200", "{path}");
@@ -50,24 +47,16 @@ fn a_gateway_boots_and_its_state_survives_a_power_cut_a_kill_and_a_new_machine()
     let (status, page) = vm.get("/");
     assert_eq!(status, "200");
     assert!(page.contains("<html") && page.to_lowercase().contains("openclaw"), "{page}");
-    let skills = vm.run_inside("node dist/index.js skills check --json").done().out;
-    let eligible = eligible(&skills);
-    for skill in ["gog", "goplaces"] {
-        assert!(eligible.iter().any(|name| name == skill), "{skill} is not in {eligible:?}");
-    }
-    // OpenClaw has no skill for this one.
+    // OpenClaw has no skill for this tool.
     assert_eq!(vm.run_inside("command -v wacli && wacli").done().out, "/usr/local/bin/wacli\n");
     let token = checks::token(&vm);
     checks::assert_secrets_kept(&machine, &vm, &[&token]);
-    checks::assert_confined(&vm);
+    strategies::without_the_bridge(&vm);
     checks::assert_guard_blocks_metadata(&vm);
-    checks::assert_listens_on_loopback_only(&vm);
-    let own = [format!("localhost:{PORT}"), format!("127.0.0.1:{PORT}")];
-    let foreign = [format!("attacker.localhost:{PORT}")];
-    let screenshots = testbed::artifacts("browser-vm");
-    let answers = browser::prove(&world.namespace, &screenshots, &token, &own, &foreign);
-    assert!(model.requests() >= answers, "every answer came from the model");
-
+    // `engines browser::` covers other origins and wrong tokens.
+    let page = format!("localhost:{PORT}");
+    browser::converse(&world.namespace, &testbed::artifacts("browser-vm"), &token, &page);
+    assert!(model.requests() > 0, "the answer came from the model");
     vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
     // Tools store their logins like this.
     vm.run_inside("cd && mkdir -p .local/state/tool && echo in >.local/state/tool/login").done();
@@ -80,13 +69,15 @@ fn a_gateway_boots_and_its_state_survives_a_power_cut_a_kill_and_a_new_machine()
 
     // A start takes an emulated VM ten minutes and this machine seconds, so continue here. `life` shows with the
     // stand-in gateway that a VM continues by itself.
-    assert_state_survives(&machine, &project, &token, &config);
+    let (_finished, pushed) = strategies::pushed(&world, REAL, |_| ());
+    assert_state_survives(&machine, &pushed.0, &project, &token, &config);
 }
 
 /// OpenClaw continues on a data disk after a power cut, after SIGKILL, and in a new container.
 #[track_caller]
-fn assert_state_survives(machine: &Machine<'_>, project: &Project, token: &str, config: &str) {
-    let gateway = state::continue_gateway(project, KEY, |folder| state::copy_from_disk(machine, folder));
+fn assert_state_survives(machine: &Machine<'_>, image: &str, project: &Project, token: &str, config: &str) {
+    let gateway =
+        state::continue_gateway(project, image, KEY, |folder| state::copy_from_disk(machine, folder));
     let same = || {
         assert_eq!(gateway.secret("OPENCLAW_GATEWAY_TOKEN").trim_end(), token);
         let read = |path: &str| fs::read_to_string(gateway.file(path)).expect("a file");
@@ -96,6 +87,11 @@ fn assert_state_survives(machine: &Machine<'_>, project: &Project, token: &str, 
         state::assert_databases_whole(&gateway);
     };
     same();
+    let skills = gateway.cli(&["skills", "check", "--json"]).done().out;
+    let eligible = eligible(&skills);
+    for skill in ["gog", "goplaces"] {
+        assert!(eligible.iter().any(|name| name == skill), "{skill} is not in {eligible:?}");
+    }
     let engine = |command: &str| {
         gateway.run(["sh", "-c", &format!("cd /opt/openclaw && docker compose {command}")]).done();
     };

@@ -1,4 +1,4 @@
-//! The data disk is never guessed and never wiped, and the gateway recovers by itself.
+//! The data disk is never guessed and never wiped, and the gateway recovers by itself: checks of a running VM.
 
 use std::fs;
 use std::path::Path;
@@ -7,82 +7,55 @@ use std::process::Command;
 use crate::checks;
 use crate::monitor::Monitor;
 use crate::rehearsal::{Machine, Rehearsal};
-use crate::strategies;
 use crate::support::said;
-use crate::support::test;
-use crate::world::{TOOLS, VERSION, World};
+use crate::world::World;
 
 /// The device name of the data disk.
 const DEVICE: &str = "openclaw-gateway-data";
 
-/// The size in bytes of the disk that is attached late.
-const DISK: u64 = 64 << 20;
+/// The size in bytes of a foreign disk.
+const FOREIGN: u64 = 64 << 20;
 
-#[test]
-fn the_gateway_runs_only_with_its_data_disk_and_restarts_by_itself() {
-    let world = World::start();
-    let (project, _pushed) = strategies::pushed(&world);
-    // cloud-init is on the disk and the image in a registry. Other scenarios cover the bridge and the build.
-    let machine = Machine::new(&world, &project, "cloud-13.qcow2");
-    let monitor = Monitor::at(machine.file("monitor.sock"));
-    let machine = machine.with_hardware(&monitor.arguments().each_ref().map(String::as_str));
-
-    let vm = machine.start_with(&["--no-data-disk"]);
-    world.was_asked("");
+/// A VM that booted without its data disk waits for it and touches no other disk. Attaches the machine's data disk in
+/// the end.
+#[track_caller]
+pub fn assert_only_the_data_disk_is_used(machine: &Machine<'_>, vm: &Rehearsal<'_>, monitor: &Monitor) {
     vm.until_error("failed", &["openclaw-gateway-data is not attached"]);
-    assert_boot_disk_unused(&vm);
-
-    let disk = machine.file("late.raw");
+    assert_boot_disk_unused(vm);
+    let disk = machine.file("foreign.raw");
     for (make, found) in
         [(photos as fn(&Path), "ext4 with the label 'photos'"), (unknown_data, "unknown data")]
     {
         make(&disk);
         let before = fs::read(&disk).expect("a disk");
-        monitor.attach(&disk, DEVICE);
+        monitor.attach(&disk, "raw", DEVICE);
         vm.until_error("failed", &[found, "not touched"]);
-        assert_boot_disk_unused(&vm);
+        assert_boot_disk_unused(vm);
         monitor.detach();
         assert!(fs::read(&disk).expect("a disk") == before, "a foreign disk was written to: {found}");
         vm.until_error("failed", &["openclaw-gateway-data is not attached"]);
     }
-
-    blank(&disk);
-    monitor.attach(&disk, DEVICE);
-    vm.until("ready", |report| report.status == "ready");
-    vm.print_times("with a blank data disk");
-    assert_eq!(vm.run("findmnt -n -o FSTYPE,LABEL /var/lib/openclaw").done().out, "ext4 openclaw\n");
-    assert!(!world.was_asked("github.com"), "a release was fetched");
-    assert_eq!(checks::attribute(&vm, "lock"), project.lock());
-    let runs =
-        TOOLS.map(|(tool, _)| format!("{tool} && grep --quiet '{tool} {VERSION}' /usr/local/bin/{tool}"));
-    vm.run_inside(&runs.join(" && ")).done();
-    strategies::without_the_bridge(&vm);
-    let token = checks::token(&vm);
-    assert_gateway_restarts(&vm);
-    assert_eq!(checks::token(&vm), token);
-    vm.print_times("after restarts of the gateway");
-    assert_grows(&vm, &monitor);
-    assert_only_ssh_is_reachable(&world, &monitor);
-    let end = vm.stop();
-    assert_eq!(end.code, 0, "{}", end.err);
-    assert!(end.out.contains("start ") && end.out.ends_with(" s, emulated\n"), "{}", end.out);
+    monitor.attach(&machine.file("data.qcow2"), "qcow2", DEVICE);
 }
 
 /// The file system grows with the disk at the next start.
-fn assert_grows(vm: &Rehearsal<'_>, monitor: &Monitor) {
+#[track_caller]
+pub fn assert_grows(vm: &Rehearsal<'_>, monitor: &Monitor) {
     let room = || -> u64 {
         let blocks = vm.run("stat --file-system --format '%b %S' /var/lib/openclaw").done().out;
         let mut numbers = blocks.split_whitespace().map(|number| number.parse::<u64>().expect("a number"));
         numbers.next().zip(numbers.next()).map(|(blocks, size)| blocks * size).expect("two numbers")
     };
-    assert!(room() < DISK);
-    monitor.grow(4 * DISK);
+    // The default project's disk has 10 GiB.
+    let (before, gib) = (room(), 1 << 30);
+    monitor.grow(13 * gib);
     vm.run("/usr/local/lib/openclaw/disk.sh").done();
-    assert!(room() > 3 * DISK, "{}", room());
+    assert!(room() > before + 2 * gib, "{before}, {}", room());
 }
 
 /// The VM's network interface accepts SSH, but not the gateway's port.
-fn assert_only_ssh_is_reachable(world: &World, monitor: &Monitor) {
+#[track_caller]
+pub fn assert_only_ssh_is_reachable(world: &World, monitor: &Monitor) {
     let ask = |from: u16, to: u16| {
         monitor.forward(from, to);
         let url = format!("http://127.0.0.1:{from}/");
@@ -97,7 +70,8 @@ fn assert_only_ssh_is_reachable(world: &World, monitor: &Monitor) {
 }
 
 /// The gateway restarts after any kind of end.
-fn assert_gateway_restarts(vm: &Rehearsal<'_>) {
+#[track_caller]
+pub fn assert_gateway_restarts(vm: &Rehearsal<'_>) {
     vm.run("kill -KILL $(docker inspect -f '{{.State.Pid}}' $(docker ps --quiet))").done();
     vm.until_error("start", &["the gateway was killed (exit code 137)"]);
     vm.until_ready();
@@ -140,5 +114,5 @@ fn unknown_data(raw: &Path) {
 
 fn blank(raw: &Path) {
     let _ = fs::remove_file(raw);
-    fs::File::create(raw).and_then(|file| file.set_len(DISK)).expect("a disk");
+    fs::File::create(raw).and_then(|file| file.set_len(FOREIGN)).expect("a disk");
 }

@@ -1,17 +1,20 @@
-//! The life of a machine: repeated power cuts during its first boot, a reboot without internet, and a new boot
-//! disk.
+//! The life of a machine: repeated power cuts during its first boot, a reboot without internet, a new boot disk with
+//! a finished image and a late data disk, and restarts of the gateway.
 
-use crate::support::test;
+use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use fastrand::Rng;
 use serde_json::Value;
 
-use crate::checks;
+use crate::monitor::Monitor;
 use crate::project::{Project, STAND_IN};
 use crate::rehearsal::Machine;
-use crate::world::World;
+use crate::support::{test, testbed};
+use crate::world::{TOOLS, VERSION, World};
+use crate::{checks, disks, strategies};
 
 /// Each power cut: text on the serial console, and the maximum delay after it in seconds. They hit the boot,
 /// the bridge, Docker's installation, the image and the gateway's start.
@@ -30,7 +33,7 @@ fn a_gateway_survives_power_cuts_a_reboot_and_a_new_boot_disk() {
     let project = Project::locked(&world, STAND_IN, |folder| {
         folder.edit("bake.yaml", "apt: [socat]", "apt: []");
     });
-    let mut machine = Machine::new(&world, &project, "google-13.qcow2");
+    let machine = Machine::new(&world, &project, "google-13.qcow2");
 
     for (said, seconds) in MOMENTS {
         let vm = machine.start();
@@ -65,26 +68,58 @@ fn a_gateway_survives_power_cuts_a_reboot_and_a_new_boot_disk() {
 
     world.namespace.cut();
     // As a user runs it: `bake` exits by itself and ends the VM.
-    let reboot = machine.rehearse(&["--json"]).done();
+    let reboot = machine.rehearse(&["--json", "--ask", "Are you there?"]).done();
     let document: Value = serde_json::from_str(&reboot.out).expect("JSON");
     assert_eq!((&document["ready"], &document["emulated"]), (&Value::Bool(true), &Value::Bool(true)));
     assert_eq!(document["lock"], project.lock());
+    assert_eq!(document["reply"], "A stand-in was asked: Are you there?");
     let stages = document["stages"].as_array().expect("a list");
     assert_eq!(stages[0]["name"], "boot");
     assert!(reboot.err.contains(" s  ready\n"), "{}", reboot.err);
     world.namespace.mend();
 
     // The reboot's VM was killed, so it could not report its end.
-    machine.replace_boot_disk("cloud-13.qcow2");
-    let vm = machine.start();
-    vm.until_ready();
-    vm.print_times("new boot disk, old data disk");
+    let (finished, _pushed) = strategies::pushed(&world, STAND_IN, |folder| {
+        folder.edit("bake.yaml", "os: debian-13", "os: debian-12");
+    });
+    let image = testbed::boot("cloud-12.qcow2");
+    let touched = |image: &Path| {
+        let metadata = fs::metadata(image).expect("an image");
+        (metadata.len(), metadata.modified().expect("a time"))
+    };
+    let before = touched(&image);
+    let monitor = Monitor::at(machine.file("monitor.sock"));
+    let machine = machine
+        .replaced(&finished, "cloud-12.qcow2")
+        .with_hardware(&monitor.arguments().each_ref().map(String::as_str));
+    let vm = machine.start_with(&["--no-data-disk"]);
+    world.was_asked("");
+    disks::assert_only_the_data_disk_is_used(&machine, &vm, &monitor);
+    vm.until("ready", |report| report.status == "ready");
+    assert!(vm.run("cat /etc/debian_version").done().out.starts_with("12"));
+    vm.print_times("new boot disk with Debian 12, finished image, old data disk attached late");
+    assert_eq!(vm.run("findmnt -n -o FSTYPE,LABEL /var/lib/openclaw").done().out, "ext4 openclaw\n");
     assert_eq!(checks::token(&vm), token);
     assert_eq!(checks::read(&vm, checks::CONFIGURATION), config);
     assert_eq!(checks::read(&vm, "/var/lib/openclaw/workspace/note.md"), "remembered\n");
     assert_eq!(vm.run_inside("cat ~/.local/state/tool/login").done().out, "in\n");
-    assert_eq!(vm.get("/startupz").0, "200");
+    assert_eq!(checks::attribute(&vm, "lock"), finished.lock());
+    assert!(!world.was_asked("github.com"), "a release was fetched");
+    let runs =
+        TOOLS.map(|(tool, _)| format!("{tool} && grep --quiet '{tool} {VERSION}' /usr/local/bin/{tool}"));
+    vm.run_inside(&runs.join(" && ")).done();
+    strategies::without_the_bridge(&vm);
+
+    disks::assert_gateway_restarts(&vm);
+    assert_eq!(checks::token(&vm), token);
+    vm.print_times("after restarts of the gateway");
+    disks::assert_grows(&vm, &monitor);
+    disks::assert_only_ssh_is_reachable(&world, &monitor);
     assert!(!machine.serial().contains(&token) && !vm.output().contains(&token));
+    let end = vm.stop();
+    assert_eq!(end.code, 0, "{}", end.err);
+    assert_eq!(touched(&image), before, "the image was written to");
+    assert!(end.out.contains("start ") && end.out.ends_with(" s, emulated\n"), "{}", end.out);
 }
 
 /// A new seed for each run. `BAKE_TEST_SEED` repeats an earlier one.

@@ -24,12 +24,12 @@ impl Monitor {
         ["-qmp".to_owned(), format!("unix:{},server=on,wait=off", self.0.display())]
     }
 
-    /// Attaches the disk in `file`, a raw image, under that device name.
+    /// Attaches the disk in `file`, in a `format` of QEMU, under that device name.
     #[track_caller]
-    pub fn attach(&self, file: &Path, device: &str) {
+    pub fn attach(&self, file: &Path, format: &str, device: &str) {
         let file = json!({ "driver": "file", "filename": file });
         let mut session = Session::open(&self.0);
-        session.ask("blockdev-add", &json!({ "driver": "raw", "node-name": ID, "file": file }));
+        session.ask("blockdev-add", &json!({ "driver": format, "node-name": ID, "file": file }));
         let disk = json!({
             "driver": "scsi-hd", "id": ID, "bus": "scsi0.0", "drive": ID,
             "vendor": "Google", "product": "PersistentDisk", "serial": device, "device_id": device,

@@ -102,10 +102,10 @@ impl<'a> Machine<'a> {
         serial(self.folder.path())
     }
 
-    /// Replaces the boot disk by a fresh copy of `disk`.
-    pub fn replace_boot_disk(&mut self, disk: &str) {
+    /// Replaces the boot disk by a fresh copy of `disk`, for another project with the same name.
+    pub fn replaced(self, project: &'a Project, disk: &str) -> Self {
         fs::remove_file(self.file("boot.qcow2")).expect("a boot disk");
-        self.disk = testbed::boot(disk);
+        Self { project, disk: testbed::boot(disk), ..self }
     }
 
     /// Runs until `bake` exits by itself.
@@ -186,16 +186,6 @@ impl Rehearsal<'_> {
     pub fn until_serial(&self, text: &str) {
         let watch = Watch::default();
         while !serial(&self.folder)[self.serial_begin..].contains(text) {
-            self.alive(text, &watch);
-            thread::sleep(Duration::from_millis(200));
-        }
-    }
-
-    /// Waits until `bake` has printed a result that contains `text`.
-    #[track_caller]
-    pub fn until_said(&self, text: &str) {
-        let watch = Watch::default();
-        while !self.results.text().contains(text) {
             self.alive(text, &watch);
             thread::sleep(Duration::from_millis(200));
         }

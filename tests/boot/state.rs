@@ -31,17 +31,24 @@ pub fn copy_from_disk(machine: &Machine<'_>, folder: &Path) {
     fs::remove_file(raw).expect("a file");
 }
 
-/// Runs OpenClaw itself on a copy of a VM's state. The VM's scripts start it on this machine, as on another VM with
-/// the same data disk. `secret` is a line of `bake.yaml` that needs Secret Manager; it is removed.
+/// Runs OpenClaw itself on a copy of a VM's state, in the finished image `image`. The VM's scripts start it on this
+/// machine, as on another VM with the same data disk. `secret` is a line of `bake.yaml` that needs Secret Manager; its
+/// value is generated here.
 #[track_caller]
-pub fn continue_gateway(project: &Project, secret: &str, prepare: impl FnOnce(&Path)) -> Gateway {
+pub fn continue_gateway(
+    project: &Project,
+    image: &str,
+    secret: &str,
+    prepare: impl FnOnce(&Path),
+) -> Gateway {
     let folder = Folder::project();
     for name in ["bake.yaml", "bake.lock", "images/binaries.yaml"] {
         folder.write(name, project.read(name));
     }
     assert!(folder.read("bake.yaml").contains(REAL), "another gateway");
-    folder.edit("bake.yaml", secret, "");
-    Gateway::start_with(folder, PORT, |vm| prepare(&vm.join("var/lib/openclaw")))
+    let (name, _) = secret.split_once(':').expect("a name");
+    folder.edit("bake.yaml", secret, &format!("{name}: {{generate: hex32}}\n"));
+    Gateway::start_with(folder, image, PORT, |vm| prepare(&vm.join("var/lib/openclaw")))
 }
 
 /// Every database of the gateway passes its integrity check.

@@ -11,7 +11,7 @@ use crate::world::World;
 fn times_from_power_on_to_ready() {
     let world = World::start();
     let built = Project::locked(&world, STAND_IN, |_| ());
-    let (pulled, _pushed) = strategies::pushed(&world);
+    let (pulled, _pushed) = strategies::pushed(&world, STAND_IN, |_| ());
     let one = Machine::new(&world, &built, "google-13.qcow2");
     let other = Machine::new(&world, &pulled, "google-13.qcow2");
     for (title, machine) in [

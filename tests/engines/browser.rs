@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::browser;
 use crate::support::gateway::Gateway;
 use crate::support::google::{Cloud, KEYGEN, Shell};
-use crate::support::model::Model;
+use crate::support::model::{Model, Question};
 use crate::support::test;
 use crate::support::{Folder, testbed};
 
@@ -45,6 +45,11 @@ fn control_ui_accepts_configured_origins_and_refuses_others() {
     let screenshots = testbed::artifacts("browser");
     let answers = browser::prove(&gateway.namespace, &screenshots, &token, &own, &foreign);
     assert!(model.requests() >= answers, "every answer came from the model");
+
+    // `bake rehearse --ask` runs this in a VM.
+    let question = Question(5003, 17);
+    let reply = gateway.cli(&["agent", "--agent", "main", "--message", &question.text()]).done().out;
+    assert!(reply.contains(&question.answer()), "{reply}");
 
     browser::prove_link(&gateway.namespace, &testbed::artifacts("browser-link"), &dashboard_link(&gateway));
 

@@ -95,6 +95,17 @@ pub fn prove(
     answered.len()
 }
 
+/// Logs in on the page at `own`, asks a question and waits for the model's answer.
+///
+/// # Panics
+/// If the answer does not appear. The screenshot in `screenshots` is kept.
+#[track_caller]
+pub fn converse(namespace: &Namespace, screenshots: &Path, token: &str, own: &str) {
+    let question = Question(4003, u64::from(std::process::id()));
+    let seen = visit(namespace, screenshots, &[Visit::asking("answer", own, token, question)]);
+    assert!(seen[0].reply.as_deref().unwrap_or_default().contains(&question.answer()), "{seen:?}");
+}
+
 /// Opens a link that needs no token, asks a question and waits for the model's answer.
 ///
 /// # Panics

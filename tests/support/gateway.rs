@@ -36,15 +36,18 @@ impl Gateway {
     /// If a stage fails.
     #[track_caller]
     pub fn start(folder: Folder, port: u16) -> Self {
-        Self::start_with(folder, port, |_| ())
+        let digest = fs::read_to_string(testbed::boot("real.digest")).expect("a digest");
+        let image = format!("{}/openclaw/openclaw@{}", testbed::registry(), digest.trim());
+        Self::start_with(folder, &image, port, |_| ())
     }
 
-    /// Like [`Gateway::start`], but `prepare` may change the VM's files before the first stage.
+    /// Like [`Gateway::start`], but with `image` in place of the image that the VM would build. `prepare` may change
+    /// the VM's files before the first stage.
     ///
     /// # Panics
     /// If a stage fails.
     #[track_caller]
-    pub fn start_with(folder: Folder, port: u16, prepare: impl FnOnce(&Path)) -> Self {
+    pub fn start_with(folder: Folder, image: &str, port: u16, prepare: impl FnOnce(&Path)) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let project = format!("bake-gateway-{}-{number}", std::process::id());
@@ -62,12 +65,12 @@ impl Gateway {
         said(place.arg(folder.join("out/user-data.yaml")).arg(folder.join("vm"))).done();
 
         let settings = folder.read("vm/opt/openclaw/settings.env");
-        let image = settings.lines().find_map(|line| line.strip_prefix("OPENCLAW_IMAGE="));
-        let image = image.expect("an image").trim_matches('\'').to_owned();
+        let tag = settings.lines().find_map(|line| line.strip_prefix("OPENCLAW_IMAGE="));
+        let tag = tag.expect("an image").trim_matches('\'').to_owned();
         let published = publish(&folder, port);
         prepare(&folder.join("vm"));
-        let gateway = Self { namespace: Namespace::new(), published, folder, project, image };
-        gateway.replace_image();
+        let gateway = Self { namespace: Namespace::new(), published, folder, project, image: tag };
+        gateway.replace_image(image);
         gateway.namespace.forward(port, published);
         gateway.converge();
         gateway
@@ -98,14 +101,12 @@ impl Gateway {
         }
     }
 
-    /// Replaces the image that the VM would build with the testbed's OpenClaw.
-    fn replace_image(&self) {
-        let digest = fs::read_to_string(testbed::boot("real.digest")).expect("a digest");
-        let real = format!("{}/openclaw/openclaw@{}", testbed::registry(), digest.trim());
+    /// Replaces the image that the VM would build.
+    fn replace_image(&self, image: &str) {
         let mut pull = testbed::tool("docker-26");
-        said(pull.args(["pull", "--quiet", &real])).done();
+        said(pull.args(["pull", "--quiet", image])).done();
         let mut tag = testbed::tool("docker-26");
-        said(tag.args(["tag", &real, &self.image])).done();
+        said(tag.args(["tag", image, &self.image])).done();
         let wrapper = fs::read_to_string(support_file("docker")).expect("a script");
         let docker = testbed::folder().join("bin/docker-26").display().to_string();
         let wrapper = wrapper.replace("@PROJECT@", &self.project).replace("@DOCKER@", &docker);

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use oci_spec::image::Descriptor;
 
 use super::format::{BLOBS, INDEX, MARKER, blobs, count, index, marker, path};
 use crate::digest::{Hasher, Sha256};
+use crate::fetch::in_parallel;
 use crate::image::error::ImageError;
 use crate::image::staging::{CancelToken, Staging, copy, copy_stream, parent};
 use crate::image::{Assembled, SBOM};
@@ -66,12 +68,13 @@ impl LayoutWriter {
             .flat_map(|image| &image.layers)
             .map(|layer| (layer.descriptor.digest().to_string(), layer))
             .collect();
-        let (existing, missing): (Vec<_>, Vec<_>) = layers
-            .into_values()
-            .map(|layer| Ok((layer, layout.stands(&layer.descriptor)?)))
-            .collect::<Result<Vec<_>, ImageError>>()?
-            .into_iter()
-            .partition(|(_, stands)| *stands);
+        let layers: Vec<_> = layers.into_values().collect();
+        // Hashing takes most of the time of a repeated build.
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let exist: Result<Vec<_>, _> =
+            in_parallel(&layers, cores, |layer| layout.exists(&layer.descriptor)).into_iter().collect();
+        let (existing, missing): (Vec<_>, Vec<_>) =
+            layers.into_iter().zip(exist?).partition(|(_, exists)| *exists);
         if missing.is_empty() {
             return Ok(layout);
         }
@@ -98,7 +101,7 @@ impl LayoutWriter {
         let mut known = Vec::new();
         for blob in &image.contents.blobs {
             let is_base = matches!(blob.from, BlobSource::Base { .. });
-            known.push(is_base || self.stands(&blob.descriptor)?);
+            known.push(is_base || self.exists(&blob.descriptor)?);
         }
         let same = |(name, content): &(&str, &[u8])| {
             fs::read(self.place.join(name)).is_ok_and(|there| there == *content)
@@ -154,7 +157,7 @@ impl LayoutWriter {
     }
 
     /// Whether the blob exists and has the right digest.
-    fn stands(&self, descriptor: &Descriptor) -> Result<bool, ImageError> {
+    fn exists(&self, descriptor: &Descriptor) -> Result<bool, ImageError> {
         let path = path(&self.place, descriptor);
         let is_file = fs::symlink_metadata(&path)
             .is_ok_and(|there| there.is_file() && there.len() == descriptor.size());
