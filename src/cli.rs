@@ -110,7 +110,7 @@ pub enum Command {
     Lock(LockArgs),
     /// Fill the cache with every locked archive, verified
     Fetch,
-    /// Hold upstream, lock, cache, bundle and image against each other
+    /// Hold upstream, lock, cache, bundle, image and VM against each other
     Audit(AuditArgs),
     /// Write the bundle: user-data, Dockerfile, compose file, checksums and gcloud commands
     Render(RenderArgs),
@@ -270,6 +270,9 @@ pub struct AuditArgs {
     /// The image: a reference in a registry, an OCI image layout, or a tarball of `docker save`
     #[arg(long, value_name = "REF|PATH")]
     pub image: Option<String>,
+    /// The report of a running VM: a file, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// The folder of the bundle, relative to the project folder
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
@@ -291,6 +294,8 @@ pub enum AgainstArg {
     Bundle,
     /// An image
     Image,
+    /// The report of a running VM
+    Vm,
 }
 
 /// Options of `render`.

@@ -10,7 +10,7 @@ use bake::digest::Sha256;
 use bake::project::values::{Arch, ArchiveFormat};
 use libfuzzer_sys::fuzz_target;
 
-const PACKINGS: [ArchiveFormat; 8] = [
+const PACKINGS: [ArchiveFormat; 11] = [
     ArchiveFormat::TarGz,
     ArchiveFormat::TarXz,
     ArchiveFormat::TarBz2,
@@ -18,6 +18,9 @@ const PACKINGS: [ArchiveFormat; 8] = [
     ArchiveFormat::Tar,
     ArchiveFormat::Zip,
     ArchiveFormat::Gz,
+    ArchiveFormat::Bz2,
+    ArchiveFormat::Xz,
+    ArchiveFormat::Zst,
     ArchiveFormat::Bare,
 ];
 

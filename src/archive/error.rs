@@ -126,6 +126,9 @@ pub enum ArchiveError {
         /// Executables for other platforms come first.
         there: TruncatedList,
     },
+    /// A script with the tool's name, which probably starts the only executable.
+    #[error("{} in the archive is a script, and the only executable for {arch} has another name: {}", quoted_path(.script), quoted_path(.executable))]
+    Launcher { script: String, executable: String, arch: Arch },
     #[error("the archive contains several executables{candidates}; select one with `binary:`")]
     Ambiguous { candidates: TruncatedList },
     #[error("{} in the archive is encrypted", quoted_path(.path))]

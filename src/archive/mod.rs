@@ -118,7 +118,11 @@ fn walk(
 ) -> Result<Executable, ArchiveError> {
     match packing {
         ArchiveFormat::Zip => zip_reader::walk(archive, &mut search)?,
-        ArchiveFormat::Gz | ArchiveFormat::Bare => {
+        ArchiveFormat::Gz
+        | ArchiveFormat::Bz2
+        | ArchiveFormat::Xz
+        | ArchiveFormat::Zst
+        | ArchiveFormat::Bare => {
             search.lone_file(&mut stream::open(archive, packing, search.limits())?)?;
         }
         ArchiveFormat::TarGz

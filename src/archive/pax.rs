@@ -8,6 +8,10 @@ pub(super) struct Extended {
     pub(super) path: Option<Vec<u8>>,
     pub(super) link_path: Option<Vec<u8>>,
     pub(super) size: Option<u64>,
+    /// The content is a map of a sparse file and its data (GNU tar manual, "Storing Sparse Files").
+    pub(super) sparse: bool,
+    /// The path of a sparse file; the header has another one.
+    pub(super) sparse_path: Option<Vec<u8>>,
 }
 
 /// Parses records of the form `LENGTH KEY=VALUE\n`, where LENGTH includes itself.
@@ -20,7 +24,11 @@ pub(super) fn read(mut records: &[u8]) -> Result<Extended, ArchiveError> {
         let (key, value, rest) = record(records).ok_or_else(damaged)?;
         records = rest;
         if key.starts_with(b"GNU.sparse.") {
-            return Err(ArchiveError::Unsupported("sparse files"));
+            extended.sparse = true;
+            if key == b"GNU.sparse.name" {
+                set(&mut extended.sparse_path, value.to_vec())?;
+            }
+            continue;
         }
         if key.starts_with(b"GNU.volume.") && key != b"GNU.volume.label" {
             return Err(ArchiveError::Unsupported("several volumes"));
@@ -95,7 +103,7 @@ mod tests {
         let extended = read(records).ok();
         assert_eq!(
             extended,
-            Some(Extended { path: Some(b"a\nb".to_vec()), link_path: None, size: Some(42) })
+            Some(Extended { path: Some(b"a\nb".to_vec()), size: Some(42), ..Extended::default() })
         );
     }
 
@@ -114,7 +122,7 @@ mod tests {
             "3 \n",
             "1 \n",
             "99999999999999999999 path=a\n",
-            "22 GNU.sparse.major=1\n",
+            "21 GNU.sparse.name=a\n21 GNU.sparse.name=b\n",
             "23 GNU.volume.offset=7\n",
             "11  path=a\n",
             "11 \tpath=a\n",

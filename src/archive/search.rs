@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use super::error::{ArchiveError, TruncatedList, quoted_path};
 use super::executable::{NotExecutable, check_executable};
 use super::file_kind::{FileKind, HEAD};
-use super::path::{MemberPath, file_name};
+use super::path::{MemberPath, file_name, lossy};
 use super::{Executable, ExecutableQuery, Limits};
 use crate::digest::{Hasher, Sha256};
 use crate::project::values::InnerPath;
@@ -80,6 +80,8 @@ pub(super) struct Search<'a> {
     /// By the digest of the path, to save memory for a hundred thousand long paths.
     seen: HashMap<Sha256, Seen>,
     found: Vec<Candidate>,
+    /// The first script with the wanted name.
+    launcher: Option<String>,
     /// Likely alternatives, for messages.
     alike: TruncatedList,
     /// Other files, for messages.
@@ -106,6 +108,7 @@ impl<'a> Search<'a> {
             members: 0,
             seen: HashMap::new(),
             found: Vec::new(),
+            launcher: None,
             alike: TruncatedList::default(),
             others: TruncatedList::default(),
             piece: vec![0; PIECE],
@@ -130,7 +133,12 @@ impl<'a> Search<'a> {
         let path = MemberPath::new(raw)?;
         let target = match kind {
             MemberKind::File { .. } | MemberKind::Folder => None,
-            MemberKind::Symlink(target) => Some(path.follow_symlink(target)?),
+            MemberKind::Symlink(target) => Some(match (path.follow_symlink(target), &self.sink) {
+                (Err(outside), Sink::All(_)) => return Err(outside),
+                // Only the executable is unpacked.
+                (Err(_), Sink::Wanted(_)) => lossy(target),
+                (Ok(target), _) => target,
+            }),
             MemberKind::HardLink(target) => Some(path.follow_hard_link(target)?),
         };
         // tar creates the link immediately, and fails if the target is missing.
@@ -252,6 +260,9 @@ impl<'a> Search<'a> {
             Ok(()) => self.take(path, &head, data),
             Err(unfit) if self.wanted.path.is_some() => Err(self.refuse(&path, unfit)),
             Err(unfit) => {
+                if unfit == NotExecutable::Other(FileKind::Script) && self.is_launcher(&path) {
+                    self.launcher.get_or_insert_with(|| path.to_text());
+                }
                 let program = !matches!(
                     unfit,
                     NotExecutable::Other(kind) if !matches!(kind, FileKind::MacOs | FileKind::Windows | FileKind::Script)
@@ -264,6 +275,21 @@ impl<'a> Search<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a script at this path may be the tool itself, and not its shell completion.
+    fn is_launcher(&self, path: &MemberPath) -> bool {
+        let is_completion = |folder: &[u8]| String::from_utf8_lossy(folder).contains("complet");
+        file_name(path.normalized()) == self.wanted.name.as_bytes() && !is_completion(path.normalized())
+    }
+
+    /// A sparse member: another member of the archive can be used, but not this one.
+    pub(super) fn sparse(&mut self, path: &MemberPath) -> Result<(), ArchiveError> {
+        if matches!(self.sink, Sink::All(_)) || self.is_wanted(path) {
+            return Err(ArchiveError::Unsupported("sparse files"));
+        }
+        self.others.push(|| quoted_path(&path.to_text()));
+        Ok(())
     }
 
     /// Reads a file that is not an archive, under any name.
@@ -346,6 +372,12 @@ impl<'a> Search<'a> {
             });
         };
         if self.found.iter().all(|other| other.path.normalized() == last.path.normalized()) {
+            if let Some(script) = self.launcher.take()
+                && file_name(last.path.normalized()) != self.wanted.name.as_bytes()
+            {
+                let executable = last.path.to_text();
+                return Err(ArchiveError::Launcher { script, executable, arch: self.wanted.arch });
+            }
             return Ok(last);
         }
         self.found.push(last);

@@ -103,9 +103,9 @@ pub(super) fn expect_magic(
 ) -> Result<(), ArchiveError> {
     let (kind, expected) = match packing {
         ArchiveFormat::TarGz | ArchiveFormat::Gz => (FileKind::Gzip, "a gzip file"),
-        ArchiveFormat::TarXz => (FileKind::Xz, "an xz file"),
-        ArchiveFormat::TarBz2 => (FileKind::Bzip2, "a bzip2 file"),
-        ArchiveFormat::TarZst => (FileKind::Zstd, "a Zstandard file"),
+        ArchiveFormat::TarXz | ArchiveFormat::Xz => (FileKind::Xz, "an xz file"),
+        ArchiveFormat::TarBz2 | ArchiveFormat::Bz2 => (FileKind::Bzip2, "a bzip2 file"),
+        ArchiveFormat::TarZst | ArchiveFormat::Zst => (FileKind::Zstd, "a Zstandard file"),
         ArchiveFormat::Zip => (FileKind::Zip, "a zip archive"),
         // Checked while reading.
         ArchiveFormat::Tar | ArchiveFormat::Bare => return file.rewind().map_err(ArchiveError::Read),
@@ -123,12 +123,12 @@ pub(super) fn expect_magic(
 fn decoder<'a>(input: impl BufRead + 'a, packing: ArchiveFormat) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match packing {
         ArchiveFormat::TarGz | ArchiveFormat::Gz => Box::new(MultiGzDecoder::new(input)),
-        ArchiveFormat::TarXz => {
+        ArchiveFormat::TarXz | ArchiveFormat::Xz => {
             let xz = Xz::new_stream_decoder(MEMORY, CONCATENATED | TELL_UNSUPPORTED_CHECK)?;
             Box::new(XzDecoder::new_stream(input, xz))
         }
-        ArchiveFormat::TarBz2 => Box::new(MultiBzDecoder::new(input)),
-        ArchiveFormat::TarZst => {
+        ArchiveFormat::TarBz2 | ArchiveFormat::Bz2 => Box::new(MultiBzDecoder::new(input)),
+        ArchiveFormat::TarZst | ArchiveFormat::Zst => {
             let mut zstd = zstd::Decoder::with_buffer(input)?;
             zstd.window_log_max(WINDOW_LOG)?;
             Box::new(zstd)

@@ -38,7 +38,7 @@ impl PendingHeaders {
 pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<(), ArchiveError> {
     let head = read_head(&mut stream)?;
     let found = FileKind::at(&head);
-    if !matches!(found, FileKind::Tar | FileKind::Zeros) {
+    if !matches!(found, FileKind::Tar | FileKind::Zeros) && !is_old(&head) {
         return Err(ArchiveError::OtherKind { expected: "a tar archive", found });
     }
     let mut archive = Archive::new(Blocks { taken: 0, inner: io::Cursor::new(head).chain(stream) });
@@ -50,6 +50,19 @@ pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<()
         Err(ArchiveError::Damaged(_)) if rest.inner.get_ref().1.ended() => Err(ArchiveError::CutShort),
         Err(error) => Err(error),
     }
+}
+
+/// Whether an archive starts with a header from before POSIX, which has no magic: its checksum must be right.
+fn is_old(head: &[u8]) -> bool {
+    const CHECKSUM: std::ops::Range<usize> = 148..156;
+    let Some(header) = head.first_chunk::<512>() else { return false };
+    let sum: u64 = header
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| u64::from(if CHECKSUM.contains(&at) { b' ' } else { *byte }))
+        .sum();
+    // A NUL ends the number, and a blank may follow.
+    header[0] != 0 && octal(until_nul(&header[CHECKSUM])) == Some(sum)
 }
 
 /// Counts bytes read.
@@ -98,7 +111,8 @@ fn member(
     search: &mut Search<'_>,
 ) -> Result<(), ArchiveError> {
     let extended = ahead.extended.unwrap_or_default();
-    let name = one_of(ahead.long_name, extended.path)?.unwrap_or_else(|| name(entry.header()));
+    let name = one_of(one_of(ahead.long_name, extended.path)?, extended.sparse_path)?
+        .unwrap_or_else(|| name(entry.header()));
     let link_name = one_of(ahead.long_link, extended.link_path)?;
     let target = link_name.unwrap_or_else(|| until_nul(&entry.header().as_old().linkname).to_vec());
     if extended.size.is_some_and(|other| other != size) {
@@ -114,17 +128,27 @@ fn member(
         EntryType::Link => MemberKind::HardLink(&target),
         EntryType::Char | EntryType::Block => return special("a device"),
         EntryType::Fifo => return special("a named pipe"),
-        EntryType::GNUSparse => return Err(ArchiveError::Unsupported("sparse files")),
+        EntryType::GNUSparse if has_more_headers(entry.header()) => {
+            return Err(ArchiveError::Unsupported("sparse files with more than four parts"));
+        }
+        EntryType::GNUSparse => MemberKind::File { executable: false },
         _ => return special("an entry of a type that not every tar supports"),
     };
     // Some readers skip this content, others interpret it as the next header.
     if size > 0 && !matches!(kind, MemberKind::File { .. }) {
         return Err(ArchiveError::Damaged("a folder or a link in tar has content".to_owned()));
     }
+    let is_sparse = extended.sparse || entry.header().entry_type() == EntryType::GNUSparse;
     match search.enter(&name, kind, true)? {
+        Some(path) if is_sparse => search.sparse(&path),
         Some(path) => search.file(path, entry),
         None => Ok(()),
     }
+}
+
+/// Whether further blocks describe a sparse file, which precede its content.
+fn has_more_headers(header: &Header) -> bool {
+    header.as_gnu().is_none_or(|header| header.isextended[0] != 0)
 }
 
 /// Checks that the archive ends at `end` with two or more blocks of zeros.
@@ -153,9 +177,6 @@ fn size(header: &Header) -> Result<u64, ArchiveError> {
     // The limit of tar.
     const ID: u64 = u32::MAX as u64;
     const TIME: u64 = i64::MAX as u64;
-    if header.as_ustar().is_none() && header.as_gnu().is_none() {
-        return Err(ArchiveError::Damaged("a tar header is neither POSIX nor GNU".to_owned()));
-    }
     let old = header.as_old();
     let binary = |field: &[u8], largest| {
         let (first, rest) = field.split_first()?;

@@ -154,6 +154,16 @@ fn half(record: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([record[at], record[at + 1]])
 }
 
+/// A 32-bit number.
+fn word(record: &[u8], at: usize) -> u32 {
+    u32::from(half(record, at)) | u32::from(half(record, at + 2)) << 16
+}
+
+/// A 64-bit number.
+fn double(record: &[u8], at: usize) -> u64 {
+    u64::from(word(record, at)) | u64::from(word(record, at + 4)) << 32
+}
+
 fn member<R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     index: usize,
@@ -274,46 +284,101 @@ struct End {
     offset: u64,
 }
 
-/// Finds the end record, which must be at the end of the file, directly after the directory.
-///
-/// Excludes zip64, which starts at 65,535 members or 4 GiB.
+/// Finds the end record, which must be at the end of the file, directly after the directory or, with zip64,
+/// after its own end record and locator (APPNOTE 4.3.14 to 4.3.16).
 fn check_end(file: &mut (impl Read + Seek)) -> Result<End, ArchiveError> {
     const RECORD: usize = 22;
     const SIGNATURE: &[u8; 4] = b"PK\x05\x06";
-    const LOCATOR: usize = 20;
-    const LOCATOR_SIGNATURE: &[u8] = b"PK\x06\x07";
+    const RECORDS_64: usize = RECORD_64 + LOCATOR_64;
     let length = file.seek(SeekFrom::End(0)).map_err(ArchiveError::Read)?;
-    let start = length.saturating_sub((RECORD + usize::from(u16::MAX)) as u64);
+    let start = length.saturating_sub((RECORDS_64 + RECORD + usize::from(u16::MAX)) as u64);
     file.seek(SeekFrom::Start(start)).map_err(ArchiveError::Read)?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail).map_err(ArchiveError::Read)?;
     let at =
         tail.windows(SIGNATURE.len()).rposition(|four| four == SIGNATURE).ok_or(ArchiveError::CutShort)?;
     let record = tail[at..].first_chunk::<RECORD>().ok_or(ArchiveError::CutShort)?;
-    let half = |at: usize| half(record, at);
-    let word = |at: usize| u32::from(half(at)) | u32::from(half(at + 2)) << 16;
-    let (members, size, offset, comment) = (half(10), word(12), word(16), half(20));
-    // unzip looks for the zip64 locator at this position unconditionally.
-    let locator = at.checked_sub(LOCATOR).map(|at| &tail[at..]);
-    let is_64 = members == u16::MAX || size == u32::MAX || offset == u32::MAX;
-    if is_64 || locator.is_some_and(|record| record.starts_with(LOCATOR_SIGNATURE)) {
-        return Err(ArchiveError::Unsupported("zip64"));
-    }
+    let comment = half(record, 20);
     match tail.len().cmp(&(at + RECORD + usize::from(comment))) {
         std::cmp::Ordering::Less => return Err(ArchiveError::CutShort),
         std::cmp::Ordering::Equal => {}
         std::cmp::Ordering::Greater => return Err(ArchiveError::TrailingBytes),
     }
-    if (half(4), half(6), half(8)) != (0, 0, members) {
+    if (half(record, 4), half(record, 6)) != (0, 0) {
         return Err(ArchiveError::Unsupported("several volumes"));
     }
-    if u64::from(offset) + u64::from(size) != start + at as u64 {
+    let (disk, members) = (half(record, 8), half(record, 10));
+    let (size, offset) = (word(record, 12), word(record, 16));
+    let mut end = End { members: usize::from(members), size: u64::from(size), offset: u64::from(offset) };
+    let mut directory_end = start + at as u64;
+    // unzip looks for the zip64 locator at this position unconditionally.
+    match at.checked_sub(LOCATOR_64).and_then(|locator| End64::read(&tail[..at], locator, start)) {
+        Some(zip64) => {
+            let zip64 = zip64?;
+            // A value of the old record is the same, or says that it is in the new one.
+            let agrees = [
+                (u64::from(disk), zip64.members, u64::from(u16::MAX)),
+                (u64::from(members), zip64.members, u64::from(u16::MAX)),
+                (u64::from(size), zip64.size, u64::from(u32::MAX)),
+                (u64::from(offset), zip64.offset, u64::from(u32::MAX)),
+            ];
+            if agrees.iter().any(|(old, new, elsewhere)| old != new && old != elsewhere) {
+                return Err(ArchiveError::Damaged("the two end records of the zip disagree".to_owned()));
+            }
+            let members = usize::try_from(zip64.members).unwrap_or(usize::MAX);
+            end = End { members, size: zip64.size, offset: zip64.offset };
+            directory_end -= RECORDS_64 as u64;
+        }
+        None if members == u16::MAX || size == u32::MAX || offset == u32::MAX => {
+            return Err(ArchiveError::Damaged("the zip64 records of the zip are missing".to_owned()));
+        }
+        None if disk != members => return Err(ArchiveError::Unsupported("several volumes")),
+        None => {}
+    }
+    if end.offset.checked_add(end.size) != Some(directory_end) {
         return Err(misplaced());
     }
-    if u64::from(size) > LARGEST_DIRECTORY {
+    if end.size > LARGEST_DIRECTORY {
         return Err(ArchiveError::Unsupported("a zip directory of more than 32 MiB"));
     }
-    Ok(End { members: usize::from(members), size: size.into(), offset: offset.into() })
+    Ok(end)
+}
+
+/// Sizes of the zip64 end record, without its extensible data, and of its locator.
+const RECORD_64: usize = 56;
+const LOCATOR_64: usize = 20;
+
+/// The values of a zip64 end record.
+struct End64 {
+    members: u64,
+    size: u64,
+    offset: u64,
+}
+
+impl End64 {
+    /// Reads the record before the locator at `locator` in `tail`, which begins at `start` in the file. `None`
+    /// if there is no locator.
+    fn read(tail: &[u8], locator: usize, start: u64) -> Option<Result<Self, ArchiveError>> {
+        let locator_bytes = tail.get(locator..)?.first_chunk::<LOCATOR_64>()?;
+        if !locator_bytes.starts_with(b"PK\x06\x07") {
+            return None;
+        }
+        let at = locator.checked_sub(RECORD_64);
+        let record = at.and_then(|at| tail[at..].first_chunk::<RECORD_64>());
+        let (Some(at), Some(record)) = (at, record) else { return Some(Err(misplaced())) };
+        if !record.starts_with(b"PK\x06\x06") || double(locator_bytes, 8) != start + at as u64 {
+            return Some(Err(misplaced()));
+        }
+        let volumes = (word(locator_bytes, 4), word(locator_bytes, 16), word(record, 16), word(record, 20));
+        let (of_volume, members) = (double(record, 24), double(record, 32));
+        if volumes != (0, 1, 0, 0) || of_volume != members {
+            return Some(Err(ArchiveError::Unsupported("several volumes")));
+        }
+        if double(record, 4) != (RECORD_64 - 12) as u64 {
+            return Some(Err(ArchiveError::Unsupported("additional data in the end record of a zip64")));
+        }
+        Some(Ok(Self { members, size: double(record, 40), offset: double(record, 48) }))
+    }
 }
 
 fn misplaced() -> ArchiveError {

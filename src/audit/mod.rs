@@ -1,4 +1,4 @@
-//! Holds upstream, lock, cache, bundle and image against each other.
+//! Holds upstream, lock, cache, bundle, image and VM against each other.
 
 pub mod bundle;
 pub mod cache;
@@ -7,3 +7,4 @@ pub mod lock;
 pub mod report;
 pub mod sarif;
 pub mod upstream;
+pub mod vm;

@@ -27,11 +27,13 @@ pub enum Against {
     Bundle,
     /// A built image.
     Image,
+    /// The report of a running VM.
+    Vm,
 }
 
 impl Against {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 5] = [Self::Lock, Self::Upstream, Self::Cache, Self::Bundle, Self::Image];
+    pub const ALL: [Self; 6] = [Self::Lock, Self::Upstream, Self::Cache, Self::Bundle, Self::Image, Self::Vm];
 
     /// Its name in tables and documents.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Against {
             Self::Cache => "cache",
             Self::Bundle => "bundle",
             Self::Image => "image",
+            Self::Vm => "vm",
         }
     }
 }

@@ -31,7 +31,7 @@ struct Rule {
 }
 
 /// Replaced bytes are critical; findings with a possible innocent reason are less so.
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     rule(Code::BadArchive, "error", Some("8.0"), &["security", "supply-chain"]),
     rule(Code::BundleDiffers, "error", Some("7.0"), &["security", "supply-chain"]),
     rule(Code::ChecksumMismatch, "error", Some("9.5"), &["security", "supply-chain"]),
@@ -44,6 +44,7 @@ const RULES: [Rule; 12] = [
     rule(Code::StaleLock, "error", None, &["supply-chain"]),
     rule(Code::TagMoved, "warning", Some("4.0"), &["security", "supply-chain"]),
     rule(Code::UpstreamGone, "error", None, &["supply-chain"]),
+    rule(Code::VmDiffers, "error", Some("6.0"), &["security", "supply-chain"]),
 ];
 
 const fn rule(

@@ -1,6 +1,7 @@
 //! `bake audit`: compares upstream, lock, cache, bundle and image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::console::Console;
@@ -103,12 +104,22 @@ impl Auditor<'_> {
         if self.options.image.is_some() {
             asked.push(Against::Image);
         }
+        if self.options.report.is_some() {
+            asked.push(Against::Vm);
+        }
         asked.sort_unstable();
         asked.dedup();
         if asked.contains(&Against::Image) && self.options.image.is_none() {
             return Err(Failure::Argument(
                 "which image? name it with `--image REF` or `--image PATH`".to_owned(),
             ));
+        }
+        if asked.contains(&Against::Vm) && self.options.report.is_none() {
+            return Err(Failure::Argument(format!(
+                "which report? name it with `--report FILE`, or `--report -` for standard input: the output of \
+                 `gcloud compute instances get-guest-attributes {} --query-path=openclaw/ --format=json`",
+                self.project.spec.name.value
+            )));
         }
         Ok(asked)
     }
@@ -124,6 +135,7 @@ impl Auditor<'_> {
             },
             Against::Bundle => self.bundle(),
             Against::Image => self.image()?,
+            Against::Vm => self.vm()?,
         })
     }
 
@@ -208,27 +220,50 @@ impl Auditor<'_> {
             |arch: &Arch| *arch == host || !matches!(images.image(*arch), Err(oci::OciError::NoBuild { .. }));
         let mut checks = Vec::new();
         for arch in Arch::ALL.into_iter().filter(has) {
-            let base = self.base_layers(arch);
-            let base = base.as_deref().map_err(String::as_str);
-            checks.extend(audit::image::check(lock, arch, &*images, base, place));
+            let base = self.base_image(arch);
+            let context = audit::image::ImageContext {
+                base: base.as_ref().map_err(String::as_str),
+                cache: self.publishers.cache().ok(),
+                packages: !self.project.spec.image.apt.is_empty()
+                    || lock.binaries.values().any(|locked| !locked.apt.is_empty()),
+            };
+            checks.extend(audit::image::check(lock, arch, &*images, &context, place));
         }
         Ok(checks)
     }
 
-    /// The uncompressed digests of the base image's layers, from its registry.
-    fn base_layers(&self, arch: Arch) -> Result<Vec<crate::digest::Sha256>, String> {
+    /// The VM whose report was fetched.
+    fn vm(&self) -> Result<Vec<Check>, Failure> {
+        /// Far above the report of a whole fleet.
+        const LONGEST: u64 = 4 << 20;
+        let path = self.options.report.as_deref().unwrap_or_else(|| Path::new("-"));
+        let mut text = String::new();
+        let read = if path == Path::new("-") {
+            std::io::stdin().take(LONGEST).read_to_string(&mut text)
+        } else {
+            std::fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text))
+        };
+        let shown = path.display();
+        read.map_err(|error| Failure::Argument(format!("--report {shown}: {error}")))?;
+        let reports =
+            audit::vm::read(&text).map_err(|why| Failure::Argument(format!("--report {shown}: {why}")))?;
+        let LoadedLock { lock, digest, place, .. } = self.locked;
+        Ok(audit::vm::check(lock, digest, self.project.spec.host.arch.value, &reports, place))
+    }
+
+    /// The locked base image, from its registry.
+    fn base_image(&self, arch: Arch) -> Result<oci::PlatformImage, String> {
         if matches!(self.project.spec.image.origin, ImageOrigin::Source { .. }) {
             return Err("it is built from source".to_owned());
         }
         let locked = &self.locked.lock.image;
         let reference: ImageRef = locked.reference.pinned(locked.digest).parse()?;
-        let layers = || {
+        let image = || {
             let credentials = self.publishers.credentials(&reference)?;
             let registry = registry::Registry::new(self.publishers.client(), &reference, &credentials)?;
             oci::Images::image(&registry, arch)
         };
-        let image = layers().map_err(|error: oci::OciError| error.to_string())?;
-        Ok(image.layers.iter().map(|layer| layer.diff_id).collect())
+        image().map_err(|error: oci::OciError| error.to_string())
     }
 }
 
@@ -240,6 +275,7 @@ impl From<cli::AgainstArg> for Against {
             cli::AgainstArg::Cache => Self::Cache,
             cli::AgainstArg::Bundle => Self::Bundle,
             cli::AgainstArg::Image => Self::Image,
+            cli::AgainstArg::Vm => Self::Vm,
         }
     }
 }

@@ -111,9 +111,9 @@ fn by_spec(
             backup::script(target, of.member.as_ref(), *snapshot_only).map_err(Failure::Argument)?
         }
         Action::Restore { snapshot } => restore::script(target, snapshot).map_err(Failure::Argument)?,
-        Action::Destroy { members: options, data } => match members(target, options)? {
-            Some(members) => fleet::destroy(target, &members, *data),
-            None => destroy::script(target, *data).map_err(Failure::Argument)?,
+        Action::Destroy { members: options, data, all } => match members(target, options)? {
+            Some(members) => fleet::destroy(target, &members, *data, *all),
+            None => destroy::script(target, *data, *all).map_err(Failure::Argument)?,
         },
         Action::Wait(WaitArgs { members, timeout }) => {
             wait::script(target, &vms(target, members)?, members.fleet.as_ref(), *timeout)

@@ -320,6 +320,9 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
         github::GithubError::Net(error @ HttpError::Status { status: 401, .. }) => {
             of_net(error).help("let GITHUB_TOKEN hold a token that is accepted there, or unset it")
         }
+        github::GithubError::Net(error @ HttpError::Status { status: 403, .. }) => of_net(error).help(
+            "if GITHUB_TOKEN is set, authorize it for the organization (SAML single sign-on), or unset it",
+        ),
         github::GithubError::Net(error) => of_net(error),
         github::GithubError::NoSuchVersion { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("it may have been withdrawn; choose another version with `version:`"),

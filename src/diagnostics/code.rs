@@ -62,7 +62,7 @@ codes! {
     NoBuildForArch = "no-build-for-arch", "A tool without a build for the chosen architecture.";
     NoInternet = "no-internet", "A VM without a public address, and so without the internet unless there is Cloud NAT.";
     NotInImage = "not-in-image", "A locked tool that the image does not have.";
-    NotInLock = "not-in-lock", "A program of the image that is not locked.";
+    NotInLock = "not-in-lock", "A program, file or setting of the image that neither the lock nor the base image has.";
     NotInManifest = "not-in-manifest", "A binary that the manifest does not have.";
     NotPublished = "not-published", "Something in the lock that its publisher does not bear out.";
     NotPushed = "not-pushed", "A finished image of which the lock has no digest.";
@@ -82,6 +82,7 @@ codes! {
     UpstreamFailed = "upstream-failed", "A publisher answered with an error.";
     UpstreamGone = "upstream-gone", "A published file no longer exists.";
     UpstreamUnreachable = "upstream-unreachable", "A publisher could not be asked.";
+    VmDiffers = "vm-differs", "A running VM was made for another lock.";
     WrongType = "wrong-type", "A value of another type than asked for.";
 }
 

@@ -19,6 +19,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());
     steps.push(vm.instance(metadata));
+    steps.extend(vm.relabelled(""));
     steps.push(
         Step::note("The VM there is may be of an older bundle.")
             .unless(vm.listed_as_is(metadata))

@@ -1,5 +1,6 @@
 //! `destroy`: the VM and its boot disk; data disk and snapshots only where that was asked for twice.
 
+use super::cleanup;
 use super::confirm::confirm;
 use super::guards;
 use super::script::{Name, Script, ScriptCommand, Step, Word};
@@ -9,11 +10,12 @@ use super::vm::{ID_LABEL, Vm, named, shortened};
 /// The warning before a deletion of data.
 pub(super) const FOR_GOOD: &str = "All of this will be deleted, and cannot be brought back.";
 
-/// Deletes the VM; with `data`, also every other resource of the gateway, after its name was typed.
+/// Deletes the VM; with `data`, also every other resource of the gateway, after its name was typed; with `all`, also
+/// what `setup` made for it and nothing else uses.
 ///
 /// # Errors
 /// Where the state is on the boot disk and `data` is not given.
-pub fn script(target: Target<'_>, data: bool) -> Result<Script, String> {
+pub fn script(target: Target<'_>, data: bool, all: bool) -> Result<Script, String> {
     let vm = Vm::of(target);
     if !vm.has_data_disk() && !data {
         return Err(
@@ -22,6 +24,9 @@ pub fn script(target: Target<'_>, data: bool) -> Result<Script, String> {
         );
     }
     let mut steps = guards::must_be_ours(target, None);
+    if all {
+        steps.push(cleanup::find_unused(target, std::slice::from_ref(vm.name)));
+    }
     if data {
         steps.push(vm.show().look());
         steps.push(confirm(vm.name.as_str(), FOR_GOOD));
@@ -41,14 +46,18 @@ pub fn script(target: Target<'_>, data: bool) -> Result<Script, String> {
         steps.extend(vm.delete_data());
         steps.push(vm.delete_schedule());
     }
+    if all {
+        steps.extend(cleanup::delete_unused(target, std::slice::from_ref(vm.name)));
+    }
     let about = format!(
-        "bake gcloud destroy: deletes the VM `{}`{}. Safe to run twice.",
+        "bake gcloud destroy: deletes the VM `{}`{}{}. Safe to run twice.",
         vm.name,
         if data {
             ", its data disks, their snapshots and the schedule"
         } else {
             "; the data disk and its snapshots stay"
-        }
+        },
+        if all { "; and what setup made for it" } else { "" }
     );
     Ok(Script::new("destroy", about, target, steps))
 }

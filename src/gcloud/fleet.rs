@@ -3,13 +3,14 @@
 //! The group creates VMs from a template, each with its own name and data disk, and replaces one that does not
 //! answer. The disks belong to the members: the group never deletes them.
 
+use super::cleanup;
 use super::confirm::confirm;
 use super::destroy::FOR_GOOD;
 use super::group;
 use super::guards;
 use super::metadata::VmMetadata;
+use super::network::SshRule;
 use super::script::{BundleFolder, Name, Script, ScriptCommand, Step, Word};
-use super::setup::allow_ssh;
 use super::target::Target;
 use super::vm::{Vm, named, shortened};
 use crate::project::names::VmName;
@@ -64,6 +65,8 @@ pub fn update(
 ) -> Result<Script, String> {
     let vm = Vm::of(target);
     let mut steps = in_common(vm, members, metadata)?;
+    let is_other = format!("NOT labels.openclaw-bundle={}", vm.bundle(metadata));
+    steps.extend(vm.must_be_replaceable(members, &is_other));
     let template = vm.template(metadata);
     let replace = ScriptCommand::gcloud("compute instance-groups managed rolling-action start-update")
         .arg(vm.name.as_str())
@@ -98,12 +101,15 @@ pub fn update(
 }
 
 /// Deletes group, templates, health check and firewall rule, if `members` are all members of the group; with
-/// `data`, their disks and snapshots too, after the fleet's name was typed.
-pub fn destroy(target: Target<'_>, members: &[VmName], data: bool) -> Script {
+/// `data`, their disks and snapshots too, after the fleet's name was typed; with `setup`, also what `setup` made.
+pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) -> Script {
     let vm = Vm::of(target);
     let all = || members.iter().map(|name| Vm { target, name });
     let mut steps = guards::must_be_ours(target, Some(members));
     steps.push(group::require_all_members(vm, members).look());
+    if setup {
+        steps.push(cleanup::find_unused(target, members));
+    }
     if data {
         steps.extend(all().map(|vm| vm.show().look()));
         steps.push(confirm(vm.name.as_str(), FOR_GOOD));
@@ -157,6 +163,9 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool) -> Script {
         steps.extend(all().flat_map(Vm::delete_data));
         steps.push(vm.delete_schedule());
     }
+    if setup {
+        steps.extend(cleanup::delete_unused(target, members));
+    }
     let kept =
         if data { ", with all data disks and their snapshots" } else { "; data disks and snapshots stay" };
     let about = format!("bake gcloud destroy: deletes the fleet `{}`{kept}. Safe to run twice.", vm.name);
@@ -175,6 +184,7 @@ fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Ve
     let make_template = ScriptCommand::gcloud("compute instance-templates create")
         .arg(template.clone())
         .in_project()
+        .args(vm.subnet_region())
         .args(vm.made_with(metadata));
     let make_check = ScriptCommand::gcloud("compute health-checks create tcp")
         .arg(alive.clone())
@@ -208,7 +218,7 @@ fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Ve
         .unless(listed("compute health-checks list", &alive))
         .change(format!("+ health check {alive}")),
     );
-    steps.push(allow_ssh(vm, ALIVE, PROBES, "The way in for health checks."));
+    steps.push(vm.allow_ssh(SshRule { end: ALIVE, ranges: PROBES, why: "The way in for health checks." }));
     steps.push(
         Step::run(
             "The group, still empty. It replaces a VM that does not answer for two minutes.",
@@ -260,7 +270,7 @@ fn joined(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
 impl Vm<'_> {
     /// The template of this bundle.
     fn template(self, metadata: &VmMetadata) -> String {
-        let mut digest = self.bundle(metadata);
+        let mut digest = self.template_digest(self.bundle(metadata));
         digest.truncate(DIGITS);
         format!("{}-{digest}", shortened(self.name.as_str(), "-123456789012"))
     }

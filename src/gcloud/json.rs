@@ -40,6 +40,9 @@ struct StepRow {
     r#where: Option<Vec<String>>,
     /// Prints a line for each run of the commands.
     each: Option<Vec<String>>,
+    /// A name that an earlier step sets, with a word for each run of the commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    each_of: Option<&'static str>,
     /// The name of the variable that holds the output.
     #[serde(skip_serializing_if = "Option::is_none")]
     learns: Option<Learns>,
@@ -111,7 +114,7 @@ impl Script {
 fn row(step: &Step) -> StepRow {
     let asked = step.when.asked().map(vector);
     let (unless, r#where, each) = match step.when {
-        When::Always => (None, None, None),
+        When::Always | When::EachOf(_) => (None, None, None),
         When::Unless(_) => (asked, None, None),
         When::Where(_) => (None, asked, None),
         When::Each(_) => (None, None, asked),
@@ -126,6 +129,10 @@ fn row(step: &Step) -> StepRow {
         unless,
         r#where,
         each,
+        each_of: match step.when {
+            When::EachOf(name) => Some(name.variable()),
+            When::Always | When::Unless(_) | When::Where(_) | When::Each(_) => None,
+        },
         learns: step
             .learns
             .as_ref()

@@ -10,6 +10,8 @@ pub struct VmMetadata {
     pub encoding: Option<&'static str>,
     /// The file with the startup script, where the OS image needs one to run user-data.
     pub startup_script: Option<&'static str>,
+    /// Whether Cloud Logging keeps the log of the serial console.
+    pub serial_logging: bool,
     /// The digest of the files' content.
     pub contents: Sha256,
 }
@@ -30,8 +32,10 @@ impl VmMetadata {
             ("enable-oslogin", Attribute::Value("TRUE")),
             ("block-project-ssh-keys", Attribute::Value("TRUE")),
             ("enable-guest-attributes", Attribute::Value("TRUE")),
-            ("serial-port-logging-enable", Attribute::Value("TRUE")),
         ];
+        if self.serial_logging {
+            attributes.push(("serial-port-logging-enable", Attribute::Value("TRUE")));
+        }
         attributes.extend(self.encoding.map(|encoding| ("user-data-encoding", Attribute::Value(encoding))));
         attributes.push(("user-data", Attribute::File(self.user_data)));
         attributes.extend(self.startup_script.map(|script| ("startup-script", Attribute::File(script))));

@@ -5,6 +5,7 @@
 
 mod advice;
 pub mod backup;
+mod cleanup;
 pub mod cli;
 mod confirm;
 pub mod create;
@@ -13,9 +14,12 @@ pub mod fleet;
 mod group;
 mod guards;
 mod json;
+mod labels;
 pub mod logs;
 mod metadata;
+mod network;
 mod remote;
+mod replacement;
 pub mod resize;
 pub mod restore;
 mod script;

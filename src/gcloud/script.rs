@@ -27,6 +27,15 @@ pub(super) enum Name {
     Terminal,
     /// The output of the command that a step has asked.
     Found,
+    /// The firewall rule of `setup`, unless others use it; likewise the next ones.
+    UnusedRule,
+    UnusedRouter,
+    UnusedAccount,
+    UnusedSecrets,
+    /// The secrets that the unused account may read.
+    BoundSecrets,
+    /// The repository of images that the unused account may read.
+    BoundRepository,
 }
 
 impl Name {
@@ -41,6 +50,12 @@ impl Name {
             Self::Start => "start",
             Self::Terminal => "terminal",
             Self::Found => "found",
+            Self::UnusedRule => "unused_rule",
+            Self::UnusedRouter => "unused_router",
+            Self::UnusedAccount => "unused_account",
+            Self::UnusedSecrets => "unused_secrets",
+            Self::BoundSecrets => "bound_secrets",
+            Self::BoundRepository => "bound_repository",
         }
     }
 
@@ -50,10 +65,16 @@ impl Name {
             Self::Project | Self::Domain => "PROJECT",
             Self::Stamp => "TIME",
             Self::Data => "in use",
-            Self::Each => "each one",
+            Self::Each => "NAME",
             Self::Start => "START",
             Self::Terminal => "TERMINAL",
             Self::Found => "FOUND",
+            Self::UnusedRule
+            | Self::UnusedRouter
+            | Self::UnusedAccount
+            | Self::UnusedSecrets
+            | Self::BoundSecrets
+            | Self::BoundRepository => "UNUSED",
         }
     }
 }
@@ -155,13 +176,15 @@ pub(super) enum When {
     Where(ScriptCommand),
     /// For each line that this command prints, as [`Name::Each`].
     Each(ScriptCommand),
+    /// For each word of this name, as [`Name::Each`].
+    EachOf(Name),
 }
 
 impl When {
     /// The command that is asked.
     pub(super) const fn asked(&self) -> Option<&ScriptCommand> {
         match self {
-            Self::Always => None,
+            Self::Always | Self::EachOf(_) => None,
             Self::Unless(command) | Self::Where(command) | Self::Each(command) => Some(command),
         }
     }
@@ -362,6 +385,11 @@ impl Step {
         Self { when: When::Each(command), ..self }
     }
 
+    /// Runs for each word of `name`, which an earlier step has set.
+    pub(super) fn for_each_of(self, name: Name) -> Self {
+        Self { when: When::EachOf(name), ..self }
+    }
+
     /// Gives the output a `name`, or `otherwise` where there is none.
     pub(super) fn learns(self, name: Name, otherwise: impl Into<String>) -> Self {
         Self { learns: Some((name, otherwise.into())), ..self }
@@ -481,6 +509,7 @@ impl Script {
         };
         let runs =
             |step: &Step| step.when.asked().into_iter().chain(step.commands()).any(|command| has(&command.0));
-        self.steps.iter().any(|step| runs(step) || calls(step) || tells(step))
+        let loops = |step: &Step| matches!(step.when, When::EachOf(each_of) if each_of == name);
+        self.steps.iter().any(|step| runs(step) || calls(step) || tells(step) || loops(step))
     }
 }

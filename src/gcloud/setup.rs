@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
-use super::ssh::IAP;
 use super::target::Target;
-use super::vm::{Vm, account, named};
+use super::vm::{Vm, account};
 use crate::project::names::SecretId;
 use crate::project::spec::{ImageOrigin, SecretSource};
 use crate::project::values::ImageRef;
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/setup.sh")];
+/// The role that reads a secret.
+pub(super) const READS: &str = "roles/secretmanager.secretAccessor";
+/// The role that pulls an image.
+pub(super) const PULLS: &str = "roles/artifactregistry.reader";
 /// The account that deploys, for all gateways of a project.
-const DEPLOYER: &str = "openclaw-deployer";
+pub(super) const DEPLOYER: &str = "openclaw-deployer";
 
 /// Options that are not in the spec.
 #[derive(Default)]
@@ -49,38 +52,41 @@ pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
     steps.push(create_account(
         id,
         &format!("VM {}", vm.name),
+        &vm.description(),
         "The VM's own account. It only has the following roles.",
     ));
     steps.push(warn_of_roles(id));
     for (secret, wanted) in &secrets {
         steps.push(create_secret(vm, secret));
         steps.push(first_value(secret, wanted, options.files.get(secret)));
-        steps.push(bind(
+        let of_secret =
+            |verb: &str| ScriptCommand::gcloud(&format!("secrets {verb}")).arg(secret.as_str()).in_project();
+        steps.push(bound(
             "The VM reads this secret, and no other.",
-            &format!("secrets {{}} {secret}"),
+            of_secret("get-iam-policy"),
+            of_secret("add-iam-policy-binding"),
             id,
-            "roles/secretmanager.secretAccessor",
+            READS,
             &format!("the secret {secret}"),
         ));
     }
     if let Some(repository) = registry {
-        steps.push(bind(
+        steps.push(bound(
             "The VM pulls its image from there.",
-            &format!(
-                "artifacts repositories {{}} {} --location={} --project={}",
-                repository.name, repository.location, repository.project
-            ),
+            repository.command("get-iam-policy"),
+            repository.command("add-iam-policy-binding"),
             id,
-            "roles/artifactregistry.reader",
+            PULLS,
             &format!("the repository {}", repository.name),
         ));
     }
     if !spec.gcp.public_ip.value {
-        steps.extend(network(vm));
+        steps.extend(vm.private_network());
     }
     if options.deployer {
         steps.extend(deployer(id));
     }
+    steps.extend(vm.use_of_subnet());
     steps.push(
         Step::note("The VM comes next.")
             .tell("The project is ready. Next: bake render, and bake gcloud create | sh"),
@@ -94,12 +100,13 @@ pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
 }
 
 /// The purpose of a secret in Secret Manager, and whether its value is made up.
-struct SecretRequest {
+pub(super) struct SecretRequest {
     variables: Vec<String>,
     generate: bool,
 }
 
-fn secrets(target: Target<'_>) -> BTreeMap<SecretId, SecretRequest> {
+/// The secrets in Secret Manager, by their ids.
+pub(super) fn secrets(target: Target<'_>) -> BTreeMap<SecretId, SecretRequest> {
     let mut secrets = BTreeMap::<_, SecretRequest>::new();
     for (variable, source) in &target.spec.secrets {
         if let SecretSource::SecretManager { id, generate } = source {
@@ -185,13 +192,16 @@ fn enable(api: &'static str) -> Step {
         .change(format!("+ API {api}"))
 }
 
-fn create_account(id: &str, shown: &str, why: &str) -> Step {
+fn create_account(id: &str, shown: &str, description: &str, why: &str) -> Step {
     let there = ScriptCommand::gcloud("iam service-accounts list")
         .in_project()
         .flag("filter", format!("email ~ \"^{id}@\""))
         .flag("format", "value(email)");
-    let make =
-        ScriptCommand::gcloud("iam service-accounts create").arg(id).in_project().flag("display-name", shown);
+    let make = ScriptCommand::gcloud("iam service-accounts create")
+        .arg(id)
+        .in_project()
+        .flag("display-name", shown)
+        .flag("description", description);
     Step::run(why, make).unless(there).change(format!("+ service account {id}"))
 }
 
@@ -224,14 +234,19 @@ fn create_secret(vm: Vm<'_>, id: &SecretId) -> Step {
     Step::run("A secret; its value comes next.", make).unless(there).change(format!("+ secret {id}"))
 }
 
-/// Gives the secret a value, where it has none.
-fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> Step {
-    let there = ScriptCommand::gcloud("secrets versions list")
+/// Prints the newest usable version of the secret.
+pub(super) fn usable_version(id: &SecretId) -> ScriptCommand {
+    ScriptCommand::gcloud("secrets versions list")
         .arg(id.as_str())
         .in_project()
         .flag("filter", "state=ENABLED")
         .flag("limit", 1)
-        .flag("format", "value(name)");
+        .flag("format", "value(name)")
+}
+
+/// Gives the secret a value, where it has none.
+fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> Step {
+    let there = usable_version(id);
     let add = ScriptCommand::gcloud("secrets versions add").arg(id.as_str()).in_project();
     let variables = wanted.variables.join(", ");
     let shell = |how, call, stdin: &str| {
@@ -260,16 +275,7 @@ fn first_value(id: &SecretId, wanted: &SecretRequest, file: Option<&String>) -> 
         .tell_already(format!("value of the secret {id}"))
 }
 
-/// Binds `role` to the account `id`. `of` is the resource, with `{}` where the verb belongs.
-fn bind(why: &str, of: &str, id: &str, role: &str, on: &str) -> Step {
-    let (before, after) = of.split_once("{}").unwrap_or((of, ""));
-    let verb = |verb: &str| {
-        let command = ScriptCommand::gcloud(&format!("{before}{verb}{after}"));
-        if of.contains("--project=") { command } else { command.in_project() }
-    };
-    bound(why, verb("get-iam-policy"), verb("add-iam-policy-binding"), id, role, on)
-}
-
+/// Binds `role` to the account `id` by the policy that `look` prints.
 fn bound(why: &str, look: ScriptCommand, add: ScriptCommand, id: &str, role: &str, on: &str) -> Step {
     let there = roles_of(look, format!("bindings.role=\"{role}\" AND ").as_str(), id);
     let add = add.flag_word("member", member(id)).flag("role", role);
@@ -287,7 +293,7 @@ fn bound(why: &str, look: ScriptCommand, add: ScriptCommand, id: &str, role: &st
 }
 
 /// Prints the roles that the account has by this policy, where `also` holds.
-fn roles_of(policy: ScriptCommand, also: &str, id: &str) -> ScriptCommand {
+pub(super) fn roles_of(policy: ScriptCommand, also: &str, id: &str) -> ScriptCommand {
     let is_its = Word::from(format!("{also}bindings.members=\"")).word(member(id)).text("\"");
     policy
         .flag("flatten", "bindings[].members")
@@ -296,81 +302,39 @@ fn roles_of(policy: ScriptCommand, also: &str, id: &str) -> ScriptCommand {
 }
 
 /// The account as policies name it.
-fn member(id: &str) -> Word {
+pub(super) fn member(id: &str) -> Word {
     Word::from("serviceAccount:").word(account(id))
 }
 
 /// A repository of Artifact Registry, by the name of an image in it.
-struct ArtifactRepository<'a> {
+pub(super) struct ArtifactRepository<'a> {
     location: &'a str,
-    project: &'a str,
-    name: &'a str,
+    project: String,
+    pub(super) name: &'a str,
+}
+
+impl ArtifactRepository<'_> {
+    /// `gcloud artifacts repositories VERB` of it.
+    pub(super) fn command(&self, verb: &str) -> ScriptCommand {
+        ScriptCommand::gcloud(&format!("artifacts repositories {verb}"))
+            .arg(self.name)
+            .flag("location", self.location)
+            .flag("project", &self.project)
+    }
 }
 
 /// The repository of the finished image, if the VM needs permission to pull from it.
-fn private_registry(target: Target<'_>) -> Option<ArtifactRepository<'_>> {
+pub(super) fn private_registry(target: Target<'_>) -> Option<ArtifactRepository<'_>> {
     let ImageOrigin::Registry(image) = &target.spec.image.origin else { return None };
     let image: &ImageRef = &image.value;
     let mut path = image.repository().split('/');
     let location = path.next()?.strip_suffix("-docker.pkg.dev")?;
-    Some(ArtifactRepository { location, project: path.next()?, name: path.next()? })
-}
-
-/// The way out without a public address, and the way in.
-fn network(vm: Vm<'_>) -> [Step; 3] {
-    let nat = format!("{}-nat", vm.name);
-    let routers = |filter: String| {
-        ScriptCommand::gcloud("compute routers list")
-            .in_project()
-            .flag("regions", vm.region())
-            .flag("filter", filter)
-            .flag("format", "value(name)")
+    // In the path of an image, a project such as example.com:name is two parts.
+    let project = match path.next()? {
+        domain if domain.contains('.') => format!("{domain}:{}", path.next()?),
+        project => project.to_owned(),
     };
-    // One NAT serves the whole network of a region, and there cannot be a second.
-    let has_nat = "network ~ \"/default$\" AND nats[].name:*";
-    let router = ScriptCommand::gcloud("compute routers create")
-        .arg(nat.clone())
-        .in_project()
-        .flag("network", "default")
-        .flag("region", vm.region());
-    let gateway = ScriptCommand::gcloud("compute routers nats create")
-        .arg(nat.clone())
-        .in_project()
-        .flag("router", &nat)
-        .flag("region", vm.region())
-        .args(["--auto-allocate-nat-external-ips", "--nat-all-subnet-ip-ranges"]);
-    [
-        Step::run("Cloud NAT is the way out for VMs without a public address; a router carries it.", router)
-            .unless(routers(format!("({}) OR ({has_nat})", named(&nat))))
-            .change(format!("+ router {nat}")),
-        Step::run("NAT for all subnets of the region, where there is none.", gateway)
-            .unless(routers(has_nat.to_owned()))
-            .change(format!("+ Cloud NAT {nat} in {}, about 5 USD a month", vm.region())),
-        allow_ssh(
-            vm,
-            "iap",
-            IAP,
-            "The way in: SSH from Identity-Aware Proxy, and from nowhere else by this rule.",
-        ),
-    ]
-}
-
-/// Lets SSH in from `ranges`.
-pub(super) fn allow_ssh(vm: Vm<'_>, end: &str, ranges: &str, why: &str) -> Step {
-    let rule = format!("{}-{end}", vm.name);
-    let there = ScriptCommand::gcloud("compute firewall-rules list")
-        .in_project()
-        .flag("filter", named(&rule))
-        .flag("format", "value(name)");
-    let make = ScriptCommand::gcloud("compute firewall-rules create")
-        .arg(rule.clone())
-        .in_project()
-        .flag("network", "default")
-        .flag("direction", "INGRESS")
-        .flag("allow", "tcp:22")
-        .flag("source-ranges", ranges)
-        .flag("target-tags", vm.name);
-    Step::run(why, make).unless(there).change(format!("+ firewall rule {rule}"))
+    Some(ArtifactRepository { location, project, name: path.next()? })
 }
 
 /// An account for programs that deploy: VMs, disks and snapshots, and acting as the VM's account.
@@ -403,6 +367,7 @@ fn deployer(vm_account: &str) -> Vec<Step> {
         create_account(
             DEPLOYER,
             "Deploys OpenClaw gateways",
+            "OpenClaw, made by bake for programs that deploy",
             "An account for programs that deploy. It has no key. A person who acts as it may delete every VM, disk\n\
              and snapshot of the project, and read what its VMs may read, secrets too, through a new VM that\n\
              has the VM's account.",

@@ -150,7 +150,7 @@ fn planned<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
 }
 
 /// A line of the plan, as far as it is known before the script runs.
-fn described(line: &Word) -> String {
+pub(super) fn described(line: &Word) -> String {
     line.0
         .iter()
         .map(|part| match part {
@@ -191,7 +191,8 @@ fn paragraph(step: &Step, indent: &str) -> String {
         let ask = if step.is_ahead && step.phase == Phase::Plan { "ask_ahead" } else { "ask" };
         let _ = writeln!(text, "{indent}{found}=$({ask} {})", line(asked));
     }
-    let inner = if step.when.asked().is_some() { format!("{indent}{INDENT}") } else { indent.to_owned() };
+    let inner =
+        if matches!(step.when, When::Always) { indent.to_owned() } else { format!("{indent}{INDENT}") };
     match &step.when {
         When::Always => {}
         When::Unless(_) => {
@@ -202,6 +203,9 @@ fn paragraph(step: &Step, indent: &str) -> String {
         }
         When::Each(_) => {
             let _ = writeln!(text, "{indent}for {} in ${found}; do", Name::Each.variable());
+        }
+        When::EachOf(name) => {
+            let _ = writeln!(text, "{indent}for {} in ${}; do", Name::Each.variable(), name.variable());
         }
     }
     text.push_str(&changed(step, &inner));
@@ -220,7 +224,7 @@ fn paragraph(step: &Step, indent: &str) -> String {
             }
             let _ = writeln!(text, "{indent}fi");
         }
-        When::Each(_) => {
+        When::Each(_) | When::EachOf(_) => {
             let _ = writeln!(text, "{indent}done");
         }
     }

@@ -23,15 +23,16 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.push(vm.must_be_on_its_disk(&[MOVE]));
     steps.extend(vm.disk_must_fit());
     steps.push(vm.type_must_be_there(&target.spec.gcp.machine_type));
-    steps.extend(vm.snapshot_schedule());
-    steps.extend(vm.data_disk());
-    steps.extend(vm.disk_schedule());
     let is_other = format!(
         "(NOT labels.openclaw-bundle={} OR NOT machineType ~ \"/{}$\" OR NOT serviceAccounts[0].email ~ \"{}\")",
         vm.bundle(metadata),
         target.spec.gcp.machine_type.value,
         account_pattern(target.spec.gcp.service_account.as_str())
     );
+    steps.extend(vm.must_be_replaceable(std::slice::from_ref(vm.name), &is_other));
+    steps.extend(vm.snapshot_schedule());
+    steps.extend(vm.data_disk());
+    steps.extend(vm.disk_schedule());
     steps.push(
         vm.delete("A VM of another bundle or machine type; its data disk stays.")
             .only_where(vm.listed(&is_other))
@@ -39,6 +40,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
             .leaves(format!("The VM {} is deleted or about to be; its data disk is kept. To make the new one: bake gcloud update | sh", vm.name)),
     );
     steps.push(vm.instance(metadata).settles());
+    steps.extend(vm.relabelled(&format!("labels.openclaw-bundle={}", vm.bundle(metadata))));
     let about = format!(
         "bake gcloud update: replaces the VM `{}` by one of this bundle.\n\
          Safe to run twice: the data disk stays, and a VM of this bundle too. Rendered by bake from\n\

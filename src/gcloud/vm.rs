@@ -112,8 +112,17 @@ impl<'a> Vm<'a> {
         self.listed(&format!("labels.openclaw-bundle={}", self.bundle(metadata)))
     }
 
-    /// The labels by which this project's resources are known, and those of the spec.
+    /// The labels of new resources: those by which this project's are known, and those of the spec.
     pub(super) fn labels(self) -> String {
+        let mut labels = self.identity();
+        for (key, value) in &self.target.spec.gcp.labels {
+            let _ = write!(labels, ",{}={}", key.value, value.value);
+        }
+        labels
+    }
+
+    /// The labels by which this project's resources are known.
+    pub(super) fn identity(self) -> String {
         let mut labels = format!("openclaw={}", self.name);
         if let Some(id) = &self.target.spec.id {
             let _ = write!(labels, ",{ID_LABEL}={}", id.value);
@@ -123,7 +132,7 @@ impl<'a> Vm<'a> {
 
     /// The description of resources that take no labels.
     pub(super) fn description(self) -> String {
-        format!("OpenClaw, made by bake for {}", self.labels())
+        format!("OpenClaw, made by bake for {}", self.identity())
     }
 
     /// Holds for a resource with this project's description.
@@ -148,7 +157,8 @@ impl<'a> Vm<'a> {
             .flag_word("service-account", account(gcp.service_account.as_str()))
             .flag("scopes", "cloud-platform")
             .args(["--shielded-secure-boot", "--shielded-vtpm", "--shielded-integrity-monitoring"])
-            .flag("tags", spec.name.as_str());
+            .flag("tags", spec.name.as_str())
+            .args(self.network_flags());
         if gcp.public_ip.value { command } else { command.arg("--no-address") }
     }
 
@@ -205,6 +215,9 @@ impl<'a> Vm<'a> {
                 .change(format!("~ snapshot schedule {schedule}: snapshots are kept for {days} days"))
                 .tell_already(format!("snapshot schedule {schedule}")),
         ]
+        .into_iter()
+        .chain(self.relabelled_schedule())
+        .collect()
     }
 
     /// Makes the data disk where there is none, and grows it to the size of the spec; [`Name::Data`] is its
@@ -241,6 +254,9 @@ impl<'a> Vm<'a> {
                 .tell("The VM uses the new size once its gateway has started again: bake gcloud ssh | sh, then sudo systemctl restart openclaw-gateway")
                 .tell_already(Word::from("data disk ").name(Name::Data)),
         ]
+        .into_iter()
+        .chain(self.relabelled_disk())
+        .collect()
     }
 
     /// Attaches the schedule to the data disk in use, which may be older than its schedule, or takes it away

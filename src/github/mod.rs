@@ -250,11 +250,20 @@ impl<'a> Api<'a> {
 
     /// An answer, and the URL of the page after it.
     fn answer<T: serde::de::DeserializeOwned>(&self, url: &Url) -> Result<(T, Option<Url>), GithubError> {
-        let request = Request::new(url.clone())
-            .accept("application/vnd.github+json")
-            .header("x-github-api-version", API_VERSION)
-            .token(self.token);
-        let (head, text) = self.client.document(&request, LONGEST_ANSWER)?;
+        let ask = |token| {
+            let request = Request::new(url.clone())
+                .accept("application/vnd.github+json")
+                .header("x-github-api-version", API_VERSION)
+                .token(token);
+            self.client.document(&request, LONGEST_ANSWER)
+        };
+        let (head, text) = match ask(self.token) {
+            // An organization with SAML refuses tokens that it did not authorize, even for public repositories.
+            Err(refused @ HttpError::Status { status: 403, .. }) if self.token.is_some() => {
+                ask(None).map_err(|_| refused)?
+            }
+            answer => answer?,
+        };
         let malformed = |why: String| GithubError::Malformed { url: Address::new(url, None), why };
         let answer =
             serde_json::from_str(&text).map_err(|error| malformed(excerpt(&error.to_string(), 200)))?;

@@ -10,9 +10,7 @@ use serde_json::{Map, Value, json};
 use super::labels::Labels;
 use crate::digest::Sha256;
 use crate::oci::PlatformImage;
-
-/// User of the base image, numeric as in the Dockerfile.
-const USER: &str = "1000:1000";
+use crate::project::IMAGE_USER;
 
 pub(super) struct ImageConfig {
     pub(super) document: Value,
@@ -42,7 +40,7 @@ pub(super) fn over(
         *config = json!({});
     }
     let config = config.as_object_mut().ok_or("`config` in its config is not an object")?;
-    config.insert("User".to_owned(), json!(USER));
+    config.insert("User".to_owned(), json!(IMAGE_USER));
     let all = labels.over(strings(config.get("Labels"))?);
     config.insert("Labels".to_owned(), json!(all));
 

@@ -8,11 +8,9 @@ use super::error::ImageError;
 use super::spool::{Piece, TempSpool};
 use crate::archive::{self, Executable, Limits, Unpack};
 use crate::lock::Build;
-use crate::project::BIN_DIR;
 use crate::project::names::ToolName;
 use crate::project::values::{Arch, ArchiveFormat};
-
-const LIB: &str = "usr/local/lib";
+use crate::project::{BIN_DIR, LIB_DIR};
 
 /// Prefix of whiteouts (image-spec, "Whiteouts").
 const WHITEOUT: &[u8] = b".wh.";
@@ -66,7 +64,7 @@ impl LayerTree {
         let bad = |source| ImageError::Archive { tool: name.clone(), arch, source };
         let command = format!("{BIN_DIR}/{name}").into_bytes();
         let found = if keep_siblings {
-            let folder = format!("{LIB}/{name}");
+            let folder = format!("{LIB_DIR}/{name}");
             self.0.insert(folder.clone().into_bytes(), LayerNode::Folder);
             let mut unpacking = Unpacking { tree: self, folder: &folder, spool, open: None, hides: None };
             let found = archive::read_all(&mut archive, packing, path, arch, &limits, &mut unpacking);

@@ -266,7 +266,7 @@ fn is_companion(name: &str, assets: &[ReleaseAsset]) -> bool {
     is_manual
         || checksums::is_list(name)
         || checksums::owner_of(name).is_some()
-        || checksums::is_of_another_kind(name) && !words(&lower).any(|word| Words::arch_of(word).is_some())
+        || checksums::is_about_checksums(name) && !words(&lower).any(|word| Words::arch_of(word).is_some())
         || NO_ARCHIVE.iter().any(|ending| lower.ends_with(ending))
         || assets.iter().any(is_about)
 }

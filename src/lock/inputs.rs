@@ -24,7 +24,7 @@ pub fn digest(project: &Project) -> Sha256 {
 /// two different wants are written alike.
 fn binary(wanted: &Binary) -> String {
     // A new key of the manifest must be looked at here.
-    let Binary { name, version, origin, binary, minisign, keep_siblings, apt, skills: _ } = wanted;
+    let Binary { name, version, origin, binary, minisign, checksums, keep_siblings, apt, skills: _ } = wanted;
     let mut line = name.value.to_string();
     if let Some(version) = version {
         let _ = write!(line, " version={}", version.value);
@@ -44,6 +44,9 @@ fn binary(wanted: &Binary) -> String {
     }
     if let Some(key) = minisign {
         let _ = write!(line, " minisign={key}");
+    }
+    if let Some(file) = checksums {
+        let _ = write!(line, " checksums={}", file.as_str());
     }
     // The lock itself records the catalog's values.
     if !matches!(origin, BinarySource::Catalog(_)) {

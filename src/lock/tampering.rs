@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::forge::{Forge, is_of_release};
 use super::{Build, Evidence, LockedBinary};
+use crate::diagnostics::{Code, Diagnostic};
 use crate::project::catalog::CatalogTool;
 use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{ArchSpelling, Version};
-use crate::project::values::Arch;
+use crate::project::values::{Arch, ChecksumsFile, WebUrl};
 
 /// A pattern with `{version}` and `{arch}` filled in.
 pub(super) fn filled(pattern: &str, version: Option<&Version>, arch: &str) -> String {
@@ -146,6 +147,32 @@ pub(super) fn path(wanted: &Binary, version: Option<&Version>, arch: Arch) -> Op
         (None, BinarySource::Url { .. } | BinarySource::Release { .. }) => return None,
     };
     Some(filled(pattern, version, spelling))
+}
+
+/// The URL of the checksum file that the manifest names for the archive at `archive`.
+///
+/// # Errors
+/// If the manifest's pattern does not make a URL.
+pub(super) fn checksums_url(
+    wanted: &Binary,
+    version: Option<&Version>,
+    arch: Arch,
+    archive: &WebUrl,
+) -> Result<Option<WebUrl>, Diagnostic> {
+    let (BinarySource::Release { arch: words, .. } | BinarySource::Url { arch: words, .. }) = &wanted.origin
+    else {
+        return Ok(None);
+    };
+    let Some(file) = &wanted.checksums else { return Ok(None) };
+    let named = filled(file.as_str(), version, spelled(words.as_ref(), arch));
+    let url = match file {
+        ChecksumsFile::Url(_) => named,
+        ChecksumsFile::Sibling(_) => {
+            let (path, name) = (archive.as_str().split(['?', '#']).next(), archive.file_name());
+            format!("{}{named}", path.and_then(|path| path.strip_suffix(name)).unwrap_or_default())
+        }
+    };
+    url.parse().map(Some).map_err(|error: String| Diagnostic::error(Code::BadValue, error))
 }
 
 /// The publisher's word for an architecture; ours where the manifest says none.

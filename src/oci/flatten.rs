@@ -1,9 +1,9 @@
-//! Lists a folder of an image as a container sees it.
+//! Lists a folder of an image as a container sees it, and what the layers above a base image change.
 
 use std::collections::BTreeMap;
 
 use super::error::sanitized;
-use super::layer::{self, LayerError, LayerFile, ReadBudget};
+use super::layer::{self, LayerError, LayerFile, LayerMode, ReadBudget};
 use super::overlay::{Inode, Overlay};
 use super::{Images, Layer, OciError, PlatformImage};
 use crate::digest::Sha256;
@@ -22,6 +22,8 @@ pub enum FoundFile {
         mode: u32,
         uid: u64,
         gid: u64,
+        /// Digest of the extended attributes, such as capabilities.
+        attributes: Option<Sha256>,
         /// Index into [`PlatformImage::layers`] of the layer that wrote it.
         layer: usize,
     },
@@ -39,14 +41,59 @@ pub enum FoundFile {
 impl FoundFile {
     fn of(inode: &Inode) -> Self {
         match inode {
-            Inode::File(LayerFile { sha256, size, mode, uid, gid }, layer) => {
-                Self::File { sha256: *sha256, size: *size, mode: *mode, uid: *uid, gid: *gid, layer: *layer }
+            Inode::File(LayerFile { sha256, size, mode, attributes }, layer) => {
+                let LayerMode { mode, uid, gid } = *mode;
+                let (sha256, size, attributes, layer) = (*sha256, *size, *attributes, *layer);
+                Self::File { sha256, size, mode, uid, gid, attributes, layer }
             }
-            Inode::Directory => Self::Directory,
+            Inode::Directory(_) => Self::Directory,
             Inode::Symlink(target) => Self::Link { target: sanitized(&String::from_utf8_lossy(target)) },
             Inode::Other => Self::Other,
         }
     }
+}
+
+/// A path that the layers above the base image add, change or remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathChange {
+    /// Relative to the root.
+    pub path: Vec<u8>,
+    /// Whether the base image has it.
+    pub in_base: bool,
+    /// `None` if it was removed.
+    pub now: Option<ChangedNode>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangedNode {
+    Directory {
+        /// Whether users other than root may write to it.
+        shared: bool,
+    },
+    File(FoundFile),
+    /// The unresolved target.
+    Symlink(Vec<u8>),
+    Other,
+}
+
+impl ChangedNode {
+    fn of(inode: &Inode) -> Self {
+        match inode {
+            Inode::Directory(mode) => Self::Directory { shared: mode.is_some_and(|mode| mode.widens(None)) },
+            Inode::File(..) => Self::File(FoundFile::of(inode)),
+            Inode::Symlink(target) => Self::Symlink(target.clone()),
+            Inode::Other => Self::Other,
+        }
+    }
+}
+
+/// An image in comparison with its base.
+#[derive(Debug, Default)]
+pub struct Additional {
+    /// The files of the folder, with all layers applied.
+    pub files: FolderFiles,
+    /// In the order of their paths.
+    pub changes: Vec<PathChange>,
 }
 
 /// By file name.
@@ -66,29 +113,35 @@ pub fn files_under(
     image: &PlatformImage,
     folder: &str,
 ) -> Result<FolderFiles, OciError> {
-    files_over(images, image, 0, folder).map(|(_, all)| all)
+    files_over(images, image, 0, folder).map(|found| found.files)
 }
 
-/// Like [`files_under`], in one pass: first the listing with only the lowest `base` layers applied, then
-/// the final one.
+/// Like [`files_under`]; the same pass finds what the layers above the lowest `base` ones change. Needs
+/// twice the memory.
 pub fn files_over(
     images: &dyn Images,
     image: &PlatformImage,
     base: usize,
     folder: &str,
-) -> Result<(FolderFiles, FolderFiles), OciError> {
-    let mut tree = Overlay::default();
+) -> Result<Additional, OciError> {
+    let (mut tree, mut below) = (Overlay::default(), None);
     let meter = ReadBudget::default();
-    let mut below = FolderFiles::new();
     for (index, layer) in image.layers.iter().enumerate() {
         tree.begin(index);
         layer::read(images.layer(layer)?, layer.diff_id, &meter, |entry| tree.apply(entry))
             .map_err(|failure| refused(images.name(), index, layer, failure))?;
         if index + 1 == base {
-            below = listed(images.name(), &tree, folder)?;
+            below = Some(tree.clone());
         }
     }
-    Ok((below, listed(images.name(), &tree, folder)?))
+    let differences = below.as_ref().map(|below| tree.differences(below)).unwrap_or_default();
+    let change = |&(path, before, after): &(&[u8], Option<&Inode>, Option<&Inode>)| PathChange {
+        path: path.to_vec(),
+        in_base: before.is_some(),
+        now: after.map(ChangedNode::of),
+    };
+    let changes = differences.iter().map(change).collect();
+    Ok(Additional { files: listed(images.name(), &tree, folder)?, changes })
 }
 
 fn refused(image: &str, index: usize, layer: &Layer, failure: LayerError) -> OciError {
@@ -105,7 +158,7 @@ fn refused(image: &str, index: usize, layer: &Layer, failure: LayerError) -> Oci
 
 fn listed(image: &str, tree: &Overlay, folder: &str) -> Result<FolderFiles, OciError> {
     let not_an_image = |why| OciError::NotAnImage { image: image.to_owned(), why };
-    let Some((path, Inode::Directory)) = tree.resolve(folder.as_bytes()) else {
+    let Some((path, Inode::Directory(_))) = tree.resolve(folder.as_bytes()) else {
         return Ok(FolderFiles::new());
     };
     let mut found = FolderFiles::new();

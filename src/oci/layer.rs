@@ -37,7 +37,7 @@ pub(super) struct LayerEntry {
 }
 
 pub(super) enum LayerEntryKind {
-    Directory,
+    Directory(LayerMode),
     File(LayerFile),
     Symlink(Vec<u8>),
     /// Path of the target, in the form of [`LayerEntry::path`].
@@ -46,13 +46,32 @@ pub(super) enum LayerEntryKind {
     Other,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LayerFile {
     pub(super) sha256: Sha256,
     pub(super) size: u64,
+    pub(super) mode: LayerMode,
+    /// Digest of the extended attributes, such as capabilities.
+    pub(super) attributes: Option<Sha256>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LayerMode {
+    /// The lowest twelve bits.
     pub(super) mode: u32,
     pub(super) uid: u64,
     pub(super) gid: u64,
+}
+
+impl LayerMode {
+    /// Whether users other than root may write more than `before`, by default root's own folder.
+    pub(super) fn widens(self, before: Option<Self>) -> bool {
+        const OTHERS: u32 = 0o022;
+        let before = before.unwrap_or(Self { mode: 0o755, uid: 0, gid: 0 });
+        let owner = self.uid != 0 && self.uid != before.uid;
+        let group = self.mode & 0o020 != 0 && self.gid != 0 && self.gid != before.gid;
+        owner || group || self.mode & !before.mode & OTHERS != 0
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -236,14 +255,14 @@ fn entries(
         let name = entry.path_bytes().into_owned();
         let path = clean(&name)?;
         let shown = path.escape_ascii().to_string();
-        extensions(&mut entry).map_err(|why| format!("`{shown}` {why}"))?;
+        let attributes = extensions(&mut entry).map_err(|why| format!("`{shown}` {why}"))?;
         let link = || entry.link_name_bytes().unwrap_or_default().into_owned();
         let kind = match kind {
             EntryType::Regular | EntryType::GNUSparse if !name.ends_with(b"/") => {
-                LayerEntryKind::File(file(&mut entry, meter, &mut buffer)?)
+                LayerEntryKind::File(file(&mut entry, attributes, meter, &mut buffer)?)
             }
             _ if entry.size() > 0 => return Err(format!("`{shown}` is not a file, but has content").into()),
-            EntryType::Directory => LayerEntryKind::Directory,
+            EntryType::Directory => LayerEntryKind::Directory(mode(entry.header())?),
             EntryType::Symlink => LayerEntryKind::Symlink(link()),
             EntryType::Link => LayerEntryKind::HardLink(clean(&link())?),
             EntryType::Char | EntryType::Block | EntryType::Fifo => LayerEntryKind::Other,
@@ -257,6 +276,7 @@ fn entries(
 /// part.
 fn file(
     entry: &mut tar::Entry<'_, impl Read>,
+    attributes: Option<Sha256>,
     meter: &ReadBudget,
     buffer: &mut [u8],
 ) -> Result<LayerFile, LayerError> {
@@ -274,15 +294,18 @@ fn file(
     if size != entry.size() {
         return Err(format!("it is cut off in `{}`", entry.path_bytes().escape_ascii()).into());
     }
-    let header = entry.header();
-    let (mode, uid, gid) = (header.mode()? & 0o7777, header.uid()?, header.gid()?);
-    Ok(LayerFile { sha256: digester.finish(), size, mode, uid, gid })
+    Ok(LayerFile { sha256: digester.finish(), size, mode: mode(entry.header())?, attributes })
 }
 
-/// Rejects extended headers (POSIX pax) that programs interpret differently.
-fn extensions(entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
-    let Some(records) = entry.pax_extensions().map_err(|error| error.to_string())? else { return Ok(()) };
-    let mut keys = BTreeSet::new();
+fn mode(header: &tar::Header) -> io::Result<LayerMode> {
+    Ok(LayerMode { mode: header.mode()? & 0o7777, uid: header.uid()?, gid: header.gid()? })
+}
+
+/// Rejects extended headers (POSIX pax) that programs interpret differently. Returns the digest of the
+/// extended attributes, if there are any.
+fn extensions(entry: &mut tar::Entry<'_, impl Read>) -> Result<Option<Sha256>, String> {
+    let Some(records) = entry.pax_extensions().map_err(|error| error.to_string())? else { return Ok(None) };
+    let (mut keys, mut attributes) = (BTreeSet::new(), BTreeSet::new());
     for record in records {
         let record = record.map_err(|error| format!("has attributes that cannot be read: {error}"))?;
         let (key, value) = (record.key_bytes(), record.value_bytes());
@@ -299,8 +322,12 @@ fn extensions(entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
         if !keys.insert(key.to_vec()) {
             return Err(format!("has the attribute `{shown}` twice"));
         }
+        if key.starts_with(b"SCHILY.xattr.") || key.starts_with(b"LIBARCHIVE.xattr.") {
+            attributes.insert([key, value].join(&b'='));
+        }
     }
-    Ok(())
+    let attributes: Vec<_> = attributes.into_iter().collect();
+    Ok((!attributes.is_empty()).then(|| Sha256::of(attributes.join(&0))))
 }
 
 /// Normalizes a path relative to the root: runtimes strip the leading slash of absolute paths; `..` would
@@ -344,6 +371,9 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(tar::EntryType::Directory);
             header.set_size(0);
+            header.set_mode(0o755);
+            header.set_uid(0);
+            header.set_gid(0);
             builder.append_data(&mut header, "folder", std::io::empty()).expect("memory");
         }
         builder.into_inner().expect("memory")

@@ -22,7 +22,7 @@ mod verified;
 
 pub use contents::{BaseImage, Blob, BlobSource, Contents};
 pub use error::OciError;
-pub use flatten::{FolderFiles, FoundFile, files_over, files_under};
+pub use flatten::{Additional, ChangedNode, FolderFiles, FoundFile, PathChange, files_over, files_under};
 pub use image::{Images, Layer, PlatformImage};
 pub use layout::layout;
 pub use section::Section;

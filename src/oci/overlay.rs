@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use super::layer::{LayerEntry, LayerEntryKind, LayerFile};
+use super::layer::{LayerEntry, LayerEntryKind, LayerFile, LayerMode};
 
 /// Prefix of names that hide files of lower layers (image-spec, "Whiteouts").
 const WHITEOUT: &[u8] = b".wh.";
@@ -20,7 +20,7 @@ const MOST_LINKS: usize = 40;
 /// Bounds the work that hostile links can cause.
 const MOST_STEPS: usize = 4096;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Overlay {
     nodes: BTreeMap<Vec<u8>, OverlayNode>,
     /// The layer being applied.
@@ -29,6 +29,7 @@ pub(super) struct Overlay {
     hidden: BTreeSet<Vec<u8>>,
 }
 
+#[derive(Clone)]
 struct OverlayNode {
     /// The last layer that wrote this path or one below it.
     layer: usize,
@@ -37,11 +38,31 @@ struct OverlayNode {
 
 #[derive(Clone)]
 pub(super) enum Inode {
-    Directory,
+    /// Without a mode if no layer has an entry for it.
+    Directory(Option<LayerMode>),
     /// With the layer of the content, which for a hard link can be a lower one.
     File(LayerFile, usize),
     Symlink(Vec<u8>),
     Other,
+}
+
+/// A path, its node before, and its node after.
+pub(super) type Difference<'a> = (&'a [u8], Option<&'a Inode>, Option<&'a Inode>);
+
+impl Inode {
+    /// Whether a container finds the same, whichever layer wrote it. A directory differs only if other users
+    /// gain access to it: builders do not agree about the modes of the parents of copied files.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Directory(before), Self::Directory(after)) => {
+                !after.is_some_and(|after| after.widens(*before))
+            }
+            (Self::File(before, _), Self::File(after, _)) => before == after,
+            (Self::Symlink(before), Self::Symlink(after)) => before == after,
+            (Self::Other, Self::Other) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Overlay {
@@ -56,7 +77,7 @@ impl Overlay {
     pub(super) fn apply(&mut self, LayerEntry { path, kind }: LayerEntry) -> Result<(), String> {
         if path.is_empty() {
             return match kind {
-                LayerEntryKind::Directory => Ok(()),
+                LayerEntryKind::Directory(_) => Ok(()),
                 _ => Err("its root is not a directory".to_owned()),
             };
         }
@@ -74,20 +95,20 @@ impl Overlay {
             return Ok(());
         }
         let inode = match kind {
-            LayerEntryKind::Directory => Inode::Directory,
+            LayerEntryKind::Directory(mode) => Inode::Directory(Some(mode)),
             LayerEntryKind::File(file) => Inode::File(file, self.layer),
             LayerEntryKind::Symlink(target) => Inode::Symlink(target),
             LayerEntryKind::Other => Inode::Other,
             LayerEntryKind::HardLink(target) => match self.nodes.get(&target).map(|node| &node.inode) {
-                None | Some(Inode::Directory) => {
+                None | Some(Inode::Directory(_)) => {
                     let (path, target) = (path.escape_ascii(), target.escape_ascii());
                     return Err(format!("`{path}` is a hard link to `{target}`, which is not a file"));
                 }
                 Some(inode) => inode.clone(),
             },
         };
-        let stays = matches!(inode, Inode::Directory)
-            && self.nodes.get(&path).is_some_and(|node| matches!(node.inode, Inode::Directory));
+        let stays = matches!(inode, Inode::Directory(_))
+            && self.nodes.get(&path).is_some_and(|node| matches!(node.inode, Inode::Directory(_)));
         if !stays {
             self.remove_below(&path, |_| true);
         }
@@ -104,10 +125,10 @@ impl Overlay {
             let folder = &path[..end];
             match self.nodes.get_mut(folder) {
                 None => {
-                    let node = OverlayNode { layer: self.layer, inode: Inode::Directory };
+                    let node = OverlayNode { layer: self.layer, inode: Inode::Directory(None) };
                     self.nodes.insert(folder.to_vec(), node);
                 }
-                Some(node) if matches!(node.inode, Inode::Directory) => node.layer = self.layer,
+                Some(node) if matches!(node.inode, Inode::Directory(_)) => node.layer = self.layer,
                 Some(_) => {
                     let (path, folder) = (path.escape_ascii(), folder.escape_ascii());
                     return Err(format!(
@@ -158,17 +179,34 @@ impl Overlay {
             .filter(|(name, _)| !name.contains(&b'/'))
     }
 
+    /// Every path whose node differs between `base` and this tree, in order, with both nodes.
+    pub(super) fn differences<'a>(&'a self, base: &'a Self) -> Vec<Difference<'a>> {
+        let paths: BTreeSet<_> = base.nodes.keys().chain(self.nodes.keys()).collect();
+        let pair = |path| (base.nodes.get(path), self.nodes.get(path));
+        paths
+            .into_iter()
+            .map(|path| (path, pair(path)))
+            .filter(|(_, (before, after))| match (before, after) {
+                (Some(before), Some(after)) => !before.inode.is_same(&after.inode),
+                _ => true,
+            })
+            .map(|(path, (before, after))| {
+                (path.as_slice(), before.map(|n| &n.inode), after.map(|n| &n.inode))
+            })
+            .collect()
+    }
+
     /// Resolves `path` relative to this root: follows every symbolic link, and never leaves the root
     /// (`path_resolution(7)`). `None` for a missing target or a loop.
     pub(super) fn resolve(&self, path: &[u8]) -> Option<(Vec<u8>, Inode)> {
         let mut here = Vec::new();
-        let mut inode = Inode::Directory;
+        let mut inode = Inode::Directory(None);
         let mut ahead = Vec::new();
         push(&mut ahead, path);
         let (mut links, mut steps) = (0, 0);
         while let Some(part) = ahead.pop() {
             steps += 1;
-            if steps > MOST_STEPS || !matches!(inode, Inode::Directory) {
+            if steps > MOST_STEPS || !matches!(inode, Inode::Directory(_)) {
                 return None;
             }
             if part == b"." {

@@ -131,6 +131,11 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// US dollars a month for a GB of its disks.
+    pub fn disk_price(&self) -> Option<f64> {
+        machines().disks.get(self.disk_type()).copied()
+    }
+
     /// A machine type to advise where memory runs out; a placeholder where none is known.
     pub fn larger(&self) -> &'static str {
         self.shared_core.map_or("MACHINE_TYPE", |shared| &shared.larger)

@@ -10,7 +10,7 @@ use super::catalog::{Catalog, CatalogTool};
 use super::names::{
     AptPackage, ArchSpelling, AssetPattern, MinisignKey, RepoSlug, SkillName, ToolName, Version,
 };
-use super::values::{Arch, InnerPath, WebUrl};
+use super::values::{Arch, ChecksumsFile, InnerPath, WebUrl};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::yaml::decode::{Field, decode};
 use crate::yaml::{self, Node, Value};
@@ -85,6 +85,8 @@ struct RawBinary {
     binary: Field<InnerPath>,
     /// The publisher's public key; a signature by it must then cover the archive.
     minisign: Field<MinisignKey>,
+    /// The publisher's checksum file, where bake does not find it: its name next to the archive, or its URL.
+    checksums: Field<ChecksumsFile>,
     /// Whether the archive's other files are installed next to the executable, which needs them.
     beside: Field<bool>,
     /// Debian packages without which it does not run.
@@ -122,6 +124,8 @@ pub struct Binary {
     pub binary: Option<Spanned<InnerPath>>,
     /// The publisher's public key, where the manifest holds one.
     pub minisign: Option<MinisignKey>,
+    /// The publisher's checksum file, where the manifest names it.
+    pub checksums: Option<ChecksumsFile>,
     /// Whether the archive's other files are installed next to the executable.
     pub keep_siblings: bool,
     /// Debian packages without which it does not run.
@@ -335,7 +339,14 @@ impl ManifestReader<'_> {
         }
         let (keep_siblings, apt) = self.needs(&name, raw.beside, raw.apt, &origin);
         let minisign = raw.minisign.get();
-        Some(Binary { name, version, origin, binary, minisign, keep_siblings, apt, skills })
+        let checksums = raw.checksums.at(self.source);
+        self.placeholders(checksums.as_ref(), ChecksumsFile::as_str, versioned);
+        if let (Some(file), BinarySource::Catalog(_)) = (&checksums, &origin) {
+            let help = "the catalog has the checksums: remove it, or add `repo:`";
+            self.ambiguous(&name, "has `checksums` without a source", file.place.clone(), help);
+        }
+        let checksums = checksums.map(|file| file.value);
+        Some(Binary { name, version, origin, binary, minisign, checksums, keep_siblings, apt, skills })
     }
 
     /// Whether the executable needs the archive's other files, and which Debian packages it needs.

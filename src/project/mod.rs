@@ -20,6 +20,12 @@ use spec::Spec;
 /// The folder of the binaries in the image, relative to its root.
 pub const BIN_DIR: &str = "usr/local/bin";
 
+/// The folder with the archives of tools that need more than their binary, relative to the image's root.
+pub const LIB_DIR: &str = "usr/local/lib";
+
+/// The user of the image, by number.
+pub const IMAGE_USER: &str = "1000:1000";
+
 /// A project that was read without an error.
 #[derive(Clone, Debug)]
 pub struct Project {

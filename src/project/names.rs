@@ -114,6 +114,18 @@ names! {
     /// A Compute Engine machine type.
     MachineType = r"[a-z][a-z0-9]{1,9}(?:-[a-z0-9]{1,20}){1,4}",
         "a machine type such as `e2-small`";
+    /// A VPC network of Compute Engine: of this project, or of the host project of a Shared VPC.
+    NetworkName = r"(?:projects/(?:[a-z0-9.-]+\.[a-z]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]/global/networks/)?[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?",
+        "a network such as `default`, or `projects/HOST/global/networks/NAME` of a Shared VPC";
+    /// A subnet of a VPC network, in the VM's region.
+    SubnetName = r"(?:projects/(?:[a-z0-9.-]+\.[a-z]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]/regions/[a-z]+-[a-z]+[0-9]{1,2}/subnetworks/)?[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?",
+        "a subnet's name, or `projects/HOST/regions/REGION/subnetworks/NAME` of a Shared VPC";
+    /// The key of a label ("Requirements for labels", Compute Engine), in ASCII.
+    LabelKey = r"[a-z][a-z0-9_-]{0,62}",
+        "a label's key: lower-case letters, digits, `-` and `_`, first a letter, at most 63 characters";
+    /// The value of a label.
+    LabelValue = r"[a-z0-9_-]{0,63}",
+        "a label's value: lower-case letters, digits, `-` and `_`, at most 63 characters";
     /// A snapshot of a disk (RFC 1035, as Compute Engine asks for).
     SnapshotName = r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?",
         "a snapshot's name: lower-case letters, digits and `-`, first a letter, last not `-`, at most 63 characters";
@@ -170,6 +182,44 @@ impl Zone {
     pub fn region(&self) -> &str {
         self.0.rsplit_once('-').map_or(&self.0, |(region, _)| region)
     }
+}
+
+impl NetworkName {
+    /// The project that its path names.
+    pub fn host(&self) -> Option<&str> {
+        host(&self.0)
+    }
+
+    /// Its name without the path.
+    pub fn name(&self) -> &str {
+        last(&self.0)
+    }
+}
+
+impl SubnetName {
+    /// The project that its path names.
+    pub fn host(&self) -> Option<&str> {
+        host(&self.0)
+    }
+
+    /// The region that its path names.
+    pub fn region(&self) -> Option<&str> {
+        self.0.split('/').nth(3)
+    }
+
+    /// Its name without the path.
+    pub fn name(&self) -> &str {
+        last(&self.0)
+    }
+}
+
+/// `HOST` of `projects/HOST/…`.
+fn host(path: &str) -> Option<&str> {
+    path.strip_prefix("projects/")?.split('/').next()
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 impl RepoSlug {
@@ -249,6 +299,21 @@ mod tests {
         assert!("openai-api-key".parse::<SecretId>().is_ok());
         assert!("openclaw-gateway-data-20260102-030405".parse::<SnapshotName>().is_ok());
         assert!("-x".parse::<SnapshotName>().is_err());
+        let network: NetworkName = "projects/net-host-1/global/networks/prod".parse().expect("a network");
+        assert_eq!((network.host(), network.name()), (Some("net-host-1"), "prod"));
+        let subnet: SubnetName =
+            "projects/example.com:net-host/regions/europe-west1/subnetworks/vms".parse().expect("a subnet");
+        assert_eq!(
+            (subnet.host(), subnet.region(), subnet.name()),
+            (Some("example.com:net-host"), Some("europe-west1"), "vms")
+        );
+        assert_eq!("vms".parse::<SubnetName>().map(|subnet| subnet.host().is_none()), Ok(true));
+        for wrong in ["projects/net-host-1/networks/prod", "global/networks/prod", "Prod", "a/b", ""] {
+            assert!(wrong.parse::<NetworkName>().is_err() && wrong.parse::<SubnetName>().is_err(), "{wrong}");
+        }
+        assert!("cost-center".parse::<LabelKey>().is_ok() && "4a".parse::<LabelKey>().is_err());
+        assert!("4a".parse::<LabelValue>().is_ok() && "".parse::<LabelValue>().is_ok());
+        assert!("Team".parse::<LabelValue>().is_err() && "a=b".parse::<LabelValue>().is_err());
         assert!("0".repeat(40).parse::<CommitId>().is_ok());
         assert!("apiKey".parse::<AuthChoice>().is_ok());
         assert!("telegram".parse::<Channel>().is_ok());

@@ -127,6 +127,9 @@ fn unpack_one(tool: &PlannedTool, build: &ToolBuild, download: &str, installed: 
     match build.format {
         ArchiveFormat::Bare => Vec::new(),
         ArchiveFormat::Gz => vec![ShellCommand::new(["gunzip", download]), install(&tool.name)],
+        ArchiveFormat::Bz2 => vec![ShellCommand::new(["bunzip2", download]), install(&tool.name)],
+        ArchiveFormat::Xz => vec![ShellCommand::new(["unxz", download]), install(&tool.name)],
+        ArchiveFormat::Zst => vec![ShellCommand::new(["unzstd", download]), install(&tool.name)],
         // In every locale, `-p` finds a name that is not ASCII.
         ArchiveFormat::Zip => vec![
             ShellCommand::new(["unzip", "-p", download, &zip_pattern(&build.path)]).into_file(&tool.name),
@@ -163,9 +166,9 @@ fn unpack_whole(tool: &PlannedTool, build: &ToolBuild, download: &str, installed
 /// The Debian package that unpacks a format that no minimal image can.
 const fn unpacker(format: ArchiveFormat) -> Option<&'static str> {
     match format {
-        ArchiveFormat::TarXz => Some("xz-utils"),
-        ArchiveFormat::TarBz2 => Some("bzip2"),
-        ArchiveFormat::TarZst => Some("zstd"),
+        ArchiveFormat::TarXz | ArchiveFormat::Xz => Some("xz-utils"),
+        ArchiveFormat::TarBz2 | ArchiveFormat::Bz2 => Some("bzip2"),
+        ArchiveFormat::TarZst | ArchiveFormat::Zst => Some("zstd"),
         ArchiveFormat::Zip => Some("unzip"),
         ArchiveFormat::TarGz | ArchiveFormat::Tar | ArchiveFormat::Gz | ArchiveFormat::Bare => None,
     }

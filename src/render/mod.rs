@@ -98,6 +98,7 @@ pub fn metadata(plan: &Plan<'_>, bundle: &Bundle) -> VmMetadata {
         user_data,
         encoding: encoded.map(|_| "base64"),
         startup_script,
+        serial_logging: plan.spec.gcp.serial_logging.value,
         contents: Sha256::of(contents.concat()),
     }
 }

@@ -27,7 +27,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("oci", &["digest", "project"]),
     ("registry", &["digest", "http", "oci", "project"]),
     ("github", &["diagnostics", "digest", "lock", "http", "project"]),
-    ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project"]),
+    ("audit", &["archive", "diagnostics", "digest", "fetch", "lock", "oci", "project", "vm"]),
     ("image", &["archive", "digest", "fetch", "lock", "oci", "project", "fs"]),
     ("rehearse", &["digest", "project", "vm"]),
     ("cli", &["project"]),

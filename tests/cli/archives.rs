@@ -140,7 +140,14 @@ impl Build {
     #[track_caller]
     fn agrees(&self, archive: &[u8], name: &str, found: &Executable, besides: &[bool]) {
         let packing = ArchiveFormat::of(name);
-        let archived = !matches!(packing, ArchiveFormat::Gz | ArchiveFormat::Bare);
+        let archived = !matches!(
+            packing,
+            ArchiveFormat::Gz
+                | ArchiveFormat::Bz2
+                | ArchiveFormat::Xz
+                | ArchiveFormat::Zst
+                | ArchiveFormat::Bare
+        );
         for beside in besides.iter().copied().filter(|beside| archived || !beside) {
             let unpacked = self.unpack(archive, packing, found.path.as_str(), beside);
             let unpacked =

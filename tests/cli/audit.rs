@@ -403,3 +403,53 @@ fn paths_for_code_scanning_count_from_the_root_of_the_repository() {
         assert!(uris.iter().all(|uri| repository.join(uri).is_file()), "{folder}: {uris:?}");
     }
 }
+
+/// The arguments of an audit of a report, which is written to a file.
+fn report(world: &World, text: &str) -> [String; 2] {
+    world.folder.write("report.json", text);
+    ["--report".to_owned(), "report.json".to_owned()]
+}
+
+#[test]
+fn the_report_of_a_vm_is_compared_with_the_lock() {
+    let world = whole();
+    let dockerfile = world.folder.read("out/Dockerfile");
+    let (_, digest) = dockerfile.split_once("ai.openclaw.bake.lock=").expect("a label");
+    let digest = digest.lines().next().expect("a line").trim_matches('\'');
+    for (report_text, code, expected) in [
+        (format!("lock {digest}\nstatus ready\nverified 2026-11-30T07:00:00Z\n"), 0, vec![]),
+        (
+            json!([{"key": "lock", "value": digest}, {"key": "status", "value": "ready"}]).to_string(),
+            0,
+            vec![],
+        ),
+        (
+            json!({"vms": [{"name": "a", "lock": "12ab", "status": "ready"}]}).to_string(),
+            1,
+            vec!["vm finding vm-differs lock of VM a"],
+        ),
+        (
+            format!(
+                "lock {digest}\nstatus failed\nerror_kind binary-mismatch\nerror one: locked as 12, found 34\n"
+            ),
+            1,
+            vec!["vm finding checksum-mismatch binaries of VM"],
+        ),
+        (format!("lock {digest}\nstatus image\n"), 1, vec!["vm unchecked could-not-check binaries of VM"]),
+        (
+            "status failed\nerror no network\n".to_owned(),
+            1,
+            vec!["vm unchecked could-not-check lock of VM", "vm unchecked could-not-check binaries of VM"],
+        ),
+    ] {
+        let arguments = report(&world, &report_text);
+        let arguments: Vec<_> =
+            ["--against", "vm"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        assert_eq!(audited(&world, &arguments, code).told, expected, "{report_text}");
+    }
+    let said = world.bake(["audit", "--against", "vm"]).ended(2);
+    assert!(said.err.contains("--report"), "{}", said.err);
+    report(&world, "{}");
+    let said = world.bake(["audit", "--report", "report.json"]).ended(2);
+    assert!(said.err.contains("report.json: it has no report"), "{}", said.err);
+}

@@ -33,7 +33,7 @@ const ASKING: &str = "met by who asks publishers, in tests/lock.rs";
 
 /// Codes that no stored fixture meets, and why.
 const JSON: &str = "about arguments or an image: `json.rs`";
-const MET_ELSEWHERE: [(Code, &str); 32] = [
+const MET_ELSEWHERE: [(Code, &str); 33] = [
     (Code::AmbiguousAsset, ASKING),
     (Code::BadArchive, ASKING),
     (Code::BadArgument, JSON),
@@ -55,6 +55,7 @@ const MET_ELSEWHERE: [(Code, &str); 32] = [
     (Code::NewerVersion, AUDIT),
     (Code::NotInImage, AUDIT),
     (Code::NotInLock, AUDIT),
+    (Code::VmDiffers, AUDIT),
     (Code::NotInManifest, "about an edit, and the manifest is right"),
     (Code::NotPushed, "about what is missing outside, and every file is right"),
     (Code::RehearsalFailed, "needs QEMU"),

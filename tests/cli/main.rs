@@ -9,6 +9,7 @@ mod archives;
 mod audit;
 mod audit_upstream;
 mod bad_inputs;
+mod checksum_lists;
 mod commands;
 mod docs;
 mod edit;

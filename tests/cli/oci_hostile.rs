@@ -574,8 +574,15 @@ fn owner_mode_and_layer_are_reported() {
     header.set_cksum();
     let layer = plain(Tar::new().raw(header.as_bytes()));
     let found = in_layers(&[plain(Tar::new().folder("usr")), layer]).expect("files");
-    let expected =
-        FoundFile::File { sha256: Sha256::of(""), size: 0, mode: 0o4751, uid: 1000, gid: 1001, layer: 1 };
+    let expected = FoundFile::File {
+        sha256: Sha256::of(""),
+        size: 0,
+        mode: 0o4751,
+        uid: 1000,
+        gid: 1001,
+        attributes: None,
+        layer: 1,
+    };
     assert_eq!(found["gog"], expected);
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::support::audit::{Audit, audited, plain};
-use crate::support::images::{Packed, Parts, Tar, gzipped, image, index, plain as uncompressed};
+use crate::support::images::{Packed, Parts, Tar, gzipped, image_with, index, plain as uncompressed};
 use crate::support::test;
 use crate::support::testbed::{self, Pushed};
 use crate::support::world::{World, release};
@@ -76,7 +76,11 @@ fn on_linux(arch: &str) -> Value {
 }
 
 fn of(arch: Arch, layers: &[Packed]) -> Parts {
-    image(arch.as_str(), layers)
+    with_config(arch, layers, &json!({"User": "1000:1000", "Env": ["PATH=/usr/local/bin:/bin"]}))
+}
+
+fn with_config(arch: Arch, layers: &[Packed], config: &Value) -> Parts {
+    image_with(arch.as_str(), layers, &json!({"config": config}))
 }
 
 impl Sample {
@@ -196,7 +200,7 @@ fn an_image_of_buildkit_is_clean_until_it_is_changed() {
             .filter(|check| check["against"] == "image")
             .map(|check| check["subject"].as_str().expect("a text"))
             .collect();
-        let expected = ["one 1.0.0 amd64", "other programs amd64", "two 1.0.0 amd64"]
+        let expected = ["one 1.0.0 amd64", "other files and settings amd64", "two 1.0.0 amd64"]
             .map(|what| format!("{what} in {image}"));
         assert_eq!(looked.into_iter().collect::<Vec<_>>(), expected);
     }
@@ -212,8 +216,9 @@ fn an_image_of_buildkit_is_clean_until_it_is_changed() {
     let expected = [
         "finding not-in-image one 1.0.0 amd64",
         "finding checksum-mismatch two 1.0.0 amd64",
-        "finding not-in-lock more amd64",
-        "finding not-in-lock x amd64",
+        "finding not-in-lock /usr/local/bin/more amd64",
+        "finding not-in-lock /usr/local/bin/x amd64",
+        "finding not-in-lock settings amd64",
     ];
     assert_eq!(audit.told, expected.map(|line| format!("image {line} in {tarball}")));
     let mut bytes = binary("two", Arch::Amd64);
@@ -269,9 +274,9 @@ fn finds_changes_in_later_layers() {
             vec![
                 "finding not-in-image one 1.0.0 amd64",
                 "finding not-in-image two 1.0.0 amd64",
-                "finding not-in-image node amd64",
-                "finding not-in-image npm amd64",
-                "finding not-in-image tini amd64",
+                "finding not-in-image /usr/local/bin/node amd64",
+                "finding not-in-image /usr/local/bin/npm amd64",
+                "finding not-in-image /usr/local/bin/tini amd64",
             ],
         ),
         (vec![Tar::new().symlink(&bin("one"), "/bin/sh")], vec!["finding checksum-mismatch one 1.0.0 amd64"]),
@@ -281,20 +286,26 @@ fn finds_changes_in_later_layers() {
             vec!["finding checksum-mismatch one 1.0.0 amd64"],
         ),
         (vec![Tar::new().folder(&bin("one"))], vec!["finding checksum-mismatch one 1.0.0 amd64"]),
-        (vec![Tar::new().file(&bin("node"), "no node")], vec!["finding checksum-mismatch node amd64"]),
-        (vec![Tar::new().symlink(&bin("node"), "/bin/sh")], vec!["finding checksum-mismatch node amd64"]),
-        (vec![Tar::new().file(&bin(".wh.tini"), "")], vec!["finding not-in-image tini amd64"]),
+        (
+            vec![Tar::new().file(&bin("node"), "no node")],
+            vec!["finding checksum-mismatch /usr/local/bin/node amd64"],
+        ),
+        (
+            vec![Tar::new().symlink(&bin("node"), "/bin/sh")],
+            vec!["finding checksum-mismatch /usr/local/bin/node amd64"],
+        ),
+        (vec![Tar::new().file(&bin(".wh.tini"), "")], vec!["finding not-in-image /usr/local/bin/tini amd64"]),
         // The link's target, and a folder on its path.
         (
             vec![Tar::new().file("opt/npm/bin/npm-cli.js", "no npm")],
-            vec!["finding checksum-mismatch npm amd64"],
+            vec!["finding checksum-mismatch /opt/npm/bin/npm-cli.js amd64"],
         ),
         (
             vec![Tar::new().symlink("usr/local/lib/npm", "/opt/evil")],
-            vec!["finding checksum-mismatch npm amd64"],
+            vec!["finding checksum-mismatch /usr/local/lib/npm amd64"],
         ),
-        (vec![Tar::new().symlink(&bin("x"), "/bin/sh")], vec!["finding not-in-lock x amd64"]),
-        (vec![Tar::new().file(&bin("x"), "x")], vec!["finding not-in-lock x amd64"]),
+        (vec![Tar::new().symlink(&bin("x"), "/bin/sh")], vec!["finding not-in-lock /usr/local/bin/x amd64"]),
+        (vec![Tar::new().file(&bin("x"), "x")], vec!["finding not-in-lock /usr/local/bin/x amd64"]),
         (vec![Tar::new().file(&bin("x"), "x"), Tar::new().file(&bin(".wh.x"), "")], vec![]),
         // A later layer restores the right bytes.
         (
@@ -313,6 +324,103 @@ fn finds_changes_in_later_layers() {
     assert!(message.contains("/usr/local/bin/one, from layer 3 of 3"), "{message}");
 }
 
+#[test]
+fn finds_changes_outside_of_the_programs_folder() {
+    let sample = Sample::new("outside");
+    let capability = "SCHILY.xattr.security.capability";
+    for (layer, expected) in [
+        (Tar::new().file("opt/profile.d/more.sh", "x"), vec!["finding not-in-lock /opt/profile.d amd64"]),
+        (Tar::new().file("bin/sh", "another sh"), vec!["finding checksum-mismatch /bin/sh amd64"]),
+        (Tar::new().file("bin/.wh.sh", ""), vec!["finding not-in-image /bin/sh amd64"]),
+        (Tar::new().symlink("bin/sh", "/opt/x"), vec!["finding checksum-mismatch /bin/sh amd64"]),
+        (
+            Tar::new().pax(&[(capability, "\u{1}")]).file("usr/local/bin/node", "node"),
+            vec!["finding checksum-mismatch /usr/local/bin/node amd64"],
+        ),
+        (
+            with(Tar::new().pax(&[(capability, "\u{1}")]), "usr/local/bin/one", &binary("one", Arch::Amd64)),
+            vec!["finding checksum-mismatch one 1.0.0 amd64"],
+        ),
+        // Builders write the parents of files that they copy.
+        (Tar::new().folder("usr").folder("usr/local").folder("usr/local/bin"), vec![]),
+        (Tar::new().folder_for_all("usr/local/bin"), vec!["finding checksum-mismatch /usr/local/bin amd64"]),
+    ] {
+        assert_eq!(sample.problems(&sample.built(vec![layer])), expected);
+    }
+}
+
+#[test]
+fn finds_changed_settings() {
+    let sample = Sample::new("settings");
+    let arch = Arch::Amd64;
+    let env = json!(["PATH=/usr/local/bin:/bin"]);
+    for (config, part) in [
+        (json!({"User": "1000:1000", "Env": env, "Cmd": ["/tmp/x"]}), "`cmd`"),
+        (json!({"User": "1000:1000", "Env": env, "Healthcheck": {"Test": ["CMD", "/x"]}}), "`healthcheck`"),
+        (json!({"User": "root", "Env": env}), "`user`"),
+        (json!({"User": "1000:1000", "Env": ["PATH=/usr/local/bin:/bin", "LD_AUDIT=/x"]}), "`LD_AUDIT`"),
+        (json!({"User": "1000:1000", "Env": ["PATH=/x:/usr/local/bin:/bin"]}), "`PATH`"),
+    ] {
+        let image = sample.layout(&with_config(arch, &[base_layer(arch), tools_layer(arch)], &config));
+        assert_eq!(sample.problems(&image), ["finding not-in-lock settings amd64"]);
+        let message = sample.audited(&image, Some(1)).message(&format!("settings amd64 in {image}"), "image");
+        assert!(message.contains(part), "{part} is not in: {message}");
+    }
+}
+
+/// The files of an archive that is installed as a whole are compared with the cached archive.
+#[test]
+fn finds_changes_next_to_a_program() {
+    let sample = Sample::new("siblings");
+    let world = &sample.world;
+    world.folder.edit("images/binaries.yaml", "repo: owner/two", "repo: owner/two, beside: true");
+    world.bake(["lock"]).done();
+    let folder = "usr/local/lib/two";
+    let layer = |two: &[u8]| {
+        with(Tar::new(), "usr/local/bin/one", &binary("one", Arch::Amd64))
+            .symlink("usr/local/bin/two", "../lib/two/two")
+            .entry(EntryType::Regular, &format!("{folder}/two"), "", two)
+            .file(&format!("{folder}/README.md"), "Read me.\n")
+    };
+    let two = binary("two", Arch::Amd64);
+    let built = |layer: Tar| sample.layout(&of(Arch::Amd64, &[base_layer(Arch::Amd64), gzipped(layer)]));
+    assert_eq!(sample.problems(&built(layer(&two))), [""; 0]);
+    let preload = layer(&two).file(&format!("{folder}/preload.so"), "x");
+    assert_eq!(sample.problems(&built(preload)), ["finding not-in-lock /usr/local/lib/two/preload.so amd64"]);
+    let moved = with(Tar::new(), "usr/local/bin/one", &binary("one", Arch::Amd64)).entry(
+        EntryType::Regular,
+        "usr/local/bin/two",
+        "",
+        &two,
+    );
+    assert_eq!(
+        sample.problems(&built(moved)),
+        [
+            "finding not-in-image /usr/local/lib/two/README.md amd64",
+            "finding not-in-image /usr/local/lib/two/two amd64"
+        ]
+    );
+    fs::remove_dir_all(world.cache()).expect("a cache");
+    assert_eq!(sample.problems(&built(layer(&two))), ["unchecked could-not-check files of two 1.0.0 amd64"]);
+}
+
+/// The lock does not describe the files of Debian packages.
+#[test]
+fn files_of_packages_are_unchecked_and_others_are_findings() {
+    let sample = Sample::new("packages");
+    sample.world.folder.edit("bake.yaml", "apt: []", "apt: [jq]");
+    sample.world.bake(["lock"]).done();
+    let layers =
+        vec![Tar::new().file("usr/bin/jq", "jq").file("bin/sh", "x").file("etc/ld.so.preload", "/x")];
+    let image = sample.built(layers);
+    assert_eq!(
+        sample.problems(&image),
+        ["finding not-in-lock /etc/ld.so.preload amd64", "unchecked could-not-check packages amd64"]
+    );
+    let message = sample.audited(&image, Some(1)).message(&format!("packages amd64 in {image}"), "image");
+    assert!(message.contains("/bin/sh, /etc"), "{message}");
+}
+
 /// The setuid bit alone changes a program.
 #[test]
 fn finds_base_image_programs_with_other_permissions() {
@@ -323,7 +431,10 @@ fn finds_base_image_programs_with_other_permissions() {
     header.set_mode(0o4755);
     header.set_cksum();
     let tar = Tar::new().raw(header.as_bytes()).raw(&tar[512..1024]);
-    assert_eq!(sample.problems(&sample.built(vec![tar])), ["finding checksum-mismatch node amd64"]);
+    assert_eq!(
+        sample.problems(&sample.built(vec![tar])),
+        ["finding checksum-mismatch /usr/local/bin/node amd64"]
+    );
 }
 
 #[test]
@@ -331,20 +442,20 @@ fn finds_an_image_on_another_base() {
     let sample = Sample::new("base");
     let other = gzipped(Tar::new().file("usr/local/bin/node", "node"));
     let layout = sample.layout(&of(Arch::Amd64, &[other, tools_layer(Arch::Amd64)]));
-    assert_eq!(sample.problems(&layout), ["finding not-in-lock other programs amd64"]);
+    assert_eq!(sample.problems(&layout), ["finding not-in-lock other files and settings amd64"]);
     let audit = sample.audited(&layout, Some(1));
-    let message = audit.message(&format!("other programs amd64 in {layout}"), "image");
+    let message = audit.message(&format!("other files and settings amd64 in {layout}"), "image");
     assert!(message.contains(&sample.world.lock().image.digest.oci()), "{message}");
     // All layers of the base image must come first.
     let turned = sample.layout(&of(Arch::Amd64, &[tools_layer(Arch::Amd64), base_layer(Arch::Amd64)]));
-    assert_eq!(sample.problems(&turned), ["finding not-in-lock other programs amd64"]);
+    assert_eq!(sample.problems(&turned), ["finding not-in-lock other files and settings amd64"]);
     let none = sample.layout(&of(Arch::Amd64, &[]));
     assert_eq!(
         sample.problems(&none),
         [
             "finding not-in-image one 1.0.0 amd64",
             "finding not-in-image two 1.0.0 amd64",
-            "finding not-in-lock other programs amd64"
+            "finding not-in-lock other files and settings amd64"
         ]
     );
 }
@@ -363,7 +474,7 @@ fn a_tool_locked_for_another_architecture_is_not_in_lock() {
             .map(|arch| (on_linux(arch.as_str()), of(arch, &[base_layer(arch), tools_layer(arch)])))
             .into(),
     );
-    assert_eq!(sample.problems(&sample.layout(&both)), ["finding not-in-lock two arm64"]);
+    assert_eq!(sample.problems(&sample.layout(&both)), ["finding not-in-lock /usr/local/bin/two arm64"]);
     let without = gzipped(with(Tar::new(), "usr/local/bin/one", &binary("one", arm)));
     let amd = of(Arch::Amd64, &[base_layer(Arch::Amd64), tools_layer(Arch::Amd64)]);
     let both =
@@ -378,7 +489,7 @@ fn reports_that_other_programs_cannot_be_checked() {
     // The registry no longer has the base image.
     fs::remove_dir_all(reference_folder(&sample.base.0)).expect("a repository");
     let audit = sample.audited(&layout, Some(1));
-    let others = format!("other programs amd64 in {layout}");
+    let others = format!("other files and settings amd64 in {layout}");
     assert_eq!(audit.told, [format!("image unchecked could-not-check {others}")]);
     assert!(audit.message(&others, "image").contains(&sample.base.0), "{}", audit.message(&others, "image"));
 
@@ -501,6 +612,8 @@ fn sarif_validator_accepts_every_kind_of_finding() {
         assert!(said.code < 2 && complaints.is_empty(), "{complaints:#?}");
     };
     hold(&["--image", &image]);
+    world.folder.write("report", "lock 12\nstatus ready\n");
+    hold(&["--report", "report"]);
     // A stale lock without a build for the host, and a missing archive.
     world.folder.edit("images/binaries.yaml", "repo: owner/two", "repo: owner/two, version: 1.1.0");
     fs::remove_dir_all(world.cache()).expect("a cache");

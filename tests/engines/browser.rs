@@ -66,7 +66,13 @@ fn control_ui_accepts_configured_origins_and_refuses_others() {
 fn dashboard_link(gateway: &Gateway) -> String {
     let mut cloud = Cloud::created();
     cloud.beneath_gcloud("ssh-keygen", KEYGEN);
-    cloud.beneath_gcloud("ssh", &gateway.ssh());
+    // When the session ends, the script deletes the page, which a slow browser has not read yet.
+    let session = format!(
+        "( {} )\ncode=$? tries=0\nuntil [ -s \"$HOME/page\" ] || [ \"$tries\" = 60 ]; do\n\
+         sleep 1; tries=$((tries + 1))\ndone\nexit \"$code\"\n",
+        gateway.ssh().trim_end()
+    );
+    cloud.beneath_gcloud("ssh", &session);
     cloud.in_place_of("surf", "cat \"$1\" >\"$HOME/page\"");
     cloud.exported = vec![("BROWSER", "surf")];
     let run = cloud.run(Shell::Dash, &["dashboard", "--port", &OTHER.to_string()]).done();

@@ -239,3 +239,19 @@ fn restore_with_each_request_failing_once() {
 fn destroy_with_each_request_failing_once() {
     each_request_fails_once(&Cloud::created(), &["destroy"]);
 }
+
+/// Without a terminal, the secret stays.
+#[test]
+fn destroy_all_with_each_request_failing_once() {
+    let edits = [
+        (
+            "OPENCLAW_GATEWAY_TOKEN: {generate: hex32}",
+            "OPENCLAW_GATEWAY_TOKEN: {generate: hex32, secret_manager: gateway-token}",
+        ),
+        ("public_ip: true", "public_ip: false"),
+    ];
+    let cloud = Cloud::new(Google::empty(), &edits);
+    cloud.run(Shell::Dash, &["setup"]).done();
+    cloud.run(Shell::Dash, &["create"]).done();
+    each_request_fails_once(&cloud, &["destroy", "--all"]);
+}

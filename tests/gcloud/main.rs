@@ -3,11 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cleanup;
 mod container;
 mod create;
 mod faults;
 mod life;
 mod look;
+mod networks;
 mod observed;
 mod right_vm;
 mod scripts;

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::support::google::{Cloud, Google, Shell};
+use crate::support::google::{Cloud, Fault, Google, Shell};
 use crate::support::test;
 use crate::support::{Folder, said};
 use serde_json::{Value, json};
@@ -105,6 +105,56 @@ fn a_machine_type_that_the_zone_has_not_stops_no_vm() {
     refuses(&cloud, &["update"], "There is no machine type e2-highmem-3 in us-central1-a");
 }
 
+/// Before a VM is deleted or stopped: quota, image, service account and secrets of the one in its place.
+#[test]
+fn a_vm_that_could_not_come_back_is_kept() {
+    let cloud = Cloud::created();
+    let quota = |limit| json!([{"metric": "N2_CPUS", "limit": 0, "usage": 0}, {"metric": "CPUS", "limit": limit, "usage": 6.0}]);
+    cloud.google.put("quotas/us-central1", quota(7.0));
+    edit(&cloud, &[("machine_type: e2-small", "machine_type: e2-standard-4")]);
+    for action in [&["update"][..], &["resize", "e2-standard-4"]] {
+        refuses(&cloud, action, "room for 1 more processors, and e2-standard-4 needs 2 more");
+    }
+    cloud.google.put("quotas/us-central1", quota(8.0));
+    let plan = cloud.run(Shell::Bash, &["plan"]).ended(1);
+    assert!(plan.out.contains("- VM openclaw-gateway"), "{}{}", plan.out, plan.err);
+
+    edit(
+        &cloud,
+        &[(
+            "OPENCLAW_GATEWAY_TOKEN: {generate: hex32}",
+            "OPENCLAW_GATEWAY_TOKEN: {secret_manager: gateway-token}",
+        )],
+    );
+    refuses(&cloud, &["update"], "no usable version of the secret gateway-token");
+    // An account that deploys may not see secrets, and replaces the VM all the same.
+    let denied = Fault::denied("secretmanager.versions.list");
+    cloud.google.fail("GET", "/secrets/gateway-token/versions", denied, None);
+    let plan = cloud.run(Shell::Dash, &["plan"]).ended(1);
+    assert!(
+        plan.err.contains("may not look up the usable version of the secret gateway-token"),
+        "{}",
+        plan.err
+    );
+    cloud.google.mend();
+    cloud.google.put(
+        "secretmanager/projects/demo/secrets/gateway-token",
+        json!({"name": "projects/demo/secrets/gateway-token"}),
+    );
+    refuses(&cloud, &["update"], "no usable version of the secret gateway-token");
+    edit(
+        &cloud,
+        &[
+            (
+                "OPENCLAW_GATEWAY_TOKEN: {secret_manager: gateway-token}",
+                "OPENCLAW_GATEWAY_TOKEN: {generate: hex32}",
+            ),
+            ("service_account: openclaw-gateway", "service_account: another-account"),
+        ],
+    );
+    refuses(&cloud, &["update"], "no service account another-account@demo.iam.gserviceaccount.com");
+}
+
 /// Another zone, name or family: no second VM on an empty disk, and no VM deleted that cannot come back.
 #[test]
 fn state_that_is_elsewhere_is_not_left_behind() {
@@ -172,7 +222,7 @@ fn drift_is_planned_and_applied_or_told() {
     let plan = cloud.run(Shell::Dash, &["plan"]).ended(1);
     assert!(plan.out.contains("- VM openclaw-gateway, and + a new one"), "{}", plan.out);
 
-    cloud.google.fail("GET", "/disks", crate::support::google::Fault::denied("compute.disks.list"), None);
+    cloud.google.fail("GET", "/disks", Fault::denied("compute.disks.list"), None);
     cloud.run(Shell::Dash, &["plan"]).ended(2);
     assert_eq!(cloud.google.get(VM)["id"], id);
 }

@@ -24,13 +24,17 @@ impl Tar {
         Self::default()
     }
 
-    pub fn entry(mut self, kind: EntryType, path: &str, link: &str, content: &[u8]) -> Self {
+    pub fn entry(self, kind: EntryType, path: &str, link: &str, content: &[u8]) -> Self {
+        self.entry_with(kind, path, link, content, 0o755)
+    }
+
+    fn entry_with(mut self, kind: EntryType, path: &str, link: &str, content: &[u8], mode: u32) -> Self {
         let mut header = Header::new_gnu();
         let fields = header.as_gnu_mut().expect("a GNU header");
         fields.name[..path.len()].copy_from_slice(path.as_bytes());
         fields.linkname[..link.len()].copy_from_slice(link.as_bytes());
         header.set_entry_type(kind);
-        header.set_mode(0o755);
+        header.set_mode(mode);
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(0);
@@ -48,6 +52,11 @@ impl Tar {
 
     pub fn folder(self, path: &str) -> Self {
         self.entry(EntryType::Directory, path, "", b"")
+    }
+
+    /// A folder that every user may write to.
+    pub fn folder_for_all(self, path: &str) -> Self {
+        self.entry_with(EntryType::Directory, path, "", b"", 0o777)
     }
 
     pub fn symlink(self, path: &str, target: &str) -> Self {

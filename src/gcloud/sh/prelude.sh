@@ -46,28 +46,48 @@ answer() {
         echo 'A VM may act as its service account only where this account may: bake gcloud setup | sh, or ask an owner of the project for the role roles/iam.serviceAccountUser on it' ;;
     *disks/*'already being used by'*)
         echo 'The disk is attached to another VM, and can be to one only. Once that does without it: gcloud compute instances detach-disk VM --disk=DISK' ;;
+    *subnetworks/*'not found'* | *'No default subnetwork was found'*)
+        echo 'There is no such subnet in the region of gcp.zone: set gcp.subnet in bake.yaml to one of: gcloud compute networks subnets list' ;;
     *networks/default*'not found'*)
-        echo "The project has no network called default: gcloud compute networks create default --project=${project:-}" ;;
+        echo "The project has no network called default. Set gcp.network in bake.yaml to another, or make one: gcloud compute networks create default --project=${project:-}" ;;
+    *global/networks/*'not found'*)
+        echo 'There is no such network: set gcp.network in bake.yaml to one of: gcloud compute networks list' ;;
+    *[Ss]'ubnetwork should be specified for custom'*)
+        echo 'The network is in custom mode: set gcp.subnet in bake.yaml to one of: gcloud compute networks subnets list' ;;
+    *compute.subnetworks.use*)
+        echo 'This account may not use the subnet: an administrator of its project grants roles/compute.networkUser on it. bake gcloud setup | sh prints the command for a Shared VPC' ;;
     *PERMISSION_DENIED* | *forbidden* | *'Required '*' permission'* | *'does not have permission'*)
         echo 'This account may not do that. Which one it is: gcloud auth list. Another: gcloud config set account ACCOUNT' ;;
     esac
 }
 
-# Policies of an organization ("Organization policy constraints", Resource Manager).
+# Policies of an organization ("Organization policy constraints", Resource Manager): the key of bake.yaml that
+# satisfies each, or the step of an administrator.
 answer_policy() {
     case $1 in
-    *compute.vmExternalIpAccess*)
+    *vmExternalIpAccess*)
         echo 'A policy of your organization forbids public addresses. In bake.yaml: gcp.public_ip: false; then bake gcloud setup | sh, and bake render' ;;
-    *compute.trustedImageProjects*)
-        echo 'A policy of your organization forbids images of this project. Ask for debian-cloud or ubuntu-os-cloud in compute.trustedImageProjects, or set host.os in bake.yaml to one that is allowed' ;;
+    *trustedImageProjects*)
+        echo 'A policy of your organization forbids images of that project. Set host.os in bake.yaml to a system of a project that is allowed, or have an administrator (roles/orgpolicy.policyAdmin) allow it:'
+        echo "  gcloud resource-manager org-policies allow compute.trustedImageProjects projects/debian-cloud projects/ubuntu-os-cloud --project=${project:-}" ;;
+    *gcp.resourceLocations*'[global]'* | *'[global]'*gcp.resourceLocations*)
+        echo 'A policy of your organization forbids secrets that are stored anywhere. Create each in a region that is allowed, and run setup again:'
+        echo "  gcloud secrets create ID --replication-policy=user-managed --locations=REGION --project=${project:-}" ;;
     *gcp.resourceLocations*)
         echo 'A policy of your organization forbids this location. Set gcp.zone in bake.yaml to one that is allowed' ;;
-    *compute.requireOsLogin*)
-        echo 'A policy of your organization requires OS Login, which bake turns on: something else turned it off. bake gcloud status | sh' ;;
-    *compute.disableSerialPortLogging* | *compute.disableSerialPortAccess*)
-        echo 'A policy of your organization forbids the serial port. Ask for an exception: wait and logs read it' ;;
-    *compute.disableGuestAttributesAccess*)
-        echo 'A policy of your organization forbids guest attributes. Ask for an exception: wait and status read them' ;;
+    *requireOsLogin*)
+        echo 'A policy of your organization requires OS Login, which bake turns on, and other metadata turns off. For the VM: bake gcloud update | sh. For the project:'
+        echo "  gcloud compute project-info add-metadata --metadata=enable-oslogin=TRUE --project=${project:-}" ;;
+    *disableSerialPortLogging*)
+        echo 'A policy of your organization forbids the log of the serial console in Cloud Logging. In bake.yaml: gcp.serial_logging: false; then bake render. wait and logs do without it' ;;
+    *disableSerialPortAccess*)
+        echo 'A policy of your organization forbids access to serial consoles. status and wait do without it; for the log: bake gcloud logs --gateway | sh. If no VM can be made, the metadata of the project asks for that access:'
+        echo "  gcloud compute project-info remove-metadata --keys=serial-port-enable --project=${project:-}" ;;
+    *disableGuestAttributesAccess*)
+        echo 'A policy of your organization forbids guest attributes, by which the VM reports its status: wait, status and update need them. An administrator (roles/orgpolicy.policyAdmin) makes an exception:'
+        echo "  gcloud resource-manager org-policies disable-enforce compute.disableGuestAttributesAccess --project=${project:-}" ;;
+    *restrictSharedVpc*)
+        echo 'A policy of your organization forbids this Shared VPC. Set gcp.network and gcp.subnet in bake.yaml to ones that are allowed' ;;
     *iam.disableServiceAccountCreation*)
         echo 'A policy of your organization forbids new service accounts. Ask for one, and set gcp.service_account in bake.yaml to its id' ;;
     *)

@@ -13,8 +13,9 @@ change() {
     doing=$1
 }
 
-# The change is made.
+# The change is made, unless a person declined it.
 changed() {
+    [ -n "$doing" ] || return 0
     made="$made
   $doing"
     doing=''

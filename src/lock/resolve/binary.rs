@@ -7,9 +7,10 @@ use super::checksum_claims::{ChecksumFiles, Statement, Statements};
 use super::find::{Asked, FoundAsset};
 use super::{Allowed, Resolved, is_known, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
+use crate::digest::ChecksumReader;
 use crate::lock::assets;
 use crate::lock::from_catalog;
-use crate::lock::tampering::{arches, differences, path};
+use crate::lock::tampering::{arches, checksums_url, differences, path};
 use crate::lock::upstream::{Order, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, Signature};
@@ -204,6 +205,7 @@ impl<'a> BinaryResolver<'a> {
             && (&old.url, old.sha256) == (&found.url, stated.digest)
             && self.asked.wanted.minisign.is_none()
             && statements.of_another.is_none()
+            && !statements.need_bytes()
         {
             // It is what it was: there is nothing to fetch.
             self.signed(&found, &archive, &mut io::empty())?;
@@ -238,7 +240,14 @@ impl<'a> BinaryResolver<'a> {
             statements.all.push(other);
             statements.agreed(&archive)?;
         }
-        let signed = self.signed(&found, &archive, &mut got.content)?;
+        let mut content = ChecksumReader::new(&mut got.content);
+        let signed = self.signed(&found, &archive, &mut content)?;
+        if statements.need_bytes() {
+            let computed = content.finish().map_err(|error| {
+                Diagnostic::error(Code::BadArchive, format!("{archive} cannot be read: {error}"))
+            })?;
+            statements.confirm(&computed, &archive)?;
+        }
         self.notes.append(&mut statements.notes);
         let minisign = signed.as_ref().map(|_| Evidence::Minisign);
         let evidence = sorted(statements.evidence().chain([Evidence::Computed]).chain(minisign));
@@ -289,6 +298,9 @@ impl<'a> BinaryResolver<'a> {
                 self.files.of_release(&release.assets, &asset.name, &mut statements)?;
             }
             _ => self.files.of_url(&found.url, &mut statements)?,
+        }
+        if let Some(url) = checksums_url(self.asked.wanted, self.asked.version, arch, &found.url)? {
+            self.files.named(&url, found.url.file_name(), &mut statements)?;
         }
         Ok(statements)
     }

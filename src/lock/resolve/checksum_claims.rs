@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::io::Read;
 
 use crate::diagnostics::{Code, Diagnostic, quoted};
-use crate::digest::Sha256;
+use crate::digest::{Checksum, Sha256};
 use crate::lock::checksums::{self, Said};
 use crate::lock::upstream::{FetchedText, ReleaseAsset, Upstream};
 use crate::lock::{Evidence, Signature};
@@ -13,8 +13,11 @@ use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{MinisignKey, Version};
 use crate::project::values::{Arch, ArchiveFormat, WebUrl};
 
-/// Checksum lists that are looked into for one release, at most.
+/// Checksum lists that are looked into for one release, at most; and as many texts with other names.
 const MOST_LISTS: usize = 8;
+
+/// The largest text that may be a list under any name, in bytes.
+const LARGEST_TEXT: u64 = 256 << 10;
 
 /// Somebody's word on a checksum.
 #[derive(Clone, Debug)]
@@ -24,10 +27,22 @@ pub(super) struct Statement {
     pub(super) digest: Sha256,
 }
 
+/// A checksum by another algorithm than SHA-256, which only the archive's bytes can confirm.
+#[derive(Clone, Debug)]
+struct Unconfirmed {
+    by: String,
+    checksum: Checksum,
+    /// Whether it counts as the publisher's checksum, once it is confirmed.
+    counts: bool,
+}
+
 /// Everything that is said of one archive.
 #[derive(Debug, Default)]
 pub(super) struct Statements {
     pub(super) all: Vec<Statement>,
+    unconfirmed: Vec<Unconfirmed>,
+    /// Whether the archive's bytes have a strong checksum that its publisher states.
+    confirmed: bool,
     /// A checksum file about this archive alone that names another file.
     pub(super) of_another: Option<Statement>,
     pub(super) notes: Vec<String>,
@@ -69,7 +84,43 @@ impl Statements {
     }
 
     pub(super) fn evidence(&self) -> impl Iterator<Item = Evidence> {
-        self.all.iter().map(|statement| statement.evidence)
+        let confirmed = self.confirmed.then_some(Evidence::ChecksumFile);
+        self.all.iter().map(|statement| statement.evidence).chain(confirmed)
+    }
+
+    /// Whether [`confirm`](Self::confirm) has to see the archive's bytes.
+    pub(super) const fn need_bytes(&self) -> bool {
+        !self.unconfirmed.is_empty()
+    }
+
+    /// Compares the checksums of the archive's bytes with the statements by other algorithms than SHA-256.
+    ///
+    /// # Errors
+    /// If one of them differs. `archive` describes the file in the message.
+    pub(super) fn confirm(&mut self, computed: &[Checksum], archive: &str) -> Result<(), Diagnostic> {
+        for claim in &self.unconfirmed {
+            let same = |own: &&Checksum| own.algorithm() == claim.checksum.algorithm();
+            let own = computed.iter().find(same).filter(|own| **own != claim.checksum);
+            if let Some(own) = own {
+                return Err(Diagnostic::error(
+                    Code::ChecksumMismatch,
+                    format!(
+                        "{archive}: its {} is {own}, and {} states {}",
+                        own.algorithm(),
+                        claim.by,
+                        claim.checksum
+                    ),
+                )
+                .help("do not use it; ask its publisher which of the two is right"));
+            }
+        }
+        self.confirmed = self.unconfirmed.iter().any(|claim| claim.counts);
+        Ok(())
+    }
+
+    fn is_stated(&self) -> bool {
+        let counts = self.unconfirmed.iter().any(|claim| claim.counts);
+        counts || self.all.iter().any(|statement| statement.evidence == Evidence::ChecksumFile)
     }
 }
 
@@ -98,8 +149,7 @@ impl<'a> ChecksumFiles<'a> {
             self.listed(asset)?;
             self.own(&asset.url, &asset.name, name, into)?;
         }
-        let lists: Vec<_> =
-            assets.iter().filter(|asset| checksums::is_list(&asset.name) && !is_own(asset, assets)).collect();
+        let lists: Vec<_> = assets.iter().filter(|asset| is_list(asset, assets)).collect();
         let (mut speaks, mut silent) = (false, None);
         for list in lists.iter().take(MOST_LISTS) {
             self.listed(list)?;
@@ -109,20 +159,58 @@ impl<'a> ChecksumFiles<'a> {
                 silent = Some(&list.name);
             }
         }
-        let is_unread = |asset: &&ReleaseAsset| checksums::is_of_another_kind(&asset.name);
-        if into.all.iter().all(|statement| statement.evidence != Evidence::ChecksumFile)
+        let is_text = |asset: &&ReleaseAsset| {
+            asset.name != name && asset.size <= LARGEST_TEXT && checksums::is_text(&asset.name)
+        };
+        let is_unknown = |asset: &&ReleaseAsset| !is_own(asset, assets) && !is_list(asset, assets);
+        let texts: Vec<_> = assets.iter().filter(is_text).filter(is_unknown).collect();
+        for text in texts.iter().take(MOST_LISTS) {
+            speaks |= self.list(&text.url, &text.name, name, into)?;
+        }
+        let is_unread = |asset: &&ReleaseAsset| checksums::is_unsupported(&asset.name);
+        if !into.is_stated()
             && into.of_another.is_none()
             && let Some(other) = assets.iter().find(is_unread)
         {
-            into.notes.push(format!("{} was not read: only SHA-256 is", quoted(&other.name)));
+            into.notes
+                .push(format!("{} was not read: bake does not know its algorithm", quoted(&other.name)));
         }
         if let Some(list) = silent.filter(|_| !speaks) {
             into.notes.push(format!("{} says nothing of {}", quoted(list), quoted(name)));
         }
-        if lists.len() > MOST_LISTS {
-            into.notes.push(format!("only {MOST_LISTS} of {} lists of checksums were read", lists.len()));
+        for (files, kind) in
+            [(lists.len(), "lists of checksums"), (texts.len(), "texts that may be such lists")]
+        {
+            if files > MOST_LISTS {
+                into.notes.push(format!("only {MOST_LISTS} of {files} {kind} were read"));
+            }
         }
         Ok(())
+    }
+
+    /// The statement in the checksum file that the manifest names.
+    ///
+    /// # Errors
+    /// Where the file cannot be had, or states nothing about the asset `name`.
+    pub(super) fn named(
+        &mut self,
+        url: &WebUrl,
+        name: &str,
+        into: &mut Statements,
+    ) -> Result<(), Diagnostic> {
+        let said = match self.document(url)? {
+            FetchedText::Text(text) => checksums::of_own(text, name),
+            FetchedText::NoText => Said::Unread,
+            FetchedText::Absent(why) => return Err(why.clone()),
+        };
+        match said {
+            Said::States(_) | Said::Contradicts(..) => take(&said, url.file_name(), url, into),
+            Said::OfAnother(..) | Said::Unread | Said::Nothing => Err(Diagnostic::error(
+                Code::NotPublished,
+                format!("the file of `checksums:` states no checksum of {}: {url}", quoted(name)),
+            )
+            .help("name the right file, with `{version}` and `{arch}` in it; or remove `checksums:`")),
+        }
     }
 
     /// The statements next to a plain URL, if there are any.
@@ -135,13 +223,25 @@ impl<'a> ChecksumFiles<'a> {
         if url.as_str().contains(['?', '#']) {
             return Ok(());
         }
-        if let Ok(own) = format!("{url}.sha256").parse() {
-            self.own(&own, &format!("{name}.sha256"), &name, into)?;
-        }
         let folder = url.as_str().strip_suffix(name.as_str()).unwrap_or_default();
-        for list in ["SHA256SUMS", "checksums.txt"] {
-            if let Ok(url) = format!("{folder}{list}").parse() {
-                self.list(&url, list, &name, into)?;
+        // The rarer names are tried only where the common ones do not exist.
+        for (endings, lists) in [
+            (&["sha256"][..], &["SHA256SUMS", "checksums.txt"][..]),
+            (&["sha512", "sha256sum"], &["SHASUMS256.txt", "SHA512SUMS", "sha256sums.txt"]),
+            (&["sha1", "md5"], &["SHA1SUMS", "MD5SUMS"]),
+        ] {
+            for ending in endings {
+                if let Ok(own) = format!("{url}.{ending}").parse() {
+                    self.own(&own, &format!("{name}.{ending}"), &name, into)?;
+                }
+            }
+            for list in lists {
+                if let Ok(url) = format!("{folder}{list}").parse() {
+                    self.list(&url, list, &name, into)?;
+                }
+            }
+            if into.is_stated() || into.of_another.is_some() {
+                break;
             }
         }
         Ok(())
@@ -211,17 +311,29 @@ impl<'a> ChecksumFiles<'a> {
     ) -> Result<(), Diagnostic> {
         let said = match self.document(url)? {
             FetchedText::Text(text) => checksums::of_own(text, asset),
-            FetchedText::NoText => Said::Nothing,
+            FetchedText::NoText => Said::Unread,
             FetchedText::Absent(_) => return Ok(()),
         };
-        match said {
-            Said::OfAnother(digest, other) => {
-                into.notes.push(format!("{} names {} and does not count", quoted(file), quoted(&other)));
-                let by = format!("{} (under the name {})", quoted(file), quoted(&other));
-                into.of_another = Some(Statement { by, evidence: Evidence::ChecksumFile, digest });
+        match &said {
+            Said::OfAnother(stated, other) => {
+                into.notes.push(format!("{} names {} and does not count", quoted(file), quoted(other)));
+                let by = format!("{} (under the name {})", quoted(file), quoted(other));
+                for checksum in stated {
+                    match *checksum {
+                        Checksum::Sha256(digest) => {
+                            let evidence = Evidence::ChecksumFile;
+                            into.of_another = Some(Statement { by: by.clone(), evidence, digest });
+                        }
+                        checksum => {
+                            into.unconfirmed.push(Unconfirmed { by: by.clone(), checksum, counts: false });
+                        }
+                    }
+                }
             }
-            Said::Nothing => into.notes.push(format!("{} states no SHA-256", quoted(file))),
-            said => take(&said, file, url, into)?,
+            Said::Nothing | Said::Unread => {
+                into.notes.push(format!("{} states no checksum in a form that bake reads", quoted(file)));
+            }
+            Said::States(_) | Said::Contradicts(..) => take(&said, file, url, into)?,
         }
         Ok(())
     }
@@ -235,10 +347,24 @@ impl<'a> ChecksumFiles<'a> {
         into: &mut Statements,
     ) -> Result<bool, Diagnostic> {
         let said = self.text(url)?.map_or(Said::Nothing, |text| checksums::of_list(text, asset));
-        let speaks = said != Said::Nothing;
         take(&said, file, url, into)?;
-        Ok(speaks)
+        if said == Said::Unread && checksums::is_about_checksums(file) {
+            let message = format!(
+                "{} names {}, and states no checksum in a form that bake reads",
+                quoted(file),
+                quoted(asset)
+            );
+            into.notes.push(message);
+        }
+        Ok(said != Said::Nothing)
     }
+}
+
+/// Whether it is a list of checksums, or the clear-signed form of one that the release does not have.
+fn is_list(asset: &ReleaseAsset, assets: &[ReleaseAsset]) -> bool {
+    let signed = checksums::clear_signed(&asset.name);
+    let is_alone = signed.is_some_and(|list| assets.iter().all(|other| other.name != list));
+    (checksums::is_list(&asset.name) || is_alone) && !is_own(asset, assets)
 }
 
 /// Whether it is the checksum file of one asset alone.
@@ -259,7 +385,18 @@ fn is_about(asset: &ReleaseAsset, name: &str, assets: &[ReleaseAsset]) -> bool {
 
 fn take(said: &Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {
     match said {
-        Said::States(digest) => into.add(quoted(file), Evidence::ChecksumFile, *digest),
+        Said::States(stated) => {
+            for checksum in stated {
+                match *checksum {
+                    Checksum::Sha256(digest) => into.add(quoted(file), Evidence::ChecksumFile, digest),
+                    checksum => into.unconfirmed.push(Unconfirmed {
+                        by: quoted(file),
+                        checksum,
+                        counts: checksum.is_strong(),
+                    }),
+                }
+            }
+        }
         Said::Contradicts(one, other) => {
             return Err(Diagnostic::error(
                 Code::ChecksumMismatch,
@@ -267,7 +404,7 @@ fn take(said: &Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<
             )
             .help("ask its publisher which of the two is right"));
         }
-        Said::OfAnother(..) | Said::Nothing => {}
+        Said::OfAnother(..) | Said::Unread | Said::Nothing => {}
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
-use crate::lock::tampering::{filled, spelled};
+use crate::digest::ChecksumReader;
+use crate::lock::tampering::{checksums_url, filled, spelled};
 use crate::lock::upstream::{Order, Release, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
@@ -110,7 +111,10 @@ impl Recheck<'_> {
             }
             _ => self.files.of_url(url, &mut statements),
         };
-        let is_heard = read.map_err(|problem| found.push(problem)).is_ok();
+        let named = checksums_url(self.wanted, self.locked.version.as_ref(), arch, url).and_then(|named| {
+            named.map_or(Ok(()), |named| self.files.named(&named, url.file_name(), &mut statements))
+        });
+        let is_heard = read.and(named).map_err(|problem| found.push(problem)).is_ok();
         // A digest that the API computed is as good as the bytes. A publisher's file may be outdated.
         if !statements.evidence().any(|evidence| evidence == Evidence::ApiDigest) {
             match self.upstream.published(url) {
@@ -142,10 +146,10 @@ impl Recheck<'_> {
             let message = format!("{locked} bytes are locked, and {size} are published: {url}");
             found.push(Diagnostic::error(Code::Republished, message));
         }
+        found.extend(self.content(arch, build, url, &mut statements));
         if is_heard {
             found.extend(self.unsupported(build, &statements));
         }
-        found.extend(self.content(arch, build, url));
         found
     }
 
@@ -203,9 +207,15 @@ impl Recheck<'_> {
             .collect()
     }
 
-    /// Verifies the archive's executable and the publisher's signature.
-    fn content(&mut self, arch: Arch, build: &Build, url: &WebUrl) -> Vec<Diagnostic> {
-        if build.binary_sha256.is_none() && self.wanted.minisign.is_none() {
+    /// Verifies the archive's executable, the publisher's signature, and the statements that need its bytes.
+    fn content(
+        &mut self,
+        arch: Arch,
+        build: &Build,
+        url: &WebUrl,
+        statements: &mut Statements,
+    ) -> Vec<Diagnostic> {
+        if build.binary_sha256.is_none() && self.wanted.minisign.is_none() && !statements.need_bytes() {
             return Vec::new();
         }
         let order = Order {
@@ -233,11 +243,18 @@ impl Recheck<'_> {
                     .help("the lock was edited: restore it, or recreate it with `bake lock`"),
             );
         }
+        let name = url.to_string();
+        let mut content = ChecksumReader::new(&mut archive.content);
         if let Some(key) = &self.wanted.minisign {
             let assets = self.release.map(|release| release.assets.as_slice());
-            let name = url.to_string();
-            let signed = self.files.signature(assets, url, &name, key, &mut archive.content);
+            let signed = self.files.signature(assets, url, &name, key, &mut content);
             found.extend(signed.err());
+        }
+        if statements.need_bytes() {
+            let computed = content.finish().map_err(|error| {
+                Diagnostic::error(Code::BadArchive, format!("{name} cannot be read: {error}"))
+            });
+            found.extend(computed.and_then(|computed| statements.confirm(&computed, &name)).err());
         }
         found
     }

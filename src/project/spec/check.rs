@@ -12,7 +12,7 @@ use super::{ImageOrigin, Model, SecretSource, secrecy};
 use crate::diagnostics::{
     Code, Diagnostic, Location, Problems, Source, Span, Spanned, holds_password, quoted,
 };
-use crate::project::names::{AuthChoice, EnvName};
+use crate::project::names::{AuthChoice, EnvName, LabelKey, LabelValue};
 use crate::project::openclaw::OpenClaw;
 use crate::project::values::{EnvValue, ImageRef, Size, Strategy};
 use crate::yaml::Node;
@@ -21,6 +21,11 @@ use crate::yaml::decode::{Entries, Field};
 /// Persistent disks start at this size ("About Persistent Disk", size limits).
 const SMALLEST_DATA_DISK: Size = Size::gigabytes(10);
 const LARGEST_DISK: Size = Size::gigabytes(65536);
+
+/// Prefixes of the label keys that bake and Google set.
+const OWN_LABELS: [&str; 2] = ["openclaw", "goog"];
+/// Compute Engine takes 64 labels for each resource ("Requirements for labels"), and bake sets four.
+const MOST_LABELS: usize = 60;
 
 pub(super) struct Checker<'a> {
     /// The spec's `secrets`, where there are some.
@@ -110,6 +115,41 @@ impl Checker<'_> {
             }
         }
         env
+    }
+
+    pub(super) fn labels(
+        &mut self,
+        raw: Field<Entries<LabelKey, LabelValue>>,
+        _default: &str,
+    ) -> Vec<(Spanned<LabelKey>, Spanned<LabelValue>)> {
+        let mut labels = Vec::new();
+        for (key, value) in raw.get().unwrap_or_default().0 {
+            let (Some(key), Some(value)) = (key.at(self.source), value.at(self.source)) else { continue };
+            if OWN_LABELS.iter().any(|start| key.as_str().starts_with(start)) {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::ReservedName,
+                        format!("the label {} is reserved", quoted(key.as_str())),
+                    )
+                    .at(key.place)
+                    .help(
+                        "bake labels its resources with `openclaw…`, Google with `goog…`: choose another key",
+                    ),
+                );
+            } else if labels.len() == MOST_LABELS {
+                self.problems.push(
+                    Diagnostic::error(Code::BadValue, format!("there are more than {MOST_LABELS} labels"))
+                        .at(key.place)
+                        .help(
+                            "Compute Engine takes 64 labels for each resource, and bake needs some of them",
+                        ),
+                );
+                break;
+            } else {
+                labels.push((key, value));
+            }
+        }
+        labels
     }
 
     pub(super) fn origin(

@@ -13,7 +13,8 @@ use super::{ImageOrigin, Model, SecretSource};
 use crate::diagnostics::Spanned;
 use crate::project::host_os::HostOs;
 use crate::project::names::{
-    AptPackage, AuthChoice, Channel, EnvName, LabelId, MachineType, ProjectId, ServiceAccount, VmName, Zone,
+    AptPackage, AuthChoice, Channel, EnvName, LabelId, LabelKey, LabelValue, MachineType, NetworkName,
+    ProjectId, ServiceAccount, SubnetName, VmName, Zone,
 };
 use crate::project::values::{Arch, EnvValue, ImageRef, InnerPath, Size, Strategy, TimeZone};
 use crate::yaml::decode::{Entries, Field};
@@ -161,6 +162,14 @@ keys! {
         data_disk: Size => Spanned<Size> = "10GB", disk(Size::gigabytes(0), "a data disk");
         /// Whether the VM gets a public address.
         public_ip: bool => Spanned<bool> = "true", value();
+        /// The VPC network; of a Shared VPC by its path, `projects/HOST/global/networks/NAME`.
+        network: NetworkName => Spanned<NetworkName> = "default", value();
+        /// The subnet, by name or path; `null` for the one that an auto mode network has in the region.
+        subnet: Option<SubnetName> => Option<Spanned<SubnetName>> = "null", optional();
+        /// Additional labels of VM, disks, snapshots and secrets. Keys that begin with `openclaw` or `goog` are taken.
+        labels: Entries<LabelKey, LabelValue> => Vec<(Spanned<LabelKey>, Spanned<LabelValue>)> = "{}", labels();
+        /// Whether Cloud Logging keeps the log of the serial console.
+        serial_logging: bool => Spanned<bool> = "true", value();
         /// The id of the VM's service account.
         service_account: ServiceAccount => Spanned<ServiceAccount> = "openclaw-gateway", value();
     }

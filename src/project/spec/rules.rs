@@ -96,6 +96,29 @@ impl Rules<'_> {
                 .help("`bake gcloud setup` makes one; without it nothing can be installed"),
             );
         }
+        let Some(subnet) = &spec.gcp.subnet else { return };
+        let (network, zone) = (&spec.gcp.network, &spec.gcp.zone);
+        if let Some(region) = subnet.region().filter(|region| *region != zone.region()) {
+            self.problems.push(
+                Diagnostic::error(
+                    Code::Contradiction,
+                    format!("the subnet is in {region}, and the VM in {}", zone.value),
+                )
+                .at(subnet.place.clone())
+                .related(zone.place.clone(), "the zone")
+                .help(format!("choose a subnet of the region {}, or another zone", zone.region())),
+            );
+        }
+        let own = spec.gcp.project.as_ref().map(|project| project.as_str());
+        if subnet.host().or(own) != network.host().or(own) {
+            let path = |host: &str| format!("write `network: projects/{host}/global/networks/NAME`");
+            self.problems.push(
+                Diagnostic::error(Code::Contradiction, "network and subnet are of different projects")
+                    .at(subnet.place.clone())
+                    .related(network.place.clone(), "the network")
+                    .help(subnet.host().map_or_else(|| "write the subnet's path too".to_owned(), path)),
+            );
+        }
     }
 
     /// Whether there is, or may be, a secret of that name.

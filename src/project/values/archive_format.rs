@@ -26,13 +26,22 @@ pub enum ArchiveFormat {
     /// One file, gzip.
     #[serde(rename = "gz")]
     Gz,
+    /// One file, bzip2.
+    #[serde(rename = "bz2")]
+    Bz2,
+    /// One file, xz.
+    #[serde(rename = "xz")]
+    Xz,
+    /// One file, Zstandard.
+    #[serde(rename = "zst")]
+    Zst,
     /// The executable itself.
     #[serde(rename = "bare")]
     Bare,
 }
 
 impl ArchiveFormat {
-    const BY_ENDING: [(&'static str, Self); 13] = [
+    const BY_ENDING: [(&'static str, Self); 16] = [
         (".tar.gz", Self::TarGz),
         (".tgz", Self::TarGz),
         (".tar.xz", Self::TarXz),
@@ -45,6 +54,9 @@ impl ArchiveFormat {
         (".tar", Self::Tar),
         (".zip", Self::Zip),
         (".gz", Self::Gz),
+        (".bz2", Self::Bz2),
+        (".xz", Self::Xz),
+        (".zst", Self::Zst),
         ("", Self::Bare),
     ];
 
@@ -78,6 +90,8 @@ mod tests {
         assert_eq!(ArchiveFormat::of("a_1.2.tar.gz"), ArchiveFormat::TarGz);
         assert_eq!(ArchiveFormat::of("A.TGZ"), ArchiveFormat::TarGz);
         assert_eq!(ArchiveFormat::of("a.gz"), ArchiveFormat::Gz);
+        assert_eq!(ArchiveFormat::of("a-1.2.xz"), ArchiveFormat::Xz);
+        assert_eq!(ArchiveFormat::of("a.tbz2"), ArchiveFormat::TarBz2);
         assert_eq!(ArchiveFormat::of("a.tar"), ArchiveFormat::Tar);
         assert_eq!(ArchiveFormat::of("a-linux-x64"), ArchiveFormat::Bare);
         assert_eq!(ArchiveFormat::TarGz.ending(), ".tar.gz");

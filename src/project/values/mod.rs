@@ -1,6 +1,7 @@
 //! Values with a meaning beyond their text: sizes, image references, URLs, time zones, choices.
 
 mod archive_format;
+mod checksums_file;
 mod image_ref;
 mod size;
 mod web_url;
@@ -17,6 +18,7 @@ use crate::digest::Sha256;
 use crate::text::is_hidden;
 
 pub use archive_format::ArchiveFormat;
+pub use checksums_file::ChecksumsFile;
 pub use image_ref::ImageRef;
 pub use size::Size;
 pub use web_url::WebUrl;

@@ -10,10 +10,11 @@ use super::{Refusal, filter, groups, instances, unknown};
 const ZONES: [&str; 3] = ["us-central1-a", "us-central1-b", "europe-west1-b"];
 
 /// Machine types, each with the zones that have it.
-const MACHINE_TYPES: [(&str, &[&str]); 4] = [
+const MACHINE_TYPES: [(&str, &[&str]); 5] = [
     ("e2-micro", &ZONES),
     ("e2-small", &ZONES),
     ("e2-medium", &ZONES),
+    ("e2-standard-4", &ZONES),
     ("n4-standard-2", &["europe-west1-b"]),
 ];
 
@@ -58,7 +59,8 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refu
             .then(|| zone_of(state, zone))
             .ok_or_else(|| Refusal::not_found(&format!("projects/{project}/zones/{zone}"))),
         ("GET", ["projects", _, "regions", region]) => {
-            Ok(json!({"name": region, "status": "UP", "quotas": []}))
+            let quotas = state.find(&format!("quotas/{region}")).cloned().unwrap_or_else(|| json!([]));
+            Ok(json!({"name": region, "status": "UP", "quotas": quotas}))
         }
         ("GET", ["projects", _, "zones", zone, "machineTypes"]) => {
             let types = MACHINE_TYPES.iter().filter(|(_, zones)| zones.contains(zone));

@@ -145,6 +145,21 @@ impl Fault {
         Self::Refused(Refusal::new(403, "forbidden", message))
     }
 
+    /// A policy of the organization forbids it, in Google's words.
+    pub fn policy(message: impl Into<String>) -> Self {
+        Self::Refused(Refusal::new(412, "conditionNotMet", message))
+    }
+
+    /// A reference does not exist, in Google's words.
+    pub fn missing(message: impl Into<String>) -> Self {
+        Self::Refused(Refusal::new(404, "notFound", message))
+    }
+
+    /// A field has a wrong value, in Google's words.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::Refused(Refusal::invalid(message))
+    }
+
     /// The account may not hand the VM's service account to a VM ("Service account user role", IAM).
     pub fn may_not_act_as(account: &str) -> Self {
         Self::Later(

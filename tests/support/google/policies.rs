@@ -29,7 +29,9 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refu
             add_account(state, project, name);
             let path = account_path(project, &email);
             let mut account = state.known(&path)?.clone();
-            account["displayName"] = request.body["serviceAccount"]["displayName"].clone();
+            for key in ["displayName", "description"] {
+                account[key] = request.body["serviceAccount"][key].clone();
+            }
             state.put(&path, account.clone());
             Ok(account)
         }

@@ -1,0 +1,81 @@
+//! Conditions for deleting or stopping a VM: whether the one in its place can be made, as far as gcloud tells.
+
+use super::script::{ScriptCommand, Shell, Step, Word};
+use super::setup;
+use super::vm::{Vm, account};
+use crate::project::names::{MachineType, VmName};
+
+const FUNCTIONS: &[&str] = &[include_str!("sh/replacement.sh")];
+
+impl Vm<'_> {
+    /// Ends the script where `filter` holds for some of the VMs `names`, and the VMs of this spec that take
+    /// their places could not be made.
+    pub(super) fn must_be_replaceable(self, names: &[VmName], filter: &str) -> Vec<Step> {
+        let spec = self.target.spec;
+        let (family, project) = spec.host.os.image_family(spec.host.arch.value);
+        let image = ScriptCommand::gcloud("compute images describe-from-family")
+            .arg(family)
+            .flag("project", project)
+            .flag("format", "value(name)");
+        let vm_account = account(spec.gcp.service_account.as_str());
+        let identity = ScriptCommand::gcloud("iam service-accounts describe")
+            .arg(vm_account.clone())
+            .in_project()
+            .flag("format", "value(email)");
+        let set_up = "This creates it: bake gcloud setup | sh";
+        let mut steps = vec![
+            self.quota_must_suffice(names, filter, &spec.gcp.machine_type),
+            must_be_found(
+                format!("image family {family} of {project}").into(),
+                "Set host.os in bake.yaml to another one.",
+                image,
+            ),
+            must_be_found(Word::from("service account ").word(vm_account), set_up, identity),
+        ];
+        steps.extend(setup::secrets(self.target).keys().map(|id| {
+            let versions = setup::usable_version(id);
+            must_be_found(format!("usable version of the secret {id}").into(), set_up, versions)
+        }));
+        steps
+    }
+
+    /// Ends the script where `filter` holds for some of the VMs `names`, and the project's quota has no room for
+    /// as many VMs of `machine_type` in their places.
+    pub(super) fn quota_must_suffice(
+        self,
+        names: &[VmName],
+        filter: &str,
+        machine_type: &MachineType,
+    ) -> Step {
+        let names: Vec<_> = names.iter().map(VmName::as_str).collect();
+        let machines = ScriptCommand::gcloud("compute instances list")
+            .in_project()
+            .flag("zones", self.zone())
+            .flag("filter", format!("name ~ \"^({})$\" AND {filter}", names.join("|")))
+            .flag("format", "value(machineType.basename())");
+        let quotas = ScriptCommand::gcloud("compute regions describe")
+            .arg(self.region())
+            .in_project()
+            .flag("flatten", "quotas[]")
+            .flag("format", "value[separator=' '](quotas.metric,quotas.limit,quotas.usage)");
+        let how = "ends with an error where the first prints machine types, and the second less room for their \
+                   processors than the new type needs in their places";
+        let shell = Shell::calling(how, FUNCTIONS, ["require_quota"])
+            .argument(machine_type.as_str().into())
+            .argument(self.region().into())
+            .command("machines_now", machines)
+            .command("region_quotas", quotas);
+        Step::shell("The VM comes back only where the quota has room for it.", shell).look()
+    }
+}
+
+fn must_be_found(what: Word, remedy: &str, look: ScriptCommand) -> Step {
+    let how = "if there are VMs to replace, ends with an error if the command prints nothing or finds \
+               nothing; continues if it is denied";
+    let why = format!("A VM that is replaced needs it: {}.", super::shell::described(&what));
+    let shell = Shell::calling(how, FUNCTIONS, ["require_found"])
+        .argument(what)
+        .argument(remedy.into())
+        .command("look_up", look);
+    Step::shell(why, shell).look()
+}

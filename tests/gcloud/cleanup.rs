@@ -1,0 +1,125 @@
+//! `bake gcloud destroy --all` deletes the resources that `setup` made and nothing else uses.
+
+use crate::support::google::{Cloud, Google, Shell};
+use crate::support::test;
+use serde_json::{Value, json};
+
+const EDITS: [(&str, &str); 2] = [
+    (
+        "OPENCLAW_GATEWAY_TOKEN: {generate: hex32}",
+        "OPENCLAW_GATEWAY_TOKEN: {generate: hex32, secret_manager: claw-token}",
+    ),
+    ("public_ip: true", "public_ip: false"),
+];
+const SECRET: &str = "secretmanager/projects/demo/secrets/claw-token";
+const ACCOUNT: &str = "iam/projects/demo/serviceAccounts/openclaw-gateway@demo.iam.gserviceaccount.com";
+const ROUTER: &str = "compute/projects/demo/regions/us-central1/routers/openclaw-gateway-nat";
+const RULE: &str = "compute/projects/demo/global/firewalls/openclaw-gateway-iap";
+const ZONE: &str = "compute/projects/demo/zones/us-central1-a";
+
+/// A project that was set up, with its VM.
+fn set_up() -> Cloud {
+    let cloud = Cloud::new(Google::empty(), &EDITS);
+    cloud.run(Shell::Dash, &["setup"]).done();
+    cloud.run(Shell::Bash, &["create"]).done();
+    cloud
+}
+
+/// Members of a policy.
+fn members(cloud: &Cloud, path: &str) -> Vec<Value> {
+    let policies = cloud.google.resources();
+    let bindings = policies.get(&format!("policy/{path}")).map(|policy| policy["bindings"].clone());
+    bindings.iter().filter_map(Value::as_array).flatten().map(|binding| binding["members"].clone()).collect()
+}
+
+/// A first run keeps the secret, whose name is not typed; a second one deletes it; a third one changes nothing.
+#[test]
+fn deletes_resources_of_setup_and_secrets_whose_name_is_typed() {
+    let cloud = set_up();
+    let foreign = [
+        ("secretmanager/projects/demo/secrets/theirs", json!({"name": "projects/demo/secrets/theirs"})),
+        (
+            "compute/projects/demo/global/firewalls/openclaw-gateway-iap-2",
+            json!({"name": "openclaw-gateway-iap-2"}),
+        ),
+    ];
+    for (path, resource) in &foreign {
+        cloud.google.put(path, resource.clone());
+    }
+    assert_eq!(members(&cloud, SECRET).len(), 1);
+    let kept = cloud.typed(Shell::Dash, &["destroy", "--all"], &[("Type claw-token", "no\n")]).done();
+    for path in [ACCOUNT, ROUTER, RULE] {
+        assert!(!cloud.google.has(path), "{path}: {}", kept.out);
+    }
+    assert!(cloud.google.has(SECRET) && members(&cloud, SECRET).is_empty(), "{}", kept.out);
+    for line in [
+        "- service account openclaw-gateway@demo.iam.gserviceaccount.com",
+        "- router and Cloud NAT openclaw-gateway-nat",
+        "data disk openclaw-gateway-data, 10 GB: about 1.00 USD",
+        "secret claw-token: about 0.06 USD",
+    ] {
+        assert!(kept.out.contains(line), "{line}: {}", kept.out);
+    }
+    let asked = [("Type openclaw-gateway ", "openclaw-gateway\n"), ("Type claw-token", "claw-token\n")];
+    cloud.typed(Shell::Bash, &["destroy", "--all", "--data"], &asked).done();
+    assert!(!cloud.google.has(SECRET));
+    let left: Vec<_> =
+        cloud.google.resources().into_keys().filter(|path| path.contains("openclaw-gateway")).collect();
+    assert_eq!(left, ["compute/projects/demo/global/firewalls/openclaw-gateway-iap-2"]);
+    assert!(cloud.google.has(foreign[0].0));
+    cloud.google.requests();
+    let again = cloud.run(Shell::Dash, &["destroy", "--all"]).done();
+    assert!(cloud.google.changes().is_empty() && again.out.contains("Nothing to change"), "{}", again.out);
+}
+
+/// Other VMs and accounts keep what they use, which the script names.
+#[test]
+fn keeps_and_names_resources_that_others_use() {
+    let cloud = set_up();
+    let other = json!({
+        "name": "batch-7",
+        "status": "TERMINATED",
+        "tags": {"items": ["openclaw-gateway"]},
+        "serviceAccounts": [{"email": "openclaw-gateway@demo.iam.gserviceaccount.com"}],
+        "networkInterfaces": [{"network": "https://x/projects/demo/global/networks/default"}],
+    });
+    cloud.google.put(&format!("{ZONE}/instances/batch-7"), other);
+    let policy = json!({"etag": "ACAB", "bindings": [
+        {"role": "roles/secretmanager.secretAccessor", "members": ["user:ops@example.com", "serviceAccount:openclaw-gateway@demo.iam.gserviceaccount.com"]},
+    ]});
+    cloud.google.put(&format!("policy/{SECRET}"), policy.clone());
+    let run = cloud.run(Shell::Bash, &["destroy", "--all"]).done();
+    for path in [ACCOUNT, ROUTER, RULE, SECRET] {
+        assert!(cloud.google.has(path), "{path}");
+    }
+    assert_eq!(cloud.google.get(&format!("policy/{SECRET}")), policy);
+    for line in [
+        "service account openclaw-gateway@demo.iam.gserviceaccount.com, which others use: batch-7",
+        "firewall rule openclaw-gateway-iap, which others use: batch-7",
+        "router, with Cloud NAT, openclaw-gateway-nat, which others use: batch-7",
+        "secret claw-token, which others use: user:ops@example.com",
+    ] {
+        assert!(run.err.contains(line), "{line}: {}", run.err);
+    }
+    assert!(run.out.contains("Cloud NAT openclaw-gateway-nat: about 5 USD"), "{}", run.out);
+    assert!(!cloud.google.has(&format!("{ZONE}/instances/openclaw-gateway")));
+}
+
+/// A resource of the same name that bake did not make for this project has not its description.
+#[test]
+fn resources_that_setup_did_not_make_stay() {
+    let cloud = set_up();
+    for path in [ACCOUNT, ROUTER, RULE] {
+        let mut resource = cloud.google.get(path);
+        resource["description"] =
+            json!("OpenClaw, made by bake for openclaw=openclaw-gateway,openclaw-id=fedcba9876543210");
+        cloud.google.put(path, resource);
+    }
+    let mut secret = cloud.google.get(SECRET);
+    secret["labels"]["openclaw-id"] = json!("fedcba9876543210");
+    cloud.google.put(SECRET, secret);
+    cloud.run(Shell::Dash, &["destroy", "--all"]).done();
+    for path in [ACCOUNT, ROUTER, RULE, SECRET] {
+        assert!(cloud.google.has(path), "{path}");
+    }
+}
