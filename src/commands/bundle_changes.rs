@@ -4,6 +4,7 @@
 //! the form that `bake render` gives it; an unknown line is left to the text diff.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use crate::lock::{channel, versions};
 use crate::project::values::{ArchiveFormat, ImageRef, WebUrl};
@@ -102,7 +103,7 @@ pub(super) fn described(changes: &[BundleChange]) -> String {
             Some("") => "(empty)".to_owned(),
             Some(value) => value.to_owned(),
         };
-        text.push_str(&format!("  {}: {} -> {}\n", change.name, shown(&change.from), shown(&change.to)));
+        let _ = writeln!(text, "  {}: {} -> {}", change.name, shown(&change.from), shown(&change.to));
     }
     text
 }
@@ -147,7 +148,7 @@ fn of_dockerfile(text: &str, facts: &mut Facts) {
                 let Some(tool) = &tool else { continue };
                 let (version, exact) = tools.entry(tool.clone()).or_default();
                 let url = url.replace('\\', "");
-                exact.push_str(&format!("{checksum} {url} "));
+                let _ = write!(exact, "{checksum} {url} ");
                 *version = version.take().or_else(|| version_in(&url));
             }
             [

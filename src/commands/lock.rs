@@ -93,7 +93,8 @@ fn newer_image(
 ) -> Result<Option<String>, Failure> {
     let image = &project.spec.gateway.image;
     let (is_named, is_moving) = (wishes.update.contains(IMAGE), image.tag().is_some_and(channel::is_moving));
-    if !is_named && !(wishes.extent == UpdateScope::Newest && is_moving && image.digest().is_none()) {
+    let follows = wishes.extent == UpdateScope::Newest && is_moving && image.digest().is_none();
+    if !(is_named || follows) {
         return Ok(None);
     }
     let arch = project.spec.host.arch.value;

@@ -219,7 +219,7 @@ mod tests {
             ("30.0.0", Some(true)),
             ("lts", None),
         ] {
-            assert_eq!(super::runs_on_node(version), runs, "{version}");
+            assert_eq!(runs_on_node(version), runs, "{version}");
         }
     }
 

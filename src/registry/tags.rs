@@ -47,14 +47,10 @@ fn page(
     repository: &RepositoryClient,
     url: Option<&Url>,
 ) -> Result<(Vec<String>, Option<Url>), AttemptError> {
-    let url = match url {
-        Some(url) => url.clone(),
-        None => {
-            let mut url = repository.url("tags/list")?;
-            url.query_pairs_mut().append_pair("n", AT_ONCE);
-            url
-        }
-    };
+    let mut url = url.map_or_else(|| repository.url("tags/list"), |url| Ok(url.clone()))?;
+    if url.query().is_none() {
+        url.query_pairs_mut().append_pair("n", AT_ONCE);
+    }
     let mut response = repository.ask(&url, Request::new(url.clone()).accept("application/json"))?;
     if response.status() != 200 {
         return Err(repository.refused(response, "list of tags"));
