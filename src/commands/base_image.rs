@@ -19,7 +19,7 @@ use crate::text::excerpt;
 /// Newer images that are looked into, until one is old enough and has a build for the host.
 const MOST_TRIES: usize = 8;
 
-/// What an image states of itself.
+/// Facts that an image states about itself.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct ImageFacts {
     /// When it was built.

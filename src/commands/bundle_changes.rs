@@ -1,6 +1,6 @@
-//! What changes from one bundle to the next, by its meaning: the gateway, the tools, settings, the VM.
+//! The changes from one bundle to the next, by their meaning: the gateway, the tools, settings, the VM.
 //!
-//! Both bundles are read as text, since only the new one is known as a plan. What a line means is taken from
+//! Both bundles are read as text, since only the new one is known as a plan. The meaning of a line is taken from
 //! the form that `bake render` gives it; an unknown line is left to the text diff.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,11 +46,11 @@ pub(super) struct BundleChange {
 }
 
 /// The values in a bundle, by what they are about.
-type Facts = BTreeMap<(Topic, String), Fact>;
+type BundleFacts = BTreeMap<(Topic, String), BundleFact>;
 
 /// A value for people, and what tells it from another one.
 #[derive(Debug, PartialEq, Eq)]
-struct Fact {
+struct BundleFact {
     shown: String,
     exact: String,
 }
@@ -63,7 +63,7 @@ pub(super) fn changes(old: &BTreeMap<&str, String>, new: &BTreeMap<&str, String>
     for key in keys {
         let (from, to) = (before.get(key), now.get(key));
         if from.map(|fact| &fact.exact) != to.map(|fact| &fact.exact) {
-            let shown = |fact: Option<&Fact>| fact.map(|fact| fact.shown.clone());
+            let shown = |fact: Option<&BundleFact>| fact.map(|fact| fact.shown.clone());
             let (topic, name) = key.clone();
             found.push(BundleChange { topic, name, from: shown(from), to: shown(to) });
         }
@@ -108,8 +108,8 @@ pub(super) fn described(changes: &[BundleChange]) -> String {
     text
 }
 
-fn facts(files: &BTreeMap<&str, String>) -> Facts {
-    let mut facts = Facts::new();
+fn facts(files: &BTreeMap<&str, String>) -> BundleFacts {
+    let mut facts = BundleFacts::new();
     let text = |name: &str| files.get(name).map_or("", String::as_str);
     of_dockerfile(text("Dockerfile"), &mut facts);
     of_compose(text("docker-compose.yml"), &mut facts);
@@ -118,13 +118,13 @@ fn facts(files: &BTreeMap<&str, String>) -> Facts {
     facts
 }
 
-fn add(facts: &mut Facts, topic: Topic, name: &str, shown: &str, exact: &str) {
-    let fact = Fact { shown: excerpt(shown, LONGEST), exact: exact.to_owned() };
+fn add(facts: &mut BundleFacts, topic: Topic, name: &str, shown: &str, exact: &str) {
+    let fact = BundleFact { shown: excerpt(shown, LONGEST), exact: exact.to_owned() };
     facts.insert((topic, excerpt(name, LONGEST)), fact);
 }
 
 /// The base image, the tools and the packages.
-fn of_dockerfile(text: &str, facts: &mut Facts) {
+fn of_dockerfile(text: &str, facts: &mut BundleFacts) {
     let mut tool = None;
     let mut tools: BTreeMap<String, (Option<String>, String)> = BTreeMap::new();
     let joined = text.replace("\\\n", " ");
@@ -187,7 +187,7 @@ fn version_in(url: &str) -> Option<String> {
 }
 
 /// The environment and the ports.
-fn of_compose(text: &str, facts: &mut Facts) {
+fn of_compose(text: &str, facts: &mut BundleFacts) {
     let mut inside = false;
     for line in text.lines() {
         let is_entry = line.starts_with("      ") && !line.trim_start().starts_with('#');
@@ -204,7 +204,7 @@ fn of_compose(text: &str, facts: &mut Facts) {
 }
 
 /// The settings of the VM's scripts, and the scripts.
-fn of_user_data(text: &str, facts: &mut Facts) {
+fn of_user_data(text: &str, facts: &mut BundleFacts) {
     let mut files: Vec<(String, String)> = Vec::new();
     for line in text.lines() {
         if let Some(path) = line.strip_prefix("  - path: ") {
@@ -231,7 +231,7 @@ fn of_user_data(text: &str, facts: &mut Facts) {
 }
 
 /// The VM's properties in the commands that create it.
-fn of_script(text: &str, facts: &mut Facts) {
+fn of_script(text: &str, facts: &mut BundleFacts) {
     for word in text.split_whitespace() {
         let Some((name, value)) = word.strip_prefix("--").and_then(|option| option.split_once('=')) else {
             continue;

@@ -34,7 +34,7 @@ pub(super) struct LockRequest {
     pub(super) extent: UpdateScope,
     /// Tools to update to newer versions.
     pub(super) update: BTreeSet<String>,
-    /// Tools that stay as they are locked, whatever the scope.
+    /// Tools that stay as they are locked in any scope.
     pub(super) kept: BTreeSet<String>,
     /// Tools that may go back to an older version.
     pub(super) downgrade: BTreeSet<String>,

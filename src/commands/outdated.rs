@@ -43,7 +43,7 @@ struct OutdatedRow {
     /// The digest of the newer image.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<Sha256>,
-    /// What the newer image states of itself.
+    /// Facts that the newer image states.
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<ImageFacts>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

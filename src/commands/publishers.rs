@@ -186,7 +186,7 @@ impl Publishers {
         Credentials::find(&self.setup.logins, reference)
     }
 
-    /// What was published later is younger than the minimum age of the arguments or of the manifest.
+    /// The time after which a publication is younger than the minimum age of the arguments or the manifest.
     pub(super) fn youngest(&self, min_age_days: u16) -> Option<Timestamp> {
         let days = self.setup.min_age.max(min_age_days);
         (days > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(days)))

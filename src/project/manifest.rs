@@ -127,7 +127,7 @@ struct RawSpellings {
 pub struct Manifest {
     /// The binaries.
     pub binaries: Vec<Binary>,
-    /// What is required of the base image, and of binaries without a policy of their own.
+    /// The policy for the base image, and for binaries that have none.
     pub policy: Policy,
 }
 

@@ -139,7 +139,7 @@ fn a_channel_that_moves_is_followed_and_not_backwards() {
 }
 
 #[test]
-fn newer_tools_are_listed_and_failures_are_told() {
+fn newer_tools_and_failures_are_listed() {
     let image = built(60, "24.16.0");
     let registry = Registry::with(&image);
     publish(&registry, "3.1", &image);

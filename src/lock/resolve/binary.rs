@@ -148,7 +148,7 @@ fn ask(
     Ok(Resolved { locked, notes, unreachable: None })
 }
 
-/// Where GitHub's own word on a release differs from what is locked.
+/// Notes if GitHub's own word on a release differs from the locked version.
 fn as_github_says(release: &Release, version: &Version) -> Vec<String> {
     let mut notes = Vec::new();
     if release.prerelease {
