@@ -59,7 +59,7 @@ pub fn choose<'a>(
     }
 }
 
-/// The builds that differ from `chosen` in their C library only, one in each. Where the base image lacks the
+/// The builds that differ from `chosen` in their C library only, one in each. If the base image lacks the
 /// chosen one's loader, one of these may start.
 pub fn other_libc<'a>(
     assets: &'a [ReleaseAsset],
@@ -96,7 +96,7 @@ pub fn builds(assets: &[ReleaseAsset], arch: Arch) -> Vec<&ReleaseAsset> {
     by_content(fitting.iter()).values().filter_map(|same| best_packed(same)).collect()
 }
 
-/// Of files with the same content, the one that most machines unpack.
+/// The file that most machines unpack, among files with the same content.
 fn best_packed<'a>(same: &[&'a ReleaseAsset]) -> Option<&'a ReleaseAsset> {
     same.iter().copied().min_by_key(|asset| (ArchiveFormat::of(&asset.name), &asset.name))
 }
