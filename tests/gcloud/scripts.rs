@@ -14,7 +14,7 @@ use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 40] = [
+const ACTIONS: [&[&str]; 43] = [
     &["setup"],
     &["setup", "--deployer"],
     &["create"],
@@ -47,7 +47,10 @@ const ACTIONS: [&[&str]; 40] = [
     &["update", "--fleet", "alice,bob"],
     &["destroy"],
     &["destroy", "--data"],
+    &["destroy", "--all"],
+    &["destroy", "--data", "--all"],
     &["destroy", "--fleet", "2"],
+    &["destroy", "--all", "--fleet", "alice"],
     &["destroy", "--data", "--fleet", "2"],
     &["create", "--fleet", "alice"],
     &["plan"],
