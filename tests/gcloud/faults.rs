@@ -334,6 +334,14 @@ fn update_of_a_fleet_with_each_request_failing_once() {
 }
 
 #[test]
+fn restore_of_a_member_with_each_request_failing_once() {
+    let cloud = fleet();
+    let snapshot = json!({"name": "mine", "diskSizeGb": "10", "sourceDisk": format!("https://x/{ZONE}/disks/alice-data")});
+    cloud.google.put("compute/projects/demo/global/snapshots/mine", snapshot);
+    each_request_fails_once(&cloud, &["restore", "mine", "--member", "alice"]);
+}
+
+#[test]
 fn destroy_of_a_fleet_with_each_request_failing_once() {
     each_request_fails_once(&fleet(), &[&["destroy"][..], &FLEET].concat());
 }
