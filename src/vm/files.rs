@@ -31,7 +31,7 @@ macro_rules! script {
 const SYSTEMD: &str = "/etc/systemd/system";
 
 /// In the order of the user-data.
-pub const FILES: [StaticFile; 20] = [
+pub const FILES: [StaticFile; 21] = [
     file!(SYSTEMD, "openclaw-gateway.service"),
     file!(SYSTEMD, "openclaw-metadata-guard.service"),
     script!("converge.sh"),
@@ -51,6 +51,7 @@ pub const FILES: [StaticFile; 20] = [
     script!("metadata-guard.sh"),
     script!("allow-origin"),
     file!("/etc/docker", "daemon.json"),
+    file!("/etc/sysctl.d", "99-openclaw.conf"),
     file!("/etc/apt/apt.conf.d", "20auto-upgrades"),
 ];
 
