@@ -17,6 +17,7 @@ mod json;
 mod labels;
 pub mod logs;
 mod metadata;
+pub mod moving;
 mod network;
 mod remote;
 mod replacement;
