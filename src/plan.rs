@@ -62,6 +62,8 @@ pub struct ToolBuild {
     pub path: String,
     /// `None` until the archive has been fetched once.
     pub binary_sha256: Option<String>,
+    /// The dynamic loader that the executable needs.
+    pub loader: Option<String>,
 }
 
 /// How the VM runs its user-data.
@@ -139,6 +141,7 @@ fn tool(name: &ToolName, locked: &LockedBinary) -> PlannedTool {
         sha256: build.sha256.to_string(),
         path: build.binary.to_string(),
         binary_sha256: build.binary_sha256.map(|digest| digest.to_string()),
+        loader: build.loader.as_ref().map(ToString::to_string),
     };
     PlannedTool {
         name: name.to_string(),

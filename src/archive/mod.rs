@@ -9,6 +9,7 @@
 mod error;
 mod executable;
 mod file_kind;
+mod loader;
 mod path;
 mod pax;
 mod search;
@@ -19,7 +20,7 @@ mod zip_reader;
 use std::io::{self, Read, Seek, Write};
 
 use crate::digest::Sha256;
-use crate::project::values::{Arch, ArchiveFormat, InnerPath};
+use crate::project::values::{Arch, ArchiveFormat, InnerPath, LoaderPath};
 use search::Search;
 
 pub use error::{ArchiveError, TruncatedList};
@@ -65,6 +66,8 @@ pub struct Executable {
     /// In bytes.
     pub size: u64,
     pub sha256: Sha256,
+    /// The dynamic loader that it needs; `None` if it is static.
+    pub loader: Option<LoaderPath>,
 }
 
 /// Finds the requested executable in `archive`, read from its start.

@@ -278,6 +278,7 @@ impl Upstream for Publishers {
             size: fetched.size,
             binary: found.path,
             binary_sha256: found.sha256,
+            loader: found.loader,
             content: Box::new(fetched.file),
         })
     }

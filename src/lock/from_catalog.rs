@@ -97,6 +97,7 @@ pub(super) fn binary(wanted: &Binary) -> Option<LockedBinary> {
             size: None,
             binary: path(wanted, locked.version.as_ref(), *arch)?.parse().ok()?,
             binary_sha256: None,
+            loader: None,
             signature: None,
             evidence: vec![Evidence::Seed],
         };

@@ -9,6 +9,7 @@ pub mod checksums;
 pub mod forge;
 mod from_catalog;
 pub mod inputs;
+pub mod loader;
 pub mod policy;
 mod read;
 pub mod resolve;
@@ -27,7 +28,7 @@ use serde::{Serialize, Serializer};
 use crate::digest::Sha256;
 use crate::project::Project;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
-use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
+use crate::project::values::{Arch, ImageRef, InnerPath, LoaderPath, WebUrl};
 use crate::yaml;
 
 pub use from_catalog::from_catalog;
@@ -130,6 +131,10 @@ pub struct Build {
     /// The executable's own SHA-256, once the archive has been fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binary_sha256: Option<Sha256>,
+    /// The dynamic loader that the executable needs; none for a static one, or until the archive has been
+    /// fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loader: Option<LoaderPath>,
     /// The publisher's signature of the archive, where the manifest has the key for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,

@@ -6,7 +6,7 @@ use std::io::Read;
 use crate::diagnostics::Diagnostic;
 use crate::digest::Sha256;
 use crate::project::names::{RepoSlug, ToolName, Version};
-use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
+use crate::project::values::{Arch, ImageRef, InnerPath, LoaderPath, WebUrl};
 
 /// The publishers of releases and images.
 ///
@@ -118,6 +118,8 @@ pub struct Archive {
     pub binary: InnerPath,
     /// The executable's SHA-256.
     pub binary_sha256: Sha256,
+    /// The dynamic loader that it needs.
+    pub loader: Option<LoaderPath>,
     /// Its bytes, once more from the start.
     pub content: Box<dyn Read>,
 }

@@ -25,6 +25,7 @@ mod json;
 mod kills;
 mod language;
 mod links;
+mod loaders;
 mod lock;
 mod lock_edges;
 mod lock_faults;

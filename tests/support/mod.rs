@@ -221,6 +221,7 @@ pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Bu
         size: Some(archive.len() as u64),
         binary: path.parse().expect("a path"),
         binary_sha256: binary.map(Sha256::of),
+        loader: None,
         signature: None,
         evidence: vec![if binary.is_some() { Evidence::Computed } else { Evidence::ChecksumFile }],
     }
