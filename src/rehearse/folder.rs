@@ -35,9 +35,13 @@ pub enum DiskError {
     #[error("{0}: another rehearsal runs in this folder")]
     InUse(PathBuf),
     /// The guest could read any file of this machine through such an image.
-    #[error("{image} takes its content from {other}, which could be any file of this machine: give --disk an image of one file, such as that of `qemu-img convert -O qcow2` if you trust it")]
+    #[error(
+        "{image} takes its content from {other}, which could be any file of this machine: give --disk an image of one file, such as that of `qemu-img convert -O qcow2` if you trust it"
+    )]
     OtherFile { image: PathBuf, other: String },
-    #[error("{image} is a {format} image: give --disk one of the format qcow2 or raw, as `qemu-img convert -O qcow2` makes it")]
+    #[error(
+        "{image} is a {format} image: give --disk one of the format qcow2 or raw, as `qemu-img convert -O qcow2` makes it"
+    )]
     Format { image: PathBuf, format: String },
     /// The OS image is larger than the boot disk of the spec.
     #[error("{image} is a disk of {has} GB, and `gcp.boot_disk` is {wanted} GB: make that larger")]

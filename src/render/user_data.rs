@@ -108,7 +108,9 @@ fn reboot(spec: &Spec) -> String {
              Unattended-Upgrade::Automatic-Reboot-Time \"{}\";\n",
             time.value
         ),
-        None => "// `host.reboot_at` sets a time.\nUnattended-Upgrade::Automatic-Reboot \"false\";\n".to_owned(),
+        None => {
+            "// `host.reboot_at` sets a time.\nUnattended-Upgrade::Automatic-Reboot \"false\";\n".to_owned()
+        }
     }
 }
 

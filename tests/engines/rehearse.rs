@@ -44,7 +44,16 @@ fn refuses_disks_that_consist_of_several_files() {
         said(command.current_dir(folder.path()).args(arguments)).done();
     };
     qemu_img(&["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "secret.txt", "overlay.img"]);
-    qemu_img(&["create", "-q", "-f", "qcow2", "-o", "data_file=outside.raw,data_file_raw=on", "split.img", "1M"]);
+    qemu_img(&[
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-o",
+        "data_file=outside.raw,data_file_raw=on",
+        "split.img",
+        "1M",
+    ]);
     qemu_img(&["create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", "extents.img", "1M"]);
     let long = folder.join("secret.txt").display().to_string();
     qemu_img(&["create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", &long, "deep.img", "1M"]);

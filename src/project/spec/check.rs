@@ -357,7 +357,11 @@ impl Checker<'_> {
     }
 
     /// Private networks, without the metadata server.
-    pub(super) fn destinations(&mut self, field: Field<Vec<Field<Destination>>>, default: &str) -> Vec<Spanned<Destination>> {
+    pub(super) fn destinations(
+        &mut self,
+        field: Field<Vec<Field<Destination>>>,
+        default: &str,
+    ) -> Vec<Spanned<Destination>> {
         let allowed = self.list(field, default, Destination::as_str);
         let exact = |destination: &&Spanned<Destination>| METADATA_SERVERS.contains(&destination.address());
         for destination in allowed.iter().filter(exact) {

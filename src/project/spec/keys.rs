@@ -13,8 +13,8 @@ use super::{ImageOrigin, Model, SecretSource};
 use crate::diagnostics::Spanned;
 use crate::project::host_os::HostOs;
 use crate::project::names::{
-    AptPackage, AuthChoice, Channel, ClockTime, EnvName, LabelId, LabelKey, LabelValue, MachineType, NetworkName,
-    ProjectId, ServiceAccount, SubnetName, VmName, Zone,
+    AptPackage, AuthChoice, Channel, ClockTime, EnvName, LabelId, LabelKey, LabelValue, MachineType,
+    NetworkName, ProjectId, ServiceAccount, SubnetName, VmName, Zone,
 };
 use crate::project::values::{Arch, Destination, EnvValue, ImageRef, InnerPath, Size, Strategy, TimeZone};
 use crate::yaml::decode::{Entries, Field};

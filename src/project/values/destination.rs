@@ -64,8 +64,12 @@ impl FromStr for Destination {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("{} is not an address such as `10.0.0.5:5432`, `10.2.0.0/16` or `[fd00::5]:443`", quoted(text));
+        let wrong = || {
+            format!(
+                "{} is not an address such as `10.0.0.5:5432`, `10.2.0.0/16` or `[fd00::5]:443`",
+                quoted(text)
+            )
+        };
         let (network, port) = match text.strip_prefix('[') {
             Some(rest) => match rest.split_once(']').ok_or_else(wrong)? {
                 (network, "") => (network, None),
@@ -78,12 +82,16 @@ impl FromStr for Destination {
         };
         let number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
         let port = match port {
-            Some(port) if number(port) => Some(port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?),
+            Some(port) if number(port) => {
+                Some(port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?)
+            }
             Some(_) => return Err(wrong()),
             None => None,
         };
         let (address, prefix) = match network.split_once('/') {
-            Some((address, prefix)) if number(prefix) => (address, Some(prefix.parse().map_err(|_| wrong())?)),
+            Some((address, prefix)) if number(prefix) => {
+                (address, Some(prefix.parse().map_err(|_| wrong())?))
+            }
             Some(_) => return Err(wrong()),
             None => (network, None),
         };
@@ -95,7 +103,10 @@ impl FromStr for Destination {
         let first = masked(address, prefix);
         if first != address {
             let prefix = prefix.unwrap_or(longest);
-            return Err(format!("{} is not the first address of a network: did you mean `{first}/{prefix}`?", quoted(text)));
+            return Err(format!(
+                "{} is not the first address of a network: did you mean `{first}/{prefix}`?",
+                quoted(text)
+            ));
         }
         Ok(Self { text: text.to_owned(), address, prefix, port })
     }
@@ -128,8 +139,20 @@ mod tests {
             assert_eq!((read.network().as_str(), read.port()), (network, port), "{text}");
         }
         for text in [
-            "", "db.internal:5432", "10.0.0.5:", "10.0.0.5:0", "10.0.0.5:65536", "10.0.0.5:+1", "10.0.0.5/33",
-            "10.0.0.5/", "10.0.0", "[fd00::5", "[fd00::5]443", "fd00::5/129", "10.0.0.5:1:2", "010.0.0.1",
+            "",
+            "db.internal:5432",
+            "10.0.0.5:",
+            "10.0.0.5:0",
+            "10.0.0.5:65536",
+            "10.0.0.5:+1",
+            "10.0.0.5/33",
+            "10.0.0.5/",
+            "10.0.0",
+            "[fd00::5",
+            "[fd00::5]443",
+            "fd00::5/129",
+            "10.0.0.5:1:2",
+            "010.0.0.1",
         ] {
             assert!(text.parse::<Destination>().is_err(), "{text}");
         }
