@@ -44,6 +44,8 @@ pub(super) enum Name {
     NewSnapshot,
     /// The data disk of a move, where it is still to be made.
     NewData,
+    /// Metadata that was changed by hand, as it should be.
+    Drift,
 }
 
 impl Name {
@@ -68,6 +70,7 @@ impl Name {
             Self::Snapshot => "snapshot",
             Self::NewSnapshot => "new_snapshot",
             Self::NewData => "new_data",
+            Self::Drift => "drift",
         }
     }
 
@@ -89,6 +92,7 @@ impl Name {
             | Self::BoundRepository => "UNUSED",
             Self::OldData | Self::NewData => "DISK",
             Self::Snapshot | Self::NewSnapshot => "SNAPSHOT",
+            Self::Drift => "KEY=VALUE",
         }
     }
 }
