@@ -21,7 +21,7 @@ settings=/opt/openclaw/settings.env
 # shellcheck source=/dev/null
 [ ! -e "$settings" ] || . "$settings"
 
-# What the containers' resolver asks, on a VM with systemd-resolved too.
+# The servers that the containers' resolver asks, on a VM with systemd-resolved too.
 resolvers=$(cat /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null | sed -n 's/^nameserver[[:space:]]*\([0-9A-Fa-f.:]*\).*/\1/p' | sort -u)
 
 # Everything but containers: network cards and VPNs. A `+` stands for any ending.

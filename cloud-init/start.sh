@@ -19,7 +19,7 @@ do_or_say() { # WHAT COMMAND...
     "${@:2}" >"$log" 2>&1 || { echo "$1: $("$lib/quote.py" "$log")" >&2; exit 1; }
 }
 
-# What the host leaves to the gateway, so that a gateway that takes too much is killed and not the VM. The machine
+# All but the memory that the host needs, so that a gateway that takes too much is killed and not the VM. The machine
 # may have another size than the spec says.
 memory() {
     awk '/^MemTotal:/ { total = int($2 / 1024) } /^SwapTotal:/ { swap = int($2 / 1024) }

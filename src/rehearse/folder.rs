@@ -75,7 +75,7 @@ struct FormatSpecific {
     data: FormatData,
 }
 
-/// Of qcow2 (QEMU's `BlockdevDriver` and `ImageInfoSpecificQCow2`).
+/// The fields of QEMU's `ImageInfoSpecificQCow2`.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct FormatData {

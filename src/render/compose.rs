@@ -56,7 +56,7 @@ pub(super) fn render(plan: &Plan<'_>, image: &str) -> String {
     )
 }
 
-/// What a machine with `total` MiB leaves to the gateway: the host needs some 400 MiB, but a small machine has swap.
+/// The gateway's share of `total` MiB: the host needs some 400 MiB, but a small machine has swap.
 fn for_gateway(total: u32) -> u32 {
     total.saturating_sub(400).max(total / 4 * 3)
 }
