@@ -126,8 +126,8 @@ fn by_spec(
         Action::Wait(WaitArgs { members, timeout }) => {
             wait::script(target, &vms(target, members)?, members.fleet.as_ref(), *timeout)
         }
-        Action::Status(options) => {
-            status::script(target, &vms(target, options)?, options.fleet.as_ref(), bundle)
+        Action::Status { members, as_json } => {
+            status::script(target, &vms(target, members)?, members.fleet.as_ref(), bundle, *as_json)
         }
         Action::Logs { member: of, gateway: true, .. } => logs::gateway(target, of.member.as_ref()),
         Action::Logs { member: of, all, .. } => logs::script(target, of.member.as_ref(), *all),

@@ -17,6 +17,7 @@ mod observed;
 mod right_vm;
 mod scripts;
 mod setup;
+mod status;
 mod words;
 
 fn main() -> std::process::ExitCode {
