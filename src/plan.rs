@@ -136,7 +136,7 @@ fn base(spec: &Spec, lock: &Lock) -> PlannedBase {
 fn tool(name: &ToolName, locked: &LockedBinary) -> PlannedTool {
     let build = |(arch, build): (&Arch, &Build)| ToolBuild {
         arch: *arch,
-        format: ArchiveFormat::of(build.url.file_name()),
+        format: build.archive_format(),
         url: build.url.to_string(),
         sha256: build.sha256.to_string(),
         path: build.binary.to_string(),

@@ -9,6 +9,7 @@
 mod error;
 mod executable;
 mod file_kind;
+mod format;
 mod loader;
 mod path;
 mod pax;
@@ -26,6 +27,7 @@ use search::Search;
 pub use error::{ArchiveError, TruncatedList};
 pub use executable::{NotExecutable, check_executable};
 pub use file_kind::FileKind;
+pub use format::format_of;
 pub use search::Unpack;
 
 #[derive(Clone, Copy, Debug)]

@@ -28,7 +28,7 @@ use serde::{Serialize, Serializer};
 use crate::digest::Sha256;
 use crate::project::Project;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
-use crate::project::values::{Arch, ImageRef, InnerPath, LoaderPath, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, ImageRef, InnerPath, LoaderPath, WebUrl};
 use crate::yaml;
 
 pub use from_catalog::from_catalog;
@@ -126,6 +126,9 @@ pub struct Build {
     /// Its size in bytes, once it has been fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// How it is packed, where its name does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<ArchiveFormat>,
     /// The executable's path in it.
     pub binary: InnerPath,
     /// The executable's own SHA-256, once the archive has been fetched.
@@ -140,6 +143,13 @@ pub struct Build {
     pub signature: Option<Signature>,
     /// How the checksums were learned.
     pub evidence: Vec<Evidence>,
+}
+
+impl Build {
+    /// How the archive is packed.
+    pub fn archive_format(&self) -> ArchiveFormat {
+        self.format.unwrap_or_else(|| ArchiveFormat::of(self.url.file_name()))
+    }
 }
 
 /// How a checksum was learned.

@@ -40,6 +40,7 @@ mod registry;
 mod release_names;
 mod render;
 mod spec_keys;
+mod unnamed_formats;
 mod vm_contract;
 
 fn main() -> std::process::ExitCode {

@@ -13,12 +13,12 @@ use crate::lock::from_catalog;
 use crate::lock::loader::Loaders;
 use crate::lock::policy;
 use crate::lock::tampering::{arches, checksums_url, differences, path};
-use crate::lock::upstream::{Order, ReleaseQuery, Upstream};
+use crate::lock::upstream::{Order, Release, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, Signature};
 use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::Version;
-use crate::project::values::{Arch, InnerPath, LoaderPath, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, InnerPath, LoaderPath, WebUrl};
 
 /// Asks for `wanted`, the release `which` of it. `old` is what the lock holds of it.
 ///
@@ -97,6 +97,9 @@ fn ask(
     if let (Some(asked), Some(moved_to)) = (repo, moved_to) {
         asking.notes.push(format!("the repository {asked} moved to {moved_to}: name that one"));
     }
+    if let (Some(release), Some(version)) = (&release, &version) {
+        asking.notes.extend(as_github_says(release, version));
+    }
     if let Some(younger) = release.as_ref().and_then(|release| release.passed_over.as_ref()) {
         asking.notes.push(format!("{younger} exists, but is younger than the minimum age"));
     }
@@ -143,6 +146,18 @@ fn ask(
         policy::fall(&wanted.name.value, old, &locked)?;
     }
     Ok(Resolved { locked, notes, unreachable: None })
+}
+
+/// Where GitHub's own word on a release differs from what is locked.
+fn as_github_says(release: &Release, version: &Version) -> Vec<String> {
+    let mut notes = Vec::new();
+    if release.prerelease {
+        notes.push(format!("GitHub marks {version} as a pre-release"));
+    }
+    if let Some(latest) = &release.latest {
+        notes.push(format!("GitHub calls {} the latest release, and {version} is locked", quoted(latest)));
+    }
+    notes
 }
 
 /// Refuses a version below the locked one, where the manifest does not ask for it.
@@ -307,6 +322,7 @@ impl<'a> BinaryResolver<'a> {
             url: found.url.clone(),
             sha256: got.sha256,
             size: Some(got.size),
+            format: (got.format != ArchiveFormat::of(found.url.file_name())).then_some(got.format),
             binary: got.binary,
             binary_sha256: Some(got.binary_sha256),
             loader: got.loader,

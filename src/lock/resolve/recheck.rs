@@ -283,6 +283,13 @@ impl Recheck<'_> {
                     .help("the lock was edited: restore it, or recreate it with `bake lock`"),
             );
         }
+        if archive.format != build.archive_format() {
+            let message = format!("the archive is packed in another way than locked: {url}");
+            found.push(
+                Diagnostic::error(Code::ChecksumMismatch, message)
+                    .help("the lock was edited: restore it, or recreate it with `bake lock`"),
+            );
+        }
         let name = url.to_string();
         let mut content = ChecksumReader::new(&mut archive.content);
         if let Some(key) = &self.wanted.minisign {
