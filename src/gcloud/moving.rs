@@ -129,7 +129,11 @@ impl Move<'_> {
         steps.push(self.find_origin());
         let machines = self.in_old(old.replaced(std::slice::from_ref(old.name), "").machines);
         let make_room = self.project.is_none() && old.region() == vm.region();
-        steps.extend(vm.must_be_replaceable(Replaced { machines, make_room }));
+        steps.extend(vm.must_be_replaceable(Replaced {
+            machines,
+            make_room,
+            second_disk: vm.target.spec.gcp.data_disk.gb(),
+        }));
         steps
     }
 

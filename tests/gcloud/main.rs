@@ -14,6 +14,7 @@ mod look;
 mod moving;
 mod networks;
 mod observed;
+mod progress;
 mod right_vm;
 mod scripts;
 mod setup;

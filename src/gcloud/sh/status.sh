@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2030,SC2031,SC2154
+# shellcheck disable=SC2154
 # Prints the state of each VM, as lines or as JSON, and advice for problems. The commands are gcloud's.
 
 # A line of the report.
@@ -167,6 +167,7 @@ show_gateway() {
 
 show_vm() (
     scratch
+    # shellcheck disable=SC2030 # print_json reads them in the same subshell
     well=0 problems=''
     look || give_up
     [ -n "$as_json" ] || echo "$vm in $zone of $project"
@@ -236,7 +237,7 @@ print_disks() {
 }
 
 # The object of a VM; docs/gcloud.md describes it.
-# shellcheck disable=SC2086 # lists of words
+# shellcheck disable=SC2031,SC2086 # lists of words
 print_json() {
     comma=''
     printf '{'
