@@ -13,7 +13,7 @@ use crate::project::names::{ProjectId, VmName, Zone};
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/move.sh")];
 
-/// Where the gateway is, as far as that differs from the spec.
+/// The place of the gateway, as far as it differs from the spec.
 #[derive(Default)]
 pub struct Origin<'a> {
     /// The zone of the VM.
@@ -153,7 +153,7 @@ impl Move<'_> {
             .flag("format", "value(name)");
         let data = vm.name.data_disk();
         let shell = Shell::calling(
-            "of the first, the time of the last start: `snapshot` and `data` end with it, in hexadecimal; of the \
+            "the first prints the time of the last start: `snapshot` and `data` end with it, in hexadecimal; of the \
              second, `old_data`; `new_snapshot` and `new_data` are the same names where the next two print nothing. \
              Ends with an error without an old disk, or where the last prints a VM that is not on the new disk",
             FUNCTIONS,

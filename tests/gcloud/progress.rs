@@ -1,4 +1,4 @@
-//! What gcloud prints during a long operation is on the terminal before the operation ends.
+//! The progress of a long operation is on the terminal before the operation ends.
 
 use std::process::{Command, Stdio};
 

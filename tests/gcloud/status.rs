@@ -149,7 +149,7 @@ fn each_difference_is_a_problem_of_the_document() {
         assert_eq!(vm[key], value, "{key}");
     }
 
-    // What a VM reports is no shell, and a VM that is missing is an object too.
+    // A report is never run, and a missing VM is an object too.
     report(&cloud, "disk", "a[$(touch${IFS}pwned)] 9920");
     let run = cloud.run(Shell::Bash, &["status"]).ended(1);
     assert!(run.out.contains("old disk openclaw-gateway-data-0a1b2c3d, 10 GB"), "{}", run.out);

@@ -5,8 +5,7 @@
 
 # Sets `$now`, the VMs to replace, and ends the script where a quota of the region `$2` has no room for as many VMs
 # of the type `$1`; `$3` says whether the old ones make room. A shared-core type is not checked: its share of the
-# quota varies. Of new VMs, `$boot_gb` and `$addresses` count; of a move, `$second_gb` of a disk that is still to be
-# made. `$vm_here` is a VM that a move has made already.
+# quota varies. New VMs need `$boot_gb` and `$addresses` too; a move, `$second_gb` for a disk that does not exist yet. `$vm_here` is a VM that a move has made already.
 require_quota() {
     now=''
     [ -n "${vm_here:-}" ] || now=$(ask machines_now)
