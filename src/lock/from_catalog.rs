@@ -98,6 +98,7 @@ pub(super) fn binary(wanted: &Binary) -> Option<LockedBinary> {
             binary: path(wanted, locked.version.as_ref(), *arch)?.parse().ok()?,
             binary_sha256: None,
             signature: None,
+            attested_by: None,
             evidence: vec![Evidence::Seed],
         };
         locked.builds.insert(*arch, build);

@@ -11,6 +11,7 @@ use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
+use crate::provenance::Workflow;
 use crate::yaml;
 use crate::yaml::decode::{Entries, Field, decode};
 
@@ -116,6 +117,8 @@ struct RawBuild {
     binary_sha256: Field<Sha256>,
     /// The publisher's signature of the archive.
     signature: Field<Signature>,
+    /// The workflow that made the archive, as its attestation says.
+    attested_by: Field<Workflow>,
     /// How the checksums were learned.
     evidence: Field<Vec<Field<Evidence>>>,
 }
@@ -224,6 +227,7 @@ impl LockReader<'_> {
             binary: binary?,
             binary_sha256: raw.binary_sha256.get(),
             signature: raw.signature.get(),
+            attested_by: raw.attested_by.get(),
             evidence: list(raw.evidence),
         })
     }

@@ -28,6 +28,7 @@ pub mod processes;
 pub mod registry;
 pub mod server;
 pub mod shapes;
+pub mod sigstore;
 pub mod testbed;
 pub mod world;
 
@@ -222,6 +223,7 @@ pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Bu
         binary: path.parse().expect("a path"),
         binary_sha256: binary.map(Sha256::of),
         signature: None,
+        attested_by: None,
         evidence: vec![if binary.is_some() { Evidence::Computed } else { Evidence::ChecksumFile }],
     }
 }
