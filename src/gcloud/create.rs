@@ -15,10 +15,13 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     let vm = Vm::of(target);
     let mut steps = guards::must_be_ours(target, None);
     steps.extend(guards::must_not_be_elsewhere(target, None));
+    let [look, drift] = vm.metadata_drift(metadata);
+    steps.push(look);
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());
     steps.push(vm.instance(metadata));
+    steps.push(drift);
     steps.extend(vm.relabelled(""));
     steps.push(
         Step::note("The VM there is may be of an older bundle.")
@@ -26,11 +29,15 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
             .tell(format!("{}: the VM was made of another bundle. To replace it, on the same data disk: bake gcloud update | sh", vm.name)),
     );
     let about = format!(
-        "bake gcloud create: the VM `{}` of an OpenClaw Gateway, with its data disk.\n\
-         Safe to run twice: it deletes nothing. Change bake.yaml instead.\n\
-         Rendered by bake from lock {}.",
+        "bake gcloud create: creates the VM `{}` of an OpenClaw Gateway, with its data disk.\n\
+         Safe to run twice. Rendered by bake: to change it, edit bake.yaml.\n\
+         Lock: {}",
         vm.name,
         target.lock()
     );
-    Script::new("create", about, target, steps).reading(folder, metadata.files()).note(vm.costs())
+    Script::new("create", about, target, steps)
+        .reading(folder, metadata.files())
+        .stays("everything that exists already; a VM from another bundle is reported, and not replaced.")
+        .gateway("a running one keeps running; a new one is ready after some minutes.")
+        .costs(vm.costs())
 }

@@ -4,7 +4,7 @@ use super::guards;
 use super::metadata::VmMetadata;
 use super::script::{BundleFolder, Script, ScriptCommand, Step, Word};
 use super::target::Target;
-use super::vm::{Vm, account_pattern};
+use super::vm::Vm;
 
 /// The advice if the state is on the boot disk.
 pub(super) const MOVE: &str = "How the state comes to a data disk: docs/gcloud.md, \"A VM without a data disk\". To delete the VM and the state: bake gcloud destroy --data | sh";
@@ -23,35 +23,35 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.push(vm.must_be_on_its_disk(&[MOVE]));
     steps.extend(vm.disk_must_fit());
     steps.push(vm.type_must_be_there(&target.spec.gcp.machine_type));
-    let is_other = format!(
-        "(NOT labels.openclaw-bundle={} OR NOT machineType ~ \"/{}$\" OR NOT serviceAccounts[0].email ~ \"{}\")",
-        vm.bundle(metadata),
-        target.spec.gcp.machine_type.value,
-        account_pattern(target.spec.gcp.service_account.as_str())
-    );
-    steps.extend(vm.must_be_replaceable(std::slice::from_ref(vm.name), &is_other));
+    let is_other =
+        format!("(NOT labels.openclaw-bundle={} OR {})", vm.bundle(metadata), vm.has_other_identity());
+    steps.extend(vm.must_be_replaceable(vm.replaced(std::slice::from_ref(vm.name), &is_other)));
+    let [look, drift] = vm.metadata_drift(metadata);
+    steps.push(look);
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());
     steps.push(
-        vm.delete("A VM of another bundle or machine type; its data disk stays.")
+        vm.delete("A VM of another bundle, machine type, service account or scopes; its data disk stays.")
             .only_where(vm.listed(&is_other))
             .change(format!("- VM {}, and + a new one of this bundle on the same data disk", vm.name))
             .leaves(format!("The VM {} is deleted or about to be; its data disk is kept. To make the new one: bake gcloud update | sh", vm.name)),
     );
     steps.push(vm.instance(metadata).settles());
+    steps.push(drift);
     steps.extend(vm.relabelled(&format!("labels.openclaw-bundle={}", vm.bundle(metadata))));
     let about = format!(
-        "bake gcloud update: replaces the VM `{}` by one of this bundle.\n\
-         Safe to run twice: the data disk stays, and a VM of this bundle too. Rendered by bake from\n\
-         lock {}.",
+        "bake gcloud update: replaces the VM `{}` unless it was created from the current bundle.\n\
+         Safe to run twice.\n\
+         Lock: {}",
         vm.name,
         target.lock()
     );
     Ok(Script::new("update", about, target, steps)
         .reading(folder, metadata.files())
-        .note("While the VM is replaced, the gateway is away for some 5 minutes.")
-        .note(vm.costs()))
+        .stays("the data disk with all state, and its snapshots.")
+        .gateway("away for about 5 minutes while the VM is replaced; otherwise it keeps running.")
+        .costs(vm.costs()))
 }
 
 impl Vm<'_> {

@@ -13,6 +13,9 @@ use crate::project::names::VmName;
 /// Digits of a digest in a label, which holds 63 characters at most.
 const LABEL_DIGITS: usize = 16;
 
+/// US dollars a month for each GB of a snapshot (Google's list price of us-central1).
+pub(super) const SNAPSHOT_PRICE: &str = "0.05";
+
 /// The label with the id of a project.
 pub(super) const ID_LABEL: &str = "openclaw-id";
 
@@ -198,6 +201,7 @@ impl<'a> Vm<'a> {
             .flag("start-time", "04:00")
             .flag("max-retention-days", days)
             .flag("on-source-disk-delete", "keep-auto-snapshots")
+            .flag("storage-location", region)
             .flag("description", self.description())
             .flag("snapshot-labels", self.labels());
         let keep = ScriptCommand::gcloud("compute resource-policies update snapshot-schedule")
@@ -217,7 +221,22 @@ impl<'a> Vm<'a> {
         ]
         .into_iter()
         .chain(self.relabelled_schedule())
+        .chain([self.schedule_elsewhere(there(
+            " AND NOT snapshotSchedulePolicy.snapshotProperties.storageLocations:*",
+        ))])
         .collect()
+    }
+
+    /// Names a schedule by an older bake, where `found` prints it: Compute Engine chooses the location of its
+    /// snapshots, and gcloud cannot change that.
+    fn schedule_elsewhere(self, found: ScriptCommand) -> Step {
+        let schedule = self.target.spec.name.snapshot_schedule();
+        Step::note("An older schedule leaves the location of snapshots to Compute Engine.")
+            .only_where(found)
+            .look()
+            .tell(format!("note: Compute Engine chooses where the snapshots of {schedule} are stored, as a rule in several regions. To have them in {}: set gcp.snapshots to null in bake.yaml, bake render, bake gcloud update | sh; then", self.region()))
+            .tell(Word::from(format!("  gcloud compute resource-policies delete {schedule} --region={} --project=", self.region())).name(Name::Project))
+            .tell("and the same steps with gcp.snapshots as before. Existing snapshots stay where they are.")
     }
 
     /// Makes the data disk where there is none, and grows it to the size of the spec; [`Name::Data`] is its
@@ -331,7 +350,18 @@ impl<'a> Vm<'a> {
 
     /// The monthly costs of the gateway, for a header.
     pub(super) fn costs(self) -> String {
-        format!("Costs {}.", self.dollars())
+        format!("{}.", self.dollars())
+    }
+
+    /// The monthly costs of a data disk as the spec has it.
+    pub(super) fn disk_costs(self) -> String {
+        let gcp = &self.target.spec.gcp;
+        let machine = Machine::new(&gcp.machine_type);
+        let (gb, kind) = (gcp.data_disk.gb(), machine.disk_type());
+        match machine.disk_price() {
+            Some(price) => format!("about {:.2} USD a month for {gb} GB {kind}", price * f64::from(gb)),
+            None => format!("the price of {gb} GB {kind}"),
+        }
     }
 
     /// The monthly costs of the gateway in the spec.

@@ -8,7 +8,7 @@ use crate::diagnostics::{Code, Diagnostic};
 use crate::project::catalog::CatalogTool;
 use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{ArchSpelling, Version};
-use crate::project::values::{Arch, ChecksumsFile, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, ChecksumsFile, WebUrl};
 
 /// A pattern with `{version}` and `{arch}` filled in.
 pub(super) fn filled(pattern: &str, version: Option<&Version>, arch: &str) -> String {
@@ -110,6 +110,10 @@ fn unfounded(wanted: &Binary, build: &Build) -> impl Iterator<Item = &'static st
         (has(Evidence::Attestation) && !has_api, "an attestation, which a URL does not have,"),
         (has(Evidence::Attestation) != build.attested_by.is_some(), "an attestation without its workflow"),
         (build.evidence.is_empty(), "a checksum without evidence"),
+        (
+            build.format.is_some() && ArchiveFormat::of(build.url.file_name()) != ArchiveFormat::Bare,
+            "another archive format than its name",
+        ),
         (has(Evidence::Computed) && !is_known, "no size or no checksum of the executable"),
     ]
     .into_iter()

@@ -162,6 +162,13 @@ fn each_part_of_an_attestation_is_verified() {
         let error = check(&text, id).expect_err(what).to_string();
         assert!(error.contains(why), "{what}: {error}");
     }
+}
+
+#[test]
+fn a_signature_of_the_content_is_verified() {
+    let (authority, file) = (Authority::new(), Sha256::of("the file"));
+    let known = Authorities::embedded().with(&authority.root()).expect("a root");
+    let run = Run::of(REPO, 42);
     let signed = authority.sign(&run, b"the file").to_string();
     let content = |content: &[u8]| verify(&known, &signed, file, Some(content), REPO, Some(42));
     content(b"the file").expect("it is genuine");
@@ -173,7 +180,7 @@ fn each_part_of_an_attestation_is_verified() {
     );
     verify(&known, &broken, file, Some(b"the file"), REPO, None).expect_err("another signature");
     // Without its root, nothing of the throw-away authority counts.
-    verify(&Authorities::embedded(), &good.to_string(), file, None, REPO, None).expect_err("unknown");
+    verify(&Authorities::embedded(), &signed, file, Some(b"the file"), REPO, None).expect_err("unknown");
 }
 
 /// A project with `tool`, and an authority that it trusts.

@@ -201,7 +201,7 @@ fn evidence() -> Vec<Edit> {
             build.evidence.push(Evidence::Attestation);
             build.attested_by = Some("own/stated/.github/workflows/a.yml".parse().expect("a workflow"));
         }),
-        edit("stated: attested by no workflow, it says", FILES, |lock| {
+        edit("stated: attested by no workflow, it says", ALL, |lock| {
             build(lock, "stated").evidence.push(Evidence::Attestation);
         }),
         edit("stated: no evidence", FILES, |lock| build(lock, "stated").evidence.clear()),

@@ -18,7 +18,7 @@ const BUNDLES: [&str; 3] = [".sigstore.json", ".sigstore", ".bundle"];
 const MOST_BUNDLES: usize = 8;
 
 /// The archive that attestations are looked for.
-pub(super) struct Subject<'a> {
+pub(super) struct AttestedFile<'a> {
     pub(super) name: &'a str,
     pub(super) sha256: Sha256,
     pub(super) release: &'a Release,
@@ -41,7 +41,7 @@ pub(super) struct Attested {
 
 /// A search for attestations.
 pub(super) struct Search<'a, 'b, 'f> {
-    pub(super) subject: Subject<'a>,
+    pub(super) subject: AttestedFile<'a>,
     pub(super) files: &'b mut ChecksumFiles<'f>,
     pub(super) upstream: &'a dyn Upstream,
     /// The archive, for attestations that sign its bytes.

@@ -1,6 +1,6 @@
 //! Compares the lock with the publishers' current statements.
 
-use super::attestations::{Search, Subject};
+use super::attestations::{AttestedFile, Search};
 use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::ChecksumReader;
@@ -249,7 +249,7 @@ impl Recheck<'_> {
         let order = order(self.wanted, self.locked, arch, build, url);
         let upstream = self.upstream;
         let search = Search {
-            subject: Subject {
+            subject: AttestedFile {
                 name: url.file_name(),
                 sha256: build.sha256,
                 release,
@@ -299,6 +299,21 @@ impl Recheck<'_> {
                 "the executable in the archive is {}, and {locked} is locked: {url}",
                 archive.binary_sha256
             );
+            found.push(
+                Diagnostic::error(Code::ChecksumMismatch, message)
+                    .help("the lock was edited: restore it, or recreate it with `bake lock`"),
+            );
+        }
+        if build.loader.as_ref().is_some_and(|locked| archive.loader.as_ref() != Some(locked)) {
+            let now = archive.loader.as_ref().map_or("none".to_owned(), ToString::to_string);
+            let message = format!("the executable's loader is {now}, and another one is locked: {url}");
+            found.push(
+                Diagnostic::error(Code::ChecksumMismatch, message)
+                    .help("the lock was edited: restore it, or recreate it with `bake lock`"),
+            );
+        }
+        if archive.format != build.archive_format() {
+            let message = format!("the archive is packed in another way than locked: {url}");
             found.push(
                 Diagnostic::error(Code::ChecksumMismatch, message)
                     .help("the lock was edited: restore it, or recreate it with `bake lock`"),
