@@ -326,7 +326,7 @@ impl Upstream for Publishers {
             label: url.file_name(),
         };
         let published = fetch::published(&self.client, &download, &self.progress);
-        published.map_err(|error| of_fetch(&error, Stated::by("nobody")))
+        published.map_err(|error| of_fetch(&error, Stated::by("no publisher")))
     }
 
     fn image(&self, reference: &ImageRef) -> Result<UpstreamImage, Diagnostic> {

@@ -260,9 +260,10 @@ fn of_library(error: Error) -> ProvenanceError {
     match error {
         Error::ArtifactMismatch(_) => ProvenanceError::OtherFile,
         Error::SignatureInvalid(why) => ProvenanceError::Broken(excerpt(&why, 200)),
-        Error::IssuerMismatch { actual, .. } => {
-            ProvenanceError::NotByWorkflow(excerpt(&actual.unwrap_or_else(|| "nobody known".to_owned()), 200))
-        }
+        Error::IssuerMismatch { actual, .. } => ProvenanceError::NotByWorkflow(excerpt(
+            &actual.unwrap_or_else(|| "an unknown issuer".to_owned()),
+            200,
+        )),
         error => ProvenanceError::Unproven(excerpt(&error.to_string(), 200)),
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Attested {
 }
 
 /// A search for attestations.
-pub(super) struct Search<'a, 'b, 'f> {
+pub(super) struct AttestationSearch<'a, 'b, 'f> {
     pub(super) subject: AttestedFile<'a>,
     pub(super) files: &'b mut ChecksumFiles<'f>,
     pub(super) upstream: &'a dyn Upstream,
@@ -48,7 +48,7 @@ pub(super) struct Search<'a, 'b, 'f> {
     pub(super) archive: &'b dyn Fn() -> Result<Archive, Diagnostic>,
 }
 
-impl Search<'_, '_, '_> {
+impl AttestationSearch<'_, '_, '_> {
     /// Verifies the attestations of GitHub's API and those in the release.
     ///
     /// # Errors

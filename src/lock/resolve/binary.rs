@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use super::attestations::{AttestedFile, Search};
+use super::attestations::{AttestationSearch, AttestedFile};
 use super::checksum_claims::{ChecksumFiles, Statement, Statements};
 use super::find::{Asked, FoundAsset};
 use super::{Allowed, Resolved, is_known, is_of_same_source, is_unreachable};
@@ -421,7 +421,7 @@ impl<'a> BinaryResolver<'a> {
             binary: Some(binary),
         };
         let upstream = self.upstream;
-        let search = Search {
+        let search = AttestationSearch {
             subject: AttestedFile { name, sha256, release, id: self.id },
             files: &mut self.files,
             upstream,

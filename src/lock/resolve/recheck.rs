@@ -1,6 +1,6 @@
 //! Compares the lock with the publishers' current statements.
 
-use super::attestations::{AttestedFile, Search};
+use super::attestations::{AttestationSearch, AttestedFile};
 use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::ChecksumReader;
@@ -248,7 +248,7 @@ impl Recheck<'_> {
         };
         let order = order(self.wanted, self.locked, arch, build, url);
         let upstream = self.upstream;
-        let search = Search {
+        let search = AttestationSearch {
             subject: AttestedFile {
                 name: url.file_name(),
                 sha256: build.sha256,
