@@ -1,4 +1,4 @@
-//! The cryptography of `sigstore-verify`, by ring.
+//! Implements the cryptography of `sigstore-verify` with ring.
 //!
 //! ring verifies a signature of a message, not of its digest. The messages that are signed as such are at
 //! hand: [`with_message`] lends one to the verification of its signature.
@@ -20,7 +20,7 @@ thread_local! {
 #[derive(Debug)]
 struct Ring;
 
-struct Hash(Context);
+struct HashState(Context);
 
 /// Makes ring the provider of this process.
 pub(super) fn install() {
@@ -62,7 +62,7 @@ fn hash(algorithm: HashAlgorithm) -> Result<&'static digest::Algorithm> {
     })
 }
 
-impl HashContext for Hash {
+impl HashContext for HashState {
     fn update(&mut self, data: &[u8]) {
         self.0.update(data);
     }
@@ -74,7 +74,7 @@ impl HashContext for Hash {
 
 impl CryptoProvider for Ring {
     fn hash(&self, algorithm: HashAlgorithm) -> Result<Box<dyn HashContext>> {
-        Ok(Box::new(Hash(Context::new(hash(algorithm)?))))
+        Ok(Box::new(HashState(Context::new(hash(algorithm)?))))
     }
 
     fn verify_raw(&self, scheme: SigningScheme, key: &[u8], data: &[u8], signature: &[u8]) -> Result<()> {

@@ -33,7 +33,7 @@ pub(super) struct Attested {
     pub(super) by: Option<Workflow>,
     /// The bundles in the release that were verified.
     pub(super) verified: BTreeSet<String>,
-    /// What was found and does not count, and why.
+    /// The attestations that do not count, with the reasons.
     pub(super) notes: Vec<String>,
     /// Why GitHub's attestations are not known.
     pub(super) unasked: Option<Diagnostic>,

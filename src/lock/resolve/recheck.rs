@@ -88,7 +88,7 @@ pub fn image(locked: &LockedImage, upstream: &dyn Upstream) -> Result<Vec<Diagno
     Ok(found)
 }
 
-/// What shows that the repository or the release is another one than the locked one.
+/// Signs that the repository or the release is another one than the locked one.
 fn replaced(
     repo: Option<&RepoSlug>,
     locked: &LockedBinary,
