@@ -85,8 +85,9 @@ pub fn update(
         Step::run("One VM after another, under its name and with its disk.", replace)
             .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{template}$\"")))
             .change(format!(
-                "~ group {}: replaces its VMs by VMs of this bundle, one after another, on their data disks",
-                vm.name
+                "~ group {}: replaces its VMs one by one, on their data disks: {}",
+                vm.name,
+                listed(members, ", ")
             ))
             .tell_already(format!("group {}, of this bundle", vm.name)),
     );
