@@ -6,6 +6,7 @@ mod support;
 mod add_remove;
 mod architecture;
 mod archives;
+mod attestations;
 mod audit;
 mod audit_upstream;
 mod bad_inputs;
