@@ -40,7 +40,8 @@ pub(super) fn run(
     }
     let ((), _) = problems.unless_errors(())?;
     let locked = lock?;
-    let publishers = Publishers::auditing(Environment::from_environment(0)?, console);
+    let publishers = Publishers::auditing(Environment::from_environment(0)?, console)
+        .for_releases(locked.lock.binaries.len());
     let auditor = Auditor { dir, options, project: &project, locked: &locked, publishers: &publishers };
     let mut report = AuditReport::default();
     for against in auditor.asked(console)? {

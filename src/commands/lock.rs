@@ -63,7 +63,8 @@ pub(super) fn run(
         return keep(dir, old.as_ref(), &made, None, json, console);
     }
     let mut wishes = wishes(options, &project)?;
-    let publishers = Publishers::new(Environment::from_environment(options.min_age)?, console);
+    let publishers = Publishers::new(Environment::from_environment(options.min_age)?, console)
+        .for_releases(project.manifest.binaries.len());
     let locked = old.as_ref().map(|old| &old.lock.image);
     let spec = newer_image(&project, locked, &mut wishes, &publishers, console)?;
     let edited = unpinned(&project, &wishes, &publishers, &manifest, console)?;

@@ -33,10 +33,6 @@ const LARGEST_DOCUMENT: u64 = 4 << 20;
 /// The largest archive, in bytes.
 pub(super) const LARGEST_ARCHIVE: u64 = 2 << 30;
 
-/// Requests of the 60 that GitHub grants an hour without a token, kept for releases: ids of repositories and
-/// attestations are asked for only while it grants more.
-const KEPT_FOR_RELEASES: u32 = 40;
-
 /// The largest `trusted_root.json`, in bytes.
 const LARGEST_ROOT: u64 = 4 << 20;
 
@@ -147,7 +143,7 @@ impl Publishers {
             cache: OnceLock::new(),
             scratch: None,
             progress: Bars::new(console.is_quiet()),
-            quota: Quota::default(),
+            quota: Quota::for_releases(0),
             authorities: OnceLock::new(),
         }
     }
@@ -193,14 +189,17 @@ impl Publishers {
         Credentials::find(&self.setup.logins, reference)
     }
 
-    /// Fails if the last requests that GitHub grants are needed for releases.
+    /// As they are, for a run that asks for so many releases.
+    pub(super) fn for_releases(self, count: usize) -> Self {
+        Self { quota: Quota::for_releases(count), ..self }
+    }
+
+    /// Fails if GitHub grants no more requests than the releases need.
     fn spare_request(&self) -> Result<(), Diagnostic> {
-        if self.setup.token.is_some() || self.quota.remaining() > KEPT_FOR_RELEASES {
+        if self.quota.has_spare() {
             return Ok(());
         }
-        let message = format!(
-            "GitHub grants few more requests in this hour, and the last {KEPT_FOR_RELEASES} are for releases: set GITHUB_TOKEN"
-        );
+        let message = "the last requests that GitHub grants in this hour are for releases: set GITHUB_TOKEN";
         Err(Diagnostic::error(Code::CouldNotCheck, message))
     }
 

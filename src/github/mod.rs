@@ -37,25 +37,34 @@ const LONGEST_ATTESTATION: usize = 4 << 20;
 /// Words before versions that a message names.
 const MOST_WORDS: usize = 6;
 
-/// The requests that GitHub still grants in this hour, as its last answer said ("Rate limits for the REST API").
-pub struct Quota(AtomicU32);
-
-impl Default for Quota {
-    fn default() -> Self {
-        Self(AtomicU32::new(u32::MAX))
-    }
+/// The requests that GitHub still grants in this hour ("Rate limits for the REST API"), and those that releases need.
+pub struct Quota {
+    /// As the last answer said.
+    remaining: AtomicU32,
+    releases: AtomicU32,
 }
 
 impl Quota {
-    /// `u32::MAX` before the first answer, and for a server that grants any number.
-    pub fn remaining(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+    /// For a run that asks for so many releases.
+    pub fn for_releases(count: usize) -> Self {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Self { remaining: AtomicU32::new(u32::MAX), releases: AtomicU32::new(count) }
+    }
+
+    /// Whether a request is granted besides those for releases.
+    pub fn has_spare(&self) -> bool {
+        self.remaining.load(Ordering::Relaxed) > self.releases.load(Ordering::Relaxed)
     }
 
     fn note(&self, header: Option<&str>) {
         if let Some(remaining) = header.and_then(|header| header.parse().ok()) {
-            self.0.store(remaining, Ordering::Relaxed);
+            self.remaining.store(remaining, Ordering::Relaxed);
         }
+    }
+
+    fn begin_release(&self) {
+        let one_less = |count: u32| count.checked_sub(1);
+        let _ = self.releases.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
     }
 }
 
@@ -161,6 +170,7 @@ impl<'a> Api<'a> {
     /// # Errors
     /// Where there is none, or the API could not be asked.
     pub fn release(&self, repo: &RepoSlug, wanted: &ReleaseQuery) -> Result<Release, GithubError> {
+        self.quota.begin_release();
         match wanted {
             ReleaseQuery::Newest => self.newest(repo),
             ReleaseQuery::Version(version) => self.of_version(repo, version),
@@ -291,8 +301,11 @@ impl<'a> Api<'a> {
         })
     }
 
-    /// The tag of the release that GitHub calls the latest, if it says so.
+    /// The tag of the release that GitHub calls the latest, if it says so and a request is left for it.
     fn latest(&self, repo: &RepoSlug) -> Option<String> {
+        if !self.quota.has_spare() {
+            return None;
+        }
         let url = self.url(repo, &["releases", "latest"]);
         self.answer::<release::GithubRelease>(&url).ok().map(|(release, _)| release.tag_name)
     }
