@@ -14,6 +14,7 @@ stages=(
     disk.sh:starting:disk-failed
     swap.sh:starting:swap-failed
     docker.sh:starting:docker-unavailable
+    release.py:starting:release-failed
     secrets.py:secrets:secrets-unreachable
     image.sh:image:image-failed
     verify.sh:verify:docker-unavailable
@@ -21,6 +22,8 @@ stages=(
     start.sh:start:container-failed
 )
 
+own=$(readlink -f "$lib")
+trial=/run/openclaw/trial  # while a new release must prove itself
 failing=-1         # the stage that failed last: until it passes, the report stays with it
 failing_since=0
 told=              # its error at that time
@@ -43,7 +46,7 @@ stop_gateway() {
 }
 
 run_stages() {
-    local i name status kind line code
+    local i status kind
     notes=
     for i in "${!stages[@]}"; do
         IFS=: read -r name status kind <<<"${stages[i]}"
@@ -75,6 +78,8 @@ run_stages() {
             return 1
         fi
         [ -z "$line" ] || notes="${notes:+$notes; }$line"
+        # Another release is current: its own scripts continue.
+        [ "$(readlink -f "$lib")" = "$own" ] || exec "$lib/converge.sh"
     done
     failing=-1
     trouble='' trouble_kind=''
@@ -93,6 +98,10 @@ watch() {
         word=${said%% *}
         kind=${word#"${word%%/*}"}
         kind=${kind#/}
+        if [ -e "$trial" ] && ! "$lib/release.py" probed "${word%%/*}"; then
+            trouble='the gateway was not ready for a minute within half an hour' trouble_kind=
+            return
+        fi
         case $said in
         ready*)
             bad_since=
@@ -136,7 +145,7 @@ if [ ! -e "$order" ]; then
     systemctl daemon-reload || true
 fi
 
-trouble='' trouble_kind=''
+trouble='' trouble_kind='' name='' line='' code=0
 while :; do
     if run_stages; then
         "$lib/report.sh" ready "$notes"
@@ -144,6 +153,12 @@ while :; do
         watch
         echo "$trouble" >&2
         "$lib/report.sh" start "$trouble" "$trouble_kind"
+        name=watch line=$trouble code=1
+    fi
+    # After a failed update the release before comes back at once.
+    if [ -e "$trial" ] && "$lib/release.py" failed "$name" "$code" "$line"; then
+        failing=-1
+        continue
     fi
     sleep "$pause"
     pause=$((pause * 2 < 300 ? pause * 2 : 300))

@@ -5,8 +5,9 @@ set -euo pipefail
 . /opt/openclaw/settings.env
 
 log=/run/openclaw/image.log
-# On the boot disk, as the images are: the boot that began to make an unfinished image.
-making=/var/lib/openclaw-boot/making
+# On the boot disk, as the images are: the boot that began to make an unfinished image. Before an update,
+# update.py runs this script with the release's folder in STAGED.
+making=${STAGED:-/var/lib/openclaw-boot}/making
 boot=$(cat /proc/sys/kernel/random/boot_id)
 
 exists() {

@@ -67,6 +67,8 @@ wait_for_gateway() {
 # No container runs without the guard.
 echo guard-failed >/run/openclaw/error_kind
 "$lib/metadata-guard.sh"
+rm /run/openclaw/error_kind
+"$lib/release.py" claim
 echo configuration-failed >/run/openclaw/error_kind
 "$lib/configure.py"
 rm /run/openclaw/error_kind

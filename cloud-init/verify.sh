@@ -5,7 +5,8 @@ set -euo pipefail
 # shellcheck source=/dev/null
 . /opt/openclaw/settings.env
 
-container=openclaw-verify
+# The running release may be verified at the same time as a staged one.
+container=openclaw-verify${STAGED:+-staged}
 docker rm -f -v "$container" >/dev/null 2>&1 || true
 docker create --name "$container" --network none "$OPENCLAW_IMAGE" never-run >/dev/null
 trap 'docker rm -f -v "$container" >/dev/null 2>&1' EXIT

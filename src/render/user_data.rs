@@ -9,12 +9,13 @@ use serde_json::json;
 
 use super::{fill, sums};
 use crate::diagnostics::{Code, Diagnostic, Problems, Spanned};
+use crate::digest::Sha256;
 use crate::plan::{Plan, PlannedBase};
 use crate::project::names::EnvName;
 use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::spec::{ImageOrigin, Model, STOP_GRACE_SECONDS, SecretSource, Spec};
 use crate::project::values::InnerPath;
-use crate::vm::{FILES, PROJECT, SCRIPTS, VmSetting};
+use crate::vm::{FILES, PROJECT, RELEASE, SCRIPTS, VmSetting};
 
 pub(super) const NAME: &str = "user-data.yaml";
 pub(super) const ENCODED: &str = "user-data.yaml.gz.b64";
@@ -95,7 +96,25 @@ fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
         mode: if file.executable { "0755" } else { "0644" },
         ..VmFile::plain(file.folder, file.name, file.text)
     }));
+    let release = release(&files);
+    files.push(release);
     files
+}
+
+/// Digits of a release's identity.
+const IDENTITY_DIGITS: usize = 16;
+
+/// Names a bundle by everything that it places on the VM, so that the VM recognizes it.
+fn release(files: &[VmFile]) -> VmFile {
+    let line = |file: &VmFile| format!("{} {} {}\n", Sha256::of(&file.text), file.mode, file.path);
+    let identity = Sha256::of(files.iter().map(line).collect::<String>()).short(IDENTITY_DIGITS);
+    let is_outside = |path: &&str| ![PROJECT, SCRIPTS].iter().any(|folder| path.starts_with(folder));
+    let outside: Vec<_> = files.iter().map(|file| file.path.as_str()).filter(is_outside).collect();
+    VmFile {
+        path: RELEASE.to_owned(),
+        mode: "0644",
+        text: format!("{}\n", json!({"id": identity, "files": outside})),
+    }
 }
 
 #[derive(Serialize)]

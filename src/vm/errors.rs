@@ -50,7 +50,7 @@ const DISKS: &str =
     "  gcloud compute disks list --project={project} --zones={zone} --filter=labels.openclaw={vm}";
 
 /// All kinds. If several patterns match an error's text, the first one counts.
-pub static ERRORS: [ErrorKind; 26] = [
+pub static ERRORS: [ErrorKind; 28] = [
     kind(
         "secret-unavailable",
         "A secret does not exist in Secret Manager, has no usable version, or the VM may not read it.",
@@ -111,6 +111,21 @@ pub static ERRORS: [ErrorKind; 26] = [
         "swap-failed",
         "The swap file cannot be created.",
         &["Look at the boot disk, or set `host.swap` to another size:", LOGS, SSH],
+    ),
+    kind(
+        "release-failed",
+        "An update or a rollback cannot be completed or reverted yet.",
+        &["The VM keeps trying. Its console has the reason:", LOGS],
+    ),
+    kind(
+        "state-newer",
+        "The state belongs to a newer OpenClaw than this bundle has.",
+        &[
+            "Lock the newer version again, or restore a snapshot of the time before:",
+            RENDER,
+            UPDATE,
+            "  bake gcloud restore SNAPSHOT | sh",
+        ],
     ),
     kind(
         "packages-unavailable",

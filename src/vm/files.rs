@@ -31,13 +31,15 @@ macro_rules! script {
 const SYSTEMD: &str = "/etc/systemd/system";
 
 /// In the order of the user-data.
-pub const FILES: [StaticFile; 20] = [
+pub const FILES: [StaticFile; 23] = [
     file!(SYSTEMD, "openclaw-gateway.service"),
     file!(SYSTEMD, "openclaw-metadata-guard.service"),
+    file!(SYSTEMD, "openclaw-update.service"),
     script!("converge.sh"),
     script!("disk.sh"),
     script!("swap.sh"),
     script!("docker.sh"),
+    script!("release.py"),
     script!("secrets.py"),
     script!("image.sh"),
     script!("verify.sh"),
@@ -50,6 +52,7 @@ pub const FILES: [StaticFile; 20] = [
     script!("cleanup.sh"),
     script!("metadata-guard.sh"),
     script!("allow-origin"),
+    script!("update.py"),
     file!("/etc/docker", "daemon.json"),
     file!("/etc/apt/apt.conf.d", "20auto-upgrades"),
 ];
@@ -65,7 +68,7 @@ pub struct VmStage {
     pub meaning: &'static str,
 }
 
-pub const STAGES: [VmStage; 8] = [
+pub const STAGES: [VmStage; 9] = [
     VmStage {
         script: "disk.sh",
         status: "starting",
@@ -83,6 +86,12 @@ pub const STAGES: [VmStage; 8] = [
         status: "starting",
         error_kind: "docker-unavailable",
         meaning: "Installs and starts Docker.",
+    },
+    VmStage {
+        script: "release.py",
+        status: "starting",
+        error_kind: "release-failed",
+        meaning: "Completes or reverts an update, so that one whole release has its state.",
     },
     VmStage {
         script: "secrets.py",

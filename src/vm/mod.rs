@@ -13,5 +13,5 @@ mod settings;
 pub use attributes::{ATTRIBUTES, ERROR, ERROR_KIND, GuestAttribute, LOCK, NAMESPACE, SINCE, STATUS};
 pub use errors::{ERRORS, ErrorKind, PLACEHOLDERS, error_kind};
 pub use files::{FAILED, FILES, READY, STAGES, StaticFile, VmStage, statuses};
-pub use paths::{PATHS, PROJECT, SCRIPTS, SECRETS, VmPath};
+pub use paths::{PATHS, PROJECT, RELEASE, SCRIPTS, SECRETS, VmPath};
 pub use settings::VmSetting;

@@ -34,12 +34,12 @@ fn user_data(folder: &Folder) -> usize {
 #[test]
 fn near_the_limit_it_says_so_and_above_it_sends_less() {
     // The first count whose user-data is above 90 % of the limit, and the first above all of it.
-    let (small, large) = (project(100), project(200));
+    let (small, large) = (project(50), project(100));
     small.bake(["render"]).done();
     large.bake(["render"]).done();
-    let each = (user_data(&large) - user_data(&small)) / 100;
-    let near = 200 + (LARGEST_VALUE * 95 / 100 - user_data(&large)) / each;
-    let above = 200 + (LARGEST_VALUE * 105 / 100 - user_data(&large)) / each;
+    let each = (user_data(&large) - user_data(&small)) / 50;
+    let near = 100 + (LARGEST_VALUE * 95 / 100 - user_data(&large)) / each;
+    let above = 100 + (LARGEST_VALUE * 105 / 100 - user_data(&large)) / each;
 
     let folder = project(near);
     let said = folder.bake(["render"]).done();

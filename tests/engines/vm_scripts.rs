@@ -38,11 +38,13 @@ scripts! {
     metadata_guard: "metadata-guard";
     probe: "probe";
     quote: "quote";
+    release: "release";
     report: "report";
     secrets: "secrets";
     start: "start";
     startup_script: "startup-script";
     swap: "swap";
+    update: "update";
     user_data: "user-data";
     // These share an engine and its names.
     with_docker: "home" "image" "start-compose" "verify" "home-real";
