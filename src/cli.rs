@@ -8,7 +8,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use gcloud::{Action, GcloudArgs, Members, Message, OutputFormat, SetupArgs, WaitArgs, names_gcloud};
+pub use gcloud::{
+    Action, GcloudArgs, Members, Message, OutputFormat, PlanArgs, SetupArgs, UpdateArgs, WaitArgs,
+    names_gcloud,
+};
 
 use crate::project::names::{
     ArchSpelling, AssetPattern, LabelId, MachineType, MinisignKey, SkillName, ToolName, Version, VmName, Zone,

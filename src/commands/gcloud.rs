@@ -7,11 +7,11 @@ use std::path::Path;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, GcloudArgs, Members, WaitArgs};
+use crate::cli::{self, Action, GcloudArgs, Members, PlanArgs, UpdateArgs, WaitArgs};
 use crate::diagnostics::Code;
 use crate::gcloud::{
-    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet, logs, resize,
-    restore, setup, ssh, status, token, tunnel, update, wait,
+    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet, in_place,
+    logs, releases, resize, restore, rollback, setup, ssh, status, token, tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::names::VmName;
@@ -75,18 +75,27 @@ fn with_bundle(
             Some(members) => fleet::create(target, &members, &metadata, folder()?),
             None => Ok(create::script(target, &metadata, folder()?)),
         },
-        Action::Plan(options) => match members(target, options)? {
-            Some(members) => fleet::update(target, &members, &metadata, BundleFolder::Beside),
-            None if target.spec.gcp.data_disk.is_zero() => {
-                Ok(create::script(target, &metadata, BundleFolder::Beside))
+        Action::Plan(PlanArgs { members: named, replace }) => {
+            let options = in_place::Options { retry: false, timeout: 0 };
+            match (members(target, named)?, replace) {
+                (Some(members), true) => fleet::update(target, &members, &metadata, BundleFolder::Beside),
+                (Some(members), false) => {
+                    in_place::of_fleet(target, &members, &metadata, BundleFolder::Beside, options)
+                }
+                (None, true) => update::script(target, &metadata, BundleFolder::Beside),
+                (None, false) => Ok(in_place::script(target, &metadata, BundleFolder::Beside, options)),
             }
-            None => update::script(target, &metadata, BundleFolder::Beside),
+            .map(Script::plan_only)
         }
-        .map(Script::plan_only),
-        Action::Update(options) => match members(target, options)? {
-            Some(members) => fleet::update(target, &members, &metadata, folder()?),
-            None => update::script(target, &metadata, folder()?),
-        },
+        Action::Update(UpdateArgs { members: named, replace, retry, timeout }) => {
+            let options = in_place::Options { retry: *retry, timeout: *timeout };
+            match (members(target, named)?, replace) {
+                (Some(members), true) => fleet::update(target, &members, &metadata, folder()?),
+                (Some(members), false) => in_place::of_fleet(target, &members, &metadata, folder()?, options),
+                (None, true) => update::script(target, &metadata, folder()?),
+                (None, false) => Ok(in_place::script(target, &metadata, folder()?, options)),
+            }
+        }
         _ => Err("this action sends no bundle".to_owned()),
     }
     .map_err(Failure::Argument)
@@ -111,6 +120,19 @@ fn by_spec(
             backup::script(target, of.member.as_ref(), *snapshot_only).map_err(Failure::Argument)?
         }
         Action::Restore { snapshot } => restore::script(target, snapshot).map_err(Failure::Argument)?,
+        Action::Rollback { member: of, keep_state, to, retry, timeout } => {
+            let options = rollback::Options {
+                to: to.as_ref(),
+                keep_state: *keep_state,
+                retry: *retry,
+                timeout: *timeout,
+            };
+            rollback::script(target, of.member.as_ref(), &options)
+        }
+        Action::Releases { members: options, as_json } => {
+            let fleet = options.fleet.as_ref().map(ToString::to_string);
+            releases::script(target, &vms(target, options)?, fleet.as_deref(), *as_json)
+        }
         Action::Destroy { members: options, data, all } => match members(target, options)? {
             Some(members) => fleet::destroy(target, &members, *data, *all),
             None => destroy::script(target, *data, *all).map_err(Failure::Argument)?,

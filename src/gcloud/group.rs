@@ -69,6 +69,6 @@ fn observed(vm: Vm<'_>, members: &[VmName], how: &'static str, call: &'static st
         .command("group_errors", errors)
 }
 
-fn listed(members: &[VmName], separator: &str) -> String {
+pub(super) fn listed(members: &[VmName], separator: &str) -> String {
     members.iter().map(VmName::as_str).collect::<Vec<_>>().join(separator)
 }

@@ -3,9 +3,10 @@
 use super::script::{ScriptCommand, Shell, Step, Word};
 use super::setup;
 use super::vm::{Vm, account};
-use crate::project::names::{MachineType, VmName};
+use crate::project::names::{MachineType, SecretId, VmName};
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/replacement.sh")];
+const SET_UP: &str = "This creates it: bake gcloud setup | sh";
 
 impl Vm<'_> {
     /// Ends the script where `filter` holds for some of the VMs `names`, and the VMs of this spec that take
@@ -22,7 +23,6 @@ impl Vm<'_> {
             .arg(vm_account.clone())
             .in_project()
             .flag("format", "value(email)");
-        let set_up = "This creates it: bake gcloud setup | sh";
         let mut steps = vec![
             self.quota_must_suffice(names, filter, &spec.gcp.machine_type),
             must_be_found(
@@ -30,13 +30,20 @@ impl Vm<'_> {
                 "Set host.os in bake.yaml to another one.",
                 image,
             ),
-            must_be_found(Word::from("service account ").word(vm_account), set_up, identity),
+            must_be_found(Word::from("service account ").word(vm_account), SET_UP, identity),
         ];
-        steps.extend(setup::secrets(self.target).keys().map(|id| {
-            let versions = setup::usable_version(id);
-            must_be_found(format!("usable version of the secret {id}").into(), set_up, versions)
-        }));
+        steps.extend(self.must_have_secrets());
         steps
+    }
+
+    /// Ends the script where there are VMs to change, and a secret of theirs has no usable version.
+    pub(super) fn must_have_secrets(self) -> Vec<Step> {
+        let secrets = setup::secrets(self.target);
+        let look = |id: &SecretId| {
+            let versions = setup::usable_version(id);
+            must_be_found(format!("usable version of the secret {id}").into(), SET_UP, versions)
+        };
+        secrets.keys().map(|id| look(id)).collect()
     }
 
     /// Ends the script where `filter` holds for some of the VMs `names`, and the project's quota has no room for

@@ -36,6 +36,14 @@ pub(super) enum Name {
     BoundSecrets,
     /// The repository of images that the unused account may read.
     BoundRepository,
+    /// The VM on which the release failed before, as one word, or none.
+    FailedVm,
+    /// What an update or a rollback does to a VM.
+    Effect,
+    /// The VM that goes back to its release before, as one word, or none.
+    RollbackVm,
+    /// The release that a VM runs.
+    CurrentRelease,
 }
 
 impl Name {
@@ -56,6 +64,10 @@ impl Name {
             Self::UnusedSecrets => "unused_secrets",
             Self::BoundSecrets => "bound_secrets",
             Self::BoundRepository => "bound_repository",
+            Self::FailedVm => "failed_vm",
+            Self::Effect => "effect",
+            Self::RollbackVm => "rollback_vm",
+            Self::CurrentRelease => "current",
         }
     }
 
@@ -75,6 +87,9 @@ impl Name {
             | Self::UnusedSecrets
             | Self::BoundSecrets
             | Self::BoundRepository => "UNUSED",
+            Self::FailedVm | Self::RollbackVm => "VM",
+            Self::Effect => "changes its release in place",
+            Self::CurrentRelease => "RELEASE",
         }
     }
 }
@@ -350,6 +365,11 @@ impl Step {
     /// Runs before the plan is printed.
     pub(super) fn look(self) -> Self {
         Self { phase: Phase::Look, ..self }
+    }
+
+    /// Runs while the plan is printed, and again while it is carried out.
+    pub(super) fn in_plan(self) -> Self {
+        Self { phase: Phase::Plan, ..self }
     }
 
     /// Names what it changes: `+` something new, `~` a change, `-` a deletion.

@@ -1,4 +1,4 @@
-//! `update`: replaces the VM by one of this bundle. The data disk stays.
+//! `update --replace`: replaces the VM by one of this bundle. The data disk stays.
 
 use super::guards;
 use super::metadata::VmMetadata;
@@ -42,7 +42,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.push(vm.instance(metadata).settles());
     steps.extend(vm.relabelled(&format!("labels.openclaw-bundle={}", vm.bundle(metadata))));
     let about = format!(
-        "bake gcloud update: replaces the VM `{}` by one of this bundle.\n\
+        "bake gcloud update --replace: replaces the VM `{}` by one of this bundle.\n\
          Safe to run twice: the data disk stays, and a VM of this bundle too. Rendered by bake from\n\
          lock {}.",
         vm.name,

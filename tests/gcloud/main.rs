@@ -14,6 +14,7 @@ mod observed;
 mod right_vm;
 mod scripts;
 mod setup;
+mod update;
 mod words;
 
 fn main() -> std::process::ExitCode {

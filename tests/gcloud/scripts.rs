@@ -13,7 +13,7 @@ use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 38] = [
+const ACTIONS: [&[&str]; 47] = [
     &["setup"],
     &["setup", "--deployer"],
     &["create"],
@@ -41,6 +41,15 @@ const ACTIONS: [&[&str]; 38] = [
     &["backup", "--member", "alice"],
     &["restore", "openclaw-gateway-data-20260102-030405"],
     &["update"],
+    &["update", "--retry"],
+    &["update", "--replace"],
+    &["update", "--replace", "--fleet", "alice,bob"],
+    &["rollback"],
+    &["rollback", "--keep-state", "--retry", "--to", "0123456789abcdef"],
+    &["rollback", "--member", "alice"],
+    &["releases"],
+    &["releases", "--as-json", "--fleet", "2"],
+    &["plan", "--replace"],
     &["update", "--fleet", "alice,bob"],
     &["destroy"],
     &["destroy", "--data"],
@@ -105,6 +114,7 @@ fn vectors(document: &Value) -> Vec<Vec<String>> {
             ("project", "demo"),
             ("domain", "demo"),
             ("stamp", "20260102-030405"),
+            ("current", "0123456789abcdef"),
             ("each", "it"),
             ("start", "0"),
             ("terminal", "-T"),
@@ -233,7 +243,9 @@ fn run(shell: &str, folder: &Folder, script: &str) -> (i32, String, Vec<Vec<Stri
 
 #[test]
 fn both_forms_hold_the_same_commands() {
-    for action in [&["create"][..], &["create", "--fleet", "2"], &["setup", "--deployer"], &["update"]] {
+    for action in
+        [&["create"][..], &["create", "--fleet", "2"], &["setup", "--deployer"], &["update", "--replace"]]
+    {
         let folder = project(&[
             ("public_ip: true", "public_ip: false"),
             (
@@ -337,6 +349,8 @@ fn values_that_google_refuses_are_refused_here() {
         &["setup", "--secret-file", "keyring=/nowhere"],
         &["setup", "--secret-file", "../x=bake.yaml"],
         &["create", "--out", "nowhere"],
+        &["update", "--replace", "--retry"],
+        &["rollback", "--to", "$(id)"],
         &["explode"],
     ] {
         let refused = folder.bake(["gcloud"].into_iter().chain(arguments.iter().copied())).ended(2);
@@ -395,9 +409,13 @@ fn a_bundle_of_yesterday_is_not_sent() {
 fn state_on_the_boot_disk_is_not_thrown_away() {
     let folder =
         project(&[("data_disk: 10GB", "data_disk: 0"), ("snapshots: {keep_days: 14}", "snapshots: null")]);
-    for action in
-        [&["update"][..], &["destroy"], &["backup"], &["restore", "snapshot-1"], &["create", "--fleet", "2"]]
-    {
+    for action in [
+        &["update", "--replace"][..],
+        &["destroy"],
+        &["backup"],
+        &["restore", "snapshot-1"],
+        &["create", "--fleet", "2"],
+    ] {
         let refused = folder.bake(["gcloud"].into_iter().chain(action.iter().copied())).ended(2);
         assert!(refused.err.contains("data disk"), "{action:?}: {}", refused.err);
     }

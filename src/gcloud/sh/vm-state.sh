@@ -68,10 +68,12 @@ look() {
 }
 
 # Sets what the VM reports: `$status` (empty before the first report since it was started), `$error`,
-# `$kind` (of the error), `$since`, `$lock_there`.
+# `$kind` (of the error), `$since`, `$lock_there`; `$contract` (1 if it changes its release in place), the stage
+# `$update` of the last such change, its `$update_release` and `$update_error`, and its `$update_request`.
 # shellcheck disable=SC2034 # not every script reads all of it
 listen() {
     status='' error='' kind='' since='' lock_there=''
+    contract='' update='' update_release='' update_error='' update_request=''
     if ! quietly report vm_report; then
         case $(refusal) in
         # Before the first guest attribute.
@@ -91,6 +93,11 @@ listen() {
         error_kind) kind=$value ;;
         since) since=$value ;;
         lock) lock_there=$value ;;
+        contract) contract=$value ;;
+        update) update=$value ;;
+        update_release) update_release=$value ;;
+        update_error) update_error=$value ;;
+        update_request) update_request=$value ;;
         esac
     done <"$scratch/plain"
     # Guest attributes outlive a stop: reports from before the last start are outdated.
