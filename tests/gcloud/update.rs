@@ -368,7 +368,7 @@ fn a_fleet_stops_at_the_first_member_that_went_back() {
         "{}",
         run.out
     );
-    assert!(!run.out.contains("carol  "), "{}", run.out);
+    assert!(!run.out.contains("carol  "), "{}{}", run.out, run.err);
     assert!(
         run.err.contains(&format!(
             "bob changed its release, and went back to the one before with the state of before: {BROKEN}"
