@@ -262,6 +262,9 @@ pub struct LockArgs {
     /// Take another archive of this tool under the locked version; `image` is the base image
     #[arg(long, value_name = "NAME")]
     pub allow_republished: Vec<String>,
+    /// Take less evidence for this tool's checksum than is locked, or a new repository of the same name
+    #[arg(long, value_name = "NAME")]
+    pub allow_less_trust: Vec<String>,
 }
 
 /// Options of `audit`.

@@ -25,6 +25,10 @@ pub fn binary(name: &ToolName, locked: &LockedBinary, today: Today, lock: &Locat
             checks.push(check);
         }
     }
+    if today.lacks_id {
+        let message = format!("the lock has no id of its repository; `bake lock --update {name}` records it");
+        checks.push(Check::note(Against::Upstream, title.clone(), Code::OtherRepository, message));
+    }
     match today.newer {
         Ok(None) => {}
         Ok(Some(newer)) => checks.push(
@@ -80,7 +84,7 @@ pub(super) fn builds(
 /// A missing answer is not a finding.
 fn of_problem(subject: &str, problem: Diagnostic) -> Check {
     let check = match problem.code {
-        Code::UpstreamUnreachable | Code::UpstreamFailed | Code::CannotCache => {
+        Code::UpstreamUnreachable | Code::UpstreamFailed | Code::CannotCache | Code::CouldNotCheck => {
             Check::unchecked(Against::Upstream, subject, problem.message)
         }
         code => Check::finding(Against::Upstream, subject, code, problem.message),

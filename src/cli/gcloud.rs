@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::project::fleet::Fleet;
-use crate::project::names::{MachineType, ReleaseId, SecretId, SnapshotName, VmName};
+use crate::project::names::{MachineType, ProjectId, ReleaseId, SecretId, SnapshotName, VmName, Zone};
 
 /// Options of `gcloud`.
 #[derive(Args, Debug)]
@@ -127,6 +127,22 @@ pub enum Action {
         #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
         timeout: u32,
     },
+    /// Move the gateway to the zone, name or project of bake.yaml, by a snapshot; the old VM stays until the new
+    /// gateway is ready
+    Move {
+        /// The zone of the VM, where bake.yaml has another
+        #[arg(long, value_name = "ZONE")]
+        from_zone: Option<Zone>,
+        /// The name of the VM, where bake.yaml has another
+        #[arg(long, value_name = "NAME")]
+        from_name: Option<VmName>,
+        /// The project of the VM, where bake.yaml has another
+        #[arg(long, value_name = "PROJECT")]
+        from_project: Option<ProjectId>,
+        /// Stop waiting after this many seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+        timeout: u32,
+    },
     /// Have the gateway make an archive of its state, over SSH, then take a snapshot of the data disk
     Backup {
         /// Which VM
@@ -190,7 +206,7 @@ pub enum Action {
 impl Action {
     /// Whether it makes VMs of the bundle, and so needs a lock that fits.
     pub const fn sends_bundle(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Update(_) | Self::Plan(_))
+        matches!(self, Self::Create(_) | Self::Update(_) | Self::Plan(_) | Self::Move { .. })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cli::{self, Action, GcloudArgs, Members, PlanArgs, UpdateArgs, WaitAr
 use crate::diagnostics::Code;
 use crate::gcloud::{
     BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet, in_place,
-    logs, releases, resize, restore, rollback, setup, ssh, status, token, tunnel, update, wait,
+    logs, moving, releases, resize, restore, rollback, setup, ssh, status, token, tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::names::VmName;
@@ -96,6 +96,14 @@ fn with_bundle(
                 (None, false) => Ok(in_place::script(target, &metadata, folder()?, options)),
             }
         }
+        Action::Move { from_zone, from_name, from_project, timeout } => {
+            let origin = moving::Origin {
+                zone: from_zone.as_ref(),
+                name: from_name.as_ref(),
+                project: from_project.as_ref(),
+            };
+            moving::script(target, &origin, &metadata, folder()?, *timeout)
+        }
         _ => Err("this action sends no bundle".to_owned()),
     }
     .map_err(Failure::Argument)
@@ -151,7 +159,7 @@ fn by_spec(
         Action::Ssh(of) => ssh::script(target, of.member.as_ref()),
         Action::Cli { member: of, arguments } => container::script(target, of.member.as_ref(), arguments),
         Action::Ask { member: of, text } => container::ask(target, of.member.as_ref(), text.as_str()),
-        Action::Create(_) | Action::Update(_) | Action::Plan(_) => {
+        Action::Create(_) | Action::Update(_) | Action::Plan(_) | Action::Move { .. } => {
             return Err(Failure::Argument("this action sends the bundle".to_owned()));
         }
     })

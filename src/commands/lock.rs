@@ -57,6 +57,7 @@ pub(super) fn run(
     let old = locking::usable(dir, old, console)?;
     if options.offline {
         let lock = lock::from_catalog(&project, old.as_ref().map(|old| &old.lock), Catalog::builtin())?;
+        locking::check_policy(&lock, &project)?;
         let made = LockOutcome { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
         return keep(dir, old.as_ref(), &made, None, json, console);
     }
@@ -103,7 +104,11 @@ fn wishes(options: &cli::LockArgs, project: &Project) -> Result<LockRequest, Fai
     let known: BTreeSet<&str> =
         project.manifest.binaries.iter().map(|binary| binary.name.as_str()).chain([IMAGE]).collect();
     let named = options.update.iter().flatten();
-    for name in named.chain(&options.allow_downgrade).chain(&options.allow_republished) {
+    for name in named
+        .chain(&options.allow_downgrade)
+        .chain(&options.allow_republished)
+        .chain(&options.allow_less_trust)
+    {
         if !known.contains(name.as_str()) {
             return Err(Failure::Argument(format!("there is no `{name}` in the manifest")));
         }
@@ -118,6 +123,7 @@ fn wishes(options: &cli::LockArgs, project: &Project) -> Result<LockRequest, Fai
         update: owned(options.update.as_deref().unwrap_or_default()),
         downgrade: owned(&options.allow_downgrade),
         republished: owned(&options.allow_republished),
+        less_trust: owned(&options.allow_less_trust),
     })
 }
 
@@ -165,7 +171,7 @@ fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> 
             binary.name.value
         ))
     })?;
-    let release = upstream.release(repo, &ReleaseQuery::Newest);
+    let release = upstream.release(repo, &ReleaseQuery::Newest, binary.policy.min_age_days);
     release.map(|release| release.version).map_err(|problem| {
         let place = binary.version.as_ref().and_then(|version| version.place.clone());
         Failure::Upstream(problem.or_at(place).into())

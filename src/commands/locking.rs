@@ -15,7 +15,7 @@ use crate::fs::{self, Revision};
 use crate::lock::resolve::{self, Allowed, Resolved, Task, UpdateScope};
 use crate::lock::trust::Trust;
 use crate::lock::upstream::Upstream;
-use crate::lock::{Lock, LockedBinary, LockedImage, inputs, is_on};
+use crate::lock::{Lock, LockedBinary, LockedImage, inputs, is_on, policy};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
@@ -37,6 +37,8 @@ pub(super) struct LockRequest {
     pub(super) downgrade: BTreeSet<String>,
     /// Tools that may get another checksum for the same version.
     pub(super) republished: BTreeSet<String>,
+    /// Tools that may get less evidence for their checksum, or come from a new repository of the same name.
+    pub(super) less_trust: BTreeSet<String>,
 }
 
 impl LockRequest {
@@ -47,6 +49,7 @@ impl LockRequest {
             update: BTreeSet::new(),
             downgrade: BTreeSet::new(),
             republished: BTreeSet::new(),
+            less_trust: BTreeSet::new(),
         }
     }
 
@@ -62,7 +65,11 @@ impl LockRequest {
     }
 
     fn allowed(&self, name: &str) -> Allowed {
-        Allowed { downgrade: self.downgrade.contains(name), republished: self.republished.contains(name) }
+        Allowed {
+            downgrade: self.downgrade.contains(name),
+            republished: self.republished.contains(name),
+            less_trust: self.less_trust.contains(name),
+        }
     }
 }
 
@@ -109,11 +116,11 @@ pub(super) fn make(
             let held =
                 held.filter(|held| held.builds.values().all(|build| is_on(&forge, wanted, held, build)));
             binary(wanted, held, wishes, upstream)
-                .map(|resolved| LockedEntry::Binary(wanted.name.value.clone(), resolved))
+                .map(|(resolved, asked)| LockedEntry::Binary(wanted, resolved, asked))
         }
     });
     let (mut problems, mut unreachable, mut notes) = (Problems::default(), Vec::new(), BTreeMap::new());
-    let (mut image, mut binaries) = (None, BTreeMap::new());
+    let (mut image, mut binaries, mut repositories) = (None, BTreeMap::new(), Vec::new());
     for entry in done {
         match entry {
             Err(found) => problems.extend(found),
@@ -121,25 +128,58 @@ pub(super) fn make(
                 unreachable.extend(resolved.unreachable);
                 image = Some(resolved.locked);
             }
-            Ok(LockedEntry::Binary(name, resolved)) => {
+            Ok(LockedEntry::Binary(wanted, resolved, asked)) => {
+                let name = wanted.name.value.clone();
+                if asked && resolved.unreachable.is_none() {
+                    repositories.push(wanted);
+                }
                 unreachable.extend(resolved.unreachable);
                 notes.insert(name.clone(), resolved.notes);
                 binaries.insert(name, resolved.locked);
             }
         }
     }
+    // After the releases: without a token, GitHub may refuse further requests.
+    repositories.retain(|_| problems.is_empty());
+    let ids = fetch::in_parallel(&repositories, AT_ONCE, |wanted| {
+        let held = old.and_then(|old| old.binaries.get(&wanted.name.value));
+        resolve::repository(wanted, held, wishes.allowed(wanted.name.as_str()), upstream)
+    });
+    for (wanted, id) in repositories.iter().zip(ids) {
+        let name = &wanted.name.value;
+        match id {
+            Err(problem) => problems.push(problem),
+            Ok((id, note)) => {
+                binaries
+                    .entry(name.clone())
+                    .and_modify(|locked: &mut LockedBinary| locked.repository_id = id);
+                notes.entry(name.clone()).or_default().extend(note);
+            }
+        }
+    }
     match image {
         Some(image) if problems.is_empty() => {
             let lock = Lock { version: 1, inputs: inputs::digest(project), image, pushed: None, binaries };
+            check_policy(&lock, project)?;
             Ok(LockOutcome { lock: lock.with_push_of(old, project), notes, unreachable })
         }
         _ => Err(Failure::Upstream(problems)),
     }
 }
 
-enum LockedEntry {
+/// Checks a new lock against the manifest's policy.
+///
+/// # Errors
+/// Lists every binary with less evidence than it requires.
+pub(super) fn check_policy(lock: &Lock, project: &Project) -> Result<(), Failure> {
+    let problems = policy::check(lock, project);
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Upstream(problems)) }
+}
+
+enum LockedEntry<'a> {
     Image(Resolved<LockedImage>),
-    Binary(ToolName, Resolved<LockedBinary>),
+    /// Its last part is whether its publisher was asked.
+    Binary(&'a Binary, Resolved<LockedBinary>, bool),
 }
 
 fn image(
@@ -161,11 +201,14 @@ fn binary(
     old: Option<&LockedBinary>,
     wishes: &LockRequest,
     upstream: &dyn Upstream,
-) -> Result<Resolved<LockedBinary>, Problems> {
+) -> Result<(Resolved<LockedBinary>, bool), Problems> {
     let name = wanted.name.as_str();
     match resolve::task(wanted, old, wishes.extent_of(name)) {
-        Task::Keep(old) => Ok(Resolved::plain(old.clone())),
-        Task::Ask(which) => resolve::binary(wanted, &which, old, wishes.allowed(name), upstream),
+        Task::Keep(old) => Ok((Resolved::plain(old.clone()), false)),
+        Task::Ask(which) => {
+            let resolved = resolve::binary(wanted, &which, old, wishes.allowed(name), upstream)?;
+            Ok((resolved, true))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Seek;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -32,6 +33,10 @@ const LARGEST_DOCUMENT: u64 = 4 << 20;
 /// The largest archive, in bytes.
 pub(super) const LARGEST_ARCHIVE: u64 = 2 << 30;
 
+/// Ids of repositories that a run asks for without a token: GitHub grants 60 requests an hour, and releases
+/// are more important.
+const MOST_IDS: usize = 20;
+
 /// Settings from environment variables.
 pub(super) struct Environment {
     api: Url,
@@ -40,7 +45,8 @@ pub(super) struct Environment {
     cache: Option<PathBuf>,
     /// Files with logins of registries, in order of precedence.
     logins: Vec<PathBuf>,
-    youngest: Option<Timestamp>,
+    /// The least age in days of a release that is taken as the newest.
+    min_age: u16,
 }
 
 impl Environment {
@@ -52,8 +58,6 @@ impl Environment {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let token = variable("GITHUB_TOKEN").map(|token| token.parse::<Token>()).transpose();
         let token = token.map_err(|error| Failure::Argument(format!("GITHUB_TOKEN: {error}")))?;
-        let youngest =
-            (min_age > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(min_age)));
         let api = api().ok_or_else(|| Failure::Argument("GITHUB_API_URL is not a URL".to_owned()))?;
         if let Some(why) = http::check_scheme(&api) {
             return Err(Failure::Argument(format!("GITHUB_API_URL cannot be used: {why}")));
@@ -66,7 +70,7 @@ impl Environment {
             };
             patience.stall = Duration::from_secs(seconds);
         }
-        Ok(Self { api, token, patience, cache: cache::folder(), logins: logins(variable), youngest })
+        Ok(Self { api, token, patience, cache: cache::folder(), logins: logins(variable), min_age })
     }
 }
 
@@ -124,6 +128,8 @@ pub(super) struct Publishers {
     /// The downloads of an audit, which leaves the cache as it is.
     scratch: Option<OnceLock<TempDir>>,
     progress: Bars,
+    /// Requests for ids of repositories.
+    asked_ids: AtomicUsize,
 }
 
 impl Publishers {
@@ -135,6 +141,7 @@ impl Publishers {
             cache: OnceLock::new(),
             scratch: None,
             progress: Bars::new(console.is_quiet()),
+            asked_ids: AtomicUsize::new(0),
         }
     }
 
@@ -207,10 +214,27 @@ impl Publishers {
 }
 
 impl Upstream for Publishers {
-    fn release(&self, repo: &RepoSlug, wanted: &ReleaseQuery) -> Result<Release, Diagnostic> {
-        let Environment { api, token, youngest, .. } = &self.setup;
-        let api = Api::new(&self.client, api, token.as_ref(), *youngest);
+    fn release(
+        &self,
+        repo: &RepoSlug,
+        wanted: &ReleaseQuery,
+        min_age_days: u16,
+    ) -> Result<Release, Diagnostic> {
+        let days = self.setup.min_age.max(min_age_days);
+        let youngest =
+            (days > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(days)));
+        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), youngest);
         api.release(repo, wanted).map_err(|error| of_api(&error))
+    }
+
+    fn repository_id(&self, repo: &RepoSlug) -> Result<u64, Diagnostic> {
+        let asked = self.asked_ids.fetch_add(1, Ordering::Relaxed);
+        if self.setup.token.is_none() && asked >= MOST_IDS {
+            let message = format!("without GITHUB_TOKEN, a run asks for the ids of {MOST_IDS} repositories");
+            return Err(Diagnostic::error(Code::CouldNotCheck, message));
+        }
+        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), None);
+        api.repository_id(repo).map_err(|error| of_api(&error))
     }
 
     fn document(&self, url: &WebUrl) -> Result<FetchedText, Diagnostic> {
@@ -329,7 +353,7 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
         github::GithubError::None { why, .. } => {
             let help = match why {
                 Absence::Empty => "name its archive by its URL, with `url:`, or choose another repository",
-                Absence::Young => "wait, lower `--min-age`, or name a version with `version:`",
+                Absence::Young => "wait, lower `--min-age` or `min_age_days`, or name a version with `version:`",
                 Absence::Unfinished => "to take a pre-release, name it with `version:`",
                 Absence::Unversioned(_) => "name a release by its tag, with `version:`",
             };

@@ -37,6 +37,7 @@ codes! {
     BadPlaceholder = "bad-placeholder", "A `{…}` that is unknown in this place.";
     BadSignature = "bad-signature", "A signature that the manifest asks for is missing or does not hold.";
     BadValue = "bad-value", "A value that is not of the form asked for.";
+    BelowPolicy = "below-policy", "Less evidence for a checksum than the manifest's policy requires.";
     BundleDiffers = "bundle-differs", "A file of the bundle is not the one that is rendered.";
     BundleNearLimit = "bundle-near-limit", "The user-data comes near to the limit of one metadata value.";
     BundleTooLarge = "bundle-too-large", "The user-data does not fit into Compute Engine's metadata.";
@@ -52,6 +53,7 @@ codes! {
     InputTooLarge = "input-too-large", "A file beyond the size that is read.";
     Interrupted = "interrupted", "The command was ended by Ctrl-C or a signal.";
     IoFailed = "io-failed", "The operating system refused to read or write a file.";
+    LessTrust = "less-trust", "Less evidence for a checksum than is locked.";
     LiteralSecret = "literal-secret", "A secret's value in place of its source.";
     MachineTooSmall = "machine-too-small", "Not enough memory for the chosen strategy.";
     MissingFile = "missing-file", "A file of the project that is not there.";
@@ -68,6 +70,7 @@ codes! {
     NotPushed = "not-pushed", "A finished image of which the lock has no digest.";
     NotText = "not-text", "A file that is not UTF-8.";
     NotYaml = "not-yaml", "A file that is not YAML, or that exceeds a limit of the YAML reader.";
+    OtherRepository = "other-repository", "Another repository under a locked name.";
     RehearsalFailed = "rehearsal-failed", "A rehearsal could not start, or its gateway did not become ready.";
     Republished = "republished", "Another archive under a version that was locked.";
     RepositoryMoved = "repository-moved", "A repository whose releases are found under another name.";

@@ -3,9 +3,9 @@
 use super::cli;
 use super::remote::ARCHIVE;
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
-use super::ssh::session_with;
+use super::ssh::{SSH_KEY, session_with};
 use super::target::Target;
-use super::vm::{Vm, shortened};
+use super::vm::{SNAPSHOT_PRICE, Vm, shortened};
 use crate::project::machine::Machine;
 use crate::project::names::VmName;
 
@@ -66,11 +66,18 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) 
         let end = Shell::calling(how, cli::FUNCTIONS, ["conclude_backup"]);
         steps.push(Step::shell("A snapshot alone is less than was asked for.", end));
     }
-    let about = format!(
-        "bake gcloud backup: takes a snapshot of the data disk of `{}`. Each run takes one more.",
-        vm.name
+    let archive = format!(
+        "\nFirst the gateway writes an archive of its state to that disk; the newest {ARCHIVES} are kept.\n{SSH_KEY}"
     );
-    Ok(Script::new("backup", about, target, steps))
+    let about = format!(
+        "bake gcloud backup: takes a snapshot of the data disk of the VM `{}`; each run takes one.{}",
+        vm.name,
+        if snapshot_only { "" } else { &archive }
+    );
+    Ok(Script::new("backup", about, target, steps)
+        .stays("everything.")
+        .gateway("keeps running.")
+        .costs(format!("about {SNAPSHOT_PRICE} USD a month for each GB of the snapshot.")))
 }
 
 impl Vm<'_> {

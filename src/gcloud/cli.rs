@@ -2,7 +2,7 @@
 
 use super::remote::{ASK, CLI};
 use super::script::{Name, Script, Step, Word};
-use super::ssh::session_with;
+use super::ssh::{SSH_KEY, session_with};
 use super::target::Target;
 use super::vm::Vm;
 use crate::project::names::VmName;
@@ -23,7 +23,11 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, arguments: &[String])
     let shell = session_with(vm, member, run, FUNCTIONS, "run_cli")
         .given("the person's input, if there is a terminal");
     let step = Step::shell(format!("In the gateway's container on {}.", vm.name), shell);
-    Script::new("cli", "An OpenClaw command in the gateway's container.", target, vec![step])
+    let about = format!(
+        "bake gcloud cli: runs an OpenClaw command on the VM `{}`, in the gateway's container.\n{SSH_KEY}",
+        vm.name
+    );
+    Script::new("cli", about, target, vec![step])
 }
 
 /// Sends one message to the gateway's agent, and prints the reply.
@@ -34,5 +38,10 @@ pub fn ask(target: Target<'_>, member: Option<&VmName>, text: &str) -> Script {
         format!("One message to the agent of {}, through the gateway's own command line.", vm.name),
         session_with(vm, member, question, FUNCTIONS, "ask_agent"),
     );
-    Script::new("ask", "One message, and the reply.", target, vec![step])
+    let about = format!(
+        "bake gcloud ask: sends one message to the agent on the VM `{}`, and prints its reply.\n\
+         The model's provider charges for it.\n{SSH_KEY}",
+        vm.name
+    );
+    Script::new("ask", about, target, vec![step])
 }

@@ -26,11 +26,15 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
         ),
     );
     let about = format!(
-        "bake gcloud create: the VM `{}` of an OpenClaw Gateway, with its data disk.\n\
-         Safe to run twice: it deletes nothing. Change bake.yaml instead.\n\
-         Rendered by bake from lock {}.",
+        "bake gcloud create: creates the VM `{}` of an OpenClaw Gateway, with its data disk.\n\
+         Safe to run twice. Rendered by bake: to change it, edit bake.yaml.\n\
+         Lock: {}",
         vm.name,
         target.lock()
     );
-    Script::new("create", about, target, steps).reading(folder, metadata.files()).note(vm.costs())
+    Script::new("create", about, target, steps)
+        .reading(folder, metadata.files())
+        .stays("everything that exists already; a VM from another bundle is reported, and not replaced.")
+        .gateway("a running one keeps running; a new one is ready after some minutes.")
+        .costs(vm.costs())
 }

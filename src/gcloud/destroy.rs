@@ -3,9 +3,10 @@
 use super::cleanup;
 use super::confirm::confirm;
 use super::guards;
+use super::network::NAT_PRICE;
 use super::script::{Name, Script, ScriptCommand, Step, Word};
 use super::target::Target;
-use super::vm::{ID_LABEL, Vm, named, shortened};
+use super::vm::{ID_LABEL, SNAPSHOT_PRICE, Vm, named, shortened};
 
 /// The warning before a deletion of data.
 pub(super) const FOR_GOOD: &str = "All of this will be deleted, and cannot be brought back.";
@@ -50,19 +51,41 @@ pub fn script(target: Target<'_>, data: bool, all: bool) -> Result<Script, Strin
         steps.extend(cleanup::delete_unused(target, std::slice::from_ref(vm.name)));
     }
     let about = format!(
-        "bake gcloud destroy: deletes the VM `{}`{}{}. Safe to run twice.",
+        "bake gcloud destroy: deletes the VM `{}` and its boot disk{}.{}\nSafe to run twice.",
         vm.name,
-        if data {
-            ", its data disks, their snapshots and the schedule"
-        } else {
-            "; the data disk and its snapshots stay"
-        },
-        if all { "; and what setup made for it" } else { "" }
+        if data { ",\nits data disks, their snapshots and the schedule" } else { "" },
+        if all { "\nAlso deletes what `setup` made for it and nothing else uses." } else { "" }
     );
-    Ok(Script::new("destroy", about, target, steps))
+    Ok(vm.farewell(Script::new("destroy", about, target, steps), 1, data, all))
 }
 
 impl Vm<'_> {
+    /// Says in the header of a `destroy` of so many VMs what stays, and at what price.
+    pub(super) fn farewell(self, script: Script, vms: usize, data: bool, all: bool) -> Script {
+        let disks = if vms == 1 { "data disk" } else { "data disks" };
+        let mut stays = Vec::new();
+        let mut costs = Vec::new();
+        if !data {
+            stays.push(format!("{disks} and snapshots, until you add --data"));
+            costs.push(format!("{}{}", if vms == 1 { "" } else { "for each data disk " }, self.disk_costs()));
+            costs.push(format!("snapshots about {SNAPSHOT_PRICE} USD a month for each GB"));
+        }
+        if all {
+            stays.push("what other VMs use, and each secret whose name you do not type".to_owned());
+        } else {
+            stays.push("what `setup` made, until you add --all".to_owned());
+            if !self.target.spec.gcp.public_ip.value {
+                costs.push(format!("Cloud NAT {NAT_PRICE}"));
+            }
+        }
+        let costs = match &costs[..] {
+            [] => "nothing afterwards, except for what stays.".to_owned(),
+            costs => format!("afterwards {}.", costs.join("; ")),
+        };
+        let gone = if vms == 1 { "gone with its VM." } else { "gone with their VMs." };
+        script.stays(format!("{}.", stays.join("; "))).gateway(gone).costs(costs)
+    }
+
     /// Shows the disks and snapshots that there are.
     pub(super) fn show(self) -> Step {
         let disks = ScriptCommand::gcloud("compute disks list")

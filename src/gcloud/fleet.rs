@@ -6,7 +6,7 @@
 use super::cleanup;
 use super::confirm::confirm;
 use super::destroy::FOR_GOOD;
-use super::group;
+use super::group::{self, listed};
 use super::guards;
 use super::metadata::VmMetadata;
 use super::network::SshRule;
@@ -37,10 +37,11 @@ pub fn create(
     let vm = Vm::of(target);
     let mut steps = in_common(vm, members, metadata)?;
     let about = format!(
-        "bake gcloud create: the fleet `{}` of {} OpenClaw Gateways, each with its data disk. Rendered by bake from\n\
-         lock {}. Safe to run twice: existing resources are kept, and nothing is deleted.",
+        "bake gcloud create: creates the fleet `{}`: VMs with an OpenClaw Gateway and a data disk each.\n\
+         Members: {}. Safe to run twice.\n\
+         Lock: {}",
         vm.name,
-        members.len(),
+        named_or_counted(members),
         target.lock()
     );
     steps.extend(joined(target, members));
@@ -50,7 +51,11 @@ pub fn create(
             .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{}$\"", vm.template(metadata))))
             .tell(format!("{}: the group makes its VMs of another bundle. To change them in place, one after another: bake gcloud update --fleet … | sh", vm.name)),
     );
-    Ok(Script::new("create", about, target, steps).reading(folder, metadata.files()))
+    Ok(Script::new("create", about, target, steps)
+        .reading(folder, metadata.files())
+        .stays("everything that exists already; VMs from another bundle are reported, and not replaced.")
+        .gateway("running ones keep running; a new one is ready after some minutes.")
+        .costs(each_costs(vm, members)))
 }
 
 /// Lets the group replace its VMs by ones of this bundle, one after another.
@@ -66,7 +71,7 @@ pub fn update(
     let vm = Vm::of(target);
     let mut steps = in_common(vm, members, metadata)?;
     let is_other = format!("NOT labels.openclaw-bundle={}", vm.bundle(metadata));
-    steps.extend(vm.must_be_replaceable(members, &is_other));
+    steps.extend(vm.must_be_replaceable(vm.replaced(members, &is_other)));
     let template = vm.template(metadata);
     let replace = ScriptCommand::gcloud("compute instance-groups managed rolling-action start-update")
         .arg(vm.name.as_str())
@@ -92,12 +97,35 @@ pub fn update(
         PATIENCE.saturating_mul(u32::try_from(members.len()).unwrap_or(u32::MAX)),
     ));
     let about = format!(
-        "bake gcloud update --replace: replaces the VMs of the fleet `{}` by ones of this bundle. Rendered by bake from\n\
-         lock {}. Safe to run twice; the data disks stay.",
+        "bake gcloud update --replace: replaces the VMs of the fleet `{}` that are from another bundle, one by one.\n\
+         Members: {}. Safe to run twice.\n\
+         Lock: {}",
         vm.name,
+        named_or_counted(members),
         target.lock()
     );
-    Ok(Script::new("update", about, target, steps).reading(folder, metadata.files()))
+    Ok(Script::new("update", about, target, steps)
+        .reading(folder, metadata.files())
+        .stays("all data disks with their state, and their snapshots.")
+        .gateway("each is away for about 5 minutes while its VM is replaced.")
+        .costs(each_costs(vm, members)))
+}
+
+pub(super) fn each_costs(vm: Vm<'_>, members: &[VmName]) -> String {
+    match members.len() {
+        1 => vm.costs(),
+        many => format!("for each of the {many} VMs {}", vm.costs()),
+    }
+}
+
+/// The members for a header, which has room for some names.
+pub(super) fn named_or_counted(members: &[VmName]) -> String {
+    match members.len() {
+        many @ 11.. => {
+            format!("{many} VMs, {} to {}", listed(&members[..1], ""), listed(&members[many - 1..], ""))
+        }
+        _ => listed(members, ", "),
+    }
 }
 
 /// Deletes group, templates, health check and firewall rule, if `members` are all members of the group; with
@@ -166,10 +194,14 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
     if setup {
         steps.extend(cleanup::delete_unused(target, members));
     }
-    let kept =
-        if data { ", with all data disks and their snapshots" } else { "; data disks and snapshots stay" };
-    let about = format!("bake gcloud destroy: deletes the fleet `{}`{kept}. Safe to run twice.", vm.name);
-    Script::new("destroy", about, target, steps)
+    let about = format!(
+        "bake gcloud destroy: deletes the fleet `{}` with its VMs{}.\nMembers: {}. Safe to run twice.{}",
+        vm.name,
+        if data { ",\ntheir data disks and snapshots, and the schedule" } else { "" },
+        named_or_counted(members),
+        if setup { "\nAlso deletes what `setup` made for it and nothing else uses." } else { "" }
+    );
+    vm.farewell(Script::new("destroy", about, target, steps), members.len(), data, setup)
 }
 
 /// The common resources of the members.

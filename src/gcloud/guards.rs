@@ -171,7 +171,7 @@ impl Vm<'_> {
                 disk(other),
                 [
                     format!("{} cannot use the data disk there is: machines of this family take {} only.", gcp.machine_type.value, if is_hyper { "Hyperdisk" } else { "persistent disks" }).into(),
-                    "Nothing was changed. Write another gcp.machine_type into bake.yaml, or move the state to a disk of that kind: docs/gcloud.md, \"Another zone, name or machine family\".".into(),
+                    "Nothing was changed. Write another gcp.machine_type into bake.yaml, or another gcp.zone or name too, and move the state to a disk of that kind: bake gcloud move.".into(),
                 ],
             ),
             Step::refuse(

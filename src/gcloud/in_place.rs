@@ -26,9 +26,11 @@ static FUNCTIONS: LazyLock<[&str; 6]> = LazyLock::new(|| {
     ]
 });
 
-/// How to read the plan's minutes.
-const AWAY: &str = "The gateway answers until the new image is there and verified. It is away while its state is copied and the new one\n\
-                    starts, some 2 minutes. If that is not ready within 30 minutes, the VM returns to the old one by itself.";
+/// What happens to a gateway.
+const GATEWAY: &str = "answers until the new image is there and verified; then away for about 2 minutes while the state is copied and the new gateway starts. If that is not ready within 30 minutes, the VM goes back to the old release and its state by itself.";
+/// What stays.
+const STAYS: &str =
+    "the VM, its disks, all state and secrets; on the VM the old release, with a copy of the state.";
 
 /// How an update in place is followed.
 #[derive(Clone, Copy)]
@@ -73,15 +75,17 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder, o
     steps.extend(vm.relabelled(""));
     steps.push(bundle.follow(vm, &[]));
     let about = format!(
-        "bake gcloud update: changes the VM `{}` to the release of this bundle, in place. Rendered by bake from\n\
-         lock {}. Safe to run twice: it continues from the current state.",
+        "bake gcloud update: changes the VM `{}` to the release of the current bundle, in place.\n\
+         Safe to run twice.\n\
+         Lock: {}",
         vm.name,
         target.lock()
     );
     Script::new("update", about, target, steps)
         .reading(folder, metadata.files())
-        .note(AWAY)
-        .note(format!("The costs stay as they are: {}.", vm.dollars()))
+        .stays(STAYS)
+        .gateway(GATEWAY)
+        .costs(format!("unchanged: {}", vm.costs()))
 }
 
 /// Gives the members of a fleet the bundle, one after another, until one goes back to its old release.
@@ -152,16 +156,18 @@ pub fn of_fleet(
     let patience = fleet::PATIENCE.saturating_mul(u32::try_from(members.len()).unwrap_or(u32::MAX));
     steps.push(group::settled(vm, members, patience));
     let about = format!(
-        "bake gcloud update: changes the members of the fleet `{}` to the release of this bundle, in place, one after\n\
-         another. It stops at the first that goes back to its old release. Rendered by bake from\n\
-         lock {}. Safe to run twice.",
+        "bake gcloud update: changes the VMs of the fleet `{}` to the release of the current bundle, in place, one by one.\n\
+         It stops at the first that goes back to its old release. Members: {}. Safe to run twice.\n\
+         Lock: {}",
         vm.name,
+        fleet::named_or_counted(members),
         target.lock()
     );
     Ok(Script::new("update", about, target, steps)
         .reading(folder, metadata.files())
-        .note(format!("Each member: {AWAY}"))
-        .note("The costs stay as they are."))
+        .stays(STAYS)
+        .gateway(format!("each {GATEWAY}"))
+        .costs(format!("unchanged: {}", fleet::each_costs(vm, members))))
 }
 
 /// The bundle that VMs are given.

@@ -113,6 +113,11 @@ impl Script {
                 ..empty(Name::Terminal)
             });
         }
+        for name in [Name::OldData, Name::Snapshot] {
+            if self.uses(name) {
+                names.push(Learned { how: Some("set by the step that finds the old VM"), ..empty(name) });
+            }
+        }
         names
     }
 }

@@ -3,7 +3,7 @@
 use super::cli;
 use super::remote::FOLLOW;
 use super::script::{Script, Step};
-use super::ssh::session_with;
+use super::ssh::{SSH_KEY, session_with};
 use super::target::Target;
 use super::vm::Vm;
 use crate::project::names::VmName;
@@ -19,7 +19,11 @@ pub fn gateway(target: Target<'_>, member: Option<&VmName>) -> Script {
     let follow = vm.running(FOLLOW, [TAIL]);
     let shell = session_with(vm, member, follow, cli::FUNCTIONS, "follow_log");
     let step = Step::shell(format!("The log of the gateway on {}, over SSH.", vm.name), shell);
-    Script::new("logs", "The log of the gateway's container, until Ctrl-C.", target, vec![step])
+    let about = format!(
+        "bake gcloud logs: follows the log of the gateway's container on the VM `{}` until Ctrl-C.\n{SSH_KEY}",
+        vm.name
+    );
+    Script::new("logs", about, target, vec![step])
 }
 
 /// Prints what the serial console has said since the last call, or with `all` everything that
@@ -33,11 +37,11 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, all: bool) -> Script 
         .value("all", if all { "yes" } else { "no" })
         .command("vm_serial", vm.serial_onward());
     let step = Step::shell(format!("The serial console of {}.", vm.name), shell);
-    Script::new(
-        "logs",
-        "The log of the serial console. How far it was seen is kept in the folder that XDG_STATE_HOME\n\
-         names, else in ~/.local/state, below bake/serial.",
-        target,
-        vec![step],
-    )
+    let about = format!(
+        "bake gcloud logs: prints the serial console of the VM `{}`{}.\n\
+         Changes nothing in the project. It stores how far it has read in $XDG_STATE_HOME/bake/serial, or else ~/.local/state/bake/serial.",
+        vm.name,
+        if all { "" } else { ", from where the last run ended" }
+    );
+    Script::new("logs", about, target, vec![step])
 }

@@ -18,6 +18,7 @@ mod json;
 mod labels;
 pub mod logs;
 mod metadata;
+pub mod moving;
 mod network;
 pub mod releases;
 mod remote;

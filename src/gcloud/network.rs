@@ -9,6 +9,9 @@ use crate::project::names::NetworkName;
 /// The network of a VM that names none.
 const DEFAULT: &str = "default";
 
+/// The monthly price of Cloud NAT for one VM (Google's list price, without traffic).
+pub(super) const NAT_PRICE: &str = "about 5 USD a month";
+
 /// A rule of the firewall that lets SSH in to VMs of a gateway's tag.
 #[derive(Clone, Copy)]
 pub(super) struct SshRule {
@@ -114,7 +117,7 @@ impl<'a> Vm<'a> {
                 .change(format!("+ router {nat}")),
             Step::run("NAT for all subnets of the region, where there is none.", gateway)
                 .unless(routers(has_nat))
-                .change(format!("+ Cloud NAT {nat} in {}, about 5 USD a month", self.region())),
+                .change(format!("+ Cloud NAT {nat} in {}, {NAT_PRICE}", self.region())),
             self.allow_ssh(FROM_IAP),
         ]
     }

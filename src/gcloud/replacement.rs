@@ -8,10 +8,21 @@ use crate::project::names::{MachineType, SecretId, VmName};
 const FUNCTIONS: &[&str] = &[include_str!("sh/replacement.sh")];
 const SET_UP: &str = "This creates it: bake gcloud setup | sh";
 
+/// Machine type and status of each VM.
+const MACHINES: &str = "value[separator=' '](machineType.basename(),status)";
+
+/// The VMs that new ones take the place of.
+pub(super) struct Replaced {
+    /// Prints machine type and status of each.
+    pub(super) machines: ScriptCommand,
+    /// Whether the new VMs use the same quota, so that the old ones make room for them.
+    pub(super) make_room: bool,
+}
+
 impl Vm<'_> {
-    /// Ends the script where `filter` holds for some of the VMs `names`, and the VMs of this spec that take
-    /// their places could not be made.
-    pub(super) fn must_be_replaceable(self, names: &[VmName], filter: &str) -> Vec<Step> {
+    /// Ends the script where `replaced` are VMs, and the VMs of this spec that take their places could not be
+    /// made.
+    pub(super) fn must_be_replaceable(self, replaced: Replaced) -> Vec<Step> {
         let spec = self.target.spec;
         let (family, project) = spec.host.os.image_family(spec.host.arch.value);
         let image = ScriptCommand::gcloud("compute images describe-from-family")
@@ -24,7 +35,7 @@ impl Vm<'_> {
             .in_project()
             .flag("format", "value(email)");
         let mut steps = vec![
-            self.quota_must_suffice(names, filter, &spec.gcp.machine_type),
+            self.quota_must_suffice(replaced, &spec.gcp.machine_type),
             must_be_found(
                 format!("image family {family} of {project}").into(),
                 "Set host.os in bake.yaml to another one.",
@@ -46,31 +57,33 @@ impl Vm<'_> {
         secrets.keys().map(|id| look(id)).collect()
     }
 
-    /// Ends the script where `filter` holds for some of the VMs `names`, and the project's quota has no room for
-    /// as many VMs of `machine_type` in their places.
-    pub(super) fn quota_must_suffice(
-        self,
-        names: &[VmName],
-        filter: &str,
-        machine_type: &MachineType,
-    ) -> Step {
+    /// The VMs `names` for which `filter` holds. They make room for the new ones, which are in their zone.
+    pub(super) fn replaced(self, names: &[VmName], filter: &str) -> Replaced {
         let names: Vec<_> = names.iter().map(VmName::as_str).collect();
+        let filter = if filter.is_empty() { String::new() } else { format!(" AND {filter}") };
         let machines = ScriptCommand::gcloud("compute instances list")
             .in_project()
             .flag("zones", self.zone())
-            .flag("filter", format!("name ~ \"^({})$\" AND {filter}", names.join("|")))
-            .flag("format", "value(machineType.basename())");
+            .flag("filter", format!("name ~ \"^({})$\"{filter}", names.join("|")))
+            .flag("format", MACHINES);
+        Replaced { machines, make_room: true }
+    }
+
+    /// Ends the script where `replaced` are VMs, and the project's quota has no room for as many VMs of
+    /// `machine_type`.
+    pub(super) fn quota_must_suffice(self, replaced: Replaced, machine_type: &MachineType) -> Step {
         let quotas = ScriptCommand::gcloud("compute regions describe")
             .arg(self.region())
             .in_project()
             .flag("flatten", "quotas[]")
             .flag("format", "value[separator=' '](quotas.metric,quotas.limit,quotas.usage)");
-        let how = "ends with an error where the first prints machine types, and the second less room for their \
-                   processors than the new type needs in their places";
+        let how = "ends with an error where the first prints machine types, and the second less room than as \
+                   many VMs of the new type need";
         let shell = Shell::calling(how, FUNCTIONS, ["require_quota"])
             .argument(machine_type.as_str().into())
             .argument(self.region().into())
-            .command("machines_now", machines)
+            .argument(if replaced.make_room { "yes" } else { "" }.into())
+            .command("machines_now", replaced.machines)
             .command("region_quotas", quotas);
         Step::shell("The VM comes back only where the quota has room for it.", shell).look()
     }

@@ -22,7 +22,7 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
     let current = Machine::new(&spec.gcp.machine_type);
     if is_hyper(&wanted) != is_hyper(&current) {
         return Err(format!(
-            "{machine_type} takes {} disks, and those of the VM are {}: a snapshot can be restored to a new VM of that type",
+            "{machine_type} takes {} disks, and those of the VM are {}: write the type and another zone or name into bake.yaml, and run bake gcloud move",
             wanted.disk_type(),
             current.disk_type()
         ));
@@ -37,7 +37,7 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
     let mut steps = vec![vm.must_be_there()];
     steps.extend(guards::must_be_ours(target, None));
     steps.push(vm.type_must_be_there(machine_type));
-    steps.push(vm.quota_must_suffice(std::slice::from_ref(vm.name), &is_other, machine_type));
+    steps.push(vm.quota_must_suffice(vm.replaced(std::slice::from_ref(vm.name), &is_other), machine_type));
     steps.extend([
         Step::run("Only a VM that is stopped can change its type.", command("compute instances stop"))
             .only_where(vm.listed(&format!("{is_other} AND NOT status=TERMINATED")))
@@ -68,25 +68,23 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
     }
     steps.extend(wait::steps(std::iter::once(vm), None, timeout));
     let about = format!(
-        "bake gcloud resize: gives the VM `{}` the machine type {machine_type}. Safe to run twice.",
+        "bake gcloud resize: changes the machine type of the VM `{}` to {machine_type}.\nSafe to run twice.",
         vm.name
     );
     let estimate = |machine_type: &MachineType| {
         let gcp = &spec.gcp;
         let dollars = machine::estimate(machine_type, &gcp.zone, gcp.disks(), gcp.public_ip.value).dollars;
-        dollars.map_or_else(
-            || "a price that is not known here".to_owned(),
-            |dollars| format!("about ${dollars}"),
-        )
+        dollars.map_or_else(|| "an unknown price".to_owned(), |dollars| format!("about {dollars} USD"))
     };
     let costs = format!(
-        "Costs a month: as bake.yaml says {}, afterwards {}.",
+        "{} a month with the machine type in bake.yaml, {} afterwards.",
         estimate(&spec.gcp.machine_type),
         estimate(machine_type)
     );
     Ok(Script::new("resize", about, target, steps)
-        .note("The gateway is away for some 3 minutes. All state stays.")
-        .note(costs))
+        .stays("all disks, and the VM's address inside its network.")
+        .gateway("away for about 3 minutes.")
+        .costs(costs))
 }
 
 impl Vm<'_> {

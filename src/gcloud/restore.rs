@@ -98,12 +98,14 @@ pub fn script(target: Target<'_>, snapshot: &SnapshotName) -> Result<Script, Str
         ),
     );
     let about = format!(
-        "bake gcloud restore: puts the snapshot {snapshot} on a new data disk, and has the VM `{}` use that.\n\
-         Safe to run twice; the disk that was in use stays.",
+        "bake gcloud restore: puts the snapshot {snapshot} on a new data disk,\n\
+         which the VM `{}` uses from then on. Safe to run twice.",
         vm.name
     );
     Ok(Script::new("restore", about, target, steps)
-        .note("The gateway is away for some 3 minutes. A second data disk costs as much as the first, until one is deleted."))
+        .stays("the disk in use so far, and the snapshot.")
+        .gateway("away for about 3 minutes.")
+        .costs(format!("a second data disk, {}, until you delete one.", vm.disk_costs())))
 }
 
 /// Has the VM use `disk` in the place of the data disk that it has.
@@ -136,7 +138,7 @@ fn exchanged(vm: Vm<'_>, disk: &str) -> [Step; 4] {
         .only_where(vm.listed(&has_none))
         .change(format!("~ VM {}: gets the data disk {disk}", vm.name)),
         Step::run("The gateway starts with the VM.", on("compute instances start"))
-            .only_where(vm.listed("NOT status=RUNNING"))
+            .only_where(vm.listed(&format!("(NOT status=RUNNING OR {has_none})")))
             .change(format!("~ VM {}: starts", vm.name))
             .settles()
             .tell(format!(

@@ -83,25 +83,31 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, options: &Options<'_>
         .value("stages", statuses().join(" "))
         .command("vm_serial", vm.serial());
     steps.push(Step::shell("The reports of the VM, until it runs the release before.", follow));
-    let lost = if options.keep_state {
-        "Today's state stays. An OpenClaw that cannot read it makes the VM return to the newer release by itself."
+    let (lost, stays) = if options.keep_state {
+        (
+            "nothing. If the older OpenClaw cannot read today's state, the VM goes forward again by itself.",
+            "today's state.",
+        )
     } else {
-        "LOST is what the gateway has written since the release came: messages, settings, logins. The VM keeps it until the\n\
-         next update, and `bake gcloud rollback --to RELEASE` brings it back. To keep today's state instead: --keep-state"
+        (
+            "what the gateway has written since the release came: messages, settings, logins. `--keep-state` keeps it.",
+            "a copy of today's state, until the next update. `bake gcloud rollback --to RELEASE` brings it back.",
+        )
+    };
+    let anew = if member.is_some() {
+        "The group keeps its template: a VM that it makes anew is of the newer release."
+    } else {
+        "The metadata of the VM, bake.yaml and bake.lock keep the newer release: a VM that is made anew is of it, on the older state."
     };
     let about = format!(
-        "bake gcloud rollback: has the VM `{}` go back to the release before, image, scripts and state together.\n\
+        "bake gcloud rollback: changes the VM `{}` to the release before: image, scripts and state together.\n\
+         {anew}\n\
          Safe to run twice: a VM that has gone back stays there.",
         vm.name
     );
-    let anew = if member.is_some() {
-        "A VM that the group makes anew is of the group's template, the newer release."
-    } else {
-        "The metadata of the VM, bake.yaml and bake.lock keep the newer release: a VM that is made anew is of that, on the\n\
-         state of the older one. Write the older bake.yaml and bake.lock back, then: bake render, and bake gcloud update | sh"
-    };
     Script::new("rollback", about, target, steps)
-        .note(lost)
-        .note("The gateway is away while its state is moved and the older one starts, some 2 minutes. The costs stay as they are.")
-        .note(anew)
+        .lost(lost)
+        .stays(stays)
+        .gateway("away for about 2 minutes while the state changes places and the older gateway starts.")
+        .costs(format!("unchanged: {}", vm.costs()))
 }

@@ -44,6 +44,14 @@ pub(super) enum Name {
     RollbackVm,
     /// The release that a VM runs.
     CurrentRelease,
+    /// The data disk of the VM that moves.
+    OldData,
+    /// The snapshot of a move.
+    Snapshot,
+    /// The same, where it is still to be taken.
+    NewSnapshot,
+    /// The data disk of a move, where it is still to be made.
+    NewData,
 }
 
 impl Name {
@@ -68,6 +76,10 @@ impl Name {
             Self::Effect => "effect",
             Self::RollbackVm => "rollback_vm",
             Self::CurrentRelease => "current",
+            Self::OldData => "old_data",
+            Self::Snapshot => "snapshot",
+            Self::NewSnapshot => "new_snapshot",
+            Self::NewData => "new_data",
         }
     }
 
@@ -90,6 +102,8 @@ impl Name {
             Self::FailedVm | Self::RollbackVm => "VM",
             Self::Effect => "changes its release in place",
             Self::CurrentRelease => "RELEASE",
+            Self::OldData | Self::NewData => "DISK",
+            Self::Snapshot | Self::NewSnapshot => "SNAPSHOT",
         }
     }
 }
@@ -132,6 +146,15 @@ impl Word {
         self
     }
 
+    /// The same in `project`, which is not the spec's.
+    fn in_other_project(self, project: &ProjectId) -> Self {
+        let parts = self.0.into_iter().map(|part| match part {
+            Part::Name(Name::Project) => Part::Text(project.to_string()),
+            part => part,
+        });
+        Self(parts.collect())
+    }
+
     fn is_flag(&self) -> bool {
         matches!(self.0.first(), Some(Part::Text(text)) if text.starts_with("--"))
     }
@@ -172,6 +195,11 @@ impl ScriptCommand {
     /// Adds `--project=…`.
     pub(super) fn in_project(self) -> Self {
         self.arg(Word::from("--project=").name(Name::Project))
+    }
+
+    /// The same in `project`, which is not the spec's.
+    pub(super) fn in_other_project(self, project: &ProjectId) -> Self {
+        Self(self.0.into_iter().map(|word| word.in_other_project(project)).collect())
     }
 
     /// How many words come before the first flag.
@@ -382,6 +410,25 @@ impl Step {
         Self { is_ahead: true, ..self }
     }
 
+    /// The same on a resource of `project`, which is not the spec's.
+    pub(super) fn in_other_project(self, project: &ProjectId) -> Self {
+        let moved = |command: ScriptCommand| command.in_other_project(project);
+        let when = match self.when {
+            When::Unless(command) => When::Unless(moved(command)),
+            When::Where(command) => When::Where(moved(command)),
+            When::Each(command) => When::Each(moved(command)),
+            when @ (When::Always | When::EachOf(_)) => when,
+        };
+        let work = match self.work {
+            Work::Run(commands) => Work::Run(commands.into_iter().map(moved).collect()),
+            Work::Refuse(lines) => {
+                Work::Refuse(lines.into_iter().map(|line| line.in_other_project(project)).collect())
+            }
+            work @ Work::Shell(_) => work,
+        };
+        Self { when, work, ..self }
+    }
+
     /// Runs `command` too.
     pub(super) fn then(mut self, command: ScriptCommand) -> Self {
         if let Work::Run(commands) = &mut self.work {
@@ -462,8 +509,10 @@ pub struct Script {
     pub(super) action: &'static str,
     /// The comment at the top of the script.
     pub(super) about: String,
-    /// Notes to read before a run: costs, minutes without a gateway.
-    pub(super) notes: Vec<String>,
+    /// The project and the zone, as a line of the header.
+    pub(super) place: String,
+    /// What a reader must know before a run, each with its heading: `Stays`, `Gateway`, `Costs`.
+    pub(super) effects: Vec<(&'static str, String)>,
     /// The folder and files that its commands need, where they need some.
     pub(super) files: Option<(BundleFolder, Vec<&'static str>)>,
     /// The project, where the spec names it.
@@ -483,12 +532,45 @@ impl Script {
         steps: Vec<Step>,
     ) -> Self {
         let project = target.spec.gcp.project.as_ref().map(|project| project.value.clone());
-        Self { action, about: about.into(), notes: Vec::new(), files: None, project, plan_only: false, steps }
+        let place = format!(
+            "Project: {}. Zone: {}.",
+            project.as_ref().map_or("the one that gcloud is set to", ProjectId::as_str),
+            target.spec.gcp.zone.as_str()
+        );
+        Self {
+            action,
+            about: about.into(),
+            place,
+            effects: Vec::new(),
+            files: None,
+            project,
+            plan_only: false,
+            steps,
+        }
     }
 
-    /// With what to know before it is run.
-    pub(super) fn note(mut self, line: impl Into<String>) -> Self {
-        self.notes.push(line.into());
+    /// Names the resources that it keeps although a reader may expect otherwise.
+    pub(super) fn stays(self, what: impl Into<String>) -> Self {
+        self.effect("Stays", what)
+    }
+
+    /// Names what the action loses.
+    pub(super) fn lost(self, what: impl Into<String>) -> Self {
+        self.effect("Lost", what)
+    }
+
+    /// Says what happens to the running gateway, and how long it is away.
+    pub(super) fn gateway(self, what: impl Into<String>) -> Self {
+        self.effect("Gateway", what)
+    }
+
+    /// Gives the monthly costs, as far as files tell.
+    pub(super) fn costs(self, what: impl Into<String>) -> Self {
+        self.effect("Costs", what)
+    }
+
+    fn effect(mut self, heading: &'static str, what: impl Into<String>) -> Self {
+        self.effects.push((heading, what.into()));
         self
     }
 
@@ -501,7 +583,12 @@ impl Script {
     /// The same, which prints its plan and changes nothing. It needs none of the bundle's files.
     #[must_use]
     pub fn plan_only(self) -> Self {
-        Self { action: "plan", plan_only: true, files: None, ..self }
+        let about = format!(
+            "bake gcloud plan: prints the plan of `bake gcloud {}`, and changes nothing.\n\
+             Exit code 0: nothing to do; 1: differences; 2: the current state could not be read.",
+            self.action
+        );
+        Self { action: "plan", about, plan_only: true, files: None, ..self }
     }
 
     /// Whether it may change something.

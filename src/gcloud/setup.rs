@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::network::NAT_PRICE;
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::target::Target;
 use super::vm::{Vm, account};
@@ -92,11 +93,23 @@ pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
             .tell("The project is ready. Next: bake render, and bake gcloud create | sh"),
     );
     let about = format!(
-        "bake gcloud setup: prepares the project of the VM `{}`: APIs, service account, secrets, network.\n\
-         Safe to run twice: existing resources are kept, and nothing is deleted.",
+        "bake gcloud setup: prepares the project for the VM `{}`:\n\
+         APIs, service account, secrets, network. Safe to run twice; it deletes nothing.",
         vm.name
     );
-    Ok(Script::new("setup", about, target, steps).ahead())
+    let mut costs = Vec::new();
+    if !secrets.is_empty() {
+        costs.push("a secret 0.06 USD a month, of which six are free".to_owned());
+    }
+    if !spec.gcp.public_ip.value {
+        costs.push(format!("Cloud NAT {NAT_PRICE}"));
+    }
+    let costs = if costs.is_empty() { "none".to_owned() } else { costs.join("; ") };
+    Ok(Script::new("setup", about, target, steps)
+        .ahead()
+        .stays("everything that exists already.")
+        .gateway("keeps running; no VM is changed.")
+        .costs(format!("{costs}.")))
 }
 
 /// The purpose of a secret in Secret Manager, and whether its value is made up.

@@ -10,6 +10,8 @@ const PRELUDE: &str = include_str!("sh/prelude.sh");
 const REPORT: &str = include_str!("sh/report-changes.sh");
 /// For shellcheck, on top of files that are not scripts by themselves.
 const DIRECTIVE: &str = "# shellcheck ";
+/// Columns of a line in the header.
+const HEADER_WIDTH: usize = 104;
 /// One level of indentation.
 const INDENT: &str = "  ";
 
@@ -64,22 +66,24 @@ impl Script {
 
     /// The part that a person reads first.
     fn header(&self) -> String {
-        let mut text = self.about.clone();
+        let mut text = format!("{}\n{}", self.about, self.place);
         let changes: Vec<_> =
             self.steps.iter().filter_map(|step| step.change.as_ref()).map(described).collect();
         if !changes.is_empty() {
-            text.push_str("\n\nThe possible changes (+ new, ~ changed, - deleted). It looks first, prints its plan, and keeps the rest:");
+            text.push_str("\n\nIt looks first and prints its plan");
+            text.push_str(if self.plan_only { "." } else { ", then carries it out." });
+            text.push_str(" Possible changes (+ new, ~ changed, - deleted):");
             for change in changes {
                 let _ = write!(text, "\n  {change}");
             }
         }
-        if !self.notes.is_empty() {
+        if !self.effects.is_empty() {
             text.push('\n');
         }
-        for note in &self.notes {
-            let _ = write!(text, "\n{note}");
+        for (heading, what) in &self.effects {
+            let _ = write!(text, "\n{heading}: {what}");
         }
-        text
+        text.lines().map(folded).collect::<Vec<_>>().join("\n")
     }
 
     /// Every file of functions that it needs, once.
@@ -122,6 +126,21 @@ impl Script {
         }
         text
     }
+}
+
+/// Breaks a long line of the header at its spaces.
+fn folded(line: &str) -> String {
+    let (mut text, mut column) = (String::new(), 0);
+    for word in line.split_inclusive(' ') {
+        if column > 0 && column + word.trim_end().len() > HEADER_WIDTH {
+            text.truncate(text.trim_end().len());
+            text.push_str("\n    ");
+            column = 4;
+        }
+        text.push_str(word);
+        column += word.len();
+    }
+    text
 }
 
 /// Steps of the plan, and between them those that run only while it is carried out.

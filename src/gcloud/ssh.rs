@@ -9,12 +9,17 @@ const FUNCTIONS: &[&str] = &[include_str!("sh/vm-state.sh"), include_str!("sh/ss
 /// The source addresses of Identity-Aware Proxy's tunnels (Google, "Using IAP for TCP forwarding").
 pub(super) const IAP: &str = "35.235.240.0/20";
 
+/// A line of the header of each script with an SSH session.
+pub(super) const SSH_KEY: &str =
+    "It connects by SSH: on first use, gcloud creates a key on this machine and registers it with OS Login.";
+
 /// Opens a shell.
 pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
     let vm = Vm::one(target, member);
     let shell = session(vm, member, vm.ssh(), "open_shell").given("the person's input");
     let step = Step::shell(format!("A shell on {}.", vm.name), shell);
-    Script::new("ssh", "A shell on the VM.", target, vec![step])
+    let about = format!("bake gcloud ssh: opens a shell on the VM `{}`.\n{SSH_KEY}", vm.name);
+    Script::new("ssh", about, target, vec![step])
 }
 
 /// Shell that calls a function of `ssh-session.sh` or `gateway.sh` to run `session` on the VM, which may be a

@@ -2,11 +2,12 @@
 
 use std::sync::LazyLock;
 
+use super::advice;
+use super::group::{self, listed};
 use super::metadata::VmMetadata;
 use super::script::{Script, Shell, Step};
 use super::target::Target;
 use super::vm::Vm;
-use super::{advice, group};
 use crate::project::fleet::Fleet;
 use crate::project::names::VmName;
 
@@ -40,5 +41,10 @@ pub fn script(
     });
     let end = Shell::calling("exits with 1 where something is not well", &*FUNCTIONS, ["conclude"]);
     let steps = looks.chain(group).chain([Step::shell("Not well is a finding.", end)]).collect();
-    Script::new("status", "One look at the gateway from outside.", target, steps)
+    let about = format!(
+        "bake gcloud status: compares each VM and its gateway with bake.yaml and the lock: {}.\n\
+         Changes nothing. Exit code 1: something needs attention.",
+        listed(names, ", ")
+    );
+    Script::new("status", about, target, steps)
 }

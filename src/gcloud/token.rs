@@ -12,6 +12,7 @@ const KEPT: &str = "/var/lib/openclaw/secrets";
 
 /// Prints the token from wherever it is: Secret Manager, or the VM.
 pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
+    let vm = Vm::one(target, member);
     let token = target.spec.secrets.iter().find(|(name, _)| name.as_str() == GATEWAY_TOKEN);
     let step = match token.map(|(_, source)| source) {
         Some(SecretSource::SecretManager { id, .. }) => {
@@ -23,7 +24,6 @@ pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
         }
         // The gateway has a token in any case: a spec without is refused.
         Some(SecretSource::Generated) | None => {
-            let vm = Vm::one(target, member);
             let read = vm.ssh().flag("command", format!("sudo -n cat {KEPT}/{GATEWAY_TOKEN}"));
             Step::shell(
                 "The VM has generated the token, and only the VM has it: SSH is the only way. With\n\
@@ -32,5 +32,10 @@ pub fn script(target: Target<'_>, member: Option<&VmName>) -> Script {
             )
         }
     };
-    Script::new("token", "The token that the Control UI asks for.", target, vec![step])
+    let about = format!(
+        "bake gcloud token: prints the token of the gateway on the VM `{}`.\n\
+         Changes nothing. Anyone who has the token controls the gateway.",
+        vm.name
+    );
+    Script::new("token", about, target, vec![step])
 }

@@ -1,8 +1,10 @@
 //! `tunnel` and `dashboard`: the Control UI on a port of this machine.
 
+use std::fmt::Write;
+
 use super::remote::DOOR;
 use super::script::{Script, ScriptCommand, Step};
-use super::ssh::session_with;
+use super::ssh::{SSH_KEY, session_with};
 use super::target::Target;
 use super::vm::Vm;
 use crate::project::names::VmName;
@@ -16,11 +18,19 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, port: Option<u16>, op
     let vm = Vm::one(target, member);
     let own = target.spec.gateway.port.value;
     let port = port.unwrap_or(own);
-    let (action, about) = if open {
-        ("dashboard", "The Control UI in the browser, until Ctrl-C.")
+    let (action, purpose) = if open {
+        ("dashboard", ", and opens the Control UI there in a browser by a one-time link")
     } else {
-        ("tunnel", "The Control UI on this machine, until Ctrl-C.")
+        ("tunnel", ", for the Control UI")
     };
+    let mut about = format!(
+        "bake gcloud {action}: forwards port {port} of this machine to the gateway on the VM `{}`\n\
+         until Ctrl-C{purpose}.\n{SSH_KEY}",
+        vm.name
+    );
+    if port != own {
+        let _ = write!(about, "\nFrom now on the gateway accepts browsers on port {port}, too.");
+    }
     let number = port.to_string();
     // The gateway lets its own address in by itself; any other one, and a link, it must be asked for.
     let (session, call) = if port == own && !open {

@@ -29,7 +29,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
         target.spec.gcp.machine_type.value,
         account_pattern(target.spec.gcp.service_account.as_str())
     );
-    steps.extend(vm.must_be_replaceable(std::slice::from_ref(vm.name), &is_other));
+    steps.extend(vm.must_be_replaceable(vm.replaced(std::slice::from_ref(vm.name), &is_other)));
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());
@@ -42,16 +42,17 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.push(vm.instance(metadata).settles());
     steps.extend(vm.relabelled(&format!("labels.openclaw-bundle={}", vm.bundle(metadata))));
     let about = format!(
-        "bake gcloud update --replace: replaces the VM `{}` by one of this bundle.\n\
-         Safe to run twice: the data disk stays, and a VM of this bundle too. Rendered by bake from\n\
-         lock {}.",
+        "bake gcloud update --replace: replaces the VM `{}` unless it was created from the current bundle.\n\
+         Safe to run twice.\n\
+         Lock: {}",
         vm.name,
         target.lock()
     );
     Ok(Script::new("update", about, target, steps)
         .reading(folder, metadata.files())
-        .note("While the VM is replaced, the gateway is away for some 5 minutes.")
-        .note(vm.costs()))
+        .stays("the data disk with all state, and its snapshots.")
+        .gateway("away for about 5 minutes while the VM is replaced; otherwise it keeps running.")
+        .costs(vm.costs()))
 }
 
 impl Vm<'_> {

@@ -13,6 +13,9 @@ use crate::project::names::VmName;
 /// Digits of a digest in a label, which holds 63 characters at most.
 const LABEL_DIGITS: usize = 16;
 
+/// US dollars a month for each GB of a snapshot (Google's list price of us-central1).
+pub(super) const SNAPSHOT_PRICE: &str = "0.05";
+
 /// The label with the id of a project.
 pub(super) const ID_LABEL: &str = "openclaw-id";
 
@@ -368,7 +371,18 @@ impl<'a> Vm<'a> {
 
     /// The monthly costs of the gateway, for a header.
     pub(super) fn costs(self) -> String {
-        format!("Costs {}.", self.dollars())
+        format!("{}.", self.dollars())
+    }
+
+    /// The monthly costs of a data disk as the spec has it.
+    pub(super) fn disk_costs(self) -> String {
+        let gcp = &self.target.spec.gcp;
+        let machine = Machine::new(&gcp.machine_type);
+        let (gb, kind) = (gcp.data_disk.gb(), machine.disk_type());
+        match machine.disk_price() {
+            Some(price) => format!("about {:.2} USD a month for {gb} GB {kind}", price * f64::from(gb)),
+            None => format!("the price of {gb} GB {kind}"),
+        }
     }
 
     /// The monthly costs of the gateway in the spec.

@@ -2,10 +2,11 @@
 
 use std::sync::LazyLock;
 
+use super::advice;
+use super::group::{self, listed};
 use super::script::{Script, Shell, Step};
 use super::target::Target;
 use super::vm::Vm;
-use super::{advice, group};
 use crate::project::fleet::Fleet;
 use crate::project::names::VmName;
 use crate::vm::statuses;
@@ -22,7 +23,12 @@ pub fn script(target: Target<'_>, names: &[VmName], fleet: Option<&Fleet>, timeo
     let vms = names.iter().map(|name| Vm { target, name });
     let vms = followed(vms, fleet.as_deref(), timeout, "any");
     let steps = group.into_iter().chain(vms).collect();
-    Script::new("wait", "Waits until the gateway is ready, and shows each stage.", target, steps)
+    let about = format!(
+        "bake gcloud wait: waits until each gateway is ready, and shows its stages: {}.\n\
+         Changes nothing. Exit code 1: one has failed, or is not ready after {timeout} s.",
+        listed(names, ", ")
+    );
+    Script::new("wait", about, target, steps)
 }
 
 /// The steps that wait for the gateways of `vms`, on any release, and end the script.

@@ -135,6 +135,15 @@ impl<'a> Api<'a> {
         }
     }
 
+    /// The number of `repo`, which stays when it is renamed, and which no later repository of its name gets.
+    ///
+    /// # Errors
+    /// Where there is none, or the API could not be asked.
+    pub fn repository_id(&self, repo: &RepoSlug) -> Result<u64, GithubError> {
+        let (found, _) = self.of_repository::<release::GithubRepository>(repo, &self.url(repo, &[]))?;
+        Ok(found.id)
+    }
+
     /// The highest version on the first page that has one: releases come newest first, but a
     /// release of an older line may come after one of a newer.
     fn newest(&self, repo: &RepoSlug) -> Result<Release, GithubError> {
@@ -240,6 +249,15 @@ impl<'a> Api<'a> {
         repo: &RepoSlug,
         url: &Url,
     ) -> Result<(Vec<release::GithubRelease>, Option<Url>), GithubError> {
+        self.of_repository(repo, url)
+    }
+
+    /// An answer that only a missing repository lacks.
+    fn of_repository<T: serde::de::DeserializeOwned>(
+        &self,
+        repo: &RepoSlug,
+        url: &Url,
+    ) -> Result<(T, Option<Url>), GithubError> {
         self.answer(url).map_err(|error| match error {
             GithubError::Net(HttpError::NotFound { .. }) => {
                 GithubError::NoRepository { repo: repo.clone(), url: Address::new(url, None) }

@@ -16,10 +16,18 @@ pub(super) struct GithubRelease {
     pub(super) draft: bool,
     #[serde(default)]
     pub(super) prerelease: bool,
+    #[serde(default)]
+    immutable: bool,
     pub(super) published_at: Option<Timestamp>,
     html_url: Url,
     #[serde(default)]
     assets: Vec<GithubAsset>,
+}
+
+/// A repository.
+#[derive(Deserialize)]
+pub(super) struct GithubRepository {
+    pub(super) id: u64,
 }
 
 /// One of its files.
@@ -46,6 +54,7 @@ impl GithubRelease {
             repo: repository(&self.html_url).unwrap_or_else(|| asked.clone()),
             version,
             page: page(self.html_url, asked),
+            immutable: self.immutable,
             passed_over,
             assets: self.assets.into_iter().filter_map(GithubAsset::complete).collect(),
         }

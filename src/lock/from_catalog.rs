@@ -84,6 +84,8 @@ pub(super) fn binary(wanted: &Binary) -> Option<LockedBinary> {
         version: Some(tool.version.clone()),
         repo: None,
         moved_to: None,
+        repository_id: None,
+        immutable: false,
         keep_siblings: tool.keep_siblings,
         apt: tool.apt.clone(),
         builds: BTreeMap::new(),

@@ -23,8 +23,19 @@ pub fn digest(project: &Project) -> Sha256 {
 /// One line for each binary. No field can hold a space or a line break but the last, so that no
 /// two different wants are written alike.
 fn binary(wanted: &Binary) -> String {
-    // A new key of the manifest must be looked at here.
-    let Binary { name, version, origin, binary, minisign, checksums, keep_siblings, apt, skills: _ } = wanted;
+    // A new key of the manifest must be looked at here. A policy selects no file: it is compared with the lock.
+    let Binary {
+        name,
+        version,
+        origin,
+        binary,
+        minisign,
+        checksums,
+        keep_siblings,
+        apt,
+        policy: _,
+        skills: _,
+    } = wanted;
     let mut line = name.value.to_string();
     if let Some(version) = version {
         let _ = write!(line, " version={}", version.value);

@@ -9,6 +9,7 @@ pub mod checksums;
 pub mod forge;
 mod from_catalog;
 pub mod inputs;
+pub mod policy;
 mod read;
 pub mod resolve;
 pub mod signature;
@@ -98,6 +99,12 @@ pub struct LockedBinary {
     /// The repository's new name, where its releases are found under another one than asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved_to: Option<RepoSlug>,
+    /// GitHub's number of the repository, which a new repository of the same name does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository_id: Option<u64>,
+    /// Whether GitHub says that the release's files cannot be replaced.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub immutable: bool,
     /// Whether the archive's other files are installed next to the executable.
     #[serde(rename = "beside", skip_serializing_if = "std::ops::Not::not")]
     pub keep_siblings: bool,

@@ -78,6 +78,10 @@ struct RawLockedBinary {
     repo: Field<RepoSlug>,
     /// The repository's new name, where its releases are found under another one.
     moved_to: Field<RepoSlug>,
+    /// GitHub's number of the repository.
+    repository_id: Field<u64>,
+    /// Whether the release's files cannot be replaced.
+    immutable: Field<bool>,
     /// Whether the archive's other files are installed next to the executable.
     beside: Field<bool>,
     /// Debian packages without which it does not run.
@@ -201,6 +205,8 @@ impl LockReader<'_> {
             version: raw.version.get(),
             repo: raw.repo.get(),
             moved_to: raw.moved_to.get(),
+            repository_id: raw.repository_id.get(),
+            immutable: raw.immutable.get().unwrap_or(false),
             keep_siblings: raw.beside.get().unwrap_or(false),
             apt: list(raw.apt),
             builds: builds.collect(),

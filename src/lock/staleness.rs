@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::forge::Forge;
 use super::tampering::{differences, is_on};
-use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, inputs};
+use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, inputs, policy};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Severity};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
@@ -75,6 +75,7 @@ pub fn check_staleness(
     for name in lock.binaries.keys().filter(|name| !wanted_names.contains(name)) {
         problems.push(stale(format!("`{name}` is in the lock and not in the manifest")).at(place.clone()));
     }
+    problems.extend(policy::check(lock, project));
     if let Some(pushed) = &lock.pushed
         && let Some(why) = outdated(pushed, lock, project)
     {

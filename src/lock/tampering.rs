@@ -64,6 +64,9 @@ pub(super) fn differences(wanted: &Binary, locked: &LockedBinary) -> Vec<String>
     if locked.apt != wanted.apt {
         found.push("other Debian packages than asked for".to_owned());
     }
+    if wanted.origin.repo().is_none() && (locked.repository_id.is_some() || locked.immutable) {
+        found.push("an id or a release of a repository, and the manifest names a URL".to_owned());
+    }
     let arches = arches(wanted);
     let missing = arches.iter().filter(|arch| !locked.builds.contains_key(arch));
     found.extend(missing.map(|arch| format!("no build for {arch}")));

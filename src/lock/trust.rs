@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Evidence, LockedBinary};
+use crate::project::values::Requirement;
 
 /// The evidence for a checksum, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +42,17 @@ impl Trust {
     /// The trust in a binary: in that of its builds which has the least.
     pub fn in_binary(locked: &LockedBinary) -> Self {
         locked.builds.values().map(|build| Self::of(&build.evidence)).min().unwrap_or(Self::Computed)
+    }
+
+    /// Whether a policy that requires this accepts it.
+    pub fn meets(self, requirement: Requirement) -> bool {
+        self >= match requirement {
+            Requirement::Catalog => Self::Catalog,
+            Requirement::Computed => Self::Computed,
+            Requirement::Api => Self::ApiDigest,
+            Requirement::Publisher => Self::Publisher,
+            Requirement::Signed => Self::Signed,
+        }
     }
 
     /// In words, as scripts may rely on them.

@@ -13,8 +13,16 @@ use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
 /// Failures are diagnostics with one of the codes for upstream failures, and with the URL in the message; the
 /// caller adds the asset. `upstream-unreachable` means that there was no answer.
 pub trait Upstream: Sync {
-    /// The release of `repo` that is wanted.
-    fn release(&self, repo: &RepoSlug, wanted: &ReleaseQuery) -> Result<Release, Diagnostic>;
+    /// The release of `repo` that is wanted; the newest one is at least `min_age_days` old.
+    fn release(
+        &self,
+        repo: &RepoSlug,
+        wanted: &ReleaseQuery,
+        min_age_days: u16,
+    ) -> Result<Release, Diagnostic>;
+
+    /// GitHub's number of the repository.
+    fn repository_id(&self, repo: &RepoSlug) -> Result<u64, Diagnostic>;
 
     /// A small document.
     fn document(&self, url: &WebUrl) -> Result<FetchedText, Diagnostic>;
@@ -58,6 +66,8 @@ pub struct Release {
     pub version: Version,
     /// Its page, for people.
     pub page: String,
+    /// Whether its files cannot be replaced.
+    pub immutable: bool,
     /// A newer release that is too young to be taken.
     pub passed_over: Option<Version>,
     /// Its files.

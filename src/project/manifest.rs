@@ -10,7 +10,7 @@ use super::catalog::{Catalog, CatalogTool};
 use super::names::{
     AptPackage, ArchSpelling, AssetPattern, MinisignKey, RepoSlug, SkillName, ToolName, Version,
 };
-use super::values::{Arch, ChecksumsFile, InnerPath, WebUrl};
+use super::values::{Arch, ChecksumsFile, InnerPath, Requirement, WebUrl};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::yaml::decode::{Field, decode};
 use crate::yaml::{self, Node, Value};
@@ -48,6 +48,8 @@ pub struct RawManifest {
     /// The version of this format: 1.
     #[schemars(range(min = 1, max = 1))]
     version: Field<u64>,
+    /// What is required of all binaries.
+    policy: Field<RawPolicy>,
     /// The binaries, each a name from the catalog or a map.
     #[schemars(with = "Vec<EntrySchema>")]
     binaries: Field<Vec<Field<RawBinary>>>,
@@ -91,8 +93,24 @@ struct RawBinary {
     beside: Field<bool>,
     /// Debian packages without which it does not run.
     apt: Field<Vec<Field<AptPackage>>>,
+    /// What is required of this binary, in place of the policy for all.
+    policy: Field<RawPolicy>,
     /// The OpenClaw skills it serves.
     skills: Field<Vec<Field<SkillName>>>,
+}
+
+/// The largest `min_age_days`: ten years.
+const LARGEST_AGE: u16 = 3650;
+
+/// What is required of binaries.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawPolicy {
+    /// The least evidence for a checksum.
+    require: Field<Requirement>,
+    /// Releases younger than this many days are not taken, unless `version` names them.
+    #[schemars(range(max = 3650))]
+    min_age_days: Field<u64>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -109,6 +127,15 @@ struct RawSpellings {
 pub struct Manifest {
     /// The binaries.
     pub binaries: Vec<Binary>,
+}
+
+/// What is required of a binary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// The least evidence for a checksum.
+    pub require: Option<Requirement>,
+    /// The least age in days of a release that the manifest does not name.
+    pub min_age_days: u16,
 }
 
 /// One binary.
@@ -130,6 +157,8 @@ pub struct Binary {
     pub keep_siblings: bool,
     /// Debian packages without which it does not run.
     pub apt: Vec<AptPackage>,
+    /// What is required of it.
+    pub policy: Policy,
     /// The skills it serves.
     pub skills: Vec<SkillName>,
 }
@@ -198,6 +227,16 @@ fn expand_short_forms(manifest: &mut Node) {
     }
 }
 
+/// The skills that the manifest names, and those of the catalog.
+fn skills(named: Field<Vec<Field<SkillName>>>, origin: &BinarySource) -> Vec<SkillName> {
+    let mut skills: Vec<_> = named.get().unwrap_or_default().into_iter().filter_map(Field::get).collect();
+    if let BinarySource::Catalog(tool) = origin {
+        let others: Vec<_> = tool.skills.iter().filter(|skill| !skills.contains(skill)).cloned().collect();
+        skills.extend(others);
+    }
+    skills
+}
+
 struct ManifestReader<'a> {
     source: &'a Arc<Source>,
     catalog: &'static Catalog,
@@ -223,11 +262,12 @@ impl ManifestReader<'_> {
                     .help("write `binaries:` and a list; `binaries: []` for none"),
             );
         }
+        let policy = self.policy(raw.policy, Policy::default());
         let mut first = BTreeMap::<ToolName, Option<Location>>::new();
         let mut binaries = Vec::new();
         for item in raw.binaries.get().unwrap_or_default() {
             let Some(item) = item.at(self.source) else { continue };
-            let Some(binary) = self.binary(item) else { continue };
+            let Some(binary) = self.binary(item, policy) else { continue };
             if let Some(earlier) = first.get(&binary.name.value) {
                 self.problems.push(
                     Diagnostic::error(
@@ -246,7 +286,11 @@ impl ManifestReader<'_> {
         Manifest { binaries }
     }
 
-    fn binary(&mut self, Spanned { value: raw, place }: Spanned<RawBinary>) -> Option<Binary> {
+    fn binary(
+        &mut self,
+        Spanned { value: raw, place }: Spanned<RawBinary>,
+        general: Policy,
+    ) -> Option<Binary> {
         if raw.name.is_missing() {
             self.problems.push(
                 Diagnostic::error(Code::MissingKey, "this binary has no `name`")
@@ -330,23 +374,58 @@ impl ManifestReader<'_> {
                 BinarySource::Catalog(self.known(&name)?)
             }
         };
-        let mut skills: Vec<SkillName> =
-            raw.skills.get().unwrap_or_default().into_iter().filter_map(Field::get).collect();
-        if let BinarySource::Catalog(tool) = &origin {
-            skills.extend(
-                tool.skills.iter().filter(|skill| !skills.contains(skill)).cloned().collect::<Vec<_>>(),
-            );
-        }
+        let skills = skills(raw.skills, &origin);
         let (keep_siblings, apt) = self.needs(&name, raw.beside, raw.apt, &origin);
         let minisign = raw.minisign.get();
-        let checksums = raw.checksums.at(self.source);
-        self.placeholders(checksums.as_ref(), ChecksumsFile::as_str, versioned);
-        if let (Some(file), BinarySource::Catalog(_)) = (&checksums, &origin) {
-            let help = "the catalog has the checksums: remove it, or add `repo:`";
-            self.ambiguous(&name, "has `checksums` without a source", file.place.clone(), help);
+        let checksums = self.checksums(&name, raw.checksums, &origin, versioned);
+        let policy = self.policy(raw.policy, general);
+        Some(Binary {
+            name,
+            version,
+            origin,
+            binary,
+            minisign,
+            checksums,
+            keep_siblings,
+            apt,
+            policy,
+            skills,
+        })
+    }
+
+    /// Keys that are not given are those of `general`.
+    fn policy(&mut self, raw: Field<RawPolicy>, general: Policy) -> Policy {
+        let raw = raw.get().unwrap_or_default();
+        let mut min_age_days = general.min_age_days;
+        if let Some(days) = raw.min_age_days.at(self.source) {
+            match u16::try_from(days.value) {
+                Ok(value) if value <= LARGEST_AGE => min_age_days = value,
+                _ => self.problems.push(
+                    Diagnostic::error(Code::BadValue, format!("{} is not an age in days", days.value))
+                        .at(days.place)
+                        .help(format!("choose from 0 to {LARGEST_AGE}")),
+                ),
+            }
         }
-        let checksums = checksums.map(|file| file.value);
-        Some(Binary { name, version, origin, binary, minisign, checksums, keep_siblings, apt, skills })
+        Policy { require: raw.require.get().or(general.require), min_age_days }
+    }
+
+    /// The publisher's checksum file, which a tool of the catalog does not need.
+    fn checksums(
+        &mut self,
+        name: &Spanned<ToolName>,
+        file: Field<ChecksumsFile>,
+        origin: &BinarySource,
+        versioned: bool,
+    ) -> Option<ChecksumsFile> {
+        let file = file.at(self.source);
+        self.placeholders(file.as_ref(), ChecksumsFile::as_str, versioned);
+        let file = file?;
+        if let BinarySource::Catalog(_) = origin {
+            let help = "the catalog has the checksums: remove it, or add `repo:`";
+            self.ambiguous(name, "has `checksums` without a source", file.place, help);
+        }
+        Some(file.value)
     }
 
     /// Whether the executable needs the archive's other files, and which Debian packages it needs.

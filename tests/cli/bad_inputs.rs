@@ -33,7 +33,7 @@ const ASKING: &str = "met by who asks publishers, in tests/lock.rs";
 
 /// Codes that no stored fixture meets, and why.
 const JSON: &str = "about arguments or an image: `json.rs`";
-const MET_ELSEWHERE: [(Code, &str); 33] = [
+const MET_ELSEWHERE: [(Code, &str); 35] = [
     (Code::AmbiguousAsset, ASKING),
     (Code::BadArchive, ASKING),
     (Code::BadArgument, JSON),
@@ -51,6 +51,7 @@ const MET_ELSEWHERE: [(Code, &str); 33] = [
     (Code::InputTooLarge, "takes megabytes; made below"),
     (Code::Interrupted, "needs a signal: `image.rs`"),
     (Code::IoFailed, "about a path outside the project: `json.rs`"),
+    (Code::LessTrust, ASKING),
     (Code::NeedsBuilder, "about `bake image`, and spec, manifest and lock are right"),
     (Code::NewerVersion, AUDIT),
     (Code::NotInImage, AUDIT),
@@ -58,6 +59,7 @@ const MET_ELSEWHERE: [(Code, &str); 33] = [
     (Code::VmDiffers, AUDIT),
     (Code::NotInManifest, "about an edit, and the manifest is right"),
     (Code::NotPushed, "about what is missing outside, and every file is right"),
+    (Code::OtherRepository, ASKING),
     (Code::RehearsalFailed, "needs QEMU"),
     (Code::NotPublished, ASKING),
     (Code::RepositoryMoved, ASKING),

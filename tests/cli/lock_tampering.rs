@@ -244,6 +244,12 @@ fn entries(world: &World) -> Vec<Edit> {
         edit("stated: another repository", FILES, |lock| {
             tool(lock, "stated").repo = Some("evil/stated".parse().expect("a name"));
         }),
+        edit("stated: another repository's id", UPSTREAM, |lock| {
+            let id = &mut tool(lock, "stated").repository_id;
+            *id = id.map(|id| id + 7);
+        }),
+        edit("stated: immutable, it says", UPSTREAM, |lock| tool(lock, "stated").immutable = true),
+        edit("plain: a repository's id", FILES, |lock| tool(lock, "plain").repository_id = Some(42)),
         edit("stated: no build for arm64", FILES, |lock| {
             tool(lock, "stated").builds.remove(&Arch::Arm64);
         }),

@@ -32,6 +32,7 @@ mod lock_over_tls;
 mod lock_tampering;
 mod metadata_limit;
 mod oci_hostile;
+mod policy;
 mod push;
 mod pushed_image;
 mod registry;

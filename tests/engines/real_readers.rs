@@ -153,6 +153,61 @@ fn shellcheck_finds_nothing_in_any_script() {
     assert_eq!(said.code, 0, "{}", said.out);
 }
 
+/// The golden headers and plans of `bake gcloud` (`fixtures/gcloud`), which `gcloud scripts::` and
+/// `gcloud faults::` compare with the printed ones: shells read the headers, and each change of a plan is one
+/// that the header of the same script announces.
+#[test]
+fn headers_and_plans_are_read() {
+    let golden = |folder: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gcloud").join(folder);
+        let files: Vec<_> = fs::read_dir(folder).expect("golden files").flatten().collect();
+        files.into_iter().map(|file| file.path()).collect::<Vec<_>>()
+    };
+    let headers = golden("headers");
+    assert!(headers.len() > 30, "{headers:?}");
+    said(program("shellcheck").args(&headers)).done();
+    for shell in [&["dash", "-n"][..], &["bash", "--posix", "-n"]] {
+        for header in &headers {
+            said(program(shell[0]).args(&shell[1..]).arg(header)).done();
+        }
+    }
+    for header in &headers {
+        let text = fs::read_to_string(header).expect("a header");
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines.len() <= FIRST_SCREEN, "{}: {} lines", header.display(), lines.len());
+        assert!(lines.iter().all(|line| line.len() <= COLUMNS), "{}", header.display());
+        assert!(lines[1].starts_with("# bake gcloud "), "{}", header.display());
+        let changes = lines.iter().any(|line| is_change(line.trim_start_matches("# ")));
+        for heading in ["# Stays: ", "# Gateway: ", "# Costs: "] {
+            assert_eq!(lines.iter().any(|line| line.starts_with(heading)), changes, "{}", header.display());
+        }
+    }
+    for path in golden("plans") {
+        let text = fs::read_to_string(&path).expect("a plan");
+        let (header, plan) = text.split_once("\n\n").expect("a header and a plan");
+        let announced: Vec<_> = header.lines().map(|line| line.trim_start_matches("# ")).collect();
+        for line in plan.lines().filter(|line| is_change(line)) {
+            let is_announced = announced.iter().any(|change| fits(change.trim(), line.trim()));
+            assert!(is_announced, "{}: {line}", path.display());
+        }
+    }
+}
+
+/// Lines and columns of a header: a screen of a terminal, with room for a fleet of some members.
+const FIRST_SCREEN: usize = 40;
+const COLUMNS: usize = 110;
+
+/// Whether this is a change in a plan or a header.
+fn is_change(line: &str) -> bool {
+    ["  + ", "  ~ ", "  - "].iter().any(|sign| line.starts_with(sign))
+}
+
+/// Whether a change at run time is this one of the header, in which some names are not known yet.
+fn fits(announced: &str, change: &str) -> bool {
+    let unknown = ["NAME", "TIME", "in use"].into_iter().find_map(|name| announced.split_once(name));
+    unknown.map_or(announced == change, |(begin, end)| change.starts_with(begin) && change.ends_with(end))
+}
+
 /// The VM runs the scripts from the user-data, so the test extracts them again.
 #[test]
 fn scripts_in_the_user_data_are_complete_and_pass_shellcheck() {

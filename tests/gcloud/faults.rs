@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::golden;
 use crate::support::google::{Cloud, Fault, Google, Run, Shell};
 use crate::support::test;
 use serde_json::{Value, json};
@@ -111,7 +112,12 @@ fn each_request_fails_once(cloud: &Cloud, action: &[&str]) {
     let back = cloud.google.keep();
     back(&cloud.google);
     let before = essence(&cloud.google.resources());
-    cloud.piped(Shell::Dash, &script).done();
+    let run = cloud.piped(Shell::Dash, &script).done();
+    let plan = format!("{}\n{}", golden::header(&script), golden::plan(&run.out));
+    golden::is_golden("plans", action, ".txt", &plan);
+    if golden::is_blessing() {
+        return;
+    }
     let requests = cloud.google.requests();
     let wanted = essence(&cloud.google.resources());
     assert!(action[0] == "plan" || before != wanted, "{action:?} changes something");
@@ -275,4 +281,17 @@ fn destroy_all_with_each_request_failing_once() {
     cloud.run(Shell::Dash, &["setup"]).done();
     cloud.run(Shell::Dash, &["create"]).done();
     each_request_fails_once(&cloud, &["destroy", "--all"]);
+}
+
+#[test]
+fn move_with_each_request_failing_once() {
+    let cloud = Cloud::created();
+    let path = format!("{ZONE}/instances/openclaw-gateway");
+    let mut vm = cloud.google.get(&path);
+    vm["lastStartTimestamp"] = json!("2026-11-29T08:01:30.000+00:00");
+    cloud.google.put(&path, vm);
+    cloud.google.boots(&["ready"]);
+    cloud.folder.edit("bake.yaml", "zone: us-central1-a", "zone: us-central1-b");
+    cloud.folder.bake(["render"]).done();
+    each_request_fails_once(&cloud, &["move", "--from-zone", "us-central1-a", "--timeout", "0"]);
 }

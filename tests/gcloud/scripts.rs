@@ -7,13 +7,14 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::golden;
 use crate::support::test;
 use crate::support::testbed::{program, tool};
 use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 47] = [
+const ACTIONS: [&[&str]; 49] = [
     &["setup"],
     &["setup", "--deployer"],
     &["create"],
@@ -40,6 +41,8 @@ const ACTIONS: [&[&str]; 47] = [
     &["backup", "--snapshot-only"],
     &["backup", "--member", "alice"],
     &["restore", "openclaw-gateway-data-20260102-030405"],
+    &["move", "--from-zone", "us-central1-b"],
+    &["move", "--from-project", "old-place", "--from-name", "old-gateway"],
     &["update"],
     &["update", "--retry"],
     &["update", "--replace"],
@@ -118,6 +121,9 @@ fn vectors(document: &Value) -> Vec<Vec<String>> {
             ("each", "it"),
             ("start", "0"),
             ("terminal", "-T"),
+            ("old_data", "old-gateway-data"),
+            ("snapshot", "old-gateway-move-4334f6d2"),
+            ("data", "openclaw-gateway-data-4334f6d2"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
@@ -172,6 +178,14 @@ fn shellcheck_finds_nothing_in_any_script() {
             let said = said(shellcheck.arg(folder.join(&script)));
             assert_eq!((said.code, said.out.as_str()), (0, ""), "{action:?}");
         }
+    }
+}
+
+#[test]
+fn headers_are_golden() {
+    let folder = project(&[]);
+    for action in ACTIONS {
+        golden::is_golden("headers", action, ".sh", &golden::header(&gcloud(&folder, action)));
     }
 }
 

@@ -262,6 +262,8 @@ pub fn lock_text(spec_text: &str, manifest_text: &str, builds: &[(&str, Arch, Bu
                 version: binary.version.as_ref().map(|version| version.value.clone()),
                 repo,
                 moved_to: None,
+                repository_id: None,
+                immutable: false,
                 keep_siblings: binary.keep_siblings,
                 apt: binary.apt.clone(),
                 builds: by_name.remove(name.as_str()).unwrap_or_default().into_iter().collect(),

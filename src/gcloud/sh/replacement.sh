@@ -3,12 +3,14 @@
 # Ends the script before a VM is deleted or stopped whose replacement could not be made. `machines_now`,
 # `region_quotas` and `look_up` are gcloud's commands.
 
-# Sets `$now`, the machine types of the VMs to replace, and ends the script where a quota of the region `$2` has
-# no room for as many VMs of the type `$1`. A shared-core type is not checked: its share of the quota varies.
+# Sets `$now`, machine type and status of the VMs to replace, and ends the script where a quota of the region
+# `$2` has no room for as many VMs of the type `$1`; `$3` says whether the old ones make room. A shared-core type
+# is not checked: its share of the quota varies. `$vm_here` is a VM that a move has made already.
 require_quota() {
-    now=$(ask machines_now)
+    now=''
+    [ -n "${vm_here:-}" ] || now=$(ask machines_now)
     [ -n "$now" ] || return 0
-    need=$(printf '%s\n' "$now" | LC_ALL=C awk -v wanted="$1" '
+    need=$(printf '%s\n' "$now" | LC_ALL=C awk -v wanted="$1" -v makes_room="$3" '
         function cpus(type, part) {
             split(type, part, "-")
             type = part[part[1] == "custom" ? 2 : 3]
@@ -18,8 +20,11 @@ require_quota() {
             split(type, part, "-")
             return part[1] ~ /^(e2|n1|f1|g1|custom)$/ ? "CPUS" : toupper(part[1]) "_CPUS"
         }
-        # A shared-core type frees up to two processors.
-        { freed = metric($1) != metric(wanted) ? 0 : cpus($1) ? cpus($1) : 2; need += cpus(wanted) - freed }
+        # A stopped VM uses no processors; a shared-core type up to two.
+        {
+            freed = !makes_room || $2 == "TERMINATED" || metric($1) != metric(wanted) ? 0 : cpus($1) ? cpus($1) : 2
+            need += cpus(wanted) - freed
+        }
         END { if (cpus(wanted) && need > 0) print metric(wanted), need }')
     [ -n "$need" ] || return 0
     room=$(ask region_quotas | LC_ALL=C awk -v metric="${need% *}" '$1 == metric { print $2 - $3 }')

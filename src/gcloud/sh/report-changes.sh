@@ -7,7 +7,8 @@ planning='' planned='' only_plan='' made='' doing='' left='' refused=''
 change() {
     if [ -n "$planning" ]; then
         printf '  %s\n' "$1"
-        planned=yes
+        planned="$planned$1
+"
         return 1
     fi
     doing=$1
@@ -21,9 +22,14 @@ changed() {
     doing=''
 }
 
-# Names what stays as it is.
+# Names what stays as it is, unless the plan has a change of it.
 keeps() {
-    [ -z "$planning" ] || printf '  = %s\n' "$1"
+    [ -n "$planning" ] || return 0
+    case $planned in
+    *" $1"[,:]* | *" $1
+"*) ;;
+    *) printf '  = %s\n' "$1" ;;
+    esac
 }
 
 # Has a failure say this, which names the command that puts things right.

@@ -10,6 +10,7 @@ use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::digest::ChecksumReader;
 use crate::lock::assets;
 use crate::lock::from_catalog;
+use crate::lock::policy;
 use crate::lock::tampering::{arches, checksums_url, differences, path};
 use crate::lock::upstream::{Order, ReleaseQuery, Upstream};
 use crate::lock::versions;
@@ -58,7 +59,7 @@ fn ask(
     upstream: &dyn Upstream,
 ) -> Result<Resolved<LockedBinary>, Problems> {
     let repo = wanted.origin.repo();
-    let release = repo.map(|repo| upstream.release(repo, which)).transpose();
+    let release = repo.map(|repo| upstream.release(repo, which, wanted.policy.min_age_days)).transpose();
     let release = release.map_err(|problem| {
         let title = match which {
             ReleaseQuery::Version(version) => format!("`{}` {version}", wanted.name.value),
@@ -125,11 +126,18 @@ fn ask(
         version: version.clone(),
         repo: own,
         moved_to: moved_to.cloned(),
+        repository_id: None,
+        immutable: release.as_ref().is_some_and(|release| release.immutable),
         keep_siblings: wanted.keep_siblings,
         apt: wanted.apt.clone(),
         builds,
     };
     let (locked, _) = problems.unless_errors(locked)?;
+    if let Some(old) = old.filter(|old| is_of_same_source(wanted, old))
+        && !allowed.less_trust
+    {
+        policy::fall(&wanted.name.value, old, &locked)?;
+    }
     Ok(Resolved { locked, notes, unreachable: None })
 }
 

@@ -8,6 +8,7 @@ mod checksum_claims;
 mod find;
 mod image;
 pub mod recheck;
+mod repository;
 
 use super::tampering::differences;
 use super::upstream::ReleaseQuery;
@@ -17,6 +18,7 @@ use crate::project::manifest::{Binary, BinarySource};
 
 pub use binary::binary;
 pub use image::{image, keeps as keeps_image};
+pub use repository::repository;
 
 /// Exceptions that a user allows by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Allowed {
     pub downgrade: bool,
     /// Another checksum under the locked version.
     pub republished: bool,
+    /// Less evidence for the checksum than is locked, or a new repository of the same name.
+    pub less_trust: bool,
 }
 
 /// Something that was locked, and what a person should know about it.

@@ -3,7 +3,9 @@
 use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::ChecksumReader;
+use crate::lock::policy;
 use crate::lock::tampering::{checksums_url, filled, spelled};
+use crate::lock::trust::Trust;
 use crate::lock::upstream::{Order, Release, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
@@ -16,6 +18,8 @@ use crate::project::values::{Arch, WebUrl};
 pub struct Today {
     /// For each architecture, what is not as it was, or could not be asked.
     pub builds: Vec<(Arch, Vec<Diagnostic>)>,
+    /// Whether its publisher was asked when it was locked, and the lock has no id of the repository.
+    pub lacks_id: bool,
     /// A newer release, where there is one.
     pub newer: Result<Option<Version>, Diagnostic>,
 }
@@ -25,11 +29,11 @@ pub fn binary(wanted: &Binary, locked: &LockedBinary, upstream: &dyn Upstream) -
     let repo = wanted.origin.repo();
     let release = match (repo, &locked.version) {
         (Some(repo), Some(version)) => {
-            match upstream.release(repo, &ReleaseQuery::Version(version.clone())) {
+            match upstream.release(repo, &ReleaseQuery::Version(version.clone()), 0) {
                 Ok(release) => Some(release),
                 Err(problem) => {
                     let builds = locked.builds.keys().map(|arch| (*arch, vec![problem.clone()])).collect();
-                    return Today { builds, newer: Ok(None) };
+                    return Today { builds, lacks_id: false, newer: Ok(None) };
                 }
             }
         }
@@ -38,8 +42,13 @@ pub fn binary(wanted: &Binary, locked: &LockedBinary, upstream: &dyn Upstream) -
     let files = ChecksumFiles::new(upstream);
     let mut recheck = Recheck { wanted, locked, release: release.as_ref(), files, upstream };
     let builds = locked.builds.iter().map(|(arch, build)| (*arch, recheck.build(*arch, build)));
-    let builds = builds.collect();
-    Today { builds, newer: newer(repo, locked.version.as_ref(), upstream) }
+    let mut builds: Vec<_> = builds.collect();
+    if let Some((_, found)) = builds.first_mut() {
+        found.extend(replaced(repo, locked, release.as_ref(), upstream));
+    }
+    let lacks_id =
+        repo.is_some() && locked.repository_id.is_none() && Trust::in_binary(locked) > Trust::Catalog;
+    Today { builds, lacks_id, newer: newer(repo, locked.version.as_ref(), upstream) }
 }
 
 /// Asks whether the tag of the base image still names what is locked.
@@ -76,6 +85,29 @@ pub fn image(locked: &LockedImage, upstream: &dyn Upstream) -> Result<Vec<Diagno
         }
     }
     Ok(found)
+}
+
+/// What shows that the repository or the release is another one than the locked one.
+fn replaced(
+    repo: Option<&RepoSlug>,
+    locked: &LockedBinary,
+    release: Option<&Release>,
+    upstream: &dyn Upstream,
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    if let (Some(repo), Some(id)) = (repo, locked.repository_id) {
+        let now = upstream.repository_id(repo);
+        let same = now.and_then(|now| policy::same_repository(repo, id, now));
+        found.extend(same.map_err(|problem| problem.help("the lock was edited, or the repository was deleted and registered again: compare its content before you update")).err());
+    }
+    if locked.immutable && release.is_some_and(|release| !release.immutable) {
+        let message = "the lock says that the release is immutable, and it is not today";
+        found.push(
+            Diagnostic::error(Code::NotPublished, message)
+                .help("the lock was edited, or the release was made again: ask the publisher"),
+        );
+    }
+    found
 }
 
 struct Recheck<'a> {
@@ -277,6 +309,6 @@ fn newer(
     upstream: &dyn Upstream,
 ) -> Result<Option<Version>, Diagnostic> {
     let (Some(repo), Some(locked)) = (repo, locked) else { return Ok(None) };
-    let newest = upstream.release(repo, &ReleaseQuery::Newest)?.version;
+    let newest = upstream.release(repo, &ReleaseQuery::Newest, 0)?.version;
     Ok(versions::compare(&newest, locked).is_gt().then_some(newest))
 }

@@ -98,6 +98,35 @@ impl ModelApi {
     }
 }
 
+/// The least evidence for a checksum that a policy accepts, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Requirement {
+    /// A catalog's checksum suffices.
+    Catalog,
+    /// The archive was downloaded, and its checksum computed.
+    Computed,
+    /// The release API states the checksum.
+    Api,
+    /// The publisher's checksum file or the catalog states it, and the archive was downloaded.
+    Publisher,
+    /// A signature by the key in the manifest covers the archive.
+    Signed,
+}
+
+impl Requirement {
+    /// As the manifest writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Catalog => "catalog",
+            Self::Computed => "computed",
+            Self::Api => "api",
+            Self::Publisher => "publisher",
+            Self::Signed => "signed",
+        }
+    }
+}
+
 /// How a secret that is made up gets its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

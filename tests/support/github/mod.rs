@@ -212,6 +212,11 @@ impl GitHub {
         assert_eq!(releases.len() + 1, before, "{repo} has no {tag}");
     }
 
+    /// Deletes a repository and registers its name again, with the same releases.
+    pub fn register_again(&self, repo: &str) {
+        locked(&self.shared.state).repo(repo).id += 500;
+    }
+
     /// Renames a repository. The old name redirects.
     pub fn rename(&self, repo: &str, to: &str) {
         let mut state = locked(&self.shared.state);

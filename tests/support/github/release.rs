@@ -12,6 +12,7 @@ pub struct Release {
     pub tag: String,
     pub draft: bool,
     pub prerelease: bool,
+    pub immutable: bool,
     /// RFC 3339. If `None`, each release is a day newer than the one before.
     pub published: Option<String>,
     pub assets: Vec<Asset>,
@@ -87,7 +88,7 @@ impl Style {
 impl Release {
     pub fn new(tag: &str) -> Self {
         let tag = tag.to_owned();
-        Self { tag, draft: false, prerelease: false, published: None, assets: Vec::new() }
+        Self { tag, draft: false, prerelease: false, immutable: false, published: None, assets: Vec::new() }
     }
 
     pub fn asset(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
@@ -138,6 +139,11 @@ impl Release {
 
     pub fn draft(mut self) -> Self {
         self.draft = true;
+        self
+    }
+
+    pub fn immutable(mut self) -> Self {
+        self.immutable = true;
         self
     }
 
@@ -208,7 +214,7 @@ impl Release {
             "target_commitish": "main",
             "name": tag,
             "draft": self.draft,
-            "immutable": false,
+            "immutable": self.immutable,
             "prerelease": self.prerelease,
             "created_at": published,
             "updated_at": published,

@@ -303,14 +303,22 @@ impl Google {
     /// A project as it is after setting up: services enabled, and the VM's account there.
     pub fn set_up(account: &str) -> Self {
         let google = Self::empty();
-        {
-            let mut state = locked(&google.shared.state);
-            for service in ["compute.googleapis.com", "secretmanager.googleapis.com", "iam.googleapis.com"] {
-                state.enable(PROJECT, service);
-            }
-            policies::add_account(&mut state, PROJECT, account);
-        }
+        google.set_up_project(PROJECT, account);
         google
+    }
+
+    /// Another project that is set up.
+    pub fn add_project(&self, project: &str, account: &str) {
+        locked(&self.shared.state).add_project(project);
+        self.set_up_project(project, account);
+    }
+
+    fn set_up_project(&self, project: &str, account: &str) {
+        let mut state = locked(&self.shared.state);
+        for service in ["compute.googleapis.com", "secretmanager.googleapis.com", "iam.googleapis.com"] {
+            state.enable(project, service);
+        }
+        policies::add_account(&mut state, project, account);
     }
 
     /// A copy of the current state.

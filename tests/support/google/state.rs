@@ -321,6 +321,10 @@ impl State {
 
     /// Resets the reports of an instance that starts.
     pub(super) fn started(&mut self, instance: &str) {
+        let now = json!(self.now());
+        if let Ok(instance) = self.known_mut(instance) {
+            instance["lastStartTimestamp"] = now;
+        }
         self.reports.entry(instance.to_owned()).or_default().looked = 0;
     }
 
