@@ -186,7 +186,7 @@ def request():
 
 
 def answer(text):
-    if text != request():
+    if text != request() or not os.path.exists(f"{BOOT}/request"):
         write(f"{BOOT}/request", text.encode())
 
 
@@ -308,10 +308,24 @@ def switch(identity):
 
 
 def sweep_releases(book, *others):
-    """Removes releases that neither the journal nor `others` name."""
+    """Removes releases that neither the journal nor `others` name, with their images."""
     change = book["change"] or {}
     known = {entry["id"] for entry in book["history"]} | {change.get("from"), change.get("to"), current(), *others}
+    before = images()
     sweep(f"{BOOT}/releases", known)
+    for image in before - images():
+        # cleanup.sh may have removed it.
+        with contextlib.suppress(Failed):
+            docker("image", "rm", image)
+
+
+def images():
+    """The images of all releases."""
+    found = set()
+    for name in os.listdir(f"{BOOT}/releases"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found.add(settings(f"{folder(name)}/root{PROJECT}")["OPENCLAW_IMAGE"])
+    return found
 
 
 def sweep_copies(book):
@@ -482,8 +496,13 @@ def listing(book):
     for place, entry in enumerate(book["history"]):
         kept = "current" if place == 0 else "kept" if has(entry["id"]) and entry.get("copy") else "gone"
         rows.append(" ".join([entry["id"], entry.get("version") or "-", entry["lock"][:16] or "-", entry["since"], kept]))
-    rows += [f"{identity} - - - failed: {why[:120]}" for identity, why in book["failed"].items()]
+    rows += [f"{identity} - - - failed: {plain(why)[:120]}" for identity, why in book["failed"].items()]
     return "\n".join(rows)
+
+
+def plain(text):
+    """One line of printable ASCII: the text may quote the container."""
+    return "".join(character if " " <= character <= "~" else " " for character in text)
 
 
 def console(line):
@@ -493,11 +512,13 @@ def console(line):
         subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
 
 
-def report(stage_name, identity="", error=""):
-    """Reports a stage of a change on the serial console and as guest attributes."""
-    error = "".join(character if " " <= character <= "~" else " " for character in error)[:400]
+def report(stage_name, identity="", error="", asked=None):
+    """Reports a stage of a change, for the request `asked` or the last one, on the serial console and as guest
+    attributes."""
+    error = plain(error)[:400]
     console(f"openclaw: update={stage_name} release={identity}" + (f" error={error}" if error else ""))
-    values = {"update_release": identity, "update_error": error, "update": stage_name}
+    asked = request() if asked is None else asked
+    values = {"update_release": identity, "update_error": error, "update_request": asked, "update": stage_name}
     private(RUN)
     with open(f"{RUN}/update.json", "w", encoding="utf-8") as file:
         json.dump(values, file)
@@ -550,13 +571,13 @@ def entry_of(identity, version=""):
     return {"id": identity, "version": version, "lock": about(identity)["lock"], "since": timestamp()}
 
 
-def begin(book, kind, target, source=None):
-    """Writes the intent; converge.sh carries it out once it is started again."""
+def begin(book, kind, target, source=None, asked=""):
+    """Writes the intent for the request `asked`; converge.sh carries it out once it is started again."""
     here = current()
     if not book["history"] or book["history"][0]["id"] != here:
         book["history"].insert(0, entry_of(here))
     stamp = f"{int(time.time())}-{os.urandom(4).hex()}"
-    change = {"kind": kind, "phase": "save", "from": here, "to": target, "copy": stamp, "boots": []}
+    change = {"kind": kind, "phase": "save", "from": here, "to": target, "copy": stamp, "boots": [], "request": asked}
     if source:
         change["source"] = source
         change["incoming"] = f"{stamp}-in"
@@ -580,6 +601,9 @@ def settle():
     if current() is None:
         return
     with journal() as book:
+        if book["change"] and has(book["change"]["to"]):
+            # Only now: a loss of power before the intent was written must not lose the request.
+            answer(book["change"]["request"])
         while book["change"]:
             phase = book["change"]["phase"]
             {"save": do_save, "swap": do_swap, "trial": do_trial, "back": do_back}[phase](book, book["change"])

@@ -22,7 +22,8 @@ sys.dont_write_bytecode = True
 import release  # noqa: E402  (in this program's folder)
 
 PAUSE = 30  # seconds after an error
-ANSWER = 300  # seconds of one long poll
+ANSWER = 60  # seconds of one long poll
+RETRY = 300  # seconds until the same metadata is looked at again
 # Where a bundle may put files.
 FOLDERS = ("/opt/openclaw/", "/usr/local/lib/openclaw/", "/etc/")
 LARGEST = 8 << 20
@@ -77,12 +78,12 @@ def digest(attributes):
     return hashlib.sha256(attributes["user-data"].encode()).hexdigest()[:16]
 
 
-def prepare(identity):
-    """Makes the image of a release and verifies its binaries, with its own scripts."""
+def prepare(identity, asked):
+    """Makes the image of a release and verifies its binaries, with its own scripts, for the request `asked`."""
     path = release.folder(identity)
     run = f"{path}/run"
     for script in ("image.sh", "verify.sh"):
-        release.report(script.partition(".")[0], identity)
+        release.report(script.partition(".")[0], identity, asked=asked)
         release.private(run)
         namespace = ["unshare", "-m", "--propagation", "private", "sh", "-euc", PREPARE]
         arguments = ["sh", path, script, release.ROOT, release.RUN]
@@ -138,12 +139,17 @@ def handle(attributes):
             if digest(attributes) in book["failed"] and not is_new:
                 return False
             identity, files = bundle(attributes)
-            if identity == release.current() or (identity in book["failed"] and not is_new):
+            if identity == release.current():
+                if is_new:
+                    release.answer(request)
+                    release.report("done", identity)
+                return False
+            if identity in book["failed"] and not is_new:
                 return False
             release.sweep_releases(book, identity)
-            release.report("staging", identity)
+            release.report("staging", identity, asked=request)
             release.stage(identity, files)
-        prepare(identity)
+        prepare(identity, request)
         if kind == "update":
             require_newer(identity, book)
         require_room(f"{release.STORE}/copies/{source}" if source else release.STATE)
@@ -155,18 +161,20 @@ def handle(attributes):
         release.report("refused", identity, str(why))
         return False
     except (Waiting, release.Failed) as why:
-        release.report("waiting", identity, str(why))
+        release.report("waiting", identity, str(why), asked=request)
         return False
-    release.answer(request)
+    if attributes_after("")[0] != attributes:
+        # Changed meanwhile: the next look finds the new wish, and the gateway stops only once.
+        return False
     with release.journal() as book:
-        release.begin(book, kind, identity, source)
-    release.report("stopping", identity)
+        release.begin(book, kind, identity, source, request)
+    release.report("stopping", identity, asked=request)
     subprocess.run(["systemctl", "restart", "openclaw-gateway.service"], check=False)
     return True
 
 
 def attributes_after(etag):
-    """The VM's metadata once it has another etag, or after some minutes, and that etag."""
+    """The VM's metadata once it has another etag, or after a minute, and that etag."""
     query = f"recursive=true&wait_for_change=true&last_etag={etag}&timeout_sec={ANSWER}" if etag else "recursive=true"
     status, headers, body = release.metadata("GET", f"attributes/?{query}", timeout=ANSWER + 30)
     if status != 200:
@@ -178,6 +186,7 @@ class Watcher:
     def __init__(self):
         self.program = os.path.realpath(__file__)
         self.etag = ""
+        self.handled = 0.0
         self.published = {}
 
     def wait_for_gateway(self):
@@ -206,9 +215,14 @@ class Watcher:
         self.follow()
         self.publish()
         attributes, etag = attributes_after(self.etag)
-        if release.current() is not None:
+        is_due = etag != self.etag or release.uptime() - self.handled >= RETRY
+        if is_due and release.current() is not None:
+            if not os.path.exists(f"{release.BOOT}/request"):
+                # The metadata of a new VM may have a rollback of the VM before.
+                asked = attributes.get("openclaw-request", "")
+                release.answer(asked if asked.startswith("rollback=") else "")
             handle(attributes)
-            self.etag = etag
+            self.etag, self.handled = etag, release.uptime()
 
 
 def main():

@@ -424,7 +424,7 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "DIR")]
     pub secrets: Option<PathBuf>,
     /// Boot with the metadata of this VM instead of the bundle's: a file, as `gcloud compute instances
-    /// describe VM --format=json` prints it
+    /// describe VM --format=json` prints it; a change of the file reaches the running VM
     #[arg(long, value_name = "FILE")]
     pub metadata: Option<PathBuf>,
     /// Boot without the data disk

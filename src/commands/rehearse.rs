@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::console::Console;
 use super::interrupt::on_interrupt;
 use super::load::{self, LoadedLock};
-use super::watch::VmWatch;
+use super::watch::{DescribedMetadata, VmWatch};
 use super::{Done, Failure};
 use crate::cli;
 use crate::diagnostics::Code;
@@ -87,7 +87,7 @@ pub(super) fn run(
         return Err(Failure::Argument("only a VM with `host.arch: amd64` can be rehearsed".to_owned()));
     }
     let image = options.disk.as_deref().ok_or_else(|| no_disk(plan.spec.host.os.value))?;
-    let attributes = attributes(&plan, options.metadata.as_deref(), console)?;
+    let (attributes, description) = attributes(&plan, options.metadata.as_deref(), console)?;
 
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
@@ -122,7 +122,9 @@ pub(super) fn run(
         Acceleration::Hardware(_) => PATIENCE,
         Acceleration::Emulation => PATIENCE_EMULATED,
     });
-    let mut watch = VmWatch::begin(running, changes, interrupted, Duration::from_secs(limit));
+    let described = options.metadata.as_deref().zip(description);
+    let described = described.map(|(path, text)| DescribedMetadata::new(path, text, &server));
+    let mut watch = VmWatch::begin(running, changes, described, interrupted, Duration::from_secs(limit));
     let lock = plan.lock_digest.to_string();
     let mut outcome = watch.until_settled(console).and_then(|()| watch.confirm(&lock, vm.host_port));
     if outcome.is_ok() && options.ask.is_some() {
@@ -169,16 +171,16 @@ fn advice(plan: &Plan<'_>, timeline: &Timeline) -> Option<String> {
     }))
 }
 
-/// The VM's metadata, from the bundle or from the description of a VM in a file.
+/// The VM's metadata, from the bundle or from the description of a VM in a file, with that description.
 fn attributes(
     plan: &Plan<'_>,
     description: Option<&Path>,
     console: &mut Console,
-) -> Result<BTreeMap<String, String>, Failure> {
+) -> Result<(BTreeMap<String, String>, Option<String>), Failure> {
     let Some(path) = description else {
         let (bundle, warnings) = render::render(plan)?;
         console.problems(&warnings);
-        return Ok(render::attributes(plan, &bundle));
+        return Ok((render::attributes(plan, &bundle), None));
     };
     let wrong = |why: String| Failure::Argument(format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
@@ -190,7 +192,7 @@ fn attributes(
     if !attributes.contains_key("user-data") {
         return Err(wrong("this VM has no `user-data` in its metadata".to_owned()));
     }
-    Ok(attributes)
+    Ok((attributes, Some(text)))
 }
 
 fn no_disk(os: HostOs) -> Failure {
@@ -315,7 +317,7 @@ fn report(
     json: bool,
     console: &mut Console,
     plan: &Plan<'_>,
-    watch: &VmWatch,
+    watch: &VmWatch<'_>,
     vm: &VmConfig,
     error: Option<&str>,
 ) -> Result<(), Failure> {

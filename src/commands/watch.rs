@@ -1,5 +1,6 @@
 //! Watches the VM of a rehearsal: prints its reports, and verifies them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -10,33 +11,70 @@ use url::Url;
 
 use super::console::Console;
 use crate::http::{Client, Request, RetryPolicy};
-use crate::rehearse::metadata::AttributeChange;
-use crate::rehearse::{Reply, Running, StatusReport, Timeline};
+use crate::rehearse::metadata::{AttributeChange, Server};
+use crate::rehearse::{Reply, Running, StatusReport, Timeline, described};
 
 /// The size limit of a probe's answer, in bytes.
 const LARGEST_PROBE: u64 = 1 << 16;
 
+/// The pause between two looks at a description's file.
+const DESCRIPTION_PAUSE: Duration = Duration::from_secs(1);
+
+/// The metadata of a VM in a file, whose changes reach the running VM.
+pub(super) struct DescribedMetadata<'a> {
+    path: &'a Path,
+    server: &'a Server,
+    /// The text that is served.
+    text: String,
+    looked: Instant,
+}
+
+impl<'a> DescribedMetadata<'a> {
+    pub(super) fn new(path: &'a Path, text: String, server: &'a Server) -> Self {
+        Self { path, server, text, looked: Instant::now() }
+    }
+
+    /// Serves the file's metadata if it has changed. A file that is being written is read again.
+    fn follow(&mut self, console: &mut Console) {
+        if self.looked.elapsed() < DESCRIPTION_PAUSE {
+            return;
+        }
+        self.looked = Instant::now();
+        let Ok(text) = std::fs::read_to_string(self.path) else { return };
+        if text == self.text {
+            return;
+        }
+        if let Ok(attributes) = described::attributes(&text) {
+            self.server.set_attributes(attributes);
+            self.text = text;
+            console.note(&format!("The VM's metadata is now that of {}.", self.path.display()));
+        }
+    }
+}
+
 /// A running VM, with its reports.
-pub(super) struct VmWatch {
+pub(super) struct VmWatch<'a> {
     vm: Running,
     begun: Instant,
     timeline: Timeline,
     reply: Reply,
     changes: Receiver<AttributeChange>,
+    described: Option<DescribedMetadata<'a>>,
     interrupted: Arc<AtomicBool>,
     limit: Duration,
 }
 
-impl VmWatch {
+impl<'a> VmWatch<'a> {
     /// Starts at power-on.
     pub(super) fn begin(
         vm: Running,
         changes: Receiver<AttributeChange>,
+        described: Option<DescribedMetadata<'a>>,
         interrupted: Arc<AtomicBool>,
         limit: Duration,
     ) -> Self {
         let (timeline, reply) = (Timeline::default(), Reply::default());
-        Self { vm, begun: Instant::now(), timeline, reply, changes, interrupted, limit }
+        Self { vm, begun: Instant::now(), timeline, reply, changes, described, interrupted, limit }
     }
 
     /// The reports of the VM so far.
@@ -107,6 +145,9 @@ impl VmWatch {
     /// Waits a fraction of a second and processes reports.
     fn step(&mut self, console: &mut Console) -> Result<(), String> {
         thread::sleep(Duration::from_millis(100));
+        if let Some(described) = &mut self.described {
+            described.follow(console);
+        }
         while let Ok(change) = self.changes.try_recv() {
             self.reply.take(&change);
             let Some(report) = self.timeline.take(change, self.begun.elapsed()) else { continue };

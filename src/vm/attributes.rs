@@ -34,3 +34,60 @@ pub const ATTRIBUTES: [GuestAttribute; 5] = [
     },
     GuestAttribute { key: STATUS, meaning: "The stage that the VM is in, or `ready` or `failed`." },
 ];
+
+/// How updates reach a VM; a VM with another value, or none, is replaced.
+pub const CONTRACT: &str = "contract";
+pub const RELEASES: &str = "releases";
+
+/// The reports of updates and rollbacks, in the order in which `release.py` writes them; `update.py` writes the last
+/// two.
+pub const UPDATE_ATTRIBUTES: [GuestAttribute; 6] = [
+    GuestAttribute {
+        key: "update_release",
+        meaning: "The release that the report is about; for `back` and `rolled-back`, the one that is current again.",
+    },
+    GuestAttribute {
+        key: "update_error",
+        meaning: "Why the VM waits, refused or went back, with the gateway's own line; as `error`.",
+    },
+    GuestAttribute {
+        key: "update_request",
+        meaning: "The value of the metadata's `openclaw-request` that the report answers.",
+    },
+    GuestAttribute { key: "update", meaning: "The stage of the update or rollback." },
+    GuestAttribute {
+        key: CONTRACT,
+        meaning: "How updates reach the VM. VMs of older releases of bake do not report it: they are replaced.",
+    },
+    GuestAttribute {
+        key: RELEASES,
+        meaning: "A line for each release: `ID VERSION LOCK SINCE` and `current`, `kept` (with a copy of its state) \
+                  or `gone`; or `ID - - - failed: WHY`.",
+    },
+];
+
+/// A value of `update`.
+#[derive(Debug)]
+pub struct UpdateStage {
+    pub name: &'static str,
+    pub meaning: &'static str,
+}
+
+const fn stage(name: &'static str, meaning: &'static str) -> UpdateStage {
+    UpdateStage { name, meaning }
+}
+
+/// The gateway of before answers until `stopping`.
+pub const UPDATE_STAGES: [UpdateStage; 11] = [
+    stage("staging", "The files of the new release are written."),
+    stage("image", "Its image is built or pulled."),
+    stage("verify", "The binaries in the image are compared with the lock."),
+    stage("stopping", "The gateway finishes its replies and stops."),
+    stage("saving", "The state is copied."),
+    stage("trial", "The new release runs, and must be ready for a minute."),
+    stage("done", "The new release is kept."),
+    stage("back", "The new release failed: the one before returns, with its state."),
+    stage("rolled-back", "The release before runs again."),
+    stage("waiting", "Something is missing that may come: the VM tries again within five minutes."),
+    stage("refused", "The release cannot be used, and is not tried again without a new request."),
+];

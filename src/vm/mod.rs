@@ -10,7 +10,10 @@ mod files;
 mod paths;
 mod settings;
 
-pub use attributes::{ATTRIBUTES, ERROR, ERROR_KIND, GuestAttribute, LOCK, NAMESPACE, SINCE, STATUS};
+pub use attributes::{
+    ATTRIBUTES, CONTRACT, ERROR, ERROR_KIND, GuestAttribute, LOCK, NAMESPACE, RELEASES, SINCE, STATUS,
+    UPDATE_ATTRIBUTES, UPDATE_STAGES, UpdateStage,
+};
 pub use errors::{ERRORS, ErrorKind, PLACEHOLDERS, error_kind};
 pub use files::{FAILED, FILES, READY, STAGES, StaticFile, VmStage, statuses};
 pub use paths::{PATHS, PROJECT, RELEASE, SCRIPTS, SECRETS, VmPath};

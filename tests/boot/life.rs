@@ -124,7 +124,7 @@ fn a_gateway_survives_power_cuts_a_reboot_and_a_new_boot_disk() {
 }
 
 /// A new seed for each run. `BAKE_TEST_SEED` repeats an earlier one.
-fn seeded() -> Rng {
+pub fn seeded() -> Rng {
     let seed = std::env::var("BAKE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| {
         SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970").subsec_nanos().into()

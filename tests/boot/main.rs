@@ -21,6 +21,7 @@ mod rehearsal;
 mod state;
 mod strategies;
 mod times;
+mod update;
 mod world;
 mod worlds;
 

@@ -191,6 +191,27 @@ impl Rehearsal<'_> {
         }
     }
 
+    /// Waits for a line with `text` after the first `begin` bytes of the serial console, and returns its rest.
+    #[track_caller]
+    pub fn until_serial_after(&self, begin: usize, text: &str) -> String {
+        let watch = Watch::default();
+        loop {
+            let serial = serial(&self.folder);
+            if let Some((rest, _)) =
+                serial[begin..].split_once(text).and_then(|(_, rest)| rest.split_once('\r'))
+            {
+                return rest.to_owned();
+            }
+            self.alive(text, &watch);
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// The length of the serial console's output so far.
+    pub fn serial_end(&self) -> usize {
+        serial(&self.folder).len()
+    }
+
     /// Waits until the VM's uptime reaches `seconds`. Under emulation its clock counts instructions.
     #[track_caller]
     pub fn until_uptime(&self, seconds: f64) {

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use bake::vm::{
-    ATTRIBUTES, ERRORS, FAILED, FILES, NAMESPACE, PATHS, READY, SCRIPTS, STAGES, VmSetting, error_kind,
-    statuses,
+    ATTRIBUTES, ERRORS, FAILED, FILES, NAMESPACE, PATHS, READY, SCRIPTS, STAGES, UPDATE_ATTRIBUTES,
+    UPDATE_STAGES, VmSetting, error_kind, statuses,
 };
 use regex_lite::Regex;
 
@@ -98,6 +98,26 @@ fn the_report_has_the_attributes_of_the_contract_in_their_order() {
 }
 
 #[test]
+fn updates_report_the_stages_and_attributes_of_the_contract() {
+    let (release, update) = (read("cloud-init/release.py"), read("cloud-init/update.py"));
+    let reported = all(r#"(?:report|release\.report)\("([a-z-]+)""#, &(release.clone() + &update));
+    // `prepare` reports each script by its name.
+    let scripts = all(r"\b(image|verify)\.sh\b", &update);
+    let known: BTreeSet<_> = UPDATE_STAGES.iter().map(|stage| stage.name.to_owned()).collect();
+    assert_eq!(&reported | &scripts, known);
+    let values = |text: &str| -> Vec<String> {
+        let row = text.split_once("values = {").expect("the attributes").1.split_once('}').expect("an end").0;
+        Regex::new(r#""([a-z_]+)": "#)
+            .expect("a pattern")
+            .captures_iter(row)
+            .map(|key| key[1].to_owned())
+            .collect()
+    };
+    let keys = [values(&release), values(&update)].concat();
+    assert_eq!(keys, UPDATE_ATTRIBUTES.map(|attribute| attribute.key));
+}
+
+#[test]
 fn scripts_read_every_setting_and_no_other() {
     // Overrides for tests and rehearsals, and variables of the container.
     let others = [
@@ -178,6 +198,26 @@ extends to the end of the line.
     .to_owned();
     for attribute in &ATTRIBUTES {
         let _ = writeln!(page, "| `{}` | {} |", attribute.key, attribute.meaning);
+    }
+    page += "
+## Updates
+
+Reports of updates and rollbacks (`docs/update.md`) are guest attributes too, and lines on the serial console:
+
+    openclaw: update=STAGE release=ID error=TEXT
+
+| attribute | meaning |
+|---|---|
+";
+    for attribute in &UPDATE_ATTRIBUTES {
+        let _ = writeln!(page, "| `{}` | {} |", attribute.key, attribute.meaning);
+    }
+    page += "
+| value of `update` | meaning |
+|---|---|
+";
+    for stage in &UPDATE_STAGES {
+        let _ = writeln!(page, "| `{}` | {} |", stage.name, stage.meaning);
     }
     page += "
 ## Stages

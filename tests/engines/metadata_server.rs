@@ -448,6 +448,32 @@ fn vms_can_set_guest_attributes() {
 }
 
 #[test]
+fn a_change_of_the_metadata_ends_the_wait_for_one() {
+    let google = Google::usual();
+    let attributes = "instance/attributes/?recursive=true";
+    let before = google.v1(attributes);
+    let known = before.header("ETag").expect("an ETag").to_owned();
+    let wait = format!("{attributes}&wait_for_change=true&last_etag={known}");
+    // Without a change, the wait ends after its timeout.
+    assert_eq!(google.v1(&format!("{wait}&timeout_sec=1")).header("ETag"), Some(&*known));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| google.v1(&format!("{wait}&timeout_sec=60")));
+        assert_eq!(google.attribute("PUT", "a/b", b"of the VM, and no change of these"), 200);
+        let new = [("enable-guest-attributes", "FALSE"), ("openclaw-request", "rollback=1")];
+        google
+            .server
+            .set_attributes(new.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect());
+        let after = waiting.join().expect("an answer");
+        assert_eq!(
+            after.json(),
+            json!({"enable-guest-attributes": "FALSE", "openclaw-request": "rollback=1"})
+        );
+        assert_ne!(after.header("ETag"), Some(&*known));
+        assert_eq!(google.attribute("PUT", "a/b", b"x"), 403);
+    });
+}
+
+#[test]
 fn guest_attributes_have_limits() {
     let google = Google::usual();
     let longest = vec![b'x'; 256 * 1024];

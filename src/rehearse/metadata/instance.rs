@@ -25,13 +25,20 @@ pub struct Instance {
     /// Email of the service account, which has the scope `cloud-platform`. Without one there are no tokens,
     /// and Secret Manager denies every request.
     pub service_account: Option<String>,
-    /// For example `user-data`, `startup-script`, `enable-guest-attributes`.
+    /// The first attributes, for example `user-data`, `startup-script`, `enable-guest-attributes`.
     pub attributes: BTreeMap<String, String>,
     pub project_attributes: BTreeMap<String, String>,
     pub tags: Vec<String>,
     /// Device names of the disks, boot disk first.
     pub disks: Vec<String>,
     pub network: Network,
+}
+
+/// The values that can change while the VM runs.
+#[derive(Debug)]
+pub(super) struct LiveValues {
+    pub(super) attributes: BTreeMap<String, String>,
+    pub(super) guest: GuestAttributes,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,15 +56,15 @@ impl Instance {
     /// The accepted values of `true` are listed on
     /// <https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys>; the instance takes
     /// precedence over the project.
-    pub(super) fn takes_guest_attributes(&self) -> bool {
+    pub(super) fn takes_guest_attributes(&self, attributes: &BTreeMap<String, String>) -> bool {
         const KEY: &str = "enable-guest-attributes";
-        let value = self.attributes.get(KEY).or_else(|| self.project_attributes.get(KEY));
+        let value = attributes.get(KEY).or_else(|| self.project_attributes.get(KEY));
         value.is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "y" | "yes" | "1"))
     }
 
     /// The tree below `/`.
-    pub(super) fn tree(&self, guest: &GuestAttributes, token: &str) -> MetadataNode {
-        let v1 = fixed([("instance", self.instance(guest, token)), ("project", self.project())]);
+    pub(super) fn tree(&self, live: &LiveValues, token: &str) -> MetadataNode {
+        let v1 = fixed([("instance", self.instance(live, token)), ("project", self.project())]);
         fixed([("computeMetadata", fixed([("v1", v1)]))])
     }
 
@@ -69,12 +76,12 @@ impl Instance {
         ])
     }
 
-    fn instance(&self, guest: &GuestAttributes, token: &str) -> MetadataNode {
+    fn instance(&self, live: &LiveValues, token: &str) -> MetadataNode {
         let Self { id, name, project_id, project_number, zone, machine_type, .. } = self;
         let guest_attributes =
-            guest.iter().map(|(namespace, values)| (namespace.clone(), texts(values))).collect();
+            live.guest.iter().map(|(namespace, values)| (namespace.clone(), texts(values))).collect();
         fixed([
-            ("attributes", texts(&self.attributes)),
+            ("attributes", texts(&live.attributes)),
             ("cpu-platform", MetadataNode::text("Unknown CPU Platform")),
             ("description", MetadataNode::text("")),
             ("disks", MetadataNode::Numbered(self.disks())),

@@ -1,5 +1,6 @@
 //! The server thread.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -63,6 +64,11 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Replaces the instance's attributes while the VM runs.
+    pub fn set_attributes(&self, attributes: BTreeMap<String, String>) {
+        self.service.set_attributes(attributes);
     }
 
     pub fn guest_attributes(&self) -> GuestAttributes {

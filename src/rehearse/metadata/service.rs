@@ -1,5 +1,6 @@
 //! Handles requests.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, mpsc};
 
@@ -10,7 +11,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode, header};
 use tokio::sync::watch;
 
 use super::guest::{AttributeChange, GuestAttributes, LONGEST_VALUE, is_name};
-use super::instance::Instance;
+use super::instance::{Instance, LiveValues};
 use super::query::{Query, names};
 use super::response::MetadataResponse;
 use super::secrets::{self, Secrets};
@@ -30,7 +31,7 @@ pub(super) struct Service {
     /// As sensitive as the secrets.
     token: String,
     /// Wakes requests that wait for a change.
-    guest: watch::Sender<GuestAttributes>,
+    live: watch::Sender<LiveValues>,
     changes: mpsc::Sender<AttributeChange>,
 }
 
@@ -43,11 +44,17 @@ impl Service {
     ) -> Self {
         let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(40).collect();
         let token = format!("ya29.rehearsal-{random}");
-        Self { instance, secrets, token, guest: watch::Sender::default(), changes }
+        let live = LiveValues { attributes: instance.attributes.clone(), guest: GuestAttributes::new() };
+        Self { instance, secrets, token, live: watch::Sender::new(live), changes }
     }
 
     pub(super) fn guest_attributes(&self) -> GuestAttributes {
-        self.guest.borrow().clone()
+        self.live.borrow().guest.clone()
+    }
+
+    /// Replaces the instance's attributes, like `gcloud compute instances add-metadata`.
+    pub(super) fn set_attributes(&self, attributes: BTreeMap<String, String>) {
+        self.live.send_modify(|live| live.attributes = attributes);
     }
 
     /// Responds immediately unless the request waits for a change.
@@ -80,7 +87,7 @@ impl Service {
             return MetadataResponse::page(StatusCode::FORBIDDEN, "Missing Metadata-Flavor:Google header.");
         }
         let below = names.strip_prefix(&GUEST_ATTRIBUTES);
-        if below.is_some() && !self.instance.takes_guest_attributes() {
+        if below.is_some() && !self.instance.takes_guest_attributes(&self.live.borrow().attributes) {
             return MetadataResponse::line(
                 StatusCode::FORBIDDEN,
                 "Guest attributes endpoint access is disabled.",
@@ -107,7 +114,7 @@ impl Service {
             Err(error) => return MetadataResponse::line(StatusCode::BAD_REQUEST, &error.to_string()),
         };
         let look = || {
-            let tree = self.instance.tree(&self.guest.borrow(), &self.token);
+            let tree = self.instance.tree(&self.live.borrow(), &self.token);
             let Some(node) = names.iter().try_fold(&tree, |node, name| node.child(name)) else {
                 return MetadataResponse::not_found();
             };
@@ -121,14 +128,14 @@ impl Service {
             }
         };
         // Subscribe first, so that no change before the wait is missed.
-        let mut guest = self.guest.subscribe();
+        let mut live = self.live.subscribe();
         let first = look();
         let (Some(wait), Some(etag)) = (&query.wait, first.etag()) else { return first };
         let known = wait.last_etag.clone().unwrap_or_else(|| etag.to_owned());
         let changed = async {
             loop {
                 let answer = look();
-                if answer.etag() != Some(&known) || guest.changed().await.is_err() {
+                if answer.etag() != Some(&known) || live.changed().await.is_err() {
                     return answer;
                 }
             }
@@ -178,7 +185,7 @@ impl Service {
     /// Sets or deletes a guest attribute; returns false if there was none to delete. Notifications are sent
     /// in order.
     fn set(&self, namespace: &str, key: &str, value: Option<String>) -> bool {
-        self.guest.send_if_modified(|guest| {
+        self.live.send_if_modified(|LiveValues { guest, .. }| {
             if let Some(value) = &value {
                 guest.entry(namespace.to_owned()).or_default().insert(key.to_owned(), value.clone());
             } else {

@@ -26,6 +26,7 @@ class World:
         self.path = tempfile.mkdtemp(dir="/dev/shm")
         self.ticks, self.boots, self.cut_at, self.checkpoints = 100.0, 0, None, 0
         self.running, self.versions, self.serial, self.commands, self.broken_cp = False, {}, [], [], None
+        self.removed = []
         inside = self.path + "/vm"
         release.ROOT = inside
         release.STATE, release.STORE = f"{inside}/var/lib/openclaw", f"{inside}/var/lib/openclaw/releases"
@@ -153,7 +154,9 @@ class World:
 
     # --- The engine and other programs ---
 
-    def docker(self, command, *_arguments, timeout=60):
+    def docker(self, command, *arguments, timeout=60):
+        if command == "image":
+            self.removed.append(arguments[-1])
         if command == "stop":
             self.running = False
         return ["abc"] if self.running and command == "ps" else []
