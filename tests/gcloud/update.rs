@@ -365,8 +365,9 @@ fn a_fleet_stops_at_the_first_member_that_went_back() {
     let run = cloud.run(Shell::Dash, &update).ended(1);
     assert!(
         run.out.contains("alice  update: done") && run.out.contains("bob  update: rolled-back"),
-        "{}",
-        run.out
+        "{}{}",
+        run.out,
+        run.err
     );
     assert!(!run.out.contains("carol  "), "{}{}", run.out, run.err);
     assert!(

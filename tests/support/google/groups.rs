@@ -67,6 +67,9 @@ fn make(state: &mut State, path: &str, name: &str, mut config: Value) -> Result<
     let template = template(state.known(path)?).unwrap_or_default();
     let mut instance = state.known(&template)?["properties"].clone();
     instance["name"] = json!(name);
+    // A template has the type's name, and an instance its URL.
+    let machine = last(instance["machineType"].as_str().unwrap_or_default()).to_owned();
+    instance["machineType"] = json!(state.url(&format!("{}/machineTypes/{machine}", scope(path))));
     let kept = config["preservedState"]["disks"].as_object().cloned().unwrap_or_default();
     let mut disks = instance["disks"].as_array().cloned().unwrap_or_default();
     disks.retain(|disk| !kept.contains_key(disk["deviceName"].as_str().unwrap_or_default()));
