@@ -85,7 +85,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder, o
         .reading(folder, metadata.files())
         .stays(STAYS)
         .gateway(GATEWAY)
-        .costs(format!("unchanged: {}", vm.costs()))
+        .costs(format!("unchanged, unless the data disk grows: {}", vm.costs()))
 }
 
 /// Gives the members of a fleet the bundle, one after another, until one goes back to its old release.
@@ -167,7 +167,7 @@ pub fn of_fleet(
         .reading(folder, metadata.files())
         .stays(STAYS)
         .gateway(format!("each {GATEWAY}"))
-        .costs(format!("unchanged: {}", fleet::each_costs(vm, members))))
+        .costs(format!("unchanged, unless the data disk grows: {}", fleet::each_costs(vm, members))))
 }
 
 /// The bundle that VMs are given.

@@ -61,3 +61,20 @@ fn step(vm: Vm<'_>, fleet: Option<&str>, timeout: u32, request: &str) -> Step {
         .command("vm_serial", vm.serial());
     Step::shell(format!("The reports of {}, until its gateway is ready.", vm.name), shell)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::vm::UPDATE_STAGES;
+
+    /// All stages but `done` are named in `change_state`.
+    #[test]
+    fn every_stage_of_an_update_is_known() {
+        let functions = include_str!("sh/wait.sh");
+        let (_, rest) = functions.split_once("change_state() {").expect("a function");
+        let (body, _) = rest.split_once("\n}\n").expect("its end");
+        let known: Vec<_> = body.split([' ', '|', ')', '\n']).collect();
+        for stage in UPDATE_STAGES.iter().filter(|stage| stage.name != "done") {
+            assert!(known.contains(&stage.name), "{}", stage.name);
+        }
+    }
+}
