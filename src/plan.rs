@@ -62,6 +62,8 @@ pub struct ToolBuild {
     pub path: String,
     /// `None` until the archive has been fetched once.
     pub binary_sha256: Option<String>,
+    /// The dynamic loader that the executable needs.
+    pub loader: Option<String>,
 }
 
 /// How the VM runs its user-data.
@@ -134,11 +136,12 @@ fn base(spec: &Spec, lock: &Lock) -> PlannedBase {
 fn tool(name: &ToolName, locked: &LockedBinary) -> PlannedTool {
     let build = |(arch, build): (&Arch, &Build)| ToolBuild {
         arch: *arch,
-        format: ArchiveFormat::of(build.url.file_name()),
+        format: build.archive_format(),
         url: build.url.to_string(),
         sha256: build.sha256.to_string(),
         path: build.binary.to_string(),
         binary_sha256: build.binary_sha256.map(|digest| digest.to_string()),
+        loader: build.loader.as_ref().map(ToString::to_string),
     };
     PlannedTool {
         name: name.to_string(),

@@ -28,6 +28,8 @@ pub enum NotExecutable {
     Library,
     /// An invalid field.
     Header,
+    /// Its program headers, or the path of its loader.
+    Loader,
 }
 
 impl fmt::Display for NotExecutable {
@@ -52,6 +54,7 @@ impl fmt::Display for NotExecutable {
             Self::Type(other) => write!(f, "an ELF file of unknown type ({other})"),
             Self::Library => f.write_str("a shared library (it has no entry point)"),
             Self::Header => f.write_str("an ELF file with an invalid header"),
+            Self::Loader => f.write_str("an ELF file with invalid program headers"),
         }
     }
 }

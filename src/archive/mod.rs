@@ -9,6 +9,8 @@
 mod error;
 mod executable;
 mod file_kind;
+mod format;
+mod loader;
 mod path;
 mod pax;
 mod search;
@@ -19,12 +21,13 @@ mod zip_reader;
 use std::io::{self, Read, Seek, Write};
 
 use crate::digest::Sha256;
-use crate::project::values::{Arch, ArchiveFormat, InnerPath};
+use crate::project::values::{Arch, ArchiveFormat, InnerPath, LoaderPath};
 use search::Search;
 
 pub use error::{ArchiveError, TruncatedList};
 pub use executable::{NotExecutable, check_executable};
 pub use file_kind::FileKind;
+pub use format::format_of;
 pub use search::Unpack;
 
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +68,8 @@ pub struct Executable {
     /// In bytes.
     pub size: u64,
     pub sha256: Sha256,
+    /// The dynamic loader that it needs; `None` if it is static.
+    pub loader: Option<LoaderPath>,
 }
 
 /// Finds the requested executable in `archive`, read from its start.

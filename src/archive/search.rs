@@ -7,10 +7,11 @@ use std::io::{self, Read, Write};
 use super::error::{ArchiveError, TruncatedList, quoted_path};
 use super::executable::{NotExecutable, check_executable};
 use super::file_kind::{FileKind, HEAD};
+use super::loader::LoaderScan;
 use super::path::{MemberPath, file_name, lossy};
 use super::{Executable, ExecutableQuery, Limits};
 use crate::digest::{Hasher, Sha256};
-use crate::project::values::InnerPath;
+use crate::project::values::{InnerPath, LoaderPath};
 
 /// Larger chunks exceed the processor's cache and are not faster.
 const PIECE: usize = 64 << 10;
@@ -70,6 +71,7 @@ struct Candidate {
     path: MemberPath,
     size: u64,
     sha256: Sha256,
+    loader: Result<Option<LoaderPath>, NotExecutable>,
 }
 
 pub(super) struct Search<'a> {
@@ -254,7 +256,7 @@ impl<'a> Search<'a> {
     pub(super) fn file(&mut self, path: MemberPath, data: &mut dyn Read) -> Result<(), ArchiveError> {
         let head = read_head(data)?;
         if matches!(self.sink, Sink::All(_)) && !self.is_wanted(&path) {
-            return self.pass(&path, &head, data).map(|_| ());
+            return self.pass(&path, &head, data, |_| ()).map(|_| ());
         }
         match check_executable(&head, self.wanted.arch) {
             Ok(()) => self.take(path, &head, data),
@@ -312,17 +314,19 @@ impl<'a> Search<'a> {
 
     /// Hashes a candidate.
     fn take(&mut self, path: MemberPath, head: &[u8], data: &mut dyn Read) -> Result<(), ArchiveError> {
-        let (size, sha256) = self.pass(&path, head, data)?;
-        self.found.push(Candidate { path, size, sha256 });
+        let mut scan = LoaderScan::default();
+        let (size, sha256) = self.pass(&path, head, data, |piece| scan.feed(piece))?;
+        self.found.push(Candidate { path, size, sha256, loader: scan.finish() });
         Ok(())
     }
 
-    /// Copies a member to the sink. Returns size and digest.
+    /// Copies a member to the sink and to `seen`. Returns size and digest.
     fn pass(
         &mut self,
         path: &MemberPath,
         head: &[u8],
         data: &mut dyn Read,
+        mut seen: impl FnMut(&[u8]),
     ) -> Result<(u64, Sha256), ArchiveError> {
         let limit = self.limits.member_bytes;
         let (mut hasher, mut size) = (Hasher::default(), 0_u64);
@@ -339,6 +343,7 @@ impl<'a> Search<'a> {
                 return Err(ArchiveError::MemberTooLarge { path: path.to_text(), limit });
             }
             hasher.update(&self.piece[..count]);
+            seen(&self.piece[..count]);
             self.sink.write_all(&self.piece[..count]).map_err(ArchiveError::Write)?;
         }
         Ok((size, hasher.finish()))
@@ -356,7 +361,8 @@ impl<'a> Search<'a> {
             why: "cannot be used in the manifest: it contains a backslash or a control character, is not UTF-8, or is longer than 255 bytes",
         };
         let path = chosen.path.to_inner().ok_or_else(unusable)?;
-        Ok(Executable { path, size: chosen.size, sha256: chosen.sha256 })
+        let loader = chosen.loader.map_err(|unfit| self.refuse(&chosen.path, unfit))?;
+        Ok(Executable { path, size: chosen.size, sha256: chosen.sha256, loader })
     }
 
     fn choose(&mut self) -> Result<Candidate, ArchiveError> {

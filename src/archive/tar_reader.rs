@@ -38,7 +38,7 @@ impl PendingHeaders {
 pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<(), ArchiveError> {
     let head = read_head(&mut stream)?;
     let found = FileKind::at(&head);
-    if !matches!(found, FileKind::Tar | FileKind::Zeros) && !is_old(&head) {
+    if !matches!(found, FileKind::Tar | FileKind::Zeros) && !is_of_1979(&head) {
         return Err(ArchiveError::OtherKind { expected: "a tar archive", found });
     }
     let mut archive = Archive::new(Blocks { taken: 0, inner: io::Cursor::new(head).chain(stream) });
@@ -53,7 +53,7 @@ pub(super) fn walk(mut stream: Stream<'_>, search: &mut Search<'_>) -> Result<()
 }
 
 /// Whether an archive starts with a header from before POSIX, which has no magic: its checksum must be right.
-fn is_old(head: &[u8]) -> bool {
+pub(super) fn is_of_1979(head: &[u8]) -> bool {
     const CHECKSUM: std::ops::Range<usize> = 148..156;
     let Some(header) = head.first_chunk::<512>() else { return false };
     let sum: u64 = header

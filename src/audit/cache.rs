@@ -10,7 +10,7 @@ use crate::diagnostics::{Code, Location};
 use crate::fetch::{self, Cache, Kept};
 use crate::lock::{Build, Lock};
 use crate::project::names::ToolName;
-use crate::project::values::{Arch, ArchiveFormat};
+use crate::project::values::Arch;
 
 /// Archives that are read at once.
 const AT_ONCE: usize = 2;
@@ -49,12 +49,7 @@ fn held(subject: &str, name: &ToolName, arch: Arch, build: &Build, cache: &Cache
             .help("`bake lock` learns it");
     };
     let wanted = archive::ExecutableQuery { path: Some(&build.binary), name: name.as_str(), arch };
-    match archive::find(
-        &mut file,
-        ArchiveFormat::of(build.url.file_name()),
-        &wanted,
-        &archive::Limits::default(),
-    ) {
+    match archive::find(&mut file, build.archive_format(), &wanted, &archive::Limits::default()) {
         Ok(executable) if executable.sha256 == locked => Check::clean(Against::Cache, subject),
         Ok(executable) => {
             let message = "the executable in the archive is not what is locked";

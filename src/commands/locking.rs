@@ -12,9 +12,10 @@ use super::{Done, Failure};
 use crate::diagnostics::{Code, Diagnostic, Problems, Severity};
 use crate::fetch;
 use crate::fs::{self, Revision};
+use crate::lock::loader::Loaders;
 use crate::lock::resolve::{self, Allowed, Resolved, Task, UpdateScope};
 use crate::lock::trust::Trust;
-use crate::lock::upstream::Upstream;
+use crate::lock::upstream::{ReleaseQuery, Upstream};
 use crate::lock::{Lock, LockedBinary, LockedImage, inputs, is_on, policy};
 use crate::project::Project;
 use crate::project::catalog::Catalog;
@@ -104,7 +105,7 @@ pub(super) fn make(
     upstream: &dyn Upstream,
 ) -> Result<LockOutcome, Failure> {
     let catalog = Catalog::builtin();
-    let forge = forge();
+    let (forge, loaders) = (forge(), Loaders::of(project));
     // The base image is resolved in parallel with the tools.
     let jobs: Vec<Option<&Binary>> =
         std::iter::once(None).chain(project.manifest.binaries.iter().map(Some)).collect();
@@ -115,7 +116,7 @@ pub(super) fn make(
             // A build on another host was not published by this repository.
             let held =
                 held.filter(|held| held.builds.values().all(|build| is_on(&forge, wanted, held, build)));
-            binary(wanted, held, wishes, upstream)
+            binary(wanted, held, wishes, loaders, upstream)
                 .map(|(resolved, asked)| LockedEntry::Binary(wanted, resolved, asked))
         }
     });
@@ -200,13 +201,20 @@ fn binary(
     wanted: &Binary,
     old: Option<&LockedBinary>,
     wishes: &LockRequest,
+    loaders: Loaders<'_>,
     upstream: &dyn Upstream,
 ) -> Result<(Resolved<LockedBinary>, bool), Problems> {
     let name = wanted.name.as_str();
     match resolve::task(wanted, old, wishes.extent_of(name)) {
-        Task::Keep(old) => Ok((Resolved::plain(old.clone()), false)),
+        Task::Keep(old) if loaders.fit(old) => Ok((Resolved::plain(old.clone()), false)),
+        Task::Keep(LockedBinary { version, .. }) => {
+            // Another build of the same version may fit.
+            let which = version.clone().map_or(ReleaseQuery::Newest, ReleaseQuery::Version);
+            let resolved = resolve::binary(wanted, &which, None, wishes.allowed(name), loaders, upstream)?;
+            Ok((resolved, true))
+        }
         Task::Ask(which) => {
-            let resolved = resolve::binary(wanted, &which, old, wishes.allowed(name), upstream)?;
+            let resolved = resolve::binary(wanted, &which, old, wishes.allowed(name), loaders, upstream)?;
             Ok((resolved, true))
         }
     }

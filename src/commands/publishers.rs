@@ -262,9 +262,12 @@ impl Upstream for Publishers {
         let mut fetched = self.fetch(&download, stated)?;
         let wanted =
             archive::ExecutableQuery { path: order.binary, name: order.tool.as_str(), arch: order.arch };
-        let packing = ArchiveFormat::of(order.url.file_name());
-        let found = archive::find(&mut fetched.file, packing, &wanted, &archive::Limits::default());
-        let found = found.map_err(|error| {
+        let named = ArchiveFormat::of(order.url.file_name());
+        let found = archive::format_of(&mut fetched.file, named).and_then(|format| {
+            let limits = archive::Limits::default();
+            Ok((format, archive::find(&mut fetched.file, format, &wanted, &limits)?))
+        });
+        let (format, found) = found.map_err(|error| {
             Diagnostic::error(Code::BadArchive, format!("{error}: {}", order.url)).help(
                 "choose another file with `asset:`, another path in it with `binary:`, or another version",
             )
@@ -276,8 +279,10 @@ impl Upstream for Publishers {
         Ok(Archive {
             sha256: fetched.sha256,
             size: fetched.size,
+            format,
             binary: found.path,
             binary_sha256: found.sha256,
+            loader: found.loader,
             content: Box::new(fetched.file),
         })
     }

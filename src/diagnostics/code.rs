@@ -58,6 +58,7 @@ codes! {
     MachineTooSmall = "machine-too-small", "Not enough memory for the chosen strategy.";
     MissingFile = "missing-file", "A file of the project that is not there.";
     MissingKey = "missing-key", "A key that must be there.";
+    MissingLoader = "missing-loader", "An executable whose dynamic loader the base image does not have.";
     NeedsBuilder = "needs-builder", "Something that only a builder can put into an image.";
     NeedsTerminal = "needs-terminal", "Something that OpenClaw sets up with a person alone.";
     NewerVersion = "newer-version", "A tool of which there is a newer version than the locked one.";

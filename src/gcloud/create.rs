@@ -15,10 +15,13 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     let vm = Vm::of(target);
     let mut steps = guards::must_be_ours(target, None);
     steps.extend(guards::must_not_be_elsewhere(target, None));
+    let [look, drift] = vm.metadata_drift(metadata);
+    steps.push(look);
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());
     steps.push(vm.instance(metadata));
+    steps.push(drift);
     steps.extend(vm.relabelled(""));
     steps.push(
         Step::note("The VM there is may be of an older bundle.").unless(vm.listed_as_is(metadata)).tell(

@@ -55,10 +55,13 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder, o
     steps.extend(vm.must_be_built_so(None));
     steps.push(bundle.look(vm));
     steps.extend(vm.must_have_secrets());
+    let [look, drift] = vm.metadata_drift(metadata);
+    steps.push(look);
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());
     steps.push(vm.instance(metadata));
+    steps.push(drift);
     steps.push(bundle.choose(vm));
     steps.push(
         Step::run(
@@ -324,14 +327,14 @@ impl Vm<'_> {
                 .chain(resize),
             ),
             Step::refuse(
-                "A service account changes only while the VM is stopped.",
+                "Service account and scopes change only while the VM is stopped.",
                 self.listed(&format!(
-                    "NOT serviceAccounts[0].email ~ \"{}\"",
+                    "(NOT serviceAccounts[0].email ~ \"{}\" OR NOT serviceAccounts[0].scopes ~ \"/auth/cloud-platform$\")",
                     account_pattern(gcp.service_account.as_str())
                 )),
                 [
                     mismatch(&format!(
-                        "bake.yaml says the service account {}, and the VM has another one.",
+                        "bake.yaml says the service account {}, and the VM has another one, or scopes that are too narrow.",
                         gcp.service_account.as_str()
                     )),
                     keep("gcp.service_account").into(),

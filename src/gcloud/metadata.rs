@@ -9,6 +9,9 @@ const SERIAL_LOGGING: &str = "serial-port-logging-enable";
 /// The key of a request to the VM: `update=…` or `rollback=…`. The VM compares it with the last one.
 pub(super) const REQUEST: &str = "openclaw-request";
 
+/// Keys that a running VM may have in addition to those of its bundle.
+pub(super) const ON_RUNNING_VMS: [&str; 3] = [REQUEST, ENCODING, SERIAL_LOGGING];
+
 /// How the user-data and what runs it go into the VM's metadata.
 pub struct VmMetadata {
     /// The file with the user-data.

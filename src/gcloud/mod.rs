@@ -10,6 +10,7 @@ pub mod cli;
 mod confirm;
 pub mod create;
 pub mod destroy;
+mod drift;
 pub mod fleet;
 mod group;
 mod guards;

@@ -52,6 +52,8 @@ pub(super) enum Name {
     NewSnapshot,
     /// The data disk of a move, where it is still to be made.
     NewData,
+    /// Metadata that was changed by hand, as it should be.
+    Drift,
 }
 
 impl Name {
@@ -80,6 +82,7 @@ impl Name {
             Self::Snapshot => "snapshot",
             Self::NewSnapshot => "new_snapshot",
             Self::NewData => "new_data",
+            Self::Drift => "drift",
         }
     }
 
@@ -104,6 +107,7 @@ impl Name {
             Self::CurrentRelease => "RELEASE",
             Self::OldData | Self::NewData => "DISK",
             Self::Snapshot | Self::NewSnapshot => "SNAPSHOT",
+            Self::Drift => "KEY=VALUE",
         }
     }
 }

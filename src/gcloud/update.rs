@@ -4,7 +4,7 @@ use super::guards;
 use super::metadata::VmMetadata;
 use super::script::{BundleFolder, Script, ScriptCommand, Step, Word};
 use super::target::Target;
-use super::vm::{Vm, account_pattern};
+use super::vm::Vm;
 
 /// The advice if the state is on the boot disk.
 pub(super) const MOVE: &str = "How the state comes to a data disk: docs/gcloud.md, \"A VM without a data disk\". To delete the VM and the state: bake gcloud destroy --data | sh";
@@ -23,23 +23,22 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.push(vm.must_be_on_its_disk(&[MOVE]));
     steps.extend(vm.disk_must_fit());
     steps.push(vm.type_must_be_there(&target.spec.gcp.machine_type));
-    let is_other = format!(
-        "(NOT labels.openclaw-bundle={} OR NOT machineType ~ \"/{}$\" OR NOT serviceAccounts[0].email ~ \"{}\")",
-        vm.bundle(metadata),
-        target.spec.gcp.machine_type.value,
-        account_pattern(target.spec.gcp.service_account.as_str())
-    );
+    let is_other =
+        format!("(NOT labels.openclaw-bundle={} OR {})", vm.bundle(metadata), vm.has_other_identity());
     steps.extend(vm.must_be_replaceable(vm.replaced(std::slice::from_ref(vm.name), &is_other)));
+    let [look, drift] = vm.metadata_drift(metadata);
+    steps.push(look);
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());
     steps.push(
-        vm.delete("A VM of another bundle or machine type; its data disk stays.")
+        vm.delete("A VM of another bundle, machine type, service account or scopes; its data disk stays.")
             .only_where(vm.listed(&is_other))
             .change(format!("- VM {}, and + a new one of this bundle on the same data disk", vm.name))
             .leaves(format!("The VM {} is deleted or about to be; its data disk is kept. To make the new one: bake gcloud update | sh", vm.name)),
     );
     steps.push(vm.instance(metadata).settles());
+    steps.push(drift);
     steps.extend(vm.relabelled(&format!("labels.openclaw-bundle={}", vm.bundle(metadata))));
     let about = format!(
         "bake gcloud update --replace: replaces the VM `{}` unless it was created from the current bundle.\n\

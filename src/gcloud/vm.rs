@@ -238,6 +238,7 @@ impl<'a> Vm<'a> {
             .flag("start-time", "04:00")
             .flag("max-retention-days", days)
             .flag("on-source-disk-delete", "keep-auto-snapshots")
+            .flag("storage-location", region)
             .flag("description", self.description())
             .flag("snapshot-labels", self.labels());
         let keep = ScriptCommand::gcloud("compute resource-policies update snapshot-schedule")
@@ -257,7 +258,22 @@ impl<'a> Vm<'a> {
         ]
         .into_iter()
         .chain(self.relabelled_schedule())
+        .chain([self.schedule_elsewhere(there(
+            " AND NOT snapshotSchedulePolicy.snapshotProperties.storageLocations:*",
+        ))])
         .collect()
+    }
+
+    /// Names a schedule by an older bake, where `found` prints it: Compute Engine chooses the location of its
+    /// snapshots, and gcloud cannot change that.
+    fn schedule_elsewhere(self, found: ScriptCommand) -> Step {
+        let schedule = self.target.spec.name.snapshot_schedule();
+        Step::note("An older schedule leaves the location of snapshots to Compute Engine.")
+            .only_where(found)
+            .look()
+            .tell(format!("note: Compute Engine chooses where the snapshots of {schedule} are stored, as a rule in several regions. To have them in {}: set gcp.snapshots to null in bake.yaml, bake render, bake gcloud update | sh; then", self.region()))
+            .tell(Word::from(format!("  gcloud compute resource-policies delete {schedule} --region={} --project=", self.region())).name(Name::Project))
+            .tell("and the same steps with gcp.snapshots as before. Existing snapshots stay where they are.")
     }
 
     /// Makes the data disk where there is none, and grows it to the size of the spec; [`Name::Data`] is its

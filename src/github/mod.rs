@@ -150,6 +150,7 @@ impl<'a> Api<'a> {
         let mut next = Some(self.releases(repo));
         let mut young: Option<Version> = None;
         let mut why = Absence::Empty;
+        let mut latest = None;
         for _ in 0..MOST_PAGES {
             let Some(url) = next.take() else { break };
             let (page, following) = self.page(repo, &url)?;
@@ -163,7 +164,21 @@ impl<'a> Api<'a> {
             }
             let stable = stable.into_iter();
             let stable = stable.filter_map(|release| Some((versions::of_tag(&release.tag_name)?, release)));
-            let stable = stable.filter(|(version, _)| !versions::is_prerelease(version)).collect();
+            let mut stable: Vec<(Version, release::GithubRelease)> = stable.collect();
+            let is_doubtful = |(version, _): &(Version, _)| versions::is_prerelease(version);
+            if latest.is_none() && (stable.len() > 1 || stable.iter().any(is_doubtful)) {
+                latest = self.latest(repo);
+            }
+            // GitHub's word decides before a spelling: on a release that looks like a pre-release, and on a
+            // project that went from dates to versions.
+            let is_latest = |tag: &str| latest.as_deref() == Some(tag);
+            stable.retain(|(version, release)| {
+                !versions::is_prerelease(version) || is_latest(&release.tag_name)
+            });
+            if let Some(own) = stable.iter().find(|(_, release)| is_latest(&release.tag_name)) {
+                let is_date = versions::is_date(&own.0);
+                stable.retain(|(version, _)| versions::is_date(version) == is_date);
+            }
             let mut best: Option<(Version, release::GithubRelease)> = None;
             let before = |best: &Option<(Version, release::GithubRelease)>, version: &Version, tag: &str| {
                 best.as_ref().is_none_or(|(known, release)| {
@@ -182,7 +197,15 @@ impl<'a> Api<'a> {
             }
             if let Some((version, release)) = best {
                 let passed_over = young.filter(|young| versions::compare(young, &version).is_gt());
-                return Ok(release.complete(repo, version, passed_over));
+                let tag = release.tag_name.clone();
+                let is_other = |latest: &String| {
+                    let of = versions::of_tag(latest);
+                    let word = of.as_ref().map(|of| versions::word_of_tag(latest, of));
+                    *latest != tag && of != passed_over && word == Some(versions::word_of_tag(&tag, &version))
+                };
+                let latest = latest.filter(is_other);
+                let found = release.complete(repo, version, passed_over);
+                return Ok(Release { latest, ..found });
             }
             next = following;
         }
@@ -191,6 +214,12 @@ impl<'a> Api<'a> {
             url: Address::new(&self.releases(repo), None),
             why: if young.is_some() { Absence::Young } else { why },
         })
+    }
+
+    /// The tag of the release that GitHub calls the latest, if it says so.
+    fn latest(&self, repo: &RepoSlug) -> Option<String> {
+        let url = self.url(repo, &["releases", "latest"]);
+        self.answer::<release::GithubRelease>(&url).ok().map(|(release, _)| release.tag_name)
     }
 
     fn of_version(&self, repo: &RepoSlug, version: &Version) -> Result<Release, GithubError> {

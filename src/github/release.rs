@@ -55,6 +55,8 @@ impl GithubRelease {
             version,
             page: page(self.html_url, asked),
             immutable: self.immutable,
+            prerelease: self.prerelease,
+            latest: None,
             passed_over,
             assets: self.assets.into_iter().filter_map(GithubAsset::complete).collect(),
         }

@@ -5,7 +5,7 @@ use crate::archive;
 use crate::digest::Sha256;
 use crate::oci;
 use crate::project::names::ToolName;
-use crate::project::values::Arch;
+use crate::project::values::{Arch, LoaderPath};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -18,6 +18,10 @@ pub enum ImageError {
     NoArchive { tool: ToolName, arch: Arch },
     #[error("{tool} {arch}: {source}")]
     Archive { tool: ToolName, arch: Arch, source: archive::ArchiveError },
+    #[error(
+        "{tool} {arch}: the executable needs the loader {loader}, and the base image {image} does not have it"
+    )]
+    NoLoader { tool: ToolName, arch: Arch, loader: LoaderPath, image: String },
     /// The archive matches the lock, but the executable does not.
     #[error("{tool} {arch}: the executable has SHA-256 {found}, and {expected} is locked; do not use it")]
     Mismatch { tool: ToolName, arch: Arch, expected: Sha256, found: Sha256 },

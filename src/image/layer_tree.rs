@@ -9,7 +9,7 @@ use super::spool::{Piece, TempSpool};
 use crate::archive::{self, Executable, Limits, Unpack};
 use crate::lock::Build;
 use crate::project::names::ToolName;
-use crate::project::values::{Arch, ArchiveFormat};
+use crate::project::values::Arch;
 use crate::project::{BIN_DIR, LIB_DIR};
 
 /// Prefix of whiteouts (image-spec, "Whiteouts").
@@ -59,7 +59,7 @@ impl LayerTree {
         mut archive: &File,
         spool: &mut TempSpool,
     ) -> Result<Executable, ImageError> {
-        let packing = ArchiveFormat::of(build.url.file_name());
+        let packing = build.archive_format();
         let (limits, path) = (Limits::default(), &build.binary);
         let bad = |source| ImageError::Archive { tool: name.clone(), arch, source };
         let command = format!("{BIN_DIR}/{name}").into_bytes();

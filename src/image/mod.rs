@@ -31,7 +31,7 @@ use crate::archive::Executable;
 use crate::digest::Sha256;
 use crate::fetch::in_parallel;
 use crate::lock::Lock;
-use crate::oci::{BaseImage, Contents, PlatformImage};
+use crate::oci::{BaseImage, Contents, PlatformImage, missing_files};
 use crate::project::names::ToolName;
 use crate::project::values::Arch;
 use labels::Labels;
@@ -139,6 +139,9 @@ pub fn assemble(
         .iter_mut()
         .map(|(arch, addition)| (*arch, std::mem::take(&mut addition.executables)))
         .collect();
+    for image in &bases {
+        can_start(&base, image, executables.get(&image.arch))?;
+    }
     let labels = Labels::new(&recipe.lock.image, recipe.lock_digest, recipe.created);
     let tag = recipe.lock_digest.short(12);
     let mut documents = documents::Documents::default();
@@ -167,6 +170,29 @@ pub fn assemble(
     let referrer = documents::referrer(&index, &sbom, &labels)?;
     let contents = Contents { base, blobs: documents.blobs, index, referrer };
     Ok(Assembled { contents, images, sbom, tag, name: recipe.name.to_owned() })
+}
+
+/// Looks for the executables' loaders in the base image.
+fn can_start(
+    base: &BaseImage,
+    image: &PlatformImage,
+    executables: Option<&BTreeMap<ToolName, Executable>>,
+) -> Result<(), ImageError> {
+    let loaders: Vec<_> = executables
+        .into_iter()
+        .flatten()
+        .filter_map(|(tool, executable)| Some((tool, executable.loader.as_ref()?)))
+        .collect();
+    let missing = missing_files(&*base.images, image, loaders.iter().map(|(_, loader)| loader.as_str()))?;
+    match loaders.into_iter().find(|(_, loader)| missing.contains(&loader.as_str())) {
+        Some((tool, loader)) => Err(ImageError::NoLoader {
+            tool: tool.clone(),
+            arch: image.arch,
+            loader: loader.clone(),
+            image: base.images.name().to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn addition(

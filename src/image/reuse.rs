@@ -114,7 +114,8 @@ fn held(
         if content.hasher.finish() != *expected {
             return Ok(None);
         }
-        let executable = Executable { path: build.binary.clone(), size, sha256: *expected };
+        let (path, loader) = (build.binary.clone(), build.loader.clone());
+        let executable = Executable { path, size, sha256: *expected, loader };
         executables.insert((*name).clone(), executable);
     }
     let mut rest = archive.into_inner();

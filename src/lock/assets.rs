@@ -6,7 +6,7 @@
 //! archive format, the one that most machines unpack. A file for Linux that names no processor counts as
 //! amd64, and the header of its executable decides. In every other case the user has to choose.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::checksums;
 use super::upstream::ReleaseAsset;
@@ -189,6 +189,76 @@ pub fn choose<'a>(
     arch: Arch,
     spelled: Option<&str>,
 ) -> Result<&'a ReleaseAsset, Undecided> {
+    let mut fitting = fitting(assets, arch, spelled);
+    for static_libc in ["musl", "static"] {
+        if let Some((_, of)) = fitting.iter().find(|(_, words)| words.rest.contains(static_libc)) {
+            let of = of.without_libc();
+            // A static build of the same thing takes the place of the others, and of nothing else.
+            if fitting.iter().all(|(_, words)| words.without_libc() == of) {
+                narrow(&mut fitting, |words| words.rest.contains(static_libc));
+            }
+        }
+    }
+    let same = fitting.windows(2).all(|pair| pair[0].1.rest == pair[1].1.rest);
+    let fitting: Vec<_> = fitting.into_iter().map(|(asset, _)| asset).collect();
+    if same && let Some(best) = best_packed(&fitting) {
+        return Ok(best);
+    }
+    match *fitting.as_slice() {
+        [] => Err(Undecided::None),
+        [asset] => Ok(asset),
+        _ => Err(Undecided::Several(fitting.iter().map(|asset| asset.name.clone()).collect())),
+    }
+}
+
+/// The builds that differ from `chosen` in their C library only, one in each. Where the base image lacks the
+/// chosen one's loader, one of these may start.
+pub fn other_libc<'a>(
+    assets: &'a [ReleaseAsset],
+    arch: Arch,
+    spelled: Option<&str>,
+    chosen: &ReleaseAsset,
+) -> Vec<&'a ReleaseAsset> {
+    let fitting = fitting(assets, arch, spelled);
+    let Some((_, own)) = fitting.iter().find(|(asset, _)| asset.name == chosen.name) else {
+        return Vec::new();
+    };
+    let differs = |words: &Words| words.rest != own.rest && words.without_libc() == own.without_libc();
+    let others = by_content(fitting.iter().filter(|(_, words)| differs(words)));
+    others.values().filter_map(|same| best_packed(same)).collect()
+}
+
+/// Groups files that differ in their archive format only.
+fn by_content<'a, 'b>(
+    files: impl Iterator<Item = &'b (&'a ReleaseAsset, Words)>,
+) -> BTreeMap<&'b BTreeSet<String>, Vec<&'a ReleaseAsset>>
+where
+    'a: 'b,
+{
+    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (asset, words) in files {
+        groups.entry(&words.rest).or_default().push(*asset);
+    }
+    groups
+}
+
+/// Every file that is a build for `arch` by its name, one for each content.
+pub fn builds(assets: &[ReleaseAsset], arch: Arch) -> Vec<&ReleaseAsset> {
+    let fitting = fitting(assets, arch, None);
+    by_content(fitting.iter()).values().filter_map(|same| best_packed(same)).collect()
+}
+
+/// Of files with the same content, the one that most machines unpack.
+fn best_packed<'a>(same: &[&'a ReleaseAsset]) -> Option<&'a ReleaseAsset> {
+    same.iter().copied().min_by_key(|asset| (ArchiveFormat::of(&asset.name), &asset.name))
+}
+
+/// The builds for `arch` on Linux, with any C library.
+fn fitting<'a>(
+    assets: &'a [ReleaseAsset],
+    arch: Arch,
+    spelled: Option<&str>,
+) -> Vec<(&'a ReleaseAsset, Words)> {
     let files: Vec<_> = assets.iter().filter(|asset| !is_companion(&asset.name, assets)).collect();
     let common = common_words(&files);
     let named: Vec<(&ReleaseAsset, Words)> = files
@@ -214,25 +284,7 @@ pub fn choose<'a>(
     // A publisher that names systems names Linux.
     narrow(&mut fitting, |words| words.linux);
     narrow(&mut fitting, |words| words.level.is_none_or(|level| level == 1));
-    for static_libc in ["musl", "static"] {
-        if let Some((_, of)) = fitting.iter().find(|(_, words)| words.rest.contains(static_libc)) {
-            let of = of.without_libc();
-            // A static build of the same thing takes the place of the others, and of nothing else.
-            if fitting.iter().all(|(_, words)| words.without_libc() == of) {
-                narrow(&mut fitting, |words| words.rest.contains(static_libc));
-            }
-        }
-    }
-    let same = fitting.windows(2).all(|pair| pair[0].1.rest == pair[1].1.rest);
-    let packing = |asset: &ReleaseAsset| ArchiveFormat::of(&asset.name);
-    if same && let Some((best, _)) = fitting.iter().min_by_key(|(asset, _)| (packing(asset), &asset.name)) {
-        return Ok(best);
-    }
-    match *fitting.as_slice() {
-        [] => Err(Undecided::None),
-        [(asset, _)] => Ok(asset),
-        _ => Err(Undecided::Several(fitting.iter().map(|(asset, _)| asset.name.clone()).collect())),
-    }
+    fitting
 }
 
 /// Signatures among `assets` that are about `asset`, or about a list of checksums.

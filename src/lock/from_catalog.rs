@@ -95,8 +95,10 @@ pub(super) fn binary(wanted: &Binary) -> Option<LockedBinary> {
             url: tool.url(asset, &tool.version).ok()?,
             sha256: asset.sha256,
             size: None,
+            format: None,
             binary: path(wanted, locked.version.as_ref(), *arch)?.parse().ok()?,
             binary_sha256: None,
+            loader: None,
             signature: None,
             evidence: vec![Evidence::Seed],
         };

@@ -9,6 +9,7 @@ pub mod checksums;
 pub mod forge;
 mod from_catalog;
 pub mod inputs;
+pub mod loader;
 pub mod policy;
 mod read;
 pub mod resolve;
@@ -27,7 +28,7 @@ use serde::{Serialize, Serializer};
 use crate::digest::Sha256;
 use crate::project::Project;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
-use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, ImageRef, InnerPath, LoaderPath, WebUrl};
 use crate::yaml;
 
 pub use from_catalog::from_catalog;
@@ -125,16 +126,30 @@ pub struct Build {
     /// Its size in bytes, once it has been fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// How it is packed, where its name does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<ArchiveFormat>,
     /// The executable's path in it.
     pub binary: InnerPath,
     /// The executable's own SHA-256, once the archive has been fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binary_sha256: Option<Sha256>,
+    /// The dynamic loader that the executable needs; none for a static one, or until the archive has been
+    /// fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loader: Option<LoaderPath>,
     /// The publisher's signature of the archive, where the manifest has the key for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
     /// How the checksums were learned.
     pub evidence: Vec<Evidence>,
+}
+
+impl Build {
+    /// How the archive is packed.
+    pub fn archive_format(&self) -> ArchiveFormat {
+        self.format.unwrap_or_else(|| ArchiveFormat::of(self.url.file_name()))
+    }
 }
 
 /// How a checksum was learned.

@@ -10,7 +10,7 @@ use super::{Build, Evidence, Lock, LockedBinary, LockedImage, PushedImage, Signa
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
-use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, ImageRef, InnerPath, LoaderPath, WebUrl};
 use crate::yaml;
 use crate::yaml::decode::{Entries, Field, decode};
 
@@ -110,10 +110,14 @@ struct RawBuild {
     sha256: Field<Sha256>,
     /// Its size in bytes.
     size: Field<u64>,
+    /// How it is packed, where its name does not say it.
+    format: Field<ArchiveFormat>,
     /// The executable's path in it.
     binary: Field<InnerPath>,
     /// The executable's own SHA-256.
     binary_sha256: Field<Sha256>,
+    /// The dynamic loader that the executable needs.
+    loader: Field<LoaderPath>,
     /// The publisher's signature of the archive.
     signature: Field<Signature>,
     /// How the checksums were learned.
@@ -221,8 +225,10 @@ impl LockReader<'_> {
             url: url?,
             sha256: sha256?,
             size: raw.size.get(),
+            format: raw.format.get(),
             binary: binary?,
             binary_sha256: raw.binary_sha256.get(),
+            loader: raw.loader.get(),
             signature: raw.signature.get(),
             evidence: list(raw.evidence),
         })

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::forge::Forge;
+use super::loader::Loaders;
 use super::tampering::{differences, is_on};
 use super::{Evidence, Lock, LockedBinary, LockedImage, MENDED_BY, PushedImage, inputs, policy};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Severity};
@@ -20,7 +21,7 @@ pub fn check_staleness(
     place: &Location,
     problems: &mut Problems,
 ) {
-    let before = problems.len();
+    let (before, loaders) = (problems.len(), Loaders::of(project));
     let wanted_image = &project.spec.gateway.image;
     let digest = wanted_image.digest().filter(|digest| *digest != lock.image.digest);
     let same_name = lock.image.reference.repository() == wanted_image.repository()
@@ -67,6 +68,12 @@ pub fn check_staleness(
             if !is_on(forge, binary, locked, build) {
                 let message = format!("in the lock `{name}` has a URL for {arch} that is not on {forge}");
                 problems.push(stale(message).at(differs.clone()));
+            }
+        }
+        for (arch, build) in &locked.builds {
+            if let Some(loader) = loaders.missing(locked, *arch, build) {
+                let tool = format!("`{name}` ({arch}), {},", build.url);
+                problems.push(loaders.error(&tool, *arch, loader, &[]).at(differs.clone()));
             }
         }
         missing_build(project.spec.host.arch.value, name.as_str(), locked, at, problems);

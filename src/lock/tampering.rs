@@ -8,7 +8,7 @@ use crate::diagnostics::{Code, Diagnostic};
 use crate::project::catalog::CatalogTool;
 use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::{ArchSpelling, Version};
-use crate::project::values::{Arch, ChecksumsFile, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, ChecksumsFile, WebUrl};
 
 /// A pattern with `{version}` and `{arch}` filled in.
 pub(super) fn filled(pattern: &str, version: Option<&Version>, arch: &str) -> String {
@@ -108,6 +108,10 @@ fn unfounded(wanted: &Binary, build: &Build) -> impl Iterator<Item = &'static st
         (has(Evidence::Spec), "a checksum of the spec, which does not have it,"),
         (has(Evidence::ApiDigest) && !has_api, "a digest of a release API, which a URL does not have,"),
         (build.evidence.is_empty(), "a checksum without evidence"),
+        (
+            build.format.is_some() && ArchiveFormat::of(build.url.file_name()) != ArchiveFormat::Bare,
+            "another archive format than its name",
+        ),
         (has(Evidence::Computed) && !is_known, "no size or no checksum of the executable"),
     ]
     .into_iter()

@@ -6,7 +6,7 @@ use std::io::Read;
 use crate::diagnostics::Diagnostic;
 use crate::digest::Sha256;
 use crate::project::names::{RepoSlug, ToolName, Version};
-use crate::project::values::{Arch, ImageRef, InnerPath, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, ImageRef, InnerPath, LoaderPath, WebUrl};
 
 /// The publishers of releases and images.
 ///
@@ -68,6 +68,10 @@ pub struct Release {
     pub page: String,
     /// Whether its files cannot be replaced.
     pub immutable: bool,
+    /// Whether GitHub calls it a pre-release.
+    pub prerelease: bool,
+    /// The tag of the release that GitHub calls the latest, where that is another one of the same thing.
+    pub latest: Option<String>,
     /// A newer release that is too young to be taken.
     pub passed_over: Option<Version>,
     /// Its files.
@@ -114,10 +118,14 @@ pub struct Archive {
     pub sha256: Sha256,
     /// Its size in bytes.
     pub size: u64,
+    /// How it is packed, by its name or its content.
+    pub format: ArchiveFormat,
     /// The executable's path in it.
     pub binary: InnerPath,
     /// The executable's SHA-256.
     pub binary_sha256: Sha256,
+    /// The dynamic loader that it needs.
+    pub loader: Option<LoaderPath>,
     /// Its bytes, once more from the start.
     pub content: Box<dyn Read>,
 }

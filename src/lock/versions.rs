@@ -73,6 +73,16 @@ pub fn is_prerelease(version: &Version) -> bool {
     parsed(version).is_some_and(|version| !version.pre.is_empty())
 }
 
+/// Whether `version` is a date, or begins with its year: `2024.9.1`, `20240901`.
+pub fn is_date(version: &Version) -> bool {
+    let digits = version.as_str().split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    let year = match digits.len() {
+        4 | 6 | 8 => digits[..4].parse::<u32>().ok(),
+        _ => None,
+    };
+    year.is_some_and(|year| (1990..2100).contains(&year))
+}
+
 /// Compares two versions by Semantic Versioning 2.0.0, read leniently: `1.2` equals `1.2.0`, `2024.09.1` equals
 /// `2024.9.1`, and a fourth number or build metadata counts last.
 ///
@@ -198,6 +208,22 @@ mod tests {
             assert_eq!(order(newer, older), Ordering::Greater, "{older} {newer}");
         }
         assert_eq!(order("1.2", "1.2.0"), Ordering::Equal);
+    }
+
+    #[test]
+    fn dates_are_told_from_numbers() {
+        for (version, is) in [
+            ("2024.9.1", true),
+            ("2026-02-08", true),
+            ("20240901", true),
+            ("202409", true),
+            ("1.2024.1", false),
+            ("4568", false),
+            ("100", false),
+            ("8.0.1", false),
+        ] {
+            assert_eq!(super::is_date(&version.parse().expect("a version")), is, "{version}");
+        }
     }
 
     #[test]

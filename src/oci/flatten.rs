@@ -144,6 +144,32 @@ pub fn files_over(
     Ok(Additional { files: listed(images.name(), &tree, folder)?, changes })
 }
 
+/// Which of `paths` (absolute, of files) the image does not have, with symbolic links followed.
+///
+/// Reads layers from the lowest until all are found: files of the operating system are at the bottom.
+///
+/// # Errors
+/// As [`files_under`].
+pub fn missing_files<'a>(
+    images: &dyn Images,
+    image: &PlatformImage,
+    paths: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<&'a str>, OciError> {
+    let mut missing: Vec<_> = paths.into_iter().collect();
+    let (mut tree, meter) = (Overlay::default(), ReadBudget::default());
+    for (index, layer) in image.layers.iter().enumerate() {
+        missing.retain(|path| !matches!(tree.resolve(path.as_bytes()), Some((_, Inode::File(..)))));
+        if missing.is_empty() {
+            break;
+        }
+        tree.begin(index);
+        layer::read(images.layer(layer)?, layer.diff_id, &meter, |entry| tree.apply(entry))
+            .map_err(|failure| refused(images.name(), index, layer, failure))?;
+    }
+    missing.retain(|path| !matches!(tree.resolve(path.as_bytes()), Some((_, Inode::File(..)))));
+    Ok(missing)
+}
+
 fn refused(image: &str, index: usize, layer: &Layer, failure: LayerError) -> OciError {
     let refused =
         |why| OciError::Layer { image: image.to_owned(), number: index + 1, diff_id: layer.diff_id, why };

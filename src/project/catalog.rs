@@ -97,6 +97,13 @@ impl Catalog {
         self.base_images.iter().find(|(known, _)| known == reference).map(|(_, digest)| *digest)
     }
 
+    /// Whether the image is of a repository whose images the catalog knows, or has the digest of one of them.
+    pub fn publishes(&self, reference: &ImageRef) -> bool {
+        self.base_images.iter().any(|(known, digest)| {
+            known.repository() == reference.repository() || Some(*digest) == reference.digest()
+        })
+    }
+
     fn read(text: &str, problems: &mut Problems) -> Option<Self> {
         let source = Arc::new(Source::new("catalog.yaml", text));
         let node = yaml::parse(&source)

@@ -51,6 +51,8 @@ struct BuildStage<'a> {
     /// Whether the download is the executable.
     chmod: bool,
     commands: Vec<ShellCommand>,
+    /// The dynamic loader that the executable needs.
+    loader: Option<&'a str>,
 }
 
 /// A stage that copies from others.
@@ -118,6 +120,7 @@ fn stage<'a>(tool: &PlannedTool, build: &'a ToolBuild) -> BuildStage<'a> {
         download,
         chmod: bare,
         commands,
+        loader: build.loader.as_deref(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::thread;
 
 use crate::support::baked::{Baked, every_packing, real, settings};
 use crate::support::cost::measured;
+use crate::support::images::{Tar, plain};
 use crate::support::test;
 use crate::support::testbed;
 use bake::digest::{Hasher, Sha256};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 /// stays below 64 (`docs/measured.md`).
 const MOST: f64 = 80.0;
 
-/// A registry with a base image, whose one layer is zeros that it makes while it sends them. It counts
+/// A registry with a base image, whose upper layer is zeros that it makes while it sends them. It counts
 /// what is pushed to it, and keeps nothing.
 struct Registry {
     address: SocketAddr,
@@ -41,7 +42,16 @@ impl Registry {
     /// One whose base image has a layer of so many MiB, the same for both architectures.
     fn with(mib: u64) -> Self {
         let size = mib << 20;
-        let mut documents = BTreeMap::from([("/v2/".to_owned(), b"{}".to_vec())]);
+        let system =
+            plain(Tar::new().folder("lib64").file("lib64/ld-linux-x86-64.so.2", "the tools' loader"));
+        let diff_id = system.diff_id.oci();
+        let below = json!({
+            "mediaType": system.media_type, "digest": diff_id, "size": system.stored.len(),
+        });
+        let mut documents = BTreeMap::from([
+            ("/v2/".to_owned(), b"{}".to_vec()),
+            (format!("/v2/base/blobs/{diff_id}"), system.stored),
+        ]);
         let mut add = |kind: &str, media_type: &str, document: &Value| {
             let bytes = document.to_string().into_bytes();
             let digest = Sha256::of(&bytes);
@@ -57,11 +67,11 @@ impl Registry {
             let mut config = settings();
             config["architecture"] = json!(arch.as_str());
             config["os"] = json!("linux");
-            config["rootfs"] = json!({"type": "layers", "diff_ids": [zeros]});
+            config["rootfs"] = json!({"type": "layers", "diff_ids": [diff_id, zeros]});
             let (_, config) = add("blobs", "application/vnd.oci.image.config.v1+json", &config);
             let media_type = "application/vnd.oci.image.manifest.v1+json";
             let manifest = json!({
-                "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer],
+                "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [below, layer],
             });
             let (_, mut build) = add("manifests", media_type, &manifest);
             build["platform"] = json!({"os": "linux", "architecture": arch.as_str()});

@@ -45,6 +45,53 @@ fn line<'a>(said: &'a Said, tool: &str) -> &'a str {
     found.unwrap_or_else(|| panic!("nothing of {tool} in:\n{}", said.out))
 }
 
+/// Publishes these tags, oldest first; `*` marks the one that GitHub calls the latest.
+fn published(world: &World, tags: &[&str]) {
+    for tag in tags {
+        let name = tag.trim_end_matches('*');
+        let release = Arch::ALL.into_iter().fold(Release::new(name), |release, arch| {
+            release.asset(&format!("tool_linux_{arch}.tar.gz"), archive("tool", name, arch))
+        });
+        let release = if tag.ends_with('*') { release.latest() } else { release };
+        world.github.publish("owner/tool", release);
+    }
+}
+
+#[test]
+fn githubs_word_on_the_latest_release_decides_before_a_spelling() {
+    for (tags, locked, note) in [
+        // A line for the past, published later.
+        (&["v3.0.0", "v2.9.1"][..], "3.0.0", Some("calls `v2.9.1` the latest release, and 3.0.0 is locked")),
+        (&["v3.0.0*", "v3.1.0"], "3.1.0", Some("calls `v3.0.0` the latest release, and 3.1.0 is locked")),
+        (&["v3.0.0", "v3.1.0"], "3.1.0", None),
+        // A project that knows nothing but betas.
+        (&["v0.3.0-beta.1", "v0.3.0-beta.2"], "0.3.0-beta.2", None),
+        (&["v0.3.0", "v0.4.0-rc1"], "0.4.0-rc1", None),
+        // Dates, and then versions.
+        (&["2025.11.3", "2026.1.20", "v1.2.0"], "1.2.0", None),
+        (&["v7.1.0", "2026.1.20"], "2026.1.20", None),
+        // Another thing of the same repository.
+        (&["v1.4.0", "docs-v9.0.0"], "1.4.0", None),
+    ] {
+        let world = World::new("  - {name: tool, repo: owner/tool}\n");
+        published(&world, tags);
+        let said = world.bake(["lock"]).done();
+        assert_eq!(world.version("tool"), locked, "{tags:?}");
+        match note {
+            Some(note) => assert!(said.err.contains(note), "{note}: {}", said.err),
+            None => assert!(!said.err.contains("GitHub"), "{tags:?}: {}", said.err),
+        }
+    }
+}
+
+#[test]
+fn a_locked_pre_release_is_told() {
+    let world = World::new("  - {name: tool, repo: owner/tool, version: 2.0.0-rc.1}\n");
+    world.github.publish("owner/tool", release("tool", "v2.0.0-rc.1").prerelease());
+    let said = world.bake(["lock"]).done();
+    assert!(said.err.contains("GitHub marks 2.0.0-rc.1 as a pre-release"), "{}", said.err);
+}
+
 #[test]
 fn forty_tools_are_locked_from_nothing_and_then_nothing_is_asked() {
     let tools: Vec<Tool> = (0..40).map(shapes::tool).collect();

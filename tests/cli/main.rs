@@ -25,6 +25,7 @@ mod json;
 mod kills;
 mod language;
 mod links;
+mod loaders;
 mod lock;
 mod lock_edges;
 mod lock_faults;
@@ -39,6 +40,7 @@ mod registry;
 mod release_names;
 mod render;
 mod spec_keys;
+mod unnamed_formats;
 mod vm_contract;
 
 fn main() -> std::process::ExitCode {

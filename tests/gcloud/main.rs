@@ -6,6 +6,7 @@ mod support;
 mod cleanup;
 mod container;
 mod create;
+mod drift;
 mod faults;
 mod golden;
 mod life;

@@ -29,6 +29,8 @@ pub struct Tool {
     known: bool,
     /// A program of this machine to use as the amd64 executable. The arm64 one has the same length.
     real: Option<&'static str>,
+    /// The dynamic loader of its executables.
+    pub loader: Option<&'static str>,
 }
 
 const fn tool(
@@ -37,7 +39,7 @@ const fn tool(
     path: &'static str,
     pack: fn(&Members<'_>) -> Vec<u8>,
 ) -> Tool {
-    Tool { name, file, path, pack, keep_siblings: false, known: true, real: None }
+    Tool { name, file, path, pack, keep_siblings: false, known: true, real: None, loader: None }
 }
 
 /// One tool for each archive format.
@@ -87,7 +89,11 @@ pub fn real() -> Vec<Tool> {
 
 impl Tool {
     pub fn binary(&self, arch: Arch) -> Vec<u8> {
-        let mut binary = elf::executable(arch, &format!("{} 1", self.name));
+        let note = format!("{} 1", self.name);
+        let mut binary = match self.loader {
+            Some(loader) => elf::dynamic(arch, &note, loader),
+            None => elf::executable(arch, &note),
+        };
         if let Some(path) = self.real {
             let real = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
             match arch {
@@ -213,6 +219,8 @@ pub fn base() -> Parts {
         Arch::ALL
             .map(|arch| {
                 let layer = Tar::new()
+                    .folder("lib64")
+                    .file("lib64/ld-linux-x86-64.so.2", "glibc's loader")
                     .folder("usr")
                     .folder("usr/local")
                     .folder("usr/local/bin")

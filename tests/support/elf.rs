@@ -19,11 +19,21 @@ const EXIT_ARM64: &[u8] = &[0x00, 0x00, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01
 
 /// An executable for `arch`. `note` follows its instructions and makes it unique.
 pub fn executable(arch: Arch, note: &str) -> Vec<u8> {
+    with_headers(arch, note, None)
+}
+
+/// An executable that asks for a dynamic loader.
+pub fn dynamic(arch: Arch, note: &str, loader: &str) -> Vec<u8> {
+    with_headers(arch, note, Some(loader))
+}
+
+fn with_headers(arch: Arch, note: &str, loader: Option<&str>) -> Vec<u8> {
     let (machine, code) = match arch {
         Arch::Amd64 => (X86_64, EXIT_AMD64),
         Arch::Arm64 => (AARCH64, EXIT_ARM64),
     };
-    let code_at = HEADER + PROGRAM_HEADER;
+    let headers = 1 + u16::from(loader.is_some());
+    let code_at = HEADER + headers * PROGRAM_HEADER;
     let length = u64::from(code_at) + (code.len() + note.len()) as u64;
     let mut elf = Vec::new();
     // e_ident: magic, 64 bits, little endian, version 1, System V, padding.
@@ -37,13 +47,23 @@ pub fn executable(arch: Arch, note: &str) -> Vec<u8> {
     // e_flags.
     word(&mut elf, &[0]);
     // e_ehsize, e_phentsize, e_phnum, e_shentsize, e_shnum, e_shstrndx.
-    short(&mut elf, &[HEADER, PROGRAM_HEADER, 1, 0, 0, 0]);
+    short(&mut elf, &[HEADER, PROGRAM_HEADER, headers, 0, 0, 0]);
+    if let Some(loader) = loader {
+        // p_type PT_INTERP, p_flags readable; the path is at the end of the file.
+        let size = loader.len() as u64 + 1;
+        word(&mut elf, &[3, 4]);
+        long(&mut elf, &[length, BASE + length, BASE + length, size, size, 1]);
+    }
     // p_type PT_LOAD, p_flags readable and executable.
     word(&mut elf, &[1, 5]);
     // p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align.
     long(&mut elf, &[0, BASE, BASE, length, length, 0x1000]);
     elf.extend(code);
     elf.extend(note.as_bytes());
+    if let Some(loader) = loader {
+        elf.extend(loader.as_bytes());
+        elf.push(0);
+    }
     elf
 }
 

@@ -219,8 +219,10 @@ pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Bu
         url: url.parse().expect("a URL"),
         sha256: Sha256::of(archive),
         size: Some(archive.len() as u64),
+        format: None,
         binary: path.parse().expect("a path"),
         binary_sha256: binary.map(Sha256::of),
+        loader: None,
         signature: None,
         evidence: vec![if binary.is_some() { Evidence::Computed } else { Evidence::ChecksumFile }],
     }

@@ -9,7 +9,7 @@ use crate::digest::{Hasher, Sha256};
 use crate::fetch::{Cache, Kept};
 use crate::lock::Build;
 use crate::oci::{ChangedNode, FoundFile};
-use crate::project::values::{Arch, ArchiveFormat};
+use crate::project::values::Arch;
 
 /// By path in the archive.
 pub(super) struct Siblings(BTreeMap<Vec<u8>, Sibling>);
@@ -31,7 +31,7 @@ impl Siblings {
             }
             Err(error) => return Err(error.to_string()),
         };
-        let format = ArchiveFormat::of(build.url.file_name());
+        let format = build.archive_format();
         let mut reader = SiblingReader { files: BTreeMap::new(), open: None };
         archive::read_all(&mut file, format, &build.binary, arch, &archive::Limits::default(), &mut reader)
             .map_err(|error| error.to_string())?;

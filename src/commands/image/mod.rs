@@ -55,6 +55,7 @@ impl From<image::ImageError> for Failure {
             },
             image::ImageError::Base { .. } | image::ImageError::Document { .. } => Code::BadImage,
             image::ImageError::NoArchive { .. } => Code::NoBuildForArch,
+            image::ImageError::NoLoader { .. } => Code::MissingLoader,
             image::ImageError::Archive { .. } | image::ImageError::Whiteout { .. } => Code::BadArchive,
             image::ImageError::Mismatch { .. } => Code::ChecksumMismatch,
             image::ImageError::Io { .. } => Code::IoFailed,

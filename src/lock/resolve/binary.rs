@@ -10,14 +10,15 @@ use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
 use crate::digest::ChecksumReader;
 use crate::lock::assets;
 use crate::lock::from_catalog;
+use crate::lock::loader::Loaders;
 use crate::lock::policy;
 use crate::lock::tampering::{arches, checksums_url, differences, path};
-use crate::lock::upstream::{Order, ReleaseQuery, Upstream};
+use crate::lock::upstream::{Order, Release, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, Signature};
 use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::Version;
-use crate::project::values::{Arch, InnerPath, WebUrl};
+use crate::project::values::{Arch, ArchiveFormat, InnerPath, LoaderPath, WebUrl};
 
 /// Asks for `wanted`, the release `which` of it. `old` is what the lock holds of it.
 ///
@@ -28,14 +29,15 @@ pub fn binary(
     which: &ReleaseQuery,
     old: Option<&LockedBinary>,
     allowed: Allowed,
+    loaders: Loaders<'_>,
     upstream: &dyn Upstream,
 ) -> Result<Resolved<LockedBinary>, Problems> {
     let place = wanted.version.as_ref().map_or(&wanted.name.place, |version| &version.place);
-    match ask(wanted, which, old, allowed, upstream) {
+    match ask(wanted, which, old, allowed, loaders, upstream) {
         Ok(resolved) => Ok(resolved),
         Err(problems) => {
             let unreachable = problems.iter().find(|problem| is_unreachable(problem));
-            let known = old.filter(|old| differences(wanted, old).is_empty());
+            let known = old.filter(|old| differences(wanted, old).is_empty() && loaders.fit(old));
             let known = known.cloned().or_else(|| from_catalog::binary(wanted));
             // The catalog is used only if no publisher could be reached: any answer counts, and a search for a
             // newer version requires one.
@@ -56,6 +58,7 @@ fn ask(
     which: &ReleaseQuery,
     old: Option<&LockedBinary>,
     allowed: Allowed,
+    loaders: Loaders<'_>,
     upstream: &dyn Upstream,
 ) -> Result<Resolved<LockedBinary>, Problems> {
     let repo = wanted.origin.repo();
@@ -94,6 +97,9 @@ fn ask(
     if let (Some(asked), Some(moved_to)) = (repo, moved_to) {
         asking.notes.push(format!("the repository {asked} moved to {moved_to}: name that one"));
     }
+    if let (Some(release), Some(version)) = (&release, &version) {
+        asking.notes.extend(as_github_says(release, version));
+    }
     if let Some(younger) = release.as_ref().and_then(|release| release.passed_over.as_ref()) {
         asking.notes.push(format!("{younger} exists, but is younger than the minimum age"));
     }
@@ -106,23 +112,12 @@ fn ask(
     }
     // If one of them is unavailable, none is downloaded.
     let (announced, mut problems) = problems.unless_errors(announced)?;
-    let mut builds = BTreeMap::new();
-    for (arch, build) in announced {
-        match asking.fetched(arch, build) {
-            Ok(build) => {
-                builds.insert(arch, build);
-            }
-            Err(problem) => problems.push(problem),
-        }
-    }
-    let mut notes = asking.notes;
-    notes.sort_unstable();
-    notes.dedup();
     let own = match &wanted.origin {
         BinarySource::Release { repo, .. } => Some(repo.clone()),
         BinarySource::Catalog(_) | BinarySource::Url { .. } => None,
     };
-    let locked = LockedBinary {
+    let mut builds = BTreeMap::new();
+    let mut locked = LockedBinary {
         version: version.clone(),
         repo: own,
         moved_to: moved_to.cloned(),
@@ -130,8 +125,20 @@ fn ask(
         immutable: release.as_ref().is_some_and(|release| release.immutable),
         keep_siblings: wanted.keep_siblings,
         apt: wanted.apt.clone(),
-        builds,
+        builds: BTreeMap::new(),
     };
+    for (arch, build) in announced {
+        match asking.fitting(arch, build, &locked, loaders) {
+            Ok(build) => {
+                builds.insert(arch, build);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    locked.builds = builds;
+    let mut notes = asking.notes;
+    notes.sort_unstable();
+    notes.dedup();
     let (locked, _) = problems.unless_errors(locked)?;
     if let Some(old) = old.filter(|old| is_of_same_source(wanted, old))
         && !allowed.less_trust
@@ -139,6 +146,18 @@ fn ask(
         policy::fall(&wanted.name.value, old, &locked)?;
     }
     Ok(Resolved { locked, notes, unreachable: None })
+}
+
+/// Where GitHub's own word on a release differs from what is locked.
+fn as_github_says(release: &Release, version: &Version) -> Vec<String> {
+    let mut notes = Vec::new();
+    if release.prerelease {
+        notes.push(format!("GitHub marks {version} as a pre-release"));
+    }
+    if let Some(latest) = &release.latest {
+        notes.push(format!("GitHub calls {} the latest release, and {version} is locked", quoted(latest)));
+    }
+    notes
 }
 
 /// Refuses a version below the locked one, where the manifest does not ask for it.
@@ -186,6 +205,46 @@ impl<'a> BinaryResolver<'a> {
     /// Finds a build, and reads all statements about it.
     fn announced(&mut self, arch: Arch) -> Result<Announced, Diagnostic> {
         let found = self.asked.find(arch)?;
+        self.stated(arch, found)
+    }
+
+    /// Downloads builds until one can start in the base image.
+    fn fitting(
+        &mut self,
+        arch: Arch,
+        build: Announced,
+        locked: &LockedBinary,
+        loaders: Loaders<'_>,
+    ) -> Result<Build, Diagnostic> {
+        let mut build = build;
+        let mut passed_over: Vec<(String, LoaderPath)> = Vec::new();
+        loop {
+            let (found, fetched) = self.fetched(arch, build)?;
+            let name = fetched.url.file_name().to_owned();
+            let Some(loader) = loaders.missing(locked, arch, &fetched).cloned() else {
+                self.notes.extend(passed_over.iter().map(|(other, loader)| {
+                    let (other, name) = (quoted(other), quoted(&name));
+                    format!("{other} needs the loader {loader}, which the base image does not have: {name} is locked for {arch}")
+                }));
+                if let Some(loader) = loaders.doubtful(arch, &fetched) {
+                    let name = quoted(&name);
+                    self.notes.push(format!("{name} needs the loader {loader} in the base image; the build of the image looks for it"));
+                }
+                return Ok(fetched);
+            };
+            passed_over.push((name, loader));
+            let Some(next) = found.next() else { break };
+            build = self.stated(arch, next)?;
+        }
+        let (name, loader) = passed_over.remove(0);
+        let release = self.asked.release.map(|release| release.assets.as_slice()).unwrap_or_default();
+        let is_other = |other: &str| *other != *name && passed_over.iter().all(|(passed, _)| passed != other);
+        let others = assets::builds(release, arch).into_iter().map(|asset| asset.name.as_str());
+        let others: Vec<_> = others.filter(|other| is_other(other)).collect();
+        Err(loaders.error(&format!("{}, {},", self.title_of(arch), quoted(&name)), arch, &loader, &others))
+    }
+
+    fn stated(&mut self, arch: Arch, found: FoundAsset) -> Result<Announced, Diagnostic> {
         let title = self.title_of(arch);
         let archive = format!("{title}, {}", found.url);
         let statements = self.statements(arch, &found).map_err(|problem| problem.about(&title))?;
@@ -203,7 +262,7 @@ impl<'a> BinaryResolver<'a> {
     }
 
     /// Downloads a build, and verifies it.
-    fn fetched(&mut self, arch: Arch, build: Announced) -> Result<Build, Diagnostic> {
+    fn fetched(&mut self, arch: Arch, build: Announced) -> Result<(FoundAsset, Build), Diagnostic> {
         let Announced { found, mut statements, stated } = build;
         let title = self.title_of(arch);
         let archive = format!("{title}, {}", found.url);
@@ -219,7 +278,7 @@ impl<'a> BinaryResolver<'a> {
             self.signed(&found, &archive, &mut io::empty())?;
             self.notes.append(&mut statements.notes);
             let evidence = sorted(statements.evidence().chain([Evidence::Computed]));
-            return Ok(Build { evidence, ..old.clone() });
+            return Ok((found, Build { evidence, ..old.clone() }));
         }
         // Without any statement, the cache would only repeat the lock.
         if let (Some(old), None) = (old, &stated) {
@@ -259,15 +318,18 @@ impl<'a> BinaryResolver<'a> {
         self.notes.append(&mut statements.notes);
         let minisign = signed.as_ref().map(|_| Evidence::Minisign);
         let evidence = sorted(statements.evidence().chain([Evidence::Computed]).chain(minisign));
-        Ok(Build {
-            url: found.url,
+        let build = Build {
+            url: found.url.clone(),
             sha256: got.sha256,
             size: Some(got.size),
+            format: (got.format != ArchiveFormat::of(found.url.file_name())).then_some(got.format),
             binary: got.binary,
             binary_sha256: Some(got.binary_sha256),
+            loader: got.loader,
             signature: signed,
             evidence,
-        })
+        };
+        Ok((found, build))
     }
 
     /// The locked build of this archive, unless another one is allowed.

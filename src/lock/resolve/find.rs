@@ -23,6 +23,23 @@ pub(super) struct Asked<'a> {
 pub(super) struct FoundAsset {
     pub(super) url: WebUrl,
     pub(super) asset: Option<ReleaseAsset>,
+    /// Other builds for the architecture, to be tried in this order, if the manifest names none.
+    pub(super) others: Vec<ReleaseAsset>,
+}
+
+impl FoundAsset {
+    fn of(asset: ReleaseAsset) -> Self {
+        Self { url: asset.url.clone(), asset: Some(asset), others: Vec::new() }
+    }
+
+    /// The next build to try.
+    pub(super) fn next(mut self) -> Option<Self> {
+        if self.others.is_empty() {
+            return None;
+        }
+        let next = self.others.remove(0);
+        Some(Self { others: self.others, ..Self::of(next) })
+    }
 }
 
 impl Asked<'_> {
@@ -43,7 +60,7 @@ impl Asked<'_> {
             (BinarySource::Url { url, arch: words }, _) => {
                 let url = filled(url.as_str(), self.version, &spelling(words)).parse();
                 let url = url.map_err(|error: String| Diagnostic::error(Code::BadValue, error))?;
-                Ok(FoundAsset { url, asset: None })
+                Ok(FoundAsset { url, asset: None, others: Vec::new() })
             }
             (BinarySource::Catalog(tool), Some(release)) => {
                 let known = tool.builds.iter().find(|(of, _)| *of == arch).map(|(_, asset)| asset);
@@ -54,17 +71,21 @@ impl Asked<'_> {
                 let url = own
                     .and_then(|version| tool.url(known, version).ok())
                     .unwrap_or_else(|| asset.url.clone());
-                Ok(FoundAsset { url, asset: Some(asset) })
+                Ok(FoundAsset { url, ..FoundAsset::of(asset) })
             }
             (BinarySource::Release { asset: Some(pattern), arch: words, .. }, Some(release)) => {
                 let asset =
                     self.named(&filled(pattern.as_str(), self.version, &spelling(words)), arch, release)?;
-                Ok(FoundAsset { url: asset.url.clone(), asset: Some(asset) })
+                Ok(FoundAsset::of(asset))
             }
             (BinarySource::Release { asset: None, arch: words, .. }, Some(release)) => {
                 let word = words.as_ref().and_then(|words| words.get(&arch)).map(ArchSpelling::as_str);
                 match assets::choose(&release.assets, arch, word) {
-                    Ok(asset) => Ok(FoundAsset { url: asset.url.clone(), asset: Some(asset.clone()) }),
+                    Ok(asset) => {
+                        let others = assets::other_libc(&release.assets, arch, word, asset);
+                        let others = others.into_iter().cloned().collect();
+                        Ok(FoundAsset { others, ..FoundAsset::of(asset.clone()) })
+                    }
                     Err(Undecided::None) => Err(self.no_build(arch, release)),
                     Err(Undecided::Several(names)) => Err(Diagnostic::error(
                         Code::AmbiguousAsset,

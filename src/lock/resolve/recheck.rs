@@ -275,6 +275,21 @@ impl Recheck<'_> {
                     .help("the lock was edited: restore it, or recreate it with `bake lock`"),
             );
         }
+        if build.loader.as_ref().is_some_and(|locked| archive.loader.as_ref() != Some(locked)) {
+            let now = archive.loader.as_ref().map_or("none".to_owned(), ToString::to_string);
+            let message = format!("the executable's loader is {now}, and another one is locked: {url}");
+            found.push(
+                Diagnostic::error(Code::ChecksumMismatch, message)
+                    .help("the lock was edited: restore it, or recreate it with `bake lock`"),
+            );
+        }
+        if archive.format != build.archive_format() {
+            let message = format!("the archive is packed in another way than locked: {url}");
+            found.push(
+                Diagnostic::error(Code::ChecksumMismatch, message)
+                    .help("the lock was edited: restore it, or recreate it with `bake lock`"),
+            );
+        }
         let name = url.to_string();
         let mut content = ChecksumReader::new(&mut archive.content);
         if let Some(key) = &self.wanted.minisign {

@@ -3,6 +3,7 @@
 mod archive_format;
 mod checksums_file;
 mod image_ref;
+mod loader_path;
 mod size;
 mod web_url;
 
@@ -20,6 +21,7 @@ use crate::text::is_hidden;
 pub use archive_format::ArchiveFormat;
 pub use checksums_file::ChecksumsFile;
 pub use image_ref::ImageRef;
+pub use loader_path::LoaderPath;
 pub use size::Size;
 pub use web_url::WebUrl;
 
@@ -254,6 +256,7 @@ text_values! {
     ImageRef = "ImageRef", {"description": "It must be an image with its registry, such as `ghcr.io/owner/name:1.2.3`.", "type": "string", "pattern": "^[^/\\s]+/[^\\s]+$"};
     WebUrl = "WebUrl", {"type": "string", "pattern": "^https?://[!-~]+$"};
     InnerPath = "InnerPath", {"description": "It must be a relative path without `..`.", "type": "string", "minLength": 1, "maxLength": 255, "not": {"pattern": "(?:^|/)\\.{0,2}(?:/|$)"}};
+    LoaderPath = "LoaderPath", {"description": "It must be the absolute path of a dynamic loader.", "type": "string", "pattern": "^(?:/[A-Za-z0-9._+-]+)+$", "maxLength": 255};
     TimeZone = "TimeZone", {"description": "It must be an IANA time zone such as `Europe/Berlin`.", "type": "string", "minLength": 1};
     EnvValue = "EnvValue", {"description": "It must be text or a number.", "type": ["string", "number"]};
     Sha256 = "Sha256", {"type": "string", "pattern": "^(?:sha256:)?[0-9a-f]{64}$"};
@@ -269,7 +272,7 @@ macro_rules! serialize_as_text {
     )*};
 }
 
-serialize_as_text!(ImageRef, WebUrl, InnerPath);
+serialize_as_text!(ImageRef, WebUrl, InnerPath, LoaderPath);
 
 #[cfg(test)]
 mod tests {

@@ -404,7 +404,9 @@ impl Shared {
             ["releases"] => self.page(repo, &releases, json, request),
             ["releases", "latest"] => releases
                 .iter()
-                .find(|(_, release)| !release.draft && !release.prerelease)
+                .filter(|(_, release)| !release.draft && !release.prerelease)
+                // The publisher may name another one than the newest.
+                .min_by_key(|(_, release)| !release.latest)
                 .map_or_else(|| refusal(Host::Api, 404), |found| ok(request, &json(found))),
             ["releases", "tags", tag] => releases
                 .iter()

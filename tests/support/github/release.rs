@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 
 /// A release, before or after it is published.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the API's own fields")]
 pub struct Release {
     pub tag: String,
     pub draft: bool,
     pub prerelease: bool,
+    /// Whether the publisher made it the latest release by hand.
+    pub latest: bool,
     pub immutable: bool,
     /// RFC 3339. If `None`, each release is a day newer than the one before.
     pub published: Option<String>,
@@ -88,7 +91,15 @@ impl Style {
 impl Release {
     pub fn new(tag: &str) -> Self {
         let tag = tag.to_owned();
-        Self { tag, draft: false, prerelease: false, immutable: false, published: None, assets: Vec::new() }
+        Self {
+            tag,
+            draft: false,
+            prerelease: false,
+            latest: false,
+            immutable: false,
+            published: None,
+            assets: Vec::new(),
+        }
     }
 
     pub fn asset(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
@@ -149,6 +160,12 @@ impl Release {
 
     pub fn prerelease(mut self) -> Self {
         self.prerelease = true;
+        self
+    }
+
+    /// Makes GitHub call it the latest, whatever is newer.
+    pub fn latest(mut self) -> Self {
+        self.latest = true;
         self
     }
 
