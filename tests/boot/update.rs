@@ -203,17 +203,17 @@ fn a_vm_updates_in_place_and_every_end_is_one_whole_release() {
         thread::sleep(moment);
         vm.pull_the_plug();
         println!("{request} {count}: plug pulled {:.1} s after {said:?}", moment.as_secs_f64());
-        let begun = Instant::now();
+        let power_on = Instant::now();
         vm = machine.start();
         vm.until_ready();
         let found = assert_whole(&vm, &[&old, &new]);
-        println!("ready after {} s with {found}", begun.elapsed().as_secs());
+        println!("ready after {} s with {found}", power_on.elapsed().as_secs());
         until_settled(&vm, target);
         assert_whole(&vm, &[target]);
-        println!("{request} complete after {} s", begun.elapsed().as_secs());
+        println!("{request} complete after {} s", power_on.elapsed().as_secs());
     }
-    let copies = vm.run("ls /var/lib/openclaw/releases/copies | wc -l").done().out;
-    assert_eq!(copies, "1\n");
+    // Older copies of the state are removed after the report.
+    vm.run("while [ $(ls /var/lib/openclaw/releases/copies | wc -l) -gt 1 ]; do sleep 1; done").done();
 }
 
 fn power_cuts() -> u32 {
