@@ -52,6 +52,7 @@ KEPT = 2  # releases
 SPARE = 64 << 20  # bytes that stay free on the data disk
 STEADY = 60  # seconds that a gateway must be ready
 LONGEST_TRIAL = 1800
+GRACE = 300  # then the release before ends the trial
 TRIES = 3  # boots of one trial
 # A retry does not help against errors of these stages.
 GATEWAY = ("home.py", "start.sh", "watch")
@@ -662,6 +663,21 @@ def do_trial(book, change):
         with open(TRIAL, "w", encoding="utf-8") as file:
             json.dump({"begun": uptime()}, file)
         report("trial", change["to"])
+
+
+def take_back():
+    """Ends a trial that the new release's own scripts should have ended. True if there was one."""
+    with journal() as book:
+        change = book["change"]
+        if not change or change["phase"] != "trial" or not os.path.exists(TRIAL):
+            return False
+        with open(TRIAL, encoding="utf-8") as file:
+            begun = json.load(file)["begun"]
+        if uptime() - begun < LONGEST_TRIAL + GRACE:
+            return False
+        back(book, "its scripts have not ended the trial")
+    settle()
+    return True
 
 
 def back(book, why):
