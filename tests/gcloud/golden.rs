@@ -23,8 +23,10 @@ pub(crate) fn header(script: &str) -> String {
 /// The plan in the output of a script.
 pub(crate) fn plan(output: &str) -> String {
     let lines = output.lines().skip_while(|line| *line != "Plan:").skip(1);
-    let plan: String =
-        lines.take_while(|line| line.starts_with("  ")).map(|line| format!("{line}\n")).collect();
+    let plan: String = lines
+        .take_while(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| format!("{line}\n"))
+        .collect();
     assert!(!plan.is_empty(), "no plan in {output}");
     plan
 }

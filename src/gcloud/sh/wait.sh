@@ -146,30 +146,30 @@ watch_vm() (
         looked=no
         if look && looked=yes && away; then
             status='' error='' since='' trouble='' unheard=yes
-            now="away $state"
-            [ "$now" = "$shown" ] || line "its group replaces it"
-            shown=$now
+            view="away $state"
+            [ "$view" = "$shown" ] || line "its group replaces it"
+            shown=$view
         elif [ "$looked" = yes ] && { may_run || return; } && listen; then
             may_report || return
             change=$(change_state)
             show_update
-            now="$status $error"
+            view="$status $error"
             if [ -z "$status" ]; then
-                now=$state
-                [ "$now" = "$shown" ] || line "no report yet; the VM is $state"
+                view=$state
+                [ "$view" = "$shown" ] || line "no report yet; the VM is $state"
                 unheard=yes
-            elif [ "$now" != "$shown" ]; then
+            elif [ "$view" != "$shown" ]; then
                 show_stages
                 shown_status=$status unheard=no
             fi
-            shown=$now
+            shown=$view
         elif explained; then
             return 1
         else
             # A network that is away for a moment, most likely.
-            now=$(refusal)
-            [ "$now" = "$trouble" ] || tell "$now" 'Trying again.'
-            trouble=$now
+            view=$(refusal)
+            [ "$view" = "$trouble" ] || tell "$view" 'Trying again.'
+            trouble=$view
         fi
 
         # While a release is on trial, the VM itself decides about a failure.
