@@ -62,7 +62,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder, o
     steps.extend(vm.disk_schedule());
     steps.push(vm.instance(metadata));
     steps.push(drift);
-    steps.push(bundle.choose(vm));
+    steps.push(choose(vm));
     steps.push(
         Step::run(
             "The bundle in place of the old one; the VM notices it by itself. The labels come last: a run that ends\n\
@@ -71,7 +71,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder, o
         )
         .only_where(vm.listed(&bundle.is_other()))
         .then(vm.on("compute instances add-labels").flag("labels", vm.bundle_labels(metadata)))
-        .change(bundle.change(vm))
+        .change(change(vm))
         .leaves(bundle.goes_on()),
     );
     steps.extend(bundle.retried(vm));
@@ -145,11 +145,11 @@ pub fn of_fleet(
             .flag("instances", member.name)
             .flag("minimal-action", "refresh")
             .flag("most-disruptive-allowed-action", "refresh");
-        steps.push(bundle.choose(member));
+        steps.push(choose(member));
         steps.push(
             Step::run("The metadata and labels of the template, without a restart.", refresh)
                 .only_where(member.listed(&bundle.is_other()))
-                .change(bundle.change(member))
+                .change(change(member))
                 .leaves(bundle.goes_on()),
         );
         steps.extend(bundle.retried(member));
@@ -188,10 +188,6 @@ impl Bundle<'_> {
     /// Holds for a VM with another bundle in its metadata.
     fn is_other(self) -> String {
         format!("NOT labels.openclaw-bundle={}", self.vm.bundle(self.metadata))
-    }
-
-    fn change(self, vm: Vm<'_>) -> Word {
-        Word::from(format!("~ VM {}: ", vm.name)).name(Name::Effect)
     }
 
     fn goes_on(self) -> String {
@@ -246,12 +242,6 @@ impl Bundle<'_> {
         .look()
     }
 
-    fn choose(self, vm: Vm<'_>) -> Step {
-        let how = "sets `failed_vm` to the VM if the release failed on it before, and otherwise to nothing";
-        let shell = Shell::calling(how, &*FUNCTIONS, ["choose_vm"]).value("vm", vm.name.as_str());
-        Step::shell(format!("What is to be done about {}.", vm.name), shell).in_plan()
-    }
-
     /// Follows the VM; `rest` are the members whose turn comes after it.
     fn follow(self, vm: Vm<'_>, rest: &[VmName]) -> Step {
         let how = "runs the first two every 10 s, until `update` is `done` for this request and `status` is `ready`; \
@@ -267,6 +257,17 @@ impl Bundle<'_> {
             .command("vm_serial", vm.serial());
         Step::shell(format!("The reports of {}, until it runs the release or has gone back.", vm.name), shell)
     }
+}
+
+/// The line of the plan.
+fn change(vm: Vm<'_>) -> Word {
+    Word::from(format!("~ VM {}: ", vm.name)).name(Name::Effect)
+}
+
+fn choose(vm: Vm<'_>) -> Step {
+    let how = "sets `failed_vm` to the VM if the release failed on it before, and otherwise to nothing";
+    let shell = Shell::calling(how, &*FUNCTIONS, ["choose_vm"]).value("vm", vm.name.as_str());
+    Step::shell(format!("What is to be done about {}.", vm.name), shell).in_plan()
 }
 
 impl Vm<'_> {

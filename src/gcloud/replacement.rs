@@ -54,7 +54,7 @@ impl Vm<'_> {
             let versions = setup::usable_version(id);
             must_be_found(format!("usable version of the secret {id}").into(), SET_UP, versions)
         };
-        secrets.keys().map(|id| look(id)).collect()
+        secrets.keys().map(look).collect()
     }
 
     /// The VMs `names` for which `filter` holds. They make room for the new ones, which are in their zone.
