@@ -667,9 +667,12 @@ def do_trial(book, change):
 
 def take_back():
     """Ends a trial that the new release's own scripts should have ended. True if there was one."""
+    # Before the data disk is mounted, a journal would be created on the boot disk.
+    if not os.path.exists(TRIAL):
+        return False
     with journal() as book:
         change = book["change"]
-        if not change or change["phase"] != "trial" or not os.path.exists(TRIAL):
+        if not change or change["phase"] != "trial":
             return False
         with open(TRIAL, encoding="utf-8") as file:
             begun = json.load(file)["begun"]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use gcloud::{
-    Action, GcloudArgs, Members, Message, OutputFormat, PlanArgs, SetupArgs, UpdateArgs, WaitArgs,
+    Action, GcloudArgs, MemberArg, Members, Message, OutputFormat, PlanArgs, SetupArgs, UpdateArgs, WaitArgs,
     names_gcloud,
 };
 

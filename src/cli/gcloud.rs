@@ -154,6 +154,9 @@ pub enum Action {
     },
     /// Put a snapshot on a new data disk, and have the VM use that
     Restore {
+        /// Which VM
+        #[command(flatten)]
+        member: MemberArg,
         /// The snapshot's name
         snapshot: SnapshotName,
     },
@@ -264,7 +267,7 @@ fn secret_file(text: &str) -> Result<(SecretId, PathBuf), String> {
 /// Which VMs an action is about.
 #[derive(Args, Debug)]
 pub struct Members {
-    /// A fleet in place of one VM: how many, or their names
+    /// A fleet in place of one VM: how many, or their names; by default the `fleet` of bake.yaml
     #[arg(long, value_name = "N|NAME,NAME…")]
     pub fleet: Option<Fleet>,
 }

@@ -59,7 +59,14 @@ pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done,
 
 fn estimate(project: &Project) -> Estimate {
     let gcp = &project.spec.gcp;
-    machine::estimate(&gcp.machine_type, &gcp.zone, gcp.disks(), gcp.public_ip.value)
+    let each = machine::estimate(&gcp.machine_type, &gcp.zone, gcp.disks(), gcp.public_ip.value);
+    match u32::try_from(project.spec.fleet.len()) {
+        Ok(members @ 1..) => Estimate {
+            dollars: each.dollars.map(|dollars| dollars.saturating_mul(members)),
+            note: format!("{members} VMs, each with {}", each.note),
+        },
+        _ => each,
+    }
 }
 
 fn summary(project: &Project, LoadedLock { lock, digest, .. }: &LoadedLock) -> String {

@@ -7,13 +7,15 @@ use std::path::Path;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, GcloudArgs, Members, PlanArgs, UpdateArgs, WaitArgs};
-use crate::diagnostics::Code;
+use crate::cli::{self, Action, GcloudArgs, MemberArg, Members, PlanArgs, UpdateArgs, WaitArgs};
+use crate::diagnostics::{Code, did_you_mean};
 use crate::gcloud::{
-    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet, in_place,
-    logs, moving, releases, resize, restore, rollback, setup, ssh, status, token, tunnel, update, wait,
+    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet as group,
+    in_place, logs, moving, releases, resize, restore, rollback, setup, ssh, status, token, tunnel, update,
+    wait,
 };
 use crate::plan::Plan;
+use crate::project::fleet::Fleet;
 use crate::project::names::VmName;
 use crate::render;
 
@@ -72,13 +74,13 @@ fn with_bundle(
     let folder = || written(dir, options, &bundle);
     match &options.action {
         Action::Create(options) => match members(target, options)? {
-            Some(members) => fleet::create(target, &members, &metadata, folder()?),
+            Some(members) => group::create(target, &members, &metadata, folder()?),
             None => Ok(create::script(target, &metadata, folder()?)),
         },
         Action::Plan(PlanArgs { members: named, replace }) => {
             let options = in_place::Options { retry: false, timeout: 0 };
             match (members(target, named)?, replace) {
-                (Some(members), true) => fleet::update(target, &members, &metadata, BundleFolder::Beside),
+                (Some(members), true) => group::update(target, &members, &metadata, BundleFolder::Beside),
                 (Some(members), false) => {
                     in_place::of_fleet(target, &members, &metadata, BundleFolder::Beside, options)
                 }
@@ -90,11 +92,14 @@ fn with_bundle(
         Action::Update(UpdateArgs { members: named, replace, retry, timeout }) => {
             let options = in_place::Options { retry: *retry, timeout: *timeout };
             match (members(target, named)?, replace) {
-                (Some(members), true) => fleet::update(target, &members, &metadata, folder()?),
+                (Some(members), true) => group::update(target, &members, &metadata, folder()?),
                 (Some(members), false) => in_place::of_fleet(target, &members, &metadata, folder()?, options),
                 (None, true) => update::script(target, &metadata, folder()?),
                 (None, false) => Ok(in_place::script(target, &metadata, folder()?, options)),
             }
+        }
+        Action::Move { .. } if !target.spec.fleet.is_empty() => {
+            Err("move takes a single VM, and bake.yaml has a fleet: docs/gcloud.md, \"Fleets\"".to_owned())
         }
         Action::Move { from_zone, from_name, from_project, timeout } => {
             let origin = moving::Origin {
@@ -122,12 +127,20 @@ fn by_spec(
             setup::script(target, &setup_options(setup, json)?).map_err(Failure::Argument)?
         }
         Action::Resize { machine_type, timeout } => {
+            must_be_single(
+                target,
+                "set gcp.machine_type, then run bake render, and bake gcloud update | sh for all members",
+            )?;
             resize::script(target, machine_type, *timeout).map_err(Failure::Argument)?
         }
         Action::Backup { member: of, snapshot_only } => {
-            backup::script(target, of.member.as_ref(), *snapshot_only).map_err(Failure::Argument)?
+            backup::script(target, member(target, of)?, *snapshot_only).map_err(Failure::Argument)?
         }
-        Action::Restore { snapshot } => restore::script(target, snapshot).map_err(Failure::Argument)?,
+        Action::Restore { snapshot, member: of } => match member(target, of)? {
+            Some(name) => group::restore(target, name, snapshot),
+            None => restore::script(target, snapshot),
+        }
+        .map_err(Failure::Argument)?,
         Action::Rollback { member: of, keep_state, to, retry, timeout } => {
             let options = rollback::Options {
                 to: to.as_ref(),
@@ -135,30 +148,32 @@ fn by_spec(
                 retry: *retry,
                 timeout: *timeout,
             };
-            rollback::script(target, of.member.as_ref(), &options)
+            rollback::script(target, member(target, of)?, &options)
         }
         Action::Releases { members: options, as_json } => {
-            let fleet = options.fleet.as_ref().map(ToString::to_string);
+            let fleet = fleet(target, options)?.map(|fleet| fleet.to_string());
             releases::script(target, &vms(target, options)?, fleet.as_deref(), *as_json)
         }
         Action::Destroy { members: options, data, all } => match members(target, options)? {
-            Some(members) => fleet::destroy(target, &members, *data, *all),
+            Some(members) => group::destroy(target, &members, *data, *all),
             None => destroy::script(target, *data, *all).map_err(Failure::Argument)?,
         },
         Action::Wait(WaitArgs { members, timeout }) => {
-            wait::script(target, &vms(target, members)?, members.fleet.as_ref(), *timeout)
+            wait::script(target, &vms(target, members)?, fleet(target, members)?.as_ref(), *timeout)
         }
         Action::Status(options) => {
-            status::script(target, &vms(target, options)?, options.fleet.as_ref(), bundle)
+            status::script(target, &vms(target, options)?, fleet(target, options)?.as_ref(), bundle)
         }
-        Action::Logs { member: of, gateway: true, .. } => logs::gateway(target, of.member.as_ref()),
-        Action::Logs { member: of, all, .. } => logs::script(target, of.member.as_ref(), *all),
-        Action::Token(of) => token::script(target, of.member.as_ref()),
-        Action::Tunnel { member: of, port, open } => tunnel::script(target, of.member.as_ref(), *port, *open),
-        Action::Dashboard { member: of, port } => tunnel::script(target, of.member.as_ref(), *port, true),
-        Action::Ssh(of) => ssh::script(target, of.member.as_ref()),
-        Action::Cli { member: of, arguments } => container::script(target, of.member.as_ref(), arguments),
-        Action::Ask { member: of, text } => container::ask(target, of.member.as_ref(), text.as_str()),
+        Action::Logs { member: of, gateway: true, .. } => logs::gateway(target, member(target, of)?),
+        Action::Logs { member: of, all, .. } => logs::script(target, member(target, of)?, *all),
+        Action::Token(of) => token::script(target, member(target, of)?),
+        Action::Tunnel { member: of, port, open } => {
+            tunnel::script(target, member(target, of)?, *port, *open)
+        }
+        Action::Dashboard { member: of, port } => tunnel::script(target, member(target, of)?, *port, true),
+        Action::Ssh(of) => ssh::script(target, member(target, of)?),
+        Action::Cli { member: of, arguments } => container::script(target, member(target, of)?, arguments),
+        Action::Ask { member: of, text } => container::ask(target, member(target, of)?, text.as_str()),
         Action::Create(_) | Action::Update(_) | Action::Plan(_) | Action::Move { .. } => {
             return Err(Failure::Argument("this action sends the bundle".to_owned()));
         }
@@ -179,12 +194,72 @@ pub(super) fn failing_script(why: &str, code: u8) -> String {
     format!("#!/bin/sh\n# bake printed no commands, for this reason:\n{lines}exit {code}\n")
 }
 
+/// The fleet: the one of the command line, whose members must be in `bake.yaml` if that names some, or else the one
+/// of `bake.yaml`.
+fn fleet(target: Target<'_>, options: &Members) -> Result<Option<Fleet>, Failure> {
+    let known: Vec<_> = target.spec.fleet.iter().map(|name| name.value.clone()).collect();
+    let Some(given) = &options.fleet else {
+        return Ok((!known.is_empty()).then_some(Fleet::Names(known)));
+    };
+    if !known.is_empty() {
+        for name in names(target, given)? {
+            must_be_known(target, &name)?;
+        }
+    }
+    Ok(Some(given.clone()))
+}
+
+fn names(target: Target<'_>, fleet: &Fleet) -> Result<Vec<VmName>, Failure> {
+    fleet
+        .members(&target.spec.name)
+        .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
+}
+
 /// The VMs of the fleet, if there is one.
 fn members(target: Target<'_>, options: &Members) -> Result<Option<Vec<VmName>>, Failure> {
-    let members = options.fleet.as_ref().map(|fleet| fleet.members(&target.spec.name));
-    members
-        .transpose()
-        .map_err(|wrong| Failure::Argument(format!("the fleet is too large for its name: {wrong}")))
+    fleet(target, options)?.map(|fleet| names(target, &fleet)).transpose()
+}
+
+/// The member that an action on one VM is about, if there is a fleet.
+fn member<'a>(target: Target<'_>, of: &'a MemberArg) -> Result<Option<&'a VmName>, Failure> {
+    match &of.member {
+        None if !target.spec.fleet.is_empty() => Err(Failure::Argument(format!(
+            "this action is about one VM, and bake.yaml has a fleet: choose a member with --member ({})",
+            listed(target)
+        ))),
+        Some(name) => {
+            must_be_known(target, name)?;
+            Ok(Some(name))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Refuses a name that is not in the spec's fleet, if that has members.
+fn must_be_known(target: Target<'_>, name: &VmName) -> Result<(), Failure> {
+    let fleet = &target.spec.fleet;
+    if fleet.is_empty() || fleet.iter().any(|known| known.value == *name) {
+        return Ok(());
+    }
+    let closest = did_you_mean(name.as_str(), fleet.iter().map(|known| known.as_str()));
+    let hint = closest.map_or_else(
+        || format!("its members are {}; add it to `fleet` if it is a new one", listed(target)),
+        |closest| format!("did you mean `{closest}`?"),
+    );
+    Err(Failure::Argument(format!("`{name}` is no member of the fleet in bake.yaml: {hint}")))
+}
+
+/// The members of the spec's fleet.
+fn listed(target: Target<'_>) -> String {
+    target.spec.fleet.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Refuses an action for a single VM if the spec has a fleet.
+fn must_be_single(target: Target<'_>, instead: &str) -> Result<(), Failure> {
+    if target.spec.fleet.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Argument(format!("this action is for a single VM, and bake.yaml has a fleet: {instead}")))
 }
 
 fn setup_options(options: &cli::SetupArgs, json: bool) -> Result<setup::Options, Failure> {

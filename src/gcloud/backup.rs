@@ -6,7 +6,6 @@ use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::ssh::{SSH_KEY, session_with};
 use super::target::Target;
 use super::vm::{SNAPSHOT_PRICE, Vm, shortened};
-use crate::project::machine::Machine;
 use crate::project::names::VmName;
 
 /// So many of the gateway's archives are kept on the data disk; older ones are in older snapshots.
@@ -42,17 +41,8 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) 
     )
     .change(Word::from("+ snapshot ").word(name.clone()));
     let is_taken = name.clone().text(" is taken. To go back to it: ");
-    if member.is_none() {
-        taken = taken.tell(is_taken.text("bake gcloud restore ").word(name).text(" | sh"));
-    } else {
-        taken = taken
-            .tell(is_taken.text(
-                "its content on a separate disk, and a new member, which uses the newest of its disks",
-            ));
-        for line in vm.back_to(&name) {
-            taken = taken.tell(line);
-        }
-    }
+    let of_member = member.map(|member| format!(" --member {member}")).unwrap_or_default();
+    taken = taken.tell(is_taken.text("bake gcloud restore ").word(name).text(format!("{of_member} | sh")));
     let mut steps = vec![vm.data_must_be_there(), taken];
     if !snapshot_only {
         let archive = vm.running(ARCHIVE, [ARCHIVES]);
@@ -78,27 +68,4 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) 
         .stays("everything.")
         .gateway("keeps running.")
         .costs(format!("about {SNAPSHOT_PRICE} USD a month for each GB of the snapshot.")))
-}
-
-impl Vm<'_> {
-    /// The commands that restore a member of a fleet from a snapshot, for a person to run. `destroy --data`
-    /// recognizes the disk by its name.
-    fn back_to(self, snapshot: &Word) -> [Word; 3] {
-        let place = |word: Word| word.name(Name::Project).text(format!(" --zone={}", self.zone()));
-        let data = self.name.data_disk();
-        let disk = shortened(&data, "-12345678");
-        let machine = Machine::new(&self.target.spec.gcp.machine_type);
-        [
-            place(Word::from(format!("  gcloud compute disks create {disk}-$(date +%Y%m%d) --project=")))
-                .text(" --source-snapshot=")
-                .word(snapshot.clone())
-                .text(format!(" --type={} --labels={}", machine.disk_type(), self.labels())),
-            place(Word::from(format!(
-                "  gcloud compute instance-groups managed delete-instances {} --project=",
-                self.target.spec.name.value
-            )))
-            .text(format!(" --instances={}", self.name)),
-            format!("  bake gcloud create --fleet {} | sh", self.name).into(),
-        ]
-    }
 }

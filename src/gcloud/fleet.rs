@@ -13,7 +13,7 @@ use super::network::SshRule;
 use super::script::{BundleFolder, Name, Script, ScriptCommand, Step, Word};
 use super::target::Target;
 use super::vm::{Vm, named, shortened};
-use crate::project::names::VmName;
+use crate::project::names::{SnapshotName, VmName};
 
 /// The source addresses of Google's health checks (Google, "Health checks overview", probe ranges).
 const PROBES: &str = "35.191.0.0/16,130.211.0.0/22";
@@ -85,8 +85,9 @@ pub fn update(
         Step::run("One VM after another, under its name and with its disk.", replace)
             .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{template}$\"")))
             .change(format!(
-                "~ group {}: replaces its VMs by VMs of this bundle, one after another, on their data disks",
-                vm.name
+                "~ group {}: replaces its VMs one by one, on their data disks: {}",
+                vm.name,
+                listed(members, ", ")
             ))
             .tell_already(format!("group {}, of this bundle", vm.name)),
     );
@@ -126,6 +127,75 @@ pub(super) fn named_or_counted(members: &[VmName]) -> String {
         }
         _ => listed(members, ", "),
     }
+}
+
+/// Puts a snapshot on a new disk of the member `name`, and has the group make its VM again on that disk.
+///
+/// # Errors
+/// Where the spec has no data disk.
+pub fn restore(target: Target<'_>, name: &VmName, snapshot: &SnapshotName) -> Result<Script, String> {
+    let (group, vm, members) = (Vm::of(target), Vm { target, name }, std::slice::from_ref(name));
+    if !vm.has_data_disk() {
+        return Err("the VM has no data disk: set `gcp.data_disk` in bake.yaml".to_owned());
+    }
+    let disk = vm.restored_disk(snapshot);
+    let on_group = |verb: &str| {
+        ScriptCommand::gcloud(&format!("compute instance-groups managed {verb}"))
+            .arg(group.name.as_str())
+            .in_project()
+            .flag("zone", vm.zone())
+    };
+    let again = format!("bake gcloud restore {snapshot} --member {name} | sh");
+    let project = |text: String| Word::from(text).name(Name::Project);
+    let mut steps = vec![Step::need(
+        "A member is restored in its group.",
+        group.group_listed(""),
+        [format!(
+            "There is no group {} in {}: bake gcloud create --fleet {name} | sh",
+            group.name,
+            vm.zone()
+        )
+        .into()],
+    )];
+    steps.extend(vm.can_be_restored(snapshot, &disk));
+    steps.extend(guards::must_be_ours(target, Some(members)));
+    steps.push(
+        vm.was_restored(snapshot, &disk)
+            .tell(project(format!(
+                "  gcloud compute instance-groups managed delete-instances {} --instances={name} --zone={} --project=",
+                group.name,
+                vm.zone()
+            )))
+            .tell(project(format!("  gcloud compute disks delete {disk} --zone={} --project=", vm.zone())))
+            .tell(format!("  {again}")),
+    );
+    steps.extend(vm.snapshot_schedule());
+    steps.push(vm.make_restored(snapshot, &disk));
+    steps.extend(vm.disk_schedule());
+    steps.push(
+        Step::run(
+            "The group makes VMs with the disks that they had, so this one leaves it first. Its disk stays.",
+            on_group("delete-instances").flag("instances", name),
+        )
+        .then(on_group("wait-until").arg("--stable").flag("timeout", PATIENCE))
+        .only_where(vm.listed(&format!("NOT disks[].source ~ \"/{disk}$\"")))
+        .change(format!("- VM {name}, and + a new one in its group on the restored disk"))
+        .leaves(format!(
+            "The VM {name} is deleted or about to be; its disks are kept. To make it again: {again}"
+        )),
+    );
+    steps.push(join(group, vm).settles());
+    steps.push(group::settled(group, members, PATIENCE));
+    steps.push(vm.old_disk_stays());
+    let about = format!(
+        "bake gcloud restore: puts the snapshot {snapshot} on a new data disk,\n\
+         on which the group `{}` makes the VM `{name}` again. Safe to run twice.",
+        group.name
+    );
+    Ok(Script::new("restore", about, target, steps)
+        .stays("the disk in use so far, the snapshot, and the other members.")
+        .gateway(format!("the one on {name} is away for about 5 minutes."))
+        .costs(format!("a second data disk, {}, until you delete one.", vm.disk_costs())))
 }
 
 /// Deletes group, templates, health check and firewall rule, if `members` are all members of the group; with
@@ -169,7 +239,7 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
     steps.push(
         Step::run("The group and its VMs; it never deletes a data disk.", group)
             .only_where(vm.group_listed(""))
-            .change(format!("- group {} and its VMs", vm.name))
+            .change(format!("- group {} and its VMs: {}", vm.name, listed(members, ", ")))
             .tell(format!("{}: the group and its VMs are deleted", vm.name)),
     );
     steps.push(
@@ -190,6 +260,12 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
     if data {
         steps.extend(all().flat_map(Vm::delete_data));
         steps.push(vm.delete_schedule());
+    } else {
+        steps.push(Step::note("The data disks stay.").tell(format!(
+            "You keep paying for the data disks and their snapshots: {}. The same fleet on them: bake gcloud create --fleet {names} | sh. To delete them too: bake gcloud destroy --data --fleet {names} | sh",
+            all().map(|vm| vm.name.data_disk()).collect::<Vec<_>>().join(", "),
+            names = listed(members, ",")
+        )));
     }
     if setup {
         steps.extend(cleanup::delete_unused(target, members));
@@ -208,6 +284,13 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
 pub(super) fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Vec<Step>, String> {
     if !vm.has_data_disk() {
         return Err("each member of a fleet needs a data disk: set `gcp.data_disk` in bake.yaml".to_owned());
+    }
+    if let Some(token) = vm.target.spec.shared_telegram_token(members.len()) {
+        return Err(format!(
+            "one Telegram bot cannot serve {} gateways, and all members get the secret {}: write a project for each member, with the token of its own bot",
+            members.len(),
+            token.as_str()
+        ));
     }
     let (name, template, alive) = (vm.name, vm.template(metadata), format!("{}-{ALIVE}", vm.name));
     let listed = |words: &str, name: &str| {
@@ -270,33 +353,37 @@ pub(super) fn joined(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
         let vm = Vm { target, name };
         steps.extend(vm.data_disk());
         steps.extend(vm.disk_schedule());
-        let there = ScriptCommand::gcloud("compute instance-groups managed list-instances")
-            .arg(whole.name.as_str())
-            .in_project()
-            .flag("zone", vm.zone())
-            .flag("filter", format!("instance ~ \"/{name}$\""))
-            .flag("format", "value(instance)");
-        let disk = Word::from(format!("device-name={},source=projects/", vm.device()))
-            .name(Name::Project)
-            .text(format!("/zones/{}/disks/", vm.zone()))
-            .name(Name::Data)
-            .text(",mode=rw,auto-delete=never");
-        let join = ScriptCommand::gcloud("compute instance-groups managed create-instance")
-            .arg(whole.name.as_str())
-            .in_project()
-            .flag("zone", vm.zone())
-            .flag("instance", name)
-            .flag_word("stateful-disk", disk);
-        steps.push(
-            Step::run("A member under its own name, which keeps its disk through every repair.", join)
-                .unless(there)
-                .change(format!("+ VM {name}, in its group"))
-                .ahead()
-                .tell(format!("{name} is on its way to a running gateway, which takes some minutes."))
-                .tell_already(format!("VM {name}")),
-        );
+        steps.push(join(whole, vm));
     }
     steps
+}
+
+/// Adds a member with the disk [`Name::Data`], unless it is there.
+fn join(group: Vm<'_>, vm: Vm<'_>) -> Step {
+    let name = vm.name;
+    let there = ScriptCommand::gcloud("compute instance-groups managed list-instances")
+        .arg(group.name.as_str())
+        .in_project()
+        .flag("zone", vm.zone())
+        .flag("filter", format!("instance ~ \"/{name}$\""))
+        .flag("format", "value(instance)");
+    let disk = Word::from(format!("device-name={},source=projects/", vm.device()))
+        .name(Name::Project)
+        .text(format!("/zones/{}/disks/", vm.zone()))
+        .name(Name::Data)
+        .text(",mode=rw,auto-delete=never");
+    let join = ScriptCommand::gcloud("compute instance-groups managed create-instance")
+        .arg(group.name.as_str())
+        .in_project()
+        .flag("zone", vm.zone())
+        .flag("instance", name)
+        .flag_word("stateful-disk", disk);
+    Step::run("A member under its own name, which keeps its disk through every repair.", join)
+        .unless(there)
+        .change(format!("+ VM {name}, in its group"))
+        .ahead()
+        .tell(format!("{name} is on its way to a running gateway, which takes some minutes."))
+        .tell_already(format!("VM {name}"))
 }
 
 impl Vm<'_> {

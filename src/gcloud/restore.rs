@@ -1,7 +1,7 @@
 //! `restore`: a snapshot on a new data disk, which takes the place of the one in use. That one stays.
 
 use super::guards;
-use super::script::{Name, Script, ScriptCommand, Step, Word};
+use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::target::Target;
 use super::update::MOVE;
 use super::vm::{Vm, named, shortened};
@@ -22,81 +22,23 @@ pub fn script(target: Target<'_>, snapshot: &SnapshotName) -> Result<Script, Str
     if !vm.has_data_disk() {
         return Err("the VM has no data disk: set `gcp.data_disk` in bake.yaml".to_owned());
     }
-    // A name of the snapshot's own, so that a second run finds the disk of the first.
-    let digest = Sha256::of(snapshot.as_str()).short(DIGITS);
-    let disk = format!("{}-{digest}", shortened(&vm.name.data_disk(), "-12345678"));
-    let there = ScriptCommand::gcloud("compute snapshots list")
-        .in_project()
-        .flag("filter", named(snapshot.as_str()))
-        .flag("format", "value(name)");
-    let make = ScriptCommand::gcloud("compute disks create")
-        .arg(disk.clone())
-        .in_project()
-        .flag("zone", vm.zone())
-        .flag("source-snapshot", snapshot)
-        .flag("type", Machine::new(&target.spec.gcp.machine_type).disk_type())
-        .flag("labels", vm.labels());
-    let project = |text: String| Word::from(text).name(Name::Project);
-    let mut steps = vec![Step::need(
-        "Without the snapshot nothing is touched.",
-        there,
-        [
-            format!("There is no snapshot {snapshot}. Those that there are:").into(),
-            project("  gcloud compute snapshots list --project=".to_owned()),
-        ],
-    )];
+    let disk = vm.restored_disk(snapshot);
+    let mut steps = vm.can_be_restored(snapshot, &disk);
     steps.extend(guards::must_be_ours(target, None));
-    steps.push(Step::need(
-        "Without a data disk the state is on the boot disk, and a restored disk would hide it.",
-        vm.data_in_use(),
-        [
-            format!("{}: there is no data disk, so that its state is on the boot disk.", vm.name).into(),
-            MOVE.into(),
-        ],
-    ));
-    let newer = vm
-        .list("compute disks list", vm.is_its_disk().into())
-        .flag("sort-by", "~creationTimestamp")
-        .flag("limit", 1);
-    let shell = super::script::Shell::calling(
-        "ends with an error where the second prints something and the first another disk",
-        &[include_str!("sh/restore.sh")],
-        ["must_be_newest"],
-    )
-    .argument(disk.clone().into())
-    .argument(vm.zone().into())
-    .command("newest_disk", newer)
-    .command("restored_disk", vm.list("compute disks list", named(&disk).into()));
     steps.push(
-        Step::shell("A VM takes the newest of its disks: this must be the restored one.", shell).look(),
-    );
-    steps.push(
-        Step::note("A disk that was in use holds what the gateway has written to it since.")
-            .only_where(last_attached(vm, &disk))
-            .look()
-            .tell(format!("NOTHING IS RESTORED: {snapshot} was restored before, to the disk {disk}, which has been in use since. Its content is current, not that of the snapshot."))
-            .tell("To go back to the snapshot once more, losing what came since:")
+        vm.was_restored(snapshot, &disk)
             .tell("  bake gcloud destroy | sh")
-            .tell(project(format!("  gcloud compute disks delete {disk} --zone={} --project=", vm.zone())))
+            .tell(
+                Word::from(format!("  gcloud compute disks delete {disk} --zone={} --project=", vm.zone()))
+                    .name(Name::Project),
+            )
             .tell(format!("  bake gcloud restore {snapshot} | sh")),
     );
     steps.extend(vm.snapshot_schedule());
-    steps.push(
-        Step::run("The snapshot's content on a separate disk; the disk in use stays as it is.", make)
-            .unless(vm.list("compute disks list", named(&disk).into()))
-            .learns(Name::Data, disk.clone())
-            .change(format!("+ data disk {disk}, of the snapshot {snapshot}"))
-            .tell_already(format!("data disk {disk}, of the snapshot {snapshot}")),
-    );
+    steps.push(vm.make_restored(snapshot, &disk));
     steps.extend(vm.disk_schedule());
     steps.extend(exchanged(vm, &disk));
-    steps.push(
-        Step::note("The disk that was in use stays.").tell(
-            Word::from("You keep paying for the disk that was in use before. Once it is not needed: gcloud compute disks list --project=")
-                .name(Name::Project)
-                .text(format!(" --filter='labels.openclaw={}', and gcloud compute disks delete", vm.name)),
-        ),
-    );
+    steps.push(vm.old_disk_stays());
     let about = format!(
         "bake gcloud restore: puts the snapshot {snapshot} on a new data disk,\n\
          which the VM `{}` uses from then on. Safe to run twice.",
@@ -106,6 +48,88 @@ pub fn script(target: Target<'_>, snapshot: &SnapshotName) -> Result<Script, Str
         .stays("the disk in use so far, and the snapshot.")
         .gateway("away for about 3 minutes.")
         .costs(format!("a second data disk, {}, until you delete one.", vm.disk_costs())))
+}
+
+impl Vm<'_> {
+    /// The disk of this snapshot. The name is the snapshot's own, so that a second run finds the disk of the first.
+    pub(super) fn restored_disk(self, snapshot: &SnapshotName) -> String {
+        let digest = Sha256::of(snapshot.as_str()).short(DIGITS);
+        format!("{}-{digest}", shortened(&self.name.data_disk(), "-12345678"))
+    }
+
+    /// Ends the script without the snapshot, without a data disk, or if the VM would take another disk.
+    pub(super) fn can_be_restored(self, snapshot: &SnapshotName, disk: &str) -> Vec<Step> {
+        let there = ScriptCommand::gcloud("compute snapshots list")
+            .in_project()
+            .flag("filter", named(snapshot.as_str()))
+            .flag("format", "value(name)");
+        let newer = self
+            .list("compute disks list", self.is_its_disk().into())
+            .flag("sort-by", "~creationTimestamp")
+            .flag("limit", 1);
+        let shell = Shell::calling(
+            "ends with an error where the second prints something and the first another disk",
+            &[include_str!("sh/restore.sh")],
+            ["must_be_newest"],
+        )
+        .argument(disk.into())
+        .argument(self.zone().into())
+        .command("newest_disk", newer)
+        .command("restored_disk", self.list("compute disks list", named(disk).into()));
+        vec![
+            Step::need(
+                "Without the snapshot nothing is touched.",
+                there,
+                [
+                    format!("There is no snapshot {snapshot}. Those that there are:").into(),
+                    Word::from("  gcloud compute snapshots list --project=").name(Name::Project),
+                ],
+            ),
+            Step::need(
+                "Without a data disk the state is on the boot disk, and a restored disk would hide it.",
+                self.data_in_use(),
+                [
+                    format!("{}: there is no data disk, so that its state is on the boot disk.", self.name)
+                        .into(),
+                    MOVE.into(),
+                ],
+            ),
+            Step::shell("A VM takes the newest of its disks: this must be the restored one.", shell).look(),
+        ]
+    }
+
+    /// Says that the snapshot was restored before. The commands that restore it again follow.
+    pub(super) fn was_restored(self, snapshot: &SnapshotName, disk: &str) -> Step {
+        Step::note("A disk that was in use holds what the gateway has written to it since.")
+            .only_where(last_attached(self, disk))
+            .look()
+            .tell(format!("NOTHING IS RESTORED: {snapshot} was restored before, to the disk {disk}, which has been in use since. Its content is current, not that of the snapshot."))
+            .tell("To go back to the snapshot once more, losing what came since:")
+    }
+
+    /// Makes the disk; [`Name::Data`] is its name from here on.
+    pub(super) fn make_restored(self, snapshot: &SnapshotName, disk: &str) -> Step {
+        let make = ScriptCommand::gcloud("compute disks create")
+            .arg(disk)
+            .in_project()
+            .flag("zone", self.zone())
+            .flag("source-snapshot", snapshot)
+            .flag("type", Machine::new(&self.target.spec.gcp.machine_type).disk_type())
+            .flag("labels", self.labels());
+        Step::run("The snapshot's content on a separate disk; the disk in use stays as it is.", make)
+            .unless(self.list("compute disks list", named(disk).into()))
+            .learns(Name::Data, disk)
+            .change(format!("+ data disk {disk}, of the snapshot {snapshot}"))
+            .tell_already(format!("data disk {disk}, of the snapshot {snapshot}"))
+    }
+
+    pub(super) fn old_disk_stays(self) -> Step {
+        Step::note("The disk that was in use stays.").tell(
+            Word::from("You keep paying for the disk that was in use before. Once it is not needed: gcloud compute disks list --project=")
+                .name(Name::Project)
+                .text(format!(" --filter='labels.openclaw={}', and gcloud compute disks delete", self.name)),
+        )
+    }
 }
 
 /// Has the VM use `disk` in the place of the data disk that it has.

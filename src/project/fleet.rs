@@ -8,7 +8,7 @@ use super::names::VmName;
 use crate::diagnostics::quoted;
 
 /// A generous limit: each member adds some commands to a script.
-const LARGEST: u16 = 100;
+pub const LARGEST: u16 = 100;
 
 /// Which VMs a fleet has, as a user says it: `3`, or `alice,bob`.
 #[derive(Clone, Debug, PartialEq, Eq)]

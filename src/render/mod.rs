@@ -12,7 +12,7 @@ use minijinja::value::Serde;
 
 use crate::diagnostics::Problems;
 use crate::digest::Sha256;
-use crate::gcloud::{Attribute, BundleFolder, Target, VmMetadata, create};
+use crate::gcloud::{Attribute, BundleFolder, Target, VmMetadata, create, fleet};
 use crate::plan::{Delivery, Plan, VmImage};
 
 pub use user_data::LARGEST_VALUE;
@@ -80,7 +80,13 @@ pub fn render(plan: &Plan<'_>) -> Result<(Bundle, Problems), Problems> {
     bundle.insert(dockerfile::NAME, RenderedFile::plain(dockerfile));
     bundle.insert(compose::NAME, RenderedFile::plain(compose));
     bundle.insert(sums::NAME, RenderedFile::plain(sums));
-    let create = create::script(Target::from(plan), &metadata(plan, &bundle), BundleFolder::Beside);
+    let (target, files) = (Target::from(plan), metadata(plan, &bundle));
+    let members: Vec<_> = plan.spec.fleet.iter().map(|name| name.value.clone()).collect();
+    // `check` refuses a fleet that cannot be created.
+    let create = fleet::create(target, &members, &files, BundleFolder::Beside)
+        .ok()
+        .filter(|_| !members.is_empty())
+        .unwrap_or_else(|| create::script(target, &files, BundleFolder::Beside));
     bundle.insert(create::NAME, RenderedFile::script(create.to_shell()));
     Ok((bundle, problems))
 }

@@ -100,7 +100,18 @@ fn name(path: &str) -> &str {
     last.split('@').next().unwrap_or_default()
 }
 
-/// Runs the action once for each of its requests and what can happen to it.
+/// Pipes the script into a shell, on a terminal if the action asks for a name there.
+fn run(cloud: &Cloud, shell: Shell, action: &[&str], script: &str) -> Run {
+    if !action.contains(&"--data") {
+        return cloud.piped(shell, script);
+    }
+    let (mut run, _) = cloud.on_a_terminal(shell, script, &[("Type openclaw-gateway", "openclaw-gateway\n")]);
+    run.out = run.out.replace('\r', "");
+    run.err.clone_from(&run.out);
+    run
+}
+
+/// Runs the action once for each of its requests and what can happen to it, the shells taking turns.
 #[track_caller]
 fn each_request_fails_once(cloud: &Cloud, action: &[&str]) {
     cloud.in_place_of("sleep", "exit 0");
@@ -112,20 +123,26 @@ fn each_request_fails_once(cloud: &Cloud, action: &[&str]) {
     let back = cloud.google.keep();
     back(&cloud.google);
     let before = essence(&cloud.google.resources());
-    let run = cloud.piped(Shell::Dash, &script).done();
-    let plan = format!("{}\n{}", golden::header(&script), golden::plan(&run.out));
+    let first = run(cloud, Shell::Dash, action, &script).done();
+    let plan = format!("{}\n{}", golden::header(&script), golden::plan(&first.out));
     golden::is_golden("plans", action, ".txt", &plan);
     if golden::is_blessing() {
         return;
     }
     let requests = cloud.google.requests();
     let wanted = essence(&cloud.google.resources());
-    assert!(action[0] == "plan" || before != wanted, "{action:?} changes something");
+    assert!(before != wanted, "{action:?} changes something");
+    // Each backup takes one more snapshot.
+    let is_repeatable = action[0] != "backup";
+    if is_repeatable {
+        run(cloud, Shell::Posix, action, &script).done();
+        assert_eq!(essence(&cloud.google.resources()), wanted, "{action:?}, a second time");
+    }
 
     let faults = faults();
     let everything = std::env::var_os(ALL_FAULTS).is_some();
     let changing = requests.iter().filter(|request| request.changes()).count();
-    let mut tried = BTreeSet::new();
+    let (mut tried, mut turn) = (BTreeSet::new(), 0);
     for (number, request) in requests.iter().enumerate() {
         // Requests take turns: each gets some of the faults, and together they get all.
         let share = match request.changes() {
@@ -145,10 +162,11 @@ fn each_request_fails_once(cloud: &Cloud, action: &[&str]) {
             some.insert("lost", &Fault::Lost);
         }
         for (&kind, &fault) in &some {
-            let shell = if number % 2 == 0 { Shell::Dash } else { Shell::Bash };
+            let shell = Shell::ALL[turn % Shell::ALL.len()];
+            turn += 1;
             back(&cloud.google);
             cloud.google.fail_nth(number, fault.clone());
-            let run = cloud.piped(shell, &script);
+            let run = run(cloud, shell, action, &script);
             tried.insert(kind);
             let after = cloud.google.resources();
             let what = format!("{action:?}, {kind} at request {number}, {} {}", request.method, request.path);
@@ -156,9 +174,8 @@ fn each_request_fails_once(cloud: &Cloud, action: &[&str]) {
                 assert_eq!(after.get(path), Some(resource), "{what}: another gateway's {path}");
             }
             is_old_or_wanted_or_named(&what, &run, &before, &wanted, &essence(&after));
-            // Each backup takes one more snapshot.
-            if kind == "lost" && request.changes() && action[0] != "backup" {
-                back_to_the_end(cloud, &script, &what, &wanted);
+            if kind == "lost" && request.changes() && is_repeatable {
+                back_to_the_end(cloud, action, &script, &what, &wanted);
             }
         }
     }
@@ -190,8 +207,14 @@ fn is_old_or_wanted_or_named(
 
 /// After the fault, the same script runs to the end.
 #[track_caller]
-fn back_to_the_end(cloud: &Cloud, script: &str, what: &str, wanted: &BTreeMap<String, Value>) {
-    let run = cloud.piped(Shell::Dash, script);
+fn back_to_the_end(
+    cloud: &Cloud,
+    action: &[&str],
+    script: &str,
+    what: &str,
+    wanted: &BTreeMap<String, Value>,
+) {
+    let run = run(cloud, Shell::Dash, action, script);
     assert_eq!(run.code, 0, "{what}, and again:\n{}\n{}", run.out, run.err);
     let after = essence(&cloud.google.resources());
     assert_eq!(keys(&after), keys(wanted), "{what}, and again");
@@ -294,4 +317,52 @@ fn move_with_each_request_failing_once() {
     cloud.folder.edit("bake.yaml", "zone: us-central1-a", "zone: us-central1-b");
     cloud.folder.bake(["render"]).done();
     each_request_fails_once(&cloud, &["move", "--from-zone", "us-central1-a", "--timeout", "0"]);
+}
+
+#[test]
+fn destroy_data_with_each_request_failing_once() {
+    let cloud = Cloud::created();
+    let source = format!("https://x/{ZONE}/disks/openclaw-gateway-data");
+    let labels = json!({"openclaw": "openclaw-gateway", "openclaw-id": "0123456789abcdef"});
+    cloud.google.put(
+        "compute/projects/demo/global/snapshots/mine",
+        json!({"name": "mine", "sourceDisk": source, "labels": labels}),
+    );
+    each_request_fails_once(&cloud, &["destroy", "--data"]);
+}
+
+const FLEET: [&str; 2] = ["--fleet", "alice"];
+
+/// A fleet of one member, as `create` makes it.
+fn fleet() -> Cloud {
+    let cloud = Cloud::new(Google::set_up("openclaw-gateway"), &[]);
+    cloud.run(Shell::Posix, &[&["create"][..], &FLEET].concat()).done();
+    cloud
+}
+
+#[test]
+fn create_of_a_fleet_with_each_request_failing_once() {
+    let cloud = Cloud::new(Google::set_up("openclaw-gateway"), &[]);
+    each_request_fails_once(&cloud, &[&["create"][..], &FLEET].concat());
+}
+
+#[test]
+fn update_of_a_fleet_with_each_request_failing_once() {
+    let cloud = fleet();
+    cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Asia/Tokyo");
+    cloud.folder.bake(["render"]).done();
+    each_request_fails_once(&cloud, &[&["update"][..], &FLEET].concat());
+}
+
+#[test]
+fn restore_of_a_member_with_each_request_failing_once() {
+    let cloud = fleet();
+    let snapshot = json!({"name": "mine", "diskSizeGb": "10", "sourceDisk": format!("https://x/{ZONE}/disks/alice-data")});
+    cloud.google.put("compute/projects/demo/global/snapshots/mine", snapshot);
+    each_request_fails_once(&cloud, &["restore", "mine", "--member", "alice"]);
+}
+
+#[test]
+fn destroy_of_a_fleet_with_each_request_failing_once() {
+    each_request_fails_once(&fleet(), &[&["destroy"][..], &FLEET].concat());
 }

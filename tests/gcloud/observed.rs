@@ -277,23 +277,23 @@ fn a_fleet_is_looked_at_and_a_member_reached_and_brought_back() {
         assert!(session.contains(part), "{part}: {session}");
     }
 
-    // Back to a snapshot, by what is printed once it was taken.
+    // Back to a snapshot, by the command that is printed once it was taken.
     let taken = cloud.run(Shell::Dash, &["backup", "--member", "alice"]).done().out;
-    let printed: Vec<_> = taken.lines().filter(|line| line.starts_with("  gcloud ")).collect();
-    assert_eq!(printed.len(), 2, "{taken}");
-    assert!(taken.ends_with("\n  bake gcloud create --fleet alice | sh\n"), "{taken}");
-    cloud.piped(Shell::Dash, &printed.join(" --quiet\n")).done();
-    assert!(
-        !cloud.google.has(&format!("{INSTANCES}/alice")) && cloud.google.has(&format!("{DISKS}/alice-data"))
-    );
-    cloud.run(Shell::Bash, &["create", "--fleet", "alice"]).done();
+    let (_, snapshot) = taken.rsplit_once("bake gcloud restore ").expect("a command");
+    let snapshot = snapshot.strip_suffix(" --member alice | sh\n").expect("a snapshot").to_owned();
+    let bob = cloud.google.get(&format!("{INSTANCES}/bob"))["id"].clone();
+    let restore = ["restore", &snapshot, "--member", "alice"];
+    cloud.run(Shell::Posix, &restore).done();
+    let again = cloud.run(Shell::Bash, &restore).done();
+    assert!(again.out.contains("NOTHING IS RESTORED"), "{}", again.out);
+    assert!(cloud.google.has(&format!("{DISKS}/alice-data")), "the old disk stays");
+    assert_eq!(cloud.google.get(&format!("{INSTANCES}/bob"))["id"], bob, "the other member stays");
     let alice = cloud.google.get(&format!("{INSTANCES}/alice"));
     let source = alice["disks"].as_array().and_then(|disks| disks.last()).map(|disk| disk["source"].clone());
     let source = source.as_ref().and_then(|source| source.as_str()).unwrap_or_default().to_owned();
     let (_, disk) = source.rsplit_once('/').expect("a disk");
-    assert!(disk.starts_with("alice-data-2"), "{disk}");
-    let snapshot = cloud.google.get(&format!("{DISKS}/{disk}"))["sourceSnapshot"].to_string();
-    assert!(snapshot.contains("/snapshots/alice-data-2"), "{snapshot}");
+    let from = cloud.google.get(&format!("{DISKS}/{disk}"))["sourceSnapshot"].to_string();
+    assert!(from.contains(&format!("/snapshots/{snapshot}")), "{from}");
 
     // And everything goes, the disk in between included.
     let all = [&["destroy", "--data"][..], &fleet].concat();

@@ -14,7 +14,7 @@ use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 49] = [
+const ACTIONS: [&[&str]; 53] = [
     &["setup"],
     &["setup", "--deployer"],
     &["create"],
@@ -41,6 +41,7 @@ const ACTIONS: [&[&str]; 49] = [
     &["backup", "--snapshot-only"],
     &["backup", "--member", "alice"],
     &["restore", "openclaw-gateway-data-20260102-030405"],
+    &["restore", "alice-data-20260102-030405", "--member", "alice"],
     &["move", "--from-zone", "us-central1-b"],
     &["move", "--from-project", "old-place", "--from-name", "old-gateway"],
     &["update"],
@@ -56,7 +57,10 @@ const ACTIONS: [&[&str]; 49] = [
     &["update", "--fleet", "alice,bob"],
     &["destroy"],
     &["destroy", "--data"],
+    &["destroy", "--all"],
+    &["destroy", "--data", "--all"],
     &["destroy", "--fleet", "2"],
+    &["destroy", "--all", "--fleet", "alice"],
     &["destroy", "--data", "--fleet", "2"],
     &["create", "--fleet", "alice"],
     &["plan"],
@@ -401,6 +405,55 @@ fn a_path_that_reads_like_a_name_is_refused_for_json() {
     assert!(script.contains("/${project}'"), "{script}");
     let refused = folder.bake(setup.into_iter().chain(["--format=json"])).ended(2);
     assert!(refused.err.contains("${project}: a path with `${`"), "{}", refused.err);
+}
+
+/// The members are written in `bake.yaml` once; a fleet that was created by `--fleet` alone needs no `fleet` there.
+#[test]
+fn a_fleet_of_the_spec_needs_no_retyping() {
+    let folder = project(&[]);
+    let by_option = |action: &str| gcloud(&folder, &[action, "--fleet", "alice,bob"]);
+    let actions = ["create", "update", "plan", "wait", "status", "destroy"];
+    let typed = actions.map(by_option);
+    folder.edit("bake.yaml", "fleet: []", "fleet: [alice, bob]");
+    folder.bake(["render"]).done();
+    for (action, typed) in actions.into_iter().zip(typed) {
+        assert_eq!(gcloud(&folder, &[action]), typed, "{action}");
+    }
+    assert!(folder.read("out/gcloud.sh").contains("--instance=bob"), "the bundle creates the fleet");
+    let summary = folder.bake(["check"]).done();
+    assert!(summary.out.contains("2 VMs, each with"), "{}", summary.out);
+
+    for (action, why) in [
+        (
+            &["status", "--fleet", "alice,bbo"][..],
+            "`bbo` is no member of the fleet in bake.yaml: did you mean `bob`?",
+        ),
+        (&["logs", "--member", "carol"], "its members are alice, bob; add it to `fleet`"),
+        (&["ssh"], "choose a member with --member (alice, bob)"),
+        (&["restore", "mine"], "choose a member with --member (alice, bob)"),
+        (&["resize", "e2-medium"], "bake gcloud update | sh for all members"),
+        (&["move", "--from-zone", "us-central1-b"], "bake.yaml has a fleet"),
+    ] {
+        let refused = folder.bake(["gcloud"].into_iter().chain(action.iter().copied())).ended(2);
+        assert!(refused.err.contains(why), "{action:?}: {}", refused.err);
+        fails_too(&folder, &refused.out);
+    }
+    gcloud(&folder, &["logs", "--member", "bob"]);
+    let left = gcloud(&folder, &["destroy"]);
+    assert!(left.contains("data disks and their snapshots: alice-data, bob-data."), "{left}");
+}
+
+/// Telegram delivers each message of a bot to one reader only.
+#[test]
+fn members_of_a_fleet_do_not_share_a_telegram_bot() {
+    let folder = project(&[(
+        "GOG_KEYRING_PASSWORD: {generate: hex32}",
+        "TELEGRAM_BOT_TOKEN: {secret_manager: telegram}",
+    )]);
+    gcloud(&folder, &["create", "--fleet", "alice"]);
+    let refused = folder.bake(["gcloud", "create", "--fleet", "alice,bob"]).ended(2);
+    assert!(refused.err.contains("all members get the secret TELEGRAM_BOT_TOKEN"), "{}", refused.err);
+    gcloud(&folder, &["destroy", "--fleet", "alice,bob"]);
 }
 
 #[test]

@@ -75,6 +75,8 @@ keys! {
         name: VmName => Spanned<VmName> = "openclaw-gateway", value();
         /// The id of the project, a label on every resource that bake creates; `bake init` writes a random one.
         id: Option<LabelId> => Option<Spanned<LabelId>> = "null", optional();
+        /// The VMs of a fleet, in place of the one called `name`; each has its own data disk. Empty for one VM.
+        fleet: Vec<Field<VmName>> => Vec<Spanned<VmName>> = "[]", list(VmName::as_str);
         /// The gateway in its container.
         gateway: RawGateway => Gateway = "{}", gateway();
         /// The image that the gateway runs from.

@@ -29,6 +29,9 @@ pub const STOP_GRACE_SECONDS: u32 = 330;
 /// The secret that is the gateway's password.
 pub const GATEWAY_TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
 
+/// The secret with the token of a Telegram bot, which OpenClaw takes from the environment.
+const TELEGRAM_TOKEN: &str = "TELEGRAM_BOT_TOKEN";
+
 /// The model that the agents talk to.
 #[derive(Clone, Debug)]
 pub enum Model {
@@ -78,6 +81,19 @@ impl ImageOrigin {
             Self::Registry(_) => Strategy::Registry,
             Self::Source { .. } => Strategy::Source,
         }
+    }
+}
+
+impl Spec {
+    /// The token of the Telegram bot that all members of a fleet would share.
+    pub fn shared_telegram_token(&self, members: usize) -> Option<&Spanned<EnvName>> {
+        self.secrets
+            .iter()
+            .filter(|(name, source)| {
+                name.as_str() == TELEGRAM_TOKEN && matches!(source, SecretSource::SecretManager { .. })
+            })
+            .map(|(name, _)| name)
+            .find(|_| members > 1)
     }
 }
 

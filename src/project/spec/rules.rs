@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::model::{choice_problem, unknown};
 use super::{GATEWAY_TOKEN, ImageOrigin, Model, SecretSource, Spec};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
+use crate::project::fleet::LARGEST;
 use crate::project::machine::{Machine, beyond_free_tier};
 use crate::project::names::EnvName;
 use crate::project::openclaw::{Choice, Needs, OpenClaw};
@@ -53,6 +54,40 @@ impl Rules<'_> {
         self.machine_rules(spec);
         self.disk_rules(spec);
         self.network_rules(spec);
+        self.fleet_rules(spec);
+    }
+
+    fn fleet_rules(&mut self, spec: &Spec) {
+        let Some(first) = spec.fleet.first() else { return };
+        let mut contradiction = |message: String, place, other, help: &str| {
+            let problem = Diagnostic::error(Code::Contradiction, message).at(place);
+            self.problems.push(problem.related(other, "the fleet").help(help));
+        };
+        if spec.fleet.len() > usize::from(LARGEST) {
+            contradiction(
+                format!("a fleet has at most {LARGEST} members, and this one has {}", spec.fleet.len()),
+                first.place.clone(),
+                None,
+                "write a second project for the others",
+            );
+        }
+        if spec.gcp.data_disk.is_zero() {
+            contradiction(
+                "each member of a fleet needs a data disk".to_owned(),
+                spec.gcp.data_disk.place.clone(),
+                first.place.clone(),
+                "give `gcp.data_disk` a size",
+            );
+        }
+        if let Some(token) = spec.shared_telegram_token(spec.fleet.len()) {
+            contradiction(
+                format!("one Telegram bot cannot serve {} gateways", spec.fleet.len()),
+                token.place.clone(),
+                first.place.clone(),
+                "Telegram delivers each message of a bot to one reader only: write a project for each member, with \
+                 the token of its own bot",
+            );
+        }
     }
 
     fn disk_rules(&mut self, spec: &Spec) {

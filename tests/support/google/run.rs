@@ -42,16 +42,25 @@ pub const KEYGEN: &str = "for word; do [ \"$last\" != -f ] || file=$word; last=$
 pub enum Shell {
     Dash,
     Bash,
+    /// bash by the rules of POSIX, as the `sh` of macOS, which is bash 3.2.
+    Posix,
 }
 
 impl Shell {
-    pub const ALL: [Self; 2] = [Self::Dash, Self::Bash];
+    pub const ALL: [Self; 3] = [Self::Dash, Self::Bash, Self::Posix];
 
     fn name(self) -> &'static str {
         match self {
             Self::Dash => "dash",
-            Self::Bash => "bash",
+            Self::Bash | Self::Posix => "bash",
         }
+    }
+
+    /// The command that runs a script from standard input.
+    fn command(self) -> Vec<String> {
+        let program = found(self.name()).display().to_string();
+        let options = if self == Self::Posix { &["--posix"][..] } else { &[] };
+        std::iter::once(program).chain(options.iter().map(ToString::to_string)).collect()
     }
 }
 
@@ -174,8 +183,9 @@ impl Cloud {
 
     /// Pipes a script into a shell, in a session without a terminal.
     pub fn piped(&self, shell: Shell, script: &str) -> Run {
-        let program = found(shell.name());
-        let mut process = self.process("setsid", &["--wait", program.to_str().expect("a path")]);
+        let command = shell.command();
+        let words: Vec<_> = std::iter::once("--wait").chain(command.iter().map(String::as_str)).collect();
+        let mut process = self.process("setsid", &words);
         let mut child = process.spawn().expect("a process");
         let mut stdin = child.stdin.take().expect("a pipe");
         let script = script.to_owned();
@@ -190,9 +200,16 @@ impl Cloud {
     /// the answer to type.
     #[track_caller]
     pub fn typed(&self, shell: Shell, action: &[&str], typed: &[(&str, &str)]) -> Run {
-        let script = self.tools.path().join("script");
-        fs::write(&script, self.script(action)).expect("a file");
-        let piped = format!("{} < {}", found(shell.name()).display(), script.display());
+        let (run, unasked) = self.on_a_terminal(shell, &self.script(action), typed);
+        assert_eq!(unasked, 0, "was never asked:\n{}", run.out);
+        run
+    }
+
+    /// The same for a script. Returns also how many of the texts did not appear.
+    pub fn on_a_terminal(&self, shell: Shell, script: &str, typed: &[(&str, &str)]) -> (Run, usize) {
+        let file = self.tools.path().join("script");
+        fs::write(&file, script).expect("a file");
+        let piped = format!("{} < {}", shell.command().join(" "), file.display());
         let mut process = self.process("script", &["--quiet", "--return", "--command", &piped, "/dev/null"]);
         let mut child = process.spawn().expect("a process");
         let (mut keyboard, mut screen) =
@@ -208,8 +225,7 @@ impl Cloud {
             }
         }
         let output = child.wait_with_output().expect("an end");
-        assert_eq!(typed.next(), None, "was never asked:\n{}", String::from_utf8_lossy(&shown));
-        self.ended(&std::process::Output { stdout: shown, ..output })
+        (self.ended(&std::process::Output { stdout: shown, ..output }), typed.count())
     }
 
     /// Everything that was left on the machine: at home, in gcloud's folder with its logs, in the one for
