@@ -91,8 +91,11 @@ watch() {
     started=$(now)
     while :; do
         sleep 15
-        "$lib/metadata-guard.sh" || true
-        said=$("$lib/probe.py")
+        if "$lib/metadata-guard.sh"; then
+            said=$("$lib/probe.py")
+        else
+            said='silent/guard-failed the container cannot be kept from private networks: see iptables-save'
+        fi
         said=${said:-silent/gateway-unresponsive the gateway could not be probed}
         # WORD/KIND TEXT
         word=${said%% *}

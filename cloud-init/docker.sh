@@ -78,15 +78,19 @@ install_packages() {
     fi
     # Fails while another process holds the lock, for which apt-get waits below.
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold || true
+    # One vanished suite fails the update, although the others may have all packages.
+    trouble=
+    aptget update >"$log" 2>&1 || trouble=$(quote_error "$log")
     # shellcheck disable=SC2086 # one word a package
-    if aptget update >"$log" 2>&1 && unpack_again >>"$log" 2>&1 && aptget --fix-broken install >>"$log" 2>&1 && aptget --no-install-recommends install $OPENCLAW_PACKAGES >>"$log" 2>&1; then
+    if unpack_again >>"$log" 2>&1 && aptget --fix-broken install >>"$log" 2>&1 && aptget --no-install-recommends install $OPENCLAW_PACKAGES >>"$log" 2>&1; then
+        trouble=
         return
     fi
     cat "$log"
     # A loss of power can leave empty lists, which apt takes for complete. Keep them while another
     # process holds the lock and needs them.
     grep -q 'Could not get lock' "$log" || find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -delete
-    trouble=$(quote_error "$log")
+    : "${trouble:=$(quote_error "$log")}"
     return 1
 }
 

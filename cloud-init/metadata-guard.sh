@@ -1,30 +1,103 @@
 #!/bin/sh
-# Keeps containers away from the metadata server, which gives the VM's service-account token to any
-# client. The same address is the resolver, so port 53 stays open. The host's own traffic does not
-# pass through these chains.
+# Limits containers to the internet: they reach neither the metadata server, which gives the VM's service-account
+# token to any client, nor private networks, other containers or the VM's own ports, and no packet from outside
+# reaches them. The host's own traffic does not pass through these chains.
 set -eu
 
-chain=OPENCLAW-METADATA
+forward=OPENCLAW-FORWARD
+input=OPENCLAW-INPUT
 
-guard() { # iptables|ip6tables ADDRESS
-    # In one step, so that the chain is never empty.
-    "$1-restore" -w 10 --noflush <<END
-*filter
-:$chain - [0:0]
--A $chain -d $2 -p udp --dport 53 -j RETURN
--A $chain -d $2 -p tcp --dport 53 -j RETURN
--A $chain -d $2 -j REJECT
-COMMIT
-END
-    # Docker keeps an existing DOCKER-USER. FORWARD covers a family of addresses that Docker does not
-    # manage.
-    "$1" -w 10 -N DOCKER-USER 2>/dev/null || true
-    for hook in DOCKER-USER FORWARD; do
-        "$1" -w 10 -C "$hook" -j "$chain" 2>/dev/null || "$1" -w 10 -I "$hook" -j "$chain"
+# The special-purpose registries of IANA, without the networks for documentation. Compute Engine uses 240.0.0.0/4 too.
+private4='0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.168.0.0/16
+    198.18.0.0/15 224.0.0.0/4 240.0.0.0/4'
+private6='fc00::/7 fe80::/10 fec0::/10 ff00::/8 64:ff9b:1::/48'
+# NAT64 translates these (RFC 6052).
+for network in $private4; do
+    private6="$private6 64:ff9b::${network%/*}/$((96 + ${network#*/}))"
+done
+
+OPENCLAW_ALLOW=
+settings=/opt/openclaw/settings.env
+# shellcheck source=/dev/null
+[ ! -e "$settings" ] || . "$settings"
+
+# The servers that the containers' resolver asks, on a VM with systemd-resolved too.
+resolvers=$(cat /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null | sed -n 's/^nameserver[[:space:]]*\([0-9A-Fa-f.:]*\).*/\1/p' | sort -u)
+
+# Everything but containers: network cards and VPNs. A `+` stands for any ending.
+outside='lo en+ eth+ tailscale+ tun+ wg+'
+for device in /sys/class/net/*/device; do
+    [ ! -e "$device" ] || outside="$outside $(basename "${device%/device}")"
+done
+
+is_of() { # TABLES NETWORK
+    case $2 in
+    *:*) [ "$1" = ip6tables ] ;;
+    *) [ "$1" = iptables ] ;;
+    esac
+}
+
+allow() { # TABLES NETWORK PORT
+    is_of "$1" "$2" || return 0
+    if [ -z "$3" ]; then
+        echo "-A $forward -d $2 -j RETURN"
+        return
+    fi
+    for protocol in udp tcp; do
+        echo "-A $forward -d $2 -p $protocol --dport $3 -j RETURN"
     done
 }
 
-guard iptables 169.254.169.254
+# The rules for packets from and to containers.
+forwarded() { # TABLES METADATA-SERVER PRIVATE-NETWORKS
+    allow "$1" "$2" 53
+    echo "-A $forward -d $2 -j REJECT"
+    echo "-A $forward -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
+    for interface in $outside; do
+        echo "-A $forward -i $interface -j REJECT"
+    done
+    for resolver in $resolvers; do
+        allow "$1" "$resolver" 53
+    done
+    for allowed in $OPENCLAW_ALLOW; do
+        allow "$1" "${allowed%,*}" "${allowed#*,}"
+    done
+    for network in $3; do
+        echo "-A $forward -d $network -j REJECT"
+    done
+}
+
+# The rules for packets to the VM itself.
+entering() { # TABLES
+    for interface in $outside; do
+        echo "-A $input -i $interface -j RETURN"
+    done
+    echo "-A $input -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
+    # Neighbour discovery (RFC 4861).
+    [ "$1" = iptables ] || echo "-A $input -p ipv6-icmp -j RETURN"
+    echo "-A $input -j REJECT"
+}
+
+hook() { # TABLES CHAIN OURS
+    "$1" -w 10 -C "$2" -j "$3" 2>/dev/null || "$1" -w 10 -I "$2" -j "$3"
+}
+
+guard() { # TABLES METADATA-SERVER PRIVATE-NETWORKS
+    # In one step, so that the chains are never empty.
+    {
+        printf '*filter\n:%s - [0:0]\n:%s - [0:0]\n' "$forward" "$input"
+        forwarded "$@"
+        entering "$1"
+        echo COMMIT
+    } | "$1-restore" -w 10 --noflush
+    # Docker keeps an existing DOCKER-USER. FORWARD covers a family of addresses that Docker does not manage.
+    "$1" -w 10 -N DOCKER-USER 2>/dev/null || true
+    hook "$1" DOCKER-USER "$forward"
+    hook "$1" FORWARD "$forward"
+    hook "$1" INPUT "$input"
+}
+
+guard iptables 169.254.169.254 "$private4"
 if [ -e /proc/net/if_inet6 ]; then
-    guard ip6tables fd20:ce::254
+    guard ip6tables fd20:ce::254 "$private6"
 fi

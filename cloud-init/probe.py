@@ -28,6 +28,8 @@ import quote  # noqa: E402  (in this program's folder)
 
 SETTINGS = "/opt/openclaw/settings.env"
 LARGEST = 65536
+# 200 lines of a log, which Docker cuts at 16 KB.
+MOST_OUTPUT = 4 << 20
 # By label: Compose needs the secrets even to list its containers.
 LABELS = ("project=openclaw", "service=openclaw-gateway", "oneoff=False")
 STATE = (
@@ -47,19 +49,18 @@ class Away(Exception):
 
 
 def docker(*arguments, timeout=20):
-    """Both outputs of a docker command, or `Away`."""
+    """The end of both outputs of a docker command, or `Away`. The container may print without end."""
+    command = ["timeout", str(timeout), "docker", *arguments]
+    said = b""
     try:
-        done = subprocess.run(
-            ["docker", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            while chunk := process.stdout.read1(LARGEST):
+                said = (said + chunk)[-MOST_OUTPUT:]
+    except OSError:
         raise Away from None
-    return done.stdout.decode(errors="replace")
+    if process.returncode != 0:
+        raise Away
+    return said.decode(errors="replace")
 
 
 def container():

@@ -2,15 +2,19 @@
 """quote.py LOG: prints the line of a log that explains a failure, short and without secrets.
 
 That is the last line about an error or a refusal, or else the last line. A secret may appear in a log as
-it is, line by line, or as JSON, a URL or secrets.env encode it; all of these are hidden.
+it is, line by line, in part, or as JSON, a URL, base64 or secrets.env encode it; all of these are hidden.
 """
 
+import base64
 import re
 import sys
 import urllib.parse
 
 SECRETS = "/run/openclaw/secrets.env"
 LONGEST = 200
+# So many characters of a long secret are hidden too: messages quote the beginning or the end of a key.
+PART = 8
+LONG = 2 * PART
 # The frames of a stack trace, of JavaScript or V8.
 FRAME = re.compile(r"at |\d+: (0x)?[0-9a-f]+ |-+ .*stack trace")
 TELLING = re.compile(r"error|fatal|failed to|refus(ed|ing)|start blocked", re.I)
@@ -20,12 +24,27 @@ NPM_CAUSE = re.compile(r"npm (error|ERR!) (?!code |syscall |errno |path |A compl
 NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d) ")
 
 
+def encoded(value):
+    """What base64 makes of `value` wherever it is in a longer text, as in `user:password` (RFC 4648)."""
+    for before in range(3):
+        text = base64.b64encode(bytes(before) + value.encode()).decode().rstrip("=")
+        # The first and the last character may contain bits of other text.
+        text = text[(0, 2, 3)[before] :]
+        text = text if (before + len(value.encode())) % 3 == 0 else text[:-1]
+        yield from (text, text.replace("+", "-").replace("/", "_"))
+
+
 def forms(row):
+    """The texts by which a log may contain the secret of this row of secrets.env."""
     kept = row.partition("=")[2].rstrip("\n")[1:-1]
     json = kept.replace("$$", "$")
     value = re.sub(r"\\(.)", lambda escaped: {"n": "\n", "r": "\n"}.get(escaped[1], escaped[1]), json)
     lines = [line.strip() for line in value.split("\n")]
-    return {kept, json, value, *lines, *(urllib.parse.quote(line, safe="") for line in [value, *lines])} - {""}
+    plain = [value, *lines]
+    quoted = (urllib.parse.quote(line, safe="") for line in plain)
+    # Too short, it would be found in other words.
+    long = (line for line in plain if len(line) >= PART)
+    return {kept, json, *plain, *quoted, *(text for line in long for text in encoded(line))} - {""}
 
 
 def hide(text):
@@ -38,7 +57,21 @@ def hide(text):
     # The longest first: a secret may contain another.
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
-    return text
+    return hide_parts(text, [secret for secret in secrets if len(secret) >= LONG])
+
+
+def hide_parts(text, secrets):
+    """`text` without parts of these secrets."""
+    parts = {secret[start : start + PART] for secret in secrets for start in range(len(secret) - PART + 1)}
+    kept, end = [], 0
+    for start in range(len(text)):
+        if text[start : start + PART] in parts:
+            if start >= end:
+                kept.append("***")
+            end = start + PART
+        elif start >= end:
+            kept.append(text[start])
+    return "".join(kept)
 
 
 def decisive(text):

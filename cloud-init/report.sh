@@ -12,6 +12,22 @@ lock=$(cut -d ' ' -f 1 /opt/openclaw/lock.sha256 2>/dev/null)
 state=/run/openclaw/report
 install -d -m 0700 /run/openclaw "$state" || exit 0
 
+# Facts of the machine, which belong to no status. Small changes of the free space are not reported.
+disk=$(df -Pk /var/lib/openclaw 2>/dev/null | awk -v told="$(cat "$state/disk" 2>/dev/null)" 'NR == 2 {
+    split(told, old, " ")
+    free = int($4 / 1024)
+    total = int($2 / 1024)
+    change = free > old[1] ? free - old[1] : old[1] - free
+    if (old[2] == total && change * 100 < total) print told
+    else print free, total
+}')
+reboot=''
+[ ! -e /run/reboot-required ] || reboot=required
+if [ "$(cat "$state/disk" "$state/reboot" 2>/dev/null)" != "$(printf '%s\n%s' "$disk" "$reboot")" ]; then
+    printf '%s\n' "$disk" >"$state/disk"
+    printf '%s\n' "$reboot" >"$state/reboot"
+    rm -f "$state/sent"
+fi
 if [ "$(cat "$state/status" "$state/error_kind" "$state/error" 2>/dev/null)" != "$(printf '%s\n%s\n%s' "$1" "$kind" "$error")" ]; then
     # The time belongs to the status, not to its error.
     [ "$(cat "$state/status" 2>/dev/null)" = "$1" ] || date -u +%Y-%m-%dT%H:%M:%SZ >"$state/since"
@@ -41,6 +57,7 @@ put_or_delete() {
 }
 
 # The status goes last: a reader that sees it finds the rest in place.
-put lock "$lock" && put since "$(cat "$state/since")" && put_or_delete error "$error" &&
+put lock "$lock" && put since "$(cat "$state/since")" && put_or_delete disk "$disk" &&
+    put_or_delete reboot "$reboot" && put_or_delete error "$error" &&
     put_or_delete error_kind "$kind" && put status "$1" && : >"$state/sent"
 exit 0

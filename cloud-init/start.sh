@@ -19,6 +19,14 @@ do_or_say() { # WHAT COMMAND...
     "${@:2}" >"$log" 2>&1 || { echo "$1: $("$lib/quote.py" "$log")" >&2; exit 1; }
 }
 
+# All but the memory that the host needs, so that a gateway that takes too much is killed and not the VM. The machine
+# may have another size than the spec says.
+memory() {
+    awk '/^MemTotal:/ { total = int($2 / 1024) } /^SwapTotal:/ { swap = int($2 / 1024) }
+        END { limit = total - 400 > total * 3 / 4 ? total - 400 : int(total * 3 / 4)
+            printf "--memory %dm --memory-swap %dm", limit, limit + swap * 3 / 4 }' /proc/meminfo
+}
+
 # After a loss of power Docker would start the container itself, with secrets of the last boot and an
 # image that is not verified yet. So its restart policy is off before it starts for the first time.
 start_container() {
@@ -26,7 +34,8 @@ start_container() {
     # A container that is replaced may finish its reply.
     local limit=$((OPENCLAW_STOP_SECONDS + 300))
     do_or_say "compose create" timeout "$limit" docker compose create "${as_it_is[@]}"
-    do_or_say "docker update" docker update --restart no "$(container)"
+    # shellcheck disable=SC2046 # options
+    do_or_say "docker update" docker update --restart no $(memory) "$(container)"
     do_or_say "compose up" timeout "$limit" docker compose up -d "${as_it_is[@]}"
 }
 

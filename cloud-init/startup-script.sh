@@ -65,7 +65,9 @@ unpack_again() {
 
 install_cloud_init() {
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
-    aptget update && unpack_again && aptget --fix-broken install && aptget_quietly --no-install-recommends install cloud-init && return
+    # One vanished suite fails the update, although the others may have all packages.
+    aptget update || true
+    unpack_again && aptget --fix-broken install && aptget_quietly --no-install-recommends install cloud-init && return
     # A loss of power can leave empty lists, which apt takes for complete. Keep them while another
     # process holds the lock and needs them.
     grep -q 'Could not get lock' "$log" || find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -delete
@@ -80,11 +82,11 @@ apply_user_data() {
     [ -e "$unit" ] && systemctl is-enabled -q "${unit##*/}"
 }
 
-# The last line, or the last that apt marks as an error. A package is unknown if its list could not be
+# The first line that apt marks as an error, or the last line. A package is unknown if its list could not be
 # downloaded, and apt gives the reason for that as a warning.
 why() {
     { { grep -q '^E: Unable to locate' "$log" && grep '^W: Failed to fetch' "$log"; } ||
-        grep '^E: ' "$log" || grep . "$log"; } | tail -n 1 | tr -cd '\40-\176' | cut -c 1-200
+        grep '^E: ' "$log" || grep . "$log" | tail -n 1; } | head -n 1 | tr -cd '\40-\176' | cut -c 1-200
 }
 
 pause=5

@@ -63,8 +63,15 @@ pub enum Action {
     Create(Members),
     /// Wait for the gateway, showing each stage
     Wait(WaitArgs),
-    /// One look: VM, gateway, lock; its exit code is 1 where not all is well
-    Status(Members),
+    /// One look: VM, gateway, lock, disk, snapshots; its exit code is 1 where not all is well
+    Status {
+        /// Which VMs
+        #[command(flatten)]
+        members: Members,
+        /// Have the script print one JSON document, for programs
+        #[arg(long)]
+        as_json: bool,
+    },
     /// The serial log, from where one left off
     Logs {
         /// Which VM

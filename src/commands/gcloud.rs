@@ -161,8 +161,9 @@ fn by_spec(
         Action::Wait(WaitArgs { members, timeout }) => {
             wait::script(target, &vms(target, members)?, fleet(target, members)?.as_ref(), *timeout)
         }
-        Action::Status(options) => {
-            status::script(target, &vms(target, options)?, fleet(target, options)?.as_ref(), bundle)
+        Action::Status { members, as_json } => {
+            let fleet = fleet(target, members)?;
+            status::script(target, &vms(target, members)?, fleet.as_ref(), bundle, *as_json)
         }
         Action::Logs { member: of, gateway: true, .. } => logs::gateway(target, member(target, of)?),
         Action::Logs { member: of, all, .. } => logs::script(target, member(target, of)?, *all),

@@ -46,6 +46,8 @@ impl From<DiskError> for Failure {
             DiskError::Image(..)
             | DiskError::NoDisk(..)
             | DiskError::OtherImage { .. }
+            | DiskError::OtherFile { .. }
+            | DiskError::Format { .. }
             | DiskError::TooLarge { .. } => Self::Argument(error.to_string()),
             _ => Self::Other(Code::RehearsalFailed, error.to_string()),
         }

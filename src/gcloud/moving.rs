@@ -13,7 +13,7 @@ use crate::project::names::{ProjectId, VmName, Zone};
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/move.sh")];
 
-/// Where the gateway is, as far as that differs from the spec.
+/// The place of the gateway, as far as it differs from the spec.
 #[derive(Default)]
 pub struct Origin<'a> {
     /// The zone of the VM.
@@ -129,7 +129,11 @@ impl Move<'_> {
         steps.push(self.find_origin());
         let machines = self.in_old(old.replaced(std::slice::from_ref(old.name), "").machines);
         let make_room = self.project.is_none() && old.region() == vm.region();
-        steps.extend(vm.must_be_replaceable(Replaced { machines, make_room }));
+        steps.extend(vm.must_be_replaceable(Replaced {
+            machines,
+            make_room,
+            second_disk: vm.target.spec.gcp.data_disk.gb(),
+        }));
         steps
     }
 
@@ -149,7 +153,7 @@ impl Move<'_> {
             .flag("format", "value(name)");
         let data = vm.name.data_disk();
         let shell = Shell::calling(
-            "of the first, the time of the last start: `snapshot` and `data` end with it, in hexadecimal; of the \
+            "the first prints the time of the last start: `snapshot` and `data` end with it, in hexadecimal; of the \
              second, `old_data`; `new_snapshot` and `new_data` are the same names where the next two print nothing. \
              Ends with an error without an old disk, or where the last prints a VM that is not on the new disk",
             FUNCTIONS,

@@ -3,20 +3,24 @@
 use super::script::{ScriptCommand, Shell, Step, Word};
 use super::setup;
 use super::vm::{Vm, account};
+use crate::project::machine::Machine;
 use crate::project::names::{MachineType, SecretId, VmName};
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/replacement.sh")];
 const SET_UP: &str = "This creates it: bake gcloud setup | sh";
 
-/// Machine type and status of each VM.
-const MACHINES: &str = "value[separator=' '](machineType.basename(),status)";
+/// Machine type, status, size of the boot disk and public address of each VM.
+const MACHINES: &str = "value[separator=' '](machineType.basename(),status,disks[0].diskSizeGb,\
+    networkInterfaces[0].accessConfigs[0].natIP)";
 
 /// The VMs that new ones take the place of.
 pub(super) struct Replaced {
-    /// Prints machine type and status of each.
+    /// Prints each, as [`MACHINES`] has it.
     pub(super) machines: ScriptCommand,
     /// Whether the new VMs use the same quota, so that the old ones make room for them.
     pub(super) make_room: bool,
+    /// The size of a second data disk, in GB; the old VM keeps its disks then, and else takes its boot disk with it.
+    pub(super) second_disk: u32,
 }
 
 impl Vm<'_> {
@@ -35,7 +39,7 @@ impl Vm<'_> {
             .in_project()
             .flag("format", "value(email)");
         let mut steps = vec![
-            self.quota_must_suffice(replaced, &spec.gcp.machine_type),
+            self.quota_must_suffice(replaced, &spec.gcp.machine_type, true),
             must_be_found(
                 format!("image family {family} of {project}").into(),
                 "Set host.os in bake.yaml to another one.",
@@ -66,12 +70,20 @@ impl Vm<'_> {
             .flag("zones", self.zone())
             .flag("filter", format!("name ~ \"^({})$\"{filter}", names.join("|")))
             .flag("format", MACHINES);
-        Replaced { machines, make_room: true }
+        Replaced { machines, make_room: true, second_disk: 0 }
     }
 
-    /// Ends the script where `replaced` are VMs, and the project's quota has no room for as many VMs of
-    /// `machine_type`.
-    pub(super) fn quota_must_suffice(self, replaced: Replaced, machine_type: &MachineType) -> Step {
+    /// Ends the script where `replaced` are VMs, and a quota of the region has no room for as many VMs of
+    /// `machine_type`: processors, and of new VMs disks and public addresses too.
+    pub(super) fn quota_must_suffice(
+        self,
+        replaced: Replaced,
+        machine_type: &MachineType,
+        are_new: bool,
+    ) -> Step {
+        let gcp = &self.target.spec.gcp;
+        let boot_gb = if are_new { gcp.boot_disk.gb() } else { 0 };
+        let addresses = u32::from(are_new && gcp.public_ip.value);
         let quotas = ScriptCommand::gcloud("compute regions describe")
             .arg(self.region())
             .in_project()
@@ -83,6 +95,10 @@ impl Vm<'_> {
             .argument(machine_type.as_str().into())
             .argument(self.region().into())
             .argument(if replaced.make_room { "yes" } else { "" }.into())
+            .value("disk_quota", Machine::new(machine_type).disk_quota())
+            .value("boot_gb", boot_gb.to_string())
+            .value("second_gb", replaced.second_disk.to_string())
+            .value("addresses", addresses.to_string())
             .command("machines_now", replaced.machines)
             .command("region_quotas", quotas);
         Step::shell("The VM comes back only where the quota has room for it.", shell).look()

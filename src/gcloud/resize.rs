@@ -37,7 +37,11 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
     let mut steps = vec![vm.must_be_there()];
     steps.extend(guards::must_be_ours(target, None));
     steps.push(vm.type_must_be_there(machine_type));
-    steps.push(vm.quota_must_suffice(vm.replaced(std::slice::from_ref(vm.name), &is_other), machine_type));
+    steps.push(vm.quota_must_suffice(
+        vm.replaced(std::slice::from_ref(vm.name), &is_other),
+        machine_type,
+        false,
+    ));
     steps.extend([
         Step::run("Only a VM that is stopped can change its type.", command("compute instances stop"))
             .only_where(vm.listed(&format!("{is_other} AND NOT status=TERMINATED")))

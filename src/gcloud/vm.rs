@@ -9,6 +9,7 @@ use super::target::Target;
 use crate::digest::Sha256;
 use crate::project::machine::{self, Machine};
 use crate::project::names::VmName;
+use crate::project::spec::ImageOrigin;
 
 /// Digits of a digest in a label, which holds 63 characters at most.
 const LABEL_DIGITS: usize = 16;
@@ -190,10 +191,30 @@ impl<'a> Vm<'a> {
         Sha256::of(format!("{}\n{public}\n", shell::line(&command))).short(LABEL_DIGITS)
     }
 
-    /// The labels that name the VM's bundle and lock.
+    /// The labels that name the VM's bundle, lock and versions.
     pub(super) fn bundle_labels(self, metadata: &VmMetadata) -> String {
         let lock = self.target.lock.map(|lock| format!("openclaw-lock={},", lock.short(LABEL_DIGITS)));
-        format!("{}openclaw-bundle={}", lock.unwrap_or_default(), self.bundle(metadata))
+        format!(
+            "{}openclaw-bundle={},{}",
+            lock.unwrap_or_default(),
+            self.bundle(metadata),
+            self.version_labels()
+        )
+    }
+
+    /// The labels with the versions of OpenClaw and bake.
+    pub(super) fn version_labels(self) -> String {
+        format!("openclaw-version={},openclaw-bake={}", self.openclaw_version(), bake_version())
+    }
+
+    /// OpenClaw's version in the spec, as a label has it: the tag of the image, or the commit.
+    pub(super) fn openclaw_version(self) -> String {
+        let spec = self.target.spec;
+        label_value(match &spec.image.origin {
+            ImageOrigin::Source { commit, .. } => commit.as_str(),
+            ImageOrigin::Registry(image) => image.tag().unwrap_or("by-digest"),
+            ImageOrigin::BuildOnVm => spec.gateway.image.tag().unwrap_or("by-digest"),
+        })
     }
 
     /// Flags and labels of the VM, in the order in which they read best.
@@ -385,6 +406,13 @@ impl<'a> Vm<'a> {
         .tell_already(format!("VM {name}"))
     }
 
+    /// The monthly costs of the gateway in the spec, in US dollars; empty for an unknown price.
+    pub(super) fn whole_dollars(self) -> String {
+        let gcp = &self.target.spec.gcp;
+        let estimate = machine::estimate(&gcp.machine_type, &gcp.zone, gcp.disks(), gcp.public_ip.value);
+        estimate.dollars.map(|dollars| dollars.to_string()).unwrap_or_default()
+    }
+
     /// The monthly costs of the gateway, for a header.
     pub(super) fn costs(self) -> String {
         format!("{}.", self.dollars())
@@ -410,6 +438,17 @@ impl<'a> Vm<'a> {
             None => estimate.note,
         }
     }
+}
+
+/// The version of this bake, as a label has it.
+pub(super) fn bake_version() -> String {
+    label_value(env!("CARGO_PKG_VERSION"))
+}
+
+/// `text` with a dash for each character that a label cannot have ("Requirements for labels", Compute Engine).
+fn label_value(text: &str) -> String {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    text.to_ascii_lowercase().chars().map(|c| if fits(c) { c } else { '-' }).take(63).collect()
 }
 
 /// A filter for the exact name `name`. gcloud sends Compute Engine a word search, so `name=x` also matches

@@ -9,7 +9,11 @@ use crate::project::machine::Machine;
 const STATE: &str = "value[separator='|'](status,id,\
     lastStartTimestamp.date(tz=UTC,format='%Y-%m-%dT%H:%M:%SZ'),labels.openclaw-lock,\
     metadata.items.filter(key:enable-guest-attributes).extract(value),\
-    labels.openclaw-bundle,machineType.basename())";
+    labels.openclaw-bundle,machineType.basename(),labels.openclaw-version,labels.openclaw-bake,\
+    serviceAccounts[0].email,serviceAccounts[0].scopes.list())";
+
+const SNAPSHOTS: &str = "value[separator=' '](name,\
+    creationTimestamp.date(tz=UTC,format='%Y-%m-%dT%H:%M:%SZ'),autoCreated)";
 
 impl Vm<'_> {
     /// Shell code that looks at the VM: `functions` begin with those of `vm-state.sh`. Its advice has the
@@ -49,14 +53,13 @@ impl Vm<'_> {
             .flag("format", "value[separator=' '](name,sizeGb)")
     }
 
-    /// The newest snapshot of its data disks, and when it was taken.
-    pub(super) fn newest_snapshot(self) -> ScriptCommand {
+    /// The snapshots of its data disks, the newest first: name, time (UTC), and whether a schedule took it.
+    pub(super) fn snapshots(self) -> ScriptCommand {
         ScriptCommand::gcloud("compute snapshots list")
             .in_project()
             .flag("filter", self.is_its_snapshot())
             .flag("sort-by", "~creationTimestamp")
-            .flag("limit", 1)
-            .flag("format", "value[separator=' '](name,creationTimestamp)")
+            .flag("format", SNAPSHOTS)
     }
 
     /// The VM's own report.

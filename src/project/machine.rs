@@ -131,6 +131,15 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// The quota of Compute Engine that its disks use, in GB ("Allocation quotas").
+    pub fn disk_quota(&self) -> &'static str {
+        match self.disk_type() {
+            STANDARD_DISK => "DISKS_TOTAL_GB",
+            hyperdisk if hyperdisk.starts_with("hyperdisk") => "HDB_TOTAL_GB",
+            _ => "SSD_TOTAL_GB",
+        }
+    }
+
     /// US dollars a month for a GB of its disks.
     pub fn disk_price(&self) -> Option<f64> {
         machines().disks.get(self.disk_type()).copied()

@@ -114,6 +114,9 @@ names! {
     /// A Compute Engine machine type.
     MachineType = r"[a-z][a-z0-9]{1,9}(?:-[a-z0-9]{1,20}){1,4}",
         "a machine type such as `e2-small`";
+    /// A time of day in UTC, to the minute.
+    ClockTime = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]",
+        "a time of day such as `04:30`";
     /// A VPC network of Compute Engine: of this project, or of the host project of a Shared VPC.
     NetworkName = r"(?:projects/(?:[a-z0-9.-]+\.[a-z]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]/global/networks/)?[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?",
         "a network such as `default`, or `projects/HOST/global/networks/NAME` of a Shared VPC";

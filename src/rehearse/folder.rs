@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::project::values::Size;
+use crate::text::sanitize;
 
 const QEMU_IMG: &str = "qemu-img";
 
@@ -33,6 +34,15 @@ pub enum DiskError {
     OtherImage { disk: PathBuf, image: PathBuf },
     #[error("{0}: another rehearsal runs in this folder")]
     InUse(PathBuf),
+    /// The guest could read any file of this machine through such an image.
+    #[error(
+        "{image} takes its content from {other}, which could be any file of this machine: give --disk an image of one file, such as that of `qemu-img convert -O qcow2` if you trust it"
+    )]
+    OtherFile { image: PathBuf, other: String },
+    #[error(
+        "{image} is a {format} image: give --disk one of the format qcow2 or raw, as `qemu-img convert -O qcow2` makes it"
+    )]
+    Format { image: PathBuf, format: String },
     /// The OS image is larger than the boot disk of the spec.
     #[error("{image} is a disk of {has} GB, and `gcp.boot_disk` is {wanted} GB: make that larger")]
     TooLarge {
@@ -54,6 +64,37 @@ pub struct RehearsalFolder {
 struct ImageInfo {
     format: String,
     virtual_size: u64,
+    backing_filename: Option<String>,
+    #[serde(default)]
+    format_specific: FormatSpecific,
+}
+
+#[derive(Default, Deserialize)]
+struct FormatSpecific {
+    #[serde(default)]
+    data: FormatData,
+}
+
+/// The fields of QEMU's `ImageInfoSpecificQCow2`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct FormatData {
+    data_file: Option<String>,
+}
+
+impl ImageInfo {
+    /// Fails unless the image consists of one file.
+    fn check(&self, image: &Path) -> Result<(), DiskError> {
+        let image = || image.to_owned();
+        if let Some(other) = self.backing_filename.as_ref().or(self.format_specific.data.data_file.as_ref()) {
+            return Err(DiskError::OtherFile { image: image(), other: sanitize(other) });
+        }
+        // The extents of a VMDK image are other files, for example.
+        if !["qcow2", "raw"].contains(&self.format.as_str()) {
+            return Err(DiskError::Format { image: image(), format: sanitize(&self.format) });
+        }
+        Ok(())
+    }
 }
 
 impl RehearsalFolder {
@@ -116,6 +157,7 @@ impl RehearsalFolder {
         })?;
         let info: ImageInfo = serde_json::from_slice(&info)
             .map_err(|error| DiskError::NoDisk(image.clone(), error.to_string()))?;
+        info.check(&image)?;
         if info.virtual_size > bytes(size) {
             return Err(DiskError::TooLarge {
                 image,

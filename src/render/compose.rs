@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::fill;
 use crate::plan::Plan;
+use crate::project::machine::Machine;
 use crate::project::spec::{CONTAINER_PORT, STOP_GRACE_SECONDS};
 use crate::project::values::Strategy;
 
@@ -19,6 +20,7 @@ struct ComposeContext<'a> {
     timezone: &'a str,
     probe: String,
     stop_grace: String,
+    memory: Option<String>,
     env: Vec<EnvSetting<'a>>,
 }
 
@@ -32,6 +34,7 @@ pub(super) fn render(plan: &Plan<'_>, image: &str) -> String {
     let gateway = &plan.spec.gateway;
     let env =
         gateway.env.iter().map(|(name, value)| EnvSetting { name: name.as_str(), value: value.as_str() });
+    let memory = Machine::new(&plan.spec.gcp.machine_type).memory_mib().map(for_gateway);
     fill(
         NAME,
         include_str!("../../images/docker-compose.yml.j2"),
@@ -47,7 +50,13 @@ pub(super) fn render(plan: &Plan<'_>, image: &str) -> String {
                 "fetch('http://127.0.0.1:{CONTAINER_PORT}/startupz').then(r => r.json()).then(b => process.exit(b.status === 'started' ? 0 : 1), () => process.exit(1))"
             ),
             stop_grace: format!("{STOP_GRACE_SECONDS}s"),
+            memory: memory.map(|mib| format!("{mib}m")),
             env: env.collect(),
         },
     )
+}
+
+/// The gateway's share of `total` MiB: the host needs some 400 MiB, but a small machine has swap.
+fn for_gateway(total: u32) -> u32 {
+    total.saturating_sub(400).max(total / 4 * 3)
 }

@@ -14,7 +14,7 @@ use crate::plan::{Plan, PlannedBase};
 use crate::project::names::EnvName;
 use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::spec::{ImageOrigin, Model, STOP_GRACE_SECONDS, SecretSource, Spec};
-use crate::project::values::InnerPath;
+use crate::project::values::{Destination, InnerPath};
 use crate::vm::{FILES, PROJECT, RELEASE, SCRIPTS, VmSetting};
 
 pub(super) const NAME: &str = "user-data.yaml";
@@ -92,6 +92,8 @@ fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
         files.push(VmFile::plain("/etc/apt/keyrings", "docker.asc", key));
         files.push(VmFile::plain("/etc/apt/sources.list.d", "docker.list", format!("{repository}\n")));
     }
+    // Rendered in any case, so that an update takes a time back.
+    files.push(VmFile::plain("/etc/apt/apt.conf.d", "52openclaw-reboot", reboot(plan.spec)));
     files.extend(FILES.iter().map(|file| VmFile {
         mode: if file.executable { "0755" } else { "0644" },
         ..VmFile::plain(file.folder, file.name, file.text)
@@ -99,6 +101,20 @@ fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
     let release = release(&files);
     files.push(release);
     files
+}
+
+/// The settings of unattended-upgrades for updates that need a restart. The gateway finishes its reply first.
+fn reboot(spec: &Spec) -> String {
+    match &spec.host.reboot_at {
+        Some(time) => format!(
+            "// `host.reboot_at`, for updates of the kernel.\nUnattended-Upgrade::Automatic-Reboot \"true\";\n\
+             Unattended-Upgrade::Automatic-Reboot-Time \"{}\";\n",
+            time.value
+        ),
+        None => {
+            "// `host.reboot_at` sets a time.\nUnattended-Upgrade::Automatic-Reboot \"false\";\n".to_owned()
+        }
+    }
 }
 
 /// Digits of a release's identity.
@@ -152,6 +168,12 @@ fn value(setting: VmSetting, plan: &Plan<'_>, image: &str) -> String {
         },
         (VmSetting::Port, _) => spec.gateway.port.value.to_string(),
         (VmSetting::Packages, _) => plan.host_packages.join(" "),
+        (VmSetting::Allow, _) => {
+            let allowed = |to: &Destination| {
+                format!("{},{}", to.network(), to.port().map(|port| port.to_string()).unwrap_or_default())
+            };
+            spec.gateway.destinations().iter().map(allowed).collect::<Vec<_>>().join(" ")
+        }
         (VmSetting::SwapMib, _) => spec.host.swap.mib().to_string(),
         (VmSetting::DataDisk, _) if spec.gcp.data_disk.is_zero() => String::new(),
         (VmSetting::DataDisk, _) => spec.name.data_disk(),

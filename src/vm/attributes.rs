@@ -18,9 +18,18 @@ pub struct GuestAttribute {
 
 /// In the order in which `report.sh` writes them. A reader that sees a new status finds the rest of
 /// the report in place.
-pub const ATTRIBUTES: [GuestAttribute; 5] = [
+pub const ATTRIBUTES: [GuestAttribute; 7] = [
     GuestAttribute { key: LOCK, meaning: "The SHA-256 of the `bake.lock` that the VM was rendered from." },
     GuestAttribute { key: SINCE, meaning: "When the status was reached (RFC 3339, UTC)." },
+    GuestAttribute {
+        key: "disk",
+        meaning: "The free and the total space of `/var/lib/openclaw` in MiB, such as `7168 9920`. It follows \
+                  changes of a hundredth of the total.",
+    },
+    GuestAttribute {
+        key: "reboot",
+        meaning: "`required` if an update of the operating system takes effect only after a restart, else empty.",
+    },
     GuestAttribute {
         key: ERROR,
         meaning: "Why the stage fails, in one line of at most 400 printable ASCII characters; with \

@@ -31,7 +31,7 @@ macro_rules! script {
 const SYSTEMD: &str = "/etc/systemd/system";
 
 /// In the order of the user-data.
-pub const FILES: [StaticFile; 23] = [
+pub const FILES: [StaticFile; 24] = [
     file!(SYSTEMD, "openclaw-gateway.service"),
     file!(SYSTEMD, "openclaw-metadata-guard.service"),
     file!(SYSTEMD, "openclaw-update.service"),
@@ -54,6 +54,7 @@ pub const FILES: [StaticFile; 23] = [
     script!("allow-origin"),
     script!("update.py"),
     file!("/etc/docker", "daemon.json"),
+    file!("/etc/sysctl.d", "99-openclaw.conf"),
     file!("/etc/apt/apt.conf.d", "20auto-upgrades"),
 ];
 

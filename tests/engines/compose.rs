@@ -100,6 +100,9 @@ fn compose_reads_both_services_with_their_restrictions() {
         assert_eq!(service["logging"], logging, "{name}");
         // OpenClaw documents this period, in which it can finish a reply.
         assert_eq!(service["stop_grace_period"], "5m30s", "{name}");
+        // The default machine, e2-small, has 2 GiB.
+        let limits = ["pids_limit", "mem_limit", "cpu_shares"].map(|key| service[key].to_string());
+        assert_eq!(limits, ["2048", "\"1728053248\"", "512"], "{name}");
         for key in ["privileged", "cap_add", "devices"] {
             assert!(service[key].is_null(), "{name}: {key}");
         }

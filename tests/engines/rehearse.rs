@@ -33,6 +33,43 @@ fn refuses_an_oversized_disk_before_starting() {
     assert!(none.err.contains("debian-13-genericcloud-amd64.qcow2, and name it by --disk"), "{}", none.err);
 }
 
+/// Such an image would show the guest any file of this machine.
+#[test]
+fn refuses_disks_that_consist_of_several_files() {
+    testbed::program(QEMU);
+    let folder = Folder::empty();
+    folder.write("secret.txt", "s".repeat(70_000));
+    let qemu_img = |arguments: &[&str]| {
+        let mut command = testbed::program("qemu-img");
+        said(command.current_dir(folder.path()).args(arguments)).done();
+    };
+    qemu_img(&["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "secret.txt", "overlay.img"]);
+    qemu_img(&[
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-o",
+        "data_file=outside.raw,data_file_raw=on",
+        "split.img",
+        "1M",
+    ]);
+    qemu_img(&["create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", "extents.img", "1M"]);
+    let long = folder.join("secret.txt").display().to_string();
+    qemu_img(&["create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", &long, "deep.img", "1M"]);
+    for (image, reason) in [
+        ("overlay.img", "takes its content from secret.txt"),
+        ("split.img", "takes its content from outside.raw"),
+        ("deep.img", "/secret.txt, which could be any file of this machine"),
+        ("extents.img", "is a vmdk image"),
+    ] {
+        let refused = said(folder.command().args(["rehearse", "--dir", "vm", "--disk", image])).ended(2);
+        assert!(refused.err.contains(reason), "{image}: {}", refused.err);
+        assert!(refused.err.contains("qemu-img convert -O qcow2"), "{image}: {}", refused.err);
+        assert!(!folder.join("vm/boot.qcow2").exists(), "{image}");
+    }
+}
+
 #[test]
 fn refuses_invalid_vm_descriptions() {
     let folder = Folder::empty();

@@ -72,6 +72,8 @@ fn the_vm_gets_its_data_byte_for_byte() {
     assert_eq!(vm["shieldedInstanceConfig"], shielded);
     labels["openclaw-lock"] = json!(label(&cloud, "openclaw-lock"));
     labels["openclaw-bundle"] = json!(label(&cloud, "openclaw-bundle"));
+    labels["openclaw-version"] = json!("2026-9-4");
+    labels["openclaw-bake"] = json!(env!("CARGO_PKG_VERSION").replace('.', "-"));
     assert_eq!(vm["labels"], labels);
     assert_eq!(vm["tags"]["items"], json!(["openclaw-gateway"]));
     assert_eq!(last(&vm["machineType"]), "e2-small");

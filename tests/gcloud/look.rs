@@ -319,7 +319,7 @@ fn status_is_one_look_at_vm_gateway_and_lock() {
         );
         world
             .now("disks", "openclaw-gateway-data 10\nopenclaw-gateway-data-1 10\n")
-            .now("snapshots", "daily-1 2026-11-21T04:00:00Z\n");
+            .now("snapshots", "daily-1 2026-11-21T04:00:00Z True\n");
         let said = world.run(&["status"]).done();
         let lock = world.lock();
         assert_eq!(
@@ -333,10 +333,11 @@ fn status_is_one_look_at_vm_gateway_and_lock() {
                    disk     openclaw-gateway-data, 10 GB\n  \
                    old disk openclaw-gateway-data-1, 10 GB, which a restore has left; you keep paying for it\n  \
                    snapshot daily-1, of 2026-11-21T04:00:00Z\n  \
+                   backup   none yet: bake gcloud backup | sh\n  \
                    costs    about 19 USD a month: e2-small, 30 GB pd-balanced, one public address; list prices of us-central1, 2025; traffic and snapshots come on top\n"
             )
         );
-        assert_eq!((said.err.as_str(), world.asked().len()), ("", 5));
+        assert_eq!((said.err.as_str(), world.asked().len()), ("", 6));
     }
     for world in shells() {
         world.reports("failed", "secrets: secret telegram is forbidden");
@@ -369,7 +370,7 @@ fn every_vm_of_a_fleet_is_looked_at() {
         let said = world.run(&["status", "--fleet", "alice,bob"]).done();
         assert_eq!(said.out.matches(", that of bake.lock").count(), 2, "{}", said.out);
         let names = |word: &str| world.asked().iter().flatten().filter(|asked| asked.contains(word)).count();
-        assert_eq!((names("alice"), names("bob"), names("openclaw-gateway")), (4, 4, 1));
+        assert_eq!((names("alice"), names("bob"), names("openclaw-gateway")), (5, 5, 1));
     }
     for world in shells() {
         world.reports("failed", "image: x").now("serial", "");

@@ -14,9 +14,11 @@ mod look;
 mod moving;
 mod networks;
 mod observed;
+mod progress;
 mod right_vm;
 mod scripts;
 mod setup;
+mod status;
 mod update;
 mod words;
 

@@ -162,6 +162,11 @@ fn a_move_that_cannot_be_changes_nothing() {
         &["move", "--from-zone", "us-central1-a"],
         "room for 3 more processors, and e2-standard-4 needs 4 more",
     );
+    // The old VM keeps its disks until the new gateway is ready.
+    edit(&cloud, &[("machine_type: e2-standard-4", "machine_type: e2-medium")]);
+    cloud.google.put("quotas/europe-west1", json!([{"metric": "SSD_TOTAL_GB", "limit": 29, "usage": 0}]));
+    refuses(&["move", "--from-zone", "us-central1-a"], "room for 29 more GB, and e2-medium needs 30 more");
+    edit(&cloud, &[("machine_type: e2-medium", "machine_type: e2-standard-4")]);
     edit(
         &cloud,
         &[

@@ -115,6 +115,41 @@ fn a_vm_that_could_not_come_back_is_kept() {
     for action in [&["update", "--replace"][..], &["resize", "e2-standard-4"]] {
         refuses(&cloud, action, "room for 1 more processors, and e2-standard-4 needs 2 more");
     }
+    // The new boot disk is larger than the old one, and a public address is in use already.
+    let others = |limit| {
+        json!([
+            {"metric": "SSD_TOTAL_GB", "limit": limit, "usage": 480.0},
+            {"metric": "DISKS_TOTAL_GB", "limit": 0, "usage": 0},
+            {"metric": "IN_USE_ADDRESSES", "limit": 1.0, "usage": 1.0},
+        ])
+    };
+    edit(
+        &cloud,
+        &[("machine_type: e2-standard-4", "machine_type: e2-medium"), ("boot_disk: 20GB", "boot_disk: 55GB")],
+    );
+    cloud.google.put("quotas/us-central1", others(514.0));
+    refuses(
+        &cloud,
+        &["update"],
+        "SSD_TOTAL_GB of us-central1 has room for 34 more GB, and e2-medium needs 35 more",
+    );
+    cloud.google.put("quotas/us-central1", others(515.0));
+    cloud.run(Shell::Dash, &["plan"]).ended(1);
+    let mut vm = cloud.google.get(VM);
+    let address = vm["networkInterfaces"][0]["accessConfigs"].take();
+    cloud.google.put(VM, vm);
+    refuses(
+        &cloud,
+        &["update"],
+        "IN_USE_ADDRESSES of us-central1 has room for 0 more addresses, and e2-medium needs 1 more",
+    );
+    let mut vm = cloud.google.get(VM);
+    vm["networkInterfaces"][0]["accessConfigs"] = address;
+    cloud.google.put(VM, vm);
+    edit(
+        &cloud,
+        &[("machine_type: e2-medium", "machine_type: e2-standard-4"), ("boot_disk: 55GB", "boot_disk: 20GB")],
+    );
     cloud.google.put("quotas/us-central1", quota(8.0));
     let plan = cloud.run(Shell::Bash, &["plan", "--replace"]).ended(1);
     assert!(plan.out.contains("- VM openclaw-gateway"), "{}{}", plan.out, plan.err);

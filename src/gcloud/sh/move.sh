@@ -7,7 +7,7 @@ find_origin() {
     old_data='' snapshot='' new_snapshot='' new_data=''
     if [ -z "$era" ]; then
         [ -n "$vm_here" ] || refuse "There is no VM $from, so there is nothing to move." \
-            'Where it is: gcloud compute instances list. Name its place with --from-zone, --from-name and --from-project.'
+            'To find it: gcloud compute instances list. Name its place with --from-zone, --from-name and --from-project.'
         data=$(ask disk_in_use)
         return
     fi
@@ -19,7 +19,7 @@ find_origin() {
     data=$disk_base-$era
     disk_here=$(ask made_disk)
     if [ -n "$vm_here" ]; then
-        [ -n "$disk_here" ] || refuse "There is a VM $to already, and its state is not that of $from. To begin anew there: bake gcloud destroy | sh"
+        [ -n "$disk_here" ] || refuse "There is a VM $to already, and its state is not that of $from. To delete it: bake gcloud destroy | sh"
         return
     fi
     [ -n "$disk_here" ] || new_data=$data

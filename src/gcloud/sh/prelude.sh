@@ -5,10 +5,32 @@
 # Without this a list that gcloud may not read, or cannot, is an empty one with a warning.
 export CLOUDSDK_COMPUTE_ALLOW_PARTIAL_ERROR=false
 
-# Makes or changes something.
+# Makes or changes something. gcloud's progress and errors appear as it prints them.
 run() {
-    tried "$@" </dev/null || return
-    [ -z "$said" ] || printf '%s\n' "$said" >&2
+    { said=$({
+        code=0
+        "$@" 2>&1 >&3 3>&- 4>&- </dev/null || code=$?
+        printf '\nexit code %s\n' "$code"
+    } | pass_on); } 3>&1 4>&2
+    code=${said##*exit code } said=${said%exit code *}
+    case $code in
+    0) return 0 ;;
+    *[!0-9]* | '') code=130 ;; # interrupted
+    esac
+    answer "$said" >&2
+    return "$code"
+}
+
+# Passes lines on to the terminal at once, and to the caller with the exit code.
+pass_on() {
+    while IFS= read -r line; do
+        case $line in
+        '') continue ;;
+        'exit code '*) ;;
+        *) printf '%s\n' "$line" >&4 ;;
+        esac
+        printf '%s\n' "$line"
+    done
 }
 
 # Looks something up, and is silent where that went well.

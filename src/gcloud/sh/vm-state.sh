@@ -59,20 +59,24 @@ failed() {
 
 # Sets `$state` (nothing where there is no such VM), `$id`, `$started` (UTC), `$label` (the lock that
 # the VM was made for, shortened), `$reports` (whether its guest attributes are on), `$bundle_there` (the
-# digest of everything it was made from) and `$machine`.
+# digest of everything it was made from), `$machine`, `$version_there` (of OpenClaw) and `$bake_there` at that
+# time, and the service `$account` with its `$scopes`.
 # shellcheck disable=SC2034 # not every script reads all of it
 look() {
     quietly state vm_state || return
-    state='' id='' started='' label='' reports='' bundle_there='' machine=''
-    IFS='|' read -r state id started label reports bundle_there machine <"$scratch/state" || true
+    state='' id='' started='' label='' reports='' bundle_there='' machine='' version_there='' bake_there=''
+    account='' scopes=''
+    IFS='|' read -r state id started label reports bundle_there machine version_there bake_there account scopes \
+        <"$scratch/state" || true
 }
 
 # Sets what the VM reports: `$status` (empty before the first report since it was started), `$error`,
-# `$kind` (of the error), `$since`, `$lock_there`; `$contract` (1 if it changes its release in place), the stage
-# `$update` of the last such change, its `$update_release` and `$update_error`, and its `$update_request`.
+# `$kind` (of the error), `$since`, `$lock_there`, `$free` and `$total` MiB of the data disk, `$reboot` (if the
+# operating system needs a restart); `$contract` (1 if it changes its release in place), the stage `$update` of the
+# last such change, its `$update_release` and `$update_error`, and its `$update_request`.
 # shellcheck disable=SC2034 # not every script reads all of it
 listen() {
-    status='' error='' kind='' since='' lock_there=''
+    status='' error='' kind='' since='' lock_there='' free='' total='' reboot=''
     contract='' update='' update_release='' update_error='' update_request=''
     if ! quietly report vm_report; then
         case $(refusal) in
@@ -98,11 +102,17 @@ listen() {
         update_release) update_release=$value ;;
         update_error) update_error=$value ;;
         update_request) update_request=$value ;;
+        disk) free=${value%% *} total=${value##* } ;;
+        reboot) reboot=$value ;;
         esac
     done <"$scratch/plain"
+    # A shell may run what it reckons with.
+    case $free:$total in
+    *[!0-9:]* | :* | *:) free='' total='' ;;
+    esac
     # Guest attributes outlive a stop: reports from before the last start are outdated.
     if [ -n "$since" ] && [ -n "$started" ] && expr "x$since" \< "x$started" >/dev/null; then
-        status='' error='' kind='' since=''
+        status='' error='' kind='' since='' free='' total='' reboot=''
     fi
 }
 

@@ -1,6 +1,7 @@
 //! From the spec as written to the checked one: each value by itself, and the defaults.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -14,7 +15,7 @@ use crate::diagnostics::{
 };
 use crate::project::names::{AuthChoice, EnvName, LabelKey, LabelValue};
 use crate::project::openclaw::OpenClaw;
-use crate::project::values::{EnvValue, ImageRef, Size, Strategy};
+use crate::project::values::{Destination, EnvValue, ImageRef, Size, Strategy};
 use crate::yaml::Node;
 use crate::yaml::decode::{Entries, Field};
 
@@ -26,6 +27,12 @@ const LARGEST_DISK: Size = Size::gigabytes(65536);
 const OWN_LABELS: [&str; 2] = ["openclaw", "goog"];
 /// Compute Engine takes 64 labels for each resource ("Requirements for labels"), and bake sets four.
 const MOST_LABELS: usize = 60;
+
+/// The addresses of Compute Engine's metadata server ("About VM metadata").
+const METADATA_SERVERS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
 
 pub(super) struct Checker<'a> {
     /// The spec's `secrets`, where there are some.
@@ -347,6 +354,24 @@ impl Checker<'_> {
             );
         }
         size
+    }
+
+    /// Private networks, without the metadata server.
+    pub(super) fn destinations(
+        &mut self,
+        field: Field<Vec<Field<Destination>>>,
+        default: &str,
+    ) -> Vec<Spanned<Destination>> {
+        let allowed = self.list(field, default, Destination::as_str);
+        let exact = |destination: &&Spanned<Destination>| METADATA_SERVERS.contains(&destination.address());
+        for destination in allowed.iter().filter(exact) {
+            self.problems.push(
+                Diagnostic::error(Code::BadValue, "the container never reaches the metadata server")
+                    .at(destination.place.clone())
+                    .help("it gives the VM's service-account token to any client: remove it"),
+            );
+        }
+        allowed
     }
 
     /// The readable items of a list, each once.

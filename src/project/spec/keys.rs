@@ -13,10 +13,10 @@ use super::{ImageOrigin, Model, SecretSource};
 use crate::diagnostics::Spanned;
 use crate::project::host_os::HostOs;
 use crate::project::names::{
-    AptPackage, AuthChoice, Channel, EnvName, LabelId, LabelKey, LabelValue, MachineType, NetworkName,
-    ProjectId, ServiceAccount, SubnetName, VmName, Zone,
+    AptPackage, AuthChoice, Channel, ClockTime, EnvName, LabelId, LabelKey, LabelValue, MachineType,
+    NetworkName, ProjectId, ServiceAccount, SubnetName, VmName, Zone,
 };
-use crate::project::values::{Arch, EnvValue, ImageRef, InnerPath, Size, Strategy, TimeZone};
+use crate::project::values::{Arch, Destination, EnvValue, ImageRef, InnerPath, Size, Strategy, TimeZone};
 use crate::yaml::decode::{Entries, Field};
 
 /// `keys! { section RAW => CHECKED, METHOD(check) { ROWS } }`: the section as it is written, and as it is
@@ -109,6 +109,8 @@ keys! {
         env: Entries<EnvName, EnvValue> => Vec<(Spanned<EnvName>, Spanned<EnvValue>)> = "{}", env();
         /// Channels to set up without a terminal: `discord`, `slack`, `telegram`, `whatsapp`.
         channels: Vec<Field<Channel>> => Vec<Spanned<Channel>> = "[]", list(Channel::as_str);
+        /// The network of the container.
+        network: RawNetwork => Network = "{}", network();
     }
     together {
         /// The model that the agents use. `null` leaves the choice to OpenClaw.
@@ -119,6 +121,13 @@ keys! {
     } into {
         auth_choice: Spanned<AuthChoice> = choice;
         model: Model = setup;
+    }
+
+    /// The network of the container.
+    section RawNetwork => Network, network(check) {
+        /// Private addresses that the container may reach: `10.0.0.5:5432`, `10.2.0.0/16`. All others are blocked;
+        /// public ones are not.
+        allow: Vec<Field<Destination>> => Vec<Spanned<Destination>> = "[]", destinations();
     }
 
     /// The image that the gateway runs from.
@@ -148,6 +157,8 @@ keys! {
         arch: Arch => Spanned<Arch> = "amd64", value();
         /// The size of the swap file on the boot disk; `0` for none.
         swap: Size => Spanned<Size> = "2GB", swap();
+        /// When the VM may restart for an update of its kernel, in UTC: `04:30`. `null`: it only reports the update.
+        reboot_at: Option<ClockTime> => Option<Spanned<ClockTime>> = "null", optional();
     }
 
     /// The VM on Compute Engine.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub use keys::{Gateway, Gcp, Host, ImageSpec, Spec};
 
 use super::names::{CommitId, EnvName, GitUrl, ModelName, ModelUrl, Provider, SecretId};
-use super::values::{ImageRef, ModelApi, Size, Strategy};
+use super::values::{Destination, ImageRef, ModelApi, Size, Strategy};
 use crate::diagnostics::{Problems, Source, Spanned};
 use crate::yaml;
 use crate::yaml::decode::{Field, decode};
@@ -55,6 +55,29 @@ pub enum Model {
         /// The secret that holds the key.
         key: Option<Spanned<EnvName>>,
     },
+}
+
+impl Gateway {
+    /// The private networks that the container may reach: those of the spec, and the model's server if the spec
+    /// has its IP address.
+    pub fn destinations(&self) -> Vec<Destination> {
+        let mut all: Vec<_> = self.network.allow.iter().map(|allowed| allowed.value.clone()).collect();
+        if let Model::Served { base_url, .. } = &self.model {
+            all.extend(server(base_url.as_str()).filter(|server| !all.contains(server)));
+        }
+        all
+    }
+}
+
+/// The server of a URL with an IP address as its host.
+fn server(url: &str) -> Option<Destination> {
+    let url = url::Url::parse(url).ok()?;
+    let address = match url.host()? {
+        url::Host::Domain(_) => return None,
+        url::Host::Ipv4(address) => address.into(),
+        url::Host::Ipv6(address) => address.into(),
+    };
+    Some(Destination::server(address, url.port_or_known_default()?))
 }
 
 /// The source of the gateway's image.

@@ -2,6 +2,7 @@
 
 mod archive_format;
 mod checksums_file;
+mod destination;
 mod image_ref;
 mod loader_path;
 mod size;
@@ -20,6 +21,7 @@ use crate::text::is_hidden;
 
 pub use archive_format::ArchiveFormat;
 pub use checksums_file::ChecksumsFile;
+pub use destination::Destination;
 pub use image_ref::ImageRef;
 pub use loader_path::LoaderPath;
 pub use size::Size;
@@ -253,6 +255,7 @@ macro_rules! text_values {
 
 text_values! {
     Size = "Size", {"description": "It must be a size such as `20GB` or `512MB`, or `0`.", "type": ["string", "integer"], "pattern": "^(?:0|[0-9]+(?:GB|MB))$", "maximum": 0, "minimum": 0};
+    Destination = "Destination", {"description": "It must be an IP address or a network in CIDR notation, with or without a port, such as `10.0.0.5:5432`, `10.2.0.0/16` or `[fd00::5]:443`.", "type": "string", "pattern": "^[0-9a-fA-F.:/\\[\\]]+$"};
     ImageRef = "ImageRef", {"description": "It must be an image with its registry, such as `ghcr.io/owner/name:1.2.3`.", "type": "string", "pattern": "^[^/\\s]+/[^\\s]+$"};
     WebUrl = "WebUrl", {"type": "string", "pattern": "^https?://[!-~]+$"};
     InnerPath = "InnerPath", {"description": "It must be a relative path without `..`.", "type": "string", "minLength": 1, "maxLength": 255, "not": {"pattern": "(?:^|/)\\.{0,2}(?:/|$)"}};

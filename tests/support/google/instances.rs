@@ -64,6 +64,7 @@ pub(super) fn insert(state: &mut State, path: &str, instance: Value) -> Result<(
         } else {
             let default = if index == 0 { name.clone() } else { format!("{name}-{index}") };
             let (disk_path, new) = described(state, scope(path), &disk["initializeParams"], &default)?;
+            disk["diskSizeGb"] = new["sizeGb"].clone();
             made.push((disk_path.clone(), new));
             disk_path
         };
