@@ -347,11 +347,20 @@ fn create_of_a_fleet_with_each_request_failing_once() {
 }
 
 #[test]
-fn update_of_a_fleet_with_each_request_failing_once() {
+fn update_in_place_of_a_fleet_with_each_request_failing_once() {
     let cloud = fleet();
+    cloud.google.update_in_place();
     cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Asia/Tokyo");
     cloud.folder.bake(["render"]).done();
     each_request_fails_once(&cloud, &[&["update"][..], &FLEET].concat());
+}
+
+#[test]
+fn replacement_of_a_fleet_with_each_request_failing_once() {
+    let cloud = fleet();
+    cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Asia/Tokyo");
+    cloud.folder.bake(["render"]).done();
+    each_request_fails_once(&cloud, &[&["update", "--replace"][..], &FLEET].concat());
 }
 
 #[test]

@@ -130,17 +130,17 @@ fn a_vm_that_could_not_come_back_is_kept() {
     cloud.google.put("quotas/us-central1", others(514.0));
     refuses(
         &cloud,
-        &["update"],
+        &["update", "--replace"],
         "SSD_TOTAL_GB of us-central1 has room for 34 more GB, and e2-medium needs 35 more",
     );
     cloud.google.put("quotas/us-central1", others(515.0));
-    cloud.run(Shell::Dash, &["plan"]).ended(1);
+    cloud.run(Shell::Dash, &["plan", "--replace"]).ended(1);
     let mut vm = cloud.google.get(VM);
     let address = vm["networkInterfaces"][0]["accessConfigs"].take();
     cloud.google.put(VM, vm);
     refuses(
         &cloud,
-        &["update"],
+        &["update", "--replace"],
         "IN_USE_ADDRESSES of us-central1 has room for 0 more addresses, and e2-medium needs 1 more",
     );
     let mut vm = cloud.google.get(VM);
