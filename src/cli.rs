@@ -111,6 +111,8 @@ pub enum Command {
     },
     /// Lock what spec and manifest ask for: every version, URL and checksum
     Lock(LockArgs),
+    /// List newer versions of the base image and the tools; exit with 1 if there are any
+    Outdated(OutdatedArgs),
     /// Fill the cache with every locked archive, verified
     Fetch,
     /// Hold upstream, lock, cache, bundle, image and VM against each other
@@ -159,6 +161,7 @@ impl Command {
             | Self::Add(_)
             | Self::Remove { .. }
             | Self::Lock(_)
+            | Self::Outdated(_)
             | Self::Fetch
             | Self::Audit(_)
             | Self::Render(_)
@@ -262,9 +265,17 @@ pub struct LockArgs {
     /// Take another archive of this tool under the locked version; `image` is the base image
     #[arg(long, value_name = "NAME")]
     pub allow_republished: Vec<String>,
-    /// Take less evidence for this tool's checksum than is locked, or a new repository of the same name
+    /// Take less evidence for this tool's checksum than is locked, another workflow, or a new repository of the same name
     #[arg(long, value_name = "NAME")]
     pub allow_less_trust: Vec<String>,
+}
+
+/// Options of `outdated`.
+#[derive(Args, Debug)]
+pub struct OutdatedArgs {
+    /// Leave out releases that are younger than this many days
+    #[arg(long, value_name = "DAYS", default_value_t = 0)]
+    pub min_age: u16,
 }
 
 /// Options of `audit`.
@@ -313,7 +324,7 @@ pub struct RenderArgs {
     /// Change nothing; exit with 1 if the files in the folder differ
     #[arg(long)]
     pub check: bool,
-    /// Change nothing; show the differences from the files in the folder
+    /// Change nothing; show the differences from the files in the folder, by meaning and line by line
     #[arg(long)]
     pub diff: bool,
 }

@@ -23,6 +23,7 @@ pub mod lock;
 pub mod oci;
 pub mod plan;
 pub mod project;
+pub mod provenance;
 pub mod registry;
 pub mod rehearse;
 pub mod render;

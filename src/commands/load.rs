@@ -100,7 +100,7 @@ impl Loaded {
 /// # Errors
 /// If the spec or the manifest cannot be read at all. All other problems are returned with the result.
 pub(super) fn load(dir: &Path) -> Result<Loaded, Failure> {
-    load_from(dir, None)
+    load_from(dir, None, None)
 }
 
 /// The project in `dir` with its lock, for commands that need both without errors. Prints warnings.
@@ -143,9 +143,9 @@ pub(super) fn project_folder(dir: &Path) -> PathBuf {
     found().unwrap_or_else(|| dir.to_owned())
 }
 
-/// Like [`load`], with `manifest` in place of the manifest's text.
-pub(super) fn with_manifest(dir: &Path, manifest: &str) -> Result<Loaded, Failure> {
-    load_from(dir, Some(manifest))
+/// Like [`load`], with these texts in place of those of spec and manifest.
+pub(super) fn edited(dir: &Path, spec: Option<&str>, manifest: Option<&str>) -> Result<Loaded, Failure> {
+    load_from(dir, spec, manifest)
 }
 
 /// The error of a command that needs a project to write to.
@@ -181,13 +181,15 @@ fn has_parent(path: &Path) -> bool {
     path.components().any(|component| component == Component::ParentDir)
 }
 
-fn load_from(dir: &Path, edited: Option<&str>) -> Result<Loaded, Failure> {
+fn load_from(dir: &Path, edited_spec: Option<&str>, edited: Option<&str>) -> Result<Loaded, Failure> {
     if !dir.is_dir() {
         return Err(Failure::Argument(format!("{}: there is no such folder", dir.display())));
     }
     let mut problems = Problems::default();
     let builtin = is_absent(&dir.join(SPEC));
-    let spec = if builtin {
+    let spec = if let Some(text) = edited_spec {
+        spec::read(Source::new(SPEC, text), &mut problems)
+    } else if builtin {
         passed_over(dir, &mut problems);
         spec::read(Source::new(SPEC, defaults::SPEC), &mut problems)
     } else {

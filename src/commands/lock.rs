@@ -5,19 +5,20 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::base_image;
 use super::console::Console;
 use super::load::{self, Loaded, LoadedLock};
 use super::locking::{self, IMAGE, LockOutcome, LockRequest, ToolRow};
 use super::publishers::{Environment, Publishers};
 use super::{Done, Failure};
 use crate::cli;
-use crate::diagnostics::{Problems, json};
+use crate::diagnostics::{Code, Diagnostic, Location, Problems, json};
 use crate::digest::Sha256;
 use crate::fs::Revision;
 use crate::lock::changes::{self, LockChange};
 use crate::lock::resolve::UpdateScope;
 use crate::lock::upstream::{ReleaseQuery, Upstream};
-use crate::lock::{self, versions};
+use crate::lock::{self, LockedImage, channel, versions};
 use crate::project::catalog::Catalog;
 use crate::project::manifest::Binary;
 use crate::project::names::Version;
@@ -61,14 +62,92 @@ pub(super) fn run(
         let made = LockOutcome { lock, notes: BTreeMap::new(), unreachable: Vec::new() };
         return keep(dir, old.as_ref(), &made, None, json, console);
     }
-    let wishes = wishes(options, &project)?;
+    let mut wishes = wishes(options, &project)?;
     let publishers = Publishers::new(Environment::from_environment(options.min_age)?, console);
+    let locked = old.as_ref().map(|old| &old.lock.image);
+    let spec = newer_image(&project, locked, &mut wishes, &publishers, console)?;
     let edited = unpinned(&project, &wishes, &publishers, &manifest, console)?;
-    let project = edited.as_deref().map_or(Ok(project), |text| locking::edited_project(dir, text))?;
+    let before = project.spec.gateway.image.place.clone();
+    let project = match (&spec, &edited) {
+        (None, None) => project,
+        _ => locking::with_edits(dir, spec.as_deref(), edited.as_deref())?,
+    };
     let made = locking::make(&project, old.as_ref().map(|old| &old.lock), &wishes, &publishers)?;
     made.tell(console);
-    let edit = edited.as_deref().map(|text| manifest.revision(text));
-    keep(dir, old.as_ref(), &made, edit, json, console)
+    let spec = spec.as_deref().zip(before.as_ref()).map(|(to, before)| Revision {
+        path: dir.join(load::SPEC),
+        from: Some(before.source.text()),
+        to,
+    });
+    let edits = edited.as_deref().map(|text| manifest.revision(text)).into_iter().chain(spec);
+    keep(dir, old.as_ref(), &made, edits, json, console)
+}
+
+/// The spec with a newer base image, if `--update` asks for one and there is one.
+fn newer_image(
+    project: &Project,
+    locked: Option<&LockedImage>,
+    wishes: &mut LockRequest,
+    publishers: &Publishers,
+    console: &mut Console,
+) -> Result<Option<String>, Failure> {
+    let image = &project.spec.gateway.image;
+    let (is_named, is_moving) = (wishes.update.contains(IMAGE), image.tag().is_some_and(channel::is_moving));
+    let follows = wishes.extent == UpdateScope::Newest && is_moving && image.digest().is_none();
+    if !(is_named || follows) {
+        return Ok(None);
+    }
+    let arch = project.spec.host.arch.value;
+    let news = base_image::look(project, locked, publishers)
+        .map_err(|problem| Failure::Upstream(problem.or_at(image.place.clone()).into()))?;
+    if let Some(young) = news.too_young {
+        console.note(&format!("note: image: `{young}` is newer, but younger than the minimum age"));
+        if is_moving && news.newer.is_none() {
+            // The locked image stays.
+            wishes.update.remove(IMAGE);
+            wishes.kept.insert(IMAGE.to_owned());
+        }
+    }
+    let Some(newer) = news.newer else { return Ok(None) };
+    if newer.is_older && !wishes.downgrade.contains(IMAGE) {
+        return Err(Failure::Upstream(
+            Diagnostic::error(
+                Code::Downgrade,
+                format!(
+                    "the tag of the base image `{}` now names an older image than the locked one: {}",
+                    image.value,
+                    newer.digest.oci()
+                ),
+            )
+            .or_at(image.place.clone())
+            .help("ask its publisher why; `--allow-downgrade image` goes back to it")
+            .into(),
+        ));
+    }
+    console.note(&format!("note: image: {}: {}", newer.reference, newer.facts.described(arch)));
+    if let Some(warning) = newer.facts.unfit_node() {
+        console.problems(&warning.or_at(image.place.clone()).into());
+    }
+    if is_moving {
+        // A channel is meant to move.
+        wishes.republished.insert(IMAGE.to_owned());
+        return Ok(None);
+    }
+    let Some(place) = &image.place else {
+        return Err(Failure::Argument(format!(
+            "bake.yaml does not name the base image: write `gateway: {{image: {}}}`",
+            newer.reference
+        )));
+    };
+    Ok(Some(replaced(place, &newer.reference.to_string())))
+}
+
+/// The text of a file with another value at `place`.
+fn replaced(place: &Location, value: &str) -> String {
+    let text = place.source.text();
+    let old = &text[place.span.clone()];
+    let quote = old.chars().next().filter(|c| matches!(c, '"' | '\'')).map(String::from).unwrap_or_default();
+    format!("{}{quote}{value}{quote}{}", &text[..place.span.start], &text[place.span.end..])
 }
 
 /// Checks whether the lock is up to date, without network access.
@@ -121,6 +200,7 @@ fn wishes(options: &cli::LockArgs, project: &Project) -> Result<LockRequest, Fai
             Some(_) => UpdateScope::Missing,
         },
         update: owned(options.update.as_deref().unwrap_or_default()),
+        kept: BTreeSet::new(),
         downgrade: owned(&options.allow_downgrade),
         republished: owned(&options.allow_republished),
         less_trust: owned(&options.allow_less_trust),
@@ -178,12 +258,12 @@ fn newest(binary: &Binary, upstream: &dyn Upstream) -> Result<Version, Failure> 
     })
 }
 
-/// Prints the changes and writes them, together with the `edit` of the manifest.
-fn keep(
+/// Prints the changes and writes them, together with the edits of spec and manifest.
+fn keep<'a>(
     dir: &Path,
     old: Option<&LoadedLock>,
     made: &LockOutcome,
-    edit: Option<Revision<'_>>,
+    edits: impl IntoIterator<Item = Revision<'a>>,
     json: bool,
     console: &mut Console,
 ) -> Result<Done, Failure> {
@@ -191,7 +271,7 @@ fn keep(
     if !json && !changes.is_empty() {
         console.note(changes::described(&changes).trim_end());
     }
-    let written = locking::store(dir, edit, old, &made.lock)?;
+    let written = locking::store(dir, edits, old, &made.lock)?;
     if json {
         console.json(&LockJson {
             version: 1,

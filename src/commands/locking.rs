@@ -34,6 +34,8 @@ pub(super) struct LockRequest {
     pub(super) extent: UpdateScope,
     /// Tools to update to newer versions.
     pub(super) update: BTreeSet<String>,
+    /// Tools that stay as they are locked in any scope.
+    pub(super) kept: BTreeSet<String>,
     /// Tools that may go back to an older version.
     pub(super) downgrade: BTreeSet<String>,
     /// Tools that may get another checksum for the same version.
@@ -48,6 +50,7 @@ impl LockRequest {
         Self {
             extent: UpdateScope::Missing,
             update: BTreeSet::new(),
+            kept: BTreeSet::new(),
             downgrade: BTreeSet::new(),
             republished: BTreeSet::new(),
             less_trust: BTreeSet::new(),
@@ -55,7 +58,9 @@ impl LockRequest {
     }
 
     fn extent_of(&self, name: &str) -> UpdateScope {
-        if self.update.contains(name) {
+        if self.kept.contains(name) {
+            UpdateScope::Missing
+        } else if self.update.contains(name) {
             UpdateScope::Newest
         } else if self.extent != UpdateScope::Newest && self.republished.contains(name) {
             // Accepting the file that is published now requires asking for it.
@@ -266,16 +271,21 @@ pub(super) fn usable(
 
 /// The project with `manifest` in place of its file.
 pub(super) fn edited_project(dir: &Path, manifest: &str) -> Result<Project, Failure> {
-    let loaded = load::with_manifest(dir, manifest)?;
+    with_edits(dir, None, Some(manifest))
+}
+
+/// The project with these texts in place of its files.
+pub(super) fn with_edits(dir: &Path, spec: Option<&str>, manifest: Option<&str>) -> Result<Project, Failure> {
+    let loaded = load::edited(dir, spec, manifest)?;
     let (project, _) = loaded.problems.unless_errors(loaded.project)?;
     Ok(project)
 }
 
-/// Writes the lock if it changed, together with the `edit` of the manifest: both or none. Returns whether the
+/// Writes the lock if it changed, together with the edits of other files: all or none. Returns whether the
 /// lock changed.
-pub(super) fn store(
+pub(super) fn store<'a>(
     dir: &Path,
-    edit: Option<Revision<'_>>,
+    edits: impl IntoIterator<Item = Revision<'a>>,
     old: Option<&LoadedLock>,
     lock: &Lock,
 ) -> Result<bool, Failure> {
@@ -283,7 +293,11 @@ pub(super) fn store(
     let from = old.map(|old| old.place.source.text());
     let changed = from != Some(text.as_str());
     let lock = changed.then(|| Revision { path: dir.join(LOCK), from, to: &text });
-    let files: Vec<_> = edit.into_iter().chain(lock).collect();
+    let mut files: Vec<Revision<'_>> = Vec::new();
+    for edit in edits {
+        files.push(edit);
+    }
+    files.extend(lock);
     if !files.is_empty() {
         fs::revise(dir, &files)?;
     }

@@ -3,6 +3,8 @@
 
 mod add;
 mod audit;
+mod base_image;
+mod bundle_changes;
 mod cache;
 mod catalog;
 mod check;
@@ -17,6 +19,7 @@ mod load;
 mod lock;
 mod locking;
 mod man;
+mod outdated;
 mod progress;
 mod prompt;
 mod publishers;
@@ -216,6 +219,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         Command::Add(options) => locking::over_others(|| add::run(dir, options, cli.json, console)),
         Command::Remove { names } => locking::over_others(|| remove::run(dir, names, cli.json, console)),
         Command::Lock(options) => lock::run(dir, options, cli.json, console),
+        Command::Outdated(options) => outdated::run(dir, options, cli.json, console),
         Command::Fetch => fetch::run(dir, cli.json, console),
         Command::Audit(options) => audit::run(dir, options, cli.json, console),
         Command::Image(action) => image::run(dir, action, cli.json, console),

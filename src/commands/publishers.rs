@@ -1,8 +1,8 @@
 //! The network side of resolving: GitHub, plain URLs, registries, the cache.
 
 use std::fmt;
-use std::io::Seek;
-use std::path::PathBuf;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,6 +25,7 @@ use crate::lock::upstream::{Archive, FetchedText, Order, Release, ReleaseQuery, 
 use crate::oci;
 use crate::project::names::RepoSlug;
 use crate::project::values::{ArchiveFormat, ImageRef, WebUrl};
+use crate::provenance::Authorities;
 use crate::registry::{self, Credentials};
 
 /// The largest checksum file or signature, in bytes.
@@ -37,6 +38,12 @@ pub(super) const LARGEST_ARCHIVE: u64 = 2 << 30;
 /// are more important.
 const MOST_IDS: usize = 20;
 
+/// Requests for attestations that a run makes without a token, for the same reason.
+const MOST_ATTESTED: usize = 10;
+
+/// The largest `trusted_root.json`, in bytes.
+const LARGEST_ROOT: u64 = 4 << 20;
+
 /// Settings from environment variables.
 pub(super) struct Environment {
     api: Url,
@@ -47,6 +54,8 @@ pub(super) struct Environment {
     logins: Vec<PathBuf>,
     /// The least age in days of a release that is taken as the newest.
     min_age: u16,
+    /// A root of trust for attestations besides the embedded ones.
+    root: Option<PathBuf>,
 }
 
 impl Environment {
@@ -70,7 +79,8 @@ impl Environment {
             };
             patience.stall = Duration::from_secs(seconds);
         }
-        Ok(Self { api, token, patience, cache: cache::folder(), logins: logins(variable), min_age })
+        let root = variable("BAKE_TRUSTED_ROOT").map(PathBuf::from);
+        Ok(Self { api, token, patience, cache: cache::folder(), logins: logins(variable), min_age, root })
     }
 }
 
@@ -130,6 +140,9 @@ pub(super) struct Publishers {
     progress: Bars,
     /// Requests for ids of repositories.
     asked_ids: AtomicUsize,
+    /// Requests for attestations.
+    asked_attestations: AtomicUsize,
+    authorities: OnceLock<Result<Authorities, String>>,
 }
 
 impl Publishers {
@@ -142,6 +155,8 @@ impl Publishers {
             scratch: None,
             progress: Bars::new(console.is_quiet()),
             asked_ids: AtomicUsize::new(0),
+            asked_attestations: AtomicUsize::new(0),
+            authorities: OnceLock::new(),
         }
     }
 
@@ -186,6 +201,12 @@ impl Publishers {
         Credentials::find(&self.setup.logins, reference)
     }
 
+    /// The time after which a publication is younger than the minimum age of the arguments or the manifest.
+    pub(super) fn youngest(&self, min_age_days: u16) -> Option<Timestamp> {
+        let days = self.setup.min_age.max(min_age_days);
+        (days > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(days)))
+    }
+
     /// The HTTP client.
     pub(super) const fn client(&self) -> &Client {
         &self.client
@@ -220,9 +241,7 @@ impl Upstream for Publishers {
         wanted: &ReleaseQuery,
         min_age_days: u16,
     ) -> Result<Release, Diagnostic> {
-        let days = self.setup.min_age.max(min_age_days);
-        let youngest =
-            (days > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(days)));
+        let youngest = self.youngest(min_age_days);
         let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), youngest);
         api.release(repo, wanted).map_err(|error| of_api(&error))
     }
@@ -235,6 +254,21 @@ impl Upstream for Publishers {
         }
         let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), None);
         api.repository_id(repo).map_err(|error| of_api(&error))
+    }
+
+    fn attestations(&self, repo: &RepoSlug, sha256: &Sha256) -> Result<Vec<String>, Diagnostic> {
+        let asked = self.asked_attestations.fetch_add(1, Ordering::Relaxed);
+        if self.setup.token.is_none() && asked >= MOST_ATTESTED {
+            let message = format!("without GITHUB_TOKEN, a run asks for those of {MOST_ATTESTED} files");
+            return Err(Diagnostic::error(Code::CouldNotCheck, message));
+        }
+        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), None);
+        api.attestations(repo, sha256).map_err(|error| of_api(&error))
+    }
+
+    fn authorities(&self) -> Result<&Authorities, Diagnostic> {
+        let known = self.authorities.get_or_init(|| authorities(self.setup.root.as_deref()));
+        known.as_ref().map_err(|why| Diagnostic::error(Code::IoFailed, why))
     }
 
     fn document(&self, url: &WebUrl) -> Result<FetchedText, Diagnostic> {
@@ -296,7 +330,7 @@ impl Upstream for Publishers {
             label: url.file_name(),
         };
         let published = fetch::published(&self.client, &download, &self.progress);
-        published.map_err(|error| of_fetch(&error, Stated::by("nobody")))
+        published.map_err(|error| of_fetch(&error, Stated::by("no publisher")))
     }
 
     fn image(&self, reference: &ImageRef) -> Result<UpstreamImage, Diagnostic> {
@@ -306,6 +340,17 @@ impl Upstream for Publishers {
         let resolved = resolved.map_err(|error| of_image(&error))?;
         Ok(UpstreamImage { digest: resolved.digest, platforms: resolved.platforms })
     }
+}
+
+/// The embedded roots of trust, and the one at `root`.
+fn authorities(root: Option<&Path>) -> Result<Authorities, String> {
+    let embedded = Authorities::embedded();
+    let Some(path) = root else { return Ok(embedded) };
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(LARGEST_ROOT).read_to_string(&mut text));
+    let told = |why: String| format!("BAKE_TRUSTED_ROOT, {}: {why}", path.display());
+    read.map_err(|error| told(error.to_string()))?;
+    embedded.with(&text).map_err(told)
 }
 
 /// Parses a URL for a request.
@@ -375,7 +420,7 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
     }
 }
 
-fn of_image(error: &oci::OciError) -> Diagnostic {
+pub(super) fn of_image(error: &oci::OciError) -> Diagnostic {
     Diagnostic::error(code_of(error), format!("the base image: {error}"))
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use similar::TextDiff;
 
+use super::bundle_changes;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure};
@@ -67,6 +68,9 @@ pub(super) fn run(
     let rows = compare(&out, &bundle, &files);
     let changed = rows.iter().any(FileRow::differs);
     if options.diff {
+        if changed {
+            console.result(&format!("{}\n", by_meaning(&out, &bundle)))?;
+        }
         console.result(&diff(&out, &options.out, &bundle))?;
     }
     if !options.check && !options.diff {
@@ -184,6 +188,22 @@ fn table(out: &Path, rows: &[FileRow]) -> String {
         format!("{:<8} {path:<28} {size}\n", row.state)
     };
     rows.iter().map(row).collect()
+}
+
+/// The differences between the files in `out` and the new bundle, by their meaning.
+fn by_meaning(out: &Path, bundle: &Bundle) -> String {
+    let text = |content: Vec<u8>| String::from_utf8_lossy(&content).into_owned();
+    let old: BTreeMap<_, _> =
+        standing(out).into_iter().map(|(name, content)| (name, text(content))).collect();
+    if old.is_empty() {
+        return "a new bundle\n".to_owned();
+    }
+    let new = bundle.iter().map(|(name, file)| (*name, file.text.clone())).collect();
+    let changes = bundle_changes::changes(&old, &new);
+    if changes.is_empty() {
+        return "only checksums, comments or the lock's digest differ\n".to_owned();
+    }
+    bundle_changes::described(&changes)
 }
 
 fn diff(out: &Path, shown: &Path, bundle: &Bundle) -> String {

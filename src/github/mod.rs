@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::diagnostics::quoted;
+use crate::digest::Sha256;
 use crate::http::{Address, Client, HttpError, Request, Token};
 use crate::lock::upstream::{Release, ReleaseQuery};
 use crate::lock::versions;
@@ -25,6 +26,12 @@ const LONGEST_ANSWER: u64 = 64 << 20;
 
 /// Pages of a hundred releases that are looked through; GitHub itself ends at ten thousand releases.
 const MOST_PAGES: usize = 100;
+
+/// Attestations of one file that are read.
+const MOST_ATTESTATIONS: usize = 30;
+
+/// The limit of one attestation, in bytes.
+const LONGEST_ATTESTATION: usize = 4 << 20;
 
 /// Words before versions that a message names.
 const MOST_WORDS: usize = 6;
@@ -142,6 +149,49 @@ impl<'a> Api<'a> {
     pub fn repository_id(&self, repo: &RepoSlug) -> Result<u64, GithubError> {
         let (found, _) = self.of_repository::<release::GithubRepository>(repo, &self.url(repo, &[]))?;
         Ok(found.id)
+    }
+
+    /// The attestations in `repo` that name this digest, as text.
+    ///
+    /// # Errors
+    /// If the API or the store of attestations could not be asked.
+    pub fn attestations(&self, repo: &RepoSlug, sha256: &Sha256) -> Result<Vec<String>, GithubError> {
+        let url = self.url(repo, &["attestations", &sha256.oci()]);
+        let found = match self.answer::<release::GithubAttestations>(&url) {
+            Ok((found, _)) => found.attestations,
+            Err(GithubError::Net(HttpError::NotFound { .. })) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut texts = Vec::new();
+        for attestation in found.into_iter().take(MOST_ATTESTATIONS) {
+            match (attestation.bundle.filter(|bundle| !bundle.is_null()), attestation.bundle_url) {
+                (Some(bundle), _) => texts.push(bundle.to_string()),
+                (None, Some(at)) => {
+                    let malformed = |why: &str| GithubError::Malformed {
+                        url: Address::new(&url, None),
+                        why: format!("the place of an attestation: {why}"),
+                    };
+                    let at = Url::parse(&at).map_err(|_| malformed("it is not a URL"))?;
+                    texts.push(self.stored(&at)?);
+                }
+                (None, None) => {}
+            }
+        }
+        Ok(texts)
+    }
+
+    /// An attestation in the store, which compresses it by Snappy.
+    fn stored(&self, at: &Url) -> Result<String, GithubError> {
+        let malformed = |why: String| GithubError::Malformed { url: Address::new(at, None), why };
+        let mut response = self.client.get(&Request::new(at.clone()))?;
+        let packed = response.document(LONGEST_ATTESTATION as u64)?;
+        let length = snap::raw::decompress_len(&packed).map_err(|error| malformed(error.to_string()))?;
+        if length > LONGEST_ATTESTATION {
+            return Err(malformed(format!("it has {length} bytes")));
+        }
+        let unpacked = snap::raw::Decoder::new().decompress_vec(&packed);
+        let unpacked = unpacked.map_err(|error| malformed(error.to_string()))?;
+        String::from_utf8(unpacked).map_err(|_| malformed("it is not UTF-8".to_owned()))
     }
 
     /// The highest version on the first page that has one: releases come newest first, but a

@@ -30,6 +30,20 @@ pub(super) struct GithubRepository {
     pub(super) id: u64,
 }
 
+/// The attestations of a file.
+#[derive(Deserialize)]
+pub(super) struct GithubAttestations {
+    #[serde(default)]
+    pub(super) attestations: Vec<GithubAttestation>,
+}
+
+/// An attestation: itself, or where it is, compressed.
+#[derive(Deserialize)]
+pub(super) struct GithubAttestation {
+    pub(super) bundle: Option<serde_json::Value>,
+    pub(super) bundle_url: Option<String>,
+}
+
 /// One of its files.
 #[derive(Deserialize)]
 struct GithubAsset {

@@ -100,6 +100,7 @@ pub(super) fn binary(wanted: &Binary) -> Option<LockedBinary> {
             binary_sha256: None,
             loader: None,
             signature: None,
+            attested_by: None,
             evidence: vec![Evidence::Seed],
         };
         locked.builds.insert(*arch, build);

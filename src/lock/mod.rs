@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod changes;
+pub mod channel;
 pub mod checksums;
 pub mod forge;
 mod from_catalog;
@@ -29,6 +30,7 @@ use crate::digest::Sha256;
 use crate::project::Project;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ArchiveFormat, ImageRef, InnerPath, LoaderPath, WebUrl};
+use crate::provenance::Workflow;
 use crate::yaml;
 
 pub use from_catalog::from_catalog;
@@ -141,6 +143,9 @@ pub struct Build {
     /// The publisher's signature of the archive, where the manifest has the key for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
+    /// The workflow that made the archive, as its attestation says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attested_by: Option<Workflow>,
     /// How the checksums were learned.
     pub evidence: Vec<Evidence>,
 }
@@ -170,6 +175,8 @@ pub enum Evidence {
     Computed,
     /// A signature by the key that the manifest names covers it.
     Minisign,
+    /// An attestation by a workflow of the repository names it.
+    Attestation,
 }
 
 impl fmt::Display for Evidence {
@@ -181,6 +188,7 @@ impl fmt::Display for Evidence {
             Self::ApiDigest => "the release API",
             Self::Computed => "the download",
             Self::Minisign => "a signature",
+            Self::Attestation => "an attestation",
         })
     }
 }

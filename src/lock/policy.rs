@@ -5,6 +5,7 @@ use super::{Lock, LockedBinary};
 use crate::diagnostics::{Code, Diagnostic, Problems};
 use crate::project::Project;
 use crate::project::names::{RepoSlug, ToolName};
+use crate::provenance::Workflow;
 
 /// An error for each binary of `lock` whose evidence is less than the manifest requires.
 pub fn check(lock: &Lock, project: &Project) -> Problems {
@@ -43,11 +44,21 @@ pub(super) fn fall(name: &ToolName, old: &LockedBinary, new: &LockedBinary) -> R
         format!("the evidence for the checksum of `{name}` was: {before}, and is now: {now}")
     } else if old.immutable && !new.immutable {
         format!("the locked release of `{name}` is immutable, and this one is not")
+    } else if let Some((before, now)) = other_workflow(old, new) {
+        format!("`{name}` was made by the workflow {before}, and now by {now}")
     } else {
         return Ok(());
     };
     Err(Diagnostic::error(Code::LessTrust, message)
         .help(format!("ask its publisher why; `--allow-less-trust {name}` accepts it")))
+}
+
+/// The locked workflow, and another one that made the same build of `new`.
+fn other_workflow<'a>(old: &'a LockedBinary, new: &'a LockedBinary) -> Option<(&'a Workflow, &'a Workflow)> {
+    new.builds.iter().find_map(|(arch, build)| {
+        let before = old.builds.get(arch)?.attested_by.as_ref()?;
+        build.attested_by.as_ref().filter(|now| *now != before).map(|now| (before, now))
+    })
 }
 
 /// Refuses a repository that has another id than the locked one.
@@ -67,7 +78,7 @@ pub fn same_repository(repo: &RepoSlug, locked: u64, now: u64) -> Result<(), Dia
 mod tests {
     use super::same_repository;
     use crate::lock::trust::Trust;
-    use crate::project::values::Requirement::{Api, Catalog, Computed, Publisher, Signed};
+    use crate::project::values::Requirement::{Api, Attested, Catalog, Computed, Publisher, Signed};
 
     #[test]
     fn each_requirement_accepts_its_level_and_those_above() {
@@ -77,10 +88,11 @@ mod tests {
             (Trust::ApiDigest, vec![Catalog, Computed, Api]),
             (Trust::Publisher, vec![Catalog, Computed, Api, Publisher]),
             (Trust::PublisherAndApi, vec![Catalog, Computed, Api, Publisher]),
-            (Trust::Signed, vec![Catalog, Computed, Api, Publisher, Signed]),
+            (Trust::Attested, vec![Catalog, Computed, Api, Publisher, Attested]),
+            (Trust::Signed, vec![Catalog, Computed, Api, Publisher, Attested, Signed]),
         ];
         for (trust, accepted) in ladder {
-            for requirement in [Catalog, Computed, Api, Publisher, Signed] {
+            for requirement in [Catalog, Computed, Api, Publisher, Attested, Signed] {
                 assert_eq!(
                     trust.meets(requirement),
                     accepted.contains(&requirement),

@@ -11,6 +11,7 @@ use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source};
 use crate::digest::Sha256;
 use crate::project::names::{AptPackage, RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ArchiveFormat, ImageRef, InnerPath, LoaderPath, WebUrl};
+use crate::provenance::Workflow;
 use crate::yaml;
 use crate::yaml::decode::{Entries, Field, decode};
 
@@ -120,6 +121,8 @@ struct RawBuild {
     loader: Field<LoaderPath>,
     /// The publisher's signature of the archive.
     signature: Field<Signature>,
+    /// The workflow that made the archive, as its attestation says.
+    attested_by: Field<Workflow>,
     /// How the checksums were learned.
     evidence: Field<Vec<Field<Evidence>>>,
 }
@@ -230,6 +233,7 @@ impl LockReader<'_> {
             binary_sha256: raw.binary_sha256.get(),
             loader: raw.loader.get(),
             signature: raw.signature.get(),
+            attested_by: raw.attested_by.get(),
             evidence: list(raw.evidence),
         })
     }

@@ -107,6 +107,8 @@ fn unfounded(wanted: &Binary, build: &Build) -> impl Iterator<Item = &'static st
         (has(Evidence::Seed) && !is_of_catalog, "a checksum of the catalog, which does not have it,"),
         (has(Evidence::Spec), "a checksum of the spec, which does not have it,"),
         (has(Evidence::ApiDigest) && !has_api, "a digest of a release API, which a URL does not have,"),
+        (has(Evidence::Attestation) && !has_api, "an attestation, which a URL does not have,"),
+        (has(Evidence::Attestation) != build.attested_by.is_some(), "an attestation without its workflow"),
         (build.evidence.is_empty(), "a checksum without evidence"),
         (
             build.format.is_some() && ArchiveFormat::of(build.url.file_name()) != ArchiveFormat::Bare,

@@ -18,6 +18,8 @@ pub enum Trust {
     Publisher,
     /// Both.
     PublisherAndApi,
+    /// An attestation by a workflow of the repository names it.
+    Attested,
     /// A signature by the key that the manifest holds covers it.
     Signed,
 }
@@ -29,6 +31,7 @@ impl Trust {
         let publisher = has(Evidence::ChecksumFile) || has(Evidence::Seed);
         match () {
             () if has(Evidence::Minisign) => Self::Signed,
+            () if has(Evidence::Attestation) => Self::Attested,
             () if !has(Evidence::Computed) && !has(Evidence::ApiDigest) && has(Evidence::Seed) => {
                 Self::Catalog
             }
@@ -51,6 +54,7 @@ impl Trust {
             Requirement::Computed => Self::Computed,
             Requirement::Api => Self::ApiDigest,
             Requirement::Publisher => Self::Publisher,
+            Requirement::Attested => Self::Attested,
             Requirement::Signed => Self::Signed,
         }
     }
@@ -63,6 +67,7 @@ impl Trust {
             Self::ApiDigest => "API digest",
             Self::Publisher => "publisher checksum",
             Self::PublisherAndApi => "publisher checksum + API digest",
+            Self::Attested => "attested",
             Self::Signed => "signed",
         }
     }
@@ -90,7 +95,9 @@ mod tests {
                 vec![Evidence::ChecksumFile, Evidence::ApiDigest, Evidence::Computed],
                 "publisher checksum + API digest",
             ),
+            (vec![Evidence::ChecksumFile, Evidence::Computed, Evidence::Attestation], "attested"),
             (vec![Evidence::Computed, Evidence::Minisign], "signed"),
+            (vec![Evidence::Minisign, Evidence::Attestation], "signed"),
         ] {
             assert_eq!(Trust::of(&evidence).as_str(), trust, "{evidence:?}");
         }

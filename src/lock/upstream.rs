@@ -7,6 +7,7 @@ use crate::diagnostics::Diagnostic;
 use crate::digest::Sha256;
 use crate::project::names::{RepoSlug, ToolName, Version};
 use crate::project::values::{Arch, ArchiveFormat, ImageRef, InnerPath, LoaderPath, WebUrl};
+use crate::provenance::Authorities;
 
 /// The publishers of releases and images.
 ///
@@ -23,6 +24,12 @@ pub trait Upstream: Sync {
 
     /// GitHub's number of the repository.
     fn repository_id(&self, repo: &RepoSlug) -> Result<u64, Diagnostic>;
+
+    /// The attestations in `repo` that name this digest. `could-not-check` means that none were asked for.
+    fn attestations(&self, repo: &RepoSlug, sha256: &Sha256) -> Result<Vec<String>, Diagnostic>;
+
+    /// The roots of trust of attestations.
+    fn authorities(&self) -> Result<&Authorities, Diagnostic>;
 
     /// A small document.
     fn document(&self, url: &WebUrl) -> Result<FetchedText, Diagnostic>;

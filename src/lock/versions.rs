@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_told_from_numbers() {
+    fn dates_differ_from_numbers() {
         for (version, is) in [
             ("2024.9.1", true),
             ("2026-02-08", true),

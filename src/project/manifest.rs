@@ -48,7 +48,7 @@ pub struct RawManifest {
     /// The version of this format: 1.
     #[schemars(range(min = 1, max = 1))]
     version: Field<u64>,
-    /// What is required of all binaries.
+    /// The policy for all binaries.
     policy: Field<RawPolicy>,
     /// The binaries, each a name from the catalog or a map.
     #[schemars(with = "Vec<EntrySchema>")]
@@ -93,7 +93,7 @@ struct RawBinary {
     beside: Field<bool>,
     /// Debian packages without which it does not run.
     apt: Field<Vec<Field<AptPackage>>>,
-    /// What is required of this binary, in place of the policy for all.
+    /// The policy for this binary, in place of the one for all.
     policy: Field<RawPolicy>,
     /// The OpenClaw skills it serves.
     skills: Field<Vec<Field<SkillName>>>,
@@ -102,7 +102,7 @@ struct RawBinary {
 /// The largest `min_age_days`: ten years.
 const LARGEST_AGE: u16 = 3650;
 
-/// What is required of binaries.
+/// A policy for binaries.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawPolicy {
@@ -127,9 +127,11 @@ struct RawSpellings {
 pub struct Manifest {
     /// The binaries.
     pub binaries: Vec<Binary>,
+    /// The policy for the base image, and for binaries that have none.
+    pub policy: Policy,
 }
 
-/// What is required of a binary.
+/// The policy for a binary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// The least evidence for a checksum.
@@ -157,7 +159,7 @@ pub struct Binary {
     pub keep_siblings: bool,
     /// Debian packages without which it does not run.
     pub apt: Vec<AptPackage>,
-    /// What is required of it.
+    /// Its policy.
     pub policy: Policy,
     /// The skills it serves.
     pub skills: Vec<SkillName>,
@@ -283,7 +285,7 @@ impl ManifestReader<'_> {
             first.insert(binary.name.value.clone(), binary.name.place.clone());
             binaries.push(binary);
         }
-        Manifest { binaries }
+        Manifest { binaries, policy }
     }
 
     fn binary(

@@ -16,6 +16,20 @@ use crate::yaml::decode::{Field, decode};
 /// The choice that leaves out the model.
 pub const SKIP: &str = "skip";
 
+/// The versions of Node that OpenClaw 2026.9 runs on (`engines` of its package).
+pub const NODE: &str = "Node 24 from 24.16 on, or 26.1 and later";
+
+/// Whether OpenClaw runs on this version of Node, such as `24.16.0`; `None` if that is not a version.
+pub fn runs_on_node(version: &str) -> Option<bool> {
+    let mut numbers = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
+    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some(match major {
+        24 => minor >= 16,
+        26 => minor >= 1,
+        _ => major > 26,
+    })
+}
+
 /// Choices and channels of the releases that were looked at.
 #[derive(Debug)]
 pub struct OpenClaw {
@@ -193,6 +207,21 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn node_versions_are_compared() {
+        for (version, runs) in [
+            ("24.15.9", Some(false)),
+            ("24.16.0", Some(true)),
+            ("25.9.0", Some(false)),
+            ("26.0.1", Some(false)),
+            ("v26.1.0", Some(true)),
+            ("30.0.0", Some(true)),
+            ("lts", None),
+        ] {
+            assert_eq!(runs_on_node(version), runs, "{version}");
+        }
+    }
 
     #[test]
     fn the_built_in_file_reads_without_a_complaint() {

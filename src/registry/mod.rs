@@ -9,6 +9,7 @@ mod credentials;
 mod pull;
 pub mod push;
 mod source;
+mod tags;
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

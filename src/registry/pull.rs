@@ -42,7 +42,7 @@ pub fn resolve(
 
 /// A repository and one reference into it.
 pub struct Registry {
-    repository: RepositoryClient,
+    pub(super) repository: RepositoryClient,
     reference: ImageRef,
 }
 

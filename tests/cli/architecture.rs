@@ -9,14 +9,15 @@ use bake::diagnostics::Code;
 
 /// The modules of the program, each with those that it may use. Every module may use `text`. A module that is
 /// missing here fails the test.
-const MAY_USE: [(&str, &[&str]); 24] = [
+const MAY_USE: [(&str, &[&str]); 25] = [
     ("text", &[]),
     ("vm", &[]),
     ("diagnostics", &[]),
     ("digest", &[]),
     ("yaml", &["diagnostics"]),
     ("project", &["diagnostics", "digest", "yaml"]),
-    ("lock", &["diagnostics", "digest", "project", "yaml"]),
+    ("provenance", &["diagnostics", "digest", "project"]),
+    ("lock", &["diagnostics", "digest", "project", "provenance", "yaml"]),
     ("plan", &["diagnostics", "digest", "lock", "project"]),
     ("gcloud", &["digest", "plan", "project", "vm"]),
     ("render", &["diagnostics", "digest", "gcloud", "plan", "project", "vm"]),
@@ -48,6 +49,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "oci",
             "plan",
             "project",
+            "provenance",
             "registry",
             "rehearse",
             "render",
@@ -75,8 +77,19 @@ const OUTSIDE: [&str; 9] = [
 ];
 
 /// The half that opens no file, no socket and no clock.
-const PURE: [&str; 10] =
-    ["text", "diagnostics", "digest", "yaml", "project", "lock", "plan", "gcloud", "render", "vm"];
+const PURE: [&str; 11] = [
+    "text",
+    "diagnostics",
+    "digest",
+    "yaml",
+    "project",
+    "provenance",
+    "lock",
+    "plan",
+    "gcloud",
+    "render",
+    "vm",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

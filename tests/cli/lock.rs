@@ -64,7 +64,7 @@ fn githubs_word_on_the_latest_release_decides_before_a_spelling() {
         (&["v3.0.0", "v2.9.1"][..], "3.0.0", Some("calls `v2.9.1` the latest release, and 3.0.0 is locked")),
         (&["v3.0.0*", "v3.1.0"], "3.1.0", Some("calls `v3.0.0` the latest release, and 3.1.0 is locked")),
         (&["v3.0.0", "v3.1.0"], "3.1.0", None),
-        // A project that knows nothing but betas.
+        // A project with betas only.
         (&["v0.3.0-beta.1", "v0.3.0-beta.2"], "0.3.0-beta.2", None),
         (&["v0.3.0", "v0.4.0-rc1"], "0.4.0-rc1", None),
         // Dates, and then versions.
@@ -85,7 +85,7 @@ fn githubs_word_on_the_latest_release_decides_before_a_spelling() {
 }
 
 #[test]
-fn a_locked_pre_release_is_told() {
+fn a_locked_pre_release_gets_a_note() {
     let world = World::new("  - {name: tool, repo: owner/tool, version: 2.0.0-rc.1}\n");
     world.github.publish("owner/tool", release("tool", "v2.0.0-rc.1").prerelease());
     let said = world.bake(["lock"]).done();

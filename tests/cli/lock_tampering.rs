@@ -196,6 +196,14 @@ fn evidence() -> Vec<Edit> {
         edit("stated: of the catalog, it says", ALL, |lock| {
             build(lock, "stated").evidence.insert(0, Evidence::Seed);
         }),
+        edit("stated: attested, it says", UPSTREAM, |lock| {
+            let build = build(lock, "stated");
+            build.evidence.push(Evidence::Attestation);
+            build.attested_by = Some("own/stated/.github/workflows/a.yml".parse().expect("a workflow"));
+        }),
+        edit("stated: attested by no workflow, it says", ALL, |lock| {
+            build(lock, "stated").evidence.push(Evidence::Attestation);
+        }),
         edit("stated: no evidence", FILES, |lock| build(lock, "stated").evidence.clear()),
         edit("silent: stated by the API, it says", UPSTREAM, |lock| {
             build(lock, "silent").evidence = vec![Evidence::ApiDigest, Evidence::Computed];

@@ -10,6 +10,9 @@ use serde::Deserialize;
 
 const RELEASES: &str = include_str!("../../fixtures/release-names.jsonl");
 
+/// Releases that are not in a registry of tools.
+const MORE: &str = include_str!("../../fixtures/release-names-more.jsonl");
+
 #[derive(Deserialize)]
 struct Names {
     repo: String,
@@ -22,7 +25,7 @@ struct Names {
 #[test]
 fn none_is_wrong_and_few_are_refused() {
     let (mut right, mut refused, mut wrong) = (0_u32, Vec::new(), Vec::new());
-    for line in RELEASES.lines() {
+    for line in RELEASES.lines().chain(MORE.lines()) {
         let Names { repo, assets: names, expect } = serde_json::from_str(line).expect("a release");
         // A script, or an archive for several processors.
         if expect.len() == 2 && expect["amd64"] == expect["arm64"] {

@@ -134,6 +134,59 @@ fn check_tells_what_differs_and_changes_nothing() {
     assert_eq!(json["files"][0]["state"], "changed");
 }
 
+/// The bundle on disk is made into an older one.
+#[test]
+fn the_diff_begins_with_what_changes_by_meaning() {
+    let folder = Folder::project();
+    let fresh = folder.bake(["render", "--diff"]).done();
+    assert!(fresh.out.starts_with("a new bundle\n\n--- a/"), "{}", fresh.out);
+    folder.bake(["render"]).done();
+    assert_eq!(folder.bake(["render", "--diff"]).done().out, "");
+    let edit = |name: &str, pairs: &[(&str, &str)]| {
+        let text = folder.read(name);
+        let older = pairs.iter().fold(text.clone(), |text, (new, old)| {
+            assert!(text.contains(new), "{new}: {text}");
+            text.replace(new, old)
+        });
+        folder.write(name, older);
+    };
+    let gog = bake::project::catalog::Catalog::builtin().tool("gog").expect("a tool").version.to_string();
+    edit(
+        "out/Dockerfile",
+        &[
+            ("openclaw/openclaw:2026.9.4@", "openclaw/openclaw:2026.8.1@"),
+            (&format!("/releases/download/v{gog}/"), "/releases/download/v0.1.9/"),
+            (" socat", " socat jq"),
+        ],
+    );
+    edit("out/docker-compose.yml", &[("TZ: \"UTC\"", "TZ: \"Asia/Tokyo\"")]);
+    edit(
+        "out/user-data.yaml",
+        &[
+            ("OPENCLAW_PORT=18789", "OPENCLAW_PORT=18777"),
+            ("errors=/run/openclaw/stage.err", "errors=/run/openclaw/x.err"),
+        ],
+    );
+    edit("out/gcloud.sh", &[("--machine-type=e2-small", "--machine-type=e2-micro")]);
+    let said = folder.bake(["render", "--diff"]).done();
+    let head = format!(
+        "gateway 2026.8.1 to 2026.9.4, gog 0.1.9 to {gog}, 1 Debian package, 2 settings, 1 property of the VM, 1 script of the VM\n"
+    );
+    assert!(said.out.starts_with(&head), "{}", said.out);
+    for line in [
+        "  jq: jq -> -\n",
+        "  OPENCLAW_PORT: 18777 -> 18789\n",
+        "  TZ: Asia/Tokyo -> UTC\n",
+        "  machine-type: e2-micro -> e2-small\n\n--- a/",
+    ] {
+        assert!(said.out.contains(line), "{line}: {}", said.out);
+    }
+    folder.bake(["render"]).done();
+    edit("out/Dockerfile", &[("USER 1000:1000", "USER 0")]);
+    let said = folder.bake(["render", "--diff"]).done();
+    assert!(said.out.starts_with("only checksums, comments or the lock's digest differ\n"), "{}", said.out);
+}
+
 #[test]
 fn a_file_that_no_longer_belongs_is_removed_and_foreign_ones_stay() {
     let folder = Folder::project();

@@ -28,6 +28,7 @@ pub mod processes;
 pub mod registry;
 pub mod server;
 pub mod shapes;
+pub mod sigstore;
 pub mod testbed;
 pub mod world;
 
@@ -224,6 +225,7 @@ pub fn build(url: &str, archive: &[u8], path: &str, binary: Option<&[u8]>) -> Bu
         binary_sha256: binary.map(Sha256::of),
         loader: None,
         signature: None,
+        attested_by: None,
         evidence: vec![if binary.is_some() { Evidence::Computed } else { Evidence::ChecksumFile }],
     }
 }

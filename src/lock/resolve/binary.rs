@@ -1,24 +1,26 @@
 //! One binary: its release, its archives, what is said of them, what they are.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::Read;
 
+use super::attestations::{AttestationSearch, AttestedFile};
 use super::checksum_claims::{ChecksumFiles, Statement, Statements};
 use super::find::{Asked, FoundAsset};
 use super::{Allowed, Resolved, is_known, is_of_same_source, is_unreachable};
 use crate::diagnostics::{Code, Diagnostic, Problems, quoted};
-use crate::digest::ChecksumReader;
+use crate::digest::{ChecksumReader, Sha256};
 use crate::lock::assets;
 use crate::lock::from_catalog;
 use crate::lock::loader::Loaders;
 use crate::lock::policy;
 use crate::lock::tampering::{arches, checksums_url, differences, path};
-use crate::lock::upstream::{Order, Release, ReleaseQuery, Upstream};
+use crate::lock::upstream::{Order, Release, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, Signature};
 use crate::project::manifest::{Binary, BinarySource};
 use crate::project::names::Version;
 use crate::project::values::{Arch, ArchiveFormat, InnerPath, LoaderPath, WebUrl};
+use crate::provenance::Workflow;
 
 /// Asks for `wanted`, the release `which` of it. `old` is what the lock holds of it.
 ///
@@ -84,6 +86,9 @@ fn ask(
     }
     let mut asking = BinaryResolver {
         asked: Asked { wanted, version: version.as_ref(), release: release.as_ref() },
+        id: old
+            .filter(|old| is_of_same_source(wanted, old) && !allowed.less_trust)
+            .and_then(|old| old.repository_id),
         old: old.filter(|old| old.version == version),
         allowed,
         upstream,
@@ -148,7 +153,7 @@ fn ask(
     Ok(Resolved { locked, notes, unreachable: None })
 }
 
-/// Where GitHub's own word on a release differs from what is locked.
+/// Notes if GitHub's own word on a release differs from the locked version.
 fn as_github_says(release: &Release, version: &Version) -> Vec<String> {
     let mut notes = Vec::new();
     if release.prerelease {
@@ -185,6 +190,8 @@ fn forwards(
 
 struct BinaryResolver<'a> {
     asked: Asked<'a>,
+    /// The locked id of the repository.
+    id: Option<u64>,
     /// The locked entry of this version.
     old: Option<&'a LockedBinary>,
     allowed: Allowed,
@@ -275,10 +282,11 @@ impl<'a> BinaryResolver<'a> {
             && !statements.need_bytes()
         {
             // It is what it was: there is nothing to fetch.
-            self.signed(&found, &archive, &mut io::empty())?;
+            let attested_by = self.attested(arch, &found, old.sha256, &old.binary)?;
             self.notes.append(&mut statements.notes);
-            let evidence = sorted(statements.evidence().chain([Evidence::Computed]));
-            return Ok((found, Build { evidence, ..old.clone() }));
+            let attested = attested_by.as_ref().map(|_| Evidence::Attestation);
+            let evidence = sorted(statements.evidence().chain([Evidence::Computed]).chain(attested));
+            return Ok((found, Build { attested_by, evidence, ..old.clone() }));
         }
         // Without any statement, the cache would only repeat the lock.
         if let (Some(old), None) = (old, &stated) {
@@ -316,8 +324,11 @@ impl<'a> BinaryResolver<'a> {
             statements.confirm(&computed, &archive)?;
         }
         self.notes.append(&mut statements.notes);
+        let attested_by = self.attested(arch, &found, got.sha256, &got.binary)?;
         let minisign = signed.as_ref().map(|_| Evidence::Minisign);
-        let evidence = sorted(statements.evidence().chain([Evidence::Computed]).chain(minisign));
+        let attested = attested_by.as_ref().map(|_| Evidence::Attestation);
+        let evidence = statements.evidence().chain([Evidence::Computed]).chain(minisign).chain(attested);
+        let evidence = sorted(evidence);
         let build = Build {
             url: found.url.clone(),
             sha256: got.sha256,
@@ -327,6 +338,7 @@ impl<'a> BinaryResolver<'a> {
             binary_sha256: Some(got.binary_sha256),
             loader: got.loader,
             signature: signed,
+            attested_by,
             evidence,
         };
         Ok((found, build))
@@ -375,32 +387,68 @@ impl<'a> BinaryResolver<'a> {
         Ok(statements)
     }
 
-    /// The publisher's signature of the archive, verified, where the manifest has the key; else tells of
-    /// the signatures that were not looked at.
+    /// The publisher's signature of the archive, verified, where the manifest has the key.
     fn signed(
         &mut self,
         found: &FoundAsset,
         archive: &str,
         content: &mut dyn Read,
     ) -> Result<Option<Signature>, Diagnostic> {
-        let assets = match (self.asked.release, &found.asset) {
-            (Some(release), Some(_)) => Some(release.assets.as_slice()),
-            _ => None,
-        };
-        let Some(key) = &self.asked.wanted.minisign else {
-            let name = found.url.file_name();
-            for asset in assets.map(|assets| assets::signatures(assets, name)).unwrap_or_default() {
-                let how = if asset.name.ends_with(".minisig") {
-                    " (`minisign:` with the publisher's key checks it)"
-                } else {
-                    ""
-                };
-                self.notes
-                    .push(format!("a signature exists and was not checked: {}{how}", quoted(&asset.name)));
-            }
+        let Some(key) = &self.asked.wanted.minisign else { return Ok(None) };
+        self.files.signature(self.assets(found), &found.url, archive, key, content).map(Some)
+    }
+
+    /// The workflow that made the archive, if there is an attestation; notes each signature that does not count.
+    fn attested(
+        &mut self,
+        arch: Arch,
+        found: &FoundAsset,
+        sha256: Sha256,
+        binary: &InnerPath,
+    ) -> Result<Option<Workflow>, Diagnostic> {
+        let (Some(release), Some(assets)) = (self.asked.release, self.assets(found)) else {
             return Ok(None);
         };
-        self.files.signature(assets, &found.url, archive, key, content).map(Some)
+        let name = found.url.file_name();
+        let order = Order {
+            tool: &self.asked.wanted.name.value,
+            version: self.asked.version,
+            arch,
+            url: &found.url,
+            sha256: Some(sha256),
+            stated_by: "the download",
+            size: None,
+            binary: Some(binary),
+        };
+        let upstream = self.upstream;
+        let search = AttestationSearch {
+            subject: AttestedFile { name, sha256, release, id: self.id },
+            files: &mut self.files,
+            upstream,
+            archive: &|| upstream.archive(&order),
+        };
+        let mut attested = search.run().map_err(|problem| problem.about(&self.title_of(arch)))?;
+        self.notes.append(&mut attested.notes);
+        let is_minisign = |name: &str| name.ends_with(".minisig");
+        for asset in assets::signatures(assets, name) {
+            let is_checked = attested.verified.contains(&asset.name)
+                || is_minisign(&asset.name) && self.asked.wanted.minisign.is_some();
+            if is_checked {
+                continue;
+            }
+            let how = if is_minisign(&asset.name) {
+                " (`minisign:` with the publisher's key checks it)"
+            } else {
+                ""
+            };
+            self.notes.push(format!("a signature exists and was not checked: {}{how}", quoted(&asset.name)));
+        }
+        Ok(attested.by)
+    }
+
+    /// The files of the release that has the archive.
+    fn assets(&self, found: &FoundAsset) -> Option<&'a [ReleaseAsset]> {
+        found.asset.as_ref().and(self.asked.release).map(|release| release.assets.as_slice())
     }
 }
 

@@ -19,7 +19,7 @@ const MOST_LISTS: usize = 8;
 /// The largest text that may be a list under any name, in bytes.
 const LARGEST_TEXT: u64 = 256 << 10;
 
-/// Somebody's word on a checksum.
+/// A checksum, and its source.
 #[derive(Clone, Debug)]
 pub(super) struct Statement {
     pub(super) by: String,

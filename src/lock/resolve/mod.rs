@@ -3,6 +3,7 @@
 //! Entries of an old lock that still match are kept without a request. The others are resolved one by one, so
 //! that callers can do so in parallel.
 
+mod attestations;
 mod binary;
 mod checksum_claims;
 mod find;

@@ -1,5 +1,6 @@
 //! Compares the lock with the publishers' current statements.
 
+use super::attestations::{AttestationSearch, AttestedFile};
 use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::ChecksumReader;
@@ -87,7 +88,7 @@ pub fn image(locked: &LockedImage, upstream: &dyn Upstream) -> Result<Vec<Diagno
     Ok(found)
 }
 
-/// What shows that the repository or the release is another one than the locked one.
+/// Signs that the repository or the release is another one than the locked one.
 fn replaced(
     repo: Option<&RepoSlug>,
     locked: &LockedBinary,
@@ -179,6 +180,7 @@ impl Recheck<'_> {
             found.push(Diagnostic::error(Code::Republished, message));
         }
         found.extend(self.content(arch, build, url, &mut statements));
+        found.extend(self.attested(arch, build, url).err());
         if is_heard {
             found.extend(self.unsupported(build, &statements));
         }
@@ -225,7 +227,7 @@ impl Recheck<'_> {
         let shown = |evidence: Evidence| match evidence {
             // An older release of bake had it in its catalog; the others verify it by themselves.
             Evidence::Seed if is_older => true,
-            Evidence::Computed | Evidence::Minisign => true,
+            Evidence::Computed | Evidence::Minisign | Evidence::Attestation => true,
             evidence => statements.evidence().any(|known| known == evidence),
         };
         let missing = build.evidence.iter().filter(|evidence| !shown(**evidence));
@@ -239,6 +241,42 @@ impl Recheck<'_> {
             .collect()
     }
 
+    /// Verifies the attestation that the lock says there is.
+    fn attested(&mut self, arch: Arch, build: &Build, url: &WebUrl) -> Result<(), Diagnostic> {
+        let Some(release) = self.release.filter(|_| build.evidence.contains(&Evidence::Attestation)) else {
+            return Ok(());
+        };
+        let order = order(self.wanted, self.locked, arch, build, url);
+        let upstream = self.upstream;
+        let search = AttestationSearch {
+            subject: AttestedFile {
+                name: url.file_name(),
+                sha256: build.sha256,
+                release,
+                id: self.locked.repository_id,
+            },
+            files: &mut self.files,
+            upstream,
+            archive: &|| upstream.archive(&order),
+        };
+        let today = search.run()?;
+        match (today.by, today.unasked) {
+            (Some(now), _) if Some(&now) == build.attested_by.as_ref() => Ok(()),
+            (Some(now), _) => {
+                let message = format!("it was made by the workflow {now}, and the lock names another one");
+                Err(Diagnostic::error(Code::NotPublished, message)
+                    .help("the lock was edited: restore it, or recreate it with `bake lock`"))
+            }
+            (None, Some(why)) => Err(why),
+            (None, None) => {
+                let why = today.notes.first().map(|why| format!(" ({why})")).unwrap_or_default();
+                let message = format!("the lock says that an attestation names it, and none does today{why}");
+                Err(Diagnostic::error(Code::NotPublished, message)
+                    .help("the lock was edited, or the publisher withdrew it: ask the publisher"))
+            }
+        }
+    }
+
     /// Verifies the archive's executable, the publisher's signature, and the statements that need its bytes.
     fn content(
         &mut self,
@@ -250,16 +288,7 @@ impl Recheck<'_> {
         if build.binary_sha256.is_none() && self.wanted.minisign.is_none() && !statements.need_bytes() {
             return Vec::new();
         }
-        let order = Order {
-            tool: &self.wanted.name.value,
-            version: self.locked.version.as_ref(),
-            arch,
-            url,
-            sha256: Some(build.sha256),
-            stated_by: "bake.lock",
-            size: None,
-            binary: Some(&build.binary),
-        };
+        let order = order(self.wanted, self.locked, arch, build, url);
         let mut archive = match self.upstream.archive(&order) {
             Ok(archive) => archive,
             Err(problem) => return vec![problem],
@@ -304,6 +333,26 @@ impl Recheck<'_> {
             found.extend(computed.and_then(|computed| statements.confirm(&computed, &name)).err());
         }
         found
+    }
+}
+
+/// The locked archive.
+fn order<'a>(
+    wanted: &'a Binary,
+    locked: &'a LockedBinary,
+    arch: Arch,
+    build: &'a Build,
+    url: &'a WebUrl,
+) -> Order<'a> {
+    Order {
+        tool: &wanted.name.value,
+        version: locked.version.as_ref(),
+        arch,
+        url,
+        sha256: Some(build.sha256),
+        stated_by: "bake.lock",
+        size: None,
+        binary: Some(&build.binary),
     }
 }
 

@@ -1,7 +1,7 @@
 //! From the spec as written to the checked one: each value by itself, and the defaults.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;

@@ -1,7 +1,7 @@
 //! Destinations in private networks.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::diagnostics::quoted;
@@ -19,7 +19,7 @@ pub struct Destination {
 impl Destination {
     /// A server.
     pub fn server(address: IpAddr, port: u16) -> Self {
-        let text = std::net::SocketAddr::new(address, port).to_string();
+        let text = core::net::SocketAddr::new(address, port).to_string();
         Self { text, address, prefix: None, port: Some(port) }
     }
 

@@ -45,6 +45,14 @@ impl ImageRef {
         self.digest
     }
 
+    /// The image of the same repository with another tag.
+    ///
+    /// # Errors
+    /// If that is not a tag.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, String> {
+        format!("{}:{tag}", self.repository).parse()
+    }
+
     /// The same image, by `digest`.
     pub fn pinned(&self, digest: Sha256) -> String {
         Self { digest: Some(digest), ..self.clone() }.to_string()

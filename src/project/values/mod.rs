@@ -114,6 +114,8 @@ pub enum Requirement {
     Api,
     /// The publisher's checksum file or the catalog states it, and the archive was downloaded.
     Publisher,
+    /// A workflow of the repository attests that it made the archive.
+    Attested,
     /// A signature by the key in the manifest covers the archive.
     Signed,
 }
@@ -126,6 +128,7 @@ impl Requirement {
             Self::Computed => "computed",
             Self::Api => "api",
             Self::Publisher => "publisher",
+            Self::Attested => "attested",
             Self::Signed => "signed",
         }
     }

@@ -47,6 +47,14 @@ struct Repo {
     released: u32,
 }
 
+struct Attested {
+    repo: String,
+    sha256: Sha256,
+    bundle: Value,
+    /// Whether the API has it; else the store does.
+    inline: bool,
+}
+
 struct Rule {
     host: Host,
     part: String,
@@ -59,6 +67,7 @@ struct Rule {
 struct State {
     repos: Vec<Repo>,
     rules: Vec<Rule>,
+    attestations: Vec<Attested>,
     requests: Vec<Request>,
     ids: u64,
     /// The folder of bare git repositories.
@@ -210,6 +219,22 @@ impl GitHub {
         let before = releases.len();
         releases.retain(|release| release.tag != tag);
         assert_eq!(releases.len() + 1, before, "{repo} has no {tag}");
+    }
+
+    /// Adds an attestation of a file. If it is not `inline`, the API names its place in the store.
+    pub fn attest(&self, repo: &str, sha256: Sha256, bundle: Value, inline: bool) {
+        let repo = repo.to_owned();
+        locked(&self.shared.state).attestations.push(Attested { repo, sha256, bundle, inline });
+    }
+
+    /// Removes all attestations.
+    pub fn forget_attestations(&self) {
+        locked(&self.shared.state).attestations.clear();
+    }
+
+    /// The id of a repository.
+    pub fn id(&self, repo: &str) -> u64 {
+        locked(&self.shared.state).repo(repo).id
     }
 
     /// Deletes a repository and registers its name again, with the same releases.
@@ -412,6 +437,22 @@ impl Shared {
                 .iter()
                 .find(|(_, release)| !release.draft && release.tag == *tag)
                 .map_or_else(|| refusal(Host::Api, 404), |found| ok(request, &json(found))),
+            ["attestations", digest] => {
+                let all = state.attestations.iter().enumerate();
+                let found = all.filter(|(_, one)| one.repo == repo.name && one.sha256.oci() == *digest);
+                let found: Vec<_> = found
+                    .map(|(at, one)| {
+                        let place = format!("{}/attestations/{at}", self.origin(Host::Objects));
+                        json!({
+                            "bundle": if one.inline { one.bundle.clone() } else { Value::Null },
+                            "bundle_url": place,
+                            "repository_id": repo.id,
+                            "initiator": "user",
+                        })
+                    })
+                    .collect();
+                ok(request, &json!({ "attestations": found }))
+            }
             ["releases", "assets", id] => {
                 let found = repo.releases.iter().flat_map(|release| &release.assets);
                 match found.into_iter().find(|asset| asset.id.to_string() == *id) {
@@ -523,6 +564,13 @@ fn object(state: &State, request: &Request, whole: bool) -> Answer {
     // The store accepts only its own signature and refuses other credentials.
     if request.header("authorization").is_some() {
         return Answer::new(401, "<Error><Code>InvalidAuthenticationInfo</Code></Error>");
+    }
+    if let Some(at) = request.path().strip_prefix("/attestations/") {
+        let stored = at.parse().ok().and_then(|at: usize| state.attestations.get(at));
+        let Some(stored) = stored else { return refusal(Host::Objects, 404) };
+        let packed = snap::raw::Encoder::new().compress_vec(stored.bundle.to_string().as_bytes());
+        return Answer::new(200, packed.expect("a short text"))
+            .header("content-type", "application/x-snappy");
     }
     let mut assets = state.repos.iter().flat_map(|repo| &repo.releases).flat_map(|release| &release.assets);
     let Some(asset) = assets.find(|asset| asset.id.to_string() == id) else {

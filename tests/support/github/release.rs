@@ -163,7 +163,7 @@ impl Release {
         self
     }
 
-    /// Makes GitHub call it the latest, whatever is newer.
+    /// Makes GitHub call it the latest, even if another one is newer.
     pub fn latest(mut self) -> Self {
         self.latest = true;
         self
