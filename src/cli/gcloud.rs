@@ -302,7 +302,7 @@ pub struct PlanArgs {
     /// Which VMs
     #[command(flatten)]
     pub members: Members,
-    /// Of `update --replace`
+    /// Print the plan of `update --replace`
     #[arg(long)]
     pub replace: bool,
 }

@@ -78,7 +78,7 @@ fn with_bundle(
             None => Ok(create::script(target, &metadata, folder()?)),
         },
         Action::Plan(PlanArgs { members: named, replace }) => {
-            let options = in_place::Options { retry: false, timeout: 0 };
+            let options = in_place::UpdateOptions { retry: false, timeout: 0 };
             match (members(target, named)?, replace) {
                 (Some(members), true) => group::update(target, &members, &metadata, BundleFolder::Beside),
                 (Some(members), false) => {
@@ -90,7 +90,7 @@ fn with_bundle(
             .map(Script::plan_only)
         }
         Action::Update(UpdateArgs { members: named, replace, retry, timeout }) => {
-            let options = in_place::Options { retry: *retry, timeout: *timeout };
+            let options = in_place::UpdateOptions { retry: *retry, timeout: *timeout };
             match (members(target, named)?, replace) {
                 (Some(members), true) => group::update(target, &members, &metadata, folder()?),
                 (Some(members), false) => in_place::of_fleet(target, &members, &metadata, folder()?, options),
@@ -142,7 +142,7 @@ fn by_spec(
         }
         .map_err(Failure::Argument)?,
         Action::Rollback { member: of, keep_state, to, retry, timeout } => {
-            let options = rollback::Options {
+            let options = rollback::RollbackOptions {
                 to: to.as_ref(),
                 keep_state: *keep_state,
                 retry: *retry,

@@ -26,15 +26,15 @@ static FUNCTIONS: LazyLock<[&str; 6]> = LazyLock::new(|| {
     ]
 });
 
-/// What happens to a gateway.
+/// The gateway during an update.
 const GATEWAY: &str = "answers until the new image is there and verified; then away for about 2 minutes while the state is copied and the new gateway starts. If that is not ready within 30 minutes, the VM goes back to the old release and its state by itself.";
-/// What stays.
+/// The resources that an update keeps.
 const STAYS: &str =
     "the VM, its disks, all state and secrets; on the VM the old release, with a copy of the state.";
 
 /// How an update in place is followed.
 #[derive(Clone, Copy)]
-pub struct Options {
+pub struct UpdateOptions {
     /// Whether to try a release again that failed.
     pub retry: bool,
     /// How long to wait for the VM, in seconds.
@@ -42,9 +42,14 @@ pub struct Options {
 }
 
 /// Gives the VM the bundle, or creates it where there is none.
-pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder, options: Options) -> Script {
+pub fn script(
+    target: Target<'_>,
+    metadata: &VmMetadata,
+    folder: BundleFolder,
+    options: UpdateOptions,
+) -> Script {
     let vm = Vm::of(target);
-    let bundle = Bundle { vm, metadata, options, fleet: None };
+    let bundle = SentBundle { vm, metadata, options, fleet: None };
     let mut steps = guards::must_be_ours(target, None);
     steps.extend(guards::must_not_be_elsewhere(target, None));
     steps.push(vm.must_have_its_state_here());
@@ -100,11 +105,11 @@ pub fn of_fleet(
     members: &[VmName],
     metadata: &VmMetadata,
     folder: BundleFolder,
-    options: Options,
+    options: UpdateOptions,
 ) -> Result<Script, String> {
     let vm = Vm::of(target);
     let named = group::listed(members, ",");
-    let bundle = Bundle { vm, metadata, options, fleet: Some(&named) };
+    let bundle = SentBundle { vm, metadata, options, fleet: Some(&named) };
     let each = || members.iter().map(|name| Vm { target, name });
     let mut steps = fleet::in_common(vm, members, metadata)?;
     for member in each() {
@@ -175,16 +180,16 @@ pub fn of_fleet(
 
 /// The bundle that VMs are given.
 #[derive(Clone, Copy)]
-struct Bundle<'a> {
+struct SentBundle<'a> {
     /// The VM of the spec.
     vm: Vm<'a>,
     metadata: &'a VmMetadata,
-    options: Options,
+    options: UpdateOptions,
     /// The names of the fleet's members, separated by commas.
     fleet: Option<&'a str>,
 }
 
-impl Bundle<'_> {
+impl SentBundle<'_> {
     /// Holds for a VM with another bundle in its metadata.
     fn is_other(self) -> String {
         format!("NOT labels.openclaw-bundle={}", self.vm.bundle(self.metadata))
@@ -267,7 +272,7 @@ fn change(vm: Vm<'_>) -> Word {
 fn choose(vm: Vm<'_>) -> Step {
     let how = "sets `failed_vm` to the VM if the release failed on it before, and otherwise to nothing";
     let shell = Shell::calling(how, &*FUNCTIONS, ["choose_vm"]).value("vm", vm.name.as_str());
-    Step::shell(format!("What is to be done about {}.", vm.name), shell).in_plan()
+    Step::shell(format!("Sets the names of the steps about {}.", vm.name), shell).in_plan()
 }
 
 impl Vm<'_> {

@@ -7,6 +7,7 @@ use crate::project::machine::Machine;
 use crate::project::names::{MachineType, SecretId, VmName};
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/replacement.sh")];
+const REQUIRE_FOUND: &[&str] = &[include_str!("sh/require-found.sh")];
 const SET_UP: &str = "This creates it: bake gcloud setup | sh";
 
 /// Machine type, status, size of the boot disk and public address of each VM.
@@ -109,7 +110,7 @@ fn must_be_found(what: Word, remedy: &str, look: ScriptCommand) -> Step {
     let how = "if there are VMs to replace, ends with an error if the command prints nothing or finds \
                nothing; continues if it is denied";
     let why = format!("A VM that is replaced needs it: {}.", super::shell::described(&what));
-    let shell = Shell::calling(how, FUNCTIONS, ["require_found"])
+    let shell = Shell::calling(how, REQUIRE_FOUND, ["require_found"])
         .argument(what)
         .argument(remedy.into())
         .command("look_up", look);

@@ -21,8 +21,8 @@ static FUNCTIONS: LazyLock<[&str; 6]> = LazyLock::new(|| {
     ]
 });
 
-/// What to go back to, and how.
-pub struct Options<'a> {
+/// The target of a rollback.
+pub struct RollbackOptions<'a> {
     /// The release; by default the one before.
     pub to: Option<&'a ReleaseId>,
     /// Whether today's state stays.
@@ -34,7 +34,7 @@ pub struct Options<'a> {
 }
 
 /// Has the VM, which may be a `member` of a fleet, go back, and follows it.
-pub fn script(target: Target<'_>, member: Option<&VmName>, options: &Options<'_>) -> Script {
+pub fn script(target: Target<'_>, member: Option<&VmName>, options: &RollbackOptions<'_>) -> Script {
     let vm = Vm::one(target, member);
     let of_member = member.map_or_else(String::new, |name| format!(" --member {name}"));
     let keep = if options.keep_state { ",keep-state" } else { "" };
@@ -90,14 +90,14 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, options: &Options<'_>
         )
     } else {
         (
-            "what the gateway has written since the release came: messages, settings, logins. `--keep-state` keeps it.",
+            "everything that the gateway wrote since the update: messages, settings, logins. `--keep-state` keeps it.",
             "a copy of today's state, until the next update. `bake gcloud rollback --to RELEASE` brings it back.",
         )
     };
     let anew = if member.is_some() {
-        "The group keeps its template: a VM that it makes anew is of the newer release."
+        "The group keeps its template: a new VM would run the newer release."
     } else {
-        "The metadata of the VM, bake.yaml and bake.lock keep the newer release: a VM that is made anew is of it, on the older state."
+        "The metadata of the VM, bake.yaml and bake.lock keep the newer release: a new VM would run it, on the older state."
     };
     let about = format!(
         "bake gcloud rollback: changes the VM `{}` to the release before: image, scripts and state together.\n\

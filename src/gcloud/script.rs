@@ -38,7 +38,7 @@ pub(super) enum Name {
     BoundRepository,
     /// The VM on which the release failed before, as one word, or none.
     FailedVm,
-    /// What an update or a rollback does to a VM.
+    /// The effect of an update or a rollback on a VM.
     Effect,
     /// The VM that goes back to its release before, as one word, or none.
     RollbackVm,

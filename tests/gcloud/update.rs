@@ -149,7 +149,7 @@ fn an_update_that_is_refused_or_waits_fails_and_says_why() {
 }
 
 #[test]
-fn a_vm_of_an_older_bake_is_told_apart() {
+fn a_vm_of_an_older_bake_is_recognized() {
     let cloud = Cloud::created();
     render(&cloud, "timezone: UTC", "timezone: Asia/Kolkata");
     let first = cloud.google.get(VM)["id"].clone();
@@ -216,7 +216,7 @@ fn settings_that_no_metadata_changes_are_named_with_the_action_that_does() {
             cloud.folder.edit("bake.yaml", "snapshots: null", snapshots);
         }
     }
-    // Another action's change is no reason to replace the VM; a disk grows while it is in use.
+    // After `resize`, the VM is updated in place; a disk grows while it is in use.
     cloud.run(Shell::Bash, &["resize", "e2-medium", "--timeout", "0"]);
     cloud.google.guest_attribute(VM, "openclaw/status", "ready");
     cloud.folder.edit("bake.yaml", "data_disk: 10GB", "data_disk: 12GB");
@@ -288,7 +288,7 @@ fn a_rollback_goes_back_once_and_forward_when_asked() {
     {
         assert!(line.contains(part), "{part}: {line}");
     }
-    assert!(run.err.contains("a VM that is made anew is of"), "{}", run.err);
+    assert!(run.err.contains("a new VM would run"), "{}", run.err);
     assert_eq!(cloud.google.metadata(VM)["openclaw-request"], format!("rollback={new}"));
     // A second one does not go forward again.
     let again = changes_nothing(&cloud, Shell::Bash, &["rollback"], 0);
@@ -325,7 +325,7 @@ fn a_rollback_goes_back_once_and_forward_when_asked() {
 }
 
 #[test]
-fn a_rollback_that_fails_is_told_and_tried_again_when_asked() {
+fn a_rollback_that_fails_is_tried_again_when_asked() {
     let cloud = with_a_new_bundle();
     cloud.run(Shell::Dash, &["update"]).done();
     cloud.google.change_ends(VM, Fate::Back(BROKEN));

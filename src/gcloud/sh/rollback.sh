@@ -55,7 +55,7 @@ tell_already() {
 follow_rollback() {
     [ -n "$awaited" ] || return 0
     follow_change
-    tell "$vm went back. bake.yaml and bake.lock still describe the release that it left, and a VM that is made anew is of" \
-        'them. To keep the release before: write its bake.yaml and bake.lock back, then:' \
+    tell "$vm went back. bake.yaml and bake.lock still describe the release that it left, and a new VM would run" \
+        'that. To keep the release before: write its bake.yaml and bake.lock back, then:' \
         '  bake render' "  bake gcloud update$fleet | sh"
 }

@@ -51,7 +51,7 @@ change_state() {
     esac
 }
 
-# A change that was over before the first look is no news.
+# Skips a change that was over before the first look.
 show_update() {
     case $request in
     '') return ;;
@@ -78,7 +78,7 @@ explain_undone() {
     refused) tell "$vm refused to change its release, and did not stop its gateway: $update_error" ;;
     *) tell "$vm changed its release, and went back to the one before with the state of before: $update_error" ;;
     esac
-    tell 'What it says, and its releases:' "  bake gcloud logs${fleet:+ --member $vm} --all | sh" \
+    tell 'Its log and its releases:' "  bake gcloud logs${fleet:+ --member $vm} --all | sh" \
         "  bake gcloud releases${fleet:+ --member $vm} | sh" \
         'The VM does not try this again by itself. Once the cause is removed:' "  bake gcloud $action --retry$fleet | sh"
 }
