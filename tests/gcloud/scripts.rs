@@ -137,7 +137,11 @@ fn vectors(document: &Value) -> Vec<Vec<String>> {
     };
     let mut vectors = Vec::new();
     for step in document["steps"].as_array().expect("steps") {
-        let each = if step["each_of"] == "drift" { "key=value" } else { "it" };
+        let each = match step["each_of"].as_str() {
+            Some("drift") => "key=value",
+            Some("unused_account") => "account@demo.iam.gserviceaccount.com",
+            _ => "it",
+        };
         names.insert("each".to_owned(), each.to_owned());
         let asked = ["unless", "where", "each"].into_iter().map(|kind| &step[kind]);
         vectors.extend(asked.filter(|asked| !asked.is_null()).map(|asked| vector(asked, &names)));
