@@ -336,6 +336,8 @@ fn is_as_the_spec_says(cloud: &Cloud, member: &str) {
         metadata.remove("created-by").as_deref().map(|group| group.ends_with("/openclaw-gateway")),
         Some(true)
     );
+    let bundle = vm["labels"]["openclaw-bundle"].as_str().unwrap_or_default();
+    assert_eq!(metadata.remove("openclaw-request"), Some(format!("update={bundle}")));
     let keys: Vec<_> = metadata.keys().map(String::as_str).collect();
     let flags =
         ["block-project-ssh-keys", "enable-guest-attributes", "enable-oslogin", "serial-port-logging-enable"];
