@@ -60,13 +60,14 @@ impl LoaderScan {
     /// The loader; `None` for a static executable.
     pub(super) fn finish(self) -> Result<Option<LoaderPath>, NotExecutable> {
         match self.state {
-            ScanState::Static => Ok(None),
+            // A file that ends before its headers cannot run, and asks for no loader.
+            ScanState::Static | ScanState::Head => Ok(None),
             ScanState::Path { length, path, .. } if path.len() == length => {
                 let text = path.strip_suffix(b"\0").and_then(|path| str::from_utf8(path).ok());
                 let loader = text.and_then(|text| text.parse().ok());
                 loader.map(Some).ok_or(NotExecutable::Loader)
             }
-            ScanState::Path { .. } | ScanState::Head | ScanState::Unreadable => Err(NotExecutable::Loader),
+            ScanState::Path { .. } | ScanState::Unreadable => Err(NotExecutable::Loader),
         }
     }
 }
@@ -149,6 +150,7 @@ mod tests {
         for (at, byte) in [(35, 9), (54, 55), (96, 1), (75, 1), (216, b'x'), (200, b'l')] {
             assert_eq!(changed(at, byte), Err(NotExecutable::Loader), "{byte} at {at}");
         }
-        assert_eq!(scanned(&executable(3, 200)[..100], 100), Err(NotExecutable::Loader));
+        assert_eq!(scanned(&executable(3, 200)[..210], 100), Err(NotExecutable::Loader));
+        assert_eq!(scanned(&executable(3, 200)[..100], 100), Ok(None));
     }
 }

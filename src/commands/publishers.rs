@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,7 +17,7 @@ use crate::archive;
 use crate::diagnostics::{Code, Diagnostic};
 use crate::digest::Sha256;
 use crate::fetch::{self, Cache, Download, Fetched, Kept};
-use crate::github::{self, Absence, Api};
+use crate::github::{self, Absence, Api, Quota};
 use crate::http::{self, Client, HttpError, Request, RetryPolicy, Token};
 use crate::lock::forge::Forge;
 use crate::lock::upstream::{Archive, FetchedText, Order, Release, ReleaseQuery, Upstream, UpstreamImage};
@@ -34,12 +33,9 @@ const LARGEST_DOCUMENT: u64 = 4 << 20;
 /// The largest archive, in bytes.
 pub(super) const LARGEST_ARCHIVE: u64 = 2 << 30;
 
-/// Ids of repositories that a run asks for without a token: GitHub grants 60 requests an hour, and releases
-/// are more important.
-const MOST_IDS: usize = 20;
-
-/// Requests for attestations that a run makes without a token, for the same reason.
-const MOST_ATTESTED: usize = 10;
+/// Requests of the 60 that GitHub grants an hour without a token, kept for releases: ids of repositories and
+/// attestations are asked for only while it grants more.
+const KEPT_FOR_RELEASES: u32 = 40;
 
 /// The largest `trusted_root.json`, in bytes.
 const LARGEST_ROOT: u64 = 4 << 20;
@@ -138,10 +134,7 @@ pub(super) struct Publishers {
     /// The downloads of an audit, which leaves the cache as it is.
     scratch: Option<OnceLock<TempDir>>,
     progress: Bars,
-    /// Requests for ids of repositories.
-    asked_ids: AtomicUsize,
-    /// Requests for attestations.
-    asked_attestations: AtomicUsize,
+    quota: Quota,
     authorities: OnceLock<Result<Authorities, String>>,
 }
 
@@ -154,8 +147,7 @@ impl Publishers {
             cache: OnceLock::new(),
             scratch: None,
             progress: Bars::new(console.is_quiet()),
-            asked_ids: AtomicUsize::new(0),
-            asked_attestations: AtomicUsize::new(0),
+            quota: Quota::default(),
             authorities: OnceLock::new(),
         }
     }
@@ -201,6 +193,17 @@ impl Publishers {
         Credentials::find(&self.setup.logins, reference)
     }
 
+    /// Fails if the last requests that GitHub grants are needed for releases.
+    fn spare_request(&self) -> Result<(), Diagnostic> {
+        if self.setup.token.is_some() || self.quota.remaining() > KEPT_FOR_RELEASES {
+            return Ok(());
+        }
+        let message = format!(
+            "GitHub grants few more requests in this hour, and the last {KEPT_FOR_RELEASES} are for releases: set GITHUB_TOKEN"
+        );
+        Err(Diagnostic::error(Code::CouldNotCheck, message))
+    }
+
     /// The time after which a publication is younger than the minimum age of the arguments or the manifest.
     pub(super) fn youngest(&self, min_age_days: u16) -> Option<Timestamp> {
         let days = self.setup.min_age.max(min_age_days);
@@ -242,27 +245,19 @@ impl Upstream for Publishers {
         min_age_days: u16,
     ) -> Result<Release, Diagnostic> {
         let youngest = self.youngest(min_age_days);
-        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), youngest);
+        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), &self.quota, youngest);
         api.release(repo, wanted).map_err(|error| of_api(&error))
     }
 
     fn repository_id(&self, repo: &RepoSlug) -> Result<u64, Diagnostic> {
-        let asked = self.asked_ids.fetch_add(1, Ordering::Relaxed);
-        if self.setup.token.is_none() && asked >= MOST_IDS {
-            let message = format!("without GITHUB_TOKEN, a run asks for the ids of {MOST_IDS} repositories");
-            return Err(Diagnostic::error(Code::CouldNotCheck, message));
-        }
-        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), None);
+        self.spare_request()?;
+        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), &self.quota, None);
         api.repository_id(repo).map_err(|error| of_api(&error))
     }
 
     fn attestations(&self, repo: &RepoSlug, sha256: &Sha256) -> Result<Vec<String>, Diagnostic> {
-        let asked = self.asked_attestations.fetch_add(1, Ordering::Relaxed);
-        if self.setup.token.is_none() && asked >= MOST_ATTESTED {
-            let message = format!("without GITHUB_TOKEN, a run asks for those of {MOST_ATTESTED} files");
-            return Err(Diagnostic::error(Code::CouldNotCheck, message));
-        }
-        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), None);
+        self.spare_request()?;
+        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), &self.quota, None);
         api.attestations(repo, sha256).map_err(|error| of_api(&error))
     }
 

@@ -3,6 +3,7 @@
 mod release;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use jiff::Timestamp;
 use url::Url;
@@ -36,11 +37,34 @@ const LONGEST_ATTESTATION: usize = 4 << 20;
 /// Words before versions that a message names.
 const MOST_WORDS: usize = 6;
 
+/// The requests that GitHub still grants in this hour, as its last answer said ("Rate limits for the REST API").
+pub struct Quota(AtomicU32);
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self(AtomicU32::new(u32::MAX))
+    }
+}
+
+impl Quota {
+    /// `u32::MAX` before the first answer, and for a server that grants any number.
+    pub fn remaining(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, header: Option<&str>) {
+        if let Some(remaining) = header.and_then(|header| header.parse().ok()) {
+            self.0.store(remaining, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Asks GitHub, or a server that speaks as it does.
 pub struct Api<'a> {
     client: &'a Client,
     base: &'a Url,
     token: Option<&'a Token>,
+    quota: &'a Quota,
     /// Releases published after this are too young to be the newest.
     youngest: Option<Timestamp>,
 }
@@ -126,9 +150,10 @@ impl<'a> Api<'a> {
         client: &'a Client,
         base: &'a Url,
         token: Option<&'a Token>,
+        quota: &'a Quota,
         youngest: Option<Timestamp>,
     ) -> Self {
-        Self { client, base, token, youngest }
+        Self { client, base, token, quota, youngest }
     }
 
     /// The release of `repo` that is wanted.
@@ -361,6 +386,7 @@ impl<'a> Api<'a> {
             }
             answer => answer?,
         };
+        self.quota.note(head.header("x-ratelimit-remaining"));
         let malformed = |why: String| GithubError::Malformed { url: Address::new(url, None), why };
         let answer =
             serde_json::from_str(&text).map_err(|error| malformed(excerpt(&error.to_string(), 200)))?;

@@ -178,7 +178,7 @@ pub fn assert_guard_blocks_metadata(vm: &Rehearsal<'_>) {
     vm.run("systemctl kill --kill-whom=main --signal=STOP openclaw-gateway.service").done();
     vm.run("while pgrep -f lib/openclaw/[m]etadata-guard.sh; do sleep 1; done").done();
     for chain in ["DOCKER-USER", "FORWARD"] {
-        vm.run(&format!("iptables -D {chain} -j OPENCLAW-METADATA")).done();
+        vm.run(&format!("iptables -D {chain} -j OPENCLAW-FORWARD")).done();
     }
     let name = vm.run_inside(ASK).done().out;
     assert!(!name.is_empty());

@@ -33,7 +33,7 @@ const ASKING: &str = "met by who asks publishers, in tests/lock.rs";
 
 /// Codes that no stored fixture meets, and why.
 const JSON: &str = "about arguments or an image: `json.rs`";
-const MET_ELSEWHERE: [(Code, &str); 35] = [
+const MET_ELSEWHERE: [(Code, &str); 36] = [
     (Code::AmbiguousAsset, ASKING),
     (Code::BadArchive, ASKING),
     (Code::BadArgument, JSON),
@@ -52,6 +52,7 @@ const MET_ELSEWHERE: [(Code, &str); 35] = [
     (Code::Interrupted, "needs a signal: `image.rs`"),
     (Code::IoFailed, "about a path outside the project: `json.rs`"),
     (Code::LessTrust, ASKING),
+    (Code::MissingLoader, "about an executable: `loaders.rs`"),
     (Code::NeedsBuilder, "about `bake image`, and spec, manifest and lock are right"),
     (Code::NewerVersion, AUDIT),
     (Code::NotInImage, AUDIT),

@@ -67,7 +67,7 @@ fn check_tells_every_problem_at_once() {
     let codes: Vec<_> = problems.iter().map(|problem| problem["code"].as_str().expect("a code")).collect();
     assert_eq!(codes, ["unknown-key", "bad-value", "unknown-tool", "wrong-type"]);
     assert_eq!(problems[0]["place"]["file"], "bake.yaml");
-    assert_eq!(problems[0]["place"]["line"], 10);
+    assert_eq!(problems[0]["place"]["line"], 11);
     assert_eq!(problems[0]["place"]["column"], 3);
     assert_eq!(problems[0]["help"], "did you mean `port`?");
     assert_eq!(problems[2]["place"]["file"], "images/binaries.yaml");

@@ -465,7 +465,7 @@ fn settings_that_need_a_builder_are_reported_with_their_place() {
     let baked = Baked::on_layout(two());
     baked.folder.edit("bake.yaml", "apt: []", "apt: [socat, ed]");
     let said = baked.bake(["image", "build", "--base", "base"]).ended(2);
-    for part in ["error[needs-builder]", "socat, ed", "bake.yaml:22", "set `apt: []`", "bake render"] {
+    for part in ["error[needs-builder]", "socat, ed", "bake.yaml:24", "set `apt: []`", "bake render"] {
         assert!(said.err.contains(part), "{part}: {}", said.err);
     }
     assert!(!baked.folder.join("oci").exists());

@@ -100,6 +100,7 @@ fn a_lock_that_is_killed_leaves_the_old_one_or_the_new_one() {
     for _ in 0..KILLS {
         world.folder.write("bake.lock", &old);
         fs::remove_dir_all(world.cache()).unwrap_or_default();
+        world.github.begin_hour();
         let mut child = start(&world, &update);
         thread::sleep(random.part_of(length));
         signal(&child, Signal::KILL);

@@ -268,6 +268,11 @@ impl GitHub {
         locked(&self.shared.state).rules.clear();
     }
 
+    /// A new hour begins: all requests are granted again.
+    pub fn begin_hour(&self) {
+        locked(&self.shared.state).used = [0; 2];
+    }
+
     /// Uses up the rate limit with and without a token.
     pub fn exhaust(&self) {
         locked(&self.shared.state).used = LIMITS;
