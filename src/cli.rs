@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use gcloud::{
-    Action, GcloudArgs, MemberArg, Members, Message, OutputFormat, SetupArgs, WaitArgs, names_gcloud,
+    Action, GcloudArgs, MemberArg, Members, Message, OutputFormat, PlanArgs, SetupArgs, UpdateArgs, WaitArgs,
+    names_gcloud,
 };
 
 use crate::project::names::{

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::project::fleet::Fleet;
-use crate::project::names::{MachineType, ProjectId, SecretId, SnapshotName, VmName, Zone};
+use crate::project::names::{MachineType, ProjectId, ReleaseId, SecretId, SnapshotName, VmName, Zone};
 
 /// Options of `gcloud`.
 #[derive(Args, Debug)]
@@ -58,7 +58,7 @@ pub enum Action {
     /// Prepare the project, once: APIs, service account, secrets, network
     Setup(SetupArgs),
     /// Print what `create` or `update` would change, and change nothing; exit code 1 if that is something
-    Plan(Members),
+    Plan(PlanArgs),
     /// Create data disk, snapshot schedule and VM; existing ones are kept
     Create(Members),
     /// Wait for the gateway, showing each stage
@@ -167,8 +167,36 @@ pub enum Action {
         /// The snapshot's name
         snapshot: SnapshotName,
     },
-    /// Replace the VM by one of this bundle; the data disk stays
-    Update(Members),
+    /// Change the VM to this bundle in place: it returns to the old release by itself if the new gateway does not
+    /// become ready
+    Update(UpdateArgs),
+    /// Go back to the release before, with the state of that time
+    Rollback {
+        /// Which VM
+        #[command(flatten)]
+        member: MemberArg,
+        /// Keep today's state, which the older OpenClaw must be able to read
+        #[arg(long)]
+        keep_state: bool,
+        /// The release to go back to, as `releases` prints it: after a rollback, the newer one
+        #[arg(long, value_name = "RELEASE")]
+        to: Option<ReleaseId>,
+        /// Try again what failed before
+        #[arg(long)]
+        retry: bool,
+        /// Stop waiting after this many seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+        timeout: u32,
+    },
+    /// The releases on the VM: OpenClaw's version, lock, since when, healthy or not
+    Releases {
+        /// Which VMs
+        #[command(flatten)]
+        members: Members,
+        /// Have the script print one JSON document
+        #[arg(long)]
+        as_json: bool,
+    },
     /// Delete the VM and its boot disk; the data disk stays
     #[command(mut_arg("fleet", |fleet| fleet.help("The fleet, by all its members: the group goes as a whole")))]
     Destroy {
@@ -249,6 +277,34 @@ pub struct Members {
     /// A fleet in place of one VM: how many, or their names; by default the `fleet` of bake.yaml
     #[arg(long, value_name = "N|NAME,NAME…")]
     pub fleet: Option<Fleet>,
+}
+
+/// Options of `update`.
+#[derive(Args, Debug)]
+pub struct UpdateArgs {
+    /// Which VMs
+    #[command(flatten)]
+    pub members: Members,
+    /// Replace the VM by a new one; the data disk stays. Some 5 minutes without a gateway
+    #[arg(long, conflicts_with_all = ["retry", "timeout"])]
+    pub replace: bool,
+    /// Try a release again that failed on the VM before
+    #[arg(long)]
+    pub retry: bool,
+    /// Stop waiting after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub timeout: u32,
+}
+
+/// Options of `plan`.
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    /// Which VMs
+    #[command(flatten)]
+    pub members: Members,
+    /// Print the plan of `update --replace`
+    #[arg(long)]
+    pub replace: bool,
 }
 
 /// Which VM an action is about.

@@ -7,11 +7,12 @@ use std::path::Path;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, GcloudArgs, MemberArg, Members, WaitArgs};
+use crate::cli::{self, Action, GcloudArgs, MemberArg, Members, PlanArgs, UpdateArgs, WaitArgs};
 use crate::diagnostics::{Code, did_you_mean};
 use crate::gcloud::{
     BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet as group,
-    logs, moving, resize, restore, setup, ssh, status, token, tunnel, update, wait,
+    in_place, logs, moving, releases, resize, restore, rollback, setup, ssh, status, token, tunnel, update,
+    wait,
 };
 use crate::plan::Plan;
 use crate::project::fleet::Fleet;
@@ -76,18 +77,27 @@ fn with_bundle(
             Some(members) => group::create(target, &members, &metadata, folder()?),
             None => Ok(create::script(target, &metadata, folder()?)),
         },
-        Action::Plan(options) => match members(target, options)? {
-            Some(members) => group::update(target, &members, &metadata, BundleFolder::Beside),
-            None if target.spec.gcp.data_disk.is_zero() => {
-                Ok(create::script(target, &metadata, BundleFolder::Beside))
+        Action::Plan(PlanArgs { members: named, replace }) => {
+            let options = in_place::UpdateOptions { retry: false, timeout: 0 };
+            match (members(target, named)?, replace) {
+                (Some(members), true) => group::update(target, &members, &metadata, BundleFolder::Beside),
+                (Some(members), false) => {
+                    in_place::of_fleet(target, &members, &metadata, BundleFolder::Beside, options)
+                }
+                (None, true) => update::script(target, &metadata, BundleFolder::Beside),
+                (None, false) => Ok(in_place::script(target, &metadata, BundleFolder::Beside, options)),
             }
-            None => update::script(target, &metadata, BundleFolder::Beside),
+            .map(Script::plan_only)
         }
-        .map(Script::plan_only),
-        Action::Update(options) => match members(target, options)? {
-            Some(members) => group::update(target, &members, &metadata, folder()?),
-            None => update::script(target, &metadata, folder()?),
-        },
+        Action::Update(UpdateArgs { members: named, replace, retry, timeout }) => {
+            let options = in_place::UpdateOptions { retry: *retry, timeout: *timeout };
+            match (members(target, named)?, replace) {
+                (Some(members), true) => group::update(target, &members, &metadata, folder()?),
+                (Some(members), false) => in_place::of_fleet(target, &members, &metadata, folder()?, options),
+                (None, true) => update::script(target, &metadata, folder()?),
+                (None, false) => Ok(in_place::script(target, &metadata, folder()?, options)),
+            }
+        }
         Action::Move { .. } if !target.spec.fleet.is_empty() => {
             Err("move takes a single VM, and bake.yaml has a fleet: docs/gcloud.md, \"Fleets\"".to_owned())
         }
@@ -131,6 +141,19 @@ fn by_spec(
             None => restore::script(target, snapshot),
         }
         .map_err(Failure::Argument)?,
+        Action::Rollback { member: of, keep_state, to, retry, timeout } => {
+            let options = rollback::RollbackOptions {
+                to: to.as_ref(),
+                keep_state: *keep_state,
+                retry: *retry,
+                timeout: *timeout,
+            };
+            rollback::script(target, member(target, of)?, &options)
+        }
+        Action::Releases { members: options, as_json } => {
+            let fleet = fleet(target, options)?.map(|fleet| fleet.to_string());
+            releases::script(target, &vms(target, options)?, fleet.as_deref(), *as_json)
+        }
         Action::Destroy { members: options, data, all } => match members(target, options)? {
             Some(members) => group::destroy(target, &members, *data, *all),
             None => destroy::script(target, *data, *all).map_err(Failure::Argument)?,

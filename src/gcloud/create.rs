@@ -24,9 +24,9 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.push(drift);
     steps.extend(vm.relabelled(""));
     steps.push(
-        Step::note("The VM there is may be of an older bundle.")
-            .unless(vm.listed_as_is(metadata))
-            .tell(format!("{}: the VM was made of another bundle. To replace it, on the same data disk: bake gcloud update | sh", vm.name)),
+        Step::note("The VM there is may be of an older bundle.").unless(vm.listed_as_is(metadata)).tell(
+            format!("{}: the VM has another bundle. To change it in place: bake gcloud update | sh", vm.name),
+        ),
     );
     let about = format!(
         "bake gcloud create: creates the VM `{}` of an OpenClaw Gateway, with its data disk.\n\

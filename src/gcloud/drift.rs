@@ -1,6 +1,6 @@
 //! Changes of a VM by hand, which no label shows: another service account, scopes, metadata.
 
-use super::metadata::{Attribute, VmMetadata};
+use super::metadata::{Attribute, ON_RUNNING_VMS, VmMetadata};
 use super::script::{Name, ScriptCommand, Shell, Step, Word};
 use super::vm::{Vm, account_pattern, named};
 
@@ -66,9 +66,9 @@ impl VmMetadata {
         values.collect::<Vec<_>>().join(" ")
     }
 
-    /// The keys that bake or a group sets.
+    /// The keys that bake, for this bundle or another one, or a group sets.
     pub(super) fn keys(&self) -> String {
         let keys = self.attributes().into_iter().map(|(key, _)| key);
-        keys.chain(OF_GROUPS).collect::<Vec<_>>().join(" ")
+        keys.chain(ON_RUNNING_VMS).chain(OF_GROUPS).collect::<Vec<_>>().join(" ")
     }
 }

@@ -18,7 +18,7 @@ use crate::project::names::{SnapshotName, VmName};
 /// The source addresses of Google's health checks (Google, "Health checks overview", probe ranges).
 const PROBES: &str = "35.191.0.0/16,130.211.0.0/22";
 /// How long a group may take to make VMs, in seconds: all of them at once, or one after another.
-const PATIENCE: u32 = 900;
+pub(super) const PATIENCE: u32 = 900;
 /// Digits of the bundle's digest in a template's name.
 const DIGITS: usize = 12;
 /// The parts of a health check's and a firewall rule's names after the VM's.
@@ -49,7 +49,7 @@ pub fn create(
     steps.push(
         Step::note("The members do not have later changes of the bundle.")
             .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{}$\"", vm.template(metadata))))
-            .tell(format!("{}: the group makes its VMs of another bundle. To replace them, one after another: bake gcloud update --fleet … | sh", vm.name)),
+            .tell(format!("{}: the group makes its VMs of another bundle. To change them in place, one after another: bake gcloud update --fleet … | sh", vm.name)),
     );
     Ok(Script::new("create", about, target, steps)
         .reading(folder, metadata.files())
@@ -98,7 +98,7 @@ pub fn update(
         PATIENCE.saturating_mul(u32::try_from(members.len()).unwrap_or(u32::MAX)),
     ));
     let about = format!(
-        "bake gcloud update: replaces the VMs of the fleet `{}` that are from another bundle, one by one.\n\
+        "bake gcloud update --replace: replaces the VMs of the fleet `{}` that are from another bundle, one by one.\n\
          Members: {}. Safe to run twice.\n\
          Lock: {}",
         vm.name,
@@ -112,7 +112,7 @@ pub fn update(
         .costs(each_costs(vm, members)))
 }
 
-fn each_costs(vm: Vm<'_>, members: &[VmName]) -> String {
+pub(super) fn each_costs(vm: Vm<'_>, members: &[VmName]) -> String {
     match members.len() {
         1 => vm.costs(),
         many => format!("for each of the {many} VMs {}", vm.costs()),
@@ -120,7 +120,7 @@ fn each_costs(vm: Vm<'_>, members: &[VmName]) -> String {
 }
 
 /// The members for a header, which has room for some names.
-fn named_or_counted(members: &[VmName]) -> String {
+pub(super) fn named_or_counted(members: &[VmName]) -> String {
     match members.len() {
         many @ 11.. => {
             format!("{many} VMs, {} to {}", listed(&members[..1], ""), listed(&members[many - 1..], ""))
@@ -281,7 +281,7 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
 }
 
 /// The common resources of the members.
-fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Vec<Step>, String> {
+pub(super) fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Vec<Step>, String> {
     if !vm.has_data_disk() {
         return Err("each member of a fleet needs a data disk: set `gcp.data_disk` in bake.yaml".to_owned());
     }
@@ -300,7 +300,7 @@ fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Ve
         .arg(template.clone())
         .in_project()
         .args(vm.subnet_region())
-        .args(vm.made_with(metadata));
+        .args(vm.templated(metadata));
     let make_check = ScriptCommand::gcloud("compute health-checks create tcp")
         .arg(alive.clone())
         .in_project()
@@ -346,7 +346,7 @@ fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Ve
 }
 
 /// Each member with its data disk.
-fn joined(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
+pub(super) fn joined(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
     let whole = Vm::of(target);
     let mut steps = Vec::new();
     for name in members {
@@ -388,7 +388,7 @@ fn join(group: Vm<'_>, vm: Vm<'_>) -> Step {
 
 impl Vm<'_> {
     /// The template of this bundle.
-    fn template(self, metadata: &VmMetadata) -> String {
+    pub(super) fn template(self, metadata: &VmMetadata) -> String {
         let mut digest = self.template_digest(self.bundle(metadata));
         digest.truncate(DIGITS);
         format!("{}-{digest}", shortened(self.name.as_str(), "-123456789012"))

@@ -101,6 +101,12 @@ impl Script {
                 ..empty(Name::Start)
             });
         }
+        if self.uses(Name::CurrentRelease) {
+            names.push(Learned {
+                how: Some("the release that is `current` in the VM's guest attribute openclaw/releases"),
+                ..empty(Name::CurrentRelease)
+            });
+        }
         if self.uses(Name::Terminal) {
             names.push(Learned {
                 how: Some("-t where standard input and output are a terminal, else -T"),

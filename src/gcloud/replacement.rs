@@ -4,9 +4,11 @@ use super::script::{ScriptCommand, Shell, Step, Word};
 use super::setup;
 use super::vm::{Vm, account};
 use crate::project::machine::Machine;
-use crate::project::names::{MachineType, VmName};
+use crate::project::names::{MachineType, SecretId, VmName};
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/replacement.sh")];
+const REQUIRE_FOUND: &[&str] = &[include_str!("sh/require-found.sh")];
+const SET_UP: &str = "This creates it: bake gcloud setup | sh";
 
 /// Machine type, status, size of the boot disk and public address of each VM.
 const MACHINES: &str = "value[separator=' '](machineType.basename(),status,disks[0].diskSizeGb,\
@@ -37,7 +39,6 @@ impl Vm<'_> {
             .arg(vm_account.clone())
             .in_project()
             .flag("format", "value(email)");
-        let set_up = "This creates it: bake gcloud setup | sh";
         let mut steps = vec![
             self.quota_must_suffice(replaced, &spec.gcp.machine_type, true),
             must_be_found(
@@ -45,13 +46,20 @@ impl Vm<'_> {
                 "Set host.os in bake.yaml to another one.",
                 image,
             ),
-            must_be_found(Word::from("service account ").word(vm_account), set_up, identity),
+            must_be_found(Word::from("service account ").word(vm_account), SET_UP, identity),
         ];
-        steps.extend(setup::secrets(self.target).keys().map(|id| {
-            let versions = setup::usable_version(id);
-            must_be_found(format!("usable version of the secret {id}").into(), set_up, versions)
-        }));
+        steps.extend(self.must_have_secrets());
         steps
+    }
+
+    /// Ends the script where there are VMs to change, and a secret of theirs has no usable version.
+    pub(super) fn must_have_secrets(self) -> Vec<Step> {
+        let secrets = setup::secrets(self.target);
+        let look = |id: &SecretId| {
+            let versions = setup::usable_version(id);
+            must_be_found(format!("usable version of the secret {id}").into(), SET_UP, versions)
+        };
+        secrets.keys().map(look).collect()
     }
 
     /// The VMs `names` for which `filter` holds. They make room for the new ones, which are in their zone.
@@ -102,7 +110,7 @@ fn must_be_found(what: Word, remedy: &str, look: ScriptCommand) -> Step {
     let how = "if there are VMs to replace, ends with an error if the command prints nothing or finds \
                nothing; continues if it is denied";
     let why = format!("A VM that is replaced needs it: {}.", super::shell::described(&what));
-    let shell = Shell::calling(how, FUNCTIONS, ["require_found"])
+    let shell = Shell::calling(how, REQUIRE_FOUND, ["require_found"])
         .argument(what)
         .argument(remedy.into())
         .command("look_up", look);

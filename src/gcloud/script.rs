@@ -36,6 +36,14 @@ pub(super) enum Name {
     BoundSecrets,
     /// The repository of images that the unused account may read.
     BoundRepository,
+    /// The VM on which the release failed before, as one word, or none.
+    FailedVm,
+    /// The effect of an update or a rollback on a VM.
+    Effect,
+    /// The VM that goes back to its release before, as one word, or none.
+    RollbackVm,
+    /// The release that a VM runs.
+    CurrentRelease,
     /// The data disk of the VM that moves.
     OldData,
     /// The snapshot of a move.
@@ -66,6 +74,10 @@ impl Name {
             Self::UnusedSecrets => "unused_secrets",
             Self::BoundSecrets => "bound_secrets",
             Self::BoundRepository => "bound_repository",
+            Self::FailedVm => "failed_vm",
+            Self::Effect => "effect",
+            Self::RollbackVm => "rollback_vm",
+            Self::CurrentRelease => "current",
             Self::OldData => "old_data",
             Self::Snapshot => "snapshot",
             Self::NewSnapshot => "new_snapshot",
@@ -90,6 +102,9 @@ impl Name {
             | Self::UnusedSecrets
             | Self::BoundSecrets
             | Self::BoundRepository => "UNUSED",
+            Self::FailedVm | Self::RollbackVm => "VM",
+            Self::Effect => "changes its release in place",
+            Self::CurrentRelease => "RELEASE",
             Self::OldData | Self::NewData => "DISK",
             Self::Snapshot | Self::NewSnapshot => "SNAPSHOT",
             Self::Drift => "KEY=VALUE",
@@ -384,6 +399,11 @@ impl Step {
         Self { phase: Phase::Look, ..self }
     }
 
+    /// Runs while the plan is printed, and again while it is carried out.
+    pub(super) fn in_plan(self) -> Self {
+        Self { phase: Phase::Plan, ..self }
+    }
+
     /// Names what it changes: `+` something new, `~` a change, `-` a deletion.
     pub(super) fn change(self, line: impl Into<Word>) -> Self {
         Self { change: Some(line.into()), phase: Phase::Plan, ..self }
@@ -536,6 +556,11 @@ impl Script {
     /// Names the resources that it keeps although a reader may expect otherwise.
     pub(super) fn stays(self, what: impl Into<String>) -> Self {
         self.effect("Stays", what)
+    }
+
+    /// Names what the action loses.
+    pub(super) fn lost(self, what: impl Into<String>) -> Self {
+        self.effect("Lost", what)
     }
 
     /// Says what happens to the running gateway, and how long it is away.

@@ -1,4 +1,4 @@
-//! `update`: replaces the VM by one of this bundle. The data disk stays.
+//! `update --replace`: replaces the VM by one of this bundle. The data disk stays.
 
 use super::guards;
 use super::metadata::VmMetadata;
@@ -41,7 +41,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.push(drift);
     steps.extend(vm.relabelled(&format!("labels.openclaw-bundle={}", vm.bundle(metadata))));
     let about = format!(
-        "bake gcloud update: replaces the VM `{}` unless it was created from the current bundle.\n\
+        "bake gcloud update --replace: replaces the VM `{}` unless it was created from the current bundle.\n\
          Safe to run twice.\n\
          Lock: {}",
         vm.name,

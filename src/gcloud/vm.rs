@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::metadata::VmMetadata;
+use super::metadata::{REQUEST, VmMetadata};
 use super::script::{Name, ScriptCommand, Step, Word};
 use super::shell;
 use super::target::Target;
@@ -146,10 +146,15 @@ impl<'a> Vm<'a> {
 
     /// All flags that make the VM what it is, but its labels.
     fn flags(self, metadata: &VmMetadata) -> ScriptCommand {
+        let (values, files) = metadata.flags();
+        self.flags_with(values, files)
+    }
+
+    /// The same, with this metadata.
+    fn flags_with(self, values: String, files: String) -> ScriptCommand {
         let spec = self.target.spec;
         let gcp = &spec.gcp;
         let (family, image_project) = spec.host.os.image_family(spec.host.arch.value);
-        let (values, files) = metadata.flags();
         let command = ScriptCommand(Vec::new())
             .flag("machine-type", &gcp.machine_type.value)
             .flag("image-family", family)
@@ -172,6 +177,31 @@ impl<'a> Vm<'a> {
         Sha256::of(format!("{flags}\n{}\n", metadata.contents)).short(LABEL_DIGITS)
     }
 
+    /// The digest of the settings that only a new VM gets: neither metadata nor what another action changes.
+    pub(super) fn build(self) -> String {
+        let spec = self.target.spec;
+        let (family, image_project) = spec.host.os.image_family(spec.host.arch.value);
+        let command = ScriptCommand(Vec::new())
+            .flag("image-family", family)
+            .flag("image-project", image_project)
+            .flag("boot-disk-size", format!("{}GB", spec.gcp.boot_disk.gb()))
+            .flag("tags", spec.name.as_str())
+            .args(self.network_flags());
+        let public = spec.gcp.public_ip.value;
+        Sha256::of(format!("{}\n{public}\n", shell::line(&command))).short(LABEL_DIGITS)
+    }
+
+    /// The labels that name the VM's bundle, lock and versions.
+    pub(super) fn bundle_labels(self, metadata: &VmMetadata) -> String {
+        let lock = self.target.lock.map(|lock| format!("openclaw-lock={},", lock.short(LABEL_DIGITS)));
+        format!(
+            "{}openclaw-bundle={},{}",
+            lock.unwrap_or_default(),
+            self.bundle(metadata),
+            self.version_labels()
+        )
+    }
+
     /// The labels with the versions of OpenClaw and bake.
     pub(super) fn version_labels(self) -> String {
         format!("openclaw-version={},openclaw-bake={}", self.openclaw_version(), bake_version())
@@ -189,15 +219,23 @@ impl<'a> Vm<'a> {
 
     /// Flags and labels of the VM, in the order in which they read best.
     pub(super) fn made_with(self, metadata: &VmMetadata) -> Vec<Word> {
-        let lock = self.target.lock.map(|lock| format!(",openclaw-lock={}", lock.short(LABEL_DIGITS)));
-        let bundle = self.bundle(metadata);
-        let labels = format!(
-            "--labels={}{},openclaw-bundle={bundle},{}",
-            self.labels(),
-            lock.unwrap_or_default(),
-            self.version_labels()
-        );
-        self.flags(metadata).arg(labels).0
+        self.flags(metadata).arg(self.labels_flag(metadata)).0
+    }
+
+    /// The same for a template: a VM that the group refreshes sees by the request that the bundle is new.
+    pub(super) fn templated(self, metadata: &VmMetadata) -> Vec<Word> {
+        let (values, files) = metadata.flags();
+        let request = self.update_request(metadata);
+        self.flags_with(format!("{values},{REQUEST}={request}"), files).arg(self.labels_flag(metadata)).0
+    }
+
+    /// The request for an update to this bundle.
+    pub(super) fn update_request(self, metadata: &VmMetadata) -> String {
+        format!("update={}", self.bundle(metadata))
+    }
+
+    fn labels_flag(self, metadata: &VmMetadata) -> String {
+        format!("--labels={},{},openclaw-build={}", self.labels(), self.bundle_labels(metadata), self.build())
     }
 
     /// Makes the snapshot schedule where the spec wants one, and has it keep snapshots as long as that says.

@@ -20,7 +20,8 @@ static FUNCTIONS: LazyLock<[&str; 3]> =
 pub fn script(target: Target<'_>, names: &[VmName], fleet: Option<&Fleet>, timeout: u32) -> Script {
     let group = fleet.map(|_| group::settled(Vm::of(target), names, timeout));
     let fleet = fleet.map(ToString::to_string);
-    let vms = steps(names.iter().map(|name| Vm { target, name }), fleet.as_deref(), timeout);
+    let vms = names.iter().map(|name| Vm { target, name });
+    let vms = followed(vms, fleet.as_deref(), timeout, "any");
     let steps = group.into_iter().chain(vms).collect();
     let about = format!(
         "bake gcloud wait: waits until each gateway is ready, and shows its stages: {}.\n\
@@ -30,20 +31,50 @@ pub fn script(target: Target<'_>, names: &[VmName], fleet: Option<&Fleet>, timeo
     Script::new("wait", about, target, steps)
 }
 
-/// The steps that wait for `vms`, and end the script.
+/// The steps that wait for the gateways of `vms`, on any release, and end the script.
 pub(super) fn steps<'a>(vms: impl Iterator<Item = Vm<'a>>, fleet: Option<&str>, timeout: u32) -> Vec<Step> {
-    let end = Shell::calling("exits with 1 where a VM is not ready", &*FUNCTIONS, ["conclude"]);
-    vms.map(|vm| step(vm, fleet, timeout)).chain([Step::shell("Not ready is a failure.", end)]).collect()
+    followed(vms, fleet, timeout, "")
 }
 
-fn step(vm: Vm<'_>, fleet: Option<&str>, timeout: u32) -> Step {
+/// The same, once a change of the release that `request` asks for is over; `any` is the last one.
+fn followed<'a>(
+    vms: impl Iterator<Item = Vm<'a>>,
+    fleet: Option<&str>,
+    timeout: u32,
+    request: &str,
+) -> Vec<Step> {
+    let end = Shell::calling("exits with 1 where a VM is not ready", &*FUNCTIONS, ["conclude"]);
+    vms.map(|vm| step(vm, fleet, timeout, request))
+        .chain([Step::shell("Not ready is a failure.", end)])
+        .collect()
+}
+
+fn step(vm: Vm<'_>, fleet: Option<&str>, timeout: u32, request: &str) -> Step {
     let how = "runs the first two every 10 s, until `status` is `ready` or `failed`, the VM does not run, \
                or the time is over; the third where it failed, or never came to `ready`";
     let shell = vm
         .observed(how, &*FUNCTIONS, "wait_for_gateway", fleet)
+        .value("request", request)
         .value("timeout", timeout.to_string())
         .value("stages", statuses().join(" "))
         .command("vm_report", vm.report())
         .command("vm_serial", vm.serial());
     Step::shell(format!("The reports of {}, until its gateway is ready.", vm.name), shell)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::vm::UPDATE_STAGES;
+
+    /// All stages but `done` are named in `change_state`.
+    #[test]
+    fn every_stage_of_an_update_is_known() {
+        let functions = include_str!("sh/wait.sh");
+        let (_, rest) = functions.split_once("change_state() {").expect("a function");
+        let (body, _) = rest.split_once("\n}\n").expect("its end");
+        let known: Vec<_> = body.split([' ', '|', ')', '\n']).collect();
+        for stage in UPDATE_STAGES.iter().filter(|stage| stage.name != "done") {
+            assert!(known.contains(&stage.name), "{}", stage.name);
+        }
+    }
 }

@@ -132,6 +132,9 @@ names! {
     /// A snapshot of a disk (RFC 1035, as Compute Engine asks for).
     SnapshotName = r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?",
         "a snapshot's name: lower-case letters, digits and `-`, first a letter, last not `-`, at most 63 characters";
+    /// The identity of a release on a VM.
+    ReleaseId = r"[0-9a-f]{16}",
+        "a release: its 16 hexadecimal digits, as `bake gcloud releases` prints them";
     /// The id of a service account, the part before `@`.
     ServiceAccount = r"[a-z][-a-z0-9]{4,28}[a-z0-9]",
         "a service account id: 6 to 30 lower-case letters, digits and `-`, first a letter";

@@ -106,6 +106,10 @@ pub fn metadata(plan: &Plan<'_>, bundle: &Bundle) -> VmMetadata {
         startup_script,
         serial_logging: plan.spec.gcp.serial_logging.value,
         contents: Sha256::of(contents.concat()),
+        release: bundle
+            .get(user_data::NAME)
+            .and_then(|file| user_data::identity(&file.text))
+            .unwrap_or_default(),
     }
 }
 

@@ -133,6 +133,13 @@ fn release(files: &[VmFile]) -> VmFile {
     }
 }
 
+/// The identity of the release in a user-data.
+pub(super) fn identity(user_data: &str) -> Option<String> {
+    let (_, rest) = user_data.split_once(&format!("path: \"{RELEASE}\"\n"))?;
+    let (_, rest) = rest.split_once("\"id\":\"")?;
+    rest.get(..IDENTITY_DIGITS).map(str::to_owned)
+}
+
 #[derive(Serialize)]
 struct Row {
     name: &'static str,

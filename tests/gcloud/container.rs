@@ -326,7 +326,7 @@ fn the_readmes_way_to_the_first_answer_can_be_gone() {
         link(18789)
     ));
     cloud.beneath_gcloud("ssh", TUNNEL);
-    cloud.google.boots(&["start", "ready"]);
+    cloud.google.update_in_place();
     // The yaml block, written where README says.
     cloud.folder.edit("bake.yaml", "model: null ", "model: {provider: anthropic} ");
     cloud.folder.edit(
@@ -343,7 +343,6 @@ fn the_readmes_way_to_the_first_answer_can_be_gone() {
         "setup",
         "render",
         "update",
-        "wait",
         "ask",
         "models status",
         "--gateway",

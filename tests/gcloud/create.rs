@@ -72,6 +72,7 @@ fn the_vm_gets_its_data_byte_for_byte() {
     assert_eq!(vm["shieldedInstanceConfig"], shielded);
     labels["openclaw-lock"] = json!(label(&cloud, "openclaw-lock"));
     labels["openclaw-bundle"] = json!(label(&cloud, "openclaw-bundle"));
+    labels["openclaw-build"] = json!(label(&cloud, "openclaw-build"));
     labels["openclaw-version"] = json!("2026-9-4");
     labels["openclaw-bake"] = json!(env!("CARGO_PKG_VERSION").replace('.', "-"));
     assert_eq!(vm["labels"], labels);

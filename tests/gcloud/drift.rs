@@ -55,10 +55,10 @@ fn scopes_that_cannot_read_secrets_replace_the_vm() {
     let narrow = json!(["https://www.googleapis.com/auth/devstorage.read_only"]);
     change(&cloud, VM, |vm| vm["serviceAccounts"][0]["scopes"] = narrow.clone());
     set_metadata(&cloud, "enable-oslogin", Some("FALSE"));
-    let plan = cloud.run(Shell::Bash, &["plan"]).ended(1);
+    let plan = cloud.run(Shell::Bash, &["plan", "--replace"]).ended(1);
     assert!(plan.out.contains("- VM openclaw-gateway, and + a new one"), "{}", plan.out);
     assert!(!plan.out.contains("metadata"), "the new VM has the metadata: {}", plan.out);
-    cloud.run(Shell::Dash, &["update"]).done();
+    cloud.run(Shell::Dash, &["update", "--replace"]).done();
     let vm = cloud.google.get(VM);
     assert_ne!(vm["id"], id);
     assert_eq!(vm["serviceAccounts"][0]["scopes"], json!(["https://www.googleapis.com/auth/cloud-platform"]));

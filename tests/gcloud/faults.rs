@@ -235,13 +235,34 @@ fn create_with_each_request_failing_once() {
 }
 
 #[test]
-fn update_with_each_request_failing_once() {
+fn update_in_place_with_each_request_failing_once() {
+    let cloud = Cloud::created();
+    cloud.google.update_in_place();
+    cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Asia/Tokyo");
+    cloud.folder.edit("bake.yaml", "data_disk: 10GB", "data_disk: 12GB");
+    cloud.folder.bake(["render"]).done();
+    each_request_fails_once(&cloud, &["update"]);
+}
+
+#[test]
+fn rollback_with_each_request_failing_once() {
+    let cloud = Cloud::created();
+    cloud.google.update_in_place();
+    cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Asia/Tokyo");
+    cloud.folder.bake(["render"]).done();
+    cloud.in_place_of("sleep", "exit 0");
+    cloud.run(Shell::Dash, &["update"]).done();
+    each_request_fails_once(&cloud, &["rollback"]);
+}
+
+#[test]
+fn replacement_with_each_request_failing_once() {
     let cloud = Cloud::created();
     cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Asia/Tokyo");
     cloud.folder.edit("bake.yaml", "data_disk: 10GB", "data_disk: 12GB");
     cloud.folder.edit("bake.yaml", "keep_days: 14", "keep_days: 9");
     cloud.folder.bake(["render"]).done();
-    each_request_fails_once(&cloud, &["update"]);
+    each_request_fails_once(&cloud, &["update", "--replace"]);
 }
 
 #[test]
@@ -326,11 +347,20 @@ fn create_of_a_fleet_with_each_request_failing_once() {
 }
 
 #[test]
-fn update_of_a_fleet_with_each_request_failing_once() {
+fn update_in_place_of_a_fleet_with_each_request_failing_once() {
     let cloud = fleet();
+    cloud.google.update_in_place();
     cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Asia/Tokyo");
     cloud.folder.bake(["render"]).done();
     each_request_fails_once(&cloud, &[&["update"][..], &FLEET].concat());
+}
+
+#[test]
+fn replacement_of_a_fleet_with_each_request_failing_once() {
+    let cloud = fleet();
+    cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Asia/Tokyo");
+    cloud.folder.bake(["render"]).done();
+    each_request_fails_once(&cloud, &[&["update", "--replace"][..], &FLEET].concat());
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn another_machine_type_a_snapshot_and_back_to_it() {
 #[test]
 fn a_new_bundle_and_the_end() {
     let cloud = created();
-    cloud.run(Shell::Bash, &["update"]).done();
+    cloud.run(Shell::Bash, &["update", "--replace"]).done();
     let (first, data) = (cloud.google.get(VM), cloud.google.get(DATA));
     cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Europe/Berlin");
     let refused = cloud.folder.bake(["gcloud", "update"]);
@@ -144,11 +144,11 @@ fn a_new_bundle_and_the_end() {
 
     // The VM is gone and the new one cannot be made: nothing is lost, and the next run makes it.
     cloud.google.fail("POST", "/instances", Fault::quota(), 1);
-    let failed = cloud.run(Shell::Bash, &["update"]);
+    let failed = cloud.run(Shell::Bash, &["update", "--replace"]);
     assert_ne!(failed.code, 0);
     assert!(failed.err.contains("To make the new one: bake gcloud update | sh"), "{}", failed.err);
     assert_eq!(cloud.google.get(DATA)["id"], data["id"]);
-    twice(&cloud, &["update"]);
+    twice(&cloud, &["update", "--replace"]);
     assert_ne!(cloud.google.get(VM)["id"], first["id"]);
     assert_eq!(
         (cloud.google.get(DATA)["id"].clone(), data_disks(&cloud, VM)),
@@ -176,7 +176,7 @@ fn a_vm_that_is_on_no_data_disk_is_not_deleted_unasked() {
         .put(VM, json!({"name": "openclaw-gateway", "status": "RUNNING", "disks": [boot], "labels": labels}));
     cloud.google.put(&format!("{SNAPSHOTS}/mine"), json!({"name": "mine", "diskSizeGb": "10"}));
     let (_, before) = (cloud.google.requests(), cloud.google.resources());
-    for action in [&["update"][..], &["restore", "mine"], &["destroy"]] {
+    for action in [&["update", "--replace"][..], &["restore", "mine"], &["destroy"]] {
         let refused = cloud.run(Shell::Dash, action).ended(1);
         assert!(refused.err.contains("its state is on the boot disk"), "{action:?}: {}", refused.err);
         assert!(refused.err.contains("bake gcloud destroy --data | sh"), "{action:?}: {}", refused.err);
@@ -190,9 +190,9 @@ fn a_vm_that_is_on_no_data_disk_is_not_deleted_unasked() {
     cloud.folder.edit("bake.yaml", "data_disk: 0", "data_disk: 10GB");
     cloud.folder.bake(["render"]).done();
     let (_, before) = (cloud.google.requests(), cloud.google.resources());
-    for action in ["update", "destroy"] {
-        let refused = cloud.run(Shell::Bash, &[action]).ended(1);
-        assert!(refused.err.contains("its state is on the boot disk"), "{action}: {}", refused.err);
+    for action in [&["update"][..], &["update", "--replace"], &["destroy"]] {
+        let refused = cloud.run(Shell::Bash, action).ended(1);
+        assert!(refused.err.contains("its state is on the boot disk"), "{action:?}: {}", refused.err);
         is_untouched(&cloud, &before);
     }
 }
@@ -275,7 +275,7 @@ fn a_fleet_is_made_replaced_and_deleted_by_its_group() {
         (last(&cloud.google.get(GROUP)["versions"][0]["instanceTemplate"]).to_owned(), vms());
     cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Europe/Berlin");
     cloud.folder.bake(["render"]).done();
-    twice(&cloud, &["update", "--fleet", "alice,bob"]);
+    twice(&cloud, &["update", "--replace", "--fleet", "alice,bob"]);
     let group = cloud.google.get(GROUP);
     assert_eq!(group["updatePolicy"]["replacementMethod"], "RECREATE");
     assert_eq!(group["updatePolicy"]["maxUnavailable"]["fixed"], 1, "one after another");
@@ -336,6 +336,8 @@ fn is_as_the_spec_says(cloud: &Cloud, member: &str) {
         metadata.remove("created-by").as_deref().map(|group| group.ends_with("/openclaw-gateway")),
         Some(true)
     );
+    let bundle = vm["labels"]["openclaw-bundle"].as_str().unwrap_or_default();
+    assert_eq!(metadata.remove("openclaw-request"), Some(format!("update={bundle}")));
     let keys: Vec<_> = metadata.keys().map(String::as_str).collect();
     let flags =
         ["block-project-ssh-keys", "enable-guest-attributes", "enable-oslogin", "serial-port-logging-enable"];
@@ -367,7 +369,7 @@ fn a_group_is_waited_for_and_its_errors_are_reported() {
     cloud.folder.edit("bake.yaml", "timezone: UTC", "timezone: Europe/Berlin");
     cloud.folder.bake(["render"]).done();
     cloud.google.groups_lack("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.  Limit: 2.0 in region us-central1.");
-    let failed = cloud.run(Shell::Bash, &["update", "--fleet", "alice,bob"]).ended(1);
+    let failed = cloud.run(Shell::Bash, &["update", "--replace", "--fleet", "alice,bob"]).ended(1);
     assert!(failed.err.contains("alice QUOTA_EXCEEDED Quota 'CPUS'"), "{}", failed.err);
     for advice in ["gcp.machine_type", "bake gcloud wait --fleet alice,bob | sh"] {
         assert!(failed.err.contains(advice), "{}", failed.err);

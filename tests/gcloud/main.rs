@@ -19,6 +19,7 @@ mod right_vm;
 mod scripts;
 mod setup;
 mod status;
+mod update;
 mod words;
 
 fn main() -> std::process::ExitCode {

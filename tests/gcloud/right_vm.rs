@@ -112,7 +112,7 @@ fn a_vm_that_could_not_come_back_is_kept() {
     let quota = |limit| json!([{"metric": "N2_CPUS", "limit": 0, "usage": 0}, {"metric": "CPUS", "limit": limit, "usage": 6.0}]);
     cloud.google.put("quotas/us-central1", quota(7.0));
     edit(&cloud, &[("machine_type: e2-small", "machine_type: e2-standard-4")]);
-    for action in [&["update"][..], &["resize", "e2-standard-4"]] {
+    for action in [&["update", "--replace"][..], &["resize", "e2-standard-4"]] {
         refuses(&cloud, action, "room for 1 more processors, and e2-standard-4 needs 2 more");
     }
     // The new boot disk is larger than the old one, and a public address is in use already.
@@ -130,17 +130,17 @@ fn a_vm_that_could_not_come_back_is_kept() {
     cloud.google.put("quotas/us-central1", others(514.0));
     refuses(
         &cloud,
-        &["update"],
+        &["update", "--replace"],
         "SSD_TOTAL_GB of us-central1 has room for 34 more GB, and e2-medium needs 35 more",
     );
     cloud.google.put("quotas/us-central1", others(515.0));
-    cloud.run(Shell::Dash, &["plan"]).ended(1);
+    cloud.run(Shell::Dash, &["plan", "--replace"]).ended(1);
     let mut vm = cloud.google.get(VM);
     let address = vm["networkInterfaces"][0]["accessConfigs"].take();
     cloud.google.put(VM, vm);
     refuses(
         &cloud,
-        &["update"],
+        &["update", "--replace"],
         "IN_USE_ADDRESSES of us-central1 has room for 0 more addresses, and e2-medium needs 1 more",
     );
     let mut vm = cloud.google.get(VM);
@@ -151,7 +151,7 @@ fn a_vm_that_could_not_come_back_is_kept() {
         &[("machine_type: e2-medium", "machine_type: e2-standard-4"), ("boot_disk: 55GB", "boot_disk: 20GB")],
     );
     cloud.google.put("quotas/us-central1", quota(8.0));
-    let plan = cloud.run(Shell::Bash, &["plan"]).ended(1);
+    let plan = cloud.run(Shell::Bash, &["plan", "--replace"]).ended(1);
     assert!(plan.out.contains("- VM openclaw-gateway"), "{}{}", plan.out, plan.err);
 
     edit(
@@ -161,11 +161,11 @@ fn a_vm_that_could_not_come_back_is_kept() {
             "OPENCLAW_GATEWAY_TOKEN: {secret_manager: gateway-token}",
         )],
     );
-    refuses(&cloud, &["update"], "no usable version of the secret gateway-token");
+    refuses(&cloud, &["update", "--replace"], "no usable version of the secret gateway-token");
     // An account that deploys may not see secrets, and replaces the VM all the same.
     let denied = Fault::denied("secretmanager.versions.list");
     cloud.google.fail("GET", "/secrets/gateway-token/versions", denied, None);
-    let plan = cloud.run(Shell::Dash, &["plan"]).ended(1);
+    let plan = cloud.run(Shell::Dash, &["plan", "--replace"]).ended(1);
     assert!(
         plan.err.contains("may not look up the usable version of the secret gateway-token"),
         "{}",
@@ -176,7 +176,7 @@ fn a_vm_that_could_not_come_back_is_kept() {
         "secretmanager/projects/demo/secrets/gateway-token",
         json!({"name": "projects/demo/secrets/gateway-token"}),
     );
-    refuses(&cloud, &["update"], "no usable version of the secret gateway-token");
+    refuses(&cloud, &["update", "--replace"], "no usable version of the secret gateway-token");
     edit(
         &cloud,
         &[
@@ -187,7 +187,11 @@ fn a_vm_that_could_not_come_back_is_kept() {
             ("service_account: openclaw-gateway", "service_account: another-account"),
         ],
     );
-    refuses(&cloud, &["update"], "no service account another-account@demo.iam.gserviceaccount.com");
+    refuses(
+        &cloud,
+        &["update", "--replace"],
+        "no service account another-account@demo.iam.gserviceaccount.com",
+    );
 }
 
 /// Another zone, name or family: no second VM on an empty disk, and no VM deleted that cannot come back.
@@ -254,7 +258,7 @@ fn drift_is_planned_and_applied_or_told() {
     edit(&cloud, &[("data_disk: 20GB", "data_disk: 25GB"), ("timezone: UTC", "timezone: Asia/Tokyo")]);
     let told = cloud.run(Shell::Dash, &["status"]).ended(1);
     assert!(told.err.contains("bake.yaml or bake.lock has changed since the VM was made"), "{}", told.err);
-    let plan = cloud.run(Shell::Dash, &["plan"]).ended(1);
+    let plan = cloud.run(Shell::Dash, &["plan", "--replace"]).ended(1);
     assert!(plan.out.contains("- VM openclaw-gateway, and + a new one"), "{}", plan.out);
 
     cloud.google.fail("GET", "/disks", Fault::denied("compute.disks.list"), None);

@@ -14,7 +14,7 @@ use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 44] = [
+const ACTIONS: [&[&str]; 53] = [
     &["setup"],
     &["setup", "--deployer"],
     &["create"],
@@ -45,6 +45,15 @@ const ACTIONS: [&[&str]; 44] = [
     &["move", "--from-zone", "us-central1-b"],
     &["move", "--from-project", "old-place", "--from-name", "old-gateway"],
     &["update"],
+    &["update", "--retry"],
+    &["update", "--replace"],
+    &["update", "--replace", "--fleet", "alice,bob"],
+    &["rollback"],
+    &["rollback", "--keep-state", "--retry", "--to", "0123456789abcdef"],
+    &["rollback", "--member", "alice"],
+    &["releases"],
+    &["releases", "--as-json", "--fleet", "2"],
+    &["plan", "--replace"],
     &["update", "--fleet", "alice,bob"],
     &["destroy"],
     &["destroy", "--data"],
@@ -112,6 +121,7 @@ fn vectors(document: &Value) -> Vec<Vec<String>> {
             ("project", "demo"),
             ("domain", "demo"),
             ("stamp", "20260102-030405"),
+            ("current", "0123456789abcdef"),
             ("each", "it"),
             ("start", "0"),
             ("terminal", "-T"),
@@ -127,6 +137,12 @@ fn vectors(document: &Value) -> Vec<Vec<String>> {
     };
     let mut vectors = Vec::new();
     for step in document["steps"].as_array().expect("steps") {
+        let each = match step["each_of"].as_str() {
+            Some("drift") => "key=value",
+            Some("unused_account") => "account@demo.iam.gserviceaccount.com",
+            _ => "it",
+        };
+        names.insert("each".to_owned(), each.to_owned());
         let asked = ["unless", "where", "each"].into_iter().map(|kind| &step[kind]);
         vectors.extend(asked.filter(|asked| !asked.is_null()).map(|asked| vector(asked, &names)));
         vectors.extend(step["run"].as_array().expect("commands").iter().map(|run| vector(run, &names)));
@@ -251,7 +267,9 @@ fn run(shell: &str, folder: &Folder, script: &str) -> (i32, String, Vec<Vec<Stri
 
 #[test]
 fn both_forms_hold_the_same_commands() {
-    for action in [&["create"][..], &["create", "--fleet", "2"], &["setup", "--deployer"], &["update"]] {
+    for action in
+        [&["create"][..], &["create", "--fleet", "2"], &["setup", "--deployer"], &["update", "--replace"]]
+    {
         let folder = project(&[
             ("public_ip: true", "public_ip: false"),
             (
@@ -357,6 +375,8 @@ fn values_that_google_refuses_are_refused_here() {
         &["setup", "--secret-file", "keyring=/nowhere"],
         &["setup", "--secret-file", "../x=bake.yaml"],
         &["create", "--out", "nowhere"],
+        &["update", "--replace", "--retry"],
+        &["rollback", "--to", "$(id)"],
         &["explode"],
     ] {
         let refused = folder.bake(["gcloud"].into_iter().chain(arguments.iter().copied())).ended(2);
@@ -464,9 +484,13 @@ fn a_bundle_of_yesterday_is_not_sent() {
 fn state_on_the_boot_disk_is_not_thrown_away() {
     let folder =
         project(&[("data_disk: 10GB", "data_disk: 0"), ("snapshots: {keep_days: 14}", "snapshots: null")]);
-    for action in
-        [&["update"][..], &["destroy"], &["backup"], &["restore", "snapshot-1"], &["create", "--fleet", "2"]]
-    {
+    for action in [
+        &["update", "--replace"][..],
+        &["destroy"],
+        &["backup"],
+        &["restore", "snapshot-1"],
+        &["create", "--fleet", "2"],
+    ] {
         let refused = folder.bake(["gcloud"].into_iter().chain(action.iter().copied())).ended(2);
         assert!(refused.err.contains("data disk"), "{action:?}: {}", refused.err);
     }

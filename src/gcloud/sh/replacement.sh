@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154
-# Ends the script before a VM is deleted or stopped whose replacement could not be made. `machines_now`,
-# `region_quotas` and `look_up` are gcloud's commands.
+# Ends the script before a VM is deleted or stopped whose replacement could not be made. `machines_now` and
+# `region_quotas` are gcloud's commands.
 
 # Sets `$now`, the VMs to replace, and ends the script where a quota of the region `$2` has no room for as many VMs
 # of the type `$1`; `$3` says whether the old ones make room. A shared-core type is not checked: its share of the
@@ -42,26 +42,4 @@ require_quota() {
     done)
     [ -z "$short" ] || refuse "$short" \
         "Ask for more, or set smaller gcp.machine_type or disks in bake.yaml: https://console.cloud.google.com/iam-admin/quotas?project=$project"
-}
-
-# Ends the script where `look_up` finds nothing. `$1` names the resource, `$2` says what to do. An account that
-# deploys need not be able to see everything.
-require_found() {
-    [ -n "$now" ] || return 0
-    # gcloud's messages, then one line if it finds something.
-    said=$({ if found=$(look_up </dev/null 2>&3) && [ -n "$found" ]; then echo 'it exists'; fi; } 3>&1)
-    case $said in
-    *'it exists') return 0 ;;
-    *NOT_FOUND* | *'not found'*) ;;
-    *PERMISSION_DENIED* | *forbidden* | *[Pp]'ermission '*)
-        echo "note: this account may not look up the $1" >&2
-        return 0
-        ;;
-    *ERROR:*)
-        printf '%s\n' "$said" >&2
-        answer "$said" >&2
-        exit 1
-        ;;
-    esac
-    refuse "There is no $1, which the VM needs. A VM that was deleted now would not come back." "$2"
 }

@@ -72,10 +72,12 @@ look() {
 
 # Sets what the VM reports: `$status` (empty before the first report since it was started), `$error`,
 # `$kind` (of the error), `$since`, `$lock_there`, `$free` and `$total` MiB of the data disk, `$reboot` (if the
-# operating system needs a restart).
+# operating system needs a restart); `$contract` (1 if it changes its release in place), the stage `$update` of the
+# last such change, its `$update_release` and `$update_error`, and its `$update_request`.
 # shellcheck disable=SC2034 # not every script reads all of it
 listen() {
     status='' error='' kind='' since='' lock_there='' free='' total='' reboot=''
+    contract='' update='' update_release='' update_error='' update_request=''
     if ! quietly report vm_report; then
         case $(refusal) in
         # Before the first guest attribute.
@@ -95,6 +97,11 @@ listen() {
         error_kind) kind=$value ;;
         since) since=$value ;;
         lock) lock_there=$value ;;
+        contract) contract=$value ;;
+        update) update=$value ;;
+        update_release) update_release=$value ;;
+        update_error) update_error=$value ;;
+        update_request) update_request=$value ;;
         disk) free=${value%% *} total=${value##* } ;;
         reboot) reboot=$value ;;
         esac

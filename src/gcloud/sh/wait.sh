@@ -6,6 +6,8 @@
 # Compute Engine).
 pause=10
 begin=$(date +%s)
+# How `watch_vm` ends if the VM did not change its release.
+undone=3
 
 elapsed() {
     echo $(($(date +%s) - begin))
@@ -26,6 +28,59 @@ show_stages() {
         [ "$stage" != "$shown_status" ] || between=yes
     done
     line "$status" "$error"
+}
+
+# How far the change of the release is that `$request` asks for, or, if that is `any`, the last one: `busy`, `undone`
+# (it failed, and the VM is on the release before), or `over`.
+change_state() {
+    case $request in
+    '')
+        echo over
+        return
+        ;;
+    any | "$update_request") ;;
+    *)
+        echo busy
+        return
+        ;;
+    esac
+    case $update in
+    staging | image | verify | stopping | saving | trial | back | waiting) echo busy ;;
+    refused | rolled-back) echo undone ;;
+    *) echo over ;;
+    esac
+}
+
+# Skips a change that was over before the first look.
+show_update() {
+    case $request in
+    '') return ;;
+    any | "$update_request") at="$update $update_error" ;;
+    *) at='not begun' ;;
+    esac
+    if [ "$change" != busy ] && [ -z "$shown_update" ]; then
+        return
+    fi
+    [ "$at" != "$shown_update" ] || return 0
+    shown_update=$at
+    case $at in
+    'not begun') line 'update: the VM has not begun' ;;
+    *) line "update: $update" "$update_error" ;;
+    esac
+}
+
+explain_undone() {
+    action=update
+    case $update_request in
+    rollback=*) action=rollback ;;
+    esac
+    case $update in
+    refused) tell "$vm refused to change its release, and did not stop its gateway: $update_error" ;;
+    *) tell "$vm changed its release, and went back to the one before with the state of before: $update_error" ;;
+    esac
+    tell 'Its log and its releases:' "  bake gcloud logs${fleet:+ --member $vm} --all | sh" \
+        "  bake gcloud releases${fleet:+ --member $vm} | sh" \
+        'The VM does not try this again by itself. Once the cause is removed:' "  bake gcloud $action --retry$fleet | sh"
 }
 
 # The serial console around the last failure that it tells of, or else its end.
@@ -60,6 +115,8 @@ where_it_stands() {
     if [ -z "$trouble" ] && away; then
         tell "$vm is not ready after $timeout s: its group replaces it, or cannot. The group's errors:" \
             "  gcloud compute instance-groups managed list-errors ${group:-} --project=$project --zone=$zone"
+    elif [ "$change" = busy ] && [ -n "$status" ]; then
+        tell "$vm has not changed its release after $timeout s. It is at \`${update:-none}\`${update_error:+: $update_error}"
     elif [ -n "$status" ]; then
         tell "$vm is not ready after $timeout s. Its status is \`$status\`${since:+ since $since}${error:+: $error}"
     elif [ -n "$state" ]; then
@@ -84,37 +141,47 @@ where_it_stands() {
 watch_vm() (
     scratch
     state='' status='' error='' kind='' since='' shown='' shown_status='' unheard=no trouble=''
+    change=over shown_update='' update='' update_error='' update_request=''
     while :; do
         looked=no
         if look && looked=yes && away; then
             status='' error='' since='' trouble='' unheard=yes
-            now="away $state"
-            [ "$now" = "$shown" ] || line "its group replaces it"
-            shown=$now
+            view="away $state"
+            [ "$view" = "$shown" ] || line "its group replaces it"
+            shown=$view
         elif [ "$looked" = yes ] && { may_run || return; } && listen; then
             may_report || return
-            now="$status $error"
+            change=$(change_state)
+            show_update
+            view="$status $error"
             if [ -z "$status" ]; then
-                now=$state
-                [ "$now" = "$shown" ] || line "no report yet; the VM is $state"
+                view=$state
+                [ "$view" = "$shown" ] || line "no report yet; the VM is $state"
                 unheard=yes
-            elif [ "$now" != "$shown" ]; then
+            elif [ "$view" != "$shown" ]; then
                 show_stages
                 shown_status=$status unheard=no
             fi
-            shown=$now
+            shown=$view
         elif explained; then
             return 1
         else
             # A network that is away for a moment, most likely.
-            now=$(refusal)
-            [ "$now" = "$trouble" ] || tell "$now" 'Trying again.'
-            trouble=$now
+            view=$(refusal)
+            [ "$view" = "$trouble" ] || tell "$view" 'Trying again.'
+            trouble=$view
         fi
 
-        case $status in
-        ready) return 0 ;;
-        failed)
+        # While a release is on trial, the VM itself decides about a failure.
+        case $change:$status in
+        busy:*) ;;
+        undone:ready)
+            explain_undone
+            return "$undone"
+            ;;
+        *:ready) return 0 ;;
+        *:failed)
+            [ "$change" = over ] || explain_undone
             tell "$vm failed${since:+, since $since}: $error"
             show_serial
             remedy "$scratch/serial"

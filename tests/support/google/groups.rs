@@ -67,6 +67,9 @@ fn make(state: &mut State, path: &str, name: &str, mut config: Value) -> Result<
     let template = template(state.known(path)?).unwrap_or_default();
     let mut instance = state.known(&template)?["properties"].clone();
     instance["name"] = json!(name);
+    // A template has the type's name, and an instance its URL.
+    let machine = last(instance["machineType"].as_str().unwrap_or_default()).to_owned();
+    instance["machineType"] = json!(state.url(&format!("{}/machineTypes/{machine}", scope(path))));
     let kept = config["preservedState"]["disks"].as_object().cloned().unwrap_or_default();
     let mut disks = instance["disks"].as_array().cloned().unwrap_or_default();
     disks.retain(|disk| !kept.contains_key(disk["deviceName"].as_str().unwrap_or_default()));
@@ -183,6 +186,41 @@ fn count(state: &mut State, path: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Applies the template to a member that runs: metadata and labels, if nothing else differs.
+fn refresh(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
+    let template = template(state.known(path)?).unwrap_or_default();
+    let wanted = state.known(&template)?["properties"].clone();
+    let member = format!("{}/instances/{name}", scope(path));
+    let there = state.known(&member)?;
+    for key in ["machineType", "serviceAccounts", "tags"] {
+        let (is, should) = (&there[key], &wanted[key]);
+        let same = match key {
+            "machineType" => {
+                last(is.as_str().unwrap_or_default()) == last(should.as_str().unwrap_or_default())
+            }
+            "tags" => is["items"] == should["items"],
+            _ => is == should,
+        };
+        if !same {
+            return Err(Refusal::invalid(format!(
+                "Cannot apply updates: {key} of {name} requires the action RESTART or REPLACE, and REFRESH is allowed"
+            )));
+        }
+    }
+    let mut metadata = wanted["metadata"].clone();
+    if let Some(items) = metadata["items"].as_array_mut() {
+        items.push(json!({"key": "created-by", "value": state.url(path)}));
+    }
+    let link = state.url(&template);
+    let instance = state.known_mut(&member)?;
+    instance["metadata"] = metadata;
+    instance["metadata"]["fingerprint"] = json!("BBBB");
+    instance["labels"] = wanted["labels"].clone();
+    state.known_mut(&members_of(path))?[name]["made of"] = json!(link);
+    state.notice(&member);
+    Ok(())
+}
+
 /// Removes a member; its preserved disks stay.
 fn remove(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
     instances::delete(state, &format!("{}/instances/{name}", scope(path)));
@@ -282,6 +320,12 @@ pub(super) fn answer(state: &mut State, request: &Request, verb: &str) -> Result
             for name in named_members(request) {
                 remove(state, path, &name)?;
             }
+        }
+        "applyUpdatesToInstances" if request.body["mostDisruptiveAllowedAction"] == "REFRESH" => {
+            for name in named_members(request) {
+                refresh(state, path, &name)?;
+            }
+            tell(state, path)?;
         }
         "recreateInstances" | "applyUpdatesToInstances" => {
             let all = request.body["allInstances"] == true;

@@ -95,6 +95,7 @@ pub(super) fn insert(state: &mut State, path: &str, instance: Value) -> Result<(
     connect(&mut instance);
     state.put(path, instance);
     state.started(path);
+    state.watch_metadata(path);
     Ok(())
 }
 
@@ -178,6 +179,7 @@ pub(super) fn answer(state: &mut State, request: &Request, verb: &str) -> Result
             check_metadata(&json!({ "metadata": body }))?;
             state.known_mut(path)?["metadata"] = body.clone();
             state.known_mut(path)?["metadata"]["fingerprint"] = json!("BBBB");
+            state.notice(path);
         }
         "setLabels" => state.known_mut(path)?["labels"] = body["labels"].clone(),
         "setTags" => state.known_mut(path)?["tags"] = body.clone(),

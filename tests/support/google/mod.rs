@@ -18,6 +18,7 @@ pub mod replay;
 mod run;
 mod secrets;
 mod state;
+mod updates;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,7 @@ use serde_json::{Value, json};
 pub use http::Request;
 pub use run::{Cloud, KEYGEN, Run, Shell, files};
 use state::State;
+pub use updates::Fate;
 
 /// The project that is there from the beginning.
 pub const PROJECT: &str = "demo";
@@ -456,6 +458,16 @@ impl Google {
     /// Adds to what the VM wrote to its first serial port.
     pub fn serial(&self, instance: &str, text: &str) {
         locked(&self.shared.state).write_serial(instance, text);
+    }
+
+    /// Has VMs change their releases in place, those that exist included.
+    pub fn update_in_place(&self) {
+        locked(&self.shared.state).update_in_place();
+    }
+
+    /// How the next change of a VM's release ends; without this, it is kept.
+    pub fn change_ends(&self, instance: &str, fate: Fate) {
+        locked(&self.shared.state).change_ends(instance, fate);
     }
 
     /// The status reports of every VM that starts from now on: each read returns the next one.

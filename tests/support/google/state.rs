@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::groups::Work;
 use super::http::Request;
+use super::instances;
+use super::updates::{Fate, Updater};
 use super::{Fault, Refusal, not_enabled};
 
 /// When everything here was made that has no order.
@@ -28,6 +30,8 @@ pub(super) struct State {
     /// The reports of a VM after its start, one per read.
     pub(super) statuses: Vec<String>,
     reports: BTreeMap<String, Report>,
+    /// Whether VMs change their releases in place.
+    updates: bool,
     /// The pending work of groups, by path.
     pub(super) work: BTreeMap<String, Work>,
     /// The number of reads before a group has created a VM.
@@ -43,6 +47,7 @@ struct Report {
     attributes: BTreeMap<String, String>,
     serial: String,
     looked: usize,
+    updater: Option<Updater>,
 }
 
 impl State {
@@ -55,6 +60,7 @@ impl State {
             troubles: None,
             statuses: Vec::new(),
             reports: BTreeMap::new(),
+            updates: false,
             work: BTreeMap::new(),
             looks: 0,
             lacks: None,
@@ -78,7 +84,7 @@ impl State {
         self.enabled.hash(&mut hasher);
         serde_json::to_string(&self.resources).expect("JSON").hash(&mut hasher);
         for (instance, report) in &self.reports {
-            (instance, &report.attributes, &report.serial, report.looked).hash(&mut hasher);
+            (instance, &report.attributes, &report.serial, report.looked, &report.updater).hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -274,7 +280,43 @@ impl State {
             report.attributes.insert("openclaw/status".to_owned(), status.clone());
         }
         report.looked += 1;
+        if let Some(updater) = &mut report.updater {
+            report.attributes.extend(updater.next_report());
+        }
         report.attributes.clone()
+    }
+
+    /// From now on, VMs change their releases in place.
+    pub(super) fn update_in_place(&mut self) {
+        self.updates = true;
+        let is_instance = |path: &&String| path.rsplit('/').nth(1) == Some("instances");
+        for path in self.resources.keys().filter(is_instance).cloned().collect::<Vec<_>>() {
+            self.watch_metadata(&path);
+        }
+    }
+
+    /// A new VM begins to watch its metadata.
+    pub(super) fn watch_metadata(&mut self, instance: &str) {
+        let Some(resource) = self.resources.get(instance).filter(|_| self.updates) else { return };
+        let updater = Updater::of(&instances::metadata(resource));
+        let report = self.reports.entry(instance.to_owned()).or_default();
+        report.attributes.extend(updater.iter().flat_map(Updater::first_report));
+        report.updater = updater;
+    }
+
+    /// A VM sees that its metadata have changed.
+    pub(super) fn notice(&mut self, instance: &str) {
+        let Some(resource) = self.resources.get(instance) else { return };
+        let metadata = instances::metadata(resource);
+        if let Some(updater) = self.reports.get_mut(instance).and_then(|report| report.updater.as_mut()) {
+            updater.notice(&metadata);
+        }
+    }
+
+    /// How the next change of a VM's release ends.
+    pub(super) fn change_ends(&mut self, instance: &str, fate: Fate) {
+        let updater = self.reports.get_mut(instance).and_then(|report| report.updater.as_mut());
+        updater.expect("a VM that changes its release in place").ends(fate);
     }
 
     /// Resets the reports of an instance that starts.
