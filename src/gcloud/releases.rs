@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::group::listed;
 use super::script::{Script, ScriptCommand, Shell, Step};
 use super::target::Target;
 use super::vm::Vm;
@@ -29,7 +30,11 @@ pub fn script(target: Target<'_>, names: &[VmName], fleet: Option<&str>, as_json
     });
     let end = Shell::calling("exits with 1 where a VM cannot be looked at", &*SHOW, [end]);
     let steps = looks.chain([Step::shell("A VM that says nothing is a failure.", end)]).collect();
-    Script::new("releases", "The releases on the VM, and whether they are healthy.", target, steps)
+    let title = format!(
+        "bake gcloud releases: prints the releases that each VM has, and whether they are healthy: {}.\nChanges nothing.",
+        listed(names, ", ")
+    );
+    Script::new("releases", title, target, steps)
 }
 
 impl Vm<'_> {

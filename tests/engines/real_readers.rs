@@ -204,7 +204,9 @@ fn is_change(line: &str) -> bool {
 
 /// Whether a change at run time is this one of the header, in which some names are not known yet.
 fn fits(announced: &str, change: &str) -> bool {
-    let unknown = ["NAME", "TIME", "in use"].into_iter().find_map(|name| announced.split_once(name));
+    let unknown = ["NAME", "TIME", "in use", "changes its release in place"]
+        .into_iter()
+        .find_map(|name| announced.split_once(name));
     unknown.map_or(announced == change, |(begin, end)| change.starts_with(begin) && change.ends_with(end))
 }
 
@@ -320,8 +322,9 @@ const RECORDER: &str = r#"#!/bin/sh
 if [ "$1 $2" = 'config get-value' ]; then echo demo; exit; fi
 line=gcloud
 for word; do
+  word=$(printf %s "$word" | sed "s/'/'\\\\''/g")
   case $word in *[!a-zA-Z0-9=,.:/@_-]*) word="'$word'" ;; esac
   line="$line $word"
 done
-echo "$line" >> "$LOG"
+printf '%s\n' "$line" >> "$LOG"
 "#;
