@@ -37,11 +37,11 @@ show_origin() {
     show machine "$machine"
     [ -z "$version_there" ] || show openclaw "$version_there"
     [ -z "$bake_there" ] || show bake "$bake_there"
-    if [ -n "$account" ]; then
-        case "$account $scopes" in
+    if [ -n "$identity" ]; then
+        case "$identity $scopes" in
         "$wanted_account"@*/auth/cloud-platform*) ;;
         *)
-            wrong other-identity "The VM is $account with the scopes $scopes. To give it the service account $wanted_account and the scope cloud-platform:" \
+            wrong other-identity "The VM is $identity with the scopes $scopes. To give it the service account $wanted_account and the scope cloud-platform:" \
                 "  bake gcloud update$fleet | sh"
             ;;
         esac
@@ -261,7 +261,7 @@ print_json() {
     member wanted_bake json "$wanted_bake"
     member machine_type json "$machine"
     member wanted_machine_type json "$wanted_machine"
-    member service_account json "$account"
+    member service_account json "$identity"
     member metadata_to_set json_list $drift
     member metadata_of_others json_list $unknown
     member reboot_required printf %s "$(if [ -n "$reboot" ]; then echo true; elif [ -n "$total" ]; then echo false; else echo null; fi)"

@@ -60,13 +60,13 @@ failed() {
 # Sets `$state` (nothing where there is no such VM), `$id`, `$started` (UTC), `$label` (the lock that
 # the VM was made for, shortened), `$reports` (whether its guest attributes are on), `$bundle_there` (the
 # digest of everything it was made from), `$machine`, `$version_there` (of OpenClaw) and `$bake_there` at that
-# time, and the service `$account` with its `$scopes`.
+# time, and the service `$identity` with its `$scopes`.
 # shellcheck disable=SC2034 # not every script reads all of it
 look() {
     quietly state vm_state || return
     state='' id='' started='' label='' reports='' bundle_there='' machine='' version_there='' bake_there=''
-    account='' scopes=''
-    IFS='|' read -r state id started label reports bundle_there machine version_there bake_there account scopes \
+    identity='' scopes=''
+    IFS='|' read -r state id started label reports bundle_there machine version_there bake_there identity scopes \
         <"$scratch/state" || true
 }
 
