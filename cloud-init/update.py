@@ -12,6 +12,7 @@ import binascii
 import gzip
 import hashlib
 import http.client
+import io
 import json
 import os
 import subprocess
@@ -51,7 +52,8 @@ def bundle(attributes):
     text = attributes["user-data"].encode()
     if attributes.get("user-data-encoding") == "base64":
         try:
-            text = gzip.decompress(base64.b64decode(text))
+            with gzip.GzipFile(fileobj=io.BytesIO(base64.b64decode(text))) as file:
+                text = file.read(LARGEST + 1)
         except (binascii.Error, OSError, EOFError) as error:
             raise Refused(f"the user-data cannot be decoded: {error}") from None
     if len(text) > LARGEST:

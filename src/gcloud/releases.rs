@@ -11,8 +11,14 @@ use crate::project::names::VmName;
 /// How the releases of a VM are read.
 pub(super) const FUNCTIONS: &str = include_str!("sh/releases.sh");
 
-static SHOW: LazyLock<[&str; 3]> =
-    LazyLock::new(|| [include_str!("sh/vm-state.sh"), FUNCTIONS, include_str!("sh/show-releases.sh")]);
+static SHOW: LazyLock<[&str; 4]> = LazyLock::new(|| {
+    [
+        include_str!("sh/vm-state.sh"),
+        FUNCTIONS,
+        include_str!("sh/json.sh"),
+        include_str!("sh/show-releases.sh"),
+    ]
+});
 
 /// Prints the releases of these VMs, which may be those of a fleet, as a table, or, if `as_json`, as one document.
 pub fn script(target: Target<'_>, names: &[VmName], fleet: Option<&str>, as_json: bool) -> Script {

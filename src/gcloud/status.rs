@@ -11,11 +11,12 @@ use super::vm::{Vm, bake_version};
 use crate::project::fleet::Fleet;
 use crate::project::names::VmName;
 
-static FUNCTIONS: LazyLock<[&str; 4]> = LazyLock::new(|| {
+static FUNCTIONS: LazyLock<[&str; 5]> = LazyLock::new(|| {
     [
         include_str!("sh/vm-state.sh"),
         advice::functions(),
         include_str!("sh/drift.sh"),
+        include_str!("sh/json.sh"),
         include_str!("sh/status.sh"),
     ]
 });

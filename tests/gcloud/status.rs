@@ -149,6 +149,20 @@ fn each_difference_is_a_problem_of_the_document() {
         assert_eq!(vm[key], value, "{key}");
     }
 
+    // Advice names the action that makes the change: `update` refuses these in place.
+    cloud.folder.edit("bake.yaml", "machine_type: e2-small", "machine_type: e2-standard-2");
+    let advice = cloud.run(Shell::Posix, &["status"]).ended(1).err;
+    for command in [
+        "bake gcloud update --replace | sh",
+        "bake gcloud resize e2-standard-2 | sh",
+        "sudo systemctl reboot",
+    ] {
+        assert!(advice.contains(command), "{command}: {advice}");
+    }
+    let advice = cloud.run(Shell::Dash, &["status", "--fleet", "openclaw-gateway"]).ended(1).err;
+    assert!(advice.contains("bake gcloud update --replace --fleet openclaw-gateway | sh"), "{advice}");
+    assert!(!advice.contains("bake gcloud resize"), "{advice}");
+
     // A report is never run, and a missing VM is an object too.
     report(&cloud, "disk", "a[$(touch${IFS}pwned)] 9920");
     let run = cloud.run(Shell::Bash, &["status"]).ended(1);

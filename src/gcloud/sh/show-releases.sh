@@ -37,11 +37,6 @@ show_releases() {
         }'
 }
 
-# A string of JSON.
-json_text() {
-    printf '"%s"' "$(printf %s "$1" | sed 's/\\/\\\\/g; s/"/\\"/g' | LC_ALL=C tr -d '\000-\037\177')"
-}
-
 # The VM as an element of the document.
 print_releases() {
     rows=$(list_releases) || {
@@ -50,28 +45,19 @@ print_releases() {
     }
     [ -n "$printed" ] || printf '{"version":1,"vms":['
     [ -z "$printed" ] || printf ','
-    printf '\n{"name":%s,"releases":[' "$(json_text "$vm")"
+    printf '\n{"name":%s,"releases":[' "$(json "$vm")"
     printed=yes first=yes
     while IFS=' ' read -r id version lock since kind why; do
         [ -n "$id" ] || continue
         [ "$first" = yes ] || printf ','
         first=no
         printf '\n{"release":%s,"openclaw":%s,"lock":%s,"since":%s,"state":%s,"healthy":%s,"error":%s}' \
-            "$(json_text "$id")" "$(json_known "$version")" "$(json_known "$lock")" "$(json_known "$since")" \
-            "$(json_text "${kind%:}")" "$([ "$kind" = failed: ] && echo false || echo true)" "$(json_known "${why:--}")"
+            "$(json "$id")" "$(json "$version")" "$(json "$lock")" "$(json "$since")" \
+            "$(json "${kind%:}")" "$([ "$kind" = failed: ] && echo false || echo true)" "$(json "$why")"
     done <<END
 $rows
 END
     printf ']}'
-}
-
-# `-` is an unknown value.
-json_known() {
-    if [ "$1" = - ]; then
-        printf null
-    else
-        json_text "$1"
-    fi
 }
 
 end_document() {

@@ -42,14 +42,16 @@ show_origin() {
         "$wanted_account"@*/auth/cloud-platform*) ;;
         *)
             wrong other-identity "The VM is $identity with the scopes $scopes. To give it the service account $wanted_account and the scope cloud-platform:" \
-                "  bake gcloud update$fleet | sh"
+                "  bake gcloud update --replace$fleet | sh"
             ;;
         esac
     fi
     [ -n "$bundle" ] && [ -n "$bundle_there" ] || return 0
     if [ "$machine" != "$wanted_machine" ]; then
+        change="resize $wanted_machine"
+        [ -z "$fleet" ] || change="update --replace$fleet"
         wrong other-machine-type "bake.yaml says $wanted_machine. To keep $machine, write it there; to change the VM:" \
-            "  bake gcloud update$fleet | sh"
+            "  bake gcloud $change | sh"
     elif [ "$bundle" != "$bundle_there" ]; then
         wrong other-bundle 'bake.yaml or bake.lock has changed since the VM was made. The changes of an update, and the update:' \
             "  bake render" "  bake gcloud plan$fleet | sh" "  bake gcloud update$fleet | sh"
@@ -160,8 +162,8 @@ show_gateway() {
     show_lock
     if [ -n "$reboot" ]; then
         show reboot 'required, by an update of the operating system'
-        problem reboot-required 'To restart the VM; the gateway is away for some 2 minutes:' \
-            "  gcloud compute instances reset $vm --project=$project --zone=$zone"
+        problem reboot-required 'To restart the VM (host.reboot_at sets a time for it); the gateway finishes its reply, and is away for some 2 minutes:' \
+            "  bake gcloud ssh${fleet:+ --member $vm} | sh" '  sudo systemctl reboot'
     fi
 }
 
@@ -181,22 +183,6 @@ show_vm() (
     [ -z "$as_json" ] || print_json
     return "$well"
 )
-
-# A text of JSON; null for none.
-json() {
-    if [ -n "$1" ]; then
-        printf '"%s"' "$(printf %s "$1" | tr '\n\t' '  ' | sed 's/[\\"]/\\&/g')"
-    else
-        printf null
-    fi
-}
-
-number() {
-    case $1 in
-    '' | *[!0-9]*) printf null ;;
-    *) printf %s "$1" ;;
-    esac
-}
 
 # A list of JSON texts, of the words `$@`.
 json_list() {
