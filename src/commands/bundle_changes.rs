@@ -20,8 +20,16 @@ const VM_OPTIONS: [&str; 5] = ["machine-type", "image-family", "image", "boot-di
 const DERIVED: [&str; 2] = ["OPENCLAW_IMAGE", "OPENCLAW_SOURCE_IMAGE"];
 
 /// Files in the user-data that are compared in other ways, or are derived.
-const READ_OTHERWISE: [&str; 6] =
-    ["settings.env", "docker-compose.yml", "Dockerfile", "binaries.sha256", "lock.sha256", "SHA256SUMS"];
+const READ_OTHERWISE: [&str; 7] = [
+    "settings.env",
+    "docker-compose.yml",
+    "Dockerfile",
+    "binaries.sha256",
+    "lock.sha256",
+    "SHA256SUMS",
+    // Names all others.
+    "release.json",
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Topic {
@@ -30,8 +38,8 @@ pub(super) enum Topic {
     Package,
     Setting,
     Vm,
-    /// A file that `bake` itself puts on the VM.
-    Script,
+    /// A script or setting of the system that `bake` puts on the VM.
+    File,
 }
 
 /// One difference.
@@ -86,7 +94,7 @@ pub(super) fn described(changes: &[BundleChange]) -> String {
         (Topic::Package, "Debian package", "Debian packages"),
         (Topic::Setting, "setting", "settings"),
         (Topic::Vm, "property of the VM", "properties of the VM"),
-        (Topic::Script, "script of the VM", "scripts of the VM"),
+        (Topic::File, "other file of the VM", "other files of the VM"),
     ] {
         match changes.iter().filter(|change| change.topic == topic).count() {
             0 => {}
@@ -225,7 +233,7 @@ fn of_user_data(text: &str, facts: &mut BundleFacts) {
                 }
             }
         } else if !READ_OTHERWISE.contains(&name) {
-            add(facts, Topic::Script, &path, name, &content);
+            add(facts, Topic::File, &path, name, &content);
         }
     }
 }

@@ -170,7 +170,7 @@ fn the_diff_begins_with_what_changes_by_meaning() {
     edit("out/gcloud.sh", &[("--machine-type=e2-small", "--machine-type=e2-micro")]);
     let said = folder.bake(["render", "--diff"]).done();
     let head = format!(
-        "gateway 2026.8.1 to 2026.9.4, gog 0.1.9 to {gog}, 1 Debian package, 2 settings, 1 property of the VM, 1 script of the VM\n"
+        "gateway 2026.8.1 to 2026.9.4, gog 0.1.9 to {gog}, 1 Debian package, 2 settings, 1 property of the VM, 1 other file of the VM\n"
     );
     assert!(said.out.starts_with(&head), "{}", said.out);
     for line in [
