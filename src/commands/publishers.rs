@@ -196,7 +196,7 @@ impl Publishers {
 
     /// Fails if GitHub grants no more requests than the releases need.
     fn spare_request(&self) -> Result<(), Diagnostic> {
-        if self.quota.has_spare() {
+        if self.quota.take_spare() {
             return Ok(());
         }
         let message = "the last requests that GitHub grants in this hour are for releases: set GITHUB_TOKEN";

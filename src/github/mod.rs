@@ -3,7 +3,7 @@
 mod release;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use url::Url;
@@ -38,33 +38,45 @@ const LONGEST_ATTESTATION: usize = 4 << 20;
 const MOST_WORDS: usize = 6;
 
 /// The requests that GitHub still grants in this hour ("Rate limits for the REST API"), and those that releases need.
-pub struct Quota {
-    /// As the last answer said.
-    remaining: AtomicU32,
-    releases: AtomicU32,
+/// Runs ask for several releases at once, so a request counts from its beginning.
+pub struct Quota(Mutex<Counts>);
+
+struct Counts {
+    /// By the last answers and the requests since then; `u32::MAX` before the first answer.
+    remaining: u32,
+    releases: u32,
 }
 
 impl Quota {
     /// For a run that asks for so many releases.
     pub fn for_releases(count: usize) -> Self {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        Self { remaining: AtomicU32::new(u32::MAX), releases: AtomicU32::new(count) }
+        let releases = u32::try_from(count).unwrap_or(u32::MAX);
+        Self(Mutex::new(Counts { remaining: u32::MAX, releases }))
     }
 
-    /// Whether a request is granted besides those for releases.
-    pub fn has_spare(&self) -> bool {
-        self.remaining.load(Ordering::Relaxed) > self.releases.load(Ordering::Relaxed)
+    /// Whether one request more is granted than the releases need; if so, it counts as begun.
+    pub fn take_spare(&self) -> bool {
+        let mut counts = self.counts();
+        let has_spare = counts.remaining > counts.releases;
+        counts.remaining = counts.remaining.saturating_sub(u32::from(has_spare));
+        has_spare
+    }
+
+    fn begin_release(&self) {
+        let mut counts = self.counts();
+        counts.remaining = counts.remaining.saturating_sub(1);
+        counts.releases = counts.releases.saturating_sub(1);
     }
 
     fn note(&self, header: Option<&str>) {
         if let Some(remaining) = header.and_then(|header| header.parse().ok()) {
-            self.remaining.store(remaining, Ordering::Relaxed);
+            let mut counts = self.counts();
+            counts.remaining = counts.remaining.min(remaining);
         }
     }
 
-    fn begin_release(&self) {
-        let one_less = |count: u32| count.checked_sub(1);
-        let _ = self.releases.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -303,7 +315,7 @@ impl<'a> Api<'a> {
 
     /// The tag of the release that GitHub calls the latest, if it says so and a request is left for it.
     fn latest(&self, repo: &RepoSlug) -> Option<String> {
-        if !self.quota.has_spare() {
+        if !self.quota.take_spare() {
             return None;
         }
         let url = self.url(repo, &["releases", "latest"]);
@@ -441,4 +453,25 @@ fn tags(version: &Version) -> [String; 2] {
 /// that version is asked for.
 fn rank(tag: &str, version: &Version) -> usize {
     tags(version).iter().position(|known| known == tag).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Quota;
+
+    #[test]
+    fn the_last_requests_are_for_releases() {
+        let quota = Quota::for_releases(3);
+        assert!(quota.take_spare(), "nothing is known before the first answer");
+        quota.begin_release();
+        quota.note(Some("4"));
+        assert!(quota.take_spare() && quota.take_spare(), "two releases are left");
+        // An answer to an earlier request, and one without the header.
+        quota.note(Some("3"));
+        quota.note(None);
+        assert!(!quota.take_spare());
+        quota.begin_release();
+        quota.begin_release();
+        assert!(!quota.take_spare(), "all are used");
+    }
 }
