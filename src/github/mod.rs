@@ -39,9 +39,9 @@ const MOST_WORDS: usize = 6;
 
 /// The requests that GitHub still grants in this hour ("Rate limits for the REST API"), and those that releases need.
 /// Runs ask for several releases at once, so a request counts from its beginning.
-pub struct Quota(Mutex<Counts>);
+pub struct Quota(Mutex<Requests>);
 
-struct Counts {
+struct Requests {
     /// By the last answers and the requests since then; `u32::MAX` before the first answer.
     remaining: u32,
     releases: u32,
@@ -51,7 +51,7 @@ impl Quota {
     /// For a run that asks for so many releases.
     pub fn for_releases(count: usize) -> Self {
         let releases = u32::try_from(count).unwrap_or(u32::MAX);
-        Self(Mutex::new(Counts { remaining: u32::MAX, releases }))
+        Self(Mutex::new(Requests { remaining: u32::MAX, releases }))
     }
 
     /// Whether one request more is granted than the releases need; if so, it counts as begun.
@@ -75,7 +75,7 @@ impl Quota {
         }
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, Requests> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
