@@ -4,7 +4,7 @@
 
 use super::script::{Script, ScriptCommand, Shell, Step, Word};
 use super::vm::Vm;
-use crate::project::machine::{self, Machine};
+use crate::project::machine::Machine;
 use crate::project::names::{MachineType, VmName};
 
 /// Minutes without a gateway: of a change of the release in place, a restart of the VM, a new VM on the same disk, and
@@ -94,11 +94,6 @@ impl<'a> Rows<'a> {
         });
         Step::shell("The VMs and disks of before, for the costs and what stays.", shell).look()
     }
-}
-
-/// Sets what `sh/effects.sh` reads.
-pub(super) fn variables() -> [(&'static str, String); 2] {
-    [("prices", machine::price_lines()), ("prices_of", machine::prices_of().to_owned())]
 }
 
 impl Step {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::effects;
 use super::script::{BundleFolder, Name, Part, Phase, Script, ScriptCommand, Shell, Step, When, Word, Work};
+use crate::project::machine;
 
 /// How every script runs gcloud's commands.
 const PRELUDE: &str = include_str!("sh/prelude.sh");
@@ -125,9 +125,8 @@ impl Script {
             );
         }
         if self.has_plan() {
-            for (name, value) in effects::variables() {
-                let _ = writeln!(text, "{name}={}", quote(&value));
-            }
+            let _ = writeln!(text, "prices={}", quote(&machine::price_lines()));
+            let _ = writeln!(text, "prices_of={}", quote(machine::prices_of()));
         }
         if self.uses(Name::Stamp) {
             text.push_str("stamp=$(date -u +%Y%m%d-%H%M%S)\n");
