@@ -169,7 +169,7 @@ fn the_front_page_leads_to_a_gateway_in_five_commands() {
 
     let (folder, mut project) = (Folder::empty(), String::new());
     for line in commands {
-        let command = line.split("#").next().expect("a command");
+        let command = line.split('#').next().expect("a command");
         let (command, rest) = command.split_once(['|', '&']).unwrap_or((command, ""));
         let words = shlex::split(command).expect("words of a shell");
         let at = folder.join(&project).to_string_lossy().into_owned();
@@ -181,7 +181,7 @@ fn the_front_page_leads_to_a_gateway_in_five_commands() {
         };
         let said = folder.bake(arguments).done();
         if let Some(name) = rest.trim_start_matches('&').trim().strip_prefix("cd ") {
-            project = name.trim().to_owned();
+            name.trim().clone_into(&mut project);
         }
         if rest.trim() == "sh" {
             let mut shell = assert_cmd::Command::new("sh");
