@@ -11,6 +11,7 @@ use crate::support::world::{World, release};
 use crate::support::{Folder, said};
 use bake::digest::Sha256;
 use bake::project::values::Arch;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// The path of an archive in the cache.
@@ -60,7 +61,7 @@ fn the_document_says_what_was_looked_at() {
 
     damage(&cached(&world, "one", Arch::Amd64), |bytes| flip(bytes, 100));
     fs::remove_file(cached(&world, "two", Arch::Arm64)).expect("a file");
-    world.github.publish("owner/two", release("two", "v1.1.0"));
+    world.github.publish("owner/two", release("two", "v1.1.0").published(&Timestamp::now().to_string()));
     let document = audited(&world, &ALL, 1).document;
     assert_eq!(document["clean"], json!(false));
     assert_eq!(document["counts"], json!({"checks": checks + 1, "findings": 1, "unchecked": 1, "notes": 1}));
