@@ -419,6 +419,12 @@ fn the_report_of_a_vm_is_compared_with_the_lock() {
     let digest = digest.lines().next().expect("a line").trim_matches('\'');
     for (report_text, code, expected) in [
         (format!("lock {digest}\nstatus ready\nverified 2026-11-30T07:00:00Z\n"), 0, vec![]),
+        (format!("lock {digest}\nstatus ready\nverified 2026-11-30T07:00:00Z 4 4\n"), 0, vec![]),
+        (
+            format!("lock {digest}\nstatus ready\nverified 2026-11-30T07:00:00Z 1 4\n"),
+            1,
+            vec!["vm unchecked could-not-check binaries of VM, verified 2026-11-30T07:00:00Z"],
+        ),
         (
             json!([{"key": "lock", "value": digest}, {"key": "status", "value": "ready"}]).to_string(),
             0,
