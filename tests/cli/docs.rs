@@ -31,11 +31,13 @@ fn spans(text: &str) -> Vec<&str> {
 
 /// A span that names a file or folder of this repository.
 fn is_path(span: &str) -> bool {
-    const FOLDERS: [&str; 11] = [
+    const FOLDERS: [&str; 13] = [
         ".ci/",
+        "action/",
         "benches/",
         "cloud-init/",
         "docs/",
+        "examples/",
         "fixtures/",
         "fuzz/",
         "images/",
@@ -156,6 +158,22 @@ fn decisions_are_numbered_and_listed() {
 fn block<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
     let (_, rest) = text.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
     rest.split("```").nth(1).expect("a block").lines().skip(1).collect()
+}
+
+#[test]
+fn documents_name_the_repository_of_the_package() {
+    let repository = env!("CARGO_PKG_REPOSITORY");
+    for name in ["README.md", "docs/install.md"] {
+        let text = fs::read_to_string(root().join(name)).expect("a file");
+        let urls: Vec<_> = text.match_indices("https://github.com/").map(|(at, _)| &text[at..]).collect();
+        assert!(!urls.is_empty(), "{name}");
+        for url in urls {
+            assert!(url.starts_with(repository), "{name}: {}", url.lines().next().unwrap_or_default());
+        }
+    }
+    let (_, name) = repository.split_once("github.com/").expect("GitHub");
+    let workflow = fs::read_to_string(root().join("examples/github/bake.yml")).expect("a file");
+    assert!(workflow.contains(&format!("uses: {name}@")));
 }
 
 /// Runs the commands of the front page as a user would, and a shell checks the scripts that they print.
