@@ -208,3 +208,28 @@ fn the_front_page_leads_to_a_gateway_in_five_commands() {
     }
     assert!(folder.join(&project).join("out/user-data.yaml").exists());
 }
+
+#[test]
+fn every_example_is_listed_and_renders() {
+    let folder = root().join("examples");
+    let index = fs::read_to_string(folder.join("README.md")).expect("an index");
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(&folder).expect("a folder").flatten() {
+        let Ok(spec) = fs::read_to_string(entry.path().join("bake.yaml")) else { continue };
+        let name = entry.file_name().into_string().expect("a name");
+        assert!(index.contains(&format!("[{name}]({name}/bake.yaml)")), "{name} is not in the index");
+        let project = Folder::empty();
+        project.write("bake.yaml", spec);
+        let manifest = fs::read(entry.path().join("images/binaries.yaml")).expect("a manifest");
+        project.write("images/binaries.yaml", manifest);
+        project.bake(["lock", "--offline"]).done();
+        project.bake(["check"]).done();
+        project.bake(["render"]).done();
+        for action in ["setup", "create", "update", "destroy"] {
+            let script = project.bake(["gcloud", action]).done().out;
+            assert_cmd::Command::new("sh").arg("-n").write_stdin(script).assert().success();
+        }
+        names.insert(name);
+    }
+    assert_eq!(names.len(), 5, "{names:?}");
+}
