@@ -117,6 +117,11 @@ impl Repository {
         it
     }
 
+    fn damage_the_bundle(&self) {
+        let text = self.world.folder.read("out/Dockerfile");
+        self.world.folder.write("out/Dockerfile", text + "RUN true\n");
+    }
+
     fn remote(&self) -> PathBuf {
         self.aside.join("me/gateway")
     }
@@ -182,11 +187,11 @@ fn the_action_checks_pull_requests() {
     let event = json!({"pull_request": {"number": 12}});
     it.act("pull_request", &event, &["run=check"]).done();
     assert_eq!(it.aside.read("calls"), "");
-    it.world.folder.write("out/Dockerfile", "FROM scratch\n");
+    it.damage_the_bundle();
     it.act("pull_request", &event, &["run=check"]).ended(1);
     it.git(&["checkout", "--quiet", "out"]);
     it.world.folder.edit("images/binaries.yaml", "owner/tool}", "owner/tool, version: 3.0.0}");
-    it.act("pull_request", &event, &["run=check"]).ended(1);
+    it.act("pull_request", &event, &["run=check"]).ended(2);
     it.act("pull_request", &event, &["run=destroy"]).ended(2);
 
     // A plan with differences is a comment, and a second one replaces it. The script's credentials of gcloud are
@@ -244,13 +249,13 @@ fn the_action_updates_and_audits_on_a_schedule() {
         assert_eq!(log, "Update locked versions\nOne\n");
     }
 
-    // The lock of `main` is older than upstream, which is a note and not a finding; a damaged bundle is one.
     it.git(&["switch", "--quiet", "main"]);
+    it.git(&["merge", "--quiet", "bake/lock-update"]);
     for (damaged, code) in [(false, 0), (true, 1)] {
         if damaged {
-            it.world.folder.write("out/Dockerfile", "FROM scratch\n");
+            it.damage_the_bundle();
         }
-        it.act("schedule", &event, &["run=audit"]).ended(code);
+        let said = it.act("schedule", &event, &["run=audit"]);
         assert!(it.aside.read("calls").contains("--method POST repos/me/gateway/code-scanning/sarifs"));
         let document: Value = serde_json::from_str(&it.aside.read("document")).expect("JSON");
         assert_eq!(document["ref"], "refs/heads/main");
@@ -261,5 +266,6 @@ fn the_action_updates_and_audits_on_a_schedule() {
         let sarif: Value = serde_json::from_str(&sarif).expect("JSON");
         let results = sarif["runs"][0]["results"].to_string();
         assert_eq!(results.contains("bundle-differs"), damaged, "{results}");
+        assert_eq!(said.code, code, "{results}");
     }
 }
