@@ -96,7 +96,7 @@ esac
 /// A repository with a project at GitHub, with a stand-in for `gh`.
 struct Repository {
     world: World,
-    /// Of `gh`, the runner's files, and the remote repository.
+    /// The files of `gh` and of the runner, and the remote repository.
     aside: Folder,
 }
 
