@@ -81,8 +81,13 @@ fn demo() -> Folder {
 fn shell(folder: &Folder, shell: &str) -> Command {
     program(shell);
     let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap_or_default());
-    let mut command = Command::new(shell);
-    command.arg(folder.join("script")).env("PATH", path).stdin(Stdio::null());
+    let mut command = Command::new("env");
+    // A shell cannot trap a signal that its parent ignores.
+    command
+        .args(["--default-signal=INT", shell])
+        .arg(folder.join("script"))
+        .env("PATH", path)
+        .stdin(Stdio::null());
     command
 }
 
