@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::language::passages::files;
-use crate::support::test;
+use crate::support::{Folder, test};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -31,7 +31,7 @@ fn spans(text: &str) -> Vec<&str> {
 
 /// A span that names a file or folder of this repository.
 fn is_path(span: &str) -> bool {
-    const FOLDERS: [&str; 10] = [
+    const FOLDERS: [&str; 11] = [
         ".ci/",
         "benches/",
         "cloud-init/",
@@ -39,6 +39,7 @@ fn is_path(span: &str) -> bool {
         "fixtures/",
         "fuzz/",
         "images/",
+        "packaging/",
         "src/",
         "tests/",
         "target/",
@@ -149,4 +150,43 @@ fn decisions_are_numbered_and_listed() {
         let title = title.strip_prefix(&format!("# {number}. ")).unwrap_or_else(|| panic!("{name}: {title}"));
         assert!(index.contains(&format!("- [{number:04}]({name}) {title}\n")), "{name} is not in the index");
     }
+}
+
+/// The lines of the first fenced block after `heading`.
+fn block<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
+    let (_, rest) = text.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
+    rest.split("```").nth(1).expect("a block").lines().skip(1).collect()
+}
+
+/// Runs the commands of the front page as a user would, and a shell checks the scripts that they print.
+#[test]
+fn the_front_page_leads_to_a_gateway_in_five_commands() {
+    let text = fs::read_to_string(root().join("README.md")).expect("a file");
+    assert!(text.lines().count() <= 150, "{} lines", text.lines().count());
+    let commands = block(&text, "## Five commands to a running gateway");
+    let names: Vec<_> = commands.iter().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(names, ["init", "render", "gcloud", "gcloud", "gcloud"]);
+
+    let (folder, mut project) = (Folder::empty(), String::new());
+    for line in commands {
+        let command = line.split('#').next().expect("a command");
+        let (command, rest) = command.split_once(['|', '&']).unwrap_or((command, ""));
+        let words = shlex::split(command).expect("words of a shell");
+        let at = folder.join(&project).to_string_lossy().into_owned();
+        let arguments = ["-C", &at].into_iter().chain(words.iter().skip(1).map(String::as_str));
+        let arguments: Vec<_> = match words[1].as_str() {
+            // The terminal's questions are tested in `init`.
+            "init" => words.iter().skip(1).map(String::as_str).chain(["--yes"]).collect(),
+            _ => arguments.collect(),
+        };
+        let said = folder.bake(arguments).done();
+        if let Some(name) = rest.trim_start_matches('&').trim().strip_prefix("cd ") {
+            name.trim().clone_into(&mut project);
+        }
+        if rest.trim() == "sh" {
+            let mut shell = assert_cmd::Command::new("sh");
+            shell.arg("-n").write_stdin(said.out).assert().success();
+        }
+    }
+    assert!(folder.join(&project).join("out/user-data.yaml").exists());
 }

@@ -433,7 +433,7 @@ fn status(packages: &[(&str, &str, &str)]) -> String {
     packages.iter().map(paragraph).collect()
 }
 
-/// What the installation of `relay` changes, which needs a newer `libold`.
+/// The changes by an installation of `relay`, which needs a newer `libold`.
 fn packages_layer() -> Tar {
     let md5 = |content: &str| ChecksumReader::new(content.as_bytes()).finish().expect("memory")[0];
     let conffile =

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::packages::Packages;
+use super::packages::{Packages, WrittenBy};
 use super::siblings::Siblings;
 use crate::diagnostics::Code;
 use crate::lock::Lock;
@@ -20,18 +20,7 @@ pub(super) struct Other {
     pub(super) path: String,
     pub(super) code: Code,
     pub(super) message: String,
-    pub(super) cause: Cause,
-}
-
-/// What may have written a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The installation of a Debian package whose checksums fit.
-    Package,
-    /// Perhaps the installation script of a package: no package has it.
-    Script,
-    /// Nothing that the lock or dpkg know.
-    Foreign,
+    pub(super) writer: WrittenBy,
 }
 
 /// The files that the lock adds to the base image.
@@ -68,13 +57,13 @@ impl<'a> Accounted<'a> {
             let mut other = other(change, layers);
             if let Some(packages) = packages.filter(|_| may_be_packages(&change.path)) {
                 match packages.judge(change) {
-                    Ok(cause) => other.cause = cause,
+                    Ok(writer) => other.writer = writer,
                     Err(why) => other.message = why,
                 }
             }
             let is_kept_folder = change.in_base && matches!(change.now, Some(ChangedNode::Directory { .. }));
             // Below a package's new folder there may be files that no package has.
-            if !is_kept_folder && other.cause == Cause::Foreign {
+            if !is_kept_folder && other.writer == WrittenBy::Unknown {
                 whole.insert(change.path.as_slice());
             }
             others.push(other);
@@ -137,7 +126,7 @@ impl<'a> Accounted<'a> {
                         path: shown(&path),
                         code: Code::NotInImage,
                         message: "it is in the locked archive, and not in the image".to_owned(),
-                        cause: Cause::Foreign,
+                        writer: WrittenBy::Unknown,
                     });
                 }
             }
@@ -169,7 +158,7 @@ fn other(change: &PathChange, layers: usize) -> Other {
             format!("it{from} is in the image, and neither in the lock nor in the base image"),
         ),
     };
-    Other { path: shown(&change.path), code, message, cause: Cause::Foreign }
+    Other { path: shown(&change.path), code, message, writer: WrittenBy::Unknown }
 }
 
 /// Whether Debian packages write to this folder.

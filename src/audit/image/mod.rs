@@ -17,8 +17,8 @@ use crate::oci::{Additional, FoundFile, Images, OciError, PlatformImage, files_o
 use crate::project::BIN_DIR;
 use crate::project::names::AptPackage;
 use crate::project::values::Arch;
-use changes::{Accounted, Cause, Other};
-use packages::Packages;
+use changes::{Accounted, Other};
+use packages::{Packages, WrittenBy};
 use siblings::Siblings;
 
 /// Findings about other files in the report of one image; the others are counted.
@@ -160,7 +160,7 @@ fn over_base(
         packages.as_ref(),
     );
     let (foreign, others): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|other| other.cause == Cause::Foreign);
+        others.into_iter().partition(|other| other.writer == WrittenBy::Unknown);
     let settings = settings::differences(image, base);
     if packages.is_none() && foreign.is_empty() && settings.is_empty() {
         checks.push(Check::clean(Against::Image, subject));
@@ -208,7 +208,7 @@ fn of_packages(
         Check::finding(Against::Image, format!("{package} {arch} in {name}"), Code::NotInImage, message)
             .help("the image was built from another spec: rebuild it")
     }));
-    let scripts = others.iter().filter(|other| other.cause == Cause::Script);
+    let scripts = others.iter().filter(|other| other.writer == WrittenBy::Script);
     let (accepted, scripts): (Vec<_>, Vec<_>) = scripts
         .map(|other| other.path.as_str())
         .partition(|path| context.accept_files.iter().any(|accepted| accepted == path));

@@ -5,9 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::changes::Cause;
 use crate::digest::{Checksum, Sha256};
 use crate::oci::{Additional, ChangedNode, FileContents, FoundFile, PathChange};
+
+/// The writer of a path, as far as dpkg's database tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WrittenBy {
+    /// The installation of a Debian package whose checksums fit.
+    Package,
+    /// Perhaps the installation script of a package: no package has it.
+    Script,
+    /// Unknown to the lock and to dpkg.
+    Unknown,
+}
 
 const STATUS: &[u8] = b"var/lib/dpkg/status";
 const INFO: &[u8] = b"var/lib/dpkg/info/";
@@ -86,8 +96,8 @@ impl Packages {
         self.before.versions.get(key).is_some_and(|version| self.now.versions.get(key) == Some(version))
     }
 
-    /// What may have made this change, or why the packages in the image cannot have.
-    pub(super) fn judge(&self, change: &PathChange) -> Result<Cause, String> {
+    /// The likely writer of this change, or why the packages in the image cannot have.
+    pub(super) fn judge(&self, change: &PathChange) -> Result<WrittenBy, String> {
         let path = normalized(&change.path);
         let writable = "users other than root may write to it";
         if path == LIBRARY_CACHE {
@@ -95,8 +105,8 @@ impl Packages {
                 Some(ChangedNode::File(file)) if self.foreign_libraries || is_writable(file) => {
                     Err("the dynamic loader's cache names libraries that packages do not install".to_owned())
                 }
-                Some(ChangedNode::File(_)) => Ok(Cause::Package),
-                _ => Ok(Cause::Script),
+                Some(ChangedNode::File(_)) => Ok(WrittenBy::Package),
+                _ => Ok(WrittenBy::Script),
             };
         }
         let text = String::from_utf8_lossy(&path);
@@ -104,7 +114,7 @@ impl Packages {
             return match &change.now {
                 Some(ChangedNode::File(file)) if is_writable(file) => Err(writable.to_owned()),
                 Some(ChangedNode::Other) => Err("it is a device or a pipe".to_owned()),
-                _ => Ok(Cause::Package),
+                _ => Ok(WrittenBy::Package),
             };
         }
         let former = self.before.owners.get(&path).map(Vec::as_slice).unwrap_or_default();
@@ -118,24 +128,24 @@ impl Packages {
         let owners = self.now.owners.get(&path).map(Vec::as_slice).unwrap_or_default();
         if owners.is_empty() {
             return match &change.now {
-                None if !former.is_empty() => Ok(Cause::Package),
-                // What is in it is judged by itself.
-                Some(ChangedNode::Directory { shared: false }) => Ok(Cause::Package),
+                None if !former.is_empty() => Ok(WrittenBy::Package),
+                // Its content is judged file by file.
+                Some(ChangedNode::Directory { shared: false }) => Ok(WrittenBy::Package),
                 Some(ChangedNode::Symlink(target)) if !change.in_base && is_alternative(&path, target) => {
-                    Ok(Cause::Package)
+                    Ok(WrittenBy::Package)
                 }
                 _ if text.starts_with("etc/") || text.starts_with("var/") || text.ends_with(".pyc") => {
-                    Ok(Cause::Script)
+                    Ok(WrittenBy::Script)
                 }
                 _ => Err("no package has it, and neither the lock nor the base image".to_owned()),
             };
         }
         let Some(ChangedNode::File(file)) = &change.now else {
             return match &change.now {
-                Some(ChangedNode::Directory { shared: true }) => Ok(Cause::Script),
+                Some(ChangedNode::Directory { shared: true }) => Ok(WrittenBy::Script),
                 Some(ChangedNode::Other) => Err("it is a device or a pipe".to_owned()),
                 None => Err(format!("it is a file of {}, and not there", owners.join(", "))),
-                _ => Ok(Cause::Package),
+                _ => Ok(WrittenBy::Package),
             };
         };
         if let Some(owner) = owners.iter().find(|owner| self.is_of_base(owner)) {
@@ -148,7 +158,7 @@ impl Packages {
         match (self.now.sums.get(&path), self.md5.get(sha256)) {
             _ if is_writable(file) => Err(writable.to_owned()),
             (None, _) => Err(format!("{} has no checksum of it", owners.join(", "))),
-            (Some(expected), Some(found)) if expected == found => Ok(Cause::Package),
+            (Some(expected), Some(found)) if expected == found => Ok(WrittenBy::Package),
             (Some(expected), _) => {
                 Err(format!("it is not as {} has it: its MD5 would be {expected}", owners.join(", ")))
             }
