@@ -31,11 +31,13 @@ fn spans(text: &str) -> Vec<&str> {
 
 /// A span that names a file or folder of this repository.
 fn is_path(span: &str) -> bool {
-    const FOLDERS: [&str; 11] = [
+    const FOLDERS: [&str; 13] = [
         ".ci/",
+        "action/",
         "benches/",
         "cloud-init/",
         "docs/",
+        "examples/",
         "fixtures/",
         "fuzz/",
         "images/",
@@ -158,6 +160,22 @@ fn block<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
     rest.split("```").nth(1).expect("a block").lines().skip(1).collect()
 }
 
+#[test]
+fn documents_name_the_repository_of_the_package() {
+    let repository = env!("CARGO_PKG_REPOSITORY");
+    for name in ["README.md", "docs/install.md"] {
+        let text = fs::read_to_string(root().join(name)).expect("a file");
+        let urls: Vec<_> = text.match_indices("https://github.com/").map(|(at, _)| &text[at..]).collect();
+        assert!(!urls.is_empty(), "{name}");
+        for url in urls {
+            assert!(url.starts_with(repository), "{name}: {}", url.lines().next().unwrap_or_default());
+        }
+    }
+    let (_, name) = repository.split_once("github.com/").expect("GitHub");
+    let workflow = fs::read_to_string(root().join("examples/github/bake.yml")).expect("a file");
+    assert!(workflow.contains(&format!("uses: {name}@")));
+}
+
 /// Runs the commands of the front page as a user would, and a shell checks the scripts that they print.
 #[test]
 fn the_front_page_leads_to_a_gateway_in_five_commands() {
@@ -189,4 +207,29 @@ fn the_front_page_leads_to_a_gateway_in_five_commands() {
         }
     }
     assert!(folder.join(&project).join("out/user-data.yaml").exists());
+}
+
+#[test]
+fn every_example_is_listed_and_renders() {
+    let folder = root().join("examples");
+    let index = fs::read_to_string(folder.join("README.md")).expect("an index");
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(&folder).expect("a folder").flatten() {
+        let Ok(spec) = fs::read_to_string(entry.path().join("bake.yaml")) else { continue };
+        let name = entry.file_name().into_string().expect("a name");
+        assert!(index.contains(&format!("[{name}]({name}/bake.yaml)")), "{name} is not in the index");
+        let project = Folder::empty();
+        project.write("bake.yaml", spec);
+        let manifest = fs::read(entry.path().join("images/binaries.yaml")).expect("a manifest");
+        project.write("images/binaries.yaml", manifest);
+        project.bake(["lock", "--offline"]).done();
+        project.bake(["check"]).done();
+        project.bake(["render"]).done();
+        for action in ["setup", "create", "update", "destroy"] {
+            let script = project.bake(["gcloud", action]).done().out;
+            assert_cmd::Command::new("sh").arg("-n").write_stdin(script).assert().success();
+        }
+        names.insert(name);
+    }
+    assert_eq!(names.len(), 5, "{names:?}");
 }
