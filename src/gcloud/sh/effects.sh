@@ -44,11 +44,12 @@ add_rows() {
 
 # Prints what stays as lines of the plan, and then the lines about gateways and costs.
 show_effects() {
-    {
+    known=$(
         printf '%s\n' "$prices" | sed 's/^/price /'
         printf '%s' "$rows$effects$kept"
         printf '%s' "$planned" | sed 's/^/planned /'
-    } | LC_ALL=C awk -v looked="$looked" -v of="$prices_of" -v home="$home" '
+    )
+    printf '%s\n' "$known" | LC_ALL=C awk -v looked="$looked" -v of="$prices_of" -v home="$home" '
         function id_of(kind, place, name) { return kind " " place " " name }
         function put(text, part, id) {
             split(text, part, " ")
