@@ -64,7 +64,7 @@ has_not() { # WHAT TEXT PART
 
 settings() { # NAME=VALUE... : over the defaults
     {
-        printf '%s\n' "OPENCLAW_PACKAGES='docker.io docker-compose'" OPENCLAW_ALLOW= OPENCLAW_STRATEGY=build-on-vm OPENCLAW_IMAGE=openclaw:test \
+        printf '%s\n' "OPENCLAW_PACKAGES='docker.io docker-compose'" OPENCLAW_ALLOW= OPENCLAW_EGRESS=all OPENCLAW_NAMES= OPENCLAW_STRATEGY=build-on-vm OPENCLAW_IMAGE=openclaw:test \
             OPENCLAW_SOURCE_REPO= OPENCLAW_SOURCE_COMMIT= OPENCLAW_SOURCE_IMAGE= OPENCLAW_PORT=18789 OPENCLAW_SWAP_MIB=0 \
             OPENCLAW_DATA_DISK= OPENCLAW_AUTH_CHOICE=skip OPENCLAW_MODEL= OPENCLAW_CHANNELS= OPENCLAW_SECRETS= OPENCLAW_PROJECT=demo OPENCLAW_STOP_SECONDS=330
         [ $# -eq 0 ] || printf '%q\n' "$@"
