@@ -134,7 +134,7 @@ impl Rules<'_> {
         let browser = if has_browser { CHROMIUM_MIB } else { 0 };
         let needed =
             (HOST_MIB + CONTROL_UI_MIB + browser).saturating_add(channels.saturating_mul(CHANNEL_MIB));
-        let swap = u32::try_from(spec.host.swap.mib()).unwrap_or(u32::MAX);
+        let swap = spec.host.swap.mib();
         if memory.saturating_add(swap) >= needed {
             return;
         }
