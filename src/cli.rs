@@ -1,5 +1,6 @@
 //! The command line: every command, option and help text.
 
+mod examples;
 mod gcloud;
 
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use examples::command;
 pub use gcloud::{
     Action, GcloudArgs, MemberArg, Members, Message, OutputFormat, PlanArgs, SetupArgs, UpdateArgs, WaitArgs,
     names_gcloud,
@@ -24,7 +26,7 @@ use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
 #[command(
     name = "bake",
     version,
-    after_help = "Exit codes: 0 success; 1 a finding, or a failure outside of the input; 2 wrong input or arguments."
+    after_help = "`bake help COMMAND` and `--help` show examples and exit codes."
 )]
 pub struct Cli {
     /// The project folder, or one below it
@@ -287,6 +289,12 @@ pub struct AuditArgs {
     /// The image: a reference in a registry, an OCI image layout, or a tarball of `docker save`
     #[arg(long, value_name = "REF|PATH")]
     pub image: Option<String>,
+    /// Accept the image's Debian packages if their files fit dpkg's checksums in the image; the lock has none
+    #[arg(long)]
+    pub accept_packages: bool,
+    /// Accept these files, which no package has and an installation script may have written
+    #[arg(long, value_delimiter = ',', value_name = "PATH")]
+    pub accept_file: Vec<String>,
     /// The report of a running VM: a file, or - for standard input
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
