@@ -26,7 +26,7 @@ NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d) "
 
 
 def encoded(value):
-    """What base64 makes of `value` wherever it is in a longer text, as in `user:password` (RFC 4648)."""
+    """The forms of `value` in base64, anywhere in a longer text, as in `user:password` (RFC 4648)."""
     for before in range(3):
         text = base64.b64encode(bytes(before) + value.encode()).decode().rstrip("=")
         # The first and the last character may contain bits of other text.
