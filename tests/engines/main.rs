@@ -17,6 +17,7 @@ mod real_readers;
 mod registry_push;
 mod rehearse;
 mod sarif;
+mod update;
 mod vm_scripts;
 
 fn main() -> std::process::ExitCode {
