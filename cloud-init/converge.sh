@@ -34,12 +34,16 @@ now() {
     cut -d . -f 1 /proc/uptime
 }
 
+# By label: Compose needs the secrets even to list its containers.
+containers() {
+    timeout 20 docker ps -aq --filter label=com.docker.compose.project=openclaw \
+        --filter label=com.docker.compose.service=openclaw-gateway --filter label=com.docker.compose.oneoff=False
+}
+
 # With the time that OpenClaw documents: it finishes its reply first.
 stop_gateway() {
     local id
-    # By label: Compose needs the secrets even to list its containers.
-    id=$(timeout 20 docker ps -aq --filter label=com.docker.compose.project=openclaw \
-        --filter label=com.docker.compose.service=openclaw-gateway --filter label=com.docker.compose.oneoff=False)
+    id=$(containers)
     # shellcheck disable=SC2086 # one word a container
     [ -z "$id" ] || timeout $((OPENCLAW_STOP_SECONDS + 30)) docker stop -t "$OPENCLAW_STOP_SECONDS" $id >/dev/null ||
         timeout 30 docker kill $id >/dev/null
@@ -85,12 +89,30 @@ run_stages() {
     trouble='' trouble_kind=''
 }
 
+# Its image was verified before it started. A container that differs is not used again.
+verify_running() {
+    local code=0
+    # Tomorrow, or in an hour if Docker is away.
+    verify_at=$(($(now) + 86400))
+    timeout 600 "$lib/verify.sh" running 2>"$errors" || code=$?
+    cat "$errors" >&2
+    [ "$code" -ne 0 ] || return 0
+    [ "$code" -eq 78 ] || { verify_at=$(($(now) + 3600)); return 0; }
+    trouble="verify: $(grep . "$errors" | tail -n 1)" trouble_kind=binary-mismatch
+    stop_gateway
+    # shellcheck disable=SC2046 # one word a container
+    timeout 60 docker rm -f $(containers) >/dev/null
+    return 1
+}
+
 # Returns once the gateway needs the stages again, with the reason in `trouble` and `trouble_kind`.
 watch() {
-    local bad_since='' started said word kind
+    local bad_since='' started said word kind verify_at
     started=$(now)
+    verify_at=$((started + 86400))
     while :; do
         sleep 15
+        [ "$(now)" -lt "$verify_at" ] || verify_running || return
         if "$lib/metadata-guard.sh"; then
             said=$("$lib/probe.py")
         else

@@ -23,9 +23,11 @@ disk=$(df -Pk /var/lib/openclaw 2>/dev/null | awk -v told="$(cat "$state/disk" 2
 }')
 reboot=''
 [ ! -e /run/reboot-required ] || reboot=required
-if [ "$(cat "$state/disk" "$state/reboot" 2>/dev/null)" != "$(printf '%s\n%s' "$disk" "$reboot")" ]; then
+verified=$(cat /run/openclaw/verified 2>/dev/null)
+if [ "$(cat "$state/disk" "$state/reboot" "$state/verified" 2>/dev/null)" != "$(printf '%s\n%s\n%s' "$disk" "$reboot" "$verified")" ]; then
     printf '%s\n' "$disk" >"$state/disk"
     printf '%s\n' "$reboot" >"$state/reboot"
+    printf '%s\n' "$verified" >"$state/verified"
     rm -f "$state/sent"
 fi
 if [ "$(cat "$state/status" "$state/error_kind" "$state/error" 2>/dev/null)" != "$(printf '%s\n%s\n%s' "$1" "$kind" "$error")" ]; then
@@ -58,6 +60,6 @@ put_or_delete() {
 
 # The status goes last: a reader that sees it finds the rest in place.
 put lock "$lock" && put since "$(cat "$state/since")" && put_or_delete disk "$disk" &&
-    put_or_delete reboot "$reboot" && put_or_delete error "$error" &&
+    put_or_delete reboot "$reboot" && put_or_delete verified "$verified" && put_or_delete error "$error" &&
     put_or_delete error_kind "$kind" && put status "$1" && : >"$state/sent"
 exit 0

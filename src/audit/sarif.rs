@@ -151,6 +151,7 @@ fn result(check: &Check, code: Code, paths: Paths<'_>, seen: &mut BTreeMap<Strin
     // A finding without a rule counts as an error.
     let level = match check.verdict {
         Verdict::Note => "note",
+        Verdict::Finding if code == Code::NewerVersion => "warning",
         _ => index.map_or("error", |index| RULES[index].level),
     };
     let identity = format!("{code}\n{}\n{}", check.against.as_str(), check.subject);

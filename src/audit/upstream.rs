@@ -4,7 +4,8 @@ use super::lock::place_of;
 use super::report::{Against, Check};
 use crate::diagnostics::{Code, Diagnostic, Location};
 use crate::lock::LockedBinary;
-use crate::lock::resolve::recheck::Today;
+use crate::lock::resolve::recheck::{Newer, Today};
+use crate::lock::upstream::GRACE_DAYS;
 use crate::lock::{Lock, LockedImage, MENDED_BY};
 use crate::project::names::ToolName;
 
@@ -31,10 +32,24 @@ pub fn binary(name: &ToolName, locked: &LockedBinary, today: Today, lock: &Locat
     }
     match today.newer {
         Ok(None) => {}
-        Ok(Some(newer)) => checks.push(
-            Check::note(Against::Upstream, title, Code::NewerVersion, format!("{newer} is published"))
+        Ok(Some(Newer { version, overdue: None })) => checks.push(
+            Check::note(Against::Upstream, title, Code::NewerVersion, format!("{version} is published"))
                 .help(format!("`bake lock --update {name}` moves on")),
         ),
+        Ok(Some(Newer { overdue: Some(version), .. })) => {
+            let message = format!(
+                "{version} has been published for more than {GRACE_DAYS} days, and only the lock names an older version"
+            );
+            let keep = locked
+                .version
+                .as_ref()
+                .map(|kept| format!("; `version: {kept}` in the manifest keeps this one"));
+            checks.push(
+                Check::finding(Against::Upstream, title, Code::NewerVersion, message)
+                    .help(format!("`bake lock --update {name}` moves on{}", keep.unwrap_or_default()))
+                    .at(lock.clone()),
+            );
+        }
         Err(problem) => checks.push(of_problem(&format!("{title}, newer versions"), problem)),
     }
     checks

@@ -14,7 +14,7 @@ use crate::digest::Sha256;
 use crate::lock::Lock;
 use crate::project::values::Arch;
 use crate::text::excerpt;
-use crate::vm::{ATTRIBUTES, ERROR, ERROR_KIND, FAILED, LOCK, READY, STATUS};
+use crate::vm::{ATTRIBUTES, ERROR, ERROR_KIND, FAILED, LOCK, READY, STATUS, VERIFIED};
 
 /// Nesting depth up to which reports are searched for.
 const DEEPEST: usize = 8;
@@ -135,7 +135,7 @@ fn of_one(lock: &Lock, digest: &Sha256, arch: Arch, report: &VmReport, place: &L
             Check::finding(Against::Vm, binaries, Code::ChecksumMismatch, message)
                 .help("do not use this gateway; find out who changed its image")
         }
-        (READY, _) => verified(lock, arch, binaries),
+        (READY, _) => verified(lock, arch, binaries, report.get(VERIFIED)),
         ("", _) => Check::unchecked(Against::Vm, binaries, "the VM has not reported a status"),
         (FAILED, _) => Check::unchecked(Against::Vm, binaries, format!("the VM has failed{because}")),
         (status, _) => {
@@ -146,18 +146,28 @@ fn of_one(lock: &Lock, digest: &Sha256, arch: Arch, report: &VmReport, place: &L
     checks.into_iter().map(|check| check.at(place.clone())).collect()
 }
 
-/// A VM reports `ready` only after it has compared each binary whose checksum is locked.
-fn verified(lock: &Lock, arch: Arch, subject: String) -> Check {
-    let is_unknown = |locked: &&crate::lock::LockedBinary| {
-        locked.builds.get(&arch).is_some_and(|build| build.binary_sha256.is_none())
+/// A VM reports `ready` only after it has compared each binary whose checksum is locked, and compares them again
+/// every day. VMs of older releases of bake do not report when.
+fn verified(lock: &Lock, arch: Arch, subject: String, said: &str) -> Check {
+    let mut words = said.split_whitespace();
+    let time = words.next().map(|time| excerpt(time, LONGEST));
+    let mut count = || words.next()?.parse::<usize>().ok();
+    let builds = lock.binaries.values().filter_map(|locked| locked.builds.get(&arch));
+    let unverified = match (count(), count()) {
+        (Some(good), Some(all)) => all.saturating_sub(good),
+        _ => builds.filter(|build| build.binary_sha256.is_none()).count(),
     };
-    match lock.binaries.values().filter(is_unknown).count() {
+    let subject = match time {
+        Some(time) => format!("{subject}, verified {time}"),
+        None => subject,
+    };
+    match unverified {
         0 => Check::clean(Against::Vm, subject),
         unknown => {
-            let why = format!(
-                "the lock lacks the checksums of {unknown} executables, so the VM cannot compare them"
-            );
-            Check::unchecked(Against::Vm, subject, why).help("`bake lock` learns them")
+            let why = format!("the VM has no checksum of {unknown} executables, and cannot compare them");
+            Check::unchecked(Against::Vm, subject, why).help(
+                "`bake lock` learns them; `bake render` and `bake gcloud update | sh` bring them to the VM",
+            )
         }
     }
 }

@@ -20,7 +20,9 @@ use crate::fetch::{self, Cache, Download, Fetched, Kept};
 use crate::github::{self, Absence, Api, Quota};
 use crate::http::{self, Client, HttpError, Request, RetryPolicy, Token};
 use crate::lock::forge::Forge;
-use crate::lock::upstream::{Archive, FetchedText, Order, Release, ReleaseQuery, Upstream, UpstreamImage};
+use crate::lock::upstream::{
+    Archive, FetchedText, GRACE_DAYS, Order, Release, ReleaseQuery, Upstream, UpstreamImage,
+};
 use crate::oci;
 use crate::project::names::RepoSlug;
 use crate::project::values::{ArchiveFormat, ImageRef, WebUrl};
@@ -206,7 +208,7 @@ impl Publishers {
     /// The time after which a publication is younger than the minimum age of the arguments or the manifest.
     pub(super) fn youngest(&self, min_age_days: u16) -> Option<Timestamp> {
         let days = self.setup.min_age.max(min_age_days);
-        (days > 0).then(|| Timestamp::now() - SignedDuration::from_hours(24 * i64::from(days)))
+        (days > 0).then(|| days_ago(days))
     }
 
     /// The HTTP client.
@@ -244,7 +246,8 @@ impl Upstream for Publishers {
         min_age_days: u16,
     ) -> Result<Release, Diagnostic> {
         let youngest = self.youngest(min_age_days);
-        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), &self.quota, youngest);
+        let api = Api::new(&self.client, &self.setup.api, self.setup.token.as_ref(), &self.quota, youngest)
+            .with_grace(days_ago(GRACE_DAYS));
         api.release(repo, wanted).map_err(|error| of_api(&error))
     }
 
@@ -334,6 +337,10 @@ impl Upstream for Publishers {
         let resolved = resolved.map_err(|error| of_image(&error))?;
         Ok(UpstreamImage { digest: resolved.digest, platforms: resolved.platforms })
     }
+}
+
+fn days_ago(days: u16) -> Timestamp {
+    Timestamp::now() - SignedDuration::from_hours(24 * i64::from(days))
 }
 
 /// The embedded roots of trust, and the one at `root`.

@@ -5,7 +5,8 @@ use super::remote::ARCHIVE;
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::ssh::{SSH_KEY, session_with};
 use super::target::Target;
-use super::vm::{SNAPSHOT_PRICE, Vm, shortened};
+use super::vm::{Vm, shortened};
+use crate::project::machine;
 use crate::project::names::VmName;
 
 /// So many of the gateway's archives are kept on the data disk; older ones are in older snapshots.
@@ -39,7 +40,8 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) 
              yet is missing.",
         snapshot,
     )
-    .change(Word::from("+ snapshot ").word(name.clone()));
+    .change(Word::from("+ snapshot ").word(name.clone()))
+    .will(Word::from("make snapshot - ").word(name.clone()).text(" ?"));
     let is_taken = name.clone().text(" is taken. To go back to it: ");
     let of_member = member.map(|member| format!(" --member {member}")).unwrap_or_default();
     taken = taken.tell(is_taken.text("bake gcloud restore ").word(name).text(format!("{of_member} | sh")));
@@ -67,5 +69,5 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, snapshot_only: bool) 
     Ok(Script::new("backup", about, target, steps)
         .stays("everything.")
         .gateway("keeps running.")
-        .costs(format!("about {SNAPSHOT_PRICE} USD a month for each GB of the snapshot.")))
+        .costs(format!("about {:.2} USD a month for each GB of the snapshot.", machine::snapshot_price())))
 }

@@ -5,7 +5,7 @@ use super::script::{Name, ScriptCommand, Shell, Step, Word};
 use super::setup::{DEPLOYER, PULLS, READS, member, private_registry, roles_of, secrets};
 use super::target::Target;
 use super::vm::{Vm, account, named};
-use crate::project::machine::Machine;
+use crate::project::machine;
 use crate::project::names::VmName;
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/unused.sh")];
@@ -43,7 +43,7 @@ pub(super) fn find_unused(target: Target<'_>, members: &[VmName]) -> Step {
             list("compute firewall-rules list", format!("{} AND {}", named(&rule), vm.is_described()).into()),
         )
         .command("rule_users", vms(format!("tags.items ~ \"^{}$\"", vm.name).into()))
-        .command("own_router", own_router(vm))
+        .command("own_router", vm.own_router("value(name)"))
         .command("router_users", vms(private.into()))
         .command(
             "own_account",
@@ -75,7 +75,10 @@ pub(super) fn find_unused(target: Target<'_>, members: &[VmName]) -> Step {
         shell =
             shell.command("bound_role", roles_of(repository.command("get-iam-policy"), &is_role(PULLS), id));
     }
-    let shell = shell.value("repository", repository_name).value("keeps_secrets", keeps_secrets(target));
+    let shell = shell
+        .value("repository", repository_name)
+        .value("region", vm.region())
+        .value("keeps_secrets", keeps_secrets(target));
     Step::shell("Resources that setup made for this gateway and that others do not use.", shell).look()
 }
 
@@ -88,12 +91,15 @@ fn is_role(role: &str) -> String {
     format!("bindings.role=\"{role}\" AND ")
 }
 
-fn own_router(vm: Vm<'_>) -> ScriptCommand {
-    ScriptCommand::gcloud("compute routers list")
-        .in_project()
-        .flag("regions", vm.region())
-        .flag("filter", format!("{} AND {}", named(&vm.nat()), vm.is_described()))
-        .flag("format", "value(name)")
+impl Vm<'_> {
+    /// The router of `setup`, in this format.
+    pub(super) fn own_router(self, format: &str) -> ScriptCommand {
+        ScriptCommand::gcloud("compute routers list")
+            .in_project()
+            .flag("regions", self.region())
+            .flag("filter", format!("{} AND {}", named(&self.nat()), self.is_described()))
+            .flag("format", format)
+    }
 }
 
 fn own_secrets(vm: Vm<'_>) -> ScriptCommand {
@@ -105,8 +111,8 @@ fn own_secrets(vm: Vm<'_>) -> ScriptCommand {
         .flag("format", "value(name.basename())")
 }
 
-/// Deletes what [`find_unused`] has found, and tells what stays.
-pub(super) fn delete_unused(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
+/// Deletes what [`find_unused`] has found.
+pub(super) fn delete_unused(target: Target<'_>) -> Vec<Step> {
     let vm = Vm::of(target);
     let id = target.spec.gcp.service_account.as_str();
     let delete = |words: &str| ScriptCommand::gcloud(words).arg(each()).in_project();
@@ -122,7 +128,8 @@ pub(super) fn delete_unused(target: Target<'_>, members: &[VmName]) -> Vec<Step>
             delete("compute routers delete").flag("region", vm.region()).arg("--quiet"),
         )
         .for_each_of(Name::UnusedRouter)
-        .change(line("- router and Cloud NAT ")),
+        .change(line("- router and Cloud NAT "))
+        .will(Word::from(format!("end nat {} ", vm.region())).name(Name::Each)),
         Step::run(
             "A policy keeps the members that it names.",
             unbind(delete("secrets remove-iam-policy-binding"), READS),
@@ -146,6 +153,7 @@ pub(super) fn delete_unused(target: Target<'_>, members: &[VmName]) -> Vec<Step>
         ["delete_secret"],
     )
     .argument(each())
+    .value("secret_price", format!("{:.2}", machine::secret_price()))
     .command("delete", delete("secrets delete").arg("--quiet"));
     steps.extend([
         Step::run(
@@ -156,34 +164,11 @@ pub(super) fn delete_unused(target: Target<'_>, members: &[VmName]) -> Vec<Step>
         .change(line("- service account ")),
         Step::shell("Secrets only after a question.", ask)
             .for_each_of(Name::UnusedSecrets)
-            .change(line("- secret, if you type its name: ")),
-        tell_costs(target, members),
+            .change(line("- secret, if you type its name: "))
+        .will(line("ask secret - ")),
         Step::note("Others may act as it.").tell(format!(
             "An account {DEPLOYER}, which setup --deployer makes for all gateways, is left alone; it costs nothing."
         )),
     ]);
     steps
-}
-
-/// Prints the monthly costs of the remaining resources.
-fn tell_costs(target: Target<'_>, members: &[VmName]) -> Step {
-    let vm = Vm::of(target);
-    let names: Vec<_> = members.iter().chain([vm.name]).map(VmName::as_str).collect();
-    let name = format!("labels.openclaw ~ \"^({})$\"", names.join("|"));
-    let filter = if target.spec.id.is_some() { format!("{name} AND {}", vm.is_labelled()) } else { name };
-    let list = |kind: &str, fields: &str| {
-        ScriptCommand::gcloud(&format!("compute {kind} list"))
-            .in_project()
-            .flag("filter", &filter)
-            .flag("format", format!("value[separator=' ']({fields})"))
-    };
-    let price = Machine::new(&target.spec.gcp.machine_type).disk_price().unwrap_or_default();
-    let shell = Shell::calling("prints the monthly costs of their output", FUNCTIONS, ["tell_costs"])
-        .value("price", format!("{price}"))
-        .value("keeps_secrets", keeps_secrets(target))
-        .command("left_disks", list("disks", "name,sizeGb"))
-        .command("left_snapshots", list("snapshots", "name,storageBytes"))
-        .command("own_secrets", own_secrets(vm))
-        .command("own_router", own_router(vm));
-    Step::shell("You keep paying for the remaining resources.", shell)
 }

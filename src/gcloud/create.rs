@@ -1,6 +1,7 @@
 //! `create`, which is also the bundle's `gcloud.sh`: snapshot schedule, data disk and VM. It keeps existing
 //! resources and deletes nothing.
 
+use super::effects::Rows;
 use super::guards;
 use super::metadata::VmMetadata;
 use super::script::{BundleFolder, Script, Step};
@@ -17,6 +18,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.extend(guards::must_not_be_elsewhere(target, None));
     let [look, drift] = vm.metadata_drift(metadata);
     steps.push(look);
+    steps.push(Rows::of(vm, std::slice::from_ref(vm.name)).look());
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());

@@ -2,11 +2,14 @@
 
 use super::cleanup;
 use super::confirm::confirm;
+use super::effects::Rows;
 use super::guards;
-use super::network::NAT_PRICE;
+use super::network::nat_price;
 use super::script::{Name, Script, ScriptCommand, Step, Word};
 use super::target::Target;
-use super::vm::{ID_LABEL, SNAPSHOT_PRICE, Vm, named, shortened};
+use super::vm::{ID_LABEL, Vm, named, shortened};
+use crate::project::machine;
+use crate::project::names::VmName;
 
 /// The warning before a deletion of data.
 pub(super) const FOR_GOOD: &str = "All of this will be deleted, and cannot be brought back.";
@@ -28,8 +31,9 @@ pub fn script(target: Target<'_>, data: bool, all: bool) -> Result<Script, Strin
     if all {
         steps.push(cleanup::find_unused(target, std::slice::from_ref(vm.name)));
     }
+    let rows = Rows::of(vm, std::slice::from_ref(vm.name)).with_snapshots();
+    steps.push(if all || target.spec.gcp.public_ip.value { rows } else { rows.with_nat() }.look());
     if data {
-        steps.push(vm.show().look());
         steps.push(confirm(vm.name.as_str(), FOR_GOOD));
     } else {
         steps.push(vm.must_be_on_its_disk(&["To delete it with its state: bake gcloud destroy --data | sh"]));
@@ -38,6 +42,7 @@ pub fn script(target: Target<'_>, data: bool, all: bool) -> Result<Script, Strin
         .delete("The VM and its boot disk; a data disk stays.")
         .only_where(vm.listed(""))
         .change(format!("- VM {} and its boot disk", vm.name))
+        .ends_vm(vm)
         .tell(format!("{}: the VM is deleted", vm.name));
     if !data {
         delete = delete.tell("You keep paying for the data disk and its snapshots. A VM on it: bake gcloud create | sh. To delete it too: bake gcloud destroy --data | sh");
@@ -48,7 +53,7 @@ pub fn script(target: Target<'_>, data: bool, all: bool) -> Result<Script, Strin
         steps.push(vm.delete_schedule());
     }
     if all {
-        steps.extend(cleanup::delete_unused(target, std::slice::from_ref(vm.name)));
+        steps.extend(cleanup::delete_unused(target));
     }
     let about = format!(
         "bake gcloud destroy: deletes the VM `{}` and its boot disk{}.{}\nSafe to run twice.",
@@ -68,14 +73,14 @@ impl Vm<'_> {
         if !data {
             stays.push(format!("{disks} and snapshots, until you add --data"));
             costs.push(format!("{}{}", if vms == 1 { "" } else { "for each data disk " }, self.disk_costs()));
-            costs.push(format!("snapshots about {SNAPSHOT_PRICE} USD a month for each GB"));
+            costs.push(format!("snapshots about {:.2} USD a month for each GB", machine::snapshot_price()));
         }
         if all {
             stays.push("what other VMs use, and each secret whose name you do not type".to_owned());
         } else {
             stays.push("what `setup` made, until you add --all".to_owned());
             if !self.target.spec.gcp.public_ip.value {
-                costs.push(format!("Cloud NAT {NAT_PRICE}"));
+                costs.push(format!("Cloud NAT {}", nat_price()));
             }
         }
         let costs = match &costs[..] {
@@ -86,25 +91,21 @@ impl Vm<'_> {
         script.stays(format!("{}.", stays.join("; "))).gateway(gone).costs(costs)
     }
 
-    /// Shows the disks and snapshots that there are.
-    pub(super) fn show(self) -> Step {
-        let disks = ScriptCommand::gcloud("compute disks list")
-            .in_project()
-            .flag("zones", self.zone())
-            .flag("filter", self.is_its_disk());
-        let snapshots = ScriptCommand::gcloud("compute snapshots list")
-            .in_project()
-            .flag("filter", self.is_its_snapshot());
-        Step::run(format!("The other resources of {}.", self.name), disks).then(snapshots)
-    }
-
     /// Holds for snapshots of its data disk, or of one that was restored, but not for those of a copy under a
     /// longer name.
     pub(super) fn is_its_snapshot(self) -> String {
-        let disk = self.name.data_disk();
-        let restored = shortened(&disk, "-12345678");
-        let of_disk =
-            format!("sourceDisk ~ \"/zones/{}/disks/({disk}|{restored}-[0-9a-f]{{8}})$\"", self.zone());
+        self.is_snapshot_of(std::slice::from_ref(self.name))
+    }
+
+    /// The same for these members.
+    pub(super) fn is_snapshot_of(self, members: &[VmName]) -> String {
+        let disks = members.iter().map(|name| {
+            let disk = name.data_disk();
+            let restored = shortened(&disk, "-12345678");
+            format!("{disk}|{restored}-[0-9a-f]{{8}}")
+        });
+        let disks = disks.collect::<Vec<_>>().join("|");
+        let of_disk = format!("sourceDisk ~ \"/zones/{}/disks/({disks})$\"", self.zone());
         match &self.target.spec.id {
             // One without a label was taken by hand, or by an older bake's schedule.
             Some(_) => format!("{of_disk} AND ({} OR NOT labels.{ID_LABEL}:*)", self.is_labelled()),
@@ -129,10 +130,12 @@ impl Vm<'_> {
         [
             Step::run("The data disk, and those that were in use before a restore.", disk)
                 .for_each(self.list("compute disks list", self.is_its_disk().into()))
-                .change(Word::from(format!("- data disk of {}: ", self.name)).name(Name::Each)),
+                .change(Word::from(format!("- data disk of {}: ", self.name)).name(Name::Each))
+                .will(Word::from(format!("end disk {} ", self.zone())).name(Name::Each)),
             Step::run("Every snapshot of these disks.", snapshot)
                 .for_each(snapshots)
-                .change(Word::from(format!("- snapshot of a data disk of {}: ", self.name)).name(Name::Each)),
+                .change(Word::from(format!("- snapshot of a data disk of {}: ", self.name)).name(Name::Each))
+                .will(Word::from("end snapshot - ").name(Name::Each)),
         ]
     }
 

@@ -6,6 +6,7 @@
 use super::cleanup;
 use super::confirm::confirm;
 use super::destroy::FOR_GOOD;
+use super::effects::{self, Rows};
 use super::group::{self, listed};
 use super::guards;
 use super::metadata::VmMetadata;
@@ -81,15 +82,18 @@ pub fn update(
         .flag("replacement-method", "recreate")
         .flag("max-surge", 0)
         .flag("max-unavailable", 1);
+    let replaced = Step::run("One VM after another, under its name and with its disk.", replace)
+        .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{template}$\"")))
+        .change(format!(
+            "~ group {}: replaces its VMs one by one, on their data disks: {}",
+            vm.name,
+            listed(members, ", ")
+        ))
+        .tell_already(format!("group {}, of this bundle", vm.name));
     steps.push(
-        Step::run("One VM after another, under its name and with its disk.", replace)
-            .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{template}$\"")))
-            .change(format!(
-                "~ group {}: replaces its VMs one by one, on their data disks: {}",
-                vm.name,
-                listed(members, ", ")
-            ))
-            .tell_already(format!("group {}, of this bundle", vm.name)),
+        members
+            .iter()
+            .fold(replaced, |step, name| step.away(name, effects::REPLACED).makes_vm(Vm { target, name })),
     );
     steps.extend(joined(target, members));
     steps.push(group::settled(
@@ -108,7 +112,7 @@ pub fn update(
     Ok(Script::new("update", about, target, steps)
         .reading(folder, metadata.files())
         .stays("all data disks with their state, and their snapshots.")
-        .gateway("each is away for about 5 minutes while its VM is replaced.")
+        .gateway(format!("each is away for about {} minutes while its VM is replaced.", effects::REPLACED))
         .costs(each_costs(vm, members)))
 }
 
@@ -169,6 +173,7 @@ pub fn restore(target: Target<'_>, name: &VmName, snapshot: &SnapshotName) -> Re
             .tell(project(format!("  gcloud compute disks delete {disk} --zone={} --project=", vm.zone())))
             .tell(format!("  {again}")),
     );
+    steps.push(Rows::of(vm, members).look());
     steps.extend(vm.snapshot_schedule());
     steps.push(vm.make_restored(snapshot, &disk));
     steps.extend(vm.disk_schedule());
@@ -180,6 +185,8 @@ pub fn restore(target: Target<'_>, name: &VmName, snapshot: &SnapshotName) -> Re
         .then(on_group("wait-until").arg("--stable").flag("timeout", PATIENCE))
         .only_where(vm.listed(&format!("NOT disks[].source ~ \"/{disk}$\"")))
         .change(format!("- VM {name}, and + a new one in its group on the restored disk"))
+        .away(name, effects::REPLACED)
+        .makes_vm(vm)
         .leaves(format!(
             "The VM {name} is deleted or about to be; its disks are kept. To make it again: {again}"
         )),
@@ -194,7 +201,7 @@ pub fn restore(target: Target<'_>, name: &VmName, snapshot: &SnapshotName) -> Re
     );
     Ok(Script::new("restore", about, target, steps)
         .stays("the disk in use so far, the snapshot, and the other members.")
-        .gateway(format!("the one on {name} is away for about 5 minutes."))
+        .gateway(format!("the one on {name} is away for about {} minutes.", effects::REPLACED))
         .costs(format!("a second data disk, {}, until you delete one.", vm.disk_costs())))
 }
 
@@ -208,8 +215,9 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
     if setup {
         steps.push(cleanup::find_unused(target, members));
     }
+    let rows = Rows::of(vm, members).with_snapshots();
+    steps.push(if setup || target.spec.gcp.public_ip.value { rows } else { rows.with_nat() }.look());
     if data {
-        steps.extend(all().map(|vm| vm.show().look()));
         steps.push(confirm(vm.name.as_str(), FOR_GOOD));
     }
     let each = || Word(Vec::new()).name(Name::Each);
@@ -236,12 +244,11 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
             .arg("--quiet");
         (list, delete)
     };
-    steps.push(
-        Step::run("The group and its VMs; it never deletes a data disk.", group)
-            .only_where(vm.group_listed(""))
-            .change(format!("- group {} and its VMs: {}", vm.name, listed(members, ", ")))
-            .tell(format!("{}: the group and its VMs are deleted", vm.name)),
-    );
+    let delete = Step::run("The group and its VMs; it never deletes a data disk.", group)
+        .only_where(vm.group_listed(""))
+        .change(format!("- group {} and its VMs: {}", vm.name, listed(members, ", ")))
+        .tell(format!("{}: the group and its VMs are deleted", vm.name));
+    steps.push(all().fold(delete, Step::ends_vm));
     steps.push(
         Step::run("The templates that it made VMs of.", template)
             .for_each(templates)
@@ -268,7 +275,7 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
         )));
     }
     if setup {
-        steps.extend(cleanup::delete_unused(target, members));
+        steps.extend(cleanup::delete_unused(target));
     }
     let about = format!(
         "bake gcloud destroy: deletes the fleet `{}` with its VMs{}.\nMembers: {}. Safe to run twice.{}",
@@ -318,6 +325,7 @@ pub(super) fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -
         .flag("initial-delay", 600);
     let mut steps = guards::must_be_ours(vm.target, Some(members));
     steps.push(vm.type_must_be_there(&vm.target.spec.gcp.machine_type));
+    steps.push(Rows::of(vm, members).look());
     steps.extend(vm.snapshot_schedule());
     steps.push(
         Step::run("The settings of each VM, except its name and its data disk.", make_template)
@@ -381,6 +389,7 @@ fn join(group: Vm<'_>, vm: Vm<'_>) -> Step {
     Step::run("A member under its own name, which keeps its disk through every repair.", join)
         .unless(there)
         .change(format!("+ VM {name}, in its group"))
+        .makes_vm(vm)
         .ahead()
         .tell(format!("{name} is on its way to a running gateway, which takes some minutes."))
         .tell_already(format!("VM {name}"))

@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use super::effects::{self, Rows};
 use super::metadata::{REQUEST, VmMetadata};
 use super::releases;
 use super::script::{BundleFolder, Name, Script, ScriptCommand, Shell, Step, Word};
@@ -27,7 +28,13 @@ static FUNCTIONS: LazyLock<[&str; 6]> = LazyLock::new(|| {
 });
 
 /// The gateway during an update.
-const GATEWAY: &str = "answers until the new image is there and verified; then away for about 2 minutes while the state is copied and the new gateway starts. If that is not ready within 30 minutes, the VM goes back to the old release and its state by itself.";
+fn gateway() -> String {
+    format!(
+        "answers until the new image is there and verified; then away for about {} minutes while the state is copied and the new gateway starts. If that is not ready within 30 minutes, the VM goes back to the old release and its state by itself.",
+        effects::IN_PLACE
+    )
+}
+
 /// The resources that an update keeps.
 const STAYS: &str =
     "the VM, its disks, all state and secrets; on the VM the old release, with a copy of the state.";
@@ -62,6 +69,7 @@ pub fn script(
     steps.extend(vm.must_have_secrets());
     let [look, drift] = vm.metadata_drift(metadata);
     steps.push(look);
+    steps.push(Rows::of(vm, std::slice::from_ref(vm.name)).look());
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());
@@ -77,6 +85,7 @@ pub fn script(
         .only_where(vm.listed(&bundle.is_other()))
         .then(vm.on("compute instances add-labels").flag("labels", vm.bundle_labels(metadata)))
         .change(change(vm))
+        .away(vm.name, effects::IN_PLACE)
         .leaves(bundle.goes_on()),
     );
     steps.extend(bundle.retried(vm));
@@ -92,7 +101,7 @@ pub fn script(
     Script::new("update", about, target, steps)
         .reading(folder, metadata.files())
         .stays(STAYS)
-        .gateway(GATEWAY)
+        .gateway(gateway())
         .costs(format!("unchanged, unless the data disk grows: {}", vm.costs()))
 }
 
@@ -155,6 +164,7 @@ pub fn of_fleet(
             Step::run("The metadata and labels of the template, without a restart.", refresh)
                 .only_where(member.listed(&bundle.is_other()))
                 .change(change(member))
+                .away(member.name, effects::IN_PLACE)
                 .leaves(bundle.goes_on()),
         );
         steps.extend(bundle.retried(member));
@@ -174,7 +184,7 @@ pub fn of_fleet(
     Ok(Script::new("update", about, target, steps)
         .reading(folder, metadata.files())
         .stays(STAYS)
-        .gateway(format!("each {GATEWAY}"))
+        .gateway(format!("each {}", gateway()))
         .costs(format!("unchanged, unless the data disk grows: {}", fleet::each_costs(vm, members))))
 }
 
@@ -224,6 +234,7 @@ impl SentBundle<'_> {
             Step::run("The VM tries a release that failed only for a new request.", again)
                 .for_each_of(Name::FailedVm)
                 .change(Word::from("~ VM ").name(Name::Each).text(": ").name(Name::Effect))
+                .away(vm.name, effects::IN_PLACE)
                 .leaves(self.goes_on())
         })
     }

@@ -11,6 +11,7 @@ mod confirm;
 pub mod create;
 pub mod destroy;
 mod drift;
+mod effects;
 pub mod fleet;
 mod group;
 mod guards;

@@ -1,6 +1,7 @@
 //! `move`: the gateway in another zone, project or region, by another name, or there on another kind of disk. The
 //! state goes by a snapshot; the old VM stays, stopped, until the new gateway is ready.
 
+use super::effects::{self, Rows};
 use super::guards;
 use super::metadata::VmMetadata;
 use super::replacement::Replaced;
@@ -59,6 +60,8 @@ pub fn script(
     }
     let moved = Move { vm, old, project };
     let mut steps = moved.conditions();
+    let rows = Rows::of(vm, std::slice::from_ref(vm.name)).moving_from(old, |command| moved.in_old(command));
+    steps.push(rows.look());
     steps.push(moved.stop_old());
     steps.push(moved.take_snapshot());
     steps.extend(vm.snapshot_schedule());
@@ -82,8 +85,9 @@ pub fn script(
         .reading(folder, metadata.files())
         .stays("the old VM, stopped, until the new gateway is ready; its data disk and the snapshot for good.")
         .gateway(format!(
-            "away for about 10 minutes, longer for a large disk: until the new one is ready. To go back, restore the \
+            "away for about {} minutes, longer for a large disk: until the new one is ready. To go back, restore the \
              old values in bake.yaml, run bake render, and bake gcloud move --from-zone={} --from-name={} | sh",
+            effects::MOVED,
             vm.zone(),
             vm.name
         ))
@@ -186,7 +190,8 @@ impl Move<'_> {
         self.there(
             Step::run("The gateway stops, and its disk is at rest.", old.on("compute instances stop"))
                 .only_where(old.listed("NOT status=TERMINATED"))
-                .change(format!("~ VM {} in {}: stops", old.name, old.zone())),
+                .change(format!("~ VM {} in {}: stops", old.name, old.zone()))
+                .away(old.name, effects::MOVED),
         )
         .leaves(way_back)
     }
@@ -202,7 +207,8 @@ impl Move<'_> {
         self.there(
             Step::run("The state, of a VM that is stopped.", take)
                 .for_each_of(Name::NewSnapshot)
-                .change(Word::from("+ snapshot ").name(Name::Each)),
+                .change(Word::from("+ snapshot ").name(Name::Each))
+                .will(Word::from("make snapshot - ").name(Name::Each).text(" ?")),
         )
     }
 
@@ -219,11 +225,14 @@ impl Move<'_> {
             .flag("size", format!("{}GB", gcp.data_disk.gb()))
             .flag("type", kind)
             .flag("labels", self.vm.labels());
-        Step::run("The state in its new place; the old disk stays.", make).for_each_of(Name::NewData).change(
-            Word::from("+ data disk ")
-                .name(Name::Each)
-                .text(format!(" in {}, {kind}, of that snapshot", self.vm.zone())),
-        )
+        Step::run("The state in its new place; the old disk stays.", make)
+            .for_each_of(Name::NewData)
+            .change(
+                Word::from("+ data disk ")
+                    .name(Name::Each)
+                    .text(format!(" in {}, {kind}, of that snapshot", self.vm.zone())),
+            )
+            .makes_disk(self.vm, Word(Vec::new()).name(Name::Each), gcp.data_disk.gb())
     }
 
     /// Deletes the old VM, and says what stays.
@@ -233,7 +242,9 @@ impl Move<'_> {
         let delete = old
             .delete("The new gateway is ready. The old VM goes; its data disk stays.")
             .only_where(old.listed(""))
-            .change(format!("- VM {name} in {zone}, once the new gateway is ready; its data disk stays"));
+            .change(format!("- VM {name} in {zone}, once the new gateway is ready; its data disk stays"))
+            .will(format!("end vm from/{zone} {name}"))
+            .will(format!("end disk from/{zone} {name}"));
         let stays = Word::from(format!(
             "You keep paying for the old data disk and the snapshot of the move. Once they are not needed: \
              gcloud compute disks list --zones={zone} --filter='labels.openclaw={name}' --project="

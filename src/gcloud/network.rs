@@ -4,13 +4,16 @@
 use super::script::{Name, ScriptCommand, Step, Word};
 use super::ssh::IAP;
 use super::vm::{Vm, named};
+use crate::project::machine;
 use crate::project::names::NetworkName;
 
 /// The network of a VM that names none.
 const DEFAULT: &str = "default";
 
-/// The monthly price of Cloud NAT for one VM (Google's list price, without traffic).
-pub(super) const NAT_PRICE: &str = "about 5 USD a month";
+/// The monthly price of Cloud NAT for one VM, without traffic.
+pub(super) fn nat_price() -> String {
+    format!("about {} USD a month", machine::nat_price())
+}
 
 /// A rule of the firewall that lets SSH in to VMs of a gateway's tag.
 #[derive(Clone, Copy)]
@@ -117,7 +120,8 @@ impl<'a> Vm<'a> {
                 .change(format!("+ router {nat}")),
             Step::run("NAT for all subnets of the region, where there is none.", gateway)
                 .unless(routers(has_nat))
-                .change(format!("+ Cloud NAT {nat} in {}, {NAT_PRICE}", self.region())),
+                .change(format!("+ Cloud NAT {nat} in {}, {}", self.region(), nat_price()))
+                .will(format!("make nat {} {nat}", self.region())),
             self.allow_ssh(FROM_IAP),
         ]
     }

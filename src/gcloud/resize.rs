@@ -1,5 +1,6 @@
 //! `resize`: another machine type for the VM, as for one that ran out of memory.
 
+use super::effects::{self, Rows};
 use super::guards;
 use super::script::{Name, Script, ScriptCommand, Step, Word};
 use super::target::Target;
@@ -42,10 +43,12 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
         machine_type,
         false,
     ));
+    steps.push(Rows::of(vm, std::slice::from_ref(vm.name)).look());
     steps.extend([
         Step::run("Only a VM that is stopped can change its type.", command("compute instances stop"))
             .only_where(vm.listed(&format!("{is_other} AND NOT status=TERMINATED")))
             .change(format!("~ VM {}: stops", vm.name))
+            .away(vm.name, effects::RESTART)
             .leaves(
                 Word::from(format!(
                     "The VM {} may be stopped. To start it with the machine type that it has:\n",
@@ -58,10 +61,12 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
             command("compute instances set-machine-type").flag("machine-type", machine_type),
         )
         .only_where(vm.listed(&is_other))
-        .change(format!("~ VM {}: becomes {machine_type}", vm.name)),
+        .change(format!("~ VM {}: becomes {machine_type}", vm.name))
+        .runs(vm, Some(machine_type)),
         Step::run("The gateway starts with the VM.", start)
             .unless(vm.listed(&format!("status=RUNNING AND machineType ~ \"/{machine_type}$\"")))
             .change(format!("~ VM {}: starts", vm.name))
+            .runs(vm, Some(machine_type))
             .settles()
             .tell_already(format!("VM {}, which runs as {machine_type}", vm.name)),
     ]);
@@ -87,7 +92,7 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
     );
     Ok(Script::new("resize", about, target, steps)
         .stays("all disks, and the VM's address inside its network.")
-        .gateway("away for about 3 minutes.")
+        .gateway_away(effects::RESTART)
         .costs(costs))
 }
 

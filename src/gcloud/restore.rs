@@ -1,5 +1,6 @@
 //! `restore`: a snapshot on a new data disk, which takes the place of the one in use. That one stays.
 
+use super::effects::{self, Rows};
 use super::guards;
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::target::Target;
@@ -34,6 +35,7 @@ pub fn script(target: Target<'_>, snapshot: &SnapshotName) -> Result<Script, Str
             )
             .tell(format!("  bake gcloud restore {snapshot} | sh")),
     );
+    steps.push(Rows::of(vm, std::slice::from_ref(vm.name)).look());
     steps.extend(vm.snapshot_schedule());
     steps.push(vm.make_restored(snapshot, &disk));
     steps.extend(vm.disk_schedule());
@@ -46,7 +48,7 @@ pub fn script(target: Target<'_>, snapshot: &SnapshotName) -> Result<Script, Str
     );
     Ok(Script::new("restore", about, target, steps)
         .stays("the disk in use so far, and the snapshot.")
-        .gateway("away for about 3 minutes.")
+        .gateway_away(effects::RESTART)
         .costs(format!("a second data disk, {}, until you delete one.", vm.disk_costs())))
 }
 
@@ -120,6 +122,7 @@ impl Vm<'_> {
             .unless(self.list("compute disks list", named(disk).into()))
             .learns(Name::Data, disk)
             .change(format!("+ data disk {disk}, of the snapshot {snapshot}"))
+            .makes_disk(self, disk, self.target.spec.gcp.data_disk.gb())
             .tell_already(format!("data disk {disk}, of the snapshot {snapshot}"))
     }
 
@@ -148,6 +151,7 @@ fn exchanged(vm: Vm<'_>, disk: &str) -> [Step; 4] {
         Step::run("A disk in use is exchanged while the VM is stopped.", on("compute instances stop"))
             .only_where(vm.listed(&format!("{has_none} AND NOT status=TERMINATED")))
             .change(format!("~ VM {}: stops", vm.name))
+            .away(vm.name, effects::RESTART)
             .leaves(by_hand),
         Step::run(
             "The disk that was in use; it stays.",
@@ -164,6 +168,7 @@ fn exchanged(vm: Vm<'_>, disk: &str) -> [Step; 4] {
         Step::run("The gateway starts with the VM.", on("compute instances start"))
             .only_where(vm.listed(&format!("(NOT status=RUNNING OR {has_none})")))
             .change(format!("~ VM {}: starts", vm.name))
+            .runs(vm, None)
             .settles()
             .tell(format!(
                 "{} starts on the restored disk. To see its stages: bake gcloud wait | sh",

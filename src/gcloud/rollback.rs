@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::effects::{self, Rows};
 use super::metadata::REQUEST;
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::target::Target;
@@ -66,12 +67,14 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, options: &RollbackOpt
         Some(name) => guards::must_be_ours(target, Some(std::slice::from_ref(name))),
     };
     steps.push(Step::shell("Which release the VM runs, and which it can go back to.", look).look());
+    steps.push(Rows::of(vm, std::slice::from_ref(vm.name)).look());
     let already = Shell::calling("names a VM that has gone back already", &*FUNCTIONS, ["tell_already"]);
     steps.push(Step::shell("A VM that has gone back does not go forward again unasked.", already).in_plan());
     steps.push(
         Step::run("The VM notices the request by itself, and remembers that it has done it.", ask)
             .for_each_of(Name::RollbackVm)
             .change(Word::from(format!("~ VM {}: ", vm.name)).name(Name::Effect))
+            .away(vm.name, effects::IN_PLACE)
             .leaves(format!(
                 "The VM goes back by itself. To see it through: bake gcloud rollback{of_member} | sh"
             )),
@@ -108,6 +111,9 @@ pub fn script(target: Target<'_>, member: Option<&VmName>, options: &RollbackOpt
     Script::new("rollback", about, target, steps)
         .lost(lost)
         .stays(stays)
-        .gateway("away for about 2 minutes while the state changes places and the older gateway starts.")
+        .gateway(format!(
+            "away for about {} minutes while the state changes places and the older gateway starts.",
+            effects::IN_PLACE
+        ))
         .costs(format!("unchanged: {}", vm.costs()))
 }

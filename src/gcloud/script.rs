@@ -332,6 +332,8 @@ pub(super) struct Step {
     pub(super) learns: Option<(Name, String)>,
     /// The change, as a line of the plan.
     pub(super) change: Option<Word>,
+    /// The effects of the change, for `sh/effects.sh`.
+    pub(super) effects: Vec<Word>,
     /// Whether the plan takes for missing what it cannot look at yet, such as a secret while its API is off.
     pub(super) is_ahead: bool,
     /// The resource that a later failure leaves behind, with the command that removes it.
@@ -386,6 +388,7 @@ impl Step {
             work,
             learns: None,
             change: None,
+            effects: Vec::new(),
             is_ahead: false,
             leaves: None,
             settles: false,
@@ -407,6 +410,12 @@ impl Step {
     /// Names what it changes: `+` something new, `~` a change, `-` a deletion.
     pub(super) fn change(self, line: impl Into<Word>) -> Self {
         Self { change: Some(line.into()), phase: Phase::Plan, ..self }
+    }
+
+    /// Notes an effect of the change.
+    pub(super) fn will(mut self, effect: impl Into<Word>) -> Self {
+        self.effects.push(effect.into());
+        self
     }
 
     /// Takes for missing, in the plan, what cannot be looked at yet.
@@ -614,8 +623,14 @@ impl Script {
                 Work::Refuse(lines) => &lines[..],
                 Work::Run(_) | Work::Shell(_) => &[],
             };
-            let said =
-                step.change.iter().chain(&step.leaves).chain(&step.done).chain(&step.already).chain(refusal);
+            let said = step
+                .change
+                .iter()
+                .chain(&step.effects)
+                .chain(&step.leaves)
+                .chain(&step.done)
+                .chain(&step.already)
+                .chain(refusal);
             said.cloned().any(|word| has(&[word]))
         };
         let runs =

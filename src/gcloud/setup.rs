@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::network::NAT_PRICE;
+use super::network::nat_price;
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::target::Target;
 use super::vm::{Vm, account};
+use crate::project::machine;
 use crate::project::names::SecretId;
 use crate::project::spec::{ImageOrigin, SecretSource};
 use crate::project::values::ImageRef;
@@ -99,10 +100,10 @@ pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
     );
     let mut costs = Vec::new();
     if !secrets.is_empty() {
-        costs.push("a secret 0.06 USD a month, of which six are free".to_owned());
+        costs.push(format!("a secret {:.2} USD a month, of which six are free", machine::secret_price()));
     }
     if !spec.gcp.public_ip.value {
-        costs.push(format!("Cloud NAT {NAT_PRICE}"));
+        costs.push(format!("Cloud NAT {}", nat_price()));
     }
     let costs = if costs.is_empty() { "none".to_owned() } else { costs.join("; ") };
     Ok(Script::new("setup", about, target, steps)
@@ -244,7 +245,10 @@ fn create_secret(vm: Vm<'_>, id: &SecretId) -> Step {
         .in_project()
         .flag("replication-policy", "automatic")
         .flag("labels", vm.labels());
-    Step::run("A secret; its value comes next.", make).unless(there).change(format!("+ secret {id}"))
+    Step::run("A secret; its value comes next.", make)
+        .unless(there)
+        .change(format!("+ secret {id}"))
+        .will(format!("make secret - {id}"))
 }
 
 /// Prints the newest usable version of the secret.

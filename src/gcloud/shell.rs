@@ -3,11 +3,14 @@
 use std::fmt::Write;
 
 use super::script::{BundleFolder, Name, Part, Phase, Script, ScriptCommand, Shell, Step, When, Word, Work};
+use crate::project::machine;
 
 /// How every script runs gcloud's commands.
 const PRELUDE: &str = include_str!("sh/prelude.sh");
 /// The plan, and what a run that fails has changed.
 const REPORT: &str = include_str!("sh/report-changes.sh");
+/// What the plan says of gateways and costs.
+const EFFECTS: &str = include_str!("sh/effects.sh");
 /// For shellcheck, on top of files that are not scripts by themselves.
 const DIRECTIVE: &str = "# shellcheck ";
 /// Columns of a line in the header.
@@ -90,7 +93,7 @@ impl Script {
     fn functions(&self) -> Vec<&'static str> {
         let mut files = vec![PRELUDE];
         if self.has_plan() {
-            files.push(REPORT);
+            files.extend([REPORT, EFFECTS]);
         }
         for step in &self.steps {
             if let Work::Shell(shell) = &step.work {
@@ -120,6 +123,10 @@ impl Script {
                  \x20 *) domain=$project ;;\n\
                  esac\n",
             );
+        }
+        if self.has_plan() {
+            let _ = writeln!(text, "prices={}", quote(&machine::price_lines()));
+            let _ = writeln!(text, "prices_of={}", quote(machine::prices_of()));
         }
         if self.uses(Name::Stamp) {
             text.push_str("stamp=$(date -u +%Y%m%d-%H%M%S)\n");
@@ -261,7 +268,11 @@ fn changed(step: &Step, indent: &str) -> String {
         return text;
     };
     let inner = format!("{indent}{INDENT}");
-    let mut text = format!("{indent}if change {}; then\n", quoted(change));
+    let mut text = String::new();
+    for effect in &step.effects {
+        let _ = writeln!(text, "{indent}will {}", quoted(effect));
+    }
+    let _ = writeln!(text, "{indent}if change {}; then", quoted(change));
     if let Some(line) = &step.leaves {
         let _ = writeln!(text, "{inner}leaves {}", quoted(line));
     }

@@ -1,5 +1,6 @@
 //! `update --replace`: replaces the VM by one of this bundle. The data disk stays.
 
+use super::effects::{self, Rows};
 use super::guards;
 use super::metadata::VmMetadata;
 use super::script::{BundleFolder, Script, ScriptCommand, Step, Word};
@@ -28,6 +29,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     steps.extend(vm.must_be_replaceable(vm.replaced(std::slice::from_ref(vm.name), &is_other)));
     let [look, drift] = vm.metadata_drift(metadata);
     steps.push(look);
+    steps.push(Rows::of(vm, std::slice::from_ref(vm.name)).look());
     steps.extend(vm.snapshot_schedule());
     steps.extend(vm.data_disk());
     steps.extend(vm.disk_schedule());
@@ -35,6 +37,8 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
         vm.delete("A VM of another bundle, machine type, service account or scopes; its data disk stays.")
             .only_where(vm.listed(&is_other))
             .change(format!("- VM {}, and + a new one of this bundle on the same data disk", vm.name))
+            .away(vm.name, effects::REPLACED)
+            .makes_vm(vm)
             .leaves(format!("The VM {} is deleted or about to be; its data disk is kept. To make the new one: bake gcloud update | sh", vm.name)),
     );
     steps.push(vm.instance(metadata).settles());
@@ -50,7 +54,10 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     Ok(Script::new("update", about, target, steps)
         .reading(folder, metadata.files())
         .stays("the data disk with all state, and its snapshots.")
-        .gateway("away for about 5 minutes while the VM is replaced; otherwise it keeps running.")
+        .gateway(format!(
+            "away for about {} minutes while the VM is replaced; otherwise it keeps running.",
+            effects::REPLACED
+        ))
         .costs(vm.costs()))
 }
 

@@ -14,9 +14,6 @@ use crate::project::spec::ImageOrigin;
 /// Digits of a digest in a label, which holds 63 characters at most.
 const LABEL_DIGITS: usize = 16;
 
-/// US dollars a month for each GB of a snapshot (Google's list price of us-central1).
-pub(super) const SNAPSHOT_PRICE: &str = "0.05";
-
 /// The label with the id of a project.
 pub(super) const ID_LABEL: &str = "openclaw-id";
 
@@ -82,14 +79,24 @@ impl<'a> Vm<'a> {
     /// Holds for this gateway's data disks: that of its name, and any that was restored since. They are
     /// patterns, since gcloud takes `gateway-2` for `=gateway` (`gcloud topic filters`).
     pub(super) fn is_its_disk(self) -> String {
-        let mut terms = vec![format!("labels.openclaw ~ \"^{}$\"", self.name)];
+        let own = named(&self.name.data_disk());
+        self.disks_labelled(self.name.as_str(), self.target.adopt.then_some(own))
+    }
+
+    /// Holds for the data disks of these members, and for what `or` says.
+    pub(super) fn is_disk_of(self, members: &[VmName], or: &str) -> String {
+        let names: Vec<_> = members.iter().map(VmName::as_str).collect();
+        self.disks_labelled(&format!("({})", names.join("|")), Some(or.to_owned()))
+    }
+
+    fn disks_labelled(self, names: &str, or: Option<String>) -> String {
+        let mut terms = vec![format!("labels.openclaw ~ \"^{names}$\"")];
         if self.target.spec.id.is_some() {
             terms.push(self.is_labelled());
         }
-        if self.target.adopt {
+        if let Some(or) = or {
             // gcloud takes no conjunction inside of a disjunction.
-            let own = named(&self.name.data_disk());
-            terms = terms.into_iter().map(|term| format!("({term} OR {own})")).collect();
+            terms = terms.into_iter().map(|term| format!("({term} OR {or})")).collect();
         }
         terms.join(" AND ")
     }
@@ -324,10 +331,12 @@ impl<'a> Vm<'a> {
             Step::run("The data disk has everything that must survive the VM.", make)
                 .unless(self.data_in_use())
                 .learns(Name::Data, disk.clone())
+                .makes_disk(self, disk.as_str(), gb)
                 .change(format!("+ data disk {disk}, {gb} GB {kind}, which the VM formats when it first boots")),
             Step::run("A disk can grow, also while it is in use.", grow)
                 .only_where(self.list("compute disks list", data().text(format!("sizeGb<{gb}"))))
                 .change(Word::from("~ data disk ").name(Name::Data).text(format!(": grows to {gb} GB")))
+                .makes_disk(self, Word(Vec::new()).name(Name::Data), gb)
                 .tell("The VM uses the new size once its gateway has started again: bake gcloud ssh | sh, then sudo systemctl restart openclaw-gateway")
                 .tell_already(Word::from("data disk ").name(Name::Data)),
         ]
@@ -400,6 +409,7 @@ impl<'a> Vm<'a> {
         )
         .unless(self.listed(""))
         .change(line)
+        .makes_vm(self)
         .tell(format!(
             "{name} is on its way to a running gateway, which takes some minutes. To see its stages: bake gcloud wait | sh"
         ))

@@ -88,6 +88,8 @@ pub struct Api<'a> {
     quota: &'a Quota,
     /// Releases published after this are too young to be the newest.
     youngest: Option<Timestamp>,
+    /// Releases published before this are long known.
+    grace: Option<Timestamp>,
 }
 
 /// Why none of a repository's releases is the newest. Displayed behind `no release`.
@@ -174,7 +176,13 @@ impl<'a> Api<'a> {
         quota: &'a Quota,
         youngest: Option<Timestamp>,
     ) -> Self {
-        Self { client, base, token, quota, youngest }
+        Self { client, base, token, quota, youngest, grace: None }
+    }
+
+    /// Tells too which release is the newest of those published before `grace`.
+    #[must_use]
+    pub const fn with_grace(self, grace: Timestamp) -> Self {
+        Self { grace: Some(grace), ..self }
     }
 
     /// The release of `repo` that is wanted.
@@ -283,7 +291,13 @@ impl<'a> Api<'a> {
                     newer.then(rank(&release.tag_name, known).cmp(&rank(tag, version))).is_gt()
                 })
             };
-            for (version, release) in self.of_one_thing(repo, stable)? {
+            let stable = self.of_one_thing(repo, stable)?;
+            let is_known = |release: &release::GithubRelease| {
+                self.grace.is_some_and(|grace| release.published_at.is_some_and(|at| at < grace))
+            };
+            let known = stable.iter().filter(|(_, release)| is_known(release)).map(|(version, _)| version);
+            let long_known = known.max_by(|one, other| versions::compare(one, other)).cloned();
+            for (version, release) in stable {
                 if self.youngest.is_some_and(|youngest| release.published_at.is_none_or(|at| at > youngest)) {
                     if young.as_ref().is_none_or(|known| versions::compare(&version, known).is_gt()) {
                         young = Some(version);
@@ -302,7 +316,7 @@ impl<'a> Api<'a> {
                 };
                 let latest = latest.filter(is_other);
                 let found = release.complete(repo, version, passed_over);
-                return Ok(Release { latest, ..found });
+                return Ok(Release { latest, long_known, ..found });
             }
             next = following;
         }

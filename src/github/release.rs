@@ -72,6 +72,7 @@ impl GithubRelease {
             prerelease: self.prerelease,
             latest: None,
             passed_over,
+            long_known: None,
             assets: self.assets.into_iter().filter_map(GithubAsset::complete).collect(),
         }
     }

@@ -55,6 +55,9 @@ pub enum FetchedText {
     Absent(Diagnostic),
 }
 
+/// Days after which a release counts as known to everyone who runs `bake lock --update` from time to time.
+pub const GRACE_DAYS: u16 = 90;
+
 /// Which release is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReleaseQuery {
@@ -81,6 +84,8 @@ pub struct Release {
     pub latest: Option<String>,
     /// A newer release that is too young to be taken.
     pub passed_over: Option<Version>,
+    /// Of the newest release: the newest version that was published [`GRACE_DAYS`] ago or earlier.
+    pub long_known: Option<Version>,
     /// Its files.
     pub assets: Vec<ReleaseAsset>,
 }

@@ -26,6 +26,9 @@ struct Machines {
     prices_of: String,
     disks: BTreeMap<String, f64>,
     public_ip: f64,
+    snapshot: f64,
+    cloud_nat: f64,
+    secret: f64,
     free_tier: FreeTier,
     families: Vec<Family>,
     shared_core: Vec<SharedCore>,
@@ -68,6 +71,59 @@ fn machines() -> &'static Machines {
 /// The year of the price list.
 pub fn prices_of() -> &'static str {
     &machines().prices_of
+}
+
+/// US dollars a month for a GB of a snapshot.
+pub fn snapshot_price() -> f64 {
+    machines().snapshot
+}
+
+/// US dollars a month for Cloud NAT with one VM, rounded up, without traffic.
+pub fn nat_price() -> u32 {
+    whole(machines().cloud_nat * HOURS_IN_A_MONTH)
+}
+
+/// US dollars a month for a secret.
+pub fn secret_price() -> f64 {
+    machines().secret
+}
+
+/// All prices of a month as lines of words, for a program that learns the machine types only when it runs:
+///
+/// - `vm TYPE`, `disk TYPE`, `address each`, `nat each`, `snapshot each`, `secret each`, and the price (of disks and
+///   snapshots, for a GB);
+/// - `family NAME`, the prices of a vCPU and of a GiB, and the MiB for each vCPU of standard, highmem and highcpu;
+/// - `free TYPE`, the GB of standard disk, and the regions of the free tier.
+pub fn price_lines() -> String {
+    let known = machines();
+    let mut lines = Vec::new();
+    let mut each = |kind: &str, name: &str, price: f64| lines.push(format!("{kind} {name} {price:.5}"));
+    for shared in &known.shared_core {
+        if let Some(price) = shared.price {
+            each("vm", &shared.name, price * HOURS_IN_A_MONTH);
+        }
+    }
+    for (disk, price) in &known.disks {
+        each("disk", disk, *price);
+    }
+    each("address", "each", known.public_ip * HOURS_IN_A_MONTH);
+    each("nat", "each", known.cloud_nat * HOURS_IN_A_MONTH);
+    each("snapshot", "each", known.snapshot);
+    each("secret", "each", known.secret);
+    for family in &known.families {
+        if let Some((cpu, gib)) = family.price {
+            let [standard, highmem, highcpu] = family.memory;
+            lines.push(format!(
+                "family {} {:.5} {:.5} {standard} {highmem} {highcpu}",
+                family.name,
+                cpu * HOURS_IN_A_MONTH,
+                gib * HOURS_IN_A_MONTH
+            ));
+        }
+    }
+    let FreeTier { machine, regions, disk_gb } = &known.free_tier;
+    lines.push(format!("free {machine} {disk_gb} {}", regions.join(" ")));
+    lines.join("\n")
 }
 
 /// A machine type by its name. Nothing is known of an unknown one, which is not an error.

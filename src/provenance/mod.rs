@@ -170,7 +170,8 @@ struct Authority {
 impl Authority {
     fn new(json: &str) -> Result<Self, Error> {
         let root = TrustedRoot::from_json(json)?;
-        let mut policy = VerificationPolicy::any_identity().require_issuer(ISSUER);
+        // [`workflow`] decides about the identity, after everything else was verified.
+        let mut policy = VerificationPolicy::any_identity();
         let has_log = !root.tlogs.is_empty();
         // Private repositories are in no public log; their root has none, but time stamps.
         if !has_log {
@@ -260,10 +261,6 @@ fn of_library(error: Error) -> ProvenanceError {
     match error {
         Error::ArtifactMismatch(_) => ProvenanceError::OtherFile,
         Error::SignatureInvalid(why) => ProvenanceError::Broken(excerpt(&why, 200)),
-        Error::IssuerMismatch { actual, .. } => ProvenanceError::NotByWorkflow(excerpt(
-            &actual.unwrap_or_else(|| "an unknown issuer".to_owned()),
-            200,
-        )),
         error => ProvenanceError::Unproven(excerpt(&error.to_string(), 200)),
     }
 }
@@ -272,6 +269,9 @@ fn of_library(error: Error) -> ProvenanceError {
 fn workflow(certificate: &CertificateInfo, publisher: Publisher<'_>) -> Result<Workflow, ProvenanceError> {
     let claims = &certificate.ci_claims;
     let identity = certificate.identity.as_ref().map(ToString::to_string).unwrap_or_default();
+    if certificate.issuer.as_deref() != Some(ISSUER) {
+        return Err(ProvenanceError::NotByWorkflow(excerpt(&identity, LONGEST)));
+    }
     let path = identity.strip_prefix(GITHUB).and_then(|path| path.split_once('@'));
     let workflow = path.and_then(|(path, _)| path.parse::<Workflow>().ok());
     let workflow = workflow.ok_or_else(|| ProvenanceError::NotByWorkflow(excerpt(&identity, LONGEST)))?;
@@ -285,5 +285,95 @@ fn workflow(certificate: &CertificateInfo, publisher: Publisher<'_>) -> Result<W
         (Some(then), Some(_)) if is_of_name => Err(ProvenanceError::OtherId(excerpt(then, 40))),
         (_, None) | (None, _) if is_of_name => Ok(workflow),
         _ => Err(ProvenanceError::OtherRepository(excerpt(source, 200))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use sigstore_verify::trust_root::SIGSTORE_STAGING_TRUSTED_ROOT;
+
+    use super::*;
+
+    /// Verifies a bundle of any type, after `edit`.
+    fn verify(
+        known: &Authorities,
+        text: &str,
+        sha256: &str,
+        edit: impl FnOnce(&mut Value),
+    ) -> ProvenanceError {
+        let mut bundle: Value = serde_json::from_str(text).expect("JSON");
+        edit(&mut bundle);
+        let bundle = Bundle::from_json(&bundle.to_string()).expect("a bundle");
+        let sha256 = sha256.parse().expect("a digest");
+        let repo = "owner/tool".parse().expect("a repository");
+        let publisher = Publisher { repo: &repo, id: None };
+        known.verify(&Attestation(bundle), &sha256, None, publisher).expect_err("nothing of ours")
+    }
+
+    fn flip(bundle: &mut Value, at: &str) {
+        let text = bundle.pointer_mut(at).expect("that value");
+        let old = text.as_str().expect("a text");
+        // A digit of a number, or a character in the middle of base64.
+        let (before, after) = old.split_at(old.len() / 2);
+        let other = if after.starts_with('1') { '2' } else { '1' };
+        *text = format!("{before}{other}{}", &after[1..]).into();
+    }
+
+    /// Rekor 2 has no promise and no time of its own: time stamps and the inclusion proof are verified. The
+    /// bundle was signed by a person at Sigstore's staging instance, whose root is not embedded.
+    #[test]
+    fn a_real_bundle_of_rekor_2_is_verified() {
+        let text = include_str!("../../fixtures/attestations/rekor-2.sigstore.json");
+        let file = "54303491a8418fbed24344b513546182c29b43bf282ceb433af65e2299f9271f";
+        let staging = || Authorities::embedded().with(SIGSTORE_STAGING_TRUSTED_ROOT).expect("a root");
+        let why = verify(&staging(), text, file, |_| {});
+        assert!(matches!(why, ProvenanceError::NotByWorkflow(_)), "{why}");
+        let why = verify(&Authorities::embedded(), text, file, |_| {});
+        assert!(matches!(why, ProvenanceError::Unproven(_)), "{why}");
+        let why = verify(&staging(), text, &"0".repeat(64), |_| {});
+        assert!(matches!(why, ProvenanceError::OtherFile), "{why}");
+        let log = "/verificationMaterial/tlogEntries/0";
+        for at in [
+            format!("{log}/inclusionProof/hashes/0"),
+            format!("{log}/canonicalizedBody"),
+            "/dsseEnvelope/signatures/0/sig".to_owned(),
+        ] {
+            let why = verify(&staging(), text, file, |bundle| flip(bundle, &at));
+            assert!(!matches!(why, ProvenanceError::NotByWorkflow(_)), "{at}: {why}");
+        }
+        let why = verify(&staging(), text, file, |bundle| {
+            bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"] =
+                Value::Array(vec![]);
+        });
+        assert!(matches!(why, ProvenanceError::Unproven(_)), "{why}");
+        // The size of the log, in the checkpoint that the log signed.
+        let why = verify(&staging(), text, file, |bundle| {
+            let checkpoint = bundle.pointer_mut(&format!("{log}/inclusionProof/checkpoint/envelope"));
+            let checkpoint = checkpoint.expect("a checkpoint");
+            *checkpoint = checkpoint.as_str().expect("a text").replacen("\n41", "\n42", 1).into();
+        });
+        assert!(matches!(why, ProvenanceError::Unproven(_)), "{why}");
+    }
+
+    /// GitHub's own authority signs releases and the attestations of private repositories, with time stamps and
+    /// without a log.
+    #[test]
+    fn a_real_bundle_of_githubs_authority_is_verified() {
+        let text = include_str!("../../fixtures/attestations/github-release.sigstore.json");
+        let file = "b958c6046bab52febf958c94974e1ffcc450bff78c28d7233e179bfd73828912";
+        let known = Authorities::embedded();
+        let why = verify(&known, text, file, |_| {});
+        assert!(matches!(why, ProvenanceError::NotByWorkflow(_)), "{why}");
+        let why = verify(&known, text, &"0".repeat(64), |_| {});
+        assert!(matches!(why, ProvenanceError::OtherFile), "{why}");
+        for at in [
+            "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0/signedTimestamp",
+            "/verificationMaterial/certificate/rawBytes",
+            "/dsseEnvelope/signatures/0/sig",
+        ] {
+            let why = verify(&known, text, file, |bundle| flip(bundle, at));
+            assert!(!matches!(why, ProvenanceError::NotByWorkflow(_)), "{at}: {why}");
+        }
     }
 }

@@ -25,8 +25,18 @@ pub(super) fn render(plan: &Plan<'_>, files: &[(&str, &str)]) -> String {
     text
 }
 
-/// The lines of the binaries alone, which the VM compares with its image.
-pub(super) fn binaries(plan: &Plan<'_>) -> String {
+/// The lines of the binaries.
+fn binaries(plan: &Plan<'_>) -> String {
     let known = plan.host_builds().filter_map(|(name, build)| Some((name, build.binary_sha256?)));
     known.map(|(name, digest)| format!("{digest}  /{BIN_DIR}/{name}\n")).collect()
+}
+
+/// The binaries that the VM compares with its image; `unknown` marks those that it cannot compare.
+pub(super) fn on_vm(plan: &Plan<'_>) -> String {
+    let mut text = String::new();
+    for (name, build) in plan.host_builds() {
+        let digest = build.binary_sha256.map(|digest| digest.to_string());
+        let _ = writeln!(text, "{}  /{BIN_DIR}/{name}", digest.as_deref().unwrap_or("unknown"));
+    }
+    text
 }

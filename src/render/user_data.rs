@@ -83,7 +83,7 @@ fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
     if !matches!(plan.spec.image.origin, ImageOrigin::Registry(_)) {
         files.push(VmFile::plain(PROJECT, "Dockerfile", on_vm.dockerfile));
     }
-    files.push(VmFile::plain(PROJECT, "binaries.sha256", sums::binaries(plan)));
+    files.push(VmFile::plain(PROJECT, "binaries.sha256", sums::on_vm(plan)));
     files.push(VmFile::plain(PROJECT, "lock.sha256", format!("{}\n", plan.lock_digest)));
     files.push(VmFile::plain(PROJECT, "SHA256SUMS", on_vm.sums));
     files.push(VmFile::plain(SCRIPTS, "channels.json", channels()));

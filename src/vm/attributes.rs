@@ -8,6 +8,7 @@ pub const ERROR: &str = "error";
 pub const ERROR_KIND: &str = "error_kind";
 pub const LOCK: &str = "lock";
 pub const SINCE: &str = "since";
+pub const VERIFIED: &str = "verified";
 
 /// A guest attribute.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct GuestAttribute {
 
 /// In the order in which `report.sh` writes them. A reader that sees a new status finds the rest of
 /// the report in place.
-pub const ATTRIBUTES: [GuestAttribute; 7] = [
+pub const ATTRIBUTES: [GuestAttribute; 8] = [
     GuestAttribute { key: LOCK, meaning: "The SHA-256 of the `bake.lock` that the VM was rendered from." },
     GuestAttribute { key: SINCE, meaning: "When the status was reached (RFC 3339, UTC)." },
     GuestAttribute {
@@ -29,6 +30,12 @@ pub const ATTRIBUTES: [GuestAttribute; 7] = [
     GuestAttribute {
         key: "reboot",
         meaning: "`required` if an update of the operating system takes effect only after a restart, else empty.",
+    },
+    GuestAttribute {
+        key: VERIFIED,
+        meaning: "When the binaries were last compared with the lock (RFC 3339, UTC), how many of them are right, and \
+                  how many there are, such as `2026-11-30T04:12:09Z 3 3`. The lock may lack the checksum of some. \
+                  Those of the running container are compared every day.",
     },
     GuestAttribute {
         key: ERROR,

@@ -12,7 +12,7 @@ mod settings;
 
 pub use attributes::{
     ATTRIBUTES, CONTRACT, ERROR, ERROR_KIND, GuestAttribute, LOCK, NAMESPACE, RELEASES, SINCE, STATUS,
-    UPDATE_ATTRIBUTES, UPDATE_STAGES, UpdateStage,
+    UPDATE_ATTRIBUTES, UPDATE_STAGES, UpdateStage, VERIFIED,
 };
 pub use errors::{ERRORS, ErrorKind, PLACEHOLDERS, error_kind};
 pub use files::{FAILED, FILES, READY, STAGES, StaticFile, VmStage, statuses};

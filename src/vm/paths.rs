@@ -21,10 +21,13 @@ const fn row(path: &'static str, meaning: &'static str) -> VmPath {
 }
 
 /// Every path that more than one script, template or module uses.
-pub const PATHS: [VmPath; 31] = [
+pub const PATHS: [VmPath; 32] = [
     row("/etc/apt/keyrings/docker.asc", "Docker's signing key, on Debian 12 only."),
     row(PROJECT, "The bundle's files: Dockerfile, docker-compose.yml and the files below."),
-    row("/opt/openclaw/binaries.sha256", "The locked SHA-256 of each binary, in the form of `sha256sum`."),
+    row(
+        "/opt/openclaw/binaries.sha256",
+        "The locked SHA-256 of each binary, in the form of `sha256sum`, or `unknown` in its place.",
+    ),
     row("/opt/openclaw/docker-compose.yml", "The gateway's Compose file."),
     row("/opt/openclaw/lock.sha256", "The SHA-256 of bake.lock."),
     row(RELEASE, "The release's identity, and its files outside of the two folders."),
@@ -38,6 +41,7 @@ pub const PATHS: [VmPath; 31] = [
     row("/run/openclaw/settled", "The state is mounted, and no interrupted update is left."),
     row("/run/openclaw/trial", "When the trial of a new release began."),
     row("/run/openclaw/start.log", "The output of the last command that starts or configures the gateway."),
+    row("/run/openclaw/verified", "When the binaries were compared with the lock, and the result."),
     row(SCRIPTS, "The scripts."),
     row("/usr/local/lib/openclaw/allow-origin", "Lets browsers open the Control UI through one more port."),
     row("/usr/local/lib/openclaw/channels.json", "How to set up each channel."),

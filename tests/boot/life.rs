@@ -1,5 +1,5 @@
 //! The life of a machine: repeated power cuts during its first boot, a reboot without internet, a new boot disk with
-//! a finished image and a late data disk, and restarts of the gateway.
+//! a finished image and a late data disk, restarts of the gateway, and updates in place.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +10,12 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use crate::monitor::Monitor;
-use crate::project::{Project, STAND_IN};
+use crate::project::Project;
 use crate::rehearsal::Machine;
-use crate::support::{test, testbed};
+use crate::support::{Folder, test, testbed};
+use crate::update::{Images, Updates};
 use crate::world::{TOOLS, VERSION, World};
-use crate::{checks, disks, strategies};
+use crate::{checks, disks, strategies, update};
 
 /// Each power cut: text on the serial console, and the maximum delay after it in seconds. They hit the boot,
 /// the bridge, Docker's installation, the image and the gateway's start.
@@ -27,10 +28,12 @@ const MOMENTS: [(&str, f64); 5] = [
 ];
 
 #[test]
-fn a_gateway_survives_power_cuts_a_reboot_and_a_new_boot_disk() {
+fn a_gateway_survives_power_cuts_a_reboot_a_new_boot_disk_and_updates() {
     let world = World::start();
     let mut random = seeded();
-    let project = Project::locked(&world, STAND_IN, |folder| {
+    let mut images = Images::default();
+    let base = images.gateway(update::OLD);
+    let project = Project::locked(&world, &base, |folder| {
         folder.edit("bake.yaml", "apt: [socat]", "apt: []");
     });
     let machine = Machine::new(&world, &project, "google-13.qcow2");
@@ -79,9 +82,11 @@ fn a_gateway_survives_power_cuts_a_reboot_and_a_new_boot_disk() {
     world.namespace.mend();
 
     // The reboot's VM was killed, so it could not report its end.
-    let (finished, _pushed) = strategies::pushed(&world, STAND_IN, |folder| {
+    let on_debian_12 = |folder: &Folder| {
         folder.edit("bake.yaml", "os: debian-13", "os: debian-12");
-    });
+    };
+    let (finished, _pushed) = strategies::pushed(&world, &base, on_debian_12);
+    let updates = Updates::from(&world, &mut images, &finished, on_debian_12);
     let image = testbed::boot("cloud-12.qcow2");
     let touched = |image: &Path| {
         let metadata = fs::metadata(image).expect("an image");
@@ -91,6 +96,7 @@ fn a_gateway_survives_power_cuts_a_reboot_and_a_new_boot_disk() {
     let monitor = Monitor::at(machine.file("monitor.sock"));
     let machine = machine
         .replaced(&finished, "cloud-12.qcow2")
+        .with(&["--metadata", &updates.metadata()])
         .with_hardware(&monitor.arguments().each_ref().map(String::as_str));
     let vm = machine.start_with(&["--no-data-disk"]);
     world.was_asked("");
@@ -116,6 +122,9 @@ fn a_gateway_survives_power_cuts_a_reboot_and_a_new_boot_disk() {
     vm.print_times("after restarts of the gateway");
     disks::assert_grows(&vm, &monitor);
     disks::assert_only_ssh_is_reachable(&world, &monitor);
+
+    let vm = updates.assert_each_ends_whole(&machine, vm);
+    assert_eq!(checks::token(&vm), token);
     assert!(!machine.serial().contains(&token) && !vm.output().contains(&token));
     let end = vm.stop();
     assert_eq!(end.code, 0, "{}", end.err);

@@ -1,5 +1,6 @@
-//! Updates in place on one VM: a tampered image, a gateway that never becomes healthy, an update and a rollback that
-//! lose power at random moments. Each ends with one whole release and the state that belongs to it.
+//! Updates in place of a VM that runs a stand-in gateway with versions: a tampered image, a gateway that never becomes
+//! healthy, an update and a rollback that lose power at random moments. Each ends with one whole release and the state
+//! that belongs to it.
 
 use std::fs;
 use std::thread;
@@ -10,7 +11,7 @@ use serde_json::json;
 use crate::project::Project;
 use crate::rehearsal::{Machine, Rehearsal};
 use crate::support::testbed::{self, Pushed};
-use crate::support::{said, test};
+use crate::support::{Folder, said};
 use crate::world::World;
 use crate::{life, strategies};
 
@@ -21,7 +22,7 @@ const POWER_CUTS: u32 = 2;
 const MOMENTS: [(&str, f64); 4] =
     [("update=image", 20.0), ("update=stopping", 20.0), ("update=saving", 10.0), ("update=trial", 60.0)];
 
-const OLD: &str = "2026.9.4";
+pub const OLD: &str = "2026.9.4";
 const NEW: &str = "2026.9.6";
 /// Migrates the state, then exits.
 const SICK: &str = "2026.9.7";
@@ -75,7 +76,7 @@ impl Bundle {
 
 /// The images of the scenario, which are deleted at the end.
 #[derive(Default)]
-struct Images(Vec<Pushed>);
+pub struct Images(Vec<Pushed>);
 
 impl Images {
     /// Builds an image in a repository `name` and pushes it. Returns its reference on the VM.
@@ -98,7 +99,7 @@ impl Images {
     }
 
     /// A stand-in gateway with a version.
-    fn gateway(&mut self, version: &str) -> String {
+    pub fn gateway(&mut self, version: &str) -> String {
         let standin = fs::read_to_string(testbed::boot("standin.digest")).expect("a digest");
         let from = format!("{}/openclaw/standin@{}", testbed::registry(), standin.trim());
         let dockerfile = format!(
@@ -107,15 +108,6 @@ impl Images {
         );
         let package = package(version);
         self.add(&format!("gateway-{version}"), &dockerfile, &[("node", NODE), ("package.json", &package)])
-    }
-
-    /// A bundle whose finished image has that version of the gateway.
-    fn bundle(&mut self, world: &World, version: &'static str) -> (Project, Bundle) {
-        let base = self.gateway(version);
-        let (project, pushed) = strategies::pushed(world, &base, |_| ());
-        self.0.push(pushed);
-        let bundle = Bundle::of(world, &project, version);
-        (project, bundle)
     }
 }
 
@@ -144,76 +136,97 @@ impl Metadata {
     }
 }
 
-#[test]
-fn a_vm_updates_in_place_and_every_end_is_one_whole_release() {
-    let world = World::start();
-    let mut random = life::seeded();
-    let mut images = Images::default();
-    let (project, old) = images.bundle(&world, OLD);
-    let (_, new) = images.bundle(&world, NEW);
-    let finished = images.0.last().expect("an image").0.clone();
-    let tampered =
-        format!("FROM {finished}\nUSER root\nCOPY --chmod=755 gog /usr/local/bin/gog\nUSER node\n");
-    let tampered = images.add("tampered", &tampered, &[("gog", "#!/bin/sh\necho stolen\n")]);
-    let tampered = new.with_image(NEW, "7a7a7a7a7a7a7a7a", &tampered);
-    let sick = format!("FROM {finished}\nCOPY package.json /app/package.json\n");
-    let sick = images.add("sick", &sick, &[("package.json", &package(SICK))]);
-    let sick = new.with_image(SICK, "51c651c651c651c6", &sick);
+/// What a VM is updated to and back from.
+pub struct Updates {
+    metadata: Metadata,
+    old: Bundle,
+    new: Bundle,
+    /// The new one's, with another program in the place of a locked one.
+    tampered: Bundle,
+    sick: Bundle,
+}
 
-    let metadata = Metadata(tempfile::tempdir().expect("a temporary folder"));
-    metadata.set(&old, "");
-    let machine = Machine::new(&world, &project, "cloud-13.qcow2").with(&["--metadata", &metadata.path()]);
-    let mut vm = machine.start();
-    vm.until_ready();
-    vm.print_times("first boot of a VM that is updated in place");
-    until_attribute(&vm, "contract", "^1$");
-    until_attribute(
-        &vm,
-        "releases",
-        &format!("^{} {OLD} {} .* current$", old.identity, &project.lock()[..16]),
-    );
-    vm.run_inside("echo remembered >/home/node/.openclaw/workspace/note.md").done();
-    assert_whole(&vm, &[&old]);
-
-    let container = gateway(&vm);
-    let begin = vm.serial_end();
-    metadata.set(&tampered, "update=tampered");
-    let why = vm.until_serial_after(begin, "update=refused");
-    assert!(why.contains("not what bake.lock says: gog"), "{why}");
-    until_attribute(&vm, "update_request", "^update=tampered$");
-    assert_eq!(gateway(&vm), container, "the gateway was stopped");
-    assert!(!machine.serial()[begin..].contains("update=stopping"));
-    assert_whole(&vm, &[&old]);
-
-    let begin = vm.serial_end();
-    metadata.set(&sick, "update=sick");
-    let why = vm.until_serial_after(begin, "update=rolled-back");
-    assert!(why.contains("no such column: lane"), "{why}");
-    until_settled(&vm, &old);
-    assert_whole(&vm, &[&old]);
-    until_attribute(&vm, "releases", &format!("^{} - - - failed: start: .*no such column", sick.identity));
-
-    for count in 1..=power_cuts() {
-        let (begin, is_update) = (vm.serial_end(), count % 2 == 1);
-        let (target, request) = if is_update { (&new, "update") } else { (&old, "rollback") };
-        metadata.set(&new, &format!("{request}={count}"));
-        let (said, seconds) = MOMENTS[random.usize(..MOMENTS.len())];
-        vm.until_serial_after(begin, said);
-        let moment = Duration::from_secs_f64(seconds * random.f64());
-        thread::sleep(moment);
-        vm.pull_the_plug();
-        println!("{request} {count}: plug pulled {:.1} s after {said:?}", moment.as_secs_f64());
-        let power_on = Instant::now();
-        vm = machine.start();
-        vm.until_ready();
-        let found = assert_whole(&vm, &[&old, &new]);
-        println!("ready after {} s with {found}", power_on.elapsed().as_secs());
-        until_settled(&vm, target);
-        assert_whole(&vm, &[target]);
-        println!("{request} complete after {} s", power_on.elapsed().as_secs());
+impl Updates {
+    /// Away from `old`, a project with a finished image of the gateway [`OLD`]. `change` is what else the project
+    /// differs in from the default.
+    pub fn from(world: &World, images: &mut Images, old: &Project, change: impl FnOnce(&Folder)) -> Self {
+        let old = Bundle::of(world, old, OLD);
+        let base = images.gateway(NEW);
+        let (project, pushed) = strategies::pushed(world, &base, change);
+        let new = Bundle::of(world, &project, NEW);
+        let finished = pushed.0.clone();
+        images.0.push(pushed);
+        let tampered =
+            format!("FROM {finished}\nUSER root\nCOPY --chmod=755 gog /usr/local/bin/gog\nUSER node\n");
+        let tampered = images.add("tampered", &tampered, &[("gog", "#!/bin/sh\necho stolen\n")]);
+        let tampered = new.with_image(NEW, "7a7a7a7a7a7a7a7a", &tampered);
+        let sick = format!("FROM {finished}\nCOPY package.json /app/package.json\n");
+        let sick = images.add("sick", &sick, &[("package.json", &package(SICK))]);
+        let sick = new.with_image(SICK, "51c651c651c651c6", &sick);
+        let metadata = Metadata(tempfile::tempdir().expect("a temporary folder"));
+        metadata.set(&old, "");
+        Self { metadata, old, new, tampered, sick }
     }
-    // Older copies of the state are removed after the report.
-    vm.run("while [ $(ls /var/lib/openclaw/releases/copies | wc -l) -gt 1 ]; do sleep 1; done").done();
+
+    /// The description of the VM, for `bake rehearse --metadata`.
+    pub fn metadata(&self) -> String {
+        self.metadata.path()
+    }
+
+    /// Updates a VM that runs the old bundle, cuts the power, and returns the VM with one of the bundles whole.
+    #[track_caller]
+    pub fn assert_each_ends_whole<'a>(&self, machine: &Machine<'a>, vm: Rehearsal<'a>) -> Rehearsal<'a> {
+        let Self { metadata, old, new, tampered, sick } = self;
+        let (mut vm, mut random) = (vm, life::seeded());
+        until_attribute(&vm, "contract", "^1$");
+        until_attribute(&vm, "releases", &format!("^{} {OLD} .* current$", old.identity));
+        assert_whole(&vm, &[old]);
+
+        let container = gateway(&vm);
+        let begin = vm.serial_end();
+        metadata.set(tampered, "update=tampered");
+        let why = vm.until_serial_after(begin, "update=refused");
+        assert!(why.contains("not what bake.lock says: gog"), "{why}");
+        until_attribute(&vm, "update_request", "^update=tampered$");
+        assert_eq!(gateway(&vm), container, "the gateway was stopped");
+        assert!(!machine.serial()[begin..].contains("update=stopping"));
+        assert_whole(&vm, &[old]);
+
+        let begin = vm.serial_end();
+        metadata.set(sick, "update=sick");
+        let why = vm.until_serial_after(begin, "update=rolled-back");
+        assert!(why.contains("no such column: lane"), "{why}");
+        until_settled(&vm, old);
+        assert_whole(&vm, &[old]);
+        until_attribute(
+            &vm,
+            "releases",
+            &format!("^{} - - - failed: start: .*no such column", sick.identity),
+        );
+
+        for count in 1..=power_cuts() {
+            let (begin, is_update) = (vm.serial_end(), count % 2 == 1);
+            let (target, request) = if is_update { (new, "update") } else { (old, "rollback") };
+            metadata.set(new, &format!("{request}={count}"));
+            let (said, seconds) = MOMENTS[random.usize(..MOMENTS.len())];
+            vm.until_serial_after(begin, said);
+            let moment = Duration::from_secs_f64(seconds * random.f64());
+            thread::sleep(moment);
+            vm.pull_the_plug();
+            println!("{request} {count}: plug pulled {:.1} s after {said:?}", moment.as_secs_f64());
+            let power_on = Instant::now();
+            vm = machine.start();
+            vm.until_ready();
+            let found = assert_whole(&vm, &[old, new]);
+            println!("ready after {} s with {found}", power_on.elapsed().as_secs());
+            until_settled(&vm, target);
+            assert_whole(&vm, &[target]);
+            println!("{request} complete after {} s", power_on.elapsed().as_secs());
+        }
+        // Older copies of the state are removed after the report.
+        vm.run("while [ $(ls /var/lib/openclaw/releases/copies | wc -l) -gt 1 ]; do sleep 1; done").done();
+        vm
+    }
 }
 
 fn power_cuts() -> u32 {

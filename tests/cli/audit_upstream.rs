@@ -6,6 +6,7 @@ use crate::support::test;
 use crate::support::world::{archive, release};
 use bake::digest::Sha256;
 use bake::project::values::Arch;
+use jiff::{SignedDuration, Timestamp};
 
 const AMD64: &str = "_1.0.0_linux_amd64.tar.gz";
 
@@ -115,13 +116,34 @@ fn a_size_that_is_not_the_locked_one_is_found() {
 }
 
 #[test]
-fn a_newer_version_is_a_note_and_no_finding() {
+fn a_newer_version_is_a_note_until_the_lock_lags_for_too_long() {
+    let days_ago = |days: i64| (Timestamp::now() - SignedDuration::from_hours(24 * days)).to_string();
     let world = whole();
-    world.github.publish("owner/two", release("two", "v1.1.0"));
+    world.github.publish("owner/two", release("two", "v1.1.0").published(&days_ago(88)));
     world.github.publish("owner/one", release("one", "v2.0.0-rc.1").prerelease());
     let audit = audited(&world, &[], 0);
     assert_eq!(audit.told, ["upstream note newer-version two 1.0.0"]);
     assert!(audit.message("two 1.0.0", "upstream").contains("1.1.0"));
+
+    world.github.begin_hour();
+    // Newer releases follow one another; the one before the last has been there for long.
+    world.github.publish("owner/two", release("two", "v1.0.7").published(&days_ago(92)));
+    let audit = audited(&world, &[], 1);
+    assert_eq!(audit.told, ["upstream finding newer-version two 1.0.0"]);
+    let message = audit.message("two 1.0.0", "upstream");
+    assert!(message.contains("1.0.7") && message.contains("90 days"), "{message}");
+
+    // The manifest decides, not the lock.
+    world.github.begin_hour();
+    world.folder.edit("images/binaries.yaml", "repo: owner/two", "repo: owner/two, version: 1.0.0");
+    world.bake(["lock"]).done();
+    let audit = audited(&world, &["--against", "lock,upstream"], 0);
+    assert_eq!(audit.told, ["upstream note newer-version two 1.0.0"]);
+    world.github.begin_hour();
+    world.folder.edit("images/binaries.yaml", "version: 1.0.0", "policy: {min_age_days: 90}");
+    world.bake(["lock"]).done();
+    let audit = audited(&world, &["--against", "lock,upstream"], 0);
+    assert_eq!(audit.told, ["upstream note newer-version two 1.0.0"]);
 }
 
 #[test]

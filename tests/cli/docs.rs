@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::language::passages::files;
-use crate::support::test;
+use crate::support::{Folder, test};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -31,14 +31,17 @@ fn spans(text: &str) -> Vec<&str> {
 
 /// A span that names a file or folder of this repository.
 fn is_path(span: &str) -> bool {
-    const FOLDERS: [&str; 10] = [
+    const FOLDERS: [&str; 13] = [
         ".ci/",
+        "action/",
         "benches/",
         "cloud-init/",
         "docs/",
+        "examples/",
         "fixtures/",
         "fuzz/",
         "images/",
+        "packaging/",
         "src/",
         "tests/",
         "target/",
@@ -149,4 +152,84 @@ fn decisions_are_numbered_and_listed() {
         let title = title.strip_prefix(&format!("# {number}. ")).unwrap_or_else(|| panic!("{name}: {title}"));
         assert!(index.contains(&format!("- [{number:04}]({name}) {title}\n")), "{name} is not in the index");
     }
+}
+
+/// The lines of the first fenced block after `heading`.
+fn block<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
+    let (_, rest) = text.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
+    rest.split("```").nth(1).expect("a block").lines().skip(1).collect()
+}
+
+#[test]
+fn documents_name_the_repository_of_the_package() {
+    let repository = env!("CARGO_PKG_REPOSITORY");
+    for name in ["README.md", "docs/install.md"] {
+        let text = fs::read_to_string(root().join(name)).expect("a file");
+        let urls: Vec<_> = text.match_indices("https://github.com/").map(|(at, _)| &text[at..]).collect();
+        assert!(!urls.is_empty(), "{name}");
+        for url in urls {
+            assert!(url.starts_with(repository), "{name}: {}", url.lines().next().unwrap_or_default());
+        }
+    }
+    let (_, name) = repository.split_once("github.com/").expect("GitHub");
+    let workflow = fs::read_to_string(root().join("examples/github/bake.yml")).expect("a file");
+    assert!(workflow.contains(&format!("uses: {name}@")));
+}
+
+/// Runs the commands of the front page as a user would, and a shell checks the scripts that they print.
+#[test]
+fn the_front_page_leads_to_a_gateway_in_five_commands() {
+    let text = fs::read_to_string(root().join("README.md")).expect("a file");
+    assert!(text.lines().count() <= 150, "{} lines", text.lines().count());
+    let commands = block(&text, "## Five commands to a running gateway");
+    let names: Vec<_> = commands.iter().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(names, ["init", "render", "gcloud", "gcloud", "gcloud"]);
+
+    let (folder, mut project) = (Folder::empty(), String::new());
+    for line in commands {
+        let command = line.split('#').next().expect("a command");
+        let (command, rest) = command.split_once(['|', '&']).unwrap_or((command, ""));
+        let words = shlex::split(command).expect("words of a shell");
+        let at = folder.join(&project).to_string_lossy().into_owned();
+        let arguments = ["-C", &at].into_iter().chain(words.iter().skip(1).map(String::as_str));
+        let arguments: Vec<_> = match words[1].as_str() {
+            // The terminal's questions are tested in `init`.
+            "init" => words.iter().skip(1).map(String::as_str).chain(["--yes"]).collect(),
+            _ => arguments.collect(),
+        };
+        let said = folder.bake(arguments).done();
+        if let Some(name) = rest.trim_start_matches('&').trim().strip_prefix("cd ") {
+            name.trim().clone_into(&mut project);
+        }
+        if rest.trim() == "sh" {
+            let mut shell = assert_cmd::Command::new("sh");
+            shell.arg("-n").write_stdin(said.out).assert().success();
+        }
+    }
+    assert!(folder.join(&project).join("out/user-data.yaml").exists());
+}
+
+#[test]
+fn every_example_is_listed_and_renders() {
+    let folder = root().join("examples");
+    let index = fs::read_to_string(folder.join("README.md")).expect("an index");
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(&folder).expect("a folder").flatten() {
+        let Ok(spec) = fs::read_to_string(entry.path().join("bake.yaml")) else { continue };
+        let name = entry.file_name().into_string().expect("a name");
+        assert!(index.contains(&format!("[{name}]({name}/bake.yaml)")), "{name} is not in the index");
+        let project = Folder::empty();
+        project.write("bake.yaml", spec);
+        let manifest = fs::read(entry.path().join("images/binaries.yaml")).expect("a manifest");
+        project.write("images/binaries.yaml", manifest);
+        project.bake(["lock", "--offline"]).done();
+        project.bake(["check"]).done();
+        project.bake(["render"]).done();
+        for action in ["setup", "create", "update", "destroy"] {
+            let script = project.bake(["gcloud", action]).done().out;
+            assert_cmd::Command::new("sh").arg("-n").write_stdin(script).assert().success();
+        }
+        names.insert(name);
+    }
+    assert_eq!(names.len(), 5, "{names:?}");
 }

@@ -13,6 +13,7 @@ mod good_inputs;
 mod image_tools;
 mod metadata_server;
 mod oci;
+mod packaging;
 mod real_readers;
 mod registry_push;
 mod rehearse;

@@ -55,8 +55,8 @@ fn deletes_resources_of_setup_and_secrets_whose_name_is_typed() {
     for line in [
         "- service account openclaw-gateway@demo.iam.gserviceaccount.com",
         "- router and Cloud NAT openclaw-gateway-nat",
-        "data disk openclaw-gateway-data, 10 GB: about 1.00 USD",
-        "secret claw-token: about 0.06 USD",
+        "  = data disk openclaw-gateway-data, 10 GB: about 1.00 USD a month",
+        "The secret claw-token stays, and costs about 0.06 USD a month",
     ] {
         assert!(kept.out.contains(line), "{line}: {}", kept.out);
     }
@@ -101,7 +101,7 @@ fn keeps_and_names_resources_that_others_use() {
     ] {
         assert!(run.err.contains(line), "{line}: {}", run.err);
     }
-    assert!(run.out.contains("Cloud NAT openclaw-gateway-nat: about 5 USD"), "{}", run.out);
+    assert!(run.out.contains("  = Cloud NAT openclaw-gateway-nat: about 4.67 USD a month"), "{}", run.out);
     assert!(!cloud.google.has(&format!("{ZONE}/instances/openclaw-gateway")));
 }
 

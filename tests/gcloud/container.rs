@@ -308,26 +308,25 @@ fn the_gateway_learns_another_port() {
     assert!(!run.calls.iter().flatten().any(|word| word.contains("allow-origin")), "{:#?}", run.calls);
 }
 
-/// The commands in the README's section "From ready to the first answer", in order, one line of shell each.
-fn commands_of_the_readme() -> Vec<String> {
-    let readme = include_str!("../../README.md");
-    let (_, rest) = readme.split_once("6. **From ready to the first answer.**").expect("the section");
-    let (section, _) = rest.split_once("\n| action | cost").expect("its end");
+/// The commands in the documentation's section "From ready to the first answer", in order, one line of shell each.
+fn commands_of_the_documentation() -> Vec<String> {
+    let document = include_str!("../../docs/getting-started.md");
+    let (_, rest) = document.split_once("6. **From ready to the first answer.**").expect("the section");
+    let (section, _) = rest.split_once("\n## Later").expect("its end");
     let shown = section.split('`').skip(1).step_by(2).chain(section.lines());
     let commands = shown.map(|text| text.trim().split("  #").next().unwrap_or_default().trim());
     commands.filter(|text| text.starts_with("bake ") && !text.contains('`')).map(str::to_owned).collect()
 }
 
-/// Every command of the way from `ready` to the first answer, as README has it.
 #[test]
-fn the_readmes_way_to_the_first_answer_can_be_gone() {
+fn the_documented_commands_lead_from_ready_to_the_first_answer() {
     let mut cloud = cloud(&format!(
         "case $* in *dashboard*) printf '{{\"browserUrl\":\"%s\"}}\\n' '{}' ;; *--message*) echo 'Forty-two.' ;; *) echo done ;; esac",
         link(18789)
     ));
     cloud.beneath_gcloud("ssh", TUNNEL);
     cloud.google.update_in_place();
-    // The yaml block, written where README says.
+    // The yaml block, written where the documentation says.
     cloud.folder.edit("bake.yaml", "model: null ", "model: {provider: anthropic} ");
     cloud.folder.edit(
         "bake.yaml",
@@ -335,7 +334,7 @@ fn the_readmes_way_to_the_first_answer_can_be_gone() {
         "  ANTHROPIC_API_KEY: {secret_manager: anthropic-api-key}\n  # OPENAI_API_KEY",
     );
     cloud.folder.bake(["render"]).done();
-    let commands = commands_of_the_readme();
+    let commands = commands_of_the_documentation();
     for part in [
         "dashboard",
         "token",

@@ -24,7 +24,10 @@ pub(crate) fn header(script: &str) -> String {
 pub(crate) fn plan(output: &str) -> String {
     let lines = output.lines().skip_while(|line| *line != "Plan:").skip(1);
     let plan: String = lines
-        .take_while(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .take_while(|line| {
+            let is_change = line.starts_with("  ") && !line.starts_with("   ");
+            is_change || line.starts_with("Gateway: ") || line.starts_with("Costs: ")
+        })
         .map(|line| format!("{line}\n"))
         .collect();
     assert!(!plan.is_empty(), "no plan in {output}");

@@ -7,6 +7,7 @@ mod cleanup;
 mod container;
 mod create;
 mod drift;
+mod effects;
 mod faults;
 mod golden;
 mod life;

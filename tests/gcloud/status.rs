@@ -18,6 +18,7 @@ fn ready() -> Cloud {
         ("since", since),
         ("disk", "7168 9920"),
         ("reboot", ""),
+        ("verified", "2026-11-22T18:00:00Z 2 3"),
         ("status", "ready"),
     ] {
         report(&cloud, key, value);
@@ -80,6 +81,7 @@ fn a_gateway_in_order_has_no_problems() {
         ("machine_type", json!("e2-small")),
         ("service_account", json!("openclaw-gateway@demo.iam.gserviceaccount.com")),
         ("reboot_required", json!(false)),
+        ("verified", json!("2026-11-22T18:00:00Z 2 3")),
         ("disk", json!("openclaw-gateway-data")),
         ("disk_gb", json!(10)),
         ("disk_mib", json!(9920)),

@@ -22,16 +22,6 @@ changed() {
     doing=''
 }
 
-# Names what stays as it is, unless the plan has a change of it.
-keeps() {
-    [ -n "$planning" ] || return 0
-    case $planned in
-    *" $1"[,:]* | *" $1
-"*) ;;
-    *) printf '  = %s\n' "$1" ;;
-    esac
-}
-
 # Has a failure say this, which names the command that puts things right.
 leaves() {
     left=$1
@@ -64,7 +54,7 @@ look_and_plan() {
     planning=yes
     main
     planning=''
-    [ -n "$planned" ] || echo '  Nothing to change.'
+    show_effects
 }
 
 carry_out() {

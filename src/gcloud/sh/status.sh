@@ -140,9 +140,19 @@ show_lock() {
     esac
 }
 
+# TIME RIGHT ALL, of the VM's binaries.
+show_verified() {
+    case $verified in
+    *' '*' '*) ;;
+    *) return 0 ;;
+    esac
+    counts=${verified#* }
+    show binaries "${counts% *} of ${counts#* } are what bake.lock says, at ${verified%% *}"
+}
+
 # The VM's own report.
 show_gateway() {
-    status='' error='' kind='' since='' lock_there='' free='' total='' reboot=''
+    status='' error='' kind='' since='' lock_there='' free='' total='' reboot='' verified=''
     may_run || {
         wrong not-running
         return 0
@@ -160,6 +170,7 @@ show_gateway() {
             "  bake gcloud wait$fleet | sh" "  bake gcloud logs${fleet:+ --member $vm} | sh"
     fi
     show_lock
+    show_verified
     if [ -n "$reboot" ]; then
         show reboot 'required, by an update of the operating system'
         problem reboot-required 'To restart the VM (host.reboot_at sets a time for it); the gateway finishes its reply, and is away for some 2 minutes:' \
@@ -251,6 +262,7 @@ print_json() {
     member metadata_to_set json_list $drift
     member metadata_of_others json_list $unknown
     member reboot_required printf %s "$(if [ -n "$reboot" ]; then echo true; elif [ -n "$total" ]; then echo false; else echo null; fi)"
+    member verified json "$verified"
     member disk json "$disk"
     member disk_gb number "$size"
     member wanted_disk_gb number "$wanted_size"

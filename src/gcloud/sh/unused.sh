@@ -19,11 +19,13 @@ find_unused() {
     unused_rule=$(unused "$rule" 'firewall rule' rule_users)
     router=$(ask own_router)
     unused_router=$(unused "$router" 'router, with Cloud NAT,' router_users)
+    [ -z "$router" ] || add_rows nat "$region $router"
     address=$(ask own_account)
     unused_account=$(unused "$address" 'service account' account_users)
     unused_secrets='' bound_secrets='' bound_repository=''
     if [ -n "$keeps_secrets" ]; then
         secrets=$(ask own_secrets)
+        add_rows secret "$secrets"
         for each in $secrets; do
             free=$(unused "$each" secret secret_users)
             unused_secrets="$unused_secrets $free"
@@ -56,23 +58,6 @@ delete_secret() {
     else
         # Nothing was changed.
         doing=''
+        echo "The secret $1 stays, and costs about $secret_price USD a month, or nothing if it is one of the first six."
     fi
-}
-
-# Names what is left, and its price.
-tell_costs() {
-    disks=$(ask left_disks)
-    snapshots=$(ask left_snapshots)
-    secrets=''
-    [ -z "$keeps_secrets" ] || secrets=$(ask own_secrets)
-    router=$(ask own_router)
-    echo 'The remaining resources cost per month:'
-    printf '%s\n' "$disks" | LC_ALL=C awk -v price="$price" 'NF { printf "  data disk %s, %d GB: about %.2f USD\n", $1, $2, $2 * price }'
-    printf '%s\n' "$snapshots" | LC_ALL=C awk 'NF { count++; bytes += $2 } END { if (count) printf "  %d snapshots: about %.2f USD\n", count, bytes / 1e9 * 0.05 }'
-    for each in $secrets; do
-        echo "  secret $each: about 0.06 USD, or none for the first six"
-    done
-    [ -z "$router" ] || echo "  Cloud NAT $router: about 5 USD"
-    echo '  the APIs that are enabled: nothing'
-    [ -z "$disks" ] || echo 'To delete data disks and snapshots too: bake gcloud destroy --all --data | sh'
 }

@@ -72,11 +72,12 @@ look() {
 
 # Sets what the VM reports: `$status` (empty before the first report since it was started), `$error`,
 # `$kind` (of the error), `$since`, `$lock_there`, `$free` and `$total` MiB of the data disk, `$reboot` (if the
-# operating system needs a restart); `$contract` (1 if it changes its release in place), the stage `$update` of the
-# last such change, its `$update_release` and `$update_error`, and its `$update_request`.
+# operating system needs a restart), when its binaries were `$verified` and how many; `$contract` (1 if it changes
+# its release in place), the stage `$update` of the last such change, its `$update_release` and `$update_error`, and
+# its `$update_request`.
 # shellcheck disable=SC2034 # not every script reads all of it
 listen() {
-    status='' error='' kind='' since='' lock_there='' free='' total='' reboot=''
+    status='' error='' kind='' since='' lock_there='' free='' total='' reboot='' verified=''
     contract='' update='' update_release='' update_error='' update_request=''
     if ! quietly report vm_report; then
         case $(refusal) in
@@ -104,6 +105,7 @@ listen() {
         update_request) update_request=$value ;;
         disk) free=${value%% *} total=${value##* } ;;
         reboot) reboot=$value ;;
+        verified) verified=$value ;;
         esac
     done <"$scratch/plain"
     # A shell may run what it reckons with.
@@ -112,7 +114,7 @@ listen() {
     esac
     # Guest attributes outlive a stop: reports from before the last start are outdated.
     if [ -n "$since" ] && [ -n "$started" ] && expr "x$since" \< "x$started" >/dev/null; then
-        status='' error='' kind='' since='' free='' total='' reboot=''
+        status='' error='' kind='' since='' free='' total='' reboot='' verified=''
     fi
 }
 

@@ -7,7 +7,7 @@ use crate::digest::ChecksumReader;
 use crate::lock::policy;
 use crate::lock::tampering::{checksums_url, filled, spelled};
 use crate::lock::trust::Trust;
-use crate::lock::upstream::{Order, Release, ReleaseAsset, ReleaseQuery, Upstream};
+use crate::lock::upstream::{GRACE_DAYS, Order, Release, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
 use crate::project::manifest::{Binary, BinarySource};
@@ -22,7 +22,18 @@ pub struct Today {
     /// Whether its publisher was asked when it was locked, and the lock has no id of the repository.
     pub lacks_id: bool,
     /// A newer release, where there is one.
-    pub newer: Result<Option<Version>, Diagnostic>,
+    pub newer: Result<Option<Newer>, Diagnostic>,
+}
+
+/// A release that is newer than the locked one.
+#[derive(Debug)]
+pub struct Newer {
+    /// Its version.
+    pub version: Version,
+    /// A newer version that was published long ago, if neither manifest nor catalog names the locked one. An
+    /// edit of the lock that goes back to a flawed version looks like this, and so does a lock that was not
+    /// updated for long.
+    pub overdue: Option<Version>,
 }
 
 /// Asks whether `locked` is still published, as it was. `wanted` says where it comes from.
@@ -49,7 +60,7 @@ pub fn binary(wanted: &Binary, locked: &LockedBinary, upstream: &dyn Upstream) -
     }
     let lacks_id =
         repo.is_some() && locked.repository_id.is_none() && Trust::in_binary(locked) > Trust::Catalog;
-    Today { builds, lacks_id, newer: newer(repo, locked.version.as_ref(), upstream) }
+    Today { builds, lacks_id, newer: newer(wanted, locked, upstream) }
 }
 
 /// Asks whether the tag of the base image still names what is locked.
@@ -368,11 +379,15 @@ fn asset<'a>(release: &'a Release, build: &Build) -> Result<&'a ReleaseAsset, Di
 }
 
 fn newer(
-    repo: Option<&RepoSlug>,
-    locked: Option<&Version>,
+    wanted: &Binary,
+    locked: &LockedBinary,
     upstream: &dyn Upstream,
-) -> Result<Option<Version>, Diagnostic> {
-    let (Some(repo), Some(locked)) = (repo, locked) else { return Ok(None) };
-    let newest = upstream.release(repo, &ReleaseQuery::Newest, 0)?.version;
-    Ok(versions::compare(&newest, locked).is_gt().then_some(newest))
+) -> Result<Option<Newer>, Diagnostic> {
+    let (Some(repo), Some(version)) = (wanted.origin.repo(), &locked.version) else { return Ok(None) };
+    let release = upstream.release(repo, &ReleaseQuery::Newest, 0)?;
+    let is_newer = |other: &Version| versions::compare(other, version).is_gt();
+    let is_of_catalog = matches!(&wanted.origin, BinarySource::Catalog(tool) if tool.version == *version);
+    let may_lag = wanted.version.is_some() || is_of_catalog || wanted.policy.min_age_days >= GRACE_DAYS;
+    let overdue = release.long_known.filter(|known| !may_lag && is_newer(known));
+    Ok(is_newer(&release.version).then_some(Newer { version: release.version, overdue }))
 }

@@ -9,13 +9,21 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use super::run::found;
+use crate::support::said;
 
 /// The words of shell that run gcloud, but for its arguments.
 pub(super) fn call() -> String {
     static SOCKET: OnceLock<PathBuf> = OnceLock::new();
     let socket = SOCKET.get_or_init(serve);
     let call = folder().join("call.py");
-    format!("{} -I -S '{}' '{}'", found("python3").display(), call.display(), socket.display())
+    format!("{} -I -S '{}' '{}'", python(), call.display(), socket.display())
+}
+
+/// The interpreter itself. The first `python3` of PATH may be a launcher that takes longer than the call.
+fn python() -> String {
+    let print = "import os, sys; print(os.path.realpath(sys.executable))";
+    let path = said(Command::new("python3").args(["-I", "-S", "-c", print])).done().out;
+    path.trim_end().to_owned()
 }
 
 fn folder() -> PathBuf {

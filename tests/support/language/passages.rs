@@ -23,7 +23,20 @@ impl Passage {
 }
 
 /// Folders and files with prose of this project. Vendored and generated files are not in them.
-const ROOTS: [&str; 8] = [".ci", "benches", "cloud-init", "docs", "fuzz", "images", "src", "tests"];
+const ROOTS: [&str; 12] = [
+    ".ci",
+    ".github",
+    "action",
+    "benches",
+    "cloud-init",
+    "docs",
+    "examples",
+    "fuzz",
+    "images",
+    "packaging",
+    "src",
+    "tests",
+];
 const SKIPPED: [&str; 5] = ["target", "corpus", "node_modules", "snapshots", "LICENSE"];
 
 /// Path and text of every file with prose, in order.
