@@ -31,16 +31,13 @@ const KEY: &str = "ABACUS_KEY";
 const OLD: &str = "2026.9.4";
 const NEW: &str = "2026.9.6";
 
-/// The reason why SQLite refuses another version of a database.
+/// Why the database refuses to be migrated.
 const FORBIDDEN: &str = "this database keeps its version";
 
 /// Lets every migration of the agent's database fail.
-const FORBID_MIGRATION: &str = "const { DatabaseSync } = require('node:sqlite'); \
-    const database = new DatabaseSync('/home/node/.openclaw/agents/main/agent/openclaw-agent.sqlite'); \
-    database.exec('PRAGMA busy_timeout = 60000'); \
-    database.exec(`CREATE TRIGGER keep_version BEFORE UPDATE ON schema_meta \
+const FORBID_MIGRATION: &str = "CREATE TRIGGER keep_version BEFORE UPDATE ON schema_meta \
     WHEN NEW.schema_version > OLD.schema_version \
-    BEGIN SELECT RAISE(ABORT, 'this database keeps its version'); END`)";
+    BEGIN SELECT RAISE(ABORT, 'this database keeps its version'); END";
 
 /// The time limit of a change. OpenClaw needs seconds on a free machine.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
@@ -54,7 +51,7 @@ fn openclaw_is_updated_in_place_and_goes_back() {
     folder.write("images/binaries.yaml", "version: 1\nbinaries: []\n");
     folder.edit("bake.yaml", "apt: [socat]", "apt: []");
     folder.edit("bake.yaml", "ask_after_update: false", "ask_after_update: true");
-    run(&folder, "ghcr.io/openclaw/openclaw:2026.9.4", &image(OLD, "previous"));
+    run(&folder, &image(OLD, "previous"));
     let vm = Vm::start(folder);
     vm.until("its first start", |report| report.is("status", "start"));
     model.expect(&vm.gateway.secret(KEY));
@@ -71,11 +68,23 @@ fn openclaw_is_updated_in_place_and_goes_back() {
         (0..6).map(|count| Question(2003 + count, u64::from(std::process::id()))).collect();
     visitor.log_in(&vm.gateway.secret("OPENCLAW_GATEWAY_TOKEN"), questions[0]);
 
-    let (old_image, new_image) = (image(OLD, "previous"), image(NEW, "real"));
-    let new = vm.gateway.bundle(|folder| run(folder, &old_image, &new_image));
+    let (damaged, _damaged) = damaged_image();
+    let damaged = vm.gateway.bundle(|folder| run(folder, &damaged));
+    let new = vm.gateway.bundle(|folder| run(folder, &image(NEW, "real")));
+
+    let report = vm.change(&damaged, "update=1", "rolled-back");
+    assert!(report.error().contains("Cannot find module '/app/dist/gateway-cli-"), "{report:?}");
+    assert_eq!(vm.version(), OLD);
+
+    vm.run_node(&format!("database.exec(`{FORBID_MIGRATION}`)"));
+    let report = vm.change(&new, "update=2", "rolled-back");
+    assert!(report.error().contains(FORBIDDEN), "{report:?}");
+    assert_eq!(vm.version(), OLD);
+    vm.run_node("database.exec('DROP TRIGGER keep_version')");
+
     model.requests();
     let update = vm.outage(|| {
-        vm.change(&new, "update=1", "done");
+        vm.change(&new, "update=3", "done");
     });
     assert!(model.requests() > 0, "the trial asked");
     assert_eq!(vm.version(), NEW);
@@ -98,26 +107,16 @@ fn openclaw_is_updated_in_place_and_goes_back() {
     assert!(unanswered.contains("HTTP 401"), "{unanswered}");
     model.expect(&key);
 
-    vm.change(&new, "rollback=1", "done");
+    vm.change(&new, "rollback=4", "done");
     assert_eq!(vm.version(), OLD);
     visitor.continue_after(questions[0], questions[2], Some(questions[1]));
-
-    let damaged = damaged_image();
-    let damaged = vm.gateway.bundle(|folder| run(folder, &new_image, &damaged.0));
-    let report = vm.change(&damaged, "update=2", "rolled-back");
-    assert!(report.error().contains("Cannot find module '/app/dist/gateway-cli-"), "{report:?}");
-    assert_eq!(vm.version(), OLD);
-
-    vm.gateway.run_inside(&format!("node -e {}", shlex::try_quote(FORBID_MIGRATION).expect("no NUL"))).done();
-    let report = vm.change(&new, "update=3", "rolled-back");
-    assert!(report.error().contains(FORBIDDEN), "{report:?}");
-    assert_eq!(vm.version(), OLD);
-    visitor.continue_after(questions[2], questions[3], Some(questions[1]));
 }
 
-/// Makes `to` the base image of the project.
-fn run(folder: &Folder, from: &str, to: &str) {
-    folder.edit("bake.yaml", from, to).lock(&[]);
+/// Makes `image` the base image of the project.
+fn run(folder: &Folder, image: &str) {
+    let spec = folder.read("bake.yaml");
+    let line = spec.lines().find(|line| line.starts_with("  image: ")).expect("a base image");
+    folder.edit("bake.yaml", line, &format!("  image: {image}")).lock(&[]);
 }
 
 /// OpenClaw in the registry on loopback, by the name of its digest's file.
@@ -126,8 +125,8 @@ fn image(version: &str, name: &str) -> String {
     format!("{}/openclaw/openclaw:{version}@{}", testbed::registry(), digest.trim())
 }
 
-/// An OpenClaw without one of its files, in the registry on loopback.
-fn damaged_image() -> Pushed {
+/// An OpenClaw without one of its files, in the registry on loopback until `Pushed` is dropped.
+fn damaged_image() -> (String, Pushed) {
     let pushed = Pushed(format!("{}/openclaw/damaged-{}:{NEW}", testbed::registry(), std::process::id()));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dockerfile = format!("FROM {}\nRUN rm /app/dist/gateway-cli-*.mjs\n", image(NEW, "real"));
@@ -140,7 +139,7 @@ fn damaged_image() -> Pushed {
     let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &pushed.0]);
     docker(&["image", "rm", &pushed.0]);
     let (_, digest) = digest.trim().split_once('@').expect("a digest");
-    Pushed(format!("{}@{digest}", pushed.0))
+    (format!("{}@{digest}", pushed.0), pushed)
 }
 
 /// A VM whose services run, and its metadata.
@@ -211,6 +210,17 @@ impl Vm {
         let report = self.until(request, |report| report.answers(request));
         assert!(report.is("update", end), "{report:?}\n{}", self.log());
         report
+    }
+
+    /// Runs JavaScript in the gateway's container, with its agent's `database`.
+    #[track_caller]
+    fn run_node(&self, script: &str) {
+        let script = format!(
+            "const {{ DatabaseSync }} = require('node:sqlite'); \
+             const database = new DatabaseSync('/home/node/.openclaw/agents/main/agent/openclaw-agent.sqlite'); \
+             database.exec('PRAGMA busy_timeout = 60000'); {script}"
+        );
+        self.gateway.run_inside(&format!("node -e {}", shlex::try_quote(&script).expect("no NUL"))).done();
     }
 
     /// The version of the gateway that runs.
