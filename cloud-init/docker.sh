@@ -13,6 +13,7 @@ is_installed() {
         command -v "$command" >/dev/null || return 1
     done
     [ "$OPENCLAW_STRATEGY" != source ] || command -v git >/dev/null || return 1
+    [ "$OPENCLAW_EGRESS" != listed ] || { command -v dnsmasq && command -v ipset; } >/dev/null || return 1
     docker compose version >/dev/null 2>&1 && docker buildx version >/dev/null 2>&1
 }
 

@@ -287,6 +287,12 @@ pub struct AuditArgs {
     /// The image: a reference in a registry, an OCI image layout, or a tarball of `docker save`
     #[arg(long, value_name = "REF|PATH")]
     pub image: Option<String>,
+    /// Accept the image's Debian packages if their files fit dpkg's checksums in the image; the lock has none
+    #[arg(long)]
+    pub accept_packages: bool,
+    /// Accept these files, which no package has and an installation script may have written
+    #[arg(long, value_delimiter = ',', value_name = "PATH")]
+    pub accept_file: Vec<String>,
     /// The report of a running VM: a file, or - for standard input
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

@@ -51,6 +51,20 @@ impl Hasher {
     }
 }
 
+/// Computes an MD5 checksum, as dpkg keeps it.
+#[derive(Default)]
+pub struct Md5Hasher(md5::Md5);
+
+impl Md5Hasher {
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(self) -> Checksum {
+        Checksum::Md5(self.0.finalize().into())
+    }
+}
+
 /// A checksum by one of the algorithms that publishers use.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Checksum {

@@ -8,7 +8,7 @@ use crate::lock::{Build, Lock, LockedBinary};
 use crate::project::Project;
 use crate::project::names::ToolName;
 use crate::project::spec::{ImageOrigin, Spec};
-use crate::project::values::{Arch, ArchiveFormat};
+use crate::project::values::{Arch, ArchiveFormat, Egress};
 
 pub struct Plan<'a> {
     pub spec: &'a Spec,
@@ -160,8 +160,13 @@ fn host_packages(spec: &Spec) -> Vec<&'static str> {
     let docker = spec.host.os.docker_packages();
     // Docker's builder runs the host's git for a source given as a repository.
     let git: &[_] = if matches!(spec.image.origin, ImageOrigin::Source { .. }) { &["git"] } else { &[] };
+    let names: &[_] = match spec.gateway.network.egress.value {
+        Egress::Listed => &["dnsmasq-base", "ipset"],
+        Egress::All => &[],
+    };
     let mut packages =
-        [docker, git, &["apparmor", "ca-certificates", "curl", "iptables", "unattended-upgrades"]].concat();
+        [docker, git, names, &["apparmor", "ca-certificates", "curl", "iptables", "unattended-upgrades"]]
+            .concat();
     packages.sort_unstable();
     packages
 }

@@ -222,11 +222,14 @@ impl Auditor<'_> {
         let mut checks = Vec::new();
         for arch in Arch::ALL.into_iter().filter(has) {
             let base = self.base_image(arch);
+            let of_spec = self.project.spec.image.apt.iter().map(|package| &**package);
+            let of_tools = lock.binaries.values().flat_map(|locked| &locked.apt);
             let context = audit::image::ImageContext {
                 base: base.as_ref().map_err(String::as_str),
                 cache: self.publishers.cache().ok(),
-                packages: !self.project.spec.image.apt.is_empty()
-                    || lock.binaries.values().any(|locked| !locked.apt.is_empty()),
+                packages: of_spec.chain(of_tools).collect(),
+                accept_packages: self.options.accept_packages,
+                accept_files: &self.options.accept_file,
             };
             checks.extend(audit::image::check(lock, arch, &*images, &context, place));
         }

@@ -99,7 +99,7 @@ fn with_bundle(
             }
         }
         Action::Move { .. } if !target.spec.fleet.is_empty() => {
-            Err("move takes a single VM, and bake.yaml has a fleet: docs/gcloud.md, \"Fleets\"".to_owned())
+            Err("move takes a single VM, and bake.yaml has a fleet: docs/gcloud.md, \"A fleet\"".to_owned())
         }
         Action::Move { from_zone, from_name, from_project, timeout } => {
             let origin = moving::Origin {
@@ -129,7 +129,7 @@ fn by_spec(
         Action::Resize { machine_type, timeout } => {
             must_be_single(
                 target,
-                "set gcp.machine_type, then run bake render, and bake gcloud update | sh for all members",
+                "Compute Engine gives all VMs of a group the machine type of its template, so that no member can have its own. To change all members, set gcp.machine_type, then run bake render, and bake gcloud update --replace | sh",
             )?;
             resize::script(target, machine_type, *timeout).map_err(Failure::Argument)?
         }

@@ -79,6 +79,7 @@ codes! {
     StaleLock = "stale-lock", "The lock does not fit spec and manifest.";
     TagMoved = "tag-moved", "A tag of an image names another digest than before.";
     UnknownExecutable = "unknown-executable", "A lock without the checksum of an executable.";
+    UnknownHosts = "unknown-hosts", "A provider or channel whose hosts are not known, with `egress: listed`.";
     UnknownKey = "unknown-key", "A key that does not exist.";
     UnknownMachine = "unknown-machine", "A machine type whose memory is not known here.";
     UnknownTool = "unknown-tool", "A tool that the catalog does not have.";

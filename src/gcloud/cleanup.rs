@@ -4,7 +4,7 @@ use super::network::FROM_IAP;
 use super::script::{Name, ScriptCommand, Shell, Step, Word};
 use super::setup::{DEPLOYER, PULLS, READS, member, private_registry, roles_of, secrets};
 use super::target::Target;
-use super::vm::{Vm, account, named};
+use super::vm::{ID_LABEL, Vm, account, named};
 use crate::project::machine;
 use crate::project::names::VmName;
 
@@ -102,6 +102,69 @@ impl Vm<'_> {
     }
 }
 
+/// Finds what an older bake made for these VMs, without the labels and descriptions of today, and data disks in other
+/// zones.
+pub(super) fn find_older(target: Target<'_>, members: &[VmName]) -> Step {
+    let vm = Vm::of(target);
+    let list = |words: &str, filter: String, format: &str| {
+        ScriptCommand::gcloud(words).in_project().flag("filter", filter).flag("format", format)
+    };
+    let unsigned = |name: &str| format!("{} AND NOT description:*", named(name));
+    let label = target.spec.id.as_ref().map_or("openclaw", |_| ID_LABEL);
+    let disks = |filter: String| {
+        list(
+            "compute disks list",
+            filter,
+            "value[separator=' '](zone.basename(),name,type.basename(),sizeGb)",
+        )
+    };
+    let (id, region) = (target.spec.gcp.service_account.as_str(), vm.region());
+    let how = "names the output of its commands after the run, and keeps it";
+    let shell = Shell::calling(how, FUNCTIONS, ["find_older"])
+        .value("region", region)
+        .command(
+            "disks_elsewhere",
+            disks(format!("{} AND NOT zone ~ \"/{}$\"", vm.is_disk_of(members, "name ~ \"^$\""), vm.zone())),
+        )
+        .command(
+            "older_disks",
+            disks(format!("name ~ \"^({})$\" AND NOT labels.{label}:*", Vm::disk_names(members))),
+        )
+        .command(
+            "older_schedule",
+            list(
+                "compute resource-policies list",
+                format!("{} AND region:{region}", unsigned(&target.spec.name.snapshot_schedule())),
+                "value(name)",
+            ),
+        )
+        .command(
+            "older_rule",
+            list(
+                "compute firewall-rules list",
+                unsigned(&format!("{}-{}", vm.name, FROM_IAP.end)),
+                "value(name)",
+            ),
+        )
+        .command(
+            "older_router",
+            list("compute routers list", unsigned(&vm.nat()), "value(name)").flag("regions", region),
+        )
+        .command(
+            "older_account",
+            ScriptCommand::gcloud("iam service-accounts list")
+                .in_project()
+                .flag_word(
+                    "filter",
+                    Word::from("email ~ \"^")
+                        .word(account(id))
+                        .text(format!("$\" AND displayName ~ \"^VM {}$\" AND NOT description:*", vm.name)),
+                )
+                .flag("format", "value(email)"),
+        );
+    Step::shell("What an older bake made has other labels, or none.", shell).look()
+}
+
 fn own_secrets(vm: Vm<'_>) -> ScriptCommand {
     let name = format!("labels.openclaw ~ \"^{}$\"", vm.name);
     let filter = if vm.target.spec.id.is_some() { format!("{name} AND {}", vm.is_labelled()) } else { name };
@@ -166,6 +229,10 @@ pub(super) fn delete_unused(target: Target<'_>) -> Vec<Step> {
             .for_each_of(Name::UnusedSecrets)
             .change(line("- secret, if you type its name: "))
         .will(line("ask secret - ")),
+        Step::shell(
+            "Older resources stay.",
+            Shell::calling("prints what was found, with the commands that delete it", FUNCTIONS, ["tell_older"]),
+        ),
         Step::note("Others may act as it.").tell(format!(
             "An account {DEPLOYER}, which setup --deployer makes for all gateways, is left alone; it costs nothing."
         )),

@@ -30,6 +30,7 @@ pub fn script(target: Target<'_>, data: bool, all: bool) -> Result<Script, Strin
     let mut steps = guards::must_be_ours(target, None);
     if all {
         steps.push(cleanup::find_unused(target, std::slice::from_ref(vm.name)));
+        steps.push(cleanup::find_older(target, std::slice::from_ref(vm.name)));
     }
     let rows = Rows::of(vm, std::slice::from_ref(vm.name)).with_snapshots();
     steps.push(if all || target.spec.gcp.public_ip.value { rows } else { rows.with_nat() }.look());
@@ -97,14 +98,19 @@ impl Vm<'_> {
         self.is_snapshot_of(std::slice::from_ref(self.name))
     }
 
-    /// The same for these members.
-    pub(super) fn is_snapshot_of(self, members: &[VmName]) -> String {
+    /// A pattern for the names of the data disks of these members.
+    pub(super) fn disk_names(members: &[VmName]) -> String {
         let disks = members.iter().map(|name| {
             let disk = name.data_disk();
             let restored = shortened(&disk, "-12345678");
             format!("{disk}|{restored}-[0-9a-f]{{8}}")
         });
-        let disks = disks.collect::<Vec<_>>().join("|");
+        disks.collect::<Vec<_>>().join("|")
+    }
+
+    /// The same for these members.
+    pub(super) fn is_snapshot_of(self, members: &[VmName]) -> String {
+        let disks = Vm::disk_names(members);
         let of_disk = format!("sourceDisk ~ \"/zones/{}/disks/({disks})$\"", self.zone());
         match &self.target.spec.id {
             // One without a label was taken by hand, or by an older bake's schedule.

@@ -214,6 +214,7 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
     steps.push(group::require_all_members(vm, members).look());
     if setup {
         steps.push(cleanup::find_unused(target, members));
+        steps.push(cleanup::find_older(target, members));
     }
     let rows = Rows::of(vm, members).with_snapshots();
     steps.push(if setup || target.spec.gcp.public_ip.value { rows } else { rows.with_nat() }.look());

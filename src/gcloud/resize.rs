@@ -72,7 +72,7 @@ pub fn script(target: Target<'_>, machine_type: &MachineType, timeout: u32) -> R
     ]);
     if *machine_type != *spec.gcp.machine_type {
         steps.push(Step::note("The spec is what the next VM is made of.").tell(format!(
-            "Write it into bake.yaml too, or the next update goes back: machine_type: {machine_type}"
+            "Write it into bake.yaml too, or update refuses, and update --replace goes back: machine_type: {machine_type}"
         )));
     }
     steps.extend(wait::steps(std::iter::once(vm), None, timeout));

@@ -524,6 +524,8 @@ pub struct Script {
     pub(super) about: String,
     /// The project and the zone, as a line of the header.
     pub(super) place: String,
+    /// The zone.
+    pub(super) zone: String,
     /// What a reader must know before a run, each with its heading: `Stays`, `Gateway`, `Costs`.
     pub(super) effects: Vec<(&'static str, String)>,
     /// The folder and files that its commands need, where they need some.
@@ -554,6 +556,7 @@ impl Script {
             action,
             about: about.into(),
             place,
+            zone: target.spec.gcp.zone.as_str().to_owned(),
             effects: Vec::new(),
             files: None,
             project,

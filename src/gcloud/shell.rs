@@ -126,7 +126,7 @@ impl Script {
         }
         if self.has_plan() {
             let _ = writeln!(text, "prices={}", quote(&machine::price_lines()));
-            let _ = writeln!(text, "prices_of={}", quote(machine::prices_of()));
+            let _ = writeln!(text, "prices_of={} home={}", quote(machine::prices_of()), quote(&self.zone));
         }
         if self.uses(Name::Stamp) {
             text.push_str("stamp=$(date -u +%Y%m%d-%H%M%S)\n");

@@ -1,12 +1,12 @@
 //! Lists a folder of an image as a container sees it, and what the layers above a base image change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::sanitized;
-use super::layer::{self, LayerError, LayerFile, LayerMode, ReadBudget};
+use super::layer::{self, FileNotes, LayerError, LayerFile, LayerMode, ReadBudget};
 use super::overlay::{Inode, Overlay};
 use super::{Images, Layer, OciError, PlatformImage};
-use crate::digest::Sha256;
+use crate::digest::{Checksum, Sha256};
 use crate::text::innermost;
 
 /// Upper bound of names in one folder.
@@ -94,7 +94,16 @@ pub struct Additional {
     pub files: FolderFiles,
     /// In the order of their paths.
     pub changes: Vec<PathChange>,
+    /// The files of the base image whose content was asked for.
+    pub kept_of_base: FileContents,
+    /// The files of the image whose content was asked for.
+    pub kept: FileContents,
+    /// MD5 of the files above the base image, by SHA-256; empty unless contents were asked for.
+    pub md5: HashMap<Sha256, Checksum>,
 }
+
+/// By path.
+pub type FileContents = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// By file name.
 pub type FolderFiles = BTreeMap<String, FoundFile>;
@@ -113,22 +122,25 @@ pub fn files_under(
     image: &PlatformImage,
     folder: &str,
 ) -> Result<FolderFiles, OciError> {
-    files_over(images, image, 0, folder).map(|found| found.files)
+    files_over(images, image, 0, folder, None).map(|found| found.files)
 }
 
 /// Like [`files_under`]; the same pass finds what the layers above the lowest `base` ones change. Needs
-/// twice the memory.
+/// twice the memory, and that for the files that `keep` selects.
 pub fn files_over(
     images: &dyn Images,
     image: &PlatformImage,
     base: usize,
     folder: &str,
+    keep: Option<fn(&[u8]) -> bool>,
 ) -> Result<Additional, OciError> {
     let (mut tree, mut below) = (Overlay::default(), None);
     let meter = ReadBudget::default();
+    let mut notes = FileNotes { keep, ..FileNotes::default() };
     for (index, layer) in image.layers.iter().enumerate() {
         tree.begin(index);
-        layer::read(images.layer(layer)?, layer.diff_id, &meter, |entry| tree.apply(entry))
+        notes.with_md5 = keep.is_some() && index >= base;
+        layer::read(images.layer(layer)?, layer.diff_id, &meter, &mut notes, |entry| tree.apply(entry))
             .map_err(|failure| refused(images.name(), index, layer, failure))?;
         if index + 1 == base {
             below = Some(tree.clone());
@@ -141,7 +153,19 @@ pub fn files_over(
         now: after.map(ChangedNode::of),
     };
     let changes = differences.iter().map(change).collect();
-    Ok(Additional { files: listed(images.name(), &tree, folder)?, changes })
+    let kept = |tree: &Overlay| -> FileContents {
+        let files = tree.files().filter(|(path, _)| keep.is_some_and(|keep| keep(path)));
+        files
+            .filter_map(|(path, file)| Some((path.to_vec(), notes.contents.get(&file.sha256)?.clone())))
+            .collect()
+    };
+    Ok(Additional {
+        files: listed(images.name(), &tree, folder)?,
+        changes,
+        kept_of_base: below.as_ref().map(kept).unwrap_or_default(),
+        kept: kept(&tree),
+        md5: notes.md5,
+    })
 }
 
 /// Which of `paths` (absolute, of files) the image does not have, with symbolic links followed.
@@ -163,7 +187,8 @@ pub fn missing_files<'a>(
             break;
         }
         tree.begin(index);
-        layer::read(images.layer(layer)?, layer.diff_id, &meter, |entry| tree.apply(entry))
+        let notes = &mut FileNotes::default();
+        layer::read(images.layer(layer)?, layer.diff_id, &meter, notes, |entry| tree.apply(entry))
             .map_err(|failure| refused(images.name(), index, layer, failure))?;
     }
     missing.retain(|path| !matches!(tree.resolve(path.as_bytes()), Some((_, Inode::File(..)))));

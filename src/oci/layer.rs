@@ -7,7 +7,7 @@
 //! data.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, EntryType};
 
 use super::verified::{Verified, WrongDigest};
-use crate::digest::{Hasher, Sha256};
+use crate::digest::{Checksum, Hasher, Md5Hasher, Sha256};
 
 /// Limit for all uncompressed layers of one image: 32 GiB.
 const MOST_BYTES: u64 = 32 << 30;
@@ -112,6 +112,57 @@ impl Compression {
     }
 }
 
+/// Limit for all contents that are kept in memory: 64 MiB.
+const MOST_KEPT: u64 = 64 << 20;
+
+/// Collects more about files than their SHA-256, by which it is found.
+#[derive(Default)]
+pub(super) struct FileNotes {
+    /// Selects the paths of the files whose content is kept.
+    pub(super) keep: Option<fn(&[u8]) -> bool>,
+    pub(super) with_md5: bool,
+    pub(super) contents: HashMap<Sha256, Vec<u8>>,
+    pub(super) md5: HashMap<Sha256, Checksum>,
+    pub(super) kept: u64,
+}
+
+impl FileNotes {
+    /// Takes the content of a file in pieces.
+    fn begin(&mut self, path: &[u8], size: u64) -> Result<FileNote, String> {
+        let keeps = self.keep.is_some_and(|keep| keep(path));
+        self.kept += if keeps { size } else { 0 };
+        if self.kept > MOST_KEPT {
+            return Err(format!("its package database has more than {} MiB", MOST_KEPT >> 20));
+        }
+        Ok(FileNote { content: keeps.then(Vec::new), md5: self.with_md5.then(Md5Hasher::default) })
+    }
+
+    fn end(&mut self, note: FileNote, sha256: Sha256) {
+        if let Some(content) = note.content {
+            self.contents.insert(sha256, content);
+        }
+        if let Some(md5) = note.md5 {
+            self.md5.insert(sha256, md5.finish());
+        }
+    }
+}
+
+struct FileNote {
+    content: Option<Vec<u8>>,
+    md5: Option<Md5Hasher>,
+}
+
+impl FileNote {
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some(content) = &mut self.content {
+            content.extend_from_slice(bytes);
+        }
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
+    }
+}
+
 /// Remaining read budget of one image.
 #[derive(Clone)]
 pub(super) struct ReadBudget(Rc<Left>);
@@ -197,9 +248,10 @@ pub(super) fn read(
     mut stored: impl Read,
     diff_id: Sha256,
     meter: &ReadBudget,
+    notes: &mut FileNotes,
     mut each: impl FnMut(LayerEntry) -> Result<(), String>,
 ) -> Result<(), LayerError> {
-    let result = uncompressed(&mut stored, diff_id, meter, &mut each);
+    let result = uncompressed(&mut stored, diff_id, meter, notes, &mut each);
     let rest = match result {
         Err(LayerError::Refused(_)) => return result,
         Ok(()) | Err(LayerError::Read(_)) => io::copy(&mut stored, &mut io::sink()),
@@ -216,6 +268,7 @@ fn uncompressed(
     stored: impl Read,
     diff_id: Sha256,
     meter: &ReadBudget,
+    notes: &mut FileNotes,
     each: &mut impl FnMut(LayerEntry) -> Result<(), String>,
 ) -> Result<(), LayerError> {
     let (compression, packed) = Compression::sniff(stored)?;
@@ -228,7 +281,7 @@ fn uncompressed(
     };
     let verified = Verified::new(unpacked, "the uncompressed layer".to_owned(), diff_id, None);
     let mut metered = BufReader::with_capacity(128 << 10, meter.on(verified));
-    entries(&mut metered, meter, each)?;
+    entries(&mut metered, meter, notes, each)?;
     // After the end of the archive only the digest matters.
     meter.0.header.set(u64::MAX);
     io::copy(&mut metered, &mut io::sink())?;
@@ -238,6 +291,7 @@ fn uncompressed(
 fn entries(
     layer: impl Read,
     meter: &ReadBudget,
+    notes: &mut FileNotes,
     each: &mut impl FnMut(LayerEntry) -> Result<(), String>,
 ) -> Result<(), LayerError> {
     let mut archive = Archive::new(layer);
@@ -259,7 +313,10 @@ fn entries(
         let link = || entry.link_name_bytes().unwrap_or_default().into_owned();
         let kind = match kind {
             EntryType::Regular | EntryType::GNUSparse if !name.ends_with(b"/") => {
-                LayerEntryKind::File(file(&mut entry, attributes, meter, &mut buffer)?)
+                let mut note = notes.begin(&path, entry.size())?;
+                let file = file(&mut entry, attributes, meter, &mut note, &mut buffer)?;
+                notes.end(note, file.sha256);
+                LayerEntryKind::File(file)
             }
             _ if entry.size() > 0 => return Err(format!("`{shown}` is not a file, but has content").into()),
             EntryType::Directory => LayerEntryKind::Directory(mode(entry.header())?),
@@ -278,6 +335,7 @@ fn file(
     entry: &mut tar::Entry<'_, impl Read>,
     attributes: Option<Sha256>,
     meter: &ReadBudget,
+    note: &mut FileNote,
     buffer: &mut [u8],
 ) -> Result<LayerFile, LayerError> {
     meter.content(entry.size())?;
@@ -290,6 +348,7 @@ fn file(
         }
         size += count as u64;
         digester.update(&buffer[..count]);
+        note.update(&buffer[..count]);
     }
     if size != entry.size() {
         return Err(format!("it is cut off in `{}`", entry.path_bytes().escape_ascii()).into());
@@ -354,7 +413,7 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    use super::{LayerError, ReadBudget, read};
+    use super::{FileNotes, LayerError, ReadBudget, read};
     use crate::digest::Sha256;
 
     /// Reads `layer` with small limits.
@@ -362,7 +421,13 @@ mod tests {
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(layer).expect("memory");
         let packed = packed.finish().expect("memory");
-        read(packed.as_slice(), Sha256::of(layer), &ReadBudget::of(bytes, entries), |_| Ok(()))
+        read(
+            packed.as_slice(),
+            Sha256::of(layer),
+            &ReadBudget::of(bytes, entries),
+            &mut FileNotes::default(),
+            |_| Ok(()),
+        )
     }
 
     fn folders(count: usize) -> Vec<u8> {

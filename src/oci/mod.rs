@@ -23,7 +23,8 @@ mod verified;
 pub use contents::{BaseImage, Blob, BlobSource, Contents};
 pub use error::OciError;
 pub use flatten::{
-    Additional, ChangedNode, FolderFiles, FoundFile, PathChange, files_over, files_under, missing_files,
+    Additional, ChangedNode, FileContents, FolderFiles, FoundFile, PathChange, files_over, files_under,
+    missing_files,
 };
 pub use image::{Images, Layer, PlatformImage};
 pub use layout::layout;

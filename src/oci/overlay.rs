@@ -179,6 +179,13 @@ impl Overlay {
             .filter(|(name, _)| !name.contains(&b'/'))
     }
 
+    pub(super) fn files(&self) -> impl Iterator<Item = (&[u8], &LayerFile)> {
+        self.nodes.iter().filter_map(|(path, node)| match &node.inode {
+            Inode::File(file, _) => Some((path.as_slice(), file)),
+            _ => None,
+        })
+    }
+
     /// Every path whose node differs between `base` and this tree, in order, with both nodes.
     pub(super) fn differences<'a>(&'a self, base: &'a Self) -> Vec<Difference<'a>> {
         let paths: BTreeSet<_> = base.nodes.keys().chain(self.nodes.keys()).collect();

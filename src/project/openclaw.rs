@@ -2,16 +2,17 @@
 //!
 //! It is data, in `images/openclaw.yaml`, read like any other file.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
 use super::defaults;
 use super::names::{AuthChoice, Channel, EnvName};
-use super::values::{ImageRef, InnerPath};
+use super::values::{Destination, ImageRef, InnerPath};
 use crate::diagnostics::{Problems, Source};
 use crate::yaml;
-use crate::yaml::decode::{Field, decode};
+use crate::yaml::decode::{Entries, Field, decode};
 
 /// The choice that leaves out the model.
 pub const SKIP: &str = "skip";
@@ -38,6 +39,9 @@ pub struct OpenClaw {
     pub choices: Vec<Choice>,
     /// The channels, by name.
     pub channels: Vec<KnownChannel>,
+    /// The servers of plug-ins.
+    pub plugins: Vec<Destination>,
+    hosts: BTreeMap<String, Vec<Destination>>,
 }
 
 /// One choice of `onboard --auth-choice`.
@@ -77,6 +81,8 @@ pub struct KnownChannel {
     pub link: Option<InnerPath>,
     /// Whether only a person can set it up.
     pub by_hand: bool,
+    /// Its servers, as far as they are known.
+    pub hosts: Vec<Destination>,
 }
 
 impl OpenClaw {
@@ -108,6 +114,11 @@ impl OpenClaw {
         self.choices.iter().find(|known| known.chats && known.provider == name)
     }
 
+    /// The servers of a model provider, as far as they are known.
+    pub fn hosts(&self, provider: &str) -> &[Destination] {
+        self.hosts.get(provider).map_or(&[], Vec::as_slice)
+    }
+
     /// The channel of that name.
     pub fn channel(&self, name: &str) -> Option<&KnownChannel> {
         self.channels.iter().find(|known| known.name.as_str() == name)
@@ -128,12 +139,20 @@ impl OpenClaw {
         let releases = raw.releases.get()?.into_iter().map(Field::get);
         let choices = raw.choices.get()?.into_iter().map(|choice| choice.get()?.complete());
         let channels = raw.channels.get()?.into_iter().map(|channel| channel.get()?.complete());
+        let hosts = raw.hosts.get()?.0.into_iter().map(|(name, hosts)| Some((name.get()?, all(hosts)?)));
         Some(Self {
             releases: releases.collect::<Option<_>>()?,
             choices: choices.collect::<Option<_>>()?,
             channels: channels.collect::<Option<_>>()?,
+            plugins: all(raw.plugins)?,
+            hosts: hosts.collect::<Option<_>>()?,
         })
     }
+}
+
+/// The items of a list, which may be missing.
+fn all<T>(list: Field<Vec<Field<T>>>) -> Option<Vec<T>> {
+    list.get().unwrap_or_default().into_iter().map(Field::get).collect()
 }
 
 #[derive(Default, Deserialize)]
@@ -144,6 +163,8 @@ struct RawOpenClaw {
     releases: Field<Vec<Field<String>>>,
     choices: Field<Vec<Field<RawChoice>>>,
     channels: Field<Vec<Field<RawChannel>>>,
+    hosts: Field<Entries<String, Vec<Field<Destination>>>>,
+    plugins: Field<Vec<Field<Destination>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -186,16 +207,17 @@ struct RawChannel {
     plugin: Field<String>,
     secrets: Field<Vec<Field<EnvName>>>,
     link: Field<InnerPath>,
+    hosts: Field<Vec<Field<Destination>>>,
     needs: Field<RawNeeds>,
 }
 
 impl RawChannel {
     fn complete(self) -> Option<KnownChannel> {
-        let secrets = self.secrets.get().unwrap_or_default().into_iter();
         Some(KnownChannel {
             name: self.name.get()?,
             plugin: self.plugin.get(),
-            secrets: secrets.map(Field::get).collect::<Option<_>>()?,
+            secrets: all(self.secrets)?,
+            hosts: all(self.hosts)?,
             link: self.link.get(),
             by_hand: matches!(self.needs.get(), Some(RawNeeds::Person)),
         })
@@ -233,6 +255,11 @@ mod tests {
         assert_eq!(choices.len(), known.choices.len(), "each choice once");
         let channels: BTreeSet<_> = known.channels.iter().map(|known| &known.name).collect();
         assert_eq!(channels.len(), known.channels.len(), "each channel once");
+        for provider in known.hosts.keys() {
+            assert!(known.choices.iter().any(|known| &known.provider == provider), "{provider}");
+        }
+        let usual = known.channels.iter().filter(|known| !known.by_hand);
+        assert!(usual.clone().all(|known| !known.hosts.is_empty()) && !known.plugins.is_empty());
         for choice in &known.choices {
             assert!(!matches!(&choice.needs, Needs::Key(keys) if keys.is_empty()), "{}", choice.choice);
         }

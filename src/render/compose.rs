@@ -6,9 +6,12 @@ use super::fill;
 use crate::plan::Plan;
 use crate::project::machine::Machine;
 use crate::project::spec::{CONTAINER_PORT, STOP_GRACE_SECONDS};
-use crate::project::values::Strategy;
+use crate::project::values::{Egress, Strategy};
 
 pub(super) const NAME: &str = "docker-compose.yml";
+
+/// The address of the resolver that `metadata-guard.sh` starts for `egress: listed`.
+const RESOLVER: &str = "169.254.53.53";
 
 #[derive(Serialize)]
 struct ComposeContext<'a> {
@@ -21,6 +24,7 @@ struct ComposeContext<'a> {
     probe: String,
     stop_grace: String,
     memory: Option<String>,
+    resolver: Option<&'static str>,
     env: Vec<EnvSetting<'a>>,
 }
 
@@ -51,6 +55,7 @@ pub(super) fn render(plan: &Plan<'_>, image: &str) -> String {
             ),
             stop_grace: format!("{STOP_GRACE_SECONDS}s"),
             memory: memory.map(|mib| format!("{mib}m")),
+            resolver: (gateway.network.egress.value == Egress::Listed).then_some(RESOLVER),
             env: env.collect(),
         },
     )

@@ -14,7 +14,7 @@ use crate::plan::{Plan, PlannedBase};
 use crate::project::names::EnvName;
 use crate::project::openclaw::{Needs, OpenClaw};
 use crate::project::spec::{ImageOrigin, Model, STOP_GRACE_SECONDS, SecretSource, Spec};
-use crate::project::values::{Destination, InnerPath};
+use crate::project::values::{Destination, Egress, InnerPath};
 use crate::vm::{FILES, PROJECT, RELEASE, SCRIPTS, VmSetting};
 
 pub(super) const NAME: &str = "user-data.yaml";
@@ -170,9 +170,19 @@ fn value(setting: VmSetting, plan: &Plan<'_>, image: &str) -> String {
         (VmSetting::Packages, _) => plan.host_packages.join(" "),
         (VmSetting::Allow, _) => {
             let allowed = |to: &Destination| {
-                format!("{},{}", to.network(), to.port().map(|port| port.to_string()).unwrap_or_default())
+                Some(format!(
+                    "{},{}",
+                    to.network()?,
+                    to.port().map(|port| port.to_string()).unwrap_or_default()
+                ))
             };
-            spec.gateway.destinations().iter().map(allowed).collect::<Vec<_>>().join(" ")
+            spec.gateway.destinations().iter().filter_map(allowed).collect::<Vec<_>>().join(" ")
+        }
+        (VmSetting::Egress, _) => spec.gateway.network.egress.as_str().to_owned(),
+        (VmSetting::Names, _) if spec.gateway.network.egress.value == Egress::All => String::new(),
+        (VmSetting::Names, _) => {
+            let named = |to: &Destination| to.name().map(|(name, port)| format!("{name},{port}"));
+            spec.gateway.destinations().iter().filter_map(named).collect::<Vec<_>>().join(" ")
         }
         (VmSetting::SwapMib, _) => spec.host.swap.mib().to_string(),
         (VmSetting::DataDisk, _) if spec.gcp.data_disk.is_zero() => String::new(),

@@ -44,6 +44,7 @@ const SSH: &str = "  bake gcloud ssh{member} | sh";
 const SETUP: &str = "  bake gcloud setup | sh";
 const RENDER: &str = "  bake render";
 const UPDATE: &str = "  bake gcloud update{fleet} | sh";
+const REPLACE: &str = "  bake gcloud update --replace{fleet} | sh";
 const AUDIT: &str = "  bake audit --against upstream";
 const RELOCK: &str = "  bake lock --update TOOL";
 const DISKS: &str =
@@ -207,7 +208,7 @@ pub static ERRORS: [ErrorKind; 28] = [
             "The VM ran out of memory. The members of a fleet share one machine type. A larger one keeps all their state:",
             "  gcp.machine_type: {larger}, in bake.yaml",
             RENDER,
-            UPDATE,
+            REPLACE,
         ]),
         ..kind(
             "out-of-memory",

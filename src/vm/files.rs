@@ -31,9 +31,10 @@ macro_rules! script {
 const SYSTEMD: &str = "/etc/systemd/system";
 
 /// In the order of the user-data.
-pub const FILES: [StaticFile; 24] = [
+pub const FILES: [StaticFile; 25] = [
     file!(SYSTEMD, "openclaw-gateway.service"),
     file!(SYSTEMD, "openclaw-metadata-guard.service"),
+    file!(SYSTEMD, "openclaw-names.service"),
     file!(SYSTEMD, "openclaw-update.service"),
     script!("converge.sh"),
     script!("disk.sh"),

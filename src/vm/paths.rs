@@ -21,7 +21,7 @@ const fn row(path: &'static str, meaning: &'static str) -> VmPath {
 }
 
 /// Every path that more than one script, template or module uses.
-pub const PATHS: [VmPath; 32] = [
+pub const PATHS: [VmPath; 33] = [
     row("/etc/apt/keyrings/docker.asc", "Docker's signing key, on Debian 12 only."),
     row(PROJECT, "The bundle's files: Dockerfile, docker-compose.yml and the files below."),
     row(
@@ -33,6 +33,7 @@ pub const PATHS: [VmPath; 32] = [
     row(RELEASE, "The release's identity, and its files outside of the two folders."),
     row("/opt/openclaw/settings.env", "The settings below."),
     row("/run/openclaw", "Files in memory, mode 0700: gone after a reboot."),
+    row("/run/openclaw-names.conf", "The configuration of the resolver, with `OPENCLAW_EGRESS=listed`."),
     row("/run/openclaw-rehearsal", "The question of `bake rehearse --ask`, in a rehearsal only."),
     row("/run/openclaw-rehearsal-port", "In a rehearsal only: the gateway's port on the host."),
     row("/run/openclaw/error_kind", "The kind of the running stage's error, if it fails."),

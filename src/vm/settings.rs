@@ -35,7 +35,9 @@ settings! {
     SourceImage = "OPENCLAW_SOURCE_IMAGE", "The name of the image built from source; empty otherwise.";
     Port = "OPENCLAW_PORT", "The gateway's port on the VM's loopback interface.";
     Packages = "OPENCLAW_PACKAGES", "Debian packages that the VM needs, separated by spaces.";
-    Allow = "OPENCLAW_ALLOW", "Private networks that the container may reach, as `NETWORK,PORT` or `NETWORK,`, separated by spaces.";
+    Allow = "OPENCLAW_ALLOW", "Networks that the container may reach, as `NETWORK,PORT` or `NETWORK,`, separated by spaces.";
+    Egress = "OPENCLAW_EGRESS", "`gateway.network.egress`.";
+    Names = "OPENCLAW_NAMES", "With `listed`, the names that the container may reach, as `NAME,PORT`, separated by spaces.";
     SwapMib = "OPENCLAW_SWAP_MIB", "The size of the swap file in MiB; 0 for none.";
     DataDisk = "OPENCLAW_DATA_DISK", "The data disk's device name; empty without one.";
     AuthChoice = "OPENCLAW_AUTH_CHOICE", "The argument of OpenClaw's `onboard --auth-choice`.";

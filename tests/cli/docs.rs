@@ -233,3 +233,34 @@ fn every_example_is_listed_and_renders() {
     }
     assert_eq!(names.len(), 5, "{names:?}");
 }
+
+/// What it does, what it costs, and how to undo it.
+#[test]
+fn each_action_of_gcloud_has_its_three_lines() {
+    let page = fs::read_to_string(root().join("docs/gcloud.md")).expect("the page");
+    let help = Folder::empty().bake(["gcloud", "--help"]).done().out;
+    let (_, commands) = help.split_once("Commands:\n").expect("commands");
+    let actions = commands.lines().take_while(|line| !line.is_empty()).filter_map(|line| {
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty() && name != "help").then_some(name)
+    });
+    let sections: Vec<_> = page.split("\n### ").skip(1).collect();
+    let mut number = 0;
+    for action in actions {
+        number += 1;
+        let named = format!("`{action}");
+        let section = sections.iter().find(|section| {
+            let heading = section.lines().next().unwrap_or_default();
+            heading
+                .split(", ")
+                .any(|name| name.strip_prefix(&named).is_some_and(|end| end.starts_with(['`', ' '])))
+        });
+        let section = section.unwrap_or_else(|| panic!("docs/gcloud.md has no section `{action}`"));
+        let lines: Vec<_> = section.lines().skip(2).take(3).collect();
+        for (line, begin) in lines.iter().zip(["- Does: ", "- Costs: ", "- Undo: "]) {
+            assert!(line.len() > begin.len() && line.starts_with(begin), "{action}: {line}");
+        }
+        assert_eq!(lines.len(), 3, "{action}");
+    }
+    assert!(number > 15, "{help}");
+}

@@ -10,7 +10,7 @@ use crate::support::test;
 use crate::support::testbed::{self, Pushed};
 use crate::support::world::{World, release};
 use crate::support::{Folder, elf, said};
-use bake::digest::Sha256;
+use bake::digest::{ChecksumReader, Sha256};
 use bake::project::values::Arch;
 use serde_json::{Value, json};
 use tar::EntryType;
@@ -46,6 +46,7 @@ fn with(tar: Tar, path: &str, content: &[u8]) -> Tar {
 struct Sample {
     world: World,
     base: Pushed,
+    layer: fn(Arch) -> Packed,
     scratch: Folder,
 }
 
@@ -85,19 +86,23 @@ fn with_config(arch: Arch, layers: &[Packed], config: &Value) -> Parts {
 
 impl Sample {
     fn new(name: &str) -> Self {
+        Self::with_base(name, base_layer)
+    }
+
+    /// On a base image with this layer.
+    fn with_base(name: &str, layer: fn(Arch) -> Packed) -> Self {
         let base = Pushed(own(name));
         let scratch = Folder::empty();
-        let parts =
-            index(Arch::ALL.map(|arch| (on_linux(arch.as_str()), of(arch, &[base_layer(arch)]))).into());
+        let parts = index(Arch::ALL.map(|arch| (on_linux(arch.as_str()), of(arch, &[layer(arch)]))).into());
         parts.layout(&scratch.join("base"), "1");
         push(&scratch, "base", &base.0);
-        Self { world: on(&base.0), base, scratch }
+        Self { world: on(&base.0), base, layer, scratch }
     }
 
     /// An OCI layout of the rendered image with further layers.
     fn built(&self, further: Vec<Tar>) -> String {
         let arch = Arch::Amd64;
-        let mut layers = vec![base_layer(arch), tools_layer(arch)];
+        let mut layers = vec![(self.layer)(arch), tools_layer(arch)];
         layers.extend(further.into_iter().map(gzipped));
         self.layout(&of(arch, &layers))
     }
@@ -404,21 +409,132 @@ fn finds_changes_next_to_a_program() {
     assert_eq!(sample.problems(&built(layer(&two))), ["unchecked could-not-check files of two 1.0.0 amd64"]);
 }
 
-/// The lock does not describe the files of Debian packages.
+/// A Debian image in little: `coreutils` and `libold`, with dpkg's database.
+fn debian_layer(_: Arch) -> Packed {
+    gzipped(
+        Tar::new()
+            .file("usr/bin/env", "env")
+            .file("usr/lib/libold.so.1", "old 1")
+            .file("etc/passwd", "root\n")
+            .file("etc/ld.so.cache", "glibc-ld.so.cache1.1\0\u{1}\0libold.so.1\0/lib/libold.so.1\0")
+            .file("var/lib/dpkg/status", &status(&[("coreutils", "9.1-1", ""), ("libold", "1-1", "")]))
+            .file("var/lib/dpkg/info/coreutils.list", "/.\n/usr\n/usr/bin\n/usr/bin/env\n")
+            .file("var/lib/dpkg/info/libold:amd64.list", "/.\n/lib\n/lib/libold.so.1\n"),
+    )
+}
+
+/// dpkg's `status`, with further fields of each package.
+fn status(packages: &[(&str, &str, &str)]) -> String {
+    let paragraph = |(name, version, more): &(&str, &str, &str)| {
+        format!(
+            "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n{more}\n"
+        )
+    };
+    packages.iter().map(paragraph).collect()
+}
+
+/// The changes by an installation of `relay`, which needs a newer `libold`.
+fn packages_layer() -> Tar {
+    let md5 = |content: &str| ChecksumReader::new(content.as_bytes()).finish().expect("memory")[0];
+    let conffile =
+        format!("Provides: courier (= 1.8), mail-relay\nConffiles:\n /etc/relay.conf {}\n", md5("port 1\n"));
+    let packages = [("coreutils", "9.1-1", ""), ("libold", "1-3", ""), ("relay", "1.8.0-4", &conffile)];
+    Tar::new()
+        .folder("usr/share/doc/relay")
+        .file("usr/bin/relay", "relay")
+        .symlink("usr/bin/relay1", "relay")
+        .symlink("usr/bin/courier", "/etc/alternatives/courier")
+        .symlink("etc/alternatives/courier", "/usr/bin/relay")
+        .file("etc/relay.conf", "port 1\n")
+        .file("usr/lib/libold.so.1", "old 3")
+        .file("etc/ld.so.cache", "glibc-ld.so.cache1.1\0\u{2}\0libold.so.1\0/lib/libold.so.1\0")
+        .file("var/log/dpkg.log", "installed relay\n")
+        .file("var/lib/dpkg/status", &status(&packages))
+        .file(
+            "var/lib/dpkg/info/relay.list",
+            "/.\n/etc\n/etc/relay.conf\n/usr\n/usr/bin\n/usr/bin/relay\n/usr/bin/relay1\n/usr/share\n/usr/share/doc\n/usr/share/doc/relay\n",
+        )
+        .file("var/lib/dpkg/info/relay.md5sums", &format!("{}  usr/bin/relay\n", md5("relay")))
+        .file("var/lib/dpkg/info/libold:amd64.md5sums", &format!("{}  lib/libold.so.1\n", md5("old 3")))
+}
+
 #[test]
-fn files_of_packages_are_unchecked_and_others_are_findings() {
-    let sample = Sample::new("packages");
-    sample.world.folder.edit("bake.yaml", "apt: []", "apt: [jq]");
+fn packages_are_compared_with_dpkgs_database() {
+    let sample = Sample::with_base("packages", debian_layer);
+    sample.world.folder.edit("bake.yaml", "apt: []", "apt: [relay]");
     sample.world.bake(["lock"]).done();
-    let layers =
-        vec![Tar::new().file("usr/bin/jq", "jq").file("bin/sh", "x").file("etc/ld.so.preload", "/x")];
-    let image = sample.built(layers);
+    let image = sample.built(vec![packages_layer()]);
+    let of_packages = format!("packages amd64 in {image}");
+    let audit = sample.audited(&image, Some(1));
+    assert_eq!(audit.told, [format!("image unchecked could-not-check {of_packages}")]);
+    let message = audit.message(&of_packages, "image");
+    assert!(message.contains("libold 1-3, relay 1.8.0-4 fit"), "{message}");
+    let check = audit.told_of(&of_packages, "image");
+    assert!(check["help"].as_str().is_some_and(|help| help.contains("--accept-packages")), "{check}");
+    let accept = ["--accept-packages", "--against", "image", "--image", &image];
     assert_eq!(
-        sample.problems(&image),
-        ["finding not-in-lock /etc/ld.so.preload amd64", "unchecked could-not-check packages amd64"]
+        audited(&sample.world, &accept, 0).told,
+        [format!("image note could-not-check {of_packages}")]
     );
-    let message = sample.audited(&image, Some(1)).message(&format!("packages amd64 in {image}"), "image");
-    assert!(message.contains("/bin/sh, /etc"), "{message}");
+
+    let accepted = |layer: Tar, code: i32| {
+        let image = sample.built(vec![packages_layer(), layer]);
+        let audit =
+            audited(&sample.world, &["--accept-packages", "--against", "image", "--image", &image], code);
+        let note = format!("image note could-not-check packages amd64 in {image}");
+        assert!(audit.told.contains(&note), "{:?}", audit.told);
+        let others = audit.told.iter().filter(|line| **line != note);
+        let others = others.map(|line| line.replacen("image ", "", 1).replace(&format!(" in {image}"), ""));
+        others.collect::<Vec<_>>()
+    };
+    for (layer, expected) in [
+        // A package that has the base image's version.
+        (Tar::new().file("usr/bin/env", "evil"), "finding checksum-mismatch /usr/bin/env amd64"),
+        (Tar::new().file("usr/bin/.wh.env", ""), "finding not-in-image /usr/bin/env amd64"),
+        (Tar::new().file("usr/bin/relay", "evil"), "finding not-in-lock /usr/bin/relay amd64"),
+        (Tar::new().file("etc/relay.conf", "port 2\n"), "finding not-in-lock /etc/relay.conf amd64"),
+        (
+            Tar::new().file("usr/lib/libold.so.1", "old 2"),
+            "finding checksum-mismatch /usr/lib/libold.so.1 amd64",
+        ),
+        (Tar::new().file("usr/bin/more", "evil"), "finding not-in-lock /usr/bin/more amd64"),
+        (Tar::new().file("usr/lib/libevil.so", "evil"), "finding not-in-lock /usr/lib/libevil.so amd64"),
+        (Tar::new().symlink("usr/bin/env", "relay"), "finding checksum-mismatch /usr/bin/env amd64"),
+        (Tar::new().file("etc/ld.so.preload", "/x"), "finding not-in-lock /etc/ld.so.preload amd64"),
+        (
+            Tar::new().file("etc/ld.so.cache", "libold.so.1\0/lib/../var/log/apt/x.so\0"),
+            "finding checksum-mismatch /etc/ld.so.cache amd64",
+        ),
+        (
+            with(Tar::new().pax(&[("SCHILY.xattr.security.capability", "\u{1}")]), "usr/bin/relay", b"relay"),
+            "finding not-in-lock /usr/bin/relay amd64",
+        ),
+        // No package has these, and their scripts may write there.
+        (Tar::new().file("etc/passwd", "root\nrelay\n"), "unchecked could-not-check files of scripts amd64"),
+        (Tar::new().file("etc/profile.d/x.sh", "x"), "unchecked could-not-check files of scripts amd64"),
+    ] {
+        assert_eq!(accepted(layer, 1), [expected]);
+    }
+    let image = sample
+        .built(vec![packages_layer(), Tar::new().file("etc/passwd", "root\nrelay\n").file("usr/bin/x", "x")]);
+    let files = ["--accept-packages", "--accept-file", "/etc/passwd,/usr/bin/x", "--image", &image];
+    let told = audited(&sample.world, &[&["--against", "image"], &files[..]].concat(), 1).told;
+    let expected = [
+        "finding not-in-lock /usr/bin/x amd64",
+        "note could-not-check files of scripts amd64",
+        "note could-not-check packages amd64",
+    ];
+    assert_eq!(told, expected.map(|line| format!("image {line} in {image}")));
+    assert_eq!(accepted(Tar::new().file("var/log/apt/history.log", "relay\n"), 0), [""; 0]);
+
+    // Another package than the spec's, and one that is only provided.
+    for (name, expected) in [("nano", vec!["finding not-in-image nano amd64"]), ("mail-relay", vec![])] {
+        let spec = sample.world.folder.read("bake.yaml");
+        sample.world.folder.edit("bake.yaml", "apt: [relay]", &format!("apt: [{name}]"));
+        sample.world.bake(["lock"]).done();
+        assert_eq!(accepted(Tar::new(), i32::from(!expected.is_empty())), expected);
+        sample.world.folder.write("bake.yaml", spec);
+    }
 }
 
 /// The setuid bit alone changes a program.

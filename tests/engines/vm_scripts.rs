@@ -35,6 +35,7 @@ scripts! {
     converge: "converge";
     disk: "disk";
     docker: "docker";
+    egress: "egress";
     metadata_guard: "metadata-guard";
     probe: "probe";
     quote: "quote";

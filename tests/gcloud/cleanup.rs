@@ -15,6 +15,7 @@ const SECRET: &str = "secretmanager/projects/demo/secrets/claw-token";
 const ACCOUNT: &str = "iam/projects/demo/serviceAccounts/openclaw-gateway@demo.iam.gserviceaccount.com";
 const ROUTER: &str = "compute/projects/demo/regions/us-central1/routers/openclaw-gateway-nat";
 const RULE: &str = "compute/projects/demo/global/firewalls/openclaw-gateway-iap";
+const SCHEDULE: &str = "compute/projects/demo/regions/us-central1/resourcePolicies/openclaw-gateway-daily";
 const ZONE: &str = "compute/projects/demo/zones/us-central1-a";
 
 /// A project that was set up, with its VM.
@@ -70,6 +71,54 @@ fn deletes_resources_of_setup_and_secrets_whose_name_is_typed() {
     cloud.google.requests();
     let again = cloud.run(Shell::Dash, &["destroy", "--all"]).done();
     assert!(cloud.google.changes().is_empty() && again.out.contains("Nothing to change"), "{}", again.out);
+}
+
+/// Resources of an older bake have no description and no id, and those of a move are in another zone.
+#[test]
+fn names_what_an_older_bake_made_and_what_a_move_left() {
+    let cloud = set_up();
+    for path in [ACCOUNT, ROUTER, RULE, SCHEDULE] {
+        let mut resource = cloud.google.get(path);
+        resource.as_object_mut().expect("fields").remove("description");
+        cloud.google.put(path, resource);
+    }
+    let disk = |zone: &str, name: &str, size: &str, labels: Value| {
+        let kind = format!("https://x/projects/demo/zones/{zone}/diskTypes/pd-balanced");
+        let zone_url = format!("https://x/projects/demo/zones/{zone}");
+        let disk = json!({"name": name, "sizeGb": size, "type": kind, "zone": zone_url, "labels": labels});
+        cloud.google.put(&format!("compute/projects/demo/zones/{zone}/disks/{name}"), disk);
+    };
+    let ours = json!({"openclaw": "openclaw-gateway", "openclaw-id": "0123456789abcdef"});
+    disk("us-central1-f", "openclaw-gateway-data-0badcafe", "25", ours);
+    disk("us-central1-a", "openclaw-gateway-data-deadbeef", "40", json!({"openclaw": "openclaw-gateway"}));
+    disk("us-central1-a", "openclaw-gateway-data-copy", "7", json!({}));
+    let foreign = json!({"openclaw": "openclaw-gateway", "openclaw-id": "fedcba9876543210"});
+    disk("us-central1-c", "openclaw-gateway-data", "9", foreign);
+    let before = cloud.google.resources();
+    let run = cloud.run(Shell::Bash, &["destroy", "--all"]).done();
+    for line in [
+        "  = data disk openclaw-gateway-data-0badcafe in us-central1-f, 25 GB: about 2.50 USD a month",
+        "  = data disk openclaw-gateway-data-deadbeef, 40 GB: about 4.00 USD a month",
+        "  = Cloud NAT openclaw-gateway-nat: about 4.67 USD a month",
+        "  gcloud compute disks delete openclaw-gateway-data-0badcafe --zone=us-central1-f --project=demo",
+        "  gcloud compute disks delete openclaw-gateway-data-deadbeef --zone=us-central1-a --project=demo",
+        "  gcloud compute resource-policies delete openclaw-gateway-daily --region=us-central1 --project=demo",
+        "  gcloud compute firewall-rules delete openclaw-gateway-iap --project=demo",
+        "  gcloud compute routers delete openclaw-gateway-nat --region=us-central1 --project=demo",
+        "  gcloud iam service-accounts delete openclaw-gateway@demo.iam.gserviceaccount.com --project=demo",
+    ] {
+        assert!(run.out.lines().any(|said| said == line), "{line}\n{}", run.out);
+    }
+    assert!(!run.out.contains("-copy") && !run.out.contains("us-central1-c"), "{}", run.out);
+    let after = cloud.google.resources();
+    for (path, resource) in before.iter().filter(|(path, _)| {
+        !path.contains("instances/")
+            && !path.ends_with("disks/openclaw-gateway")
+            && !path.ends_with("/openclaw-gateway-data")
+            && !path.contains("operations")
+    }) {
+        assert_eq!(after.get(path), Some(resource), "{path}");
+    }
 }
 
 /// Other VMs and accounts keep what they use, which the script names.

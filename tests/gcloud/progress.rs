@@ -60,3 +60,88 @@ fn progress_is_shown_before_an_operation_ends_and_errors_are_still_answered() {
         assert!(!err.contains("\nexit code "), "{shell}: {err}");
     }
 }
+
+/// gcloud 2026 without a network, in its own words but for the query.
+const OFFLINE: &str = r#"#!/bin/sh
+cat >&2 <<'END'
+ERROR: gcloud crashed (ConnectionError): HTTPSConnectionPool(host='compute.googleapis.com', port=443): Max retries exceeded with url: /compute/v1/projects/demo-1234 (Caused by NameResolutionError("<urllib3.connection.HTTPSConnection object at 0x7f69f13224b0>: Failed to resolve 'compute.googleapis.com' ([Errno -3] Temporary failure in name resolution)"))
+
+If you would like to report this issue, please run the following command:
+  gcloud feedback
+END
+exit 1
+"#;
+
+fn demo() -> Folder {
+    let folder = Folder::project();
+    folder.edit("bake.yaml", "project: null", "project: demo-1234");
+    folder
+}
+
+fn shell(folder: &Folder, shell: &str) -> Command {
+    program(shell);
+    let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new("env");
+    // A shell cannot trap a signal that its parent ignores.
+    command
+        .args(["--default-signal=INT", shell])
+        .arg(folder.join("script"))
+        .env("PATH", path)
+        .stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn a_missing_network_is_named() {
+    for action in [&["destroy"][..], &["status"], &["resize", "e2-medium"], &["backup", "--snapshot-only"]] {
+        let folder = demo();
+        folder.program("bin/gcloud", OFFLINE);
+        folder.write("script", folder.bake(["gcloud"].into_iter().chain(action.iter().copied())).done().out);
+        let ended = shell(&folder, "dash").output().expect("a shell");
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert!(
+            !ended.status.success() && err.contains("Google cannot be reached from here."),
+            "{action:?}: {err}"
+        );
+    }
+}
+
+/// Ctrl-C goes to the script and to the gcloud that it waits for.
+#[test]
+fn ctrl_c_in_the_middle_names_what_may_have_taken_effect() {
+    let gcloud = r#"#!/bin/sh
+case "$*" in
+*' machine-types list '*) echo e2-medium ;;
+*' list '*'AND NOT labels'*) ;;
+*'instances list '*) echo openclaw-gateway ;;
+*'instances stop '*) : >"$STOPS"; exec sleep 60 ;;
+esac
+"#;
+    for name in ["dash", "bash"] {
+        let folder = demo();
+        folder.program("bin/gcloud", gcloud);
+        folder.write("script", folder.bake(["gcloud", "resize", "e2-medium"]).done().out);
+        let stops = folder.join("stops");
+        let mut command = shell(&folder, name);
+        command.env("STOPS", &stops).stdout(Stdio::piped()).stderr(Stdio::piped());
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().expect("a shell");
+        let begun = std::time::Instant::now();
+        while !stops.exists() && begun.elapsed().as_secs() < 60 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let group = format!("-{}", child.id());
+        let killed = Command::new("kill").args(["-s", "INT", "--", &group]).status().expect("kill");
+        assert!(killed.success());
+        let ended = child.wait_with_output().expect("an end");
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(130), "{name}: {err}");
+        for line in [
+            "Not finished.\n",
+            "Failed, and may have taken effect all the same:\n  ~ VM openclaw-gateway: stops\n",
+            "gcloud compute instances start openclaw-gateway --zone=us-central1-a --project=demo-1234\n",
+        ] {
+            assert!(err.contains(line), "{name}: {line}{err}");
+        }
+    }
+}

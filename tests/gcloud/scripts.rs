@@ -438,7 +438,10 @@ fn a_fleet_of_the_spec_needs_no_retyping() {
         (&["logs", "--member", "carol"], "its members are alice, bob; add it to `fleet`"),
         (&["ssh"], "choose a member with --member (alice, bob)"),
         (&["restore", "mine"], "choose a member with --member (alice, bob)"),
-        (&["resize", "e2-medium"], "bake gcloud update | sh for all members"),
+        (
+            &["resize", "e2-medium"],
+            "no member can have its own. To change all members, set gcp.machine_type, then run bake render, and bake gcloud update --replace | sh",
+        ),
         (&["move", "--from-zone", "us-central1-b"], "bake.yaml has a fleet"),
     ] {
         let refused = folder.bake(["gcloud"].into_iter().chain(action.iter().copied())).ended(2);

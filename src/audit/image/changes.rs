@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::packages::{Packages, WrittenBy};
 use super::siblings::Siblings;
 use crate::diagnostics::Code;
 use crate::lock::Lock;
@@ -19,8 +20,7 @@ pub(super) struct Other {
     pub(super) path: String,
     pub(super) code: Code,
     pub(super) message: String,
-    /// Whether a Debian package may have written it.
-    pub(super) by_package: bool,
+    pub(super) writer: WrittenBy,
 }
 
 /// The files that the lock adds to the base image.
@@ -41,8 +41,13 @@ impl<'a> Accounted<'a> {
     }
 
     /// The changes that the lock does not account for; below a folder that is new or gone, only the folder.
-    /// `packages`: whether Debian packages are installed.
-    pub(super) fn others(&self, changes: &[PathChange], layers: usize, packages: bool) -> Vec<Other> {
+    /// `packages`: the packages in the image, if the project installs any.
+    pub(super) fn others(
+        &self,
+        changes: &[PathChange],
+        layers: usize,
+        packages: Option<&Packages>,
+    ) -> Vec<Other> {
         let mut whole = BTreeSet::new();
         let mut others = Vec::new();
         for change in changes.iter().filter(|change| !self.has(change)) {
@@ -50,10 +55,15 @@ impl<'a> Accounted<'a> {
                 continue;
             }
             let mut other = other(change, layers);
-            other.by_package &= packages;
+            if let Some(packages) = packages.filter(|_| may_be_packages(&change.path)) {
+                match packages.judge(change) {
+                    Ok(writer) => other.writer = writer,
+                    Err(why) => other.message = why,
+                }
+            }
             let is_kept_folder = change.in_base && matches!(change.now, Some(ChangedNode::Directory { .. }));
             // Below a package's new folder there may be files that no package has.
-            if !is_kept_folder && !other.by_package {
+            if !is_kept_folder && other.writer == WrittenBy::Unknown {
                 whole.insert(change.path.as_slice());
             }
             others.push(other);
@@ -116,7 +126,7 @@ impl<'a> Accounted<'a> {
                         path: shown(&path),
                         code: Code::NotInImage,
                         message: "it is in the locked archive, and not in the image".to_owned(),
-                        by_package: false,
+                        writer: WrittenBy::Unknown,
                     });
                 }
             }
@@ -148,13 +158,16 @@ fn other(change: &PathChange, layers: usize) -> Other {
             format!("it{from} is in the image, and neither in the lock nor in the base image"),
         ),
     };
-    let path = change.path.as_slice();
+    Other { path: shown(&change.path), code, message, writer: WrittenBy::Unknown }
+}
+
+/// Whether Debian packages write to this folder.
+fn may_be_packages(path: &[u8]) -> bool {
     let inside = [path, b"/"].concat();
-    let by_package = !NO_PACKAGE.iter().any(|prefix| {
+    !NO_PACKAGE.iter().any(|prefix| {
         let prefix = prefix.as_bytes();
         path.starts_with(prefix) || (prefix.ends_with(b"/") && inside.starts_with(prefix))
-    });
-    Other { path: shown(path), code, message, by_package }
+    })
 }
 
 fn shown(path: &[u8]) -> String {

@@ -2,6 +2,7 @@
 //! and its settings.
 
 mod changes;
+mod packages;
 mod settings;
 mod siblings;
 
@@ -12,16 +13,18 @@ use super::upstream::title;
 use crate::diagnostics::{Code, Location};
 use crate::fetch::Cache;
 use crate::lock::Lock;
-use crate::oci::{Additional, FoundFile, Images, OciError, PathChange, PlatformImage, files_over};
+use crate::oci::{Additional, FoundFile, Images, OciError, PlatformImage, files_over};
 use crate::project::BIN_DIR;
+use crate::project::names::AptPackage;
 use crate::project::values::Arch;
 use changes::{Accounted, Other};
+use packages::{Packages, WrittenBy};
 use siblings::Siblings;
 
 /// Findings about other files in the report of one image; the others are counted.
 const MOST_OTHERS: usize = 50;
 
-/// Paths named in the result for files that packages may have written.
+/// Paths named in the result for files that scripts of packages may have written.
 const NAMED_PATHS: usize = 5;
 
 /// Facts about the image that are not in the lock.
@@ -30,8 +33,12 @@ pub struct ImageContext<'a> {
     pub base: Result<&'a PlatformImage, &'a str>,
     /// Has the archives of tools that are installed as a whole.
     pub cache: Option<&'a Cache>,
-    /// Whether the project installs Debian packages into the image. The lock does not describe their files.
-    pub packages: bool,
+    /// The Debian packages that the project installs. The lock does not describe their files.
+    pub packages: Vec<&'a AptPackage>,
+    /// Whether packages count as checked if they fit dpkg's database in the image.
+    pub accept_packages: bool,
+    /// Absolute paths of files that no package has, and that count as checked.
+    pub accept_files: &'a [String],
 }
 
 /// Compares the image for `arch` among `images` with `lock`. `place` is the lock's place.
@@ -48,10 +55,12 @@ pub fn check(
         Err(error) => return vec![failed(name, arch, &error).at(place.clone())],
     };
     let below = context.base.map_or(0, |base| base.layers.len());
-    let Additional { files: found, changes } = match files_over(images, &image, below, BIN_DIR) {
+    let keep = (!context.packages.is_empty()).then_some(packages::is_of_database as fn(&[u8]) -> bool);
+    let additional = match files_over(images, &image, below, BIN_DIR, keep) {
         Ok(read) => read,
         Err(error) => return vec![failed(name, arch, &error).at(place.clone())],
     };
+    let found = &additional.files;
     let mut checks = Vec::new();
     for (tool, locked) in &lock.binaries {
         let Some(build) = locked.builds.get(&arch) else { continue };
@@ -97,7 +106,7 @@ pub fn check(
         };
         checks.push(check.at(at));
     }
-    checks.extend(over_base(lock, arch, &image, name, &changes, context, place));
+    checks.extend(over_base(lock, arch, &image, name, &additional, context, place));
     checks
 }
 
@@ -107,7 +116,7 @@ fn over_base(
     arch: Arch,
     image: &PlatformImage,
     name: &str,
-    changes: &[PathChange],
+    additional: &Additional,
     context: &ImageContext<'_>,
     place: &Location,
 ) -> Vec<Check> {
@@ -144,10 +153,16 @@ fn over_base(
         }
         siblings.insert(changes::folder_of(tool), files);
     }
-    let others = Accounted::new(lock, arch, siblings).others(changes, image.layers.len(), context.packages);
-    let (by_package, foreign): (Vec<_>, Vec<_>) = others.into_iter().partition(|other| other.by_package);
+    let packages = (!context.packages.is_empty()).then(|| Packages::read(additional));
+    let others = Accounted::new(lock, arch, siblings).others(
+        &additional.changes,
+        image.layers.len(),
+        packages.as_ref(),
+    );
+    let (foreign, others): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|other| other.writer == WrittenBy::Unknown);
     let settings = settings::differences(image, base);
-    if by_package.is_empty() && foreign.is_empty() && settings.is_empty() {
+    if packages.is_none() && foreign.is_empty() && settings.is_empty() {
         checks.push(Check::clean(Against::Image, subject));
         return checks;
     }
@@ -171,29 +186,64 @@ fn over_base(
             .into_iter()
             .map(|difference| finding(format!("settings {arch} in {name}"), Code::NotInLock, difference)),
     );
-    if !by_package.is_empty() {
-        checks.push(unlocked_packages(&by_package, arch, name).at(place.clone()));
+    if let Some(packages) = packages {
+        let checks_of_packages = of_packages(&packages, &others, arch, name, context);
+        checks.extend(checks_of_packages.into_iter().map(|check| check.at(place.clone())));
     }
     checks
 }
 
-/// The lock does not describe Debian packages. The most suspicious paths are named: files of the base image.
-fn unlocked_packages(others: &[Other], arch: Arch, name: &str) -> Check {
-    let is_of_base = |other: &&Other| other.code == Code::ChecksumMismatch;
-    let (first, then): (Vec<_>, Vec<_>) = others.iter().partition(is_of_base);
-    let named: Vec<_> =
-        first.iter().chain(&then).take(NAMED_PATHS).map(|other| other.path.as_str()).collect();
-    let more = match others.len() - named.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
+/// The files that packages installed, or may have.
+fn of_packages(
+    packages: &Packages,
+    others: &[Other],
+    arch: Arch,
+    name: &str,
+    context: &ImageContext<'_>,
+) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let missing = context.packages.iter().filter(|package| !packages.has(package.as_str()));
+    checks.extend(missing.map(|package| {
+        let message = "the package is not installed";
+        Check::finding(Against::Image, format!("{package} {arch} in {name}"), Code::NotInImage, message)
+            .help("the image was built from another spec: rebuild it")
+    }));
+    let scripts = others.iter().filter(|other| other.writer == WrittenBy::Script);
+    let (accepted, scripts): (Vec<_>, Vec<_>) = scripts
+        .map(|other| other.path.as_str())
+        .partition(|path| context.accept_files.iter().any(|accepted| accepted == path));
+    let of_scripts = format!("files of scripts {arch} in {name}");
+    let why = |paths: &[&str]| {
+        let named = paths[..paths.len().min(NAMED_PATHS)].join(", ");
+        let more = match paths.len().saturating_sub(NAMED_PATHS) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("no package has {named}{more}; an installation script may have written it")
     };
+    if !accepted.is_empty() {
+        checks.push(Check::note(Against::Image, of_scripts.clone(), Code::CouldNotCheck, why(&accepted)));
+    }
+    if !scripts.is_empty() {
+        let help = format!(
+            "read them in the image: `--accept-file {}` accepts them; `apt: []` and `bake image build` make an image that can be checked completely",
+            scripts[..scripts.len().min(NAMED_PATHS)].join(",")
+        );
+        checks.push(Check::unchecked(Against::Image, of_scripts, why(&scripts)).help(help));
+    }
+    let subject = format!("packages {arch} in {name}");
     let why = format!(
-        "the lock does not describe the files of Debian packages: {}{more}; {} of them change files of the base image",
-        named.join(", "),
-        first.len()
+        "the lock does not describe Debian packages: {} fit the checksums of the image's own dpkg only",
+        packages.additional().join(", ")
     );
-    Check::unchecked(Against::Image, format!("packages {arch} in {name}"), why)
-        .help("`apt: []` and `bake image build` make an image that can be checked completely")
+    checks.push(if context.accept_packages {
+        Check::note(Against::Image, subject, Code::CouldNotCheck, why)
+    } else {
+        Check::unchecked(Against::Image, subject, why).help(
+            "`--accept-packages` accepts them; `apt: []` and `bake image build` make an image that can be checked completely",
+        )
+    });
+    checks
 }
 
 /// Whether the file belongs to root, and others may only read and run it.

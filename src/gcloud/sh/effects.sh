@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154
 # The effects of a plan on VMs and disks: what stays, minutes without a gateway, costs of a month. `$prices` are those
-# of images/machines.json. A row is one of
+# of images/machines.json, and `$home` is the zone of bake.yaml. A row is one of
 #   vm ZONE NAME TYPE STATUS ADDRESS, disk ZONE NAME TYPE GB, snapshot - NAME BYTES, nat REGION NAME, secret - NAME
 rows='' effects='' kept='' looked=''
 
@@ -48,7 +48,7 @@ show_effects() {
         printf '%s\n' "$prices" | sed 's/^/price /'
         printf '%s' "$rows$effects$kept"
         printf '%s' "$planned" | sed 's/^/planned /'
-    } | LC_ALL=C awk -v looked="$looked" -v of="$prices_of" '
+    } | LC_ALL=C awk -v looked="$looked" -v of="$prices_of" -v home="$home" '
         function id_of(kind, place, name) { return kind " " place " " name }
         function put(text, part, id) {
             split(text, part, " ")
@@ -118,6 +118,7 @@ show_effects() {
         function detail(text, part, place) {
             split(text, part, " ")
             place = part[2] ~ /^from\// ? " in " substr(part[2], 6) : ""
+            if (part[1] ~ /^(vm|disk)$/ && place == "" && part[2] != home) place = " in " part[2]
             if (part[1] == "vm") return place ", " part[4] (runs(part[5]) ? "" : ", stopped")
             if (part[1] == "disk") return place ", " part[5] " GB" (cost(text) ? ": " dollars(cost(text)) : "")
             return ": " dollars(cost(text))

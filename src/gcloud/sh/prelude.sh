@@ -17,7 +17,10 @@ run() {
     0) return 0 ;;
     *[!0-9]* | '') code=130 ;; # interrupted
     esac
-    answer "$said" >&2
+    {
+        answer "$said"
+        answer_offline "$said"
+    } >&2
     return "$code"
 }
 
@@ -44,8 +47,19 @@ tried() {
     { said=$("$@" 2>&1 >&3 3>&-) || code=$?; } 3>&1
     [ "$code" = 0 ] && return
     printf '%s\n' "$said" >&2
-    answer "$said" >&2
+    {
+        answer "$said"
+        answer_offline "$said"
+    } >&2
     return "$code"
+}
+
+# An error that passes by itself, so that `wait` does not end with it; gcloud calls it a crash.
+answer_offline() {
+    case $1 in
+    *'Max retries exceeded'* | *'Failed to resolve'* | *'Unable to find the server'* | *'Network is unreachable'*)
+        echo 'Google cannot be reached from here. Check the network, and a proxy (gcloud config list proxy/), and run it again' ;;
+    esac
 }
 
 # The next command, by gcloud's error.

@@ -44,6 +44,40 @@ find_unused() {
     [ -z "$role" ] || bound_repository=$repository
 }
 
+# Finds what has the names of this gateway and no sign of this project, as from an older bake, and data disks in other
+# zones, as after a move. All of it stays.
+find_older() {
+    older=''
+    disks=$(ask disks_elsewhere)
+    unsigned=$(ask older_disks)
+    for disks in "$disks" "$unsigned"; do
+        add_rows disk "$disks"
+        add_older "$(printf '%s' "$disks" | awk 'NF { print "compute disks delete " $2 " --zone=" $1 }')"
+    done
+    found=$(ask older_schedule)
+    add_older "${found:+compute resource-policies delete $found --region=$region}"
+    found=$(ask older_rule)
+    add_older "${found:+compute firewall-rules delete $found}"
+    found=$(ask older_router)
+    [ -z "$found" ] || add_rows nat "$region $found"
+    add_older "${found:+compute routers delete $found --region=$region}"
+    found=$(ask older_account)
+    add_older "${found:+iam service-accounts delete $found}"
+}
+
+# Adds commands of gcloud, one a line.
+add_older() {
+    [ -z "$1" ] || older="$older$(printf '%s' "$1" | sed "s|^|  gcloud |; s|\$| --project=$project|")
+"
+}
+
+# Names what `find_older` has found.
+tell_older() {
+    [ -z "$older" ] || printf '%s\n%s' \
+        'Left alone, because it is in another zone or does not carry the labels of this project; an older bake may have made it. Look at each, and delete it if it is of this gateway:' \
+        "$older"
+}
+
 # Deletes the secret `$1`, if its name is typed on the terminal.
 delete_secret() {
     typed=''

@@ -43,7 +43,7 @@ explained() {
 
 # Ends with the last error.
 give_up() {
-    explained || tell "$(refusal)"
+    explained || tell "$(refusal)" "$(answer_offline "$(refusal)")"
     exit 1
 }
 

@@ -363,7 +363,9 @@ impl Checker<'_> {
         default: &str,
     ) -> Vec<Spanned<Destination>> {
         let allowed = self.list(field, default, Destination::as_str);
-        let exact = |destination: &&Spanned<Destination>| METADATA_SERVERS.contains(&destination.address());
+        let exact = |destination: &&Spanned<Destination>| {
+            destination.address().is_some_and(|address| METADATA_SERVERS.contains(&address))
+        };
         for destination in allowed.iter().filter(exact) {
             self.problems.push(
                 Diagnostic::error(Code::BadValue, "the container never reaches the metadata server")

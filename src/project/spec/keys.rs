@@ -16,7 +16,9 @@ use crate::project::names::{
     AptPackage, AuthChoice, Channel, ClockTime, EnvName, LabelId, LabelKey, LabelValue, MachineType,
     NetworkName, ProjectId, ServiceAccount, SubnetName, VmName, Zone,
 };
-use crate::project::values::{Arch, Destination, EnvValue, ImageRef, InnerPath, Size, Strategy, TimeZone};
+use crate::project::values::{
+    Arch, Destination, Egress, EnvValue, ImageRef, InnerPath, Size, Strategy, TimeZone,
+};
 use crate::yaml::decode::{Entries, Field};
 
 /// `keys! { section RAW => CHECKED, METHOD(check) { ROWS } }`: the section as it is written, and as it is
@@ -127,8 +129,11 @@ keys! {
 
     /// The network of the container.
     section RawNetwork => Network, network(check) {
-        /// Private addresses that the container may reach: `10.0.0.5:5432`, `10.2.0.0/16`. All others are blocked;
-        /// public ones are not.
+        /// What the container reaches on the internet: `all` of it, or only what is `listed`: the hosts of the model's
+        /// provider and of the channels, and those in `allow`.
+        egress: Egress => Spanned<Egress> = "all", value();
+        /// Private addresses that the container may reach: `10.0.0.5:5432`, `10.2.0.0/16`. All others are blocked.
+        /// With `egress: listed`, public addresses and names too: `api.example.com` means port 443, and subdomains.
         allow: Vec<Field<Destination>> => Vec<Spanned<Destination>> = "[]", destinations();
     }
 

@@ -12,7 +12,8 @@ use std::sync::Arc;
 pub use keys::{Gateway, Gcp, Host, ImageSpec, Spec};
 
 use super::names::{CommitId, EnvName, GitUrl, ModelName, ModelUrl, Provider, SecretId};
-use super::values::{Destination, ImageRef, ModelApi, Size, Strategy};
+use super::openclaw::OpenClaw;
+use super::values::{Destination, Egress, ImageRef, ModelApi, Size, Strategy};
 use crate::diagnostics::{Problems, Source, Spanned};
 use crate::yaml;
 use crate::yaml::decode::{Field, decode};
@@ -58,22 +59,43 @@ pub enum Model {
 }
 
 impl Gateway {
-    /// The private networks that the container may reach: those of the spec, and the model's server if the spec
-    /// has its IP address.
+    /// The hosts that the container may reach although they are private or `egress` is `listed`: those of the spec,
+    /// the model's server, and for `listed` the known ones of the model's provider and of the channels.
     pub fn destinations(&self) -> Vec<Destination> {
         let mut all: Vec<_> = self.network.allow.iter().map(|allowed| allowed.value.clone()).collect();
-        if let Model::Served { base_url, .. } = &self.model {
-            all.extend(server(base_url.as_str()).filter(|server| !all.contains(server)));
+        let mut add = |new: Destination| {
+            if !all.contains(&new) {
+                all.push(new);
+            }
+        };
+        if let Model::Served { base_url, .. } = &self.model
+            && let Some(server) = server(base_url.as_str())
+        {
+            add(server);
+        }
+        if self.network.egress.value == Egress::Listed {
+            let known = OpenClaw::builtin();
+            if let Some(choice) = known.choice(self.auth_choice.as_str()) {
+                known.hosts(&choice.provider).iter().cloned().for_each(&mut add);
+            }
+            for channel in self.channels.iter().filter_map(|channel| known.channel(channel.as_str())) {
+                channel.hosts.iter().cloned().for_each(&mut add);
+                if channel.plugin.is_some() {
+                    known.plugins.iter().cloned().for_each(&mut add);
+                }
+            }
         }
         all
     }
 }
 
-/// The server of a URL with an IP address as its host.
+/// The server of a URL.
 fn server(url: &str) -> Option<Destination> {
     let url = url::Url::parse(url).ok()?;
     let address = match url.host()? {
-        url::Host::Domain(_) => return None,
+        url::Host::Domain(name) => {
+            return format!("{}:{}", name.to_lowercase(), url.port_or_known_default()?).parse().ok();
+        }
         url::Host::Ipv4(address) => address.into(),
         url::Host::Ipv6(address) => address.into(),
     };
@@ -168,4 +190,32 @@ pub fn read(mut source: Source, problems: &mut Problems) -> Option<Spec> {
     let spec = Checker { section, source: &source, problems }.spec(raw, "");
     Rules { section, declared: &declared, source: &source, problems }.hold(&spec);
     Some(spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+    use crate::diagnostics::{Problems, Source};
+
+    fn destinations(gateway: &str) -> Vec<String> {
+        let text = format!("version: 1\ngateway: {gateway}\n");
+        let spec = read(Source::new("bake.yaml", text), &mut Problems::default()).expect("a spec");
+        spec.gateway.destinations().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_listed_network_has_the_hosts_of_model_and_channels() {
+        let model = "model: {provider: groq}, channels: [slack]";
+        let allow = "allow: [10.1.2.3:5432, slack.com]";
+        assert_eq!(
+            destinations(&format!("{{{model}, network: {{egress: listed, {allow}}}}}")),
+            ["10.1.2.3:5432", "slack.com", "api.groq.com", "slack-files.com", "registry.npmjs.org"]
+        );
+        assert_eq!(
+            destinations(&format!("{{{model}, network: {{{allow}}}}}")),
+            ["10.1.2.3:5432", "slack.com"]
+        );
+        let server = "model: {base_url: 'https://models.example.com/v1', name: big}";
+        assert_eq!(destinations(&format!("{{{server}}}")), ["models.example.com:443"]);
+    }
 }

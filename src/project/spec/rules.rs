@@ -8,9 +8,9 @@ use super::{GATEWAY_TOKEN, ImageOrigin, Model, SecretSource, Spec};
 use crate::diagnostics::{Code, Diagnostic, Location, Problems, Source, Spanned, did_you_mean, quoted};
 use crate::project::fleet::LARGEST;
 use crate::project::machine::{Machine, beyond_free_tier};
-use crate::project::names::EnvName;
+use crate::project::names::{Channel, EnvName};
 use crate::project::openclaw::{Choice, Needs, OpenClaw};
-use crate::project::values::{Arch, Size};
+use crate::project::values::{Arch, Egress, Size};
 use crate::yaml::{Node, Value};
 
 /// Variables that the compose file sets itself, and the one by which the container finds its programs.
@@ -53,6 +53,7 @@ impl Rules<'_> {
         self.secret_rules(spec);
         self.machine_rules(spec);
         self.disk_rules(spec);
+        self.egress_rules(spec);
         self.network_rules(spec);
         self.fleet_rules(spec);
         self.update_rules(spec);
@@ -129,6 +130,40 @@ impl Rules<'_> {
                     .at(place.clone())
                     .related(spec.gcp.data_disk.place.clone(), "no data disk")
                     .help("set `snapshots: null`, or give the data disk a size"),
+            );
+        }
+    }
+
+    fn egress_rules(&mut self, spec: &Spec) {
+        let network = &spec.gateway.network;
+        if network.egress.value == Egress::All {
+            for allowed in network.allow.iter().filter(|allowed| allowed.name().is_some()) {
+                self.problems.push(
+                    Diagnostic::warning(
+                        Code::Contradiction,
+                        format!("the name {} has no effect with `egress: all`", quoted(allowed.as_str())),
+                    )
+                    .at(allowed.place.clone())
+                    .help("write the private address that it has, or `egress: listed`, which blocks all other names"),
+                );
+            }
+            return;
+        }
+        let known = OpenClaw::builtin();
+        let provider = known.choice(spec.gateway.auth_choice.as_str()).map(|choice| &choice.provider);
+        let provider = provider.filter(|provider| known.hosts(provider).is_empty());
+        let without_hosts = |channel: &&Spanned<Channel>| {
+            known.channel(channel.as_str()).is_none_or(|known| known.hosts.is_empty())
+        };
+        let channels = spec.gateway.channels.iter().filter(without_hosts).map(|channel| channel.as_str());
+        for unknown in provider.map(String::as_str).into_iter().chain(channels) {
+            self.problems.push(
+                Diagnostic::warning(
+                    Code::UnknownHosts,
+                    format!("bake does not know the hosts of {}", quoted(unknown)),
+                )
+                .at(network.egress.place.clone())
+                .help("add their names to `gateway.network.allow`; all others are blocked"),
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Destinations in private networks.
+//! Destinations of the container's network.
 
 use core::net::IpAddr;
 use std::fmt;
@@ -6,21 +6,29 @@ use std::str::FromStr;
 
 use crate::diagnostics::quoted;
 
-/// An IP address or a network in CIDR notation (RFC 4632, RFC 4291), with or without a port: `10.0.0.5:5432`,
-/// `10.2.0.0/16`, `[fd00::5]:443`.
+/// The port of a name without one: HTTPS.
+const USUAL_PORT: u16 = 443;
+
+/// A name, an IP address or a network in CIDR notation (RFC 4632, RFC 4291), with or without a port:
+/// `api.example.com`, `10.0.0.5:5432`, `10.2.0.0/16`, `[fd00::5]:443`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     text: String,
-    address: IpAddr,
-    prefix: Option<u8>,
+    host: Host,
     port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    Name(String),
+    Network(IpAddr, Option<u8>),
 }
 
 impl Destination {
     /// A server.
     pub fn server(address: IpAddr, port: u16) -> Self {
         let text = core::net::SocketAddr::new(address, port).to_string();
-        Self { text, address, prefix: None, port: Some(port) }
+        Self { text, host: Host::Network(address, None), port: Some(port) }
     }
 
     /// As the spec writes it.
@@ -29,22 +37,49 @@ impl Destination {
     }
 
     /// The address, or that of the network.
-    pub const fn address(&self) -> IpAddr {
-        self.address
-    }
-
-    /// The address or network, without the port.
-    pub fn network(&self) -> String {
-        match self.prefix {
-            Some(prefix) => format!("{}/{prefix}", self.address),
-            None => self.address.to_string(),
+    pub const fn address(&self) -> Option<IpAddr> {
+        match self.host {
+            Host::Network(address, _) => Some(address),
+            Host::Name(_) => None,
         }
     }
 
-    /// The port; `None` for all.
+    /// The address or network, without the port.
+    pub fn network(&self) -> Option<String> {
+        match self.host {
+            Host::Network(address, Some(prefix)) => Some(format!("{address}/{prefix}")),
+            Host::Network(address, None) => Some(address.to_string()),
+            Host::Name(_) => None,
+        }
+    }
+
+    /// The name and the port.
+    pub fn name(&self) -> Option<(&str, u16)> {
+        match &self.host {
+            Host::Name(name) => Some((name, self.port.unwrap_or(USUAL_PORT))),
+            Host::Network(..) => None,
+        }
+    }
+
+    /// The port; `None` for all, or for the usual one of a name.
     pub const fn port(&self) -> Option<u16> {
         self.port
     }
+}
+
+/// Whether this is a DNS name (RFC 1123, 2.1), in lower case. The last label of an address is a number.
+fn is_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        (1..64).contains(&label.len())
+            && label.bytes().all(inside)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() < 254
+        && text.split('.').all(is_label)
+        && text.rsplit_once('.').is_some_and(|(_, last)| !is_number(last))
 }
 
 /// The first address of the network that an address belongs to.
@@ -66,7 +101,8 @@ impl FromStr for Destination {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "{} is not an address such as `10.0.0.5:5432`, `10.2.0.0/16` or `[fd00::5]:443`",
+                "{} is not a name or an address such as `api.example.com`, `10.0.0.5:5432`, `10.2.0.0/16` or \
+                 `[fd00::5]:443`",
                 quoted(text)
             )
         };
@@ -88,6 +124,9 @@ impl FromStr for Destination {
             Some(_) => return Err(wrong()),
             None => None,
         };
+        if is_name(network) {
+            return Ok(Self { text: text.to_owned(), host: Host::Name(network.to_owned()), port });
+        }
         let (address, prefix) = match network.split_once('/') {
             Some((address, prefix)) if number(prefix) => {
                 (address, Some(prefix.parse().map_err(|_| wrong())?))
@@ -108,7 +147,7 @@ impl FromStr for Destination {
                 quoted(text)
             ));
         }
-        Ok(Self { text: text.to_owned(), address, prefix, port })
+        Ok(Self { text: text.to_owned(), host: Host::Network(address, prefix), port })
     }
 }
 
@@ -123,7 +162,7 @@ mod tests {
     use super::Destination;
 
     #[test]
-    fn a_destination_is_an_address_or_a_network() {
+    fn a_destination_is_a_name_an_address_or_a_network() {
         for (text, network, port) in [
             ("10.0.0.5:5432", "10.0.0.5", Some(5432)),
             ("192.168.7.9", "192.168.7.9", None),
@@ -136,11 +175,28 @@ mod tests {
             ("0.0.0.0/0", "0.0.0.0/0", None),
         ] {
             let read: Destination = text.parse().expect(text);
-            assert_eq!((read.network().as_str(), read.port()), (network, port), "{text}");
+            assert_eq!((read.network().as_deref(), read.port()), (Some(network), port), "{text}");
+            assert_eq!(read.name(), None, "{text}");
+        }
+        for (text, name, port) in [
+            ("db.internal:5432", "db.internal", 5432),
+            ("api.example.com", "api.example.com", 443),
+            ("1.2.3.4.example", "1.2.3.4.example", 443),
+        ] {
+            let read: Destination = text.parse().expect(text);
+            assert_eq!((read.name(), read.network()), (Some((name, port)), None), "{text}");
         }
         for text in [
             "",
-            "db.internal:5432",
+            "localhost",
+            "*.example.com",
+            "-a.example.com",
+            "a..example.com",
+            "https://example.com",
+            "Example.com",
+            "example.com/16",
+            "example.com:https",
+            "a b.example.com",
             "10.0.0.5:",
             "10.0.0.5:0",
             "10.0.0.5:65536",

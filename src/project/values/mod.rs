@@ -79,6 +79,26 @@ impl Strategy {
     }
 }
 
+/// What the container reaches on the internet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Egress {
+    /// All of it.
+    All,
+    /// The hosts of the model's provider and of the channels, and those in `allow`.
+    Listed,
+}
+
+impl Egress {
+    /// As the spec writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Listed => "listed",
+        }
+    }
+}
+
 /// The protocol of a model server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -258,7 +278,7 @@ macro_rules! text_values {
 
 text_values! {
     Size = "Size", {"description": "It must be a size such as `20GB` or `512MB`, or `0`.", "type": ["string", "integer"], "pattern": "^(?:0|[0-9]+(?:GB|MB))$", "maximum": 0, "minimum": 0};
-    Destination = "Destination", {"description": "It must be an IP address or a network in CIDR notation, with or without a port, such as `10.0.0.5:5432`, `10.2.0.0/16` or `[fd00::5]:443`.", "type": "string", "pattern": "^[0-9a-fA-F.:/\\[\\]]+$"};
+    Destination = "Destination", {"description": "It must be a name, an IP address or a network in CIDR notation, with or without a port, such as `api.example.com`, `10.0.0.5:5432`, `10.2.0.0/16` or `[fd00::5]:443`.", "type": "string", "pattern": "^[0-9a-zA-F.:/\\[\\]-]+$"};
     ImageRef = "ImageRef", {"description": "It must be an image with its registry, such as `ghcr.io/owner/name:1.2.3`.", "type": "string", "pattern": "^[^/\\s]+/[^\\s]+$"};
     WebUrl = "WebUrl", {"type": "string", "pattern": "^https?://[!-~]+$"};
     InnerPath = "InnerPath", {"description": "It must be a relative path without `..`.", "type": "string", "minLength": 1, "maxLength": 255, "not": {"pattern": "(?:^|/)\\.{0,2}(?:/|$)"}};
