@@ -9,6 +9,7 @@ import base64
 import re
 import sys
 import urllib.parse
+from json import dumps
 
 SECRETS = "/run/openclaw/secrets.env"
 LONGEST = 200
@@ -34,6 +35,10 @@ def encoded(value):
         yield from (text, text.replace("+", "-").replace("/", "_"))
 
 
+def ascii_json(text):
+    return dumps(text)[1:-1]
+
+
 def forms(row):
     """The texts by which a log may contain the secret of this row of secrets.env."""
     kept = row.partition("=")[2].rstrip("\n")[1:-1]
@@ -41,7 +46,9 @@ def forms(row):
     value = re.sub(r"\\(.)", lambda escaped: {"n": "\n", "r": "\n"}.get(escaped[1], escaped[1]), json)
     lines = [line.strip() for line in value.split("\n")]
     plain = [value, *lines]
-    quoted = (urllib.parse.quote(line, safe="") for line in plain)
+    # In a path, wholly, and in a form (RFC 3986, and application/x-www-form-urlencoded); JSON in ASCII.
+    ways = (urllib.parse.quote, lambda line: urllib.parse.quote(line, safe=""), urllib.parse.quote_plus, ascii_json)
+    quoted = (way(line) for line in plain for way in ways)
     # Too short, it would be found in other words.
     long = (line for line in plain if len(line) >= PART)
     return {kept, json, *plain, *quoted, *(text for line in long for text in encoded(line))} - {""}
