@@ -113,6 +113,8 @@ keys! {
         channels: Vec<Field<Channel>> => Vec<Spanned<Channel>> = "[]", list(Channel::as_str);
         /// The network of the container.
         network: RawNetwork => Network = "{}", network();
+        /// Whether an updated gateway has to answer a message, or the VM goes back. Needs a model.
+        ask_after_update: bool => Spanned<bool> = "false", value();
     }
     together {
         /// The model that the agents use. `null` leaves the choice to OpenClaw.

@@ -62,6 +62,19 @@ impl Rules<'_> {
         self.egress_rules(spec);
         self.network_rules(spec);
         self.fleet_rules(spec);
+        self.update_rules(spec);
+    }
+
+    fn update_rules(&mut self, spec: &Spec) {
+        let gateway = &spec.gateway;
+        let has_model = gateway.auth_choice.as_str() != "skip" || !matches!(gateway.model, Model::Default);
+        if gateway.ask_after_update.value && !has_model {
+            self.problems.push(
+                Diagnostic::error(Code::MissingKey, "only a gateway with a model can answer a message")
+                    .at(gateway.ask_after_update.place.clone())
+                    .help("set `gateway.model`, or leave `ask_after_update` out"),
+            );
+        }
     }
 
     fn fleet_rules(&mut self, spec: &Spec) {
