@@ -123,8 +123,9 @@ watch() {
         word=${said%% *}
         kind=${word#"${word%%/*}"}
         kind=${kind#/}
-        if [ -e "$trial" ] && ! "$lib/release.py" probed "${word%%/*}"; then
-            trouble='the gateway was not ready for a minute within half an hour' trouble_kind=
+        if [ -e "$trial" ] && ! trouble=$("$lib/release.py" probed "${word%%/*}"); then
+            : "${trouble:=the release could not be settled}"
+            trouble_kind=
             return
         fi
         case $said in

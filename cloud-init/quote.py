@@ -9,6 +9,7 @@ import base64
 import re
 import sys
 import urllib.parse
+from json import dumps
 
 SECRETS = "/run/openclaw/secrets.env"
 LONGEST = 200
@@ -25,13 +26,17 @@ NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d) "
 
 
 def encoded(value):
-    """What base64 makes of `value` wherever it is in a longer text, as in `user:password` (RFC 4648)."""
+    """The forms of `value` in base64, anywhere in a longer text, as in `user:password` (RFC 4648)."""
     for before in range(3):
         text = base64.b64encode(bytes(before) + value.encode()).decode().rstrip("=")
         # The first and the last character may contain bits of other text.
         text = text[(0, 2, 3)[before] :]
         text = text if (before + len(value.encode())) % 3 == 0 else text[:-1]
         yield from (text, text.replace("+", "-").replace("/", "_"))
+
+
+def ascii_json(text):
+    return dumps(text)[1:-1]
 
 
 def forms(row):
@@ -41,7 +46,9 @@ def forms(row):
     value = re.sub(r"\\(.)", lambda escaped: {"n": "\n", "r": "\n"}.get(escaped[1], escaped[1]), json)
     lines = [line.strip() for line in value.split("\n")]
     plain = [value, *lines]
-    quoted = (urllib.parse.quote(line, safe="") for line in plain)
+    # In a path, wholly, and in a form (RFC 3986, and application/x-www-form-urlencoded); JSON in ASCII.
+    ways = (urllib.parse.quote, lambda line: urllib.parse.quote(line, safe=""), urllib.parse.quote_plus, ascii_json)
+    quoted = (way(line) for line in plain for way in ways)
     # Too short, it would be found in other words.
     long = (line for line in plain if len(line) >= PART)
     return {kept, json, *plain, *quoted, *(text for line in long for text in encoded(line))} - {""}

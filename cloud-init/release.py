@@ -8,12 +8,13 @@ can be repeated after a loss of power:
 
     save    the gateway is stopped, and the state copied; for a rollback, the copy to bring back is copied too
     swap    (rollback with the state of that time) the state is moved to the copies, and that copy moves in
-    trial   the new release runs; it is kept once the gateway was ready for a minute
+    trial   the new release runs; it is kept once the gateway was ready for a minute, and has answered a
+            message if the spec asks for it
     back    the copied state moves back, and `current` leads to the release before
 
     release.py             the stage of converge.sh: completes or reverts what was interrupted
     release.py claim       before the gateway starts: refuses an older OpenClaw on newer state
-    release.py probed WORD while a trial runs: the word of probe.py; exit code 1 when the trial takes too long
+    release.py probed WORD while a trial runs: the word of probe.py; exit code 1 and the reason once it has failed
     release.py failed STAGE CODE TEXT
                            exit code 0: the trial has failed, and the next run goes back
 """
@@ -35,6 +36,7 @@ import time
 import urllib.parse
 
 sys.dont_write_bytecode = True
+import quote  # noqa: E402  (in this program's folder)
 
 STATE = "/var/lib/openclaw"
 STORE = "/var/lib/openclaw/releases"  # the journal and the copies of the state
@@ -54,6 +56,10 @@ STEADY = 60  # seconds that a gateway must be ready
 LONGEST_TRIAL = 1800
 GRACE = 300  # then the release before ends the trial
 TRIES = 3  # boots of one trial
+QUESTIONS = 3  # in one trial
+QUESTION = "This message tests an update. Reply with one word."
+ANSWER = 180  # seconds
+KEPT_OUTPUT = 65536
 # A retry does not help against errors of these stages.
 GATEWAY = ("home.py", "start.sh", "watch")
 CONTRACT = "1"  # how updates reach the VM
@@ -440,6 +446,26 @@ def stop_gateway():
         raise Failed("the gateway does not stop")
 
 
+def ask():
+    """Sends the agent a message, in a conversation of its own. Why there was no answer, or None."""
+    labels = ("project=openclaw", "service=openclaw-gateway", "oneoff=False")
+    try:
+        found = docker("ps", "-q", *(word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")))
+    except Failed as failure:
+        return str(failure)
+    agent = ["node", "dist/index.js", "agent", "--agent", "main", "--session-id", "update", "--message", QUESTION]
+    command = ["timeout", "-k", "10", str(ANSWER), "docker", "exec", *found[:1], *agent]
+    said = b""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        while chunk := process.stdout.read1(KEPT_OUTPUT):
+            said = (said + chunk)[-KEPT_OUTPUT:]
+    if process.returncode == 124:
+        return f"no answer within {ANSWER} seconds"
+    if process.returncode != 0 or not said.strip():
+        return quote.quote(said.decode(errors="replace"))
+    return None
+
+
 def image_version(project=None):
     """OpenClaw's version in a release's image; empty if the image does not say. Runs no program of it."""
     container = docker("create", "--network", "none", settings(project)["OPENCLAW_IMAGE"], "never-run")[0]
@@ -519,7 +545,7 @@ def report(stage_name, identity="", error="", asked=None):
     error = plain(error)[:400]
     console(f"openclaw: update={stage_name} release={identity}" + (f" error={error}" if error else ""))
     asked = request() if asked is None else asked
-    values = {"update_release": identity, "update_error": error, "update_request": asked, "update": stage_name}
+    values = {"update_release": identity, "update_error": error, "update": stage_name, "update_request": asked}
     private(RUN)
     with open(f"{RUN}/update.json", "w", encoding="utf-8") as file:
         json.dump(values, file)
@@ -527,7 +553,8 @@ def report(stage_name, identity="", error="", asked=None):
 
 
 def send():
-    """Sends the last report, unless it has arrived. The stage goes last: its reader finds the rest in place."""
+    """Sends the last report, unless it has arrived. The request goes last: a reader that waits for it would take the
+    stage of the request before for its own."""
     try:
         with open(f"{RUN}/update.json", encoding="utf-8") as file:
             values = json.load(file)
@@ -742,26 +769,30 @@ def claim():
 
 
 def probed(word):
-    """Keeps the release once its gateway was ready for a minute; False if that takes too long."""
+    """Keeps the release once its gateway was ready for a minute and has answered what it must. Returns why the trial
+    has failed, or None."""
     now = uptime()
     with journal() as book:
         change = book["change"]
         if not change or change["phase"] != "trial":
-            return True
+            return None
         with open(TRIAL, encoding="utf-8") as file:
             trial = json.load(file)
-        if word == "ready":
-            trial.setdefault("ready", now)
-            if now - trial["ready"] >= STEADY:
+        if word != "ready":
+            trial.pop("ready", None)
+        elif now - trial.setdefault("ready", now) >= STEADY:
+            unanswered = ask() if settings()["OPENCLAW_ASK_AFTER_UPDATE"] else None
+            if not unanswered:
                 accept(book, change)
                 sweep_copies(book)
                 report("done", change["to"])
-                return True
-        else:
-            trial.pop("ready", None)
+                return None
+            trial["questions"] = trial.get("questions", 0) + 1
+            if trial["questions"] == QUESTIONS:
+                return f"the agent did not answer {QUESTIONS} messages: {unanswered}"
         with open(TRIAL, "w", encoding="utf-8") as file:
             json.dump(trial, file)
-        return now - trial["begun"] < LONGEST_TRIAL
+        return None if now - trial["begun"] < LONGEST_TRIAL else "the gateway was not ready for a minute within half an hour"
 
 
 def failed(stage_name, code, text):
@@ -785,7 +816,9 @@ def main(arguments):
             case ["claim"]:
                 claim()
             case ["probed", word]:
-                return 0 if probed(word) else 1
+                if why := probed(word):
+                    print(why)
+                    return 1
             case ["failed", stage_name, code, text]:
                 return 0 if failed(stage_name, code, text) else 1
     except (Failed, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:

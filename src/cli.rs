@@ -1,5 +1,6 @@
 //! The command line: every command, option and help text.
 
+mod examples;
 mod gcloud;
 
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use examples::command;
 pub use gcloud::{
     Action, GcloudArgs, MemberArg, Members, Message, OutputFormat, PlanArgs, SetupArgs, UpdateArgs, WaitArgs,
     names_gcloud,
@@ -24,7 +26,7 @@ use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
 #[command(
     name = "bake",
     version,
-    after_help = "Exit codes: 0 success; 1 a finding, or a failure outside of the input; 2 wrong input or arguments."
+    after_help = "`bake help COMMAND` and `--help` show examples and exit codes."
 )]
 pub struct Cli {
     /// The project folder, or one below it

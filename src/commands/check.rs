@@ -11,6 +11,7 @@ use crate::diagnostics::{Diagnostic, Severity, json};
 use crate::plan::VmImage;
 use crate::project::Project;
 use crate::project::machine::{self, Estimate};
+use crate::project::spec::SecretSource;
 
 #[derive(Serialize)]
 struct CheckJson<'a> {
@@ -84,8 +85,16 @@ fn summary(project: &Project, LoadedLock { lock, digest, .. }: &LoadedLock) -> S
         Some(dollars) => format!("about ${dollars} a month: {}", estimate.note),
         None => estimate.note,
     };
+    let kept = spec.secrets.iter().filter(|(_, source)| *source == SecretSource::Generated);
+    let kept: Vec<_> = kept.map(|(name, _)| name.as_str()).collect();
+    // The state has OAuth tokens in the clear in any case.
+    let disk = if kept.is_empty() {
+        "the gateway's state; no secret of the spec".to_owned()
+    } else {
+        format!("the gateway's state, and {} in the clear (keep_in: secret-manager)", kept.join(", "))
+    };
     format!(
-        "VM        {} in {}, {}, {}\nimage     {}, {}\nbinaries  {}\nlock      {digest}\ncosts     {cost}\n",
+        "VM        {} in {}, {}, {}\nimage     {}, {}\nbinaries  {}\nlock      {digest}\ncosts     {cost}\ndata disk {disk}\n",
         spec.gcp.machine_type.value,
         spec.gcp.zone.value,
         spec.host.os.as_str(),

@@ -1,15 +1,14 @@
 //! `bake completions`: a script for the shell.
 
-use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
 use super::console::Console;
 use super::{Done, Failure};
-use crate::cli::Cli;
+use crate::cli;
 
 pub(super) fn run(shell: Shell, json: bool, console: &mut Console) -> Result<Done, Failure> {
     let mut script = Vec::new();
-    generate(shell, &mut Cli::command(), "bake", &mut script);
+    generate(shell, &mut cli::command(), "bake", &mut script);
     console.text(&String::from_utf8_lossy(&script), json)?;
     Ok(Done::Clean)
 }

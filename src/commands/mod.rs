@@ -34,7 +34,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use serde::Serialize;
 
 use crate::cli::{self, Cli, Command};
@@ -126,7 +126,9 @@ const fn is_zero(count: &usize) -> bool {
 /// Runs the program with these arguments, the first being its name. Returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let parsed =
+        cli::command().try_get_matches_from(&arguments).and_then(|found| Cli::from_arg_matches(&found));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return reject(&error, &arguments),
     };

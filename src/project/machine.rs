@@ -211,6 +211,25 @@ impl<'a> Machine<'a> {
         self.name == machines().free_tier.machine
     }
 
+    /// A type with at least this much memory (MiB), and its price: `e2-medium (4096 MB, about $25 a month)`.
+    pub fn with_memory(&self, wanted: u32) -> Option<String> {
+        let known = machines();
+        let mut next = self.name;
+        loop {
+            next = match known.shared_core.iter().find(|shared| shared.name == next) {
+                Some(shared) => &shared.larger,
+                None => return None,
+            };
+            let machine_type = next.parse().ok()?;
+            let machine = Machine::new(&machine_type);
+            let memory = machine.memory_mib()?;
+            if memory >= wanted {
+                let price = machine.price().map(|price| format!(", about ${} a month", whole(price)));
+                return Some(format!("{next} ({memory} MB{})", price.unwrap_or_default()));
+            }
+        }
+    }
+
     /// US dollars a month.
     fn price(&self) -> Option<f64> {
         if let Some(shared) = self.shared_core {

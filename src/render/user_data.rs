@@ -202,6 +202,10 @@ fn value(setting: VmSetting, plan: &Plan<'_>, image: &str) -> String {
         (VmSetting::Project, _) => {
             spec.gcp.project.as_ref().map(|project| project.to_string()).unwrap_or_default()
         }
+        (VmSetting::AskAfterUpdate, _) => {
+            let asks = spec.gateway.ask_after_update.value;
+            if asks { "yes" } else { "" }.to_owned()
+        }
         (VmSetting::StopSeconds, _) => STOP_GRACE_SECONDS.to_string(),
     }
 }

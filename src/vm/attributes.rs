@@ -66,11 +66,11 @@ pub const UPDATE_ATTRIBUTES: [GuestAttribute; 6] = [
         key: "update_error",
         meaning: "Why the VM waits, refused or went back, with the gateway's own line; as `error`.",
     },
+    GuestAttribute { key: "update", meaning: "The stage of the update or rollback." },
     GuestAttribute {
         key: "update_request",
-        meaning: "The value of the metadata's `openclaw-request` that the report answers.",
+        meaning: "The value of the metadata's `openclaw-request` that the report answers; written last.",
     },
-    GuestAttribute { key: "update", meaning: "The stage of the update or rollback." },
     GuestAttribute {
         key: CONTRACT,
         meaning: "How updates reach the VM. VMs of older releases of bake do not report it: they are replaced.",

@@ -44,6 +44,7 @@ settings! {
     Model = "OPENCLAW_MODEL", "The model, as JSON.";
     Channels = "OPENCLAW_CHANNELS", "The channels to set up, separated by spaces.";
     Secrets = "OPENCLAW_SECRETS", "The secrets, as `NAME=generate` or `NAME=secret-manager:ID`, separated by spaces.";
+    AskAfterUpdate = "OPENCLAW_ASK_AFTER_UPDATE", "`yes` if an updated gateway has to answer a message, else empty.";
     Project = "OPENCLAW_PROJECT", "The project of Secret Manager; empty for the VM's own.";
     StopSeconds = "OPENCLAW_STOP_SECONDS", "How long the gateway may take to stop.";
 }

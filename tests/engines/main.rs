@@ -18,6 +18,7 @@ mod real_readers;
 mod registry_push;
 mod rehearse;
 mod sarif;
+mod update;
 mod vm_scripts;
 
 fn main() -> std::process::ExitCode {

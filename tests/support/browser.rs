@@ -16,11 +16,17 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 /// The time limit of each step. Emulated machines take minutes for steps of a second.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
-/// One use of the Control UI, with a fresh profile.
-#[derive(Clone, Debug, Serialize)]
+/// One use of the Control UI.
+#[derive(Clone, Debug, Default, Serialize)]
 struct Visit {
     /// Also the name of the screenshot.
     name: String,
+    /// The folder of the browser's profile; a fresh one without it.
+    profile: Option<PathBuf>,
+    /// An earlier answer in the conversation.
+    earlier: Option<String>,
+    /// An answer that the conversation must not have.
+    undone: Option<String>,
     page: String,
     gateway: String,
     token: String,
@@ -106,6 +112,46 @@ pub fn converse(namespace: &Namespace, screenshots: &Path, token: &str, own: &st
     assert!(seen[0].reply.as_deref().unwrap_or_default().contains(&question.answer()), "{seen:?}");
 }
 
+/// A browser that keeps its profile.
+pub struct Visitor<'a> {
+    pub namespace: &'a Namespace,
+    /// The screenshots are kept.
+    pub screenshots: PathBuf,
+    pub profile: PathBuf,
+    pub page: String,
+}
+
+impl Visitor<'_> {
+    /// Logs in with the token, asks, and waits for the answer.
+    ///
+    /// # Panics
+    /// If the answer does not appear.
+    #[track_caller]
+    pub fn log_in(&self, token: &str, question: Question) {
+        self.visit(Visit::asking("first", &self.page, token, question));
+    }
+
+    /// Opens the page again, which has to log in by itself and show the answer to `earlier`, but not the one to
+    /// `undone`. Asks, and waits for the answer.
+    ///
+    /// # Panics
+    /// If the page shows other answers.
+    #[track_caller]
+    pub fn continue_after(&self, earlier: Question, question: Question, undone: Option<Question>) {
+        let link = Visit::link(&format!("http://{}/", self.page), question);
+        let undone = undone.map(Question::answer);
+        self.visit(Visit { name: question.answer(), earlier: Some(earlier.answer()), undone, ..link });
+    }
+
+    #[track_caller]
+    fn visit(&self, visit: Visit) {
+        let answer = visit.answer.clone().expect("a question");
+        let visit_with_profile = Visit { profile: Some(self.profile.clone()), ..visit };
+        let seen = self::visit(self.namespace, &self.screenshots, &[visit_with_profile]);
+        assert!(seen[0].reply.as_deref().unwrap_or_default().contains(&answer), "{seen:?}");
+    }
+}
+
 /// Opens a link that needs no token, asks a question and waits for the model's answer.
 ///
 /// # Panics
@@ -135,10 +181,9 @@ impl Visit {
         Self {
             name: "link".to_owned(),
             page: link.to_owned(),
-            gateway: String::new(),
-            token: String::new(),
             question: Some(question.text()),
             answer: Some(question.answer()),
+            ..Self::default()
         }
     }
 
@@ -149,8 +194,7 @@ impl Visit {
             page: format!("http://{page}/"),
             gateway: format!("ws://{gateway}"),
             token: token.to_owned(),
-            question: None,
-            answer: None,
+            ..Self::default()
         }
     }
 }

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::namespace::Namespace;
 use super::{Folder, Said, said, testbed};
 
-/// The stages of `converge.sh` that need a VM. The image exists already.
-const LEFT_OUT: [&str; 4] = ["swap.sh", "docker.sh", "image.sh", "verify.sh"];
+/// The stages of `converge.sh` that are left out. The image exists already.
+const LEFT_OUT: [&str; 2] = ["image.sh", "verify.sh"];
 
 /// The maximum number of attempts per stage.
 const ATTEMPTS: u32 = 5;
@@ -23,10 +23,11 @@ pub struct Gateway {
     pub namespace: Namespace,
     /// The gateway's published address on this machine.
     pub published: SocketAddr,
+    /// The gateway's port on the VM.
+    port: u16,
     folder: Folder,
-    /// The name of the Compose project, unique on this machine.
+    /// The name of the Compose project and of its images, unique on this machine.
     project: String,
-    image: String,
 }
 
 impl Gateway {
@@ -48,6 +49,21 @@ impl Gateway {
     /// If a stage fails.
     #[track_caller]
     pub fn start_with(folder: Folder, image: &str, port: u16, prepare: impl FnOnce(&Path)) -> Self {
+        let gateway = Self::place(folder, port);
+        prepare(&gateway.folder.join("vm"));
+        let settings = gateway.folder.read("vm/opt/openclaw/settings.env");
+        let tag = settings.lines().find_map(|line| line.strip_prefix("OPENCLAW_IMAGE="));
+        let mut pull = testbed::tool("docker-26");
+        said(pull.args(["pull", "--quiet", image])).done();
+        let mut rename = testbed::tool("docker-26");
+        said(rename.args(["tag", image, tag.expect("an image").trim_matches('\'')])).done();
+        gateway.converge();
+        gateway
+    }
+
+    /// The VM's files for the project in `folder`, before the first stage.
+    #[track_caller]
+    pub fn place(folder: Folder, port: u16) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let project = format!("bake-gateway-{}-{number}", std::process::id());
@@ -60,20 +76,32 @@ impl Gateway {
         let spec = folder.read("bake.yaml");
         let name = spec.lines().find(|line| line.starts_with("name: ")).expect("a name");
         folder.edit("bake.yaml", name, &format!("name: {project}"));
-        folder.bake(["render"]).done();
-        let mut place = Command::new(support_file("place"));
-        said(place.arg(folder.join("out/user-data.yaml")).arg(folder.join("vm"))).done();
-
-        let settings = folder.read("vm/opt/openclaw/settings.env");
-        let tag = settings.lines().find_map(|line| line.strip_prefix("OPENCLAW_IMAGE="));
-        let tag = tag.expect("an image").trim_matches('\'').to_owned();
-        let published = publish(&folder, port);
-        prepare(&folder.join("vm"));
-        let gateway = Self { namespace: Namespace::new(), published, folder, project, image: tag };
-        gateway.replace_image(image);
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let published = free.local_addr().expect("an address");
+        let gateway = Self { namespace: Namespace::new(), published, port, folder, project };
+        gateway.user_data(&[]);
+        let wrapper = fs::read_to_string(support_file("docker")).expect("a script");
+        let docker = testbed::folder().join("bin/docker-26").display().to_string();
+        let wrapper = wrapper.replace("@PROJECT@", &gateway.project).replace("@DOCKER@", &docker);
+        gateway.folder.program("vm/usr/local/bin/docker", &wrapper);
         gateway.namespace.forward(port, published);
-        gateway.converge();
         gateway
+    }
+
+    /// Renders the project and places its files, or returns them as user-data with `--print`.
+    #[track_caller]
+    fn user_data(&self, options: &[&str]) -> String {
+        self.folder.bake(["render"]).done();
+        let mut place = Command::new(support_file("place"));
+        place.args(options).arg(self.folder.join("out/user-data.yaml")).arg(self.folder.join("vm"));
+        said(place.args([self.port.to_string(), self.published.port().to_string()])).done().out
+    }
+
+    /// The project as the VM's metadata has it, after `change`.
+    #[track_caller]
+    pub fn bundle(&self, change: impl FnOnce(&Folder)) -> String {
+        change(&self.folder);
+        self.user_data(&["--print"])
     }
 
     /// Runs the stages again, as the VM does when the gateway is down.
@@ -101,18 +129,6 @@ impl Gateway {
         }
     }
 
-    /// Replaces the image that the VM would build.
-    fn replace_image(&self, image: &str) {
-        let mut pull = testbed::tool("docker-26");
-        said(pull.args(["pull", "--quiet", image])).done();
-        let mut tag = testbed::tool("docker-26");
-        said(tag.args(["tag", image, &self.image])).done();
-        let wrapper = fs::read_to_string(support_file("docker")).expect("a script");
-        let docker = testbed::folder().join("bin/docker-26").display().to_string();
-        let wrapper = wrapper.replace("@PROJECT@", &self.project).replace("@DOCKER@", &docker);
-        self.folder.program("vm/usr/local/bin/docker", &wrapper);
-    }
-
     /// The path of a file of the VM.
     pub fn file(&self, path: &str) -> PathBuf {
         self.folder.join("vm").join(path.trim_start_matches('/'))
@@ -124,7 +140,7 @@ impl Gateway {
     }
 
     /// The prefix that runs a command on the VM as root.
-    fn enter(&self) -> Command {
+    pub fn enter(&self) -> Command {
         let mut enter = self.namespace.command("unshare");
         enter.args(["--mount", "--propagation", "private"]).arg(support_file("inside"));
         enter.arg(self.folder.join("vm"));
@@ -175,25 +191,15 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         let end = format!(
-            "cd /opt/openclaw && docker compose down --volumes --timeout 5; docker rmi {}; \
-             docker ps -aq --filter name={} | xargs -r docker rm -f",
-            self.image, self.project
+            "cd /opt/openclaw && docker compose down --volumes --timeout 5; \
+             docker ps -aq --filter name={0} | xargs -r docker rm -f; docker image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' {0} | \
+             xargs -r docker rmi",
+            self.project
         );
         self.run(["sh", "-c", &end]);
     }
 }
 
-fn support_file(name: &str) -> PathBuf {
+pub fn support_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/gateway").join(name)
-}
-
-/// Mounts this VM's folders and publishes the gateway on a free port of this machine.
-fn publish(folder: &Folder, port: u16) -> SocketAddr {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let free = free.local_addr().expect("an address");
-    let name = "vm/opt/openclaw/docker-compose.yml";
-    let state = folder.join("vm/var/lib/openclaw").display().to_string();
-    folder.write(name, folder.read(name).replace("/var/lib/openclaw", &state));
-    folder.edit(name, &format!("127.0.0.1:{port}:"), &format!("127.0.0.1:{}:", free.port()));
-    free
 }

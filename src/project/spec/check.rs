@@ -15,7 +15,7 @@ use crate::diagnostics::{
 };
 use crate::project::names::{AuthChoice, EnvName, LabelKey, LabelValue};
 use crate::project::openclaw::OpenClaw;
-use crate::project::values::{Destination, EnvValue, ImageRef, Size, Strategy};
+use crate::project::values::{Destination, EnvValue, ImageRef, KeepIn, Size, Strategy};
 use crate::yaml::Node;
 use crate::yaml::decode::{Entries, Field};
 
@@ -37,6 +37,8 @@ const METADATA_SERVERS: [IpAddr; 2] = [
 pub(super) struct Checker<'a> {
     /// The spec's `secrets`, where there are some.
     pub(super) section: Option<&'a Node>,
+    /// The VM's name, after which kept secrets are named.
+    pub(super) vm_name: String,
     pub(super) source: &'a Arc<Source>,
     pub(super) problems: &'a mut Problems,
 }
@@ -251,13 +253,39 @@ impl Checker<'_> {
         let mut secrets = Vec::new();
         for (name, secret) in raw.get().unwrap_or_default().0 {
             let (Some(name), Some(secret)) = (name.at(self.source), secret.at(self.source)) else { continue };
-            let RawSecret { generate, secret_manager } = secret.value;
+            let RawSecret { generate, secret_manager, keep_in } = secret.value;
             // A section with content has an error that was reported already.
             let empty =
                 self.section.and_then(|section| section.get(name.as_str())).is_some_and(Node::is_empty);
             let nothing_said = empty && generate.is_missing() && secret_manager.is_missing();
             let generate = generate.get().is_some();
             let place = secret_manager.place(self.source);
+            let keep_place = keep_in.place(self.source);
+            let keep_in = keep_in.get();
+            if let Some(keep_in) = keep_in
+                && (!generate || !secret_manager.is_missing())
+            {
+                self.problems.push(
+                    Diagnostic::error(
+                        Code::Contradiction,
+                        "`keep_in` is for a generated value without `secret_manager`",
+                    )
+                    .at(keep_place)
+                    .help(match keep_in {
+                        KeepIn::DataDisk => "write `{generate: hex32}`",
+                        KeepIn::SecretManager => "write `{generate: hex32, keep_in: secret-manager}`",
+                    }),
+                );
+                continue;
+            }
+            if keep_in == Some(KeepIn::SecretManager) {
+                let own = format!("{}-{}", self.vm_name, name.as_str().to_lowercase().replace('_', "-"));
+                match own.parse() {
+                    Ok(id) => secrets.push((name, SecretSource::SecretManager { id, generate })),
+                    Err(why) => self.problems.push(Diagnostic::error(Code::BadValue, why).at(name.place)),
+                }
+                continue;
+            }
             match secret_manager.get() {
                 Some(id) if secrecy::is_key(id.as_str()) => self.problems.push(
                     Diagnostic::error(

@@ -113,6 +113,8 @@ keys! {
         channels: Vec<Field<Channel>> => Vec<Spanned<Channel>> = "[]", list(Channel::as_str);
         /// The network of the container.
         network: RawNetwork => Network = "{}", network();
+        /// Whether an updated gateway has to answer a message, or the VM goes back. Needs a model.
+        ask_after_update: bool => Spanned<bool> = "false", value();
     }
     together {
         /// The model that the agents use. `null` leaves the choice to OpenClaw.
@@ -127,7 +129,7 @@ keys! {
 
     /// The network of the container.
     section RawNetwork => Network, network(check) {
-        /// What the container reaches on the internet: `all` of it, or only what is `listed`: the hosts of the model's
+        /// The part of the internet that the container reaches: `all`, or the `listed` hosts only: those of the model's
         /// provider and of the channels, and those in `allow`.
         egress: Egress => Spanned<Egress> = "all", value();
         /// Private addresses that the container may reach: `10.0.0.5:5432`, `10.2.0.0/16`. All others are blocked.

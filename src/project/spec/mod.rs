@@ -187,15 +187,36 @@ pub fn read(mut source: Source, problems: &mut Problems) -> Option<Spec> {
         return None;
     }
     let section = node.get("secrets");
-    let spec = Checker { section, source: &source, problems }.spec(raw, "");
+    let vm_name = vm_name(&raw);
+    let spec = Checker { section, vm_name, source: &source, problems }.spec(raw, "");
     Rules { section, declared: &declared, source: &source, problems }.hold(&spec);
     Some(spec)
 }
 
+/// The name of the VM as the spec writes it, or the usual one.
+fn vm_name(raw: &Field<keys::RawSpec>) -> String {
+    match raw {
+        Field::Given(keys::RawSpec { name: Field::Given(name, _), .. }, _) => name.to_string(),
+        _ => "openclaw-gateway".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{SecretSource, read};
     use crate::diagnostics::{Problems, Source};
+
+    #[test]
+    fn a_generated_secret_is_kept_in_secret_manager_with_one_word() {
+        let secrets = "{OPENCLAW_GATEWAY_TOKEN: {generate: hex32, keep_in: secret-manager}, \
+                       GOG_KEYRING_PASSWORD: {generate: hex32, keep_in: data-disk}}";
+        let text = format!("version: 1\nname: agent-7\nsecrets: {secrets}\n");
+        let spec = read(Source::new("bake.yaml", text), &mut Problems::default()).expect("a spec");
+        let source = |at: usize| spec.secrets[at].1.clone();
+        let id = "agent-7-openclaw-gateway-token".parse().expect("an id");
+        assert_eq!(source(0), SecretSource::SecretManager { id, generate: true });
+        assert_eq!(source(1), SecretSource::Generated);
+    }
 
     fn destinations(gateway: &str) -> Vec<String> {
         let text = format!("version: 1\ngateway: {gateway}\n");

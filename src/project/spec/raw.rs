@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::diagnostics::{Problems, Source};
 use crate::project::names::{CommitId, GitUrl, ModelName, ModelUrl, Provider, SecretId, SecretName};
-use crate::project::values::{Generate, ModelApi};
+use crate::project::values::{Generate, KeepIn, ModelApi};
 use crate::yaml::decode::{Field, decode};
 use crate::yaml::{self, Node, Value};
 
@@ -58,6 +58,10 @@ pub struct RawSecret {
     pub generate: Field<Generate>,
     /// The id of the secret in Secret Manager.
     pub secret_manager: Field<SecretId>,
+    /// The place of a generated value. With `secret-manager` it has the id `VM-NAME`, of the VM's name and that of
+    /// the secret in lower case, and is not on the data disk.
+    #[schemars(extend("default" = "data-disk"))]
+    pub keep_in: Field<KeepIn>,
 }
 
 /// A default, read like a value of the file.

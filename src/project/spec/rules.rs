@@ -34,6 +34,12 @@ pub(super) const LARGEST_SWAP: Size = Size::gigabytes(64);
 const SOURCE_BUILD_MIB: u32 = 6 * 1024;
 /// The memory of a gateway with a swap file, as on the free tier's machine.
 const GATEWAY_MIB: u32 = 1024;
+/// The memory of the host, of a gateway with one browser at its Control UI, of each channel, and of Chromium with one
+/// page (docs/measured.md). Swap counts, because most of it is idle.
+const HOST_MIB: u32 = 400;
+const CONTROL_UI_MIB: u32 = 966;
+const CHANNEL_MIB: u32 = 117;
+const CHROMIUM_MIB: u32 = 371;
 /// The part of the boot disk that the operating system, Docker and two images of the gateway use.
 const SYSTEM: Size = Size::gigabytes(8);
 
@@ -56,6 +62,19 @@ impl Rules<'_> {
         self.egress_rules(spec);
         self.network_rules(spec);
         self.fleet_rules(spec);
+        self.update_rules(spec);
+    }
+
+    fn update_rules(&mut self, spec: &Spec) {
+        let gateway = &spec.gateway;
+        let has_model = gateway.auth_choice.as_str() != "skip" || !matches!(gateway.model, Model::Default);
+        if gateway.ask_after_update.value && !has_model {
+            self.problems.push(
+                Diagnostic::error(Code::MissingKey, "only a gateway with a model can answer a message")
+                    .at(gateway.ask_after_update.place.clone())
+                    .help("set `gateway.model`, or leave `ask_after_update` out"),
+            );
+        }
     }
 
     fn fleet_rules(&mut self, spec: &Spec) {
@@ -119,6 +138,33 @@ impl Rules<'_> {
                     .help("set `snapshots: null`, or give the data disk a size"),
             );
         }
+    }
+
+    /// Warns if `memory` and swap are too little for the spec.
+    fn memory_rule(&mut self, spec: &Spec, memory: u32) {
+        let channels = u32::try_from(spec.gateway.channels.len()).unwrap_or(u32::MAX);
+        let has_browser = spec.gateway.image.tag().is_some_and(|tag| tag.contains("-browser"));
+        let browser = if has_browser { CHROMIUM_MIB } else { 0 };
+        let needed =
+            (HOST_MIB + CONTROL_UI_MIB + browser).saturating_add(channels.saturating_mul(CHANNEL_MIB));
+        let swap = spec.host.swap.mib();
+        if memory.saturating_add(swap) >= needed {
+            return;
+        }
+        let machine_type = &spec.gcp.machine_type;
+        let larger = Machine::new(machine_type).with_memory(needed);
+        let larger = larger.unwrap_or_else(|| "a larger machine type".to_owned());
+        let message = format!(
+            "{} has {memory} MB of memory and {swap} MB of swap, and this gateway takes some {needed} MB: {HOST_MIB} for \
+             the host, {CONTROL_UI_MIB} for OpenClaw, {} for its channels and {browser} for Chromium",
+            machine_type.value,
+            needed - HOST_MIB - CONTROL_UI_MIB - browser,
+        );
+        self.problems.push(
+            Diagnostic::warning(Code::MachineTooSmall, message)
+                .at(machine_type.place.clone().or(spec.host.swap.place.clone()))
+                .help(format!("choose {larger}, or a larger `host.swap`, which is slower")),
+        );
     }
 
     fn egress_rules(&mut self, spec: &Spec) {
@@ -368,7 +414,7 @@ impl Rules<'_> {
                     .help("choose `e2-small` (2 GB), or `e2-micro` (1 GB, slow, within the free tier)"),
                 );
             }
-            (Some(_), _) => {}
+            (Some(memory), _) => self.memory_rule(spec, memory),
         }
         if let Some(why) =
             machine.is_free_type().then(|| beyond_free_tier(&spec.gcp.zone, spec.gcp.disks())).flatten()

@@ -79,7 +79,7 @@ impl Strategy {
     }
 }
 
-/// What the container reaches on the internet.
+/// The part of the internet that the container reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Egress {
@@ -160,6 +160,16 @@ impl Requirement {
 pub enum Generate {
     /// 32 random bytes (256 bits) as 64 hexadecimal digits.
     Hex32,
+}
+
+/// The place of a generated secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeepIn {
+    /// On the data disk, and so in its snapshots.
+    DataDisk,
+    /// In Secret Manager.
+    SecretManager,
 }
 
 /// A path inside an archive or below the project folder: relative, without `.` and `..`.

@@ -2,13 +2,15 @@
 // input and writes what it saw to standard output, one line of JSON for each visit:
 //
 //   plan   {"chromium": FILE, "playwright": FOLDER, "screenshots": FOLDER, "patience": MILLISECONDS, "visits": […]}
-//   visit  {"name", "page": URL, "gateway": "ws://…", "token", "question", "answer"}
+//   visit  {"name", "page": URL, "gateway": "ws://…", "token", "question", "answer", "profile": FOLDER, "earlier",
+//          "undone"}
 //   line   {"name", "milliseconds", "reply"} or {"name", "milliseconds", "refusal", "shown"}
 //
-// Each visit has a fresh profile and leaves a screenshot. A visit with a question sends it and waits for a message
-// that contains the answer; without a token, its page has to log in by itself. A visit without a question waits until
-// the gateway refuses the token: "refusal" is the gateway's own code, "shown" is the text on the page. Exits with 1 at
-// the first visit that fails.
+// Each visit leaves a screenshot, and has a fresh profile unless it names one. A visit with a question sends it and
+// waits for a message that contains the answer; without a token, its page has to log in by itself. "earlier" is an
+// answer that the page has to show before, and "undone" one that it must not show. A visit without a question waits
+// until the gateway refuses the token: "refusal" is the gateway's own code, "shown" is the text on the page. Exits with
+// 1 at the first visit that fails.
 import { mkdir, rm } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
@@ -24,6 +26,7 @@ const FLAGS = [
   "--disable-sync",
   "--no-first-run",
 ];
+const LAUNCH = { executablePath: plan.chromium, chromiumSandbox: false, args: FLAGS, timeout: plan.patience };
 
 // Resolves with the gateway's response to the first `connect` request that carries this token.
 function verdict(page, { gateway, token }) {
@@ -83,9 +86,13 @@ async function ask(page, visit) {
   } else {
     await page.goto(visit.page);
   }
+  if (visit.earlier) await page.getByRole("log").getByText(visit.earlier).first().waitFor();
   await send(page, visit.question);
   const reply = page.getByRole("log").getByText(visit.answer).first();
   await reply.waitFor();
+  if (visit.undone && (await page.getByRole("log").getByText(visit.undone).count()) > 0) {
+    throw new Error(`the page shows ${visit.undone}`);
+  }
   return { reply: await reply.innerText() };
 }
 
@@ -99,7 +106,9 @@ async function beRefused(page, visit) {
 
 async function perform(browser, visit) {
   const began = Date.now();
-  const context = await browser.newContext();
+  const context = await (visit.profile
+    ? chromium.launchPersistentContext(visit.profile, LAUNCH)
+    : browser.newContext());
   context.setDefaultTimeout(plan.patience);
   const page = await context.newPage();
   const log = [];
@@ -118,12 +127,7 @@ async function perform(browser, visit) {
 
 await rm(plan.screenshots, { recursive: true, force: true });
 await mkdir(plan.screenshots, { recursive: true });
-const browser = await chromium.launch({
-  executablePath: plan.chromium,
-  chromiumSandbox: false,
-  args: FLAGS,
-  timeout: plan.patience,
-});
+const browser = await chromium.launch(LAUNCH);
 for (const visit of plan.visits) {
   if (!process.exitCode) await perform(browser, visit);
 }

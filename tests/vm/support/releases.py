@@ -26,7 +26,7 @@ class World:
         self.path = tempfile.mkdtemp(dir="/dev/shm")
         self.ticks, self.boots, self.cut_at, self.checkpoints = 100.0, 0, None, 0
         self.running, self.versions, self.serial, self.commands, self.broken_cp = False, {}, [], [], None
-        self.removed = []
+        self.removed, self.asks = [], ""
         inside = self.path + "/vm"
         release.ROOT = inside
         release.STATE, release.STORE = f"{inside}/var/lib/openclaw", f"{inside}/var/lib/openclaw/releases"
@@ -56,7 +56,7 @@ class World:
         return {
             "/opt/openclaw/release.json": (json.dumps(said).encode(), 0o644),
             "/opt/openclaw/lock.sha256": (f"{identity * 8}  bake.lock\n".encode(), 0o644),
-            "/opt/openclaw/settings.env": (f"OPENCLAW_IMAGE=image-{identity}\nOPENCLAW_STOP_SECONDS=330\n".encode(), 0o644),
+            "/opt/openclaw/settings.env": (f"OPENCLAW_IMAGE=image-{identity}\nOPENCLAW_STOP_SECONDS=330\nOPENCLAW_ASK_AFTER_UPDATE={self.asks}\n".encode(), 0o644),
             "/usr/local/lib/openclaw/converge.sh": (f"#!/bin/sh\n# {identity}\n".encode(), 0o755),
             "/usr/local/lib/openclaw/release.py": (b"#!/usr/bin/env python3\n", 0o755),
             "/usr/local/lib/openclaw/image.sh": (b"#!/bin/sh\n", 0o755),
