@@ -153,9 +153,9 @@ fn builds(world: &World) -> Vec<Edit> {
         edit("listed: the whole build", ALL, whole(world, "listed")),
         edit("signed: the whole build", ALL, whole(world, "signed")),
         edit("plain: the whole build", ALL, whole(world, "plain")),
-        edit("stated: all checksums", "---fi-u", checksums("stated")),
-        edit("silent: all checksums", "---fi-u", checksums("silent")),
-        edit("signed: all checksums", "---fi-u", checksums("signed")),
+        edit("stated: all checksums", ARCHIVE, checksums("stated")),
+        edit("silent: all checksums", ARCHIVE, checksums("silent")),
+        edit("signed: all checksums", ARCHIVE, checksums("signed")),
         edit("stated: the URL alone", ALL, move |lock| build(lock, "stated").url = stated_at_evil.clone()),
         edit("stated: a URL on another host", ALL, |lock| {
             let url =
@@ -225,7 +225,7 @@ fn evidence() -> Vec<Edit> {
             build(lock, "signed").evidence.retain(|evidence| *evidence != Evidence::Minisign);
         }),
         edit("signed: no signature", FILES, |lock| build(lock, "signed").signature = None),
-        edit("signed: the signature of another archive", "---fi--", |lock| {
+        edit("signed: the signature of another archive", ARCHIVE, |lock| {
             let other = tool(lock, "signed").builds[&Arch::Arm64].signature.clone();
             build(lock, "signed").signature = other;
         }),

@@ -5,13 +5,14 @@ use super::checksum_claims::{ChecksumFiles, Statements};
 use crate::diagnostics::{Code, Diagnostic, quoted};
 use crate::digest::ChecksumReader;
 use crate::lock::policy;
+use crate::lock::signature::Signature;
 use crate::lock::tampering::{checksums_url, filled, spelled};
 use crate::lock::trust::Trust;
 use crate::lock::upstream::{GRACE_DAYS, Order, Release, ReleaseAsset, ReleaseQuery, Upstream};
 use crate::lock::versions;
 use crate::lock::{Build, Evidence, LockedBinary, LockedImage};
 use crate::project::manifest::{Binary, BinarySource};
-use crate::project::names::{RepoSlug, Version};
+use crate::project::names::{MinisignKey, RepoSlug, Version};
 use crate::project::values::{Arch, WebUrl};
 
 /// The differences of a locked binary.
@@ -335,7 +336,11 @@ impl Recheck<'_> {
         if let Some(key) = &self.wanted.minisign {
             let assets = self.release.map(|release| release.assets.as_slice());
             let signed = self.files.signature(assets, url, &name, key, &mut content);
+            let is_locked = signed.as_ref().is_ok_and(|signed| Some(signed) == build.signature.as_ref());
             found.extend(signed.err());
+            if let Some(locked) = build.signature.as_ref().filter(|_| !is_locked) {
+                found.extend(self.signed(locked, key, &order).err());
+            }
         }
         if statements.need_bytes() {
             let computed = content.finish().map_err(|error| {
@@ -344,6 +349,16 @@ impl Recheck<'_> {
             found.extend(computed.and_then(|computed| statements.confirm(&computed, &name)).err());
         }
         found
+    }
+
+    /// Verifies the signature in the lock, which the publisher may have replaced since.
+    fn signed(&self, locked: &Signature, key: &MinisignKey, order: &Order<'_>) -> Result<(), Diagnostic> {
+        let mut archive = self.upstream.archive(order)?;
+        locked.verify(key, order.url.file_name(), &mut archive.content).map_err(|error| {
+            let message = format!("the signature in the lock: {error}: {}", order.url);
+            Diagnostic::error(Code::BadSignature, message)
+                .help("the lock was edited: restore it, or recreate it with `bake lock`")
+        })
     }
 }
 
