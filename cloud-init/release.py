@@ -217,7 +217,7 @@ def current():
 
 
 def about(identity):
-    """What release.json says, with the lock's digest."""
+    """The values of release.json, with the lock's digest."""
     project = f"{folder(identity)}/root{PROJECT}"
     with open(f"{project}/release.json", encoding="utf-8") as file:
         said = json.load(file)
@@ -447,7 +447,7 @@ def stop_gateway():
 
 
 def ask():
-    """Sends the agent a message, in a conversation of its own. Why there was no answer, or None."""
+    """Sends the agent a message in a new conversation. Returns why there was no answer, or None."""
     labels = ("project=openclaw", "service=openclaw-gateway", "oneoff=False")
     try:
         found = docker("ps", "-q", *(word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")))

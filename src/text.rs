@@ -40,17 +40,19 @@ pub fn ending(text: &str, longest: usize) -> String {
     format!("{cut}{}", sanitize(&text.chars().skip(skipped).collect::<String>()))
 }
 
-/// Replaces each hidden character by a visible one of the same byte length where possible, so that spans
-/// into the line remain valid. ASCII control characters are left to the renderer, which replaces them and
-/// expands tabs.
+/// Replaces each hidden character by a visible sign of the same length in bytes, so that spans into the line remain
+/// valid. ASCII control characters are left to the renderer, which replaces them and expands tabs.
 pub fn masked(text: &str) -> String {
-    let sign = |c: char| match c.len_utf8() {
-        1 => c,
-        _ if !is_hidden(c) => c,
-        2 => '¿',
-        _ => '\u{fffd}',
-    };
-    text.chars().map(sign).collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.len_utf8() {
+            length if length == 1 || !is_hidden(c) => shown.push(c),
+            2 => shown.push('¿'),
+            3 => shown.push('\u{fffd}'),
+            _ => shown.push_str("\u{fffd}?"),
+        }
+    }
+    shown
 }
 
 type Cause = dyn std::error::Error + 'static;
@@ -104,5 +106,8 @@ mod tests {
     #[test]
     fn masking_preserves_byte_offsets() {
         assert_eq!(masked("a\u{9b}2J\u{202e}b"), "a¿2J\u{fffd}b");
+        for hidden in ('\0'..=char::MAX).filter(|c| is_hidden(*c)) {
+            assert_eq!(masked(&hidden.to_string()).len(), hidden.len_utf8(), "{hidden:?}");
+        }
     }
 }

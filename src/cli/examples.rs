@@ -49,7 +49,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("bake lock", "entries that are missing"),
             ("bake lock --update", "newer versions of all tools"),
-            ("bake lock --update gog --min-age 7", "of one tool, a week old at least"),
+            ("bake lock --update gog --min-age 7", "a newer version of one tool, at least a week old"),
             ("bake lock --check", "in CI: fails if the lock is stale"),
         ],
     ),

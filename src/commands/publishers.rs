@@ -191,7 +191,7 @@ impl Publishers {
         Credentials::find(&self.setup.logins, reference)
     }
 
-    /// As they are, for a run that asks for so many releases.
+    /// The same, for a run that asks for `count` releases.
     pub(super) fn for_releases(self, count: usize) -> Self {
         Self { quota: Quota::for_releases(count), ..self }
     }

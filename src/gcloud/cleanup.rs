@@ -162,7 +162,7 @@ pub(super) fn find_older(target: Target<'_>, members: &[VmName]) -> Step {
                 )
                 .flag("format", "value(email)"),
         );
-    Step::shell("What an older bake made has other labels, or none.", shell).look()
+    Step::shell("Resources of an older bake have other labels, or none.", shell).look()
 }
 
 fn own_secrets(vm: Vm<'_>) -> ScriptCommand {

@@ -66,7 +66,7 @@ pub fn script(target: Target<'_>, data: bool, all: bool) -> Result<Script, Strin
 }
 
 impl Vm<'_> {
-    /// Says in the header of a `destroy` of so many VMs what stays, and at what price.
+    /// Adds to the header of a `destroy` of `vms` VMs the resources that stay, and their price.
     pub(super) fn farewell(self, script: Script, vms: usize, data: bool, all: bool) -> Script {
         let disks = if vms == 1 { "data disk" } else { "data disks" };
         let mut stays = Vec::new();

@@ -122,7 +122,7 @@ impl Step {
         self.will(format!("run {} {}{of}", vm.zone(), vm.name))
     }
 
-    /// Its gateway is away for so many minutes.
+    /// Its gateway is away for `minutes`.
     pub(super) fn away(self, vm: &VmName, minutes: u32) -> Self {
         self.will(format!("away {vm} {minutes}"))
     }

@@ -367,7 +367,7 @@ pub(super) fn joined(target: Target<'_>, members: &[VmName]) -> Vec<Step> {
     steps
 }
 
-/// Adds a member with the disk [`Name::Data`], unless it is there.
+/// Adds a member with the disk [`Name::Data`], unless it exists.
 fn join(group: Vm<'_>, vm: Vm<'_>) -> Step {
     let name = vm.name;
     let there = ScriptCommand::gcloud("compute instance-groups managed list-instances")

@@ -526,7 +526,7 @@ pub struct Script {
     pub(super) place: String,
     /// The zone.
     pub(super) zone: String,
-    /// What a reader must know before a run, each with its heading: `Stays`, `Gateway`, `Costs`.
+    /// Facts that a reader must know before a run, each with its heading: `Stays`, `Gateway`, `Costs`.
     pub(super) effects: Vec<(&'static str, String)>,
     /// The folder and files that its commands need, where they need some.
     pub(super) files: Option<(BundleFolder, Vec<&'static str>)>,

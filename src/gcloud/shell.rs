@@ -9,7 +9,7 @@ use crate::project::machine;
 const PRELUDE: &str = include_str!("sh/prelude.sh");
 /// The plan, and what a run that fails has changed.
 const REPORT: &str = include_str!("sh/report-changes.sh");
-/// What the plan says of gateways and costs.
+/// The plan's lines about gateways and costs.
 const EFFECTS: &str = include_str!("sh/effects.sh");
 /// For shellcheck, on top of files that are not scripts by themselves.
 const DIRECTIVE: &str = "# shellcheck ";

@@ -48,7 +48,7 @@ struct Requests {
 }
 
 impl Quota {
-    /// For a run that asks for so many releases.
+    /// For a run that asks for `count` releases.
     pub fn for_releases(count: usize) -> Self {
         let releases = u32::try_from(count).unwrap_or(u32::MAX);
         Self(Mutex::new(Requests { remaining: u32::MAX, releases }))

@@ -84,7 +84,7 @@ pub struct Release {
     pub latest: Option<String>,
     /// A newer release that is too young to be taken.
     pub passed_over: Option<Version>,
-    /// Of the newest release: the newest version that was published [`GRACE_DAYS`] ago or earlier.
+    /// With the newest release: the newest version that was published [`GRACE_DAYS`] ago or earlier.
     pub long_known: Option<Version>,
     /// Its files.
     pub assets: Vec<ReleaseAsset>,

@@ -89,7 +89,7 @@ impl schemars::JsonSchema for Workflow {
 /// Why an attestation is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvenanceError {
-    /// The text is no bundle.
+    /// The text is not a bundle.
     #[error("it is not a Sigstore bundle: {0}")]
     Form(String),
     /// It is about something else than the origin.
@@ -320,7 +320,7 @@ mod tests {
         *text = format!("{before}{other}{}", &after[1..]).into();
     }
 
-    /// Rekor 2 has no promise and no time of its own: time stamps and the inclusion proof are verified. The
+    /// Rekor 2 states no promise and no time: time stamps and the inclusion proof are verified. The
     /// bundle was signed by a person at Sigstore's staging instance, whose root is not embedded.
     #[test]
     fn a_real_bundle_of_rekor_2_is_verified() {

@@ -136,7 +136,7 @@ impl Metadata {
     }
 }
 
-/// What a VM is updated to and back from.
+/// The bundles that a VM is updated to.
 pub struct Updates {
     metadata: Metadata,
     old: Bundle,

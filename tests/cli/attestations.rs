@@ -235,7 +235,7 @@ fn an_attestation_counts_as_evidence_and_is_required_from_then_on() {
     it.world.github.publish(REPO, release("tool", "v1.1.0"));
     let said = it.world.bake(["lock", "--update"]).ended(1);
     assert!(said.err.contains("less-trust") && said.err.contains("was: attested"), "{}", said.err);
-    // Nor does one by another workflow pass unnoticed.
+    // An attestation by another workflow is noticed too.
     let other = Run { workflow: format!("{REPO}/.github/workflows/new.yml"), ..it.run() };
     it.attest("1.1.0", &other, false);
     let said = it.world.bake(["lock", "--update"]).ended(1);
@@ -253,7 +253,7 @@ fn an_attestation_counts_as_evidence_and_is_required_from_then_on() {
 }
 
 #[test]
-fn an_attestation_that_does_not_count_is_told() {
+fn an_attestation_that_does_not_count_is_reported() {
     let it = Attesting::new("", release("tool", "v1.0.0"));
     it.attest("1.0.0", &Run::of("evil/tool", 5), true);
     let said = it.world.bake(["lock"]).done();
@@ -296,7 +296,7 @@ fn bundles_in_the_release_are_read() {
     let said = it.world.bake(["lock", "--update"]).ended(1);
     assert!(said.err.contains("bad-signature") && said.err.contains("another file"), "{}", said.err);
 
-    // One that is cut off counts for nothing, which is told.
+    // A truncated one counts for nothing, and is reported.
     let cut = |release: Release, asset: &str| {
         release.asset(&format!("{asset}.sigstore.json"), b"{\"mediaType\": \"application/vnd".to_vec())
     };

@@ -136,7 +136,7 @@ fn a_pipe_in_the_cache_is_found_without_waiting() {
 /// Lines of a file that are tried, at most. Each costs a process.
 const MOST_LINES: usize = 60;
 
-/// One line's number for each kind of line of a file. Of more kinds than are tried, other ones in each run.
+/// One line's number for each kind of line of a file. If there are more kinds than that, each run tries others.
 fn lines(text: &str) -> Vec<usize> {
     let mut seen = BTreeSet::new();
     let kind = |line: &str| {

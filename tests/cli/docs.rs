@@ -234,7 +234,7 @@ fn every_example_is_listed_and_renders() {
     assert_eq!(names.len(), 5, "{names:?}");
 }
 
-/// What it does, what it costs, and how to undo it.
+/// Its effect, its costs, and how to undo it.
 #[test]
 fn each_action_of_gcloud_has_its_three_lines() {
     let page = fs::read_to_string(root().join("docs/gcloud.md")).expect("the page");

@@ -102,7 +102,7 @@ fn an_account_that_cannot_list_disks_gets_a_plan_without_costs() {
     let script = cloud.script(&["create"]);
     let back = cloud.google.keep();
     cloud.piped(Shell::Dash, &script).done();
-    // The rows come last of what is asked before the plan.
+    // The rows are requested last before the plan.
     let is_plan = |path: &str| path.contains("/resourcePolicies");
     let asked = cloud.google.requests();
     let plan = asked.iter().position(|request| is_plan(&request.path)).expect("a plan");

@@ -1,5 +1,5 @@
-//! Networks, labels and policies of an organization: a VM in another network, in a Shared VPC, with labels of its
-//! own; and advice for each policy that forbids one of bake's requests.
+//! Networks, labels and policies of an organization: a VM in another network, in a Shared VPC, with more
+//! labels; and advice for each policy that forbids one of bake's requests.
 
 use crate::support::Folder;
 use crate::support::google::{Cloud, Fault, Google, Shell};

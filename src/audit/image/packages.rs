@@ -154,7 +154,7 @@ impl Packages {
         if change.in_base && former.is_empty() {
             return Err("the base image has it, and no package there".to_owned());
         }
-        let FoundFile::File { sha256, .. } = file else { return Err("it is no file".to_owned()) };
+        let FoundFile::File { sha256, .. } = file else { return Err("it is not a file".to_owned()) };
         match (self.now.sums.get(&path), self.md5.get(sha256)) {
             _ if is_writable(file) => Err(writable.to_owned()),
             (None, _) => Err(format!("{} has no checksum of it", owners.join(", "))),
