@@ -54,6 +54,7 @@ struct Bundle {
     version: &'static str,
     identity: String,
     user_data: String,
+    startup_script: String,
 }
 
 impl Bundle {
@@ -62,7 +63,7 @@ impl Bundle {
         let user_data = project.read("out/user-data.yaml");
         let (_, rest) = user_data.split_once(r#""id":""#).expect("an identity");
         let identity = rest.split_once('"').expect("an identity").0.to_owned();
-        Self { version, identity, user_data }
+        Self { version, identity, user_data, startup_script: project.read("out/startup-script.sh") }
     }
 
     /// The same bundle with another image.
@@ -70,7 +71,7 @@ impl Bundle {
         let settings = self.user_data.split_once("OPENCLAW_IMAGE=").expect("an image").1;
         let own = settings.lines().next().expect("a value").trim_matches('\'');
         let user_data = self.user_data.replace(own, image).replace(&self.identity, identity);
-        Self { version, identity: identity.to_owned(), user_data }
+        Self { version, identity: identity.to_owned(), user_data, startup_script: self.startup_script.clone() }
     }
 }
 
@@ -127,6 +128,7 @@ impl Metadata {
         let items = [
             ("enable-guest-attributes", "TRUE"),
             ("user-data", bundle.user_data.as_str()),
+            ("startup-script", bundle.startup_script.as_str()),
             ("openclaw-request", request),
         ];
         let items = items.map(|(key, value)| json!({"key": key, "value": value}));

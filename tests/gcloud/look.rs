@@ -392,7 +392,7 @@ fn advice_is_about_the_fleet_and_its_member() {
     let cases: [Advised; 9] = [
         (&["wait"], &[], &["logs --member bob", "wait --fleet alice,bob"]),
         (&["status"], &[("state", "")], &["create --fleet alice,bob"]),
-        (&["wait"], &[("serial", "oom-kill:constraint")], &["update --fleet alice,bob"]),
+        (&["wait"], &[("serial", "oom-kill:constraint")], &["update --replace --fleet alice,bob"]),
         (
             &["wait"],
             &[("status", "failed")],
