@@ -71,7 +71,12 @@ impl Bundle {
         let settings = self.user_data.split_once("OPENCLAW_IMAGE=").expect("an image").1;
         let own = settings.lines().next().expect("a value").trim_matches('\'');
         let user_data = self.user_data.replace(own, image).replace(&self.identity, identity);
-        Self { version, identity: identity.to_owned(), user_data, startup_script: self.startup_script.clone() }
+        Self {
+            version,
+            identity: identity.to_owned(),
+            user_data,
+            startup_script: self.startup_script.clone(),
+        }
     }
 }
 
