@@ -63,6 +63,11 @@ unpack_again() {
     return "$code"
 }
 
+# A baked image has it.
+is_installed() {
+    command -v cloud-init >/dev/null && [ -z "$(dpkg --audit)" ]
+}
+
 install_cloud_init() {
     DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
     # One vanished suite fails the update, although the others may have all packages.
@@ -90,7 +95,7 @@ why() {
 }
 
 pause=5
-until { install_cloud_init && apply_user_data; } >"$log" 2>&1; do
+until { { is_installed || install_cloud_init; } && apply_user_data; } >"$log" 2>&1; do
     cat "$log"
     tell "the user-data is not applied yet: $(why)"
     sleep "$pause"

@@ -449,6 +449,10 @@ pub struct RehearseArgs {
     /// Boot without the data disk
     #[arg(long)]
     pub no_data_disk: bool,
+    /// Instead of a gateway, make an OS image: the VM installs Docker, makes and verifies the gateway's image, and
+    /// powers off; FILE is in qcow2, for `--disk`, or by its name `.tar.gz` as Compute Engine imports it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ask", "keep", "metadata", "secrets", "port"])]
+    pub bake: Option<PathBuf>,
     /// The port of 127.0.0.1 that leads to the gateway [default: `gateway.port`, or any where that is taken]
     #[arg(long)]
     pub port: Option<u16>,

@@ -28,7 +28,7 @@ use crate::rehearse::{
     VmConfig, decisive, described, emulates_well,
 };
 use crate::render;
-use crate::vm::error_kind;
+use crate::vm::{BAKE, error_kind};
 
 /// For machine types of unknown size.
 const MEMORY_MIB: u32 = 4096;
@@ -89,12 +89,23 @@ pub(super) fn run(
         return Err(Failure::Argument("only a VM with `host.arch: amd64` can be rehearsed".to_owned()));
     }
     let image = options.disk.as_deref().ok_or_else(|| no_disk(plan.spec.host.os.value))?;
-    let (attributes, description) = attributes(&plan, options.metadata.as_deref(), console)?;
+    if let Some(file) = &options.bake {
+        must_be_writable(file)?;
+    }
+    let (mut attributes, description) = attributes(&plan, options.metadata.as_deref(), console)?;
+    if options.bake.is_some() {
+        attributes.insert(BAKE.to_owned(), "true".to_owned());
+    }
 
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     on_interrupt(move || flag.store(true, Ordering::Relaxed))?;
     let (folder, _temporary) = folder(options)?;
+    if options.bake.is_some() && folder.boot_disk().exists() {
+        let why =
+            format!("{} has booted: an OS image is made of a new boot disk", folder.boot_disk().display());
+        return Err(Failure::Argument(why));
+    }
     let acceleration = Acceleration::best(QEMU, folder.path()).map_err(|error| no_qemu(&error))?;
     let disks = disks(plan.spec, options, image, &folder)?;
     let instance = instance(plan.spec, folder.instance_id()?, &disks, attributes);
@@ -128,7 +139,14 @@ pub(super) fn run(
     let described = described.map(|(path, text)| DescribedMetadata::new(path, text, &server));
     let mut watch = VmWatch::begin(running, changes, described, interrupted, Duration::from_secs(limit));
     let lock = plan.lock_digest.to_string();
-    let mut outcome = watch.until_settled(console).and_then(|()| watch.confirm(&lock, vm.host_port));
+    let mut outcome = match &options.bake {
+        Some(_) => watch.until_baked(console),
+        None => watch.until_settled(console).and_then(|()| watch.confirm(&lock, vm.host_port)),
+    };
+    if let (Ok(()), Some(file)) = (&outcome, &options.bake) {
+        rehearse::export(&folder.boot_disk(), file)?;
+        console.note(&baked(file));
+    }
     if outcome.is_ok() && options.ask.is_some() {
         outcome = watch.until_answered(console);
         if let Some(reply) = watch.reply().filter(|_| !json) {
@@ -235,7 +253,7 @@ fn disks(
 ) -> Result<Vec<Disk>, Failure> {
     folder.prepare_boot_disk(image, spec.gcp.boot_disk.value)?;
     let mut disks = vec![Disk { file: folder.boot_disk(), device_name: "persistent-disk-0".to_owned() }];
-    if !spec.gcp.data_disk.is_zero() && !options.no_data_disk {
+    if !spec.gcp.data_disk.is_zero() && !options.no_data_disk && options.bake.is_none() {
         folder.prepare_data_disk(spec.gcp.data_disk.value)?;
         disks.push(Disk { file: folder.data_disk(), device_name: spec.name.data_disk() });
     }
@@ -304,6 +322,29 @@ fn host_port(asked: Option<u16>, own: u16) -> Result<u16, Failure> {
         None => bound(own).or_else(|_| bound(0)).map_err(|error| format!("127.0.0.1: {error}")),
     };
     address.map(|address| address.port()).map_err(|why| Failure::Other(Code::RehearsalFailed, why))
+}
+
+/// Minutes pass before the image is written.
+fn must_be_writable(file: &Path) -> Result<(), Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let wrong = |path: &Path, why: &str| Err(Failure::Argument(format!("{}: {why}", path.display())));
+    if file.is_dir() {
+        return wrong(file, "is a folder; name the file of the OS image");
+    }
+    tempfile::tempfile_in(folder).map(|_| ()).or_else(|error| wrong(folder, &error.to_string()))
+}
+
+fn baked(file: &Path) -> String {
+    let is_imported = rehearse::is_imported(file);
+    let file = file.display();
+    if is_imported {
+        return format!(
+            "{file} is an OS image for Compute Engine. To import it from a bucket:\n  \
+             gcloud storage cp {file} gs://BUCKET/\n  \
+             gcloud compute images create NAME --source-uri=gs://BUCKET/IMAGE.tar.gz"
+        );
+    }
+    format!("{file} is an OS image. To boot it:\n  bake rehearse --disk {file}")
 }
 
 fn kept(folder: &RehearsalFolder, port: u16) -> String {

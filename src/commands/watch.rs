@@ -13,6 +13,7 @@ use super::console::Console;
 use crate::http::{Client, Request, RetryPolicy};
 use crate::rehearse::metadata::{AttributeChange, Server};
 use crate::rehearse::{Reply, Running, StatusReport, Timeline, described};
+use crate::vm::{BAKED, FAILED, READY};
 
 /// The size limit of a probe's answer, in bytes.
 const LARGEST_PROBE: u64 = 1 << 16;
@@ -101,11 +102,27 @@ impl<'a> VmWatch<'a> {
         loop {
             self.step(console)?;
             match self.timeline.status() {
-                Some("ready") => return Ok(()),
-                Some("failed") => return Err(format!("the VM says: {}", self.last_error())),
+                Some(READY) => return Ok(()),
+                Some(FAILED) => return Err(format!("the VM says: {}", self.last_error())),
                 _ if self.is_interrupted() => return Err("interrupted".to_owned()),
                 _ if self.begun.elapsed() > self.limit => return Err(self.too_long()),
                 _ => {}
+            }
+        }
+    }
+
+    /// Waits until the VM is an OS image and has powered off, or returns the reason why not.
+    pub(super) fn until_baked(&mut self, console: &mut Console) -> Result<(), String> {
+        loop {
+            let step = self.step(console);
+            match self.timeline.status() {
+                Some(BAKED) if matches!(self.vm.ended(), Ok(Some((status, _))) if status.success()) => {
+                    return Ok(());
+                }
+                Some(FAILED) => return Err(format!("the VM says: {}", self.last_error())),
+                _ if self.is_interrupted() => return Err("interrupted".to_owned()),
+                _ if self.begun.elapsed() > self.limit => return Err(self.too_long()),
+                _ => step?,
             }
         }
     }
@@ -136,7 +153,7 @@ impl<'a> VmWatch<'a> {
             self.step(console)?;
         }
         match self.timeline.status() {
-            Some("ready") => Ok(()),
+            Some(READY) => Ok(()),
             Some(status) => Err(format!("the VM says: {status} {}", self.last_error())),
             None => Err("the VM has said nothing".to_owned()),
         }

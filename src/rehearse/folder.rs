@@ -217,7 +217,7 @@ fn create(disk: &Path, size: Size, backing: &[OsString]) -> Result<(), DiskError
     fs::rename(&new, disk).map_err(|error| DiskError::File(disk.to_owned(), error))
 }
 
-fn qemu_img(arguments: &[OsString]) -> Result<Vec<u8>, DiskError> {
+pub(super) fn qemu_img(arguments: &[OsString]) -> Result<Vec<u8>, DiskError> {
     let output = Command::new(QEMU_IMG).args(arguments).output().map_err(DiskError::NoProgram)?;
     if output.status.success() {
         return Ok(output.stdout);

@@ -6,6 +6,7 @@
 mod acceleration;
 mod credential;
 pub mod described;
+mod export;
 mod folder;
 pub mod metadata;
 mod network;
@@ -18,6 +19,7 @@ mod timeline;
 mod vm;
 
 pub use acceleration::{Acceleration, emulates_well, works};
+pub use export::{export, is_imported};
 pub use folder::{DiskError, RehearsalFolder};
 pub use network::network;
 pub use question::Reply;

@@ -31,11 +31,12 @@ macro_rules! script {
 const SYSTEMD: &str = "/etc/systemd/system";
 
 /// In the order of the user-data.
-pub const FILES: [StaticFile; 25] = [
+pub const FILES: [StaticFile; 26] = [
     file!(SYSTEMD, "openclaw-gateway.service"),
     file!(SYSTEMD, "openclaw-metadata-guard.service"),
     file!(SYSTEMD, "openclaw-names.service"),
     file!(SYSTEMD, "openclaw-update.service"),
+    script!("bake.sh"),
     script!("converge.sh"),
     script!("disk.sh"),
     script!("swap.sh"),
@@ -129,6 +130,10 @@ pub const STAGES: [VmStage; 9] = [
 
 /// The gateway works.
 pub const READY: &str = "ready";
+/// With this metadata attribute, a VM becomes an OS image (`bake.sh`).
+pub const BAKE: &str = "openclaw-bake";
+/// The VM is an OS image, and powers off.
+pub const BAKED: &str = "baked";
 /// A stage needs help, or has failed for 15 minutes. The VM keeps trying.
 pub const FAILED: &str = "failed";
 

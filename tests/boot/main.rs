@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod baked;
 mod chain;
 mod checks;
 mod disks;

@@ -68,12 +68,17 @@ pub struct Report {
 impl<'a> Machine<'a> {
     /// Skips the test if the testbed lacks the disk.
     pub fn new(world: &'a World, project: &'a Project, disk: &str) -> Self {
+        Self::on(world, project, testbed::boot(disk))
+    }
+
+    /// With an OS image of one's own.
+    pub fn on(world: &'a World, project: &'a Project, disk: PathBuf) -> Self {
         // Not below /tmp, which may be a tmpfs.
         let folder = tempfile::Builder::new().prefix("vm-").tempdir_in(testbed::folder());
         Self {
             world,
             project,
-            disk: testbed::boot(disk),
+            disk,
             folder: folder.expect("a temporary folder"),
             options: Vec::new(),
             qemu: Vec::new(),

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use bake::vm::{
-    ATTRIBUTES, ERRORS, FAILED, FILES, NAMESPACE, PATHS, READY, SCRIPTS, STAGES, UPDATE_ATTRIBUTES,
+    ATTRIBUTES, BAKED, ERRORS, FAILED, FILES, NAMESPACE, PATHS, READY, SCRIPTS, STAGES, UPDATE_ATTRIBUTES,
     UPDATE_STAGES, VmSetting, error_kind, statuses,
 };
 use regex_lite::Regex;
@@ -237,7 +237,10 @@ at once, and after 15 minutes for any other code. It keeps trying in any case.
             stage.script, stage.status, stage.error_kind, stage.meaning
         );
     }
-    let _ = writeln!(page, "\nThe other values of `status` are `{READY}` and `{FAILED}`.");
+    let _ = writeln!(
+        page,
+        "\nThe other values of `status` are `{READY}`, `{FAILED}`, and `{BAKED}` of a VM that becomes an OS image."
+    );
     page += "
 ## Kinds of errors
 

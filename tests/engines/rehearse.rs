@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::test;
 use crate::support::{Folder, said, testbed};
-use bake::rehearse::{QEMU, works};
+use bake::rehearse::{self, QEMU, works};
 
 /// Emulation works on every machine with QEMU, so the probe's disk prints its message.
 #[test]
@@ -29,6 +29,11 @@ fn refuses_an_oversized_disk_before_starting() {
     assert!(refused.err.contains("is a disk of 21 GB, and `gcp.boot_disk` is 20 GB"), "{}", refused.err);
     let absent = said(folder.command().args(["rehearse", "--disk", "none.qcow2"])).ended(2);
     assert!(absent.err.contains("error[bad-argument]: none.qcow2: No such file"), "{}", absent.err);
+    for (file, why) in [("none/image", "none: No such file"), (".", ".: is a folder")] {
+        let bake = ["rehearse", "--disk", "image.raw", "--bake", file];
+        let refused = said(folder.command().args(bake)).ended(2);
+        assert!(refused.err.contains(why), "{}", refused.err);
+    }
     let none = said(folder.command().arg("rehearse")).ended(2);
     assert!(none.err.contains("debian-13-genericcloud-amd64.qcow2, and name it by --disk"), "{}", none.err);
 }
@@ -117,4 +122,37 @@ fn runs_without_root() {
     let run = said(&mut unprivileged).ended(1);
     assert!(run.err.contains("the VM has said nothing"), "{}", run.err);
     assert_eq!(fs::metadata(folder.join("vm/boot.qcow2")).expect("a boot disk").uid(), 65534);
+}
+
+/// As Compute Engine imports it: `disk.raw` in an archive that GNU tar reads.
+#[test]
+fn an_exported_disk_has_the_content_of_overlay_and_base() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let content: Vec<u8> = (0..3_u32 << 18).flat_map(u32::to_le_bytes).collect();
+    fs::write(path("base"), &content).expect("a file");
+    let image = |arguments: &[&str]| {
+        said(testbed::program("qemu-img").args(arguments).current_dir(folder.path())).done();
+    };
+    image(&["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "base", "overlay", "4M"]);
+    fs::write(path("disk.tar.gz"), "an older image").expect("a file");
+
+    rehearse::export(&path("overlay"), &path("disk.tar.gz")).expect("an archive");
+    let listed = said(Command::new("tar").arg("-tvzf").arg(path("disk.tar.gz"))).done().out;
+    assert!(listed.starts_with("-rw-r--r-- ") && listed.trim_end().ends_with(" disk.raw"), "{listed}");
+    said(Command::new("tar").arg("-xzf").arg(path("disk.tar.gz")).current_dir(folder.path())).done();
+    let raw = fs::read(path("disk.raw")).expect("a disk");
+    assert_eq!((raw.len(), &raw[..content.len()]), (4 << 20, &content[..]));
+    assert!(raw[content.len()..].iter().all(|byte| *byte == 0));
+
+    rehearse::export(&path("overlay"), &path("disk.qcow2")).expect("an image");
+    let info =
+        said(testbed::program("qemu-img").args(["info", "--output=json"]).arg(path("disk.qcow2"))).done().out;
+    assert!(info.contains("\"qcow2\"") && !info.contains("backing-filename"), "{info}");
+    let missing = rehearse::export(&path("nothing"), &path("disk.qcow2")).expect_err("no disk");
+    assert!(missing.to_string().contains("nothing"), "{missing}");
+    let mut left: Vec<_> =
+        fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["base", "disk.qcow2", "disk.raw", "disk.tar.gz", "overlay"]);
 }

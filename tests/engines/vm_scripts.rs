@@ -31,6 +31,7 @@ macro_rules! scripts {
 
 scripts! {
     advice: "advice";
+    bake: "bake";
     configure: "configure";
     converge: "converge";
     disk: "disk";
