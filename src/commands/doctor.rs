@@ -31,12 +31,12 @@ const fn by_system(debian: &'static str, homebrew: &'static str) -> &'static str
 struct DoctorJson<'a> {
     version: u32,
     ok: bool,
-    checks: &'a [Check],
+    checks: &'a [MachineCheck],
 }
 
 /// One part of this machine.
 #[derive(Serialize)]
-struct Check {
+struct MachineCheck {
     name: &'static str,
     state: CheckState,
     found: String,
@@ -65,7 +65,7 @@ impl CheckState {
     }
 }
 
-impl Check {
+impl MachineCheck {
     fn ok(name: &'static str, found: impl Into<String>) -> Self {
         Self { name, state: CheckState::Ok, found: found.into(), mend: None }
     }
@@ -80,7 +80,7 @@ impl Check {
 }
 
 pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done, Failure> {
-    let mut checks = vec![Check::ok("bake", env!("CARGO_PKG_VERSION"))];
+    let mut checks = vec![MachineCheck::ok("bake", env!("CARGO_PKG_VERSION"))];
     let port = match load::load(dir) {
         Ok(loaded) => {
             let port = loaded.project.spec.gateway.port.value;
@@ -89,7 +89,7 @@ pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done,
         }
         Err(failure) => {
             let (problems, _) = failure.report();
-            checks.push(Check::missing("project", first(&problems), "bake check"));
+            checks.push(MachineCheck::missing("project", first(&problems), "bake check"));
             None
         }
     };
@@ -110,9 +110,9 @@ pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done,
     Ok(if ok { Done::Clean } else { Done::Finding })
 }
 
-fn project(dir: &Path, loaded: Loaded, checks: &mut Vec<Check>) {
+fn project(dir: &Path, loaded: Loaded, checks: &mut Vec<MachineCheck>) {
     if loaded.builtin {
-        checks.push(Check::optional(
+        checks.push(MachineCheck::optional(
             "project",
             "no bake.yaml here, nor in a folder above",
             "bake init my-gateway && cd my-gateway",
@@ -120,16 +120,16 @@ fn project(dir: &Path, loaded: Loaded, checks: &mut Vec<Check>) {
         return;
     }
     if loaded.problems.has_errors() {
-        checks.push(Check::missing("project", first(&loaded.problems), "bake check"));
+        checks.push(MachineCheck::missing("project", first(&loaded.problems), "bake check"));
         return;
     }
-    checks.push(Check::ok("project", excerpt(&dir.join(load::SPEC).display().to_string(), LONGEST)));
+    checks.push(MachineCheck::ok("project", excerpt(&dir.join(load::SPEC).display().to_string(), LONGEST)));
     checks.push(match loaded.fitting() {
         Ok((_, locked, _)) => {
             let digest = locked.digest.to_string();
-            Check::ok("lock", format!("bake.lock, format {}, {}", locked.lock.version, &digest[..12]))
+            MachineCheck::ok("lock", format!("bake.lock, format {}, {}", locked.lock.version, &digest[..12]))
         }
-        Err(problems) => Check::missing("lock", first(&problems), "bake lock"),
+        Err(problems) => MachineCheck::missing("lock", first(&problems), "bake lock"),
     });
 }
 
@@ -141,9 +141,9 @@ fn first(problems: &Problems) -> String {
 }
 
 /// The cache is a folder that can be written to, or can be created.
-fn cache() -> Check {
+fn cache() -> MachineCheck {
     let Some(folder) = cache::folder() else {
-        return Check::missing(
+        return MachineCheck::missing(
             "cache",
             "no folder: HOME is not set",
             "export BAKE_CACHE_DIR=/var/cache/bake",
@@ -155,25 +155,25 @@ fn cache() -> Check {
     let is_usable = existing
         .is_some_and(|path| path.is_dir() && access(&path, Access::WRITE_OK | Access::EXEC_OK).is_ok());
     if is_usable {
-        Check::ok("cache", excerpt(&shown, LONGEST))
+        MachineCheck::ok("cache", excerpt(&shown, LONGEST))
     } else {
         let found = format!("{} is not a folder that you may write to", excerpt(&shown, LONGEST));
-        Check::missing("cache", found, "export BAKE_CACHE_DIR=\"$(mktemp -d)\"")
+        MachineCheck::missing("cache", found, "export BAKE_CACHE_DIR=\"$(mktemp -d)\"")
     }
 }
 
-fn gcloud() -> Check {
+fn gcloud() -> MachineCheck {
     match version("gcloud", &["--version"]) {
-        Ok(version) => Check::ok("gcloud", version),
-        Err(why) => Check::missing("gcloud", why, "https://cloud.google.com/sdk/docs/install"),
+        Ok(version) => MachineCheck::ok("gcloud", version),
+        Err(why) => MachineCheck::missing("gcloud", why, "https://cloud.google.com/sdk/docs/install"),
     }
 }
 
 /// A program that some commands use.
-fn optional(name: &'static str, arguments: &[&str], needed: &str, mend: &str) -> Check {
+fn optional(name: &'static str, arguments: &[&str], needed: &str, mend: &str) -> MachineCheck {
     match version(name, arguments) {
-        Ok(version) => Check::ok(name, version),
-        Err(why) => Check::optional(name, format!("{why}; {needed}"), mend),
+        Ok(version) => MachineCheck::ok(name, version),
+        Err(why) => MachineCheck::optional(name, format!("{why}; {needed}"), mend),
     }
 }
 
@@ -192,7 +192,7 @@ fn version(name: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 /// QEMU, and whether it runs VMs at full speed.
-fn rehearsal(checks: &mut Vec<Check>) -> Result<(), Failure> {
+fn rehearsal(checks: &mut Vec<MachineCheck>) -> Result<(), Failure> {
     for name in [QEMU, "qemu-img"] {
         let check = optional(name, &["--version"], "bake rehearse needs it", INSTALL_QEMU);
         let is_missing = check.state != CheckState::Ok;
@@ -203,11 +203,11 @@ fn rehearsal(checks: &mut Vec<Check>) -> Result<(), Failure> {
     }
     let folder = tempfile::tempdir()?;
     checks.push(match Acceleration::best(QEMU, folder.path())? {
-        Acceleration::Hardware(name) => Check::ok("acceleration", name),
+        Acceleration::Hardware(name) => MachineCheck::ok("acceleration", name),
         Acceleration::Emulation => {
             let old = if emulates_well(QEMU)? { "" } else { "; emulation needs QEMU 10 or newer" };
             let found = format!("none: bake rehearse takes some twenty times as long{old}");
-            Check::optional("acceleration", found, acceleration_advice())
+            MachineCheck::optional("acceleration", found, acceleration_advice())
         }
     });
     Ok(())
@@ -222,20 +222,20 @@ fn acceleration_advice() -> &'static str {
 }
 
 /// A tunnel uses the gateway's own port.
-fn gateway_port(port: u16) -> Check {
+fn gateway_port(port: u16) -> MachineCheck {
     match TcpListener::bind(("127.0.0.1", port)) {
-        Ok(_) => Check::ok("port", format!("127.0.0.1:{port} is free")),
+        Ok(_) => MachineCheck::ok("port", format!("127.0.0.1:{port} is free")),
         Err(error) => {
             let found = format!("127.0.0.1:{port}: {error}");
-            Check::optional("port", found, "bake gcloud tunnel --port 28789 | sh")
+            MachineCheck::optional("port", found, "bake gcloud tunnel --port 28789 | sh")
         }
     }
 }
 
-fn table(checks: &[Check]) -> String {
+fn table(checks: &[MachineCheck]) -> String {
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for Check { name, state, found, mend } in checks {
+    for MachineCheck { name, state, found, mend } in checks {
         let _ = writeln!(text, "{:<8} {name:<width$}  {found}", state.as_str());
         if let Some(mend) = mend {
             let _ = writeln!(text, "{:<8} {:<width$}  {mend}", "", "");
