@@ -420,7 +420,9 @@ impl<'a> Api<'a> {
         };
         let (head, text) = match ask(self.token) {
             // An organization with SAML refuses tokens that it did not authorize, even for public repositories.
-            Err(refused @ HttpError::Status { status: 403, .. }) if self.token.is_some() => {
+            Err(refused @ (HttpError::SingleSignOn { .. } | HttpError::Status { status: 403, .. }))
+                if self.token.is_some() =>
+            {
                 ask(None).map_err(|_| refused)?
             }
             answer => answer?,

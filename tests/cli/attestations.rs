@@ -192,9 +192,8 @@ fn bundles_of_older_cosigns_are_verified() {
     let (authority, content) = (Authority::new(), &b"the file"[..]);
     let known = Authorities::embedded().with(&authority.root()).expect("a root");
     let run = Run::of(REPO, 42);
-    let check = |text: &str, content: &[u8]| {
-        verify(&known, text, Sha256::of(content), Some(content), REPO, Some(42))
-    };
+    let check =
+        |text: &str, content: &[u8]| verify(&known, text, Sha256::of(content), Some(content), REPO, Some(42));
     let (good, other) = (authority.cosign(&run, content), authority.cosign(&run, content));
     check(&good.to_string(), content).expect("it is genuine");
     let plain_pem = String::from_utf8(base64(good["cert"].as_str().expect("a text"))).expect("UTF-8");
