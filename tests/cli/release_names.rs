@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 const RELEASES: &str = include_str!("../../fixtures/release-names.jsonl");
 
-/// Releases that are not in a registry of tools.
+/// Other releases, many with variants of one tool, for which a name must not decide.
 const MORE: &str = include_str!("../../fixtures/release-names-more.jsonl");
 
 #[derive(Deserialize)]
@@ -46,11 +46,16 @@ fn none_is_wrong_and_few_are_refused() {
                 refused.push(repo);
             }
         }
-        let [of, refused, wrong] = [all - before.0, refused.len() - before.1, wrong.len() - before.2];
-        println!("{title}: {} right, {wrong} wrong, {refused} refused of {of}", of - refused - wrong);
+        let (of, wrong, refused) = (all - before.0, &wrong[before.2..], &refused[before.1..]);
+        let right = of - wrong.len() - refused.len();
+        println!(
+            "{title}: {right} right of {of}, {} wrong, {} refused: {refused:?}",
+            wrong.len(),
+            refused.len()
+        );
     }
     assert!(wrong.is_empty(), "wrong: {wrong:?}");
-    assert!(refused.len() * 100 <= all, "refused: {refused:?}");
+    assert!(refused.len() * 100 <= all * 3, "refused: {refused:?}");
 }
 
 fn asset(name: String) -> ReleaseAsset {

@@ -78,8 +78,19 @@ const NO_ARCHIVE: [&str; 65] = [
 ];
 
 /// Words in the names of files that are not programs.
-const NO_PROGRAM: [&str; 9] =
-    ["sbom", "source", "src", "vendor", "completions", "debug", "dsym", "symbols", "provenance"];
+const NO_PROGRAM: [&str; 11] = [
+    "airgap",
+    "completions",
+    "debug",
+    "dsym",
+    "images",
+    "provenance",
+    "sbom",
+    "source",
+    "src",
+    "symbols",
+    "vendor",
+];
 
 /// Endings of signatures.
 const SIGNATURES: [&str; 8] =
