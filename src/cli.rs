@@ -129,6 +129,9 @@ pub enum Command {
     /// Boot the bundle in a VM on this machine, and wait for the gateway
     #[command(after_help = AT_HOME)]
     Rehearse(RehearseArgs),
+    /// Check what this machine lacks, and print the command that mends it; exit with 1 if something is missing
+    #[command(after_help = CHECKS_PROJECT)]
+    Doctor,
     /// Carry one connection of a rehearsal's VM
     #[command(hide = true)]
     Relay {
@@ -169,7 +172,8 @@ impl Command {
             | Self::Render(_)
             | Self::Image(_)
             | Self::Gcloud(_)
-            | Self::Rehearse(_) => true,
+            | Self::Rehearse(_)
+            | Self::Doctor => true,
         }
     }
 }
@@ -421,6 +425,9 @@ impl From<ArchChoice> for Arch {
         }
     }
 }
+
+/// The other half of `doctor`.
+pub const CHECKS_PROJECT: &str = "`bake gcloud doctor | sh` checks the Google Cloud project.";
 
 /// The requirements of `rehearse`.
 const AT_HOME: &str = "\

@@ -99,6 +99,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("bake gcloud setup", &[("bake gcloud setup | sh", "the project, once")]),
+    ("bake gcloud doctor", &[("bake gcloud doctor | sh", "what the project lacks")]),
     ("bake gcloud plan", &[("bake gcloud plan | sh", "what `update` would change")]),
     ("bake gcloud create", &[("bake gcloud create | sh", "data disk and VM")]),
     ("bake gcloud wait", &[("bake gcloud wait --timeout 900 | sh", "for 15 minutes at most")]),
@@ -166,6 +167,10 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("bake rehearse --disk debian-13-genericcloud-amd64.qcow2", "until the gateway is ready"),
             ("bake rehearse --disk debian-13-genericcloud-amd64.qcow2 --keep", "and on, until Ctrl-C"),
         ],
+    ),
+    (
+        "bake doctor",
+        &[("bake doctor", "programs, cache, lock and port"), ("bake doctor --json", "for a program")],
     ),
     ("bake schema", &[("bake schema spec > spec.schema.json", "for an editor")]),
     (

@@ -57,6 +57,8 @@ pub enum OutputFormat {
 pub enum Action {
     /// Prepare the project, once: APIs, service account, secrets, network
     Setup(SetupArgs),
+    /// Check account, project, billing, APIs, roles and secrets, and print the command that adds what is missing
+    Doctor,
     /// Print what `create` or `update` would change, and change nothing; exit code 1 if that is something
     Plan(PlanArgs),
     /// Create data disk, snapshot schedule and VM; existing ones are kept

@@ -10,9 +10,9 @@ use super::{Done, Failure, render as rendered};
 use crate::cli::{self, Action, GcloudArgs, MemberArg, Members, PlanArgs, UpdateArgs, WaitArgs};
 use crate::diagnostics::{Code, did_you_mean};
 use crate::gcloud::{
-    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet as group,
-    in_place, logs, moving, releases, resize, restore, rollback, setup, ssh, status, token, tunnel, update,
-    wait,
+    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, doctor,
+    fleet as group, in_place, logs, moving, releases, resize, restore, rollback, setup, ssh, status, token,
+    tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::fleet::Fleet;
@@ -126,6 +126,7 @@ fn by_spec(
         Action::Setup(setup) => {
             setup::script(target, &setup_options(setup, json)?).map_err(Failure::Argument)?
         }
+        Action::Doctor => doctor::script(target),
         Action::Resize { machine_type, timeout } => {
             must_be_single(
                 target,

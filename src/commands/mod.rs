@@ -10,6 +10,7 @@ mod catalog;
 mod check;
 mod completions;
 mod console;
+mod doctor;
 mod fetch;
 mod gcloud;
 mod image;
@@ -225,6 +226,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         Command::Fetch => fetch::run(dir, cli.json, console),
         Command::Audit(options) => audit::run(dir, options, cli.json, console),
         Command::Image(action) => image::run(dir, action, cli.json, console),
+        Command::Doctor => doctor::run(dir, cli.json, console),
         Command::Rehearse(options) => rehearse::run(dir, options, cli.json, console),
         // QEMU uses its standard error as the VM's connection, so it must not print.
         Command::Relay { server } => {

@@ -13,6 +13,7 @@ mod bad_inputs;
 mod checksum_lists;
 mod commands;
 mod docs;
+mod doctor;
 mod edit;
 mod fetch;
 mod fetch_command;

@@ -14,9 +14,10 @@ use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 53] = [
+const ACTIONS: [&[&str]; 54] = [
     &["setup"],
     &["setup", "--deployer"],
+    &["doctor"],
     &["create"],
     &["create", "--fleet", "2"],
     &["wait"],
