@@ -280,23 +280,6 @@ fn builds_every_shape(builder: Builder) {
     holds_the_binaries(&sample, &shop, Arch::Amd64);
     holds_nothing_else(&sample, &shop);
     runs_as_the_base_image_does(&sample, &shop);
-    if builder == BuildKit {
-        an_audit_is_clean(&sample, &shop);
-    }
-}
-
-/// With Debian's packages, whose files are compared with dpkg's database in the image.
-fn an_audit_is_clean(sample: &Sample, shop: &Workshop) {
-    let tarball = shop.scratch.join("saved.tar").display().to_string();
-    said(docker().args(["save", "--output", &tarball, &shop.tag])).done();
-    let audit = |accept: &[&str], code: i32| {
-        let arguments = ["audit", "--against", "image", "--image", &tarball];
-        sample.folder.bake(arguments.iter().chain(accept).copied()).ended(code).out
-    };
-    let told = audit(&[], 1);
-    assert!(told.contains("--accept-packages") && !told.contains("FINDING"), "{told}");
-    let told = audit(&["--accept-packages"], 0);
-    assert!(told.contains(" ed ") && !told.contains("NOT CHECKED"), "{told}");
 }
 
 fn holds_the_binaries(sample: &Sample, shop: &Workshop, arch: Arch) {
