@@ -323,6 +323,9 @@ pub struct WaitArgs {
     /// Which VMs
     #[command(flatten)]
     pub members: Members,
+    /// Have the script draw the stages as a timeline: an SVG file. It needs `bake` on the PATH
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
     /// Stop waiting after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     pub timeout: u32,

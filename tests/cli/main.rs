@@ -36,6 +36,7 @@ mod lock_tampering;
 mod metadata_limit;
 mod oci_hostile;
 mod outdated;
+mod pictures;
 mod policy;
 mod push;
 mod pushed_image;

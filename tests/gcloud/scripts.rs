@@ -14,7 +14,7 @@ use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 54] = [
+const ACTIONS: [&[&str]; 55] = [
     &["setup"],
     &["setup", "--deployer"],
     &["doctor"],
@@ -22,6 +22,7 @@ const ACTIONS: [&[&str]; 54] = [
     &["create", "--fleet", "2"],
     &["wait"],
     &["wait", "--fleet", "alice,bob"],
+    &["wait", "--chart", "/tmp/it's a boot.svg"],
     &["status"],
     &["status", "--fleet", "2"],
     &["logs"],
