@@ -2,6 +2,7 @@
 
 mod examples;
 mod gcloud;
+mod topics;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ pub use gcloud::{
     Action, GcloudArgs, MemberArg, Members, Message, OutputFormat, PlanArgs, SetupArgs, UpdateArgs, WaitArgs,
     names_gcloud,
 };
+pub use topics::{HelpTopic, TOPICS, visible};
 
 use crate::project::names::{
     ArchSpelling, AssetPattern, LabelId, MachineType, MinisignKey, SkillName, ToolName, Version, VmName, Zone,
@@ -26,7 +28,8 @@ use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
 #[command(
     name = "bake",
     version,
-    after_help = "`bake help COMMAND` and `--help` show examples and exit codes."
+    disable_help_subcommand = true,
+    after_help = "`bake help COMMAND` and `--help` show examples and exit codes; `bake help` lists the topics."
 )]
 pub struct Cli {
     /// The project folder, or one below it
@@ -129,6 +132,20 @@ pub enum Command {
     /// Boot the bundle in a VM on this machine, and wait for the gateway
     #[command(after_help = AT_HOME)]
     Rehearse(RehearseArgs),
+    /// Draw the way from upstream to the VM, with digests and trust
+    Graph {
+        /// The form of the drawing
+        #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
+        format: GraphFormat,
+    },
+    /// Draw the output of `bake gcloud wait` as a timeline: an SVG
+    Chart {
+        /// The file with that output [default: standard input]
+        file: Option<PathBuf>,
+    },
+    /// Check what this machine lacks, and print the command that mends it; exit with 1 if something is missing
+    #[command(after_help = CHECKS_PROJECT)]
+    Doctor,
     /// Carry one connection of a rehearsal's VM
     #[command(hide = true)]
     Relay {
@@ -140,25 +157,57 @@ pub enum Command {
         /// The file
         file: SchemaOf,
     },
+    /// Print the help of a command, or a topic
+    Help {
+        /// A command such as `gcloud create`, or a topic
+        #[arg(value_name = "COMMAND|TOPIC")]
+        words: Vec<String>,
+    },
     /// Print a completion script
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page of bake or a command
+    Man {
+        /// A command such as `gcloud create`
+        #[arg(value_name = "COMMAND", conflicts_with = "out")]
+        words: Vec<String>,
+        /// Write the pages of all commands to this folder instead
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 impl Command {
+    /// What to do after it has succeeded.
+    pub const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Check | Self::Add(_) | Self::Remove { .. } => "bake render",
+            Self::Lock(options) if !options.check => "bake render",
+            Self::Outdated(_) => "bake lock --update",
+            Self::Render(options) if !options.check && !options.diff => {
+                "bake gcloud create | sh, or for an existing VM: bake gcloud update | sh"
+            }
+            Self::Image(ImageCommand::Build(_)) => "bake image push",
+            Self::Rehearse(_) => "bake gcloud setup | sh, and bake gcloud create | sh",
+            Self::Catalog => "bake add NAME",
+            Self::Gcloud(_) => "read the script, then add `| sh` to run it",
+            _ => return None,
+        })
+    }
+
     /// Whether it is about a project.
     pub const fn needs_project(&self) -> bool {
         match self {
             Self::Init(_)
             | Self::Catalog
+            | Self::Chart { .. }
             | Self::Relay { .. }
             | Self::Schema { .. }
             | Self::Completions { .. }
-            | Self::Man => false,
+            | Self::Help { .. }
+            | Self::Man { .. } => false,
             Self::Check
             | Self::Add(_)
             | Self::Remove { .. }
@@ -169,7 +218,9 @@ impl Command {
             | Self::Render(_)
             | Self::Image(_)
             | Self::Gcloud(_)
-            | Self::Rehearse(_) => true,
+            | Self::Rehearse(_)
+            | Self::Graph { .. }
+            | Self::Doctor => true,
         }
     }
 }
@@ -422,6 +473,9 @@ impl From<ArchChoice> for Arch {
     }
 }
 
+/// The other half of `doctor`.
+pub const CHECKS_PROJECT: &str = "`bake gcloud doctor | sh` checks the Google Cloud project.";
+
 /// The requirements of `rehearse`.
 const AT_HOME: &str = "\
 It needs QEMU (Debian, Ubuntu: apt install qemu-system-x86 qemu-utils; Homebrew: brew install qemu), no root,
@@ -459,6 +513,9 @@ pub struct RehearseArgs {
     /// Once the gateway is ready, send this message to its agent, and print the reply
     #[arg(long, value_name = "TEXT")]
     pub ask: Option<Message>,
+    /// Draw the boot as a timeline with the share of each stage: an SVG file
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
     /// Let the VM run on until Ctrl-C
     #[arg(long)]
     pub keep: bool,
@@ -480,6 +537,15 @@ pub enum ClockArg {
     Instructions,
     /// The time of this machine, which is quicker for programs that have no such limits
     Host,
+}
+
+/// The forms of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// Text, which GitHub and other viewers of Markdown draw
+    Mermaid,
+    /// A picture
+    Svg,
 }
 
 /// The files that have a schema.

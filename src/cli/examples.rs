@@ -4,7 +4,7 @@ use clap::{Command, CommandFactory};
 
 use super::Cli;
 
-const EXIT_CODES: &str =
+pub(super) const EXIT_CODES: &str =
     "Exit codes: 0 success; 1 a finding, or a failure outside of the input; 2 wrong input or arguments.";
 
 /// Examples by command, each with its purpose.
@@ -99,9 +99,16 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("bake gcloud setup", &[("bake gcloud setup | sh", "the project, once")]),
+    ("bake gcloud doctor", &[("bake gcloud doctor | sh", "what the project lacks")]),
     ("bake gcloud plan", &[("bake gcloud plan | sh", "what `update` would change")]),
     ("bake gcloud create", &[("bake gcloud create | sh", "data disk and VM")]),
-    ("bake gcloud wait", &[("bake gcloud wait --timeout 900 | sh", "for 15 minutes at most")]),
+    (
+        "bake gcloud wait",
+        &[
+            ("bake gcloud wait --timeout 900 | sh", "for 15 minutes at most"),
+            ("bake gcloud wait --chart boot.svg | sh", "with a picture of the boot"),
+        ],
+    ),
     (
         "bake gcloud status",
         &[
@@ -165,14 +172,34 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("bake rehearse --disk debian-13-genericcloud-amd64.qcow2", "until the gateway is ready"),
             ("bake rehearse --disk debian-13-genericcloud-amd64.qcow2 --keep", "and on, until Ctrl-C"),
+            (
+                "bake rehearse --disk debian-13-genericcloud-amd64.qcow2 --chart boot.svg",
+                "with a picture of the boot",
+            ),
         ],
+    ),
+    ("bake graph", &[("bake graph", "for Markdown"), ("bake graph --format svg > graph.svg", "a picture")]),
+    (
+        "bake chart",
+        &[("bake gcloud wait | sh | tee boot.log && bake chart boot.log > boot.svg", "a boot that you saw")],
+    ),
+    (
+        "bake doctor",
+        &[("bake doctor", "programs, cache, lock and port"), ("bake doctor --json", "for a program")],
     ),
     ("bake schema", &[("bake schema spec > spec.schema.json", "for an editor")]),
     (
         "bake completions",
         &[("bake completions bash > ~/.local/share/bash-completion/completions/bake", "for Bash")],
     ),
-    ("bake man", &[("bake man > bake.1 && man ./bake.1", "the manual page")]),
+    ("bake help", &[("bake help gcloud create", "a command"), ("bake help trust", "a topic")]),
+    (
+        "bake man",
+        &[
+            ("bake man > bake.1 && man ./bake.1", "the manual page"),
+            ("bake man --out man", "the pages of all commands"),
+        ],
+    ),
 ];
 
 /// The command line with the end of each `--help`.

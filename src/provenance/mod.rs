@@ -5,12 +5,12 @@
 //! embedded roots of Sigstore and GitHub, by `sigstore-verify`. `docs/decisions/0040-attestations.md` has the
 //! reasons.
 
+mod cosign;
 mod crypto;
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sigstore_verify::crypto::CertificateInfo;
 use sigstore_verify::trust_root::{
     SIGSTORE_GITHUB_TRUSTED_ROOT, SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot,
@@ -20,7 +20,8 @@ use sigstore_verify::{Error, VerificationPolicy, Verifier};
 
 use crate::diagnostics::quoted;
 use crate::digest::Sha256;
-use crate::project::names::{self, RepoSlug};
+use crate::project::names::RepoSlug;
+use crate::project::values::{serialize_as_text, text_values};
 use crate::text::excerpt;
 
 /// The issuer of the identities of GitHub's workflows.
@@ -64,27 +65,8 @@ impl fmt::Display for Workflow {
     }
 }
 
-impl Serialize for Workflow {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Workflow {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        names::text(deserializer)
-    }
-}
-
-impl schemars::JsonSchema for Workflow {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Workflow".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "description": "A workflow: OWNER/REPO/PATH." })
-    }
-}
+text_values! { Workflow = "Workflow", {"type": "string", "description": "A workflow: OWNER/REPO/PATH."}; }
+serialize_as_text!(Workflow);
 
 /// Why an attestation is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +120,9 @@ impl FromStr for Attestation {
 
     fn from_str(text: &str) -> Result<Self, ProvenanceError> {
         let form = |error: String| ProvenanceError::Form(excerpt(&error, 200));
-        let bundle = Bundle::from_json(text).map_err(|error| form(error.to_string()))?;
+        let converted = cosign::to_bundle(text).transpose().map_err(form)?;
+        let bundle = Bundle::from_json(converted.as_deref().unwrap_or(text));
+        let bundle = bundle.map_err(|error| form(error.to_string()))?;
         if let SignatureContent::DsseEnvelope(envelope) = &bundle.content {
             let statement: Statement = serde_json::from_slice(envelope.payload.as_bytes())
                 .map_err(|error| form(format!("its statement: {error}")))?;
