@@ -49,8 +49,13 @@ stop_gateway() {
         timeout 30 docker kill $id >/dev/null
 }
 
+# A full disk has many symptoms.
+full_disk() {
+    df -Pk /var/lib/openclaw / 2>/dev/null | awk 'NR > 1 && $4 < 1024 { print $6; exit }'
+}
+
 run_stages() {
-    local i status kind
+    local i status kind full
     notes=
     for i in "${!stages[@]}"; do
         IFS=: read -r name status kind <<<"${stages[i]}"
@@ -78,6 +83,9 @@ run_stages() {
             fi
             trouble='' trouble_kind=''
             [ ! -s "$error_kind" ] || kind=$(cat "$error_kind")
+            full=''
+            [ "$code" -eq 78 ] || full=$(full_disk)
+            [ -z "$full" ] || kind=disk-full line="the disk of $full is full: $line"
             "$lib/report.sh" "$status" "${name%.*}: ${line:-exit code $code}" "$kind"
             return 1
         fi
