@@ -129,6 +129,20 @@ pub enum Command {
     /// Boot the bundle in a VM on this machine, and wait for the gateway
     #[command(after_help = AT_HOME)]
     Rehearse(RehearseArgs),
+    /// Draw the way from upstream to the VM, with digests and trust
+    Graph {
+        /// The form of the drawing
+        #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
+        format: GraphFormat,
+    },
+    /// Draw the output of `bake gcloud wait` as a timeline: an SVG
+    Chart {
+        /// The file with that output [default: standard input]
+        file: Option<PathBuf>,
+    },
+    /// Check what this machine lacks, and print the command that mends it; exit with 1 if something is missing
+    #[command(after_help = CHECKS_PROJECT)]
+    Doctor,
     /// Carry one connection of a rehearsal's VM
     #[command(hide = true)]
     Relay {
@@ -155,6 +169,7 @@ impl Command {
         match self {
             Self::Init(_)
             | Self::Catalog
+            | Self::Chart { .. }
             | Self::Relay { .. }
             | Self::Schema { .. }
             | Self::Completions { .. }
@@ -169,7 +184,9 @@ impl Command {
             | Self::Render(_)
             | Self::Image(_)
             | Self::Gcloud(_)
-            | Self::Rehearse(_) => true,
+            | Self::Rehearse(_)
+            | Self::Graph { .. }
+            | Self::Doctor => true,
         }
     }
 }
@@ -422,6 +439,9 @@ impl From<ArchChoice> for Arch {
     }
 }
 
+/// The other half of `doctor`.
+pub const CHECKS_PROJECT: &str = "`bake gcloud doctor | sh` checks the Google Cloud project.";
+
 /// The requirements of `rehearse`.
 const AT_HOME: &str = "\
 It needs QEMU (Debian, Ubuntu: apt install qemu-system-x86 qemu-utils; Homebrew: brew install qemu), no root,
@@ -455,6 +475,9 @@ pub struct RehearseArgs {
     /// Once the gateway is ready, send this message to its agent, and print the reply
     #[arg(long, value_name = "TEXT")]
     pub ask: Option<Message>,
+    /// Draw the boot as a timeline with the share of each stage: an SVG file
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
     /// Let the VM run on until Ctrl-C
     #[arg(long)]
     pub keep: bool,
@@ -476,6 +499,15 @@ pub enum ClockArg {
     Instructions,
     /// The time of this machine, which is quicker for programs that have no such limits
     Host,
+}
+
+/// The forms of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// Text, which GitHub and other viewers of Markdown draw
+    Mermaid,
+    /// A picture
+    Svg,
 }
 
 /// The files that have a schema.

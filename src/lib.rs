@@ -21,6 +21,7 @@ pub mod http;
 pub mod image;
 pub mod lock;
 pub mod oci;
+pub mod picture;
 pub mod plan;
 pub mod project;
 pub mod provenance;

@@ -99,9 +99,16 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("bake gcloud setup", &[("bake gcloud setup | sh", "the project, once")]),
+    ("bake gcloud doctor", &[("bake gcloud doctor | sh", "what the project lacks")]),
     ("bake gcloud plan", &[("bake gcloud plan | sh", "what `update` would change")]),
     ("bake gcloud create", &[("bake gcloud create | sh", "data disk and VM")]),
-    ("bake gcloud wait", &[("bake gcloud wait --timeout 900 | sh", "for 15 minutes at most")]),
+    (
+        "bake gcloud wait",
+        &[
+            ("bake gcloud wait --timeout 900 | sh", "for 15 minutes at most"),
+            ("bake gcloud wait --chart boot.svg | sh", "with a picture of the boot"),
+        ],
+    ),
     (
         "bake gcloud status",
         &[
@@ -165,7 +172,20 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("bake rehearse --disk debian-13-genericcloud-amd64.qcow2", "until the gateway is ready"),
             ("bake rehearse --disk debian-13-genericcloud-amd64.qcow2 --keep", "and on, until Ctrl-C"),
+            (
+                "bake rehearse --disk debian-13-genericcloud-amd64.qcow2 --chart boot.svg",
+                "with a picture of the boot",
+            ),
         ],
+    ),
+    ("bake graph", &[("bake graph", "for Markdown"), ("bake graph --format svg > graph.svg", "a picture")]),
+    (
+        "bake chart",
+        &[("bake gcloud wait | sh | tee boot.log && bake chart boot.log > boot.svg", "a boot that you saw")],
+    ),
+    (
+        "bake doctor",
+        &[("bake doctor", "programs, cache, lock and port"), ("bake doctor --json", "for a program")],
     ),
     ("bake schema", &[("bake schema spec > spec.schema.json", "for an editor")]),
     (

@@ -57,6 +57,8 @@ pub enum OutputFormat {
 pub enum Action {
     /// Prepare the project, once: APIs, service account, secrets, network
     Setup(SetupArgs),
+    /// Check account, project, billing, APIs, roles and secrets, and print the command that adds what is missing
+    Doctor,
     /// Print what `create` or `update` would change, and change nothing; exit code 1 if that is something
     Plan(PlanArgs),
     /// Create data disk, snapshot schedule and VM; existing ones are kept
@@ -321,6 +323,9 @@ pub struct WaitArgs {
     /// Which VMs
     #[command(flatten)]
     pub members: Members,
+    /// Have the script draw the stages as a timeline: an SVG file. It needs `bake` on the PATH
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
     /// Stop waiting after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     pub timeout: u32,

@@ -10,9 +10,9 @@ use super::{Done, Failure, render as rendered};
 use crate::cli::{self, Action, GcloudArgs, MemberArg, Members, PlanArgs, UpdateArgs, WaitArgs};
 use crate::diagnostics::{Code, did_you_mean};
 use crate::gcloud::{
-    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, fleet as group,
-    in_place, logs, moving, releases, resize, restore, rollback, setup, ssh, status, token, tunnel, update,
-    wait,
+    BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, doctor,
+    fleet as group, in_place, logs, moving, releases, resize, restore, rollback, setup, ssh, status, token,
+    tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::fleet::Fleet;
@@ -126,6 +126,7 @@ fn by_spec(
         Action::Setup(setup) => {
             setup::script(target, &setup_options(setup, json)?).map_err(Failure::Argument)?
         }
+        Action::Doctor => doctor::script(target),
         Action::Resize { machine_type, timeout } => {
             must_be_single(
                 target,
@@ -158,8 +159,10 @@ fn by_spec(
             Some(members) => group::destroy(target, &members, *data, *all),
             None => destroy::script(target, *data, *all).map_err(Failure::Argument)?,
         },
-        Action::Wait(WaitArgs { members, timeout }) => {
-            wait::script(target, &vms(target, members)?, fleet(target, members)?.as_ref(), *timeout)
+        Action::Wait(WaitArgs { members, timeout, chart }) => {
+            let chart = chart.as_deref().map(new_file).transpose()?;
+            let fleet = fleet(target, members)?;
+            wait::script(target, &vms(target, members)?, fleet.as_ref(), *timeout, chart.as_deref())
         }
         Action::Status { members, as_json } => {
             let fleet = fleet(target, members)?;
@@ -289,6 +292,16 @@ fn absolute(path: &Path) -> Result<String, Failure> {
             path.display()
         ))
     })
+}
+
+/// The absolute path of a file that a script creates.
+fn new_file(path: &Path) -> Result<String, Failure> {
+    let (folder, name) = (path.parent().unwrap_or(path), path.file_name().and_then(|name| name.to_str()));
+    let Some(name) = name else {
+        return Err(Failure::Argument(format!("{}: this is not the name of a file", path.display())));
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    Ok(format!("{}/{name}", absolute(folder)?.trim_end_matches('/')))
 }
 
 /// The VMs that the action looks at.

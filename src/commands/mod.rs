@@ -7,11 +7,14 @@ mod base_image;
 mod bundle_changes;
 mod cache;
 mod catalog;
+mod chart;
 mod check;
 mod completions;
 mod console;
+mod doctor;
 mod fetch;
 mod gcloud;
+mod graph;
 mod image;
 mod init;
 mod interrupt;
@@ -225,6 +228,9 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         Command::Fetch => fetch::run(dir, cli.json, console),
         Command::Audit(options) => audit::run(dir, options, cli.json, console),
         Command::Image(action) => image::run(dir, action, cli.json, console),
+        Command::Graph { format } => graph::run(dir, *format, cli.json, console),
+        Command::Chart { file } => chart::run(file.as_deref(), cli.json, console),
+        Command::Doctor => doctor::run(dir, cli.json, console),
         Command::Rehearse(options) => rehearse::run(dir, options, cli.json, console),
         // QEMU uses its standard error as the VM's connection, so it must not print.
         Command::Relay { server } => {

@@ -17,6 +17,7 @@ use super::watch::{DescribedMetadata, VmWatch};
 use super::{Done, Failure};
 use crate::cli;
 use crate::diagnostics::Code;
+use crate::picture::{Lane, StageSpan, timeline};
 use crate::plan::Plan;
 use crate::project::host_os::HostOs;
 use crate::project::machine::Machine;
@@ -141,6 +142,9 @@ pub(super) fn run(
         }
         console.note(&kept(&folder, vm.host_port));
         outcome = watch.until_interrupted(console).and_then(|()| watch.confirm(&lock, vm.host_port));
+    }
+    if let Some(path) = &options.chart {
+        draw(path, &vm.name, &watch, outcome.is_ok())?;
     }
     report(json, console, &plan, &watch, &vm, outcome.as_ref().err().map(String::as_str))?;
     if let Err(why) = outcome {
@@ -351,6 +355,16 @@ fn report(
         console.result(&format!("{rows}{:<10} {total:>5} s{emulated}\n", "all"))?;
     }
     Ok(())
+}
+
+/// Writes the timeline of this boot.
+fn draw(path: &Path, name: &str, watch: &VmWatch<'_>, is_ready: bool) -> Result<(), Failure> {
+    let spans = watch.timeline().spans(watch.elapsed());
+    let span = |(stage, from, to): (&str, u64, u64)| StageSpan { stage: stage.to_owned(), from, to };
+    let lane =
+        Lane::new(name, spans.into_iter().map(span).collect(), if is_ready { "ready" } else { "not ready" });
+    std::fs::write(path, timeline("A rehearsal from power-on", &[lane]))
+        .map_err(|error| Failure::Other(Code::IoFailed, format!("{}: {error}", path.display())))
 }
 
 /// The data of the metadata server.

@@ -10,6 +10,7 @@ pub mod cli;
 mod confirm;
 pub mod create;
 pub mod destroy;
+pub mod doctor;
 mod drift;
 mod effects;
 pub mod fleet;

@@ -50,7 +50,9 @@ pub fn script(target: Target<'_>, options: &Options) -> Result<Script, String> {
     }
     steps.push(billing());
     let registry = private_registry(target);
-    steps.extend(apis(target, registry.is_some(), options.deployer).into_iter().map(enable));
+    let mut apis = needed_apis(target);
+    apis.extend(options.deployer.then_some("iamcredentials.googleapis.com"));
+    steps.extend(apis.into_iter().map(enable));
     steps.push(create_account(
         id,
         &format!("VM {}", vm.name),
@@ -160,10 +162,14 @@ fn create_project(id: &str, is_new: bool) -> Result<Step, String> {
     .change(format!("+ project {id}")))
 }
 
-fn billing() -> Step {
-    let look = ScriptCommand::gcloud("billing projects describe")
+/// Prints the project's billing account.
+pub(super) fn look_at_billing() -> ScriptCommand {
+    ScriptCommand::gcloud("billing projects describe")
         .arg(Word(Vec::new()).name(Name::Project))
-        .flag("format", "value(billingAccountName)");
+        .flag("format", "value(billingAccountName)")
+}
+
+fn billing() -> Step {
     Step::shell(
         "Only its owner can set the project's billing account.",
         Shell::calling(
@@ -171,18 +177,17 @@ fn billing() -> Step {
             FUNCTIONS,
             ["billed"],
         )
-        .command("look_at_billing", look),
+        .command("look_at_billing", look_at_billing()),
     )
 }
 
 /// The APIs that the actions and the VM use.
-fn apis(target: Target<'_>, has_registry: bool, has_deployer: bool) -> BTreeSet<&'static str> {
+pub(super) fn needed_apis(target: Target<'_>) -> BTreeSet<&'static str> {
     let has_secrets =
         target.spec.secrets.iter().any(|(_, source)| matches!(source, SecretSource::SecretManager { .. }));
     let mut apis = BTreeSet::from(["compute.googleapis.com", "iam.googleapis.com"]);
     apis.extend(has_secrets.then_some("secretmanager.googleapis.com"));
-    apis.extend(has_registry.then_some("artifactregistry.googleapis.com"));
-    apis.extend(has_deployer.then_some("iamcredentials.googleapis.com"));
+    apis.extend(private_registry(target).is_some().then_some("artifactregistry.googleapis.com"));
     apis.extend((!target.spec.gcp.public_ip.value).then_some("iap.googleapis.com"));
     apis
 }
@@ -206,17 +211,21 @@ fn enable(api: &'static str) -> Step {
         .change(format!("+ API {api}"))
 }
 
-fn create_account(id: &str, shown: &str, description: &str, why: &str) -> Step {
-    let there = ScriptCommand::gcloud("iam service-accounts list")
+/// Prints the address of the account.
+pub(super) fn look_at_account(id: &str) -> ScriptCommand {
+    ScriptCommand::gcloud("iam service-accounts list")
         .in_project()
         .flag("filter", format!("email ~ \"^{id}@\""))
-        .flag("format", "value(email)");
+        .flag("format", "value(email)")
+}
+
+fn create_account(id: &str, shown: &str, description: &str, why: &str) -> Step {
     let make = ScriptCommand::gcloud("iam service-accounts create")
         .arg(id)
         .in_project()
         .flag("display-name", shown)
         .flag("description", description);
-    Step::run(why, make).unless(there).change(format!("+ service account {id}"))
+    Step::run(why, make).unless(look_at_account(id)).change(format!("+ service account {id}"))
 }
 
 /// Says which roles the account has in the whole project: one that was there before may have some.

@@ -17,12 +17,27 @@ static FUNCTIONS: LazyLock<[&str; 3]> =
 /// Waits for the gateways of these VMs, which may be those of a `fleet`, for `timeout` seconds in all.
 ///
 /// A group's VMs of before are `ready` until their turn comes, and so are asked only once it is done.
-pub fn script(target: Target<'_>, names: &[VmName], fleet: Option<&Fleet>, timeout: u32) -> Script {
+///
+/// `chart`, an absolute path, is the SVG file to draw.
+pub fn script(
+    target: Target<'_>,
+    names: &[VmName],
+    fleet: Option<&Fleet>,
+    timeout: u32,
+    chart: Option<&str>,
+) -> Script {
     let group = fleet.map(|_| group::settled(Vm::of(target), names, timeout));
     let fleet = fleet.map(ToString::to_string);
     let vms = names.iter().map(|name| Vm { target, name });
     let vms = followed(vms, fleet.as_deref(), timeout, "any");
-    let steps = group.into_iter().chain(vms).collect();
+    let mut steps: Vec<_> = group.into_iter().chain(vms).collect();
+    if let Some(path) = chart {
+        let call = |how, name| Shell::calling(how, &*FUNCTIONS, [name]).value("chart", path);
+        let begin = call("empties the record of the stages", "begin_chart");
+        let draw = call("draws the record of the stages by `bake chart`", "draw_chart");
+        steps.insert(0, Step::shell("The chart is drawn from a record of the stages.", begin));
+        steps.insert(steps.len() - 1, Step::shell("The chart.", draw));
+    }
     let about = format!(
         "bake gcloud wait: waits until each gateway is ready, and shows its stages: {}.\n\
          Changes nothing. Exit code 1: one has failed, or is not ready after {timeout} s.",

@@ -80,18 +80,29 @@ impl Timeline {
     /// after power-on. `boot` is the time before the first report; `ready` is excluded.
     pub fn stages(&self, end: Duration) -> Vec<(&str, u64)> {
         let mut stages: Vec<(&str, u64)> = Vec::new();
+        for (stage, from, to) in self.spans(end) {
+            match stages.iter_mut().find(|(name, _)| *name == stage) {
+                Some((_, seconds)) => *seconds += to - from,
+                None => stages.push((stage, to - from)),
+            }
+        }
+        stages
+    }
+
+    /// The same in order of time, each with its first and its last second.
+    pub fn spans(&self, end: Duration) -> Vec<(&str, u64, u64)> {
+        let mut spans: Vec<(&str, u64, u64)> = Vec::new();
         let mut since = ("boot", 0);
         let reached = self.reports.iter().map(|report| (report.status.as_str(), report.seconds));
         for (status, seconds) in reached.chain([("", end.as_secs())]) {
-            let lasted = seconds - since.1;
-            match stages.iter_mut().find(|(name, _)| *name == since.0) {
-                Some((_, seconds)) => *seconds += lasted,
-                None => stages.push((since.0, lasted)),
+            match spans.last_mut().filter(|(name, ..)| *name == since.0) {
+                Some((.., to)) => *to = seconds,
+                None => spans.push((since.0, since.1, seconds)),
             }
             since = (status, seconds);
         }
-        stages.retain(|(name, _)| *name != READY);
-        stages
+        spans.retain(|(name, ..)| *name != READY);
+        spans
     }
 }
 

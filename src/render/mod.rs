@@ -44,6 +44,9 @@ impl RenderedFile {
     }
 }
 
+/// The file that alone has everything that the VM needs.
+pub const USER_DATA: &str = user_data::NAME;
+
 /// The names of all files that a bundle can have, so that those of an older bundle are known.
 pub const FILE_NAMES: [&str; 7] = [
     dockerfile::NAME,

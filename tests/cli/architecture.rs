@@ -9,7 +9,7 @@ use bake::diagnostics::Code;
 
 /// The modules of the program, each with those that it may use. Every module may use `text`. A module that is
 /// missing here fails the test.
-const MAY_USE: [(&str, &[&str]); 25] = [
+const MAY_USE: [(&str, &[&str]); 26] = [
     ("text", &[]),
     ("vm", &[]),
     ("diagnostics", &[]),
@@ -19,6 +19,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
     ("provenance", &["diagnostics", "digest", "project"]),
     ("lock", &["diagnostics", "digest", "project", "provenance", "yaml"]),
     ("plan", &["diagnostics", "digest", "lock", "project"]),
+    ("picture", &["digest", "lock", "plan", "project"]),
     ("gcloud", &["digest", "plan", "project", "vm"]),
     ("render", &["diagnostics", "digest", "gcloud", "plan", "project", "vm"]),
     ("fs", &[]),
@@ -47,6 +48,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
             "lock",
             "http",
             "oci",
+            "picture",
             "plan",
             "project",
             "provenance",
@@ -77,7 +79,7 @@ const OUTSIDE: [&str; 9] = [
 ];
 
 /// The half that opens no file, no socket and no clock.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "text",
     "diagnostics",
     "digest",
@@ -85,6 +87,7 @@ const PURE: [&str; 11] = [
     "project",
     "provenance",
     "lock",
+    "picture",
     "plan",
     "gcloud",
     "render",

@@ -160,6 +160,30 @@ fn wait_shows_each_stage_as_it_passes() {
 }
 
 #[test]
+fn wait_draws_the_stages_that_it_shows() {
+    for world in shells() {
+        world.reports("starting", "").reports_at(4, "image", "").reports_at(9, "ready", "");
+        let bake = world.project.command().get_program().to_owned();
+        let chart = world.fake.join("it's a boot.svg");
+        let name = chart.to_str().expect("UTF-8");
+        let script = world.project.bake(["gcloud", "wait", "--chart", name]).done().out;
+        let without = world.run_script(&script).done();
+        assert!(without.err.contains("The chart was not drawn. With bake on the PATH:"), "{}", without.err);
+        assert!(!chart.exists());
+
+        world.fake.program("bake-bin/bake", &format!("#!/bin/sh\nexec '{}' \"$@\"\n", bake.display()));
+        world.reports("starting", "");
+        fs::remove_file(world.fake.join("slept")).expect("a file");
+        let path = format!("PATH='{}':$PATH\n", world.fake.join("bake-bin").display());
+        let said = world.run_script(&format!("{path}{script}")).done();
+        assert!(said.err.contains(&format!("The boot as a picture: {name}")), "{}", said.err);
+        let svg = fs::read_to_string(&chart).expect("a picture");
+        assert!(svg.contains(">ready after ") && svg.contains(">image<"), "{svg}");
+        assert!(!world.fake.join("it's a boot.svg.log").exists());
+    }
+}
+
+#[test]
 fn wait_quotes_the_console_around_a_failure() {
     for world in shells() {
         let mut console: String = (0..100).map(|line| format!("[ {line}.0] before\r\n")).collect();

@@ -6,6 +6,7 @@ mod support;
 mod cleanup;
 mod container;
 mod create;
+mod doctor;
 mod drift;
 mod effects;
 mod faults;

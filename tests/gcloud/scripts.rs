@@ -14,13 +14,15 @@ use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 53] = [
+const ACTIONS: [&[&str]; 55] = [
     &["setup"],
     &["setup", "--deployer"],
+    &["doctor"],
     &["create"],
     &["create", "--fleet", "2"],
     &["wait"],
     &["wait", "--fleet", "alice,bob"],
+    &["wait", "--chart", "/tmp/it's a boot.svg"],
     &["status"],
     &["status", "--fleet", "2"],
     &["logs"],

@@ -14,7 +14,25 @@ elapsed() {
 }
 
 line() {
-    printf '%5d s  %s  %s%s\n' "$(elapsed)" "$vm" "$1" "${2:+: $2}"
+    said=$(printf '%5d s  %s  %s%s' "$(elapsed)" "$vm" "$1" "${2:+: $2}")
+    printf '%s\n' "$said"
+    [ -z "$chart" ] || printf '%s\n' "$said" >>"$chart.log"
+}
+
+# The file that the stages are drawn to, or nothing.
+chart=
+
+begin_chart() {
+    : >"$chart.log"
+}
+
+draw_chart() {
+    if command -v bake >/dev/null && bake chart "$chart.log" >"$chart"; then
+        rm "$chart.log"
+        tell "The boot as a picture: $chart"
+    else
+        tell 'The chart was not drawn. With bake on the PATH:' "  bake chart \"$chart.log\" > \"$chart\""
+    fi
 }
 
 # A stage may come and go between two looks: they always follow each other.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -86,7 +86,7 @@ pub(super) fn serve(shared: &Arc<Shared>, folder: &Path) -> String {
         }
     });
     let program = std::env::current_exe().expect("this program");
-    format!("{} {SOCKET}='{}' '{}'", super::run::found("env").display(), socket.display(), program.display())
+    format!("{SOCKET}='{}' exec '{}'", socket.display(), program.display())
 }
 
 fn answer(shared: &Shared, known: &Known, call: &[u8]) -> Vec<u8> {
@@ -121,28 +121,9 @@ fn answer(shared: &Shared, known: &Known, call: &[u8]) -> Vec<u8> {
 
 /// Asks gcloud itself.
 fn asked(call: &[&[u8]]) -> Done {
-    let text = |part: &[u8]| String::from_utf8(part.to_vec()).expect("text");
-    let mut gcloud = Command::new("sh");
-    gcloud.arg("-c").arg(format!("exec {} \"$@\"", forks::call())).arg("sh");
-    gcloud.args(text(call[0]).split('\0')).current_dir(text(call[2])).env_clear();
-    gcloud.envs(
-        text(call[3])
-            .split('\0')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-    );
-    gcloud.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = gcloud.spawn().expect("gcloud");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    // It may read nothing of it.
-    let _ = stdin.write_all(call[1]);
-    drop(stdin);
-    let output = child.wait_with_output().expect("an end");
-    Done {
-        code: u8::try_from(output.status.code().unwrap_or(1)).expect("an exit code"),
-        out: output.stdout,
-        err: output.stderr,
-        requests: Vec::new(),
-        after: State::new("none"),
-    }
+    let part = |index: usize| std::str::from_utf8(call[index]).expect("text");
+    let arguments: Vec<_> = part(0).split('\0').collect();
+    let environment: Vec<_> = part(3).split('\0').filter_map(|pair| pair.split_once('=')).collect();
+    let (code, out, err) = forks::run(&arguments, &environment, part(2), call[1]);
+    Done { code, out, err, requests: Vec::new(), after: State::new("none") }
 }

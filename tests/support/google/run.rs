@@ -127,10 +127,10 @@ impl Cloud {
         }
         for program in PROGRAMS {
             testbed::program(program);
-            wrap(tools.path(), BIN, program, &found(program).display().to_string());
+            wrap(tools.path(), BIN, program, &format!("exec {}", found(program).display()));
         }
         testbed::program("python3");
-        wrap(tools.path(), FORKS, "gcloud", &forks::call());
+        wrap(tools.path(), FORKS, "gcloud", &format!("exec {}", forks::call()));
         Self { google, folder, project: PROJECT, exported: Vec::new(), loads_anew: false, tools }
     }
 
@@ -282,10 +282,10 @@ pub(super) fn found(program: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("no {program} on this machine"))
 }
 
-/// A program that writes its arguments down before `real` does its work, with the machine's own path.
-fn wrap(folder: &Path, bin: &str, program: &str, real: &str) {
+/// A program that records its arguments before the shell runs `command`, with the machine's own path.
+fn wrap(folder: &Path, bin: &str, program: &str, command: &str) {
     let text = format!(
-        "{recording}PATH='{beneath}:{path}' exec {real} \"$@\"",
+        "{recording}PATH='{beneath}:{path}' {command} \"$@\"",
         recording = recording(folder, program),
         beneath = folder.join(BENEATH).display(),
         path = std::env::var("PATH").expect("a path"),
@@ -296,8 +296,7 @@ fn wrap(folder: &Path, bin: &str, program: &str, real: &str) {
 /// Shell code that records the arguments and the environment of the program that it starts.
 fn recording(folder: &Path, program: &str) -> String {
     format!(
-        "printf '%s\\0' \"$#\" {program} \"$@\" >> '{calls}'\n{env} >> '{environment}'\n",
-        env = found("env").display(),
+        "printf '%s\\0' \"$#\" {program} \"$@\" >> '{calls}'\nexport -p >> '{environment}'\n",
         calls = folder.join(CALLS).display(),
         environment = folder.join(ENVIRONMENT).display(),
     )

@@ -1,0 +1,64 @@
+//! `bake graph` and `bake chart`.
+
+use std::process::Stdio;
+
+use crate::support::testbed::program;
+use crate::support::world::{World, release};
+use crate::support::{Folder, said, test};
+use bake::project::values::Arch;
+use serde_json::Value;
+
+#[test]
+fn the_graph_has_the_digest_and_trust_of_each_locked_file() {
+    let world = World::new("");
+    world.github.publish("owner/tool", release("tool", "v1.0.0"));
+    world.bake(["add", "owner/tool"]).done();
+    let graph: Value = serde_json::from_str(&world.bake(["graph", "--json"]).done().out).expect("JSON");
+    let node = |column: usize, id: &str| -> Value {
+        let nodes = graph["columns"][column]["nodes"].as_array().expect("nodes");
+        nodes.iter().find(|node| node["id"] == id).unwrap_or_else(|| panic!("{id}: {graph:#}")).clone()
+    };
+    let build = world.build("tool", Arch::Amd64);
+    assert_eq!(node(0, "upstream-tool")["notes"][0], "owner/tool");
+    assert_eq!(node(1, "lock-tool")["digest"], build.sha256.to_string());
+    assert_eq!(node(1, "lock-tool")["trust"], "API digest");
+    let lock = bake::digest::Sha256::of(world.folder.read("bake.lock")).to_string();
+    let notes = node(3, "vm-vm")["notes"].to_string();
+    assert!(notes.contains(&format!("lock {}", &lock[..12])), "{notes}");
+
+    let mermaid = world.bake(["graph"]).done().out;
+    let short = &build.sha256.to_string()[..12];
+    assert!(mermaid.starts_with("flowchart LR\n") && mermaid.contains(short), "{mermaid}");
+    let svg = world.bake(["graph", "--format", "svg"]).done().out;
+    assert!(svg.contains(&build.sha256.oci()) && svg.contains("API digest"), "{svg}");
+    well_formed(&svg);
+}
+
+/// `xml.parsers.expat` of Python reads the whole picture.
+fn well_formed(svg: &str) {
+    let folder = Folder::empty();
+    folder.write("picture.svg", svg);
+    let mut python = program("python3");
+    python.args(["-c", "import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])"]);
+    said(python.arg(folder.join("picture.svg"))).done();
+}
+
+#[test]
+fn a_chart_is_drawn_from_the_output_of_wait() {
+    let folder = Folder::empty();
+    folder.write(
+        "log",
+        "    0 s  g  no report yet; the VM is STAGING\n   50 s  g  image\n  200 s  g  failed: <b>&\n",
+    );
+    let svg = folder.bake(["chart", "log"]).done().out;
+    for part in [">boot<", ">50 s, 25 %<", ">2 min 30 s, 75 %<", ">failed after 3 min 20 s<"] {
+        assert!(svg.contains(part), "{part}: {svg}");
+    }
+    well_formed(&svg);
+    let mut piped = folder.command();
+    piped.arg("chart").stdin(Stdio::from(std::fs::File::open(folder.join("log")).expect("a file")));
+    assert_eq!(said(&mut piped).done().out, svg);
+    folder.write("log", "nonsense\n");
+    let refused = folder.bake(["chart", "log"]).ended(2);
+    assert!(refused.err.contains("log: line 1: expected `SECONDS s  VM  STAGE`"), "{}", refused.err);
+}
