@@ -115,7 +115,7 @@ verify_running() {
 
 # Returns once the gateway needs the stages again, with the reason in `trouble` and `trouble_kind`.
 watch() {
-    local bad_since='' started said word kind verify_at
+    local bad_since='' started said word kind verify_at internet='' look_at=0
     started=$(now)
     verify_at=$((started + 86400))
     while :; do
@@ -141,6 +141,12 @@ watch() {
             bad_since=
             said=${said#ready}
             said=${said# }
+            # A VM without internet is ready all the same: it answers, and may have a model and channels of its own.
+            if [ "$(now)" -ge "$look_at" ]; then
+                internet=$("$lib/probe.py" internet)
+                look_at=$(($(now) + ($([ -z "$internet" ] && echo 300 || echo 60))))
+            fi
+            said=$said${internet:+${said:+; }$internet}
             "$lib/report.sh" ready "$notes${notes:+${said:+; }}$said"
             # Not a crash loop.
             [ $(($(now) - started)) -lt 600 ] || pause=5
