@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::console::Console;
@@ -94,7 +95,9 @@ fn of_arguments(failure: Failure, is_url: bool) -> Failure {
         ("`asset:`", "`--asset`"),
         ("`arch:`", "`--arch`"),
         ("`binary:`", "`--binary`"),
+        ("`url:`", "`--url`"),
         ("`version:`", "`@VERSION`"),
+        ("`version: ", "`@"),
     ];
     Failure::Upstream(problems.each(|problem| {
         let help = problem.help.as_ref().map(|help| {
@@ -157,19 +160,16 @@ fn of_argument(
     Ok(new(options, free(name)?, version, Some(source)))
 }
 
-/// Splits `WHAT@VERSION`. A repository may be given as its page's URL, or as that of a release.
-fn split(argument: &str) -> Result<(&str, Option<Version>), Failure> {
-    let pasted = ["https://github.com/", "http://github.com/", "github.com/"];
-    let pasted = pasted.into_iter().find_map(|host| argument.strip_prefix(host));
-    let address = pasted.unwrap_or(argument);
-    let (what, version) = match address.split_once("/releases/tag/").filter(|_| pasted.is_some()) {
-        Some((what, tag)) => (what, Some(tag)),
-        None => address.split_once('@').map_or((address, None), |(what, version)| (what, Some(version))),
+/// Splits `WHAT@VERSION`. The URL of a repository, or of one of its releases or their files, is understood too.
+fn split(argument: &str) -> Result<(String, Option<Version>), Failure> {
+    let hosts = ["https://github.com/", "http://github.com/", "https://www.github.com/", "github.com/"];
+    let pasted = hosts.into_iter().find_map(|host| argument.strip_prefix(host));
+    let (what, release) = pasted.map_or_else(|| (argument.to_owned(), None), of_page);
+    let (what, version) = match what.split_once('@') {
+        Some((what, version)) => (what.to_owned(), Some(version.to_owned())),
+        None => (what, release),
     };
-    let what = what.trim_end_matches('/');
-    let what = what.strip_suffix(".git").filter(|_| pasted.is_some()).unwrap_or(what);
-    let Some(version) = version.filter(|version| *version != "latest") else { return Ok((what, None)) };
-    let tag = version.replace("%2F", "/");
+    let Some(tag) = version.filter(|version| version != "latest") else { return Ok((what, None)) };
     // `v1.2.3` is the version 1.2.3; a tag with more before it names one of several things.
     let bare = tag.strip_prefix('v').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     let version = match bare {
@@ -178,6 +178,19 @@ fn split(argument: &str) -> Result<(&str, Option<Version>), Failure> {
             .ok_or_else(|| Failure::Argument(tag.parse::<Version>().err().unwrap_or_default()))?,
     };
     Ok((what, Some(version)))
+}
+
+/// The repository and the tag in the path of a page on GitHub.
+fn of_page(path: &str) -> (String, Option<String>) {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    let parts: Vec<_> = path.trim_end_matches('/').split('/').collect();
+    let repo = parts[..parts.len().min(2)].join("/");
+    let tag = match parts.get(2..).unwrap_or_default() {
+        ["releases", "tag", tag @ ..] | ["releases", "download", tag @ .., _] => tag.join("/"),
+        _ => String::new(),
+    };
+    (repo.strip_suffix(".git").unwrap_or(&repo).to_owned(), Some(tag).filter(|tag| !tag.is_empty()))
 }
 
 fn new(options: &cli::AddArgs, name: ToolName, version: Option<Version>, source: Option<EntrySource>) -> New {

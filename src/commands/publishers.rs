@@ -395,9 +395,12 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
         github::GithubError::Net(error @ HttpError::Status { status: 401, .. }) => {
             of_net(error).help("let GITHUB_TOKEN hold a token that is accepted there, or unset it")
         }
-        github::GithubError::Net(error @ HttpError::Status { status: 403, .. }) => of_net(error).help(
-            "if GITHUB_TOKEN is set, authorize it for the organization (SAML single sign-on), or unset it",
-        ),
+        github::GithubError::Net(error @ HttpError::SingleSignOn { .. }) => {
+            of_net(error).help("authorize GITHUB_TOKEN there, or unset it: public repositories need none")
+        }
+        github::GithubError::Net(error @ HttpError::Status { status: 403, .. }) => {
+            of_net(error).help("if GITHUB_TOKEN is set, let it hold a token that may read this repository, or unset it")
+        }
         github::GithubError::Net(error) => of_net(error),
         github::GithubError::NoSuchVersion { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("it may have been withdrawn; choose another version with `version:`"),
@@ -412,7 +415,7 @@ fn of_api(error: &github::GithubError) -> Diagnostic {
         }
         github::GithubError::SeveralThings { .. } => {
             Diagnostic::error(Code::AmbiguousAsset, error.to_string())
-                .help("name a release by its tag, with `-` for `/` and `@`, such as `version: cli-v1.2.3`; or the archive by its URL, with `url:` in place of `repo:`")
+                .help("name a release by its tag, with `-` for `/` and `@`, such as `version: cli-v1.2.3`; or the archive by its URL, with `url:`")
         }
         github::GithubError::NoRepository { .. } => Diagnostic::error(Code::UpstreamGone, error.to_string())
             .help("correct its name; only public repositories are supported"),

@@ -315,7 +315,7 @@ impl<'a> Api<'a> {
                     *latest != tag && of != passed_over && word == Some(versions::word_of_tag(&tag, &version))
                 };
                 let latest = latest.filter(is_other);
-                let found = release.complete(repo, version, passed_over);
+                let found = release.complete(repo, version, passed_over)?;
                 return Ok(Release { latest, long_known, ..found });
             }
             next = following;
@@ -340,7 +340,7 @@ impl<'a> Api<'a> {
         for tag in tags(version) {
             let url = self.url(repo, &["releases", "tags", &tag]);
             match self.answer::<release::GithubRelease>(&url) {
-                Ok((release, _)) => return Ok(release.complete(repo, version.clone(), None)),
+                Ok((release, _)) => return release.complete(repo, version.clone(), None),
                 Err(GithubError::Net(HttpError::NotFound { .. })) => {}
                 Err(error) => return Err(error),
             }
@@ -353,7 +353,7 @@ impl<'a> Api<'a> {
             let found = page.filter(|release| versions::is_tag_of(&release.tag_name, version));
             let found = found.map(|release| (version.clone(), release)).collect();
             if let Some((version, release)) = self.of_one_thing(repo, found)?.into_iter().next() {
-                return Ok(release.complete(repo, version, None));
+                return release.complete(repo, version, None);
             }
             next = following;
         }
@@ -420,7 +420,9 @@ impl<'a> Api<'a> {
         };
         let (head, text) = match ask(self.token) {
             // An organization with SAML refuses tokens that it did not authorize, even for public repositories.
-            Err(refused @ HttpError::Status { status: 403, .. }) if self.token.is_some() => {
+            Err(refused @ (HttpError::SingleSignOn { .. } | HttpError::Status { status: 403, .. }))
+                if self.token.is_some() =>
+            {
                 ask(None).map_err(|_| refused)?
             }
             answer => answer?,

@@ -4,9 +4,15 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
+use super::GithubError;
 use crate::digest::Sha256;
+use crate::http::Address;
 use crate::lock::upstream;
 use crate::project::names::{RepoSlug, Version};
+
+/// The files that GitHub lets a release have ("About releases"). The time to compare names grows with their
+/// number.
+const MOST_ASSETS: usize = 1000;
 
 /// A release.
 #[derive(Deserialize)]
@@ -58,13 +64,20 @@ struct GithubAsset {
 
 impl GithubRelease {
     /// The release of `version`, asked for in `asked`.
+    ///
+    /// # Errors
+    /// If it has too many files.
     pub(super) fn complete(
         self,
         asked: &RepoSlug,
         version: Version,
         passed_over: Option<Version>,
-    ) -> upstream::Release {
-        upstream::Release {
+    ) -> Result<upstream::Release, GithubError> {
+        if self.assets.len() > MOST_ASSETS {
+            let why = format!("a release has {} files, and GitHub allows {MOST_ASSETS}", self.assets.len());
+            return Err(GithubError::Malformed { url: Address::new(&self.html_url, None), why });
+        }
+        Ok(upstream::Release {
             repo: repository(&self.html_url).unwrap_or_else(|| asked.clone()),
             version,
             page: page(self.html_url, asked),
@@ -74,7 +87,7 @@ impl GithubRelease {
             passed_over,
             long_known: None,
             assets: self.assets.into_iter().filter_map(GithubAsset::complete).collect(),
-        }
+        })
     }
 }
 

@@ -61,6 +61,13 @@ pub enum HttpError {
         until: Option<Timestamp>,
         had_token: bool,
     },
+    /// An organization on GitHub refuses a token that its SAML single sign-on has not authorized.
+    #[error("{url}: the organization requires SAML single sign-on, for which the token is not authorized{}", place_text(at.as_deref()))]
+    SingleSignOn {
+        url: Address,
+        /// The page that authorizes it.
+        at: Option<String>,
+    },
     #[error("{url}: the server says {}{}", status_text(*status), until_text(*until))]
     Status {
         url: Address,
@@ -104,6 +111,10 @@ pub enum HttpError {
 
 fn until_text(until: Option<Timestamp>) -> String {
     until.map_or_else(String::new, |until| format!("; try again after {until:.0}"))
+}
+
+fn place_text(at: Option<&str>) -> String {
+    at.map_or_else(String::new, |at| format!("; {at} authorizes it"))
 }
 
 fn advice(had_token: bool) -> &'static str {

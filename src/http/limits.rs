@@ -5,6 +5,13 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::error::{Address, HttpError};
+use crate::text::excerpt;
+
+/// "Authenticating to the REST API", docs.github.com.
+const SINGLE_SIGN_ON: &str = "x-github-sso";
+
+/// The longest URL from a header in a message, in characters.
+const LONGEST_URL: usize = 300;
 
 /// Maps an unsuccessful response to an error.
 ///
@@ -20,6 +27,12 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, url: Address, had_token:
         }
         403 if headers.contains_key(RETRY_AFTER) => {
             HttpError::RateLimited { url, until: retry_after(headers), had_token }
+        }
+        403 if headers.contains_key(SINGLE_SIGN_ON) => {
+            // `required; url=https://github.com/orgs/NAME/sso?…`
+            let text = headers.get(SINGLE_SIGN_ON).and_then(|header| header.to_str().ok());
+            let at = text.and_then(|text| text.split_once("url=")).map(|(_, at)| excerpt(at, LONGEST_URL));
+            HttpError::SingleSignOn { url, at }
         }
         _ => HttpError::Status { url, status, until: retry_after(headers) },
     }

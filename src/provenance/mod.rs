@@ -5,6 +5,7 @@
 //! embedded roots of Sigstore and GitHub, by `sigstore-verify`. `docs/decisions/0040-attestations.md` has the
 //! reasons.
 
+mod cosign;
 mod crypto;
 
 use std::fmt;
@@ -138,7 +139,9 @@ impl FromStr for Attestation {
 
     fn from_str(text: &str) -> Result<Self, ProvenanceError> {
         let form = |error: String| ProvenanceError::Form(excerpt(&error, 200));
-        let bundle = Bundle::from_json(text).map_err(|error| form(error.to_string()))?;
+        let converted = cosign::to_bundle(text).transpose().map_err(form)?;
+        let bundle = Bundle::from_json(converted.as_deref().unwrap_or(text));
+        let bundle = bundle.map_err(|error| form(error.to_string()))?;
         if let SignatureContent::DsseEnvelope(envelope) = &bundle.content {
             let statement: Statement = serde_json::from_slice(envelope.payload.as_bytes())
                 .map_err(|error| form(format!("its statement: {error}")))?;

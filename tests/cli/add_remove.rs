@@ -1,7 +1,7 @@
 //! `bake add` and `bake remove`: the manifest as a person would have edited it, and a lock that fits;
 //! or neither.
 
-use crate::support::github::{Fault, Host, Release};
+use crate::support::github::{Fault, Host, Release, TOKEN};
 use crate::support::test;
 use crate::support::world::{World, archive, release};
 use crate::support::{archives, elf};
@@ -140,6 +140,97 @@ fn everything_that_can_be_said_is_written() {
     world.bake(["check"]).done();
     world.bake(["remove", "extra"]).done();
     assert_eq!(self::manifest(&world), MANIFEST);
+}
+
+fn tagged(release: Release, tag: &str) -> Release {
+    Release { tag: tag.to_owned(), ..release }
+}
+
+#[test]
+fn what_people_paste_is_understood() {
+    let newest = "  - name: extra\n    repo: owner/extra\n";
+    let older = "  - name: extra\n    repo: owner/extra\n    version: 0.9.0\n";
+    for (pasted, lines, version) in [
+        ("https://github.com/owner/extra", newest, "1.0.0"),
+        ("https://github.com/owner/extra.git", newest, "1.0.0"),
+        ("github.com/owner/extra/", newest, "1.0.0"),
+        ("https://www.github.com/owner/extra?tab=readme-ov-file#install", newest, "1.0.0"),
+        ("https://github.com/owner/extra/releases/latest", newest, "1.0.0"),
+        ("https://github.com/owner/extra/tree/main/docs", newest, "1.0.0"),
+        ("owner/extra@latest", newest, "1.0.0"),
+        ("owner/extra@v0.9.0", older, "0.9.0"),
+        ("owner/extra@0.9.0", older, "0.9.0"),
+        ("https://github.com/owner/extra@v0.9.0", older, "0.9.0"),
+        ("https://github.com/owner/extra/releases/tag/v0.9.0", older, "0.9.0"),
+        (
+            "https://github.com/owner/extra/releases/download/v0.9.0/extra_0.9.0_linux_amd64.tar.gz",
+            older,
+            "0.9.0",
+        ),
+    ] {
+        let world = world();
+        world.github.publish("owner/extra", release("extra", "v0.9.0").published("2020-01-01T00:00:00Z"));
+        world.bake(["add", pasted]).done();
+        assert_eq!(manifest(&world), with(lines), "{pasted}");
+        assert_eq!(world.version("extra"), version, "{pasted}");
+    }
+    // The tag of one of several things, as it is in the URL of its page.
+    for page in ["releases/tag/%40own%2Fcli%402.0.0", "releases/tag/@own/cli@2.0.0"] {
+        let world = world();
+        for thing in ["cli", "server"] {
+            let tag = format!("@own/{thing}@2.0.0");
+            world.github.publish("own/tools", tagged(release(thing, "v2.0.0"), &tag));
+        }
+        world.bake(["add", &format!("https://github.com/own/tools/{page}")]).done();
+        let lines = "  - name: cli\n    repo: own/tools\n    version: own-cli-2.0.0\n";
+        assert_eq!(manifest(&world), with(lines), "{page}");
+    }
+}
+
+/// The reason is the true one, the help names options, and no place that was not written is shown.
+#[test]
+fn each_reason_is_the_true_one() {
+    let world = world().with("GITHUB_TOKEN", TOKEN);
+    world.github.publish("owner/empty", release("empty", "v1.0.0"));
+    world.github.vanish("owner/empty", "v1.0.0");
+    world.github.publish("owner/betas", release("betas", "v1.0.0").prerelease());
+    world.github.publish("owner/rolling", release("rolling", "nightly"));
+    for thing in ["cli", "server"] {
+        world.github.publish("owner/many", tagged(release(thing, "v1.0.0"), &format!("{thing}/v1.0.0")));
+    }
+    let two = ["extra-linux-amd64.tar.gz", "extra-full-linux-amd64.tar.gz"];
+    let bytes = archive("extra", "1.0.0", Arch::Amd64);
+    let two =
+        two.into_iter().fold(Release::new("v1.0.0"), |release, name| release.asset(name, bytes.clone()));
+    world.github.publish("owner/two", two);
+    world.github.publish("owner/other", Release::new("v1.0.0").asset("notes.pdf", "x"));
+    world.github.publish("corp/open", release("open", "v1.0.0"));
+    world.github.fault(Host::Api, "/repos/corp/", Fault::Saml);
+    for (tool, parts) in [
+        ("owner/nothing", &["there is no repository owner/nothing, or it is private"][..]),
+        ("owner/empty", &["owner/empty has no release: ", "with `--url`"]),
+        ("owner/betas", &["no release but drafts and pre-releases", "name it with `@VERSION`"]),
+        ("owner/rolling", &["no release whose tag names a version, such as `nightly`", "`@VERSION`"]),
+        ("owner/many", &["releases of several things", "cli, server", "such as `@cli-v1.2.3`", "`--url`"]),
+        ("owner/extra@9.9.9", &["owner/extra has no release 9.9.9", "with `@VERSION`"]),
+        ("owner/extra@v9.9.9", &["owner/extra has no release 9.9.9"]),
+        ("owner/two", &["extra-full-linux-amd64.tar.gz", "`--asset`"]),
+        ("owner/other", &["has no build for amd64", "notes.pdf", "`--asset`", "`--arch`"]),
+        (
+            "corp/closed",
+            &[
+                "requires SAML single sign-on",
+                "https://github.com/orgs/owner/sso?authorization_request=A1 authorizes it",
+                "GITHUB_TOKEN",
+            ],
+        ),
+    ] {
+        refused(&world, &["add", tool], 1, parts);
+        let said = world.bake(["add", tool]);
+        assert!(!said.err.contains("-->") && !said.err.contains("binaries.yaml"), "{tool}: {}", said.err);
+    }
+    // What is public can be read without the token.
+    world.bake(["add", "corp/open"]).done();
 }
 
 #[test]

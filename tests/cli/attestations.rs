@@ -60,6 +60,10 @@ fn real_attestations_are_verified() {
     assert!(matches!(release, Err(ProvenanceError::OtherType(_))), "{release:?}");
 }
 
+fn base64(text: &str) -> Vec<u8> {
+    base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).expect("base64")
+}
+
 /// Replaces the value at a JSON pointer.
 fn edited(mut bundle: Value, at: &str, value: Value) -> String {
     *bundle.pointer_mut(at).expect("that value") = value;
@@ -183,6 +187,58 @@ fn a_signature_of_the_content_is_verified() {
     verify(&Authorities::embedded(), &signed, file, Some(b"the file"), REPO, None).expect_err("unknown");
 }
 
+#[test]
+fn bundles_of_older_cosigns_are_verified() {
+    let (authority, content) = (Authority::new(), &b"the file"[..]);
+    let known = Authorities::embedded().with(&authority.root()).expect("a root");
+    let run = Run::of(REPO, 42);
+    let check =
+        |text: &str, content: &[u8]| verify(&known, text, Sha256::of(content), Some(content), REPO, Some(42));
+    let (good, other) = (authority.cosign(&run, content), authority.cosign(&run, content));
+    check(&good.to_string(), content).expect("it is genuine");
+    let plain_pem = String::from_utf8(base64(good["cert"].as_str().expect("a text"))).expect("UTF-8");
+    check(&edited(good.clone(), "/cert", json!(plain_pem)), content).expect("it is genuine");
+
+    let promise = "/rekorBundle/SignedEntryTimestamp";
+    let swapped = |at: &str| edited(good.clone(), at, other.pointer(at).expect("that part").clone());
+    let late = Run { signs_after: 601, ..run.clone() };
+    let refused = [
+        ("another signature", swapped("/base64Signature")),
+        ("another certificate", swapped("/cert")),
+        ("another log entry", swapped("/rekorBundle/Payload/body")),
+        ("another promise", swapped(promise)),
+        ("another time", edited(good.clone(), "/rekorBundle/Payload/integratedTime", json!(1_700_000_000))),
+        ("signed after the certificate's end", authority.cosign(&late, content).to_string()),
+        ("another authority", Authority::new().cosign(&run, content).to_string()),
+        ("another repository", authority.cosign(&Run::of("evil/tool", 7), content).to_string()),
+        ("a key in place of the certificate", edited(good.clone(), "/cert", json!("LS0tLS1CRUdJTiBQVUJM"))),
+        ("no promise", edited(good.clone(), "/rekorBundle", json!(null))),
+    ];
+    for (what, text) in refused {
+        check(&text, content).expect_err(what);
+    }
+    check(&good.to_string(), b"another file").expect_err("another file");
+
+    // A real one, signed by a person in 2022.
+    let (text, content) = (real("cosign.bundle"), &b"something\n"[..]);
+    let check = |text: &str, content: &[u8]| {
+        verify(&Authorities::embedded(), text, Sha256::of(content), Some(content), REPO, None)
+    };
+    let by_person = check(&text, content);
+    assert!(matches!(by_person, Err(ProvenanceError::NotByWorkflow(_))), "{by_person:?}");
+    let bundle: Value = serde_json::from_str(&text).expect("JSON");
+    for edit in [
+        edited(bundle.clone(), promise, good.pointer(promise).expect("a promise").clone()),
+        edited(bundle.clone(), "/base64Signature", good["base64Signature"].clone()),
+        edited(bundle.clone(), "/rekorBundle/Payload/logIndex", json!(7)),
+    ] {
+        let why = check(&edit, content).expect_err("it is edited");
+        assert!(!matches!(why, ProvenanceError::NotByWorkflow(_)), "{why}");
+    }
+    let why = check(&text, b"another").expect_err("another file");
+    assert!(matches!(why, ProvenanceError::OtherFile), "{why}");
+}
+
 /// A project with `tool`, and an authority that it trusts.
 struct Attesting {
     world: World,
@@ -295,6 +351,16 @@ fn bundles_in_the_release_are_read() {
     it.world.github.publish(REPO, both);
     let said = it.world.bake(["lock", "--update"]).ended(1);
     assert!(said.err.contains("bad-signature") && said.err.contains("another file"), "{}", said.err);
+
+    // Older cosigns have a format of their own.
+    let archives = release("tool", "v1.2.1");
+    let both = archives.assets.iter().fold(archives.clone(), |release, asset| {
+        release.asset(&format!("{}.bundle", asset.name), bundle(it.authority.cosign(&run, &asset.bytes)))
+    });
+    it.world.github.publish(REPO, both);
+    it.world.bake(["lock", "--update"]).done();
+    assert_eq!(it.world.version("tool"), "1.2.1");
+    assert!(it.world.evidence("tool").contains(&Evidence::Attestation));
 
     // A truncated one counts for nothing, and is reported.
     let cut = |release: Release, asset: &str| {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Cursor;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::support::github::{Fault, Host, Release, Style};
 use crate::support::server::Gate;
@@ -370,4 +371,27 @@ fn a_repository_with_several_tools_is_ambiguous() {
     world.github.publish("owner/tools", release("tool", "v2.0.0"));
     world.bake(["lock"]).done();
     assert_eq!(world.version("tool"), "2.0.0", "no word is its own");
+}
+
+/// Comparing each name with each other would take hours for as many files as an answer has room for.
+#[test]
+fn a_release_with_many_files_takes_no_longer_and_one_with_too_many_is_refused() {
+    let world = World::new("  - {name: tool, repo: owner/tool}\n");
+    let with = |count: usize, name: &dyn Fn(usize) -> String| {
+        let files = count - release("tool", "v1.0.0").assets.len();
+        (0..files).fold(release("tool", "v1.0.0"), |release, number| release.asset(&name(number), "x"))
+    };
+    let own = |_: usize| "tool_1.0.0_linux_amd64.sha256".to_owned();
+    let list = |number: usize| format!("checksums{number}.txt");
+    let build = |number: usize| format!("tool{number}_1.0.0_windows.zip");
+    for name in [&own as &dyn Fn(usize) -> String, &list, &build] {
+        world.github.publish("owner/tool", Release { tag: "v1.0.1".to_owned(), ..with(1001, name) });
+        let said = world.bake(["lock"]).ended(1);
+        assert!(said.err.contains("has 1001 files, and GitHub allows 1000"), "{}", said.err);
+        world.github.vanish("owner/tool", "v1.0.1");
+    }
+    world.github.publish("owner/tool", with(1000, &build));
+    let start = Instant::now();
+    world.bake(["lock"]).done();
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
 }

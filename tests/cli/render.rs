@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::test;
+use crate::support::testbed::missing;
 use crate::support::{Folder, said};
 
 #[test]
@@ -91,7 +92,7 @@ fn another_user_gets_the_same_bytes() {
     let folder = Folder::empty();
     folder.bake(["render"]).done();
     if fs::metadata("/proc/self").expect("a process").uid() != 0 {
-        crate::support::testbed::missing("root");
+        missing("root");
     }
     let theirs = Folder::empty();
     fs::set_permissions(theirs.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
@@ -445,6 +446,24 @@ fn the_next_run_finishes_the_exchange_of_a_killed_one() {
     assert_eq!(left, ["a-folder-now"], "what has no place stays");
     assert!(!folder.join("out/only-here").exists());
     assert!(!folder.join(&unused).exists());
+}
+
+/// Where others may write beside `out/`, they could plant a folder that looks as if a killed run had left it.
+#[test]
+fn a_leftover_of_another_user_is_left_alone() {
+    let folder = Folder::project();
+    folder.bake(["render"]).done();
+    for (leftover, file) in [(".out.bake-1", "planted.yml"), (".out.bake-2", "own.yml")] {
+        folder.write(&format!("{leftover}/{file}"), "services: {}\n");
+    }
+    if chown(folder.join(".out.bake-1"), Some(4002), Some(4002)).is_err() {
+        missing("root, to give a folder to another user,");
+    }
+    let spec = folder.read("bake.yaml");
+    folder.write("bake.yaml", spec.replace("port: 18789", "port: 18790"));
+    folder.bake(["render"]).done();
+    assert!(!folder.join("out/planted.yml").exists() && folder.join(".out.bake-1/planted.yml").exists());
+    assert!(folder.join("out/own.yml").exists() && !folder.join(".out.bake-2").exists());
 }
 
 /// A folder that cannot be exchanged gets its files one by one, with a note.

@@ -142,6 +142,28 @@ impl Authority {
         bundle
     }
 
+    /// The same in the format that cosign wrote before version 3: the log's promise, and no proof of inclusion.
+    pub fn cosign(&self, run: &Run, content: &[u8]) -> Value {
+        let bundle = self.sign(run, content);
+        let at = |pointer: &str| bundle.pointer(pointer).and_then(Value::as_str).expect("that value");
+        let log = |part: &str| at(&format!("/verificationMaterial/tlogEntries/0/{part}"));
+        let decoded = |text: &str| STANDARD.decode(text).expect("base64");
+        let log_id: String = decoded(log("logId/keyId")).iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({
+            "base64Signature": at("/messageSignature/signature"),
+            "cert": STANDARD.encode(pem(&decoded(at("/verificationMaterial/certificate/rawBytes")))),
+            "rekorBundle": {
+                "SignedEntryTimestamp": log("inclusionPromise/signedEntryTimestamp"),
+                "Payload": {
+                    "body": log("canonicalizedBody"),
+                    "integratedTime": log("integratedTime").parse::<i64>().expect("a number"),
+                    "logIndex": 0,
+                    "logID": log_id,
+                },
+            },
+        })
+    }
+
     fn signed(&self, run: &Run, message: &[u8]) -> (Vec<u8>, String) {
         let key = key(&self.random);
         let certificate = self.certificate(run, &key);

@@ -78,8 +78,19 @@ const NO_ARCHIVE: [&str; 65] = [
 ];
 
 /// Words in the names of files that are not programs.
-const NO_PROGRAM: [&str; 9] =
-    ["sbom", "source", "src", "vendor", "completions", "debug", "dsym", "symbols", "provenance"];
+const NO_PROGRAM: [&str; 11] = [
+    "airgap",
+    "completions",
+    "debug",
+    "dsym",
+    "images",
+    "provenance",
+    "sbom",
+    "source",
+    "src",
+    "symbols",
+    "vendor",
+];
 
 /// Endings of signatures.
 const SIGNATURES: [&str; 8] =
@@ -98,27 +109,26 @@ pub fn signatures<'a>(assets: &'a [ReleaseAsset], asset: &str) -> Vec<&'a Releas
     assets.iter().filter(|candidate| about(&candidate.name)).collect()
 }
 
-/// Whether a file accompanies a program: a package, a checksum, a signature, a manual page.
-pub(super) fn is_companion(name: &str, assets: &[ReleaseAsset]) -> bool {
+/// Whether a file accompanies a program: a package, a checksum, a signature, a manual page. `names` are those of
+/// all files.
+pub(super) fn is_companion(name: &str, names: &BTreeSet<&str>) -> bool {
     let lower = name.to_ascii_lowercase();
     // The `1` of `tool-4.1.1` belongs to a version.
     let is_manual = lower.rsplit_once('.').is_some_and(|(stem, section)| {
         matches!(section.as_bytes(), [b'1'..=b'8']) && !stem.ends_with(|c: char| c.is_ascii_digit())
     });
     // `x.tar.gz.b3` is about `x.tar.gz`, even if the ending `.b3` is unknown.
-    let is_about = |asset: &ReleaseAsset| {
-        let ending = name.strip_prefix(asset.name.as_str()).and_then(|rest| rest.strip_prefix('.'));
-        ending.is_some_and(|ending| {
-            ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
-                && ArchiveFormat::of(&format!("x.{ending}")) == ArchiveFormat::Bare
-        })
+    let is_about = |(owner, ending): (&str, &str)| {
+        names.contains(owner)
+            && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && ArchiveFormat::of(&format!("x.{ending}")) == ArchiveFormat::Bare
     };
     is_manual
         || checksums::is_list(name)
         || checksums::owner_of(name).is_some()
         || checksums::is_about_checksums(name) && !words(&lower).any(|word| Words::arch_of(word).is_some())
         || NO_ARCHIVE.iter().any(|ending| lower.ends_with(ending))
-        || assets.iter().any(is_about)
+        || name.rsplit_once('.').is_some_and(is_about)
 }
 
 /// Whether a word of the name says that it holds no program.

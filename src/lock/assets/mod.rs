@@ -107,7 +107,8 @@ fn fitting<'a>(
     arch: Arch,
     spelled: Option<&str>,
 ) -> Vec<(&'a ReleaseAsset, Words)> {
-    let files: Vec<_> = assets.iter().filter(|asset| !is_companion(&asset.name, assets)).collect();
+    let all: BTreeSet<_> = assets.iter().map(|asset| asset.name.as_str()).collect();
+    let files: Vec<_> = assets.iter().filter(|asset| !is_companion(&asset.name, &all)).collect();
     let common = common_words(&files);
     let named: Vec<(&ReleaseAsset, Words)> = files
         .into_iter()
@@ -122,12 +123,9 @@ fn fitting<'a>(
     if fitting.is_empty() && arch == Arch::Amd64 {
         fitting = of_arch(None);
         // Its twin for another system or processor shows what it is.
-        let has_twin = |words: &Words| {
-            named
-                .iter()
-                .any(|(_, other)| (other.elsewhere || other.arch.is_some()) && other.rest == words.rest)
-        };
-        fitting.retain(|(_, words)| words.linux || has_twin(words));
+        let others = named.iter().filter(|(_, other)| other.elsewhere || other.arch.is_some());
+        let twins: BTreeSet<_> = others.map(|(_, other)| &other.rest).collect();
+        fitting.retain(|(_, words)| words.linux || twins.contains(&words.rest));
     }
     // A publisher that names systems names Linux.
     narrow(&mut fitting, |words| words.linux);

@@ -1,7 +1,7 @@
 //! Collects the published statements about an archive before it is downloaded, and checks that they agree.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use crate::diagnostics::{Code, Diagnostic, quoted};
@@ -145,11 +145,12 @@ impl<'a> ChecksumFiles<'a> {
         name: &str,
         into: &mut Statements,
     ) -> Result<(), Diagnostic> {
-        for asset in assets.iter().filter(|asset| is_about(asset, name, assets)) {
+        let names = AssetNames::of(assets);
+        for asset in assets.iter().filter(|asset| names.is_about(asset, name)) {
             self.listed(asset)?;
             self.own(&asset.url, &asset.name, name, into)?;
         }
-        let lists: Vec<_> = assets.iter().filter(|asset| is_list(asset, assets)).collect();
+        let lists: Vec<_> = assets.iter().filter(|asset| names.is_list(asset)).collect();
         let (mut speaks, mut silent) = (false, None);
         for list in lists.iter().take(MOST_LISTS) {
             self.listed(list)?;
@@ -162,7 +163,7 @@ impl<'a> ChecksumFiles<'a> {
         let is_text = |asset: &&ReleaseAsset| {
             asset.name != name && asset.size <= LARGEST_TEXT && checksums::is_text(&asset.name)
         };
-        let is_unknown = |asset: &&ReleaseAsset| !is_own(asset, assets) && !is_list(asset, assets);
+        let is_unknown = |asset: &&ReleaseAsset| !names.is_own(asset) && !names.is_list(asset);
         let texts: Vec<_> = assets.iter().filter(is_text).filter(is_unknown).collect();
         for text in texts.iter().take(MOST_LISTS) {
             speaks |= self.list(&text.url, &text.name, name, into)?;
@@ -360,27 +361,57 @@ impl<'a> ChecksumFiles<'a> {
     }
 }
 
-/// Whether it is a list of checksums, or the clear-signed form of one that the release does not have.
-fn is_list(asset: &ReleaseAsset, assets: &[ReleaseAsset]) -> bool {
-    let signed = checksums::clear_signed(&asset.name);
-    let is_alone = signed.is_some_and(|list| assets.iter().all(|other| other.name != list));
-    (checksums::is_list(&asset.name) || is_alone) && !is_own(asset, assets)
+/// The files of a release, by name.
+struct AssetNames<'a> {
+    names: BTreeSet<&'a str>,
+    /// The names in lower case.
+    lower: BTreeSet<String>,
+    /// By name without the ending of an archive, in lower case: the number of files, and of archives.
+    stems: BTreeMap<String, (usize, usize)>,
 }
 
-/// Whether it is the checksum file of one asset alone.
-fn is_own(asset: &ReleaseAsset, assets: &[ReleaseAsset]) -> bool {
-    assets.iter().any(|other| is_about(asset, &other.name, assets))
+impl<'a> AssetNames<'a> {
+    fn of(assets: &'a [ReleaseAsset]) -> Self {
+        let names: BTreeSet<_> = assets.iter().map(|asset| asset.name.as_str()).collect();
+        let mut stems = BTreeMap::<_, (usize, usize)>::new();
+        for asset in assets {
+            let (files, archives) = stems.entry(stem(&asset.name)).or_default();
+            *files += 1;
+            *archives += usize::from(is_archive(&asset.name));
+        }
+        Self { lower: names.iter().map(|name| name.to_ascii_lowercase()).collect(), names, stems }
+    }
+
+    /// Whether it is a list of checksums, or the clear-signed form of one that the release does not have.
+    fn is_list(&self, asset: &ReleaseAsset) -> bool {
+        let is_alone = checksums::clear_signed(&asset.name).is_some_and(|list| !self.names.contains(list));
+        (checksums::is_list(&asset.name) || is_alone) && !self.is_own(asset)
+    }
+
+    /// Whether it is the checksum file of one asset alone.
+    fn is_own(&self, asset: &ReleaseAsset) -> bool {
+        checksums::owner_of(&asset.name)
+            .is_some_and(|owner| self.lower.contains(&owner) || self.stems.get(&owner) == Some(&(1, 1)))
+    }
+
+    /// Whether `asset` has the checksum of the asset `name` alone: `x.tar.gz.sha256`, or `x.sha256` where
+    /// `x.tar.gz` is the only archive of that name.
+    fn is_about(&self, asset: &ReleaseAsset, name: &str) -> bool {
+        checksums::owner_of(&asset.name).is_some_and(|owner| {
+            let is_only =
+                || is_archive(name) && owner == stem(name) && self.stems.get(&owner) == Some(&(1, 1));
+            owner == name.to_ascii_lowercase() || is_only()
+        })
+    }
 }
 
-/// Whether `asset` has the checksum of the asset `name` alone: `x.tar.gz.sha256`, or `x.sha256` where
-/// `x.tar.gz` is the only archive of that name.
-fn is_about(asset: &ReleaseAsset, name: &str, assets: &[ReleaseAsset]) -> bool {
-    let stem = |name: &str| ArchiveFormat::split(name).0.to_ascii_lowercase();
-    checksums::owner_of(&asset.name).is_some_and(|owner| {
-        let is_archive = ArchiveFormat::of(name) != ArchiveFormat::Bare;
-        let alike = || assets.iter().filter(|other| stem(&other.name) == owner).count();
-        owner == name.to_ascii_lowercase() || is_archive && owner == stem(name) && alike() == 1
-    })
+/// The name without the ending of an archive, in lower case.
+fn stem(name: &str) -> String {
+    ArchiveFormat::split(name).0.to_ascii_lowercase()
+}
+
+fn is_archive(name: &str) -> bool {
+    ArchiveFormat::of(name) != ArchiveFormat::Bare
 }
 
 fn take(said: &Said, file: &str, url: &WebUrl, into: &mut Statements) -> Result<(), Diagnostic> {

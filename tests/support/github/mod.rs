@@ -357,6 +357,11 @@ impl Shared {
         self.asked.notify_all();
         let answer = match &fault {
             Some(Fault::Status(status)) => refusal(request.host, *status),
+            Some(Fault::Saml) if request.header("authorization").is_some() => {
+                let text = "Resource protected by organization SAML enforcement. You must grant your Personal Access token access to this organization.";
+                problem(403, text, "https://docs.github.com/articles/authenticating-to-a-github-organization-with-saml-single-sign-on/")
+                    .header("x-github-sso", "required; url=https://github.com/orgs/owner/sso?authorization_request=A1")
+            }
             Some(Fault::TooMany(seconds)) => {
                 refusal(request.host, 429).header("retry-after", seconds.to_string())
             }

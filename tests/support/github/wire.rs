@@ -95,6 +95,8 @@ pub enum Fault {
     Slow(usize, Duration),
     /// This status, with GitHub's usual body for it.
     Status(u16),
+    /// What an organization with SAML single sign-on answers to a token that it did not authorize.
+    Saml,
     /// 429 with this `Retry-After` in seconds.
     TooMany(u64),
     /// The right answer, after the gate opens.
