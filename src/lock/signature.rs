@@ -7,10 +7,11 @@ use std::io::{self, Read};
 use std::str::FromStr;
 
 use minisign_verify::{Error as Verdict, PublicKey, Signature as Minisign, StreamVerifier};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::diagnostics::quoted;
-use crate::project::names::{self, MinisignKey};
+use crate::project::names::MinisignKey;
+use crate::project::values::text_values;
 
 /// The longest signature that is kept, in bytes: comments are a line each.
 const LONGEST: usize = 4096;
@@ -42,20 +43,8 @@ impl Serialize for Signature {
     }
 }
 
-impl<'de> Deserialize<'de> for Signature {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        names::text(deserializer)
-    }
-}
-
-impl schemars::JsonSchema for Signature {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Signature".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "description": "The content of a minisign signature file." })
-    }
+text_values! {
+    Signature = "Signature", {"type": "string", "description": "The content of a minisign signature file."};
 }
 
 /// Why a signature does not hold.

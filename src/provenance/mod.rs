@@ -11,7 +11,6 @@ mod crypto;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sigstore_verify::crypto::CertificateInfo;
 use sigstore_verify::trust_root::{
     SIGSTORE_GITHUB_TRUSTED_ROOT, SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot,
@@ -21,7 +20,8 @@ use sigstore_verify::{Error, VerificationPolicy, Verifier};
 
 use crate::diagnostics::quoted;
 use crate::digest::Sha256;
-use crate::project::names::{self, RepoSlug};
+use crate::project::names::RepoSlug;
+use crate::project::values::{serialize_as_text, text_values};
 use crate::text::excerpt;
 
 /// The issuer of the identities of GitHub's workflows.
@@ -65,27 +65,8 @@ impl fmt::Display for Workflow {
     }
 }
 
-impl Serialize for Workflow {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Workflow {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        names::text(deserializer)
-    }
-}
-
-impl schemars::JsonSchema for Workflow {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Workflow".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "description": "A workflow: OWNER/REPO/PATH." })
-    }
-}
+text_values! { Workflow = "Workflow", {"type": "string", "description": "A workflow: OWNER/REPO/PATH."}; }
+serialize_as_text!(Workflow);
 
 /// Why an attestation is not accepted.
 #[derive(Debug, thiserror::Error)]

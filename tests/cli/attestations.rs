@@ -237,6 +237,13 @@ fn bundles_of_older_cosigns_are_verified() {
     }
     let why = check(&text, b"another").expect_err("another file");
     assert!(matches!(why, ProvenanceError::OtherFile), "{why}");
+    // Whatever else is in its place, nothing panics, and nothing becomes a workflow's.
+    for at in (0..text.len()).step_by(7) {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'"' { b'0' } else { b'"' };
+        check(&String::from_utf8(bytes).expect("ASCII"), content).expect_err("it is edited");
+        check(&text[..at], content).expect_err("it is cut");
+    }
 }
 
 /// A project with `tool`, and an authority that it trusts.

@@ -2,10 +2,8 @@
 
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
-
-use super::WebUrl;
-use crate::project::names::{self, AssetPattern};
+use super::{WebUrl, text_values};
+use crate::project::names::AssetPattern;
 
 /// A checksum file, with `{version}` and `{arch}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,21 +32,6 @@ impl FromStr for ChecksumsFile {
     }
 }
 
-impl<'de> Deserialize<'de> for ChecksumsFile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        names::text(deserializer)
-    }
-}
-
-impl schemars::JsonSchema for ChecksumsFile {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ChecksumsFile".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "string",
-            "description": "A file's name, or an https URL, with `{version}` and `{arch}`.",
-        })
-    }
+text_values! {
+    ChecksumsFile = "ChecksumsFile", {"type": "string", "description": "A file's name, or an https URL, with `{version}` and `{arch}`."};
 }

@@ -11,10 +11,9 @@ mod web_url;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::names::text;
 use crate::diagnostics::{did_you_mean, quoted};
 use crate::digest::Sha256;
 use crate::text::is_hidden;
@@ -268,23 +267,24 @@ impl FromStr for EnvValue {
 
 macro_rules! text_values {
     ($($type:ty = $name:literal, $schema:tt;)*) => {$(
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                text(deserializer)
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::project::names::text(deserializer)
             }
         }
 
-        impl JsonSchema for $type {
+        impl schemars::JsonSchema for $type {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 $name.into()
             }
 
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($schema)
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
             }
         }
     )*};
 }
+pub(crate) use text_values;
 
 text_values! {
     Size = "Size", {"description": "It must be a size such as `20GB` or `512MB`, or `0`.", "type": ["string", "integer"], "pattern": "^(?:0|[0-9]+(?:GB|MB))$", "maximum": 0, "minimum": 0};
@@ -300,13 +300,14 @@ text_values! {
 
 macro_rules! serialize_as_text {
     ($($type:ty),*) => {$(
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
     )*};
 }
+pub(crate) use serialize_as_text;
 
 serialize_as_text!(ImageRef, WebUrl, InnerPath, LoaderPath);
 
