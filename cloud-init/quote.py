@@ -19,6 +19,8 @@ LONG = 2 * PART
 # The frames of a stack trace, of JavaScript or V8.
 FRAME = re.compile(r"at |\d+: (0x)?[0-9a-f]+ |-+ .*stack trace")
 TELLING = re.compile(r"error|fatal|failed to|refus(ed|ing)|start blocked", re.I)
+# OpenClaw lists the migrations that a failed one has kept from running, and repeats that one without its reason.
+CONSEQUENCE = re.compile(r"because prior step .* refused execution|\((blocked-by-prior-refusal|step-refused)\)|maintenance_required")
 # npm prints the cause after its codes, and then where to read more.
 NPM = re.compile(r"npm (error|ERR!) ")
 NPM_CAUSE = re.compile(r"npm (error|ERR!) (?!code |syscall |errno |path |A complete log)\S")
@@ -85,7 +87,7 @@ def decisive(text):
     """The line of `text` that explains a failure."""
     lines = [line for line in (NOISE.sub("", line).strip() for line in text.split("\n")) if line]
     said = [line for line in lines if not FRAME.match(line)]
-    telling = [place for place, line in enumerate(said) if TELLING.search(line)]
+    telling = [place for place, line in enumerate(said) if TELLING.search(line) and not CONSEQUENCE.search(line)]
     if not telling:
         return (said or lines or ["it said nothing"])[-1]
     place = telling[-1]

@@ -25,7 +25,9 @@ import fcntl
 import http.client
 import io
 import json
+import operator
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -466,28 +468,57 @@ def ask():
     return None
 
 
-def image_version(project=None):
-    """OpenClaw's version in a release's image; empty if the image does not say. Runs no program of it."""
+def image_package(project=None):
+    """OpenClaw's package.json in a release's image; empty if it cannot be read. Runs no program of the image."""
     container = docker("create", "--network", "none", settings(project)["OPENCLAW_IMAGE"], "never-run")[0]
     try:
         command = ["docker", "cp", f"{container}:/app/package.json", "-"]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=False)
-        return version_in(done.stdout)
+        return package_in(done.stdout)
     finally:
         with contextlib.suppress(Failed):
             docker("rm", "-f", "-v", container)
 
 
-def version_in(archive):
+def package_in(archive):
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
             entry = opened.next()
             if entry is None or not entry.isreg() or entry.size > LARGEST_PACKAGE:
-                return ""
-            found = json.loads(opened.extractfile(entry).read()).get("version")
-    except (tarfile.TarError, ValueError, AttributeError):
-        return ""
+                return {}
+            found = json.loads(opened.extractfile(entry).read())
+    except (tarfile.TarError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def version_in(package):
+    """OpenClaw's version; empty if the package does not say."""
+    found = package.get("version")
     return found if isinstance(found, str) and number(found) else ""
+
+
+def image_version(project=None):
+    return version_in(image_package(project))
+
+
+def image_node(project):
+    """The version of Node in a release's image; empty if it does not say."""
+    alone = ["--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+    try:
+        said = docker("run", *alone, "--entrypoint", "node", settings(project)["OPENCLAW_IMAGE"], "--version")
+    except Failed:
+        return ""
+    return said[0][1:] if len(said) == 1 and re.fullmatch(r"v\d+\.\d+\.\d+", said[0]) else ""
+
+
+def allows(wanted, version):
+    """Whether a range of npm, such as `>=24.16.0 <25 || >=26.1.0`, has this version. True where it cannot be told."""
+    compare = {">=": operator.ge, ">": operator.gt, "<": operator.lt}
+    alternatives = [[re.fullmatch(r"(>=|>|<)v?(\d+(?:\.\d+){0,2})", word) for word in part.split()] for part in wanted.split("||")]
+    if not all(words and all(words) for words in alternatives):
+        return True
+    return any(all(compare[word[1]](number(version), number(word[2])) for word in words) for words in alternatives)
 
 
 def number(version):

@@ -102,12 +102,18 @@ def require_room(path):
         raise Waiting(f"the data disk has {-(-missing >> 20)} MiB too little for a copy of the state: make gcp.data_disk larger")
 
 
-def require_newer(identity, book):
-    """The state may be unreadable for an older OpenClaw, and it would stop the gateway to find out."""
-    owner = next(iter(book["history"]), {}).get("version", "")
-    version = release.image_version(f"{release.folder(identity)}/root{release.PROJECT}")
+def require_fit(identity, book):
+    """What would stop the gateway only to find out: state that an older OpenClaw may not be able to read, and a Node
+    that OpenClaw does not support."""
+    project = f"{release.folder(identity)}/root{release.PROJECT}"
+    package = release.image_package(project)
+    owner, version = next(iter(book["history"]), {}).get("version", ""), release.version_in(package)
     if release.is_older(version, owner):
         raise Refused(f"the state belongs to OpenClaw {owner}, and this bundle has {version}: roll back instead")
+    engines = package.get("engines")
+    wanted = engines.get("node") if isinstance(engines, dict) else None
+    if isinstance(wanted, str) and (node := release.image_node(project)) and not release.allows(wanted, node):
+        raise Refused(f"OpenClaw {version} needs Node {wanted}, and its image has {node}: choose another gateway.image")
 
 
 def going_back(book, keeps_state):
@@ -153,7 +159,7 @@ def handle(attributes):
             release.stage(identity, files)
         prepare(identity, request)
         if kind == "update":
-            require_newer(identity, book)
+            require_fit(identity, book)
         require_room(f"{release.STORE}/copies/{source}" if source else release.STATE)
     except Refused as why:
         with release.journal() as book:

@@ -28,7 +28,7 @@ class Bake < Formula
 
   def install
     bin.install "bake"
-    man1.install "man/bake.1"
+    man1.install Dir["man/*.1"]
     bash_completion.install "completions/bake.bash" => "bake"
     zsh_completion.install "completions/_bake"
     fish_completion.install "completions/bake.fish"

@@ -2,6 +2,7 @@
 
 mod examples;
 mod gcloud;
+mod topics;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ pub use gcloud::{
     Action, GcloudArgs, MemberArg, Members, Message, OutputFormat, PlanArgs, SetupArgs, UpdateArgs, WaitArgs,
     names_gcloud,
 };
+pub use topics::{HelpTopic, TOPICS, visible};
 
 use crate::project::names::{
     ArchSpelling, AssetPattern, LabelId, MachineType, MinisignKey, SkillName, ToolName, Version, VmName, Zone,
@@ -26,7 +28,8 @@ use crate::project::values::{Arch, ImageRef, InnerPath, Size, WebUrl};
 #[command(
     name = "bake",
     version,
-    after_help = "`bake help COMMAND` and `--help` show examples and exit codes."
+    disable_help_subcommand = true,
+    after_help = "`bake help COMMAND` and `--help` show examples and exit codes; `bake help` lists the topics."
 )]
 pub struct Cli {
     /// The project folder, or one below it
@@ -154,16 +157,46 @@ pub enum Command {
         /// The file
         file: SchemaOf,
     },
+    /// Print the help of a command, or a topic
+    Help {
+        /// A command such as `gcloud create`, or a topic
+        #[arg(value_name = "COMMAND|TOPIC")]
+        words: Vec<String>,
+    },
     /// Print a completion script
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page of bake or a command
+    Man {
+        /// A command such as `gcloud create`
+        #[arg(value_name = "COMMAND", conflicts_with = "out")]
+        words: Vec<String>,
+        /// Write the pages of all commands to this folder instead
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 impl Command {
+    /// What to do after it has succeeded.
+    pub const fn next_step(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Check | Self::Add(_) | Self::Remove { .. } => "bake render",
+            Self::Lock(options) if !options.check => "bake render",
+            Self::Outdated(_) => "bake lock --update",
+            Self::Render(options) if !options.check && !options.diff => {
+                "bake gcloud create | sh, or for an existing VM: bake gcloud update | sh"
+            }
+            Self::Image(ImageCommand::Build(_)) => "bake image push",
+            Self::Rehearse(_) => "bake gcloud setup | sh, and bake gcloud create | sh",
+            Self::Catalog => "bake add NAME",
+            Self::Gcloud(_) => "read the script, then add `| sh` to run it",
+            _ => return None,
+        })
+    }
+
     /// Whether it is about a project.
     pub const fn needs_project(&self) -> bool {
         match self {
@@ -173,7 +206,8 @@ impl Command {
             | Self::Relay { .. }
             | Self::Schema { .. }
             | Self::Completions { .. }
-            | Self::Man => false,
+            | Self::Help { .. }
+            | Self::Man { .. } => false,
             Self::Check
             | Self::Add(_)
             | Self::Remove { .. }

@@ -4,7 +4,7 @@ use clap::{Command, CommandFactory};
 
 use super::Cli;
 
-const EXIT_CODES: &str =
+pub(super) const EXIT_CODES: &str =
     "Exit codes: 0 success; 1 a finding, or a failure outside of the input; 2 wrong input or arguments.";
 
 /// Examples by command, each with its purpose.
@@ -192,7 +192,14 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "bake completions",
         &[("bake completions bash > ~/.local/share/bash-completion/completions/bake", "for Bash")],
     ),
-    ("bake man", &[("bake man > bake.1 && man ./bake.1", "the manual page")]),
+    ("bake help", &[("bake help gcloud create", "a command"), ("bake help trust", "a topic")]),
+    (
+        "bake man",
+        &[
+            ("bake man > bake.1 && man ./bake.1", "the manual page"),
+            ("bake man --out man", "the pages of all commands"),
+        ],
+    ),
 ];
 
 /// The command line with the end of each `--help`.

@@ -1,6 +1,6 @@
 //! Standard output and standard error, with or without colours.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process;
 
 use anstream::{AutoStream, ColorChoice};
@@ -53,6 +53,14 @@ impl Console {
     pub(super) fn note(&mut self, text: &str) {
         if !self.quiet {
             self.message(text);
+        }
+    }
+
+    /// The command to run next, for a person: both streams are terminals. `applies` is whether the command ended
+    /// in a way that has a next step.
+    pub(super) fn next_step(&mut self, text: &str, applies: bool) {
+        if applies && io::stdout().is_terminal() && io::stderr().is_terminal() {
+            self.note(&format!("Next: {text}"));
         }
     }
 

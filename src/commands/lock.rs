@@ -94,8 +94,12 @@ fn newer_image(
 ) -> Result<Option<String>, Failure> {
     let image = &project.spec.gateway.image;
     let (is_named, is_moving) = (wishes.update.contains(IMAGE), image.tag().is_some_and(channel::is_moving));
-    let follows = wishes.extent == UpdateScope::Newest && is_moving && image.digest().is_none();
+    let is_update = wishes.extent == UpdateScope::Newest;
+    let follows = is_update && is_moving && image.digest().is_none();
     if !(is_named || follows) {
+        if is_update && !is_moving {
+            note_newer_tag(project, locked, publishers, console);
+        }
         return Ok(None);
     }
     let arch = project.spec.host.arch.value;
@@ -141,6 +145,28 @@ fn newer_image(
         )));
     };
     Ok(Some(replaced(place, &newer.reference.to_string())))
+}
+
+/// Names a newer tag than the one that the spec pins. Only a request by name takes it.
+fn note_newer_tag(
+    project: &Project,
+    locked: Option<&LockedImage>,
+    publishers: &Publishers,
+    console: &mut Console,
+) {
+    match base_image::look(project, locked, publishers) {
+        Ok(news) => {
+            if let Some(newer) = news.newer {
+                console.note(&format!(
+                    "note: image: {} is newer than bake.yaml: bake lock --update image",
+                    newer.reference
+                ));
+            }
+        }
+        Err(problem) => {
+            console.note(&format!("note: image: newer tags could not be looked up: {}", problem.message));
+        }
+    }
 }
 
 /// The text of a file with another value at `place`.

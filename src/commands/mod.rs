@@ -15,6 +15,7 @@ mod doctor;
 mod fetch;
 mod gcloud;
 mod graph;
+mod help;
 mod image;
 mod init;
 mod interrupt;
@@ -137,8 +138,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let mut console = Console::new(&cli);
     match caught(&cli, &mut console) {
-        Ok(Done::Clean) => ExitCode::SUCCESS,
-        Ok(Done::Finding) => ExitCode::from(1),
+        Ok(done) => {
+            if let Some(next) = cli.command.next_step().filter(|_| !cli.wants_json()) {
+                console
+                    .next_step(next, matches!(cli.command, Command::Outdated(_)) == (done == Done::Finding));
+            }
+            ExitCode::from(u8::from(done == Done::Finding))
+        }
         Err(failure) => {
             // A reader of the document sees the problems of files there; a log keeps all others.
             let in_files = matches!(failure, Failure::Input(_) | Failure::Upstream(_));
@@ -240,6 +246,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         Command::Render(options) => render::run(dir, options, cli.json, console),
         Command::Schema { file } => schema::run(*file, console),
         Command::Completions { shell } => completions::run(*shell, cli.json, console),
-        Command::Man => man::run(cli.json, console),
+        Command::Help { words } => help::run(words, cli.json, console),
+        Command::Man { words, out } => man::run(words, out.as_deref(), cli.json, console),
     }
 }

@@ -15,9 +15,13 @@ pub(super) fn run(file: SchemaOf, console: &mut Console) -> Result<Done, Failure
 }
 
 pub(super) fn of(file: SchemaOf) -> Schema {
-    match file {
-        SchemaOf::Spec => schema_for!(RawSpec),
-        SchemaOf::Manifest => schema_for!(RawManifest),
-        SchemaOf::Lock => schema_for!(RawLock),
-    }
+    let (name, mut schema) = match file {
+        SchemaOf::Spec => ("spec", schema_for!(RawSpec)),
+        SchemaOf::Manifest => ("manifest", schema_for!(RawManifest)),
+        SchemaOf::Lock => ("lock", schema_for!(RawLock)),
+    };
+    // Published with the release: `packaging/assemble`.
+    let release = concat!(env!("CARGO_PKG_REPOSITORY"), "/releases/download/v", env!("CARGO_PKG_VERSION"));
+    schema.insert("$id".to_owned(), format!("{release}/{name}.schema.json").into());
+    schema
 }

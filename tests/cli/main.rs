@@ -18,6 +18,7 @@ mod edit;
 mod fetch;
 mod fetch_command;
 mod github_server;
+mod help;
 mod http;
 mod image;
 mod image_memory;

@@ -70,8 +70,12 @@ fn newer_tags_of_the_channel_are_found_and_taken_if_they_are_asked_for() {
     assert!(!said.out.contains('\u{1b}'), "{}", said.out);
     // Every tool: the tag is pinned, and stays.
     let before = world.project_files();
-    world.bake(["lock", "--update", "--min-age", "7"]).done();
+    let said = world.bake(["lock", "--update", "--min-age", "7"]).done();
+    let note = "/image:2026.9.6 is newer than bake.yaml: bake lock --update image\n";
+    assert!(said.err.contains(note), "{}", said.err);
     assert!(world.project_files() == before);
+    let said = world.bake(["lock", "--update", "tool"]).done();
+    assert!(!said.err.contains("2026.9.6"), "{}", said.err);
     let said = world.bake(["lock", "--update", "image", "--min-age", "7"]).done();
     for part in ["2026.9.6", "built ", "MB for amd64", &new.digest().oci()] {
         assert!(said.err.contains(part), "{part}: {}", said.err);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -13,14 +12,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bake::rehearse::metadata::{Instance, Network, SecretError, SecretValue, Secrets, Server};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::browser::{self, Visitor};
 use crate::support::gateway::{Gateway, support_file};
 use crate::support::model::{Model, Question};
 use crate::support::test;
-use crate::support::testbed;
-use crate::support::{Folder, install};
+use crate::support::testbed::{self, Pushed};
+use crate::support::{Folder, install, said};
 
 /// The default project's port.
 const PORT: u16 = 18789;
@@ -28,8 +26,38 @@ const PORT: u16 = 18789;
 /// The environment variable with the model's key.
 const KEY: &str = "ABACUS_KEY";
 
+/// Prints the ID of the gateway's container.
+const CONTAINER: [&str; 5] =
+    ["docker", "ps", "-q", "--no-trunc", "--filter=label=com.docker.compose.project=openclaw"];
+
 const OLD: &str = "2026.9.4";
 const NEW: &str = "2026.9.6";
+
+/// Prints the rows of a statement.
+const SQL: &str = "import sqlite3, sys
+with sqlite3.connect(sys.argv[1], timeout=60) as database:
+    print(list(database.execute(sys.argv[2])))";
+
+/// Lets OpenClaw state another range of supported versions of Node.
+const WANT_ANOTHER_NODE: &str = "sed -i 's/\"node\": .*/\"node\": \">=30.2 <31\"/' /app/package.json";
+
+/// The version of the state.
+const SCHEMA: &str = "SELECT schema_version FROM schema_meta";
+
+/// Why the migration of the agent's database ends before it is complete.
+const INCOMPLETE: &str = "this migration fails";
+
+/// Lets that migration fail.
+const FAIL_MIGRATION: &str = "file=$(echo /app/dist/openclaw-agent-db-maintenance-*.mjs) \
+    && sed -i 's/db.exec(.PRAGMA user_version = .{targetVersion};.);/throw new Error(\"this migration fails\");/' $file \
+    && grep -q 'this migration fails' $file";
+
+/// Cuts the part of OpenClaw short that is loaded after the migrations.
+const DAMAGE: &str = "truncate --size=1000 /app/dist/server-start-*.mjs";
+
+/// What OpenClaw says about it.
+const UNREADABLE: &str =
+    "the gateway stopped (exit code 1): Gateway failed to start: Unexpected end of input";
 
 /// The time limit of a change. OpenClaw needs seconds on a free machine.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
@@ -60,17 +88,46 @@ fn openclaw_is_updated_in_place_and_goes_back() {
         (0..6).map(|count| Question(2003 + count, u64::from(std::process::id()))).collect();
     visitor.log_in(&vm.gateway.secret("OPENCLAW_GATEWAY_TOKEN"), questions[0]);
 
+    let (unfit, _unfit) = changed("unfit", WANT_ANOTHER_NODE);
+    let unfit = vm.gateway.bundle(|folder| run(folder, &unfit));
+    let (damaged, _damaged) = changed("damaged", DAMAGE);
+    let damaged = vm.gateway.bundle(|folder| run(folder, &damaged));
+    let (failing, _failing) = changed("failing", FAIL_MIGRATION);
+    let failing = vm.gateway.bundle(|folder| run(folder, &failing));
     let new = vm.gateway.bundle(|folder| run(folder, &image(NEW, "real")));
+
+    let container = vm.gateway.run(CONTAINER).done().out;
+    let report = vm.change(&unfit, "update=0", "refused");
+    assert!(
+        report.text("update_error").contains("needs Node >=30.2 <31, and its image has 24."),
+        "{report:?}"
+    );
+    assert_eq!(vm.gateway.run(CONTAINER).done().out, container, "the gateway was stopped");
+
+    let before = vm.sql(SCHEMA);
+    let report = vm.change(&damaged, "update=1", "rolled-back");
+    assert!(report.text("update_error").contains(UNREADABLE), "{report:?}");
+    vm.until("the old gateway", |report| {
+        report.is("status", "ready")
+            && report.text("releases").contains(&format!(" failed: start: {UNREADABLE}"))
+    });
+    assert_eq!((vm.version(), vm.sql(SCHEMA)), (OLD.to_owned(), before.clone()));
+
+    let report = vm.change(&failing, "update=2", "rolled-back");
+    assert!(report.text("update_error").contains(INCOMPLETE), "{report:?}");
+    vm.until("the old gateway", |report| report.is("status", "ready"));
+    assert_eq!((vm.version(), vm.sql(SCHEMA)), (OLD.to_owned(), before.clone()));
 
     model.requests();
     let update = vm.outage(|| {
-        vm.change(&new, "update=1", "done");
+        vm.change(&new, "update=3", "done");
     });
     assert!(model.requests() > 0, "the trial asked");
     assert_eq!(vm.version(), NEW);
+    assert_ne!(vm.sql(SCHEMA), before, "nothing was migrated");
     visitor.continue_after(questions[0], questions[1], None);
     let restart = vm.outage(|| {
-        vm.gateway.run(["systemctl", "restart", "openclaw-gateway.service"]).done();
+        vm.restart();
     });
     println!(
         "without an answer: {:.1} s in an update, {:.1} s in a restart of the new gateway, {:.2} times as long",
@@ -87,7 +144,7 @@ fn openclaw_is_updated_in_place_and_goes_back() {
     assert!(unanswered.contains("HTTP 401"), "{unanswered}");
     model.expect(&key);
 
-    vm.change(&new, "rollback=2", "done");
+    vm.change(&new, "rollback=4", "done");
     assert_eq!(vm.version(), OLD);
     visitor.continue_after(questions[0], questions[2], Some(questions[1]));
 }
@@ -105,6 +162,23 @@ fn image(version: &str, name: &str) -> String {
     format!("{}/openclaw/openclaw:{version}@{}", testbed::registry(), digest.trim())
 }
 
+/// OpenClaw [`NEW`] after the command `change`, in the registry on loopback until `Pushed` is dropped.
+fn changed(name: &str, change: &str) -> (String, Pushed) {
+    let pushed = Pushed(format!("{}/openclaw/{name}-{}:{NEW}", testbed::registry(), std::process::id()));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dockerfile = format!("FROM {}\nUSER root\nRUN {change}\nUSER node\n", image(NEW, "real"));
+    fs::write(folder.path().join("Dockerfile"), dockerfile).expect("a file");
+    let docker = |arguments: &[&str]| {
+        said(testbed::tool("docker-26").current_dir(folder.path()).args(arguments)).done().out
+    };
+    docker(&["build", "--quiet", "--tag", &pushed.0, "."]);
+    docker(&["push", "--quiet", &pushed.0]);
+    let digest = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &pushed.0]);
+    docker(&["image", "rm", &pushed.0]);
+    let (_, digest) = digest.trim().split_once('@').expect("a digest");
+    (format!("{}@{digest}", pushed.0), pushed)
+}
+
 /// A VM whose services run, and its metadata.
 struct Vm {
     gateway: Gateway,
@@ -117,8 +191,12 @@ struct Vm {
 struct Report(BTreeMap<String, String>);
 
 impl Report {
+    fn text(&self, key: &str) -> &str {
+        self.0.get(key).map_or("", String::as_str)
+    }
+
     fn is(&self, key: &str, value: &str) -> bool {
-        self.0.get(key).is_some_and(|found| found == value)
+        self.text(key) == value
     }
 
     /// The change for `request` has ended.
@@ -146,9 +224,12 @@ impl Vm {
         let applied = "mkdir -p /var/lib/openclaw-boot && touch /var/lib/openclaw-boot/applied /run/serial";
         gateway.run(["sh", "-c", applied]).done();
         let mut services = gateway.enter();
+        // They end with their namespace, also if this test is killed.
+        services.args(["setpriv", "--pdeathsig", "KILL"]);
+        services.args(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
         services.arg("env").arg(format!("OPENCLAW_METADATA_URL=http://127.0.0.1:{port}"));
         services.arg(support_file("services")).stdin(Stdio::null());
-        let services = services.process_group(0).spawn().expect("services");
+        let services = services.spawn().expect("services");
         let vm = Self { gateway, metadata, services };
         vm.set(&vm.gateway.bundle(|_| ()), "");
         vm
@@ -169,6 +250,23 @@ impl Vm {
         let report = self.until(request, |report| report.answers(request));
         assert!(report.is("update", end), "{report:?}\n{}", self.log());
         report
+    }
+
+    /// Restarts the service of the gateway.
+    #[track_caller]
+    fn restart(&self) {
+        let namespaces = format!("/proc/{}/ns", self.services.id());
+        let mut enter = self.gateway.namespace.command("nsenter");
+        enter.arg(format!("--mount={namespaces}/mnt")).arg(format!("--pid={namespaces}/pid_for_children"));
+        enter.args(["/usr/local/bin/systemctl", "restart", "openclaw-gateway.service"]);
+        said(&mut enter).done();
+    }
+
+    /// Runs a statement in the database of the gateway's agent. Returns its rows.
+    #[track_caller]
+    fn sql(&self, statement: &str) -> String {
+        let database = "/var/lib/openclaw/config/agents/main/agent/openclaw-agent.sqlite";
+        self.gateway.run(["python3", "-c", SQL, database, statement]).done().out
     }
 
     /// The version of the gateway that runs.
@@ -227,7 +325,7 @@ impl Vm {
 
 impl Drop for Vm {
     fn drop(&mut self) {
-        let _ = kill_process(Pid::from_child(&self.services), Signal::TERM);
+        let _ = self.services.kill();
         let _ = self.services.wait();
     }
 }

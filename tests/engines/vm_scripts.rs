@@ -47,6 +47,7 @@ scripts! {
     startup_script: "startup-script";
     swap: "swap";
     update: "update";
+    update_killed: "update-killed";
     user_data: "user-data";
     // These share an engine and its names.
     with_docker: "home" "image" "start-compose" "verify" "home-real";

@@ -1,11 +1,13 @@
 //! The real gateway without a VM: runs the VM's scripts on the rendered user-data with the testbed's Docker and
 //! OpenClaw from npm. The VM's folders are below a temporary one, and its loopback interface is in a namespace.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::namespace::Namespace;
@@ -13,6 +15,9 @@ use super::{Folder, Said, said, testbed};
 
 /// The stages of `converge.sh` that are left out. The image exists already.
 const LEFT_OUT: [&str; 2] = ["image.sh", "verify.sh"];
+
+/// The beginning of each Compose project's name; the test's process ID follows.
+const PREFIX: &str = "bake-gateway-";
 
 /// The maximum number of attempts per stage.
 const ATTEMPTS: u32 = 5;
@@ -65,8 +70,10 @@ impl Gateway {
     #[track_caller]
     pub fn place(folder: Folder, port: u16) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        static LEFTOVERS: Once = Once::new();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let project = format!("bake-gateway-{}-{number}", std::process::id());
+        let project = format!("{PREFIX}{}-{number}", std::process::id());
+        LEFTOVERS.call_once(remove_leftovers);
         folder.edit("bake.yaml", "data_disk: 10GB", "data_disk: 0").edit(
             "bake.yaml",
             "snapshots: {keep_days: 14}",
@@ -190,14 +197,37 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let end = format!(
-            "cd /opt/openclaw && docker compose down --volumes --timeout 5; \
-             docker ps -aq --filter name={0} | xargs -r docker rm -f; docker image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' {0} | \
-             xargs -r docker rmi",
-            self.project
-        );
-        self.run(["sh", "-c", &end]);
+        remove(&self.project);
     }
+}
+
+/// Removes everything of a Compose project from the testbed's Docker.
+fn remove(project: &str) {
+    let label = format!("label=com.docker.compose.project={project}");
+    let script = "\
+        { $docker ps -aq --filter $1; $docker ps -aq --filter name=^$2-; } | sort -u | xargs -r $docker rm -f -v
+        $docker network ls -q --filter $1 | xargs -r $docker network rm
+        $docker volume ls -q --filter $1 | xargs -r $docker volume rm
+        $docker image ls --format '{{.Repository}}:{{.Tag}}' $2 | xargs -r $docker rmi";
+    with_docker(script, &[&label, project]);
+}
+
+/// Removes what tests that were killed have left.
+fn remove_leftovers() {
+    let list = "$docker ps -a --filter label=com.docker.compose.project --format '{{.Label \"com.docker.compose.project\"}}'";
+    let projects: BTreeSet<String> = with_docker(list, &[]).lines().map(str::to_owned).collect();
+    for project in projects {
+        let process = project.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
+        if process.is_some_and(|(process, _)| !Path::new("/proc").join(process).exists()) {
+            remove(&project);
+        }
+    }
+}
+
+/// Runs a script in which `$docker` is the testbed's Docker.
+fn with_docker(script: &str, arguments: &[&str]) -> String {
+    let docker = testbed::folder().join("bin/docker-26");
+    said(Command::new("sh").args(["-c", script, "sh"]).args(arguments).env("docker", docker)).out
 }
 
 pub fn support_file(name: &str) -> PathBuf {

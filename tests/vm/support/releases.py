@@ -26,7 +26,7 @@ class World:
         self.path = tempfile.mkdtemp(dir="/dev/shm")
         self.ticks, self.boots, self.cut_at, self.checkpoints = 100.0, 0, None, 0
         self.running, self.versions, self.serial, self.commands, self.broken_cp = False, {}, [], [], None
-        self.removed, self.asks = [], ""
+        self.removed, self.asks, self.node, self.wanted_node = [], "", "v24.16.0", ">=24.16.0 <25 || >=26.1.0"
         inside = self.path + "/vm"
         release.ROOT = inside
         release.STATE, release.STORE = f"{inside}/var/lib/openclaw", f"{inside}/var/lib/openclaw/releases"
@@ -37,7 +37,7 @@ class World:
         release.checkpoint = self.checkpoint
         for folder in (release.STATE, release.BOOT, release.RUN, inside + "/etc"):
             os.makedirs(folder)
-        release.docker, release.image_version, release.console = self.docker, self.image_version, self.serial.append
+        release.docker, release.image_package, release.console = self.docker, self.image_package, self.serial.append
         release.subprocess.run = self.run
         os.environ["OPENCLAW_METADATA_URL"] = "http://127.0.0.1:9"
 
@@ -159,10 +159,12 @@ class World:
             self.removed.append(arguments[-1])
         if command == "stop":
             self.running = False
+        if command == "run":
+            return self.node.split()
         return ["abc"] if self.running and command == "ps" else []
 
-    def image_version(self, project=None):
-        return self.versions[release.settings(project)["OPENCLAW_IMAGE"]]
+    def image_package(self, project=None):
+        return {"version": self.versions[release.settings(project)["OPENCLAW_IMAGE"]], "engines": {"node": self.wanted_node}}
 
     def run(self, command, **options):
         self.commands.append(command)
