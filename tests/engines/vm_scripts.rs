@@ -37,6 +37,7 @@ scripts! {
     disk: "disk";
     docker: "docker";
     egress: "egress";
+    hostile: "hostile-state" "hostile";
     metadata_guard: "metadata-guard";
     probe: "probe";
     quote: "quote";
