@@ -11,7 +11,7 @@ metadata=${OPENCLAW_METADATA_URL:-http://metadata.google.internal}/computeMetada
 # As in converge.sh.
 stages=(docker.sh:starting:docker-unavailable image.sh:image:image-failed verify.sh:verify:docker-unavailable)
 
-# The user-data came from this server a moment ago, so it is there.
+# The user-data came from this server a moment ago, so it will answer.
 is_builder() {
     local code=
     while :; do
@@ -55,7 +55,7 @@ remove_accounts() {
     done
 }
 
-# What would make two VMs of this image the same machine, or the bundle of another VM run on one of them.
+# Removes everything that would give two VMs of this image the same identity, and the bundle of this one.
 seal() {
     systemctl stop unattended-upgrades.service apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service
     docker builder prune -af >/dev/null
@@ -63,14 +63,14 @@ seal() {
     systemctl stop docker.socket docker.service containerd.service
     remove_accounts
 
-    # The bundle. Docker's settings stay, for it starts before the user-data is applied.
+    # The bundle. Docker's settings stay, because it starts before the user-data is applied.
     rm -rf /opt/openclaw /var/lib/openclaw /etc/systemd/system/openclaw-* /etc/systemd/system/*.wants/openclaw-*
     find "$boot" -mindepth 1 ! -name bridge-started -delete
-    # cloud-init's state. Where startup-script.sh installed it, that script runs it again.
+    # cloud-init's state. If startup-script.sh installed it, that script runs it again.
     cloud-init clean --logs
     rm -rf /var/lib/cloud/*
 
-    # Identity: each is made anew by systemd, sshd's unit, Google's agent or Docker. The random seed would be saved
+    # Identity: systemd, sshd's unit, Google's agent and Docker make new ones. The random seed would be saved
     # again when its unit stops.
     systemctl stop systemd-random-seed.service
     : >/etc/machine-id

@@ -77,7 +77,7 @@ impl Vm<'_> {
             costs.push(format!("snapshots about {:.2} USD a month for each GB", machine::snapshot_price()));
         }
         if all {
-            stays.push("what other VMs use, and each secret whose name you do not type".to_owned());
+            stays.push("resources that other VMs use, and each secret whose name you do not type".to_owned());
         } else {
             stays.push("what `setup` made, until you add --all".to_owned());
             if !self.target.spec.gcp.public_ip.value {

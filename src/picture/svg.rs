@@ -29,7 +29,7 @@ const STYLE: &str = "\
 ";
 const FONT: &str = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif";
 
-/// Where a text begins, or ends.
+/// The alignment of a text.
 #[derive(Clone, Copy)]
 pub(super) enum Anchor {
     Start,

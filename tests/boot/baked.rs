@@ -9,7 +9,7 @@ use crate::rehearsal::{Machine, Rehearsal};
 use crate::support::{said, test, testbed};
 use crate::world::World;
 
-/// What two VMs of one image must not share, and a command that prints it.
+/// Values in which two VMs of one image must differ, each with a command that prints it.
 const IDENTITIES: [(&str, &str); 4] = [
     ("machine ID", "cat /etc/machine-id"),
     ("SSH host key", "ssh-keygen -A >&2; cat /etc/ssh/ssh_host_ed25519_key.pub"),

@@ -71,7 +71,7 @@ impl<'a> Machine<'a> {
         Self::on(world, project, testbed::boot(disk))
     }
 
-    /// With an OS image of one's own.
+    /// With an OS image that the testbed does not have.
     pub fn on(world: &'a World, project: &'a Project, disk: PathBuf) -> Self {
         // Not below /tmp, which may be a tmpfs.
         let folder = tempfile::Builder::new().prefix("vm-").tempdir_in(testbed::folder());

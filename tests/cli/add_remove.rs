@@ -229,7 +229,7 @@ fn each_reason_is_the_true_one() {
         let said = world.bake(["add", tool]);
         assert!(!said.err.contains("-->") && !said.err.contains("binaries.yaml"), "{tool}: {}", said.err);
     }
-    // What is public can be read without the token.
+    // Public repositories can be read without the token.
     world.bake(["add", "corp/open"]).done();
 }
 
