@@ -43,7 +43,7 @@ INSIDE = (
     "fetch(`http://127.0.0.1:${process.env.OPENCLAW_GATEWAY_PORT}/readyz`,{signal:AbortSignal.timeout(8000)})"
     f".then(r=>r.text()).then(t=>process.stdout.write(t.slice(0,{LARGEST})))"
 )
-# Where anything may be reached; of two operators.
+# If anything may be reached: hosts of two operators.
 ANYWHERE = ["www.gstatic.com,443", "one.one.one.one,443"]
 CONNECT = (
     "const net=require('net');let left=process.argv.length-1;for(const at of process.argv.slice(1)){"

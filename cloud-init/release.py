@@ -513,7 +513,7 @@ def image_node(project):
 
 
 def allows(wanted, version):
-    """Whether a range of npm, such as `>=24.16.0 <25 || >=26.1.0`, has this version. True where it cannot be told."""
+    """Whether a range of npm, such as `>=24.16.0 <25 || >=26.1.0`, has this version. True if it cannot be parsed."""
     compare = {">=": operator.ge, ">": operator.gt, "<": operator.lt}
     alternatives = [[re.fullmatch(r"(>=|>|<)v?(\d+(?:\.\d+){0,2})", word) for word in part.split()] for part in wanted.split("||")]
     if not all(words and all(words) for words in alternatives):

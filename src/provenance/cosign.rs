@@ -35,7 +35,7 @@ struct Promised {
     log_id: String,
 }
 
-/// The Sigstore bundle with the content of cosign's, or `None` if `text` is not one of cosign's.
+/// Converts cosign's old bundle into a Sigstore bundle; `None` if `text` is something else.
 ///
 /// # Errors
 /// If a part is missing or cannot be read.
