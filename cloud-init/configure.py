@@ -57,28 +57,20 @@ def sync(path):
         os.close(descriptor)
 
 
-def below_config(name, flags, mode=0o600):
-    """Opens a file in a folder that the container writes; follows no link."""
-    folder = os.open(f"{STATE}/config", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder)
-    finally:
-        os.close(folder)
-
-
 def read_config():
-    """openclaw.json as a dict, or MISSING, or UNREADABLE."""
+    """openclaw.json as a dict, or MISSING, or UNREADABLE. The container may have put anything in its place."""
     try:
-        descriptor = below_config("openclaw.json", os.O_RDONLY)
+        descriptor = os.open(f"{STATE}/config/openclaw.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return MISSING
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EACCES):
             return UNREADABLE
         raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return UNREADABLE
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return UNREADABLE
         text = file.read(LARGEST_CONFIG + 1)
     if len(text) > LARGEST_CONFIG:
         return UNREADABLE
@@ -90,14 +82,23 @@ def read_config():
 
 
 def write_config(config):
-    """The configuration that the first onboarding starts from."""
-    descriptor = below_config("openclaw.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    with open(descriptor, "wb") as file:
-        os.fchown(file.fileno(), UID, UID)
-        file.write(json.dumps(config).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    sync(f"{STATE}/config")
+    """Creates openclaw.json whole or not at all, in a folder that the container writes."""
+    folder = os.open(f"{STATE}/config", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    new = "openclaw.json.bake"
+    try:
+        try:
+            os.unlink(new, dir_fd=folder)
+        except FileNotFoundError:
+            pass
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder), "wb") as file:
+            os.fchown(file.fileno(), UID, UID)
+            file.write(json.dumps(config).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(new, "openclaw.json", src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def remove_config():
@@ -135,17 +136,31 @@ def read_record():
 
 
 def write_record(record):
+    write_applied("openclaw.json", record)
+
+
+def write_applied(name, content):
     folder = f"{STATE}/applied"
     if not os.path.isdir(folder):
         os.mkdir(folder, 0o700)
         sync(STATE)
-    path = f"{folder}/openclaw.json"
+    path = f"{folder}/{name}"
     with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(json.dumps(record, sort_keys=True).encode() + b"\n")
+        file.write(json.dumps(content, sort_keys=True).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
     os.rename(path + ".new", path)
     sync(folder)
+
+
+def read_copy():
+    """openclaw.json as it was when the gateway last started, or {}."""
+    try:
+        with open(f"{STATE}/applied/copy.json", "rb") as file:
+            copy = json.load(file)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return as_dict(copy)
 
 
 def write_private(path, content):
@@ -401,6 +416,8 @@ class Configuration:
 
     def bring_in_line(self):
         config = read_config()
+        if config is MISSING and self.restore():
+            config = read_config()
         if config is MISSING or os.path.lexists(mark()):
             self.onboard()
         elif config is UNREADABLE:
@@ -411,6 +428,25 @@ class Configuration:
         self.apply_origins()
         self.report_links()
         withhold(self.secrets_without_plugin())
+        self.keep_copy()
+
+    def restore(self):
+        """Puts back an openclaw.json that the container has deleted: that is no reason to run onboarding, with the
+        secrets that it sees. An unfinished onboarding has left none."""
+        copy = read_copy()
+        if not copy or os.path.lexists(mark()):
+            return False
+        write_config(copy)
+        self.notes.append("openclaw.json was missing, so it was restored as of the gateway's last start")
+        return True
+
+    def keep_copy(self):
+        config = read_config()
+        if isinstance(config, dict) and config and config != read_copy():
+            try:
+                write_applied("copy.json", config)
+            except OSError as error:
+                self.notes.append(f"no copy of openclaw.json could be kept: {error.strerror}")
 
     def onboard(self):
         """Onboarding saves more than once. While the mark exists, it is incomplete, and openclaw.json is
@@ -630,6 +666,9 @@ def main(arguments):
             Configuration(spec, Running(spec.hidden(), name)).allow_origin(port)
     except Failed as failed:
         print(f"port {port} could not be allowed: {failed}" if port else failed, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or STATE}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 

@@ -49,8 +49,13 @@ stop_gateway() {
         timeout 30 docker kill $id >/dev/null
 }
 
+# A full disk has many symptoms.
+full_disk() {
+    df -Pk /var/lib/openclaw / 2>/dev/null | awk 'NR > 1 && $4 < 1024 { print $6; exit }'
+}
+
 run_stages() {
-    local i status kind
+    local i status kind full
     notes=
     for i in "${!stages[@]}"; do
         IFS=: read -r name status kind <<<"${stages[i]}"
@@ -78,6 +83,9 @@ run_stages() {
             fi
             trouble='' trouble_kind=''
             [ ! -s "$error_kind" ] || kind=$(cat "$error_kind")
+            full=''
+            [ "$code" -eq 78 ] || full=$(full_disk)
+            [ -z "$full" ] || kind=disk-full line="the disk of $full is full: $line"
             "$lib/report.sh" "$status" "${name%.*}: ${line:-exit code $code}" "$kind"
             return 1
         fi
@@ -107,7 +115,7 @@ verify_running() {
 
 # Returns once the gateway needs the stages again, with the reason in `trouble` and `trouble_kind`.
 watch() {
-    local bad_since='' started said word kind verify_at
+    local bad_since='' started said word kind verify_at internet='' look_at=0
     started=$(now)
     verify_at=$((started + 86400))
     while :; do
@@ -133,6 +141,12 @@ watch() {
             bad_since=
             said=${said#ready}
             said=${said# }
+            # A VM without internet is ready all the same: it answers, and may have a model and channels of its own.
+            if [ "$(now)" -ge "$look_at" ]; then
+                internet=$("$lib/probe.py" internet)
+                look_at=$(($(now) + ($([ -z "$internet" ] && echo 300 || echo 60))))
+            fi
+            said=$said${internet:+${said:+; }$internet}
             "$lib/report.sh" ready "$notes${notes:+${said:+; }}$said"
             # Not a crash loop.
             [ $(($(now) - started)) -lt 600 ] || pause=5

@@ -21,9 +21,12 @@ drop_torn() {
     if [ -z "$(docker ps -aq)" ] && [ -z "$(docker volume ls -q)" ]; then
         # Docker only has layers here, and has no other way to drop those without an image.
         root=$(docker info -f '{{.DockerRootDir}}')
-        systemctl stop docker.socket docker.service
-        find "${root:?}" -mindepth 1 -maxdepth 1 -exec rm -rf {} +
-        systemctl start docker.service
+        # Docker 29 keeps them in containerd's store.
+        store=''
+        case $(docker info -f '{{.DriverStatus}}') in *io.containerd.snapshotter*) store=/var/lib/containerd ;; esac
+        systemctl stop docker.socket docker.service ${store:+containerd.service}
+        find "${root:?}" $store -mindepth 1 -maxdepth 1 -exec rm -rf {} +
+        systemctl start ${store:+containerd.service} docker.service
     fi
     docker image rm -f "$OPENCLAW_IMAGE" ${OPENCLAW_SOURCE_IMAGE:+"$OPENCLAW_SOURCE_IMAGE"} >/dev/null 2>&1 || true
     docker builder prune -af >/dev/null 2>&1 || true

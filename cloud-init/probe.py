@@ -11,6 +11,8 @@
 
 Exit code 0: ready. 78 (EX_CONFIG): it needs help. 1: anything else.
 
+probe.py internet: prints a remark if the gateway's container reaches no host of the internet, else an empty line.
+
 The Control UI answers unknown paths with 200, so only the JSON of an answer counts. /readyz is false
 for a broken channel as well, which does not make the VM broken. OpenClaw gives the reason only on its
 own loopback interface, so then probe.py asks inside the container.
@@ -18,6 +20,7 @@ own loopback interface, so then probe.py asks inside the container.
 
 import http.client
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -39,6 +42,14 @@ STATE = (
 INSIDE = (
     "fetch(`http://127.0.0.1:${process.env.OPENCLAW_GATEWAY_PORT}/readyz`,{signal:AbortSignal.timeout(8000)})"
     f".then(r=>r.text()).then(t=>process.stdout.write(t.slice(0,{LARGEST})))"
+)
+# Where anything may be reached; of two operators.
+ANYWHERE = ["www.gstatic.com,443", "one.one.one.one,443"]
+CONNECT = (
+    "const net=require('net');let left=process.argv.length-1;for(const at of process.argv.slice(1)){"
+    "const [host,port]=at.split(','),s=net.connect({host,port:+port});s.setTimeout(8000,()=>s.destroy({code:'ETIMEDOUT'}));"
+    "s.on('connect',()=>{console.log('REACHED');process.exit()});"
+    "s.on('error',e=>{if(!--left){console.log(e.code);process.exit()}})}"
 )
 DOCTOR = "run: bake gcloud cli -- doctor --fix"
 READY, HELP_NEEDED, NOT_READY = 0, 78, 1
@@ -134,6 +145,28 @@ def refuses(report):
     return "ready", "the gateway reports that it is not ready, without a reason"
 
 
+def settings():
+    with open(SETTINGS, encoding="utf-8") as file:
+        words = shlex.split(file.read(), comments=True)
+    return dict(word.split("=", 1) for word in words)
+
+
+def internet():
+    """From inside, because the host may have the internet while containers have none."""
+    given = settings()
+    hosts = given["OPENCLAW_NAMES"].split()[:4] if given["OPENCLAW_EGRESS"] == "listed" else ANYWHERE
+    try:
+        said = docker("exec", container(), "node", "-e", CONNECT, *hosts, timeout=30) if hosts else ""
+    except Away:
+        return ""
+    # The container may print anything.
+    word = said.split()[-1:] or [""]
+    if word[0] == "REACHED" or not re.fullmatch("E[A-Z_]{3,20}", word[0]):
+        return ""
+    names = ", ".join(host.replace(",", ":") for host in hosts)
+    return f"no internet: the gateway reaches none of {names} ({word[0]})"
+
+
 def look_at_running(identity, health, port):
     word, said = started(get(port, "/startupz"))
     if word == "silent":
@@ -190,9 +223,7 @@ def look():
         return "away/docker-unavailable", "Docker is away", NOT_READY
     status, code, out_of_memory, since, health, *_ = [*state, *[""] * 5]
     if status in ("running", "created", "restarting"):
-        with open(SETTINGS, encoding="utf-8") as file:
-            words = shlex.split(file.read(), comments=True)
-        port = int(dict(word.split("=", 1) for word in words)["OPENCLAW_PORT"])
+        port = int(settings()["OPENCLAW_PORT"])
         if status != "running":
             return "starting", "the gateway is starting", NOT_READY
         word, said = look_at_running(identity, health, port)
@@ -204,6 +235,9 @@ def look():
 
 
 def main():
+    if sys.argv[1:] == ["internet"]:
+        print(internet())
+        return
     word, said, code = look()
     # The container controls this text: one line, without control characters, and no secret.
     said = quote.hide(said)

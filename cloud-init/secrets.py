@@ -11,7 +11,9 @@ import http.client
 import json
 import os
 import shlex
+import ssl
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -63,18 +65,30 @@ def metadata(path):
         raise NotYet(f"the metadata server does not answer ({type(error).__name__})") from None
 
 
+def cause(error):
+    """Why there is no answer. A wrong clock and an interception show in the certificate."""
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"{reason.verify_message}; the VM's time is {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC"
+    return type(error).__name__
+
+
 def read_secret(secret, project, token):
     url = f"{MANAGER}projects/{project}/secrets/{secret}/versions/latest:access"
     try:
         answer = json.loads(get(url, {"Authorization": "Bearer " + token}))
         value = base64.b64decode(answer["payload"]["data"], validate=True)
     except urllib.error.HTTPError as error:
-        meaning = {403: "forbidden: the VM's service account may not read it", 404: "missing: no such secret, or it has no version"}
+        meaning = {
+            401: "refused: the VM's service account is disabled, deleted or replaced",
+            403: "forbidden: the VM's service account may not read it",
+            404: "missing: no such secret, or it has no version",
+        }
         if error.code in meaning or error.code == 400:
             raise HelpNeeded(f"secret {secret} is {meaning.get(error.code, 'disabled or destroyed')} ({error.code})") from None
         raise NotYet(f"secret {secret} could not be read: Secret Manager answers {error.code}") from None
     except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
-        raise NotYet(f"secret {secret} could not be read ({type(error).__name__})") from None
+        raise NotYet(f"secret {secret} could not be read ({cause(error)})") from None
     # `echo` and editors add a line break.
     return value.rstrip(b"\r\n")
 

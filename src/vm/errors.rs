@@ -44,6 +44,7 @@ const SSH: &str = "  bake gcloud ssh{member} | sh";
 const SETUP: &str = "  bake gcloud setup | sh";
 const RENDER: &str = "  bake render";
 const UPDATE: &str = "  bake gcloud update{fleet} | sh";
+const RESIZE: &str = "  bake gcloud resize{fleet} | sh";
 const REPLACE: &str = "  bake gcloud update --replace{fleet} | sh";
 const AUDIT: &str = "  bake audit --against upstream";
 const RELOCK: &str = "  bake lock --update TOOL";
@@ -51,7 +52,7 @@ const DISKS: &str =
     "  gcloud compute disks list --project={project} --zones={zone} --filter=labels.openclaw={vm}";
 
 /// All kinds. If several patterns match an error's text, the first one counts.
-pub static ERRORS: [ErrorKind; 28] = [
+pub static ERRORS: [ErrorKind; 29] = [
     kind(
         "secret-unavailable",
         "A secret does not exist in Secret Manager, has no usable version, or the VM may not read it.",
@@ -101,6 +102,15 @@ pub static ERRORS: [ErrorKind; 28] = [
             "Take a snapshot of the disk, then run the command in the message on the VM:",
             "  bake gcloud backup{member} | sh",
             SSH,
+        ],
+    ),
+    kind(
+        "disk-full",
+        "The data disk or the boot disk has no space left.",
+        &[
+            "Remove files, such as old archives in `/var/lib/openclaw/backups`, or make the disk larger (`gcp.data_disk`, `gcp.boot_disk`):",
+            SSH,
+            RESIZE,
         ],
     ),
     kind(

@@ -36,6 +36,7 @@ scripts! {
     disk: "disk";
     docker: "docker";
     egress: "egress";
+    hostile: "hostile-state" "hostile";
     metadata_guard: "metadata-guard";
     probe: "probe";
     quote: "quote";

@@ -15,7 +15,7 @@ const DEPLOYER: &str = "serviceAccount:openclaw-deployer@demo.iam.gserviceaccoun
 const SECRETS: [(&str, &str); 2] = [
     (
         "OPENCLAW_GATEWAY_TOKEN: {generate: hex32}",
-        "OPENCLAW_GATEWAY_TOKEN: {generate: hex32, secret_manager: gateway-token}\n  \
+        "OPENCLAW_GATEWAY_TOKEN: {generate: hex32, keep_in: secret-manager}\n  \
          OPENAI_API_KEY: {secret_manager: openai-api-key}\n  TELEGRAM_BOT_TOKEN: {secret_manager: telegram}",
     ),
     ("public_ip: true", "public_ip: false"),
@@ -45,7 +45,7 @@ fn a_project_is_prepared_once_and_no_secret_is_seen() {
     let first = first.done();
     cloud.loads_anew = false;
     assert!(
-        seen.iter().any(|text| text.contains("versions\0add\0gateway-token\0")),
+        seen.iter().any(|text| text.contains("versions\0add\0openclaw-gateway-openclaw-gateway-token\0")),
         "gcloud was seen at work"
     );
     let (requests, before) = (cloud.google.requests(), cloud.google.resources());
@@ -59,7 +59,7 @@ fn a_project_is_prepared_once_and_no_secret_is_seen() {
     assert!(first.out.contains(binding), "{}", first.out);
     let version =
         |secret: &str| value(&before[&format!("secretmanager/projects/demo/secrets/{secret}/versions/1")]);
-    let made_up = version("gateway-token");
+    let made_up = version("openclaw-gateway-openclaw-gateway-token");
     assert_eq!(
         (made_up.len(), version("openai-api-key"), version("telegram")),
         (64, FROM_FILE.to_owned(), TYPED.to_owned())
@@ -94,6 +94,8 @@ fn a_project_is_prepared_once_and_no_secret_is_seen() {
     assert_eq!(cloud.google.resources(), before);
 
     cloud.folder.bake(["render"]).done();
+    let reads = "OPENCLAW_GATEWAY_TOKEN=secret-manager:openclaw-gateway-openclaw-gateway-token";
+    assert!(cloud.folder.read("out/user-data.yaml").contains(reads), "the VM reads it there");
     for secret in [made_up.as_str(), FROM_FILE, TYPED] {
         for run in [&first, &second] {
             seen_nowhere(secret, run);

@@ -11,6 +11,7 @@ stub docker <<'END'
 echo "$*" >>"$work/docker-calls"
 case "$*" in
 "info -f {{.DockerRootDir}}") echo "$work/docker-root" ;;
+"info -f {{.DriverStatus}}") [ ! -e "$work/containerd-store" ] || echo "[[driver-type io.containerd.snapshotter.v1]]" ;;
 "ps -aq") cat "$work/containers" 2>/dev/null ;;
 "volume ls -q") ;;
 *prune*) ;;
