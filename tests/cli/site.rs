@@ -100,7 +100,7 @@ fn commands() -> Vec<(String, String)> {
         let mut language = None;
         for line in text.lines() {
             match (line.trim().strip_prefix("```"), language) {
-                (Some(end), Some(_)) if end.is_empty() => language = None,
+                (Some(""), Some(_)) => language = None,
                 (Some(begin), None) => {
                     assert!(!begin.is_empty(), "{name}: a block without a language");
                     language = Some(begin.to_owned()).map(|text| if text == "sh" { "sh" } else { "" });
