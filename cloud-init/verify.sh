@@ -39,6 +39,7 @@ while read -r locked path || [ -n "$locked" ]; do
     fi
 done </opt/openclaw/binaries.sha256
 [ -z "$wrong" ] || timeout 30 docker info >/dev/null 2>&1 || { echo "Docker is away: nothing could be verified" >&2; exit 1; }
+install -d -m 0700 /run/openclaw
 # For report.sh, which may read it at any time.
 echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $good $all" >/run/openclaw/verified.new
 mv /run/openclaw/verified.new /run/openclaw/verified
