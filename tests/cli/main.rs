@@ -44,6 +44,7 @@ mod pushed_image;
 mod registry;
 mod release_names;
 mod render;
+mod site;
 mod spec_keys;
 mod unnamed_formats;
 mod vm_contract;
