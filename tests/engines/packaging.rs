@@ -11,9 +11,12 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-use crate::support::github::TOKEN;
+use bake::lock::Evidence;
+use bake::project::values::Arch;
+
+use crate::support::github::{Release, TOKEN};
 use crate::support::world::{World, release};
-use crate::support::{Folder, Said, said, test, testbed};
+use crate::support::{Folder, Said, elf, said, test, testbed};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -22,11 +25,40 @@ fn root() -> &'static Path {
 #[test]
 fn a_release_installs_and_a_damaged_one_does_not() {
     let script = root().join("tests/packaging/install");
-    let run = said(Command::new(script).env("BAKE", cargo_bin_cmd!("bake").get_program()));
+    let kept = tempfile::tempdir().expect("a temporary folder");
+    let foreign = Folder::empty();
+    foreign.write("bake", elf::executable(Arch::Arm64, "bake"));
+    let bake = cargo_bin_cmd!("bake");
+    let mut command = Command::new(script);
+    command.env("BAKE", bake.get_program()).env("BAKE_KEEP", kept.path());
+    let run = said(command.env("BAKE_ARM64", foreign.join("bake")));
     if run.code == 77 {
         testbed::missing(run.out.trim());
     }
     println!("{}", run.done().out);
+    bake_locks_its_own_release(kept.path());
+}
+
+/// `bake` is a tool like others: chosen by name, and held to the release's own checksums.
+#[track_caller]
+fn bake_locks_its_own_release(files: &Path) {
+    let files = fs::read_dir(files).expect("a folder").flatten().map(|entry| entry.path());
+    let version = env!("CARGO_PKG_VERSION");
+    let published = files.fold(Release::new(&format!("v{version}")), |release, path| {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
+        release.asset(&name, fs::read(path).expect("a file"))
+    });
+    let world = World::new("");
+    world.github.publish("example/bake", published);
+    world.bake(["add", "example/bake"]).done();
+    let lock = world.folder.read("bake.lock");
+    let archive = format!("v{version}/bake-{version}-x86_64-unknown-linux-gnu.tar.gz");
+    assert!(lock.contains(&archive), "{lock}");
+    assert!(world.evidence("bake").contains(&Evidence::ChecksumFile), "{lock}");
+    world.bake(["audit", "--against", "upstream"]).done();
+    let name = archive.rsplit('/').next().expect("a name");
+    world.github.replace("example/bake", &format!("v{version}"), name, "another program");
+    assert!(world.bake(["audit", "--against", "upstream"]).ended(1).out.contains("bake"));
 }
 
 fn linter(name: &str) -> Command {
