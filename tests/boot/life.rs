@@ -18,7 +18,7 @@ use crate::world::{TOOLS, VERSION, World};
 use crate::{checks, disks, strategies, update};
 
 /// The number of power cuts in one run, at moments that the seed chooses.
-const CUTS: usize = 3;
+const CUTS: usize = 2;
 
 /// Each moment of a power cut: text on the serial console, and the maximum delay after it in seconds. They hit the
 /// boot, the bridge, Docker's installation, the image and the gateway's start.
