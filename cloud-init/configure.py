@@ -125,14 +125,18 @@ def clear_mark():
     sync(STATE)
 
 
-def read_record():
-    """The applied settings; {} before the first record."""
+def read_applied(name):
+    """A file that write_applied wrote; {} before the first time."""
     try:
-        with open(f"{STATE}/applied/openclaw.json", "rb") as file:
-            record = json.load(file)
+        with open(f"{STATE}/applied/{name}", "rb") as file:
+            return as_dict(json.load(file))
     except (FileNotFoundError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
+
+
+def read_record():
+    """The applied settings."""
+    return read_applied("openclaw.json")
 
 
 def write_record(record):
@@ -154,13 +158,8 @@ def write_applied(name, content):
 
 
 def read_copy():
-    """openclaw.json as it was when the gateway last started, or {}."""
-    try:
-        with open(f"{STATE}/applied/copy.json", "rb") as file:
-            copy = json.load(file)
-    except (FileNotFoundError, ValueError):
-        return {}
-    return as_dict(copy)
+    """openclaw.json as it was when the gateway last started."""
+    return read_applied("copy.json")
 
 
 def write_private(path, content):

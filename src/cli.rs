@@ -190,7 +190,9 @@ impl Command {
                 "bake gcloud create | sh, or for an existing VM: bake gcloud update | sh"
             }
             Self::Image(ImageCommand::Build(_)) => "bake image push",
-            Self::Rehearse(_) => "bake gcloud setup | sh, and bake gcloud create | sh",
+            Self::Rehearse(options) if options.bake.is_none() => {
+                "bake gcloud setup | sh, and bake gcloud create | sh"
+            }
             Self::Catalog => "bake add NAME",
             Self::Gcloud(_) => "read the script, then add `| sh` to run it",
             _ => return None,

@@ -29,7 +29,7 @@ use crate::rehearse::{
     VmConfig, decisive, described, emulates_well,
 };
 use crate::render;
-use crate::vm::{BAKE, error_kind};
+use crate::vm::{BAKE, READY, error_kind};
 
 /// For machine types of unknown size.
 const MEMORY_MIB: u32 = 4096;
@@ -117,16 +117,19 @@ pub(super) fn run(
     let vm = vm(plan.spec, options, &folder, acceleration, disks, &server)?;
 
     let serial_begin = std::fs::metadata(folder.serial_log()).map_or(0, |log| log.len());
+    let goal = match &options.bake {
+        Some(file) => format!("it becomes the OS image {}", file.display()),
+        None => format!("the gateway will be at http://127.0.0.1:{}/", vm.host_port),
+    };
     console.note(&format!(
-        "{}: {} MiB of memory, {}; the gateway will be at http://127.0.0.1:{}/",
+        "{}: {} MiB of memory, {}; {goal}",
         vm.name,
         vm.memory_mib,
         match acceleration {
             Acceleration::Hardware(name) => format!("{} processors by {name}", vm.cpus),
             Acceleration::Emulation =>
                 "one emulated processor, some twenty times slower than a real one".to_owned(),
-        },
-        vm.host_port
+        }
     ));
     if acceleration == Acceleration::Emulation && !emulates_well(QEMU).map_err(|error| no_qemu(&error))? {
         console.note("This QEMU is older than version 10: emulated VMs were seen to crash with 7.2 that do not with 10.0.");
@@ -377,7 +380,7 @@ fn report(
     if json {
         console.json(&RehearseJson {
             version: 1,
-            ready: error.is_none(),
+            ready: error.is_none() && watch.timeline().status() == Some(READY),
             error,
             lock: plan.lock_digest.to_string(),
             emulated: vm.acceleration == Acceleration::Emulation,

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use bake::vm::{
-    ATTRIBUTES, BAKED, ERRORS, FAILED, FILES, NAMESPACE, PATHS, READY, SCRIPTS, STAGES, UPDATE_ATTRIBUTES,
-    UPDATE_STAGES, VmSetting, error_kind, statuses,
+    ATTRIBUTES, BAKE, BAKED, ERRORS, FAILED, FILES, NAMESPACE, PATHS, READY, SCRIPTS, STAGES,
+    UPDATE_ATTRIBUTES, UPDATE_STAGES, VmSetting, error_kind, statuses,
 };
 use regex_lite::Regex;
 
@@ -82,6 +82,18 @@ fn converge_runs_the_stages_of_the_contract() {
     let reported = all(r#"(?:status=|report.sh" )([a-z]+)"#, &converge);
     let known = statuses().into_iter().chain([READY, FAILED]).collect::<Vec<_>>();
     assert!(reported.iter().all(|status| known.contains(&status.as_str())), "{reported:?}");
+}
+
+#[test]
+fn a_vm_that_becomes_an_image_runs_stages_of_the_contract() {
+    let bake = read("cloud-init/bake.sh");
+    let (_, stages) = bake.split_once("\nstages=(").expect("the stages");
+    let (stages, _) = stages.split_once(')').expect("their end");
+    let known = STAGES.map(|stage| format!("{}:{}:{}", stage.script, stage.status, stage.error_kind));
+    let ran: Vec<_> = stages.split(' ').collect();
+    assert!(ran.iter().all(|stage| known.iter().any(|known| known == stage)), "{ran:?}");
+    assert_eq!(ran.last().map(|stage| stage.starts_with("verify.sh:")), Some(true));
+    assert!(bake.contains(&format!("report.sh\" {BAKED}")) && bake.contains(&format!("attributes/{BAKE}\"")));
 }
 
 #[test]
