@@ -12,10 +12,11 @@ use serde_json::Value;
 use crate::monitor::Monitor;
 use crate::project::Project;
 use crate::rehearsal::Machine;
+use crate::support::openclaw::OLD;
 use crate::support::{Folder, test, testbed};
 use crate::update::{Images, Updates};
 use crate::world::{TOOLS, VERSION, World};
-use crate::{checks, disks, strategies, update};
+use crate::{checks, disks, strategies};
 
 /// The number of power cuts in one run, at moments that the seed chooses.
 const CUTS: usize = 2;
@@ -35,7 +36,7 @@ fn a_gateway_survives_power_cuts_a_reboot_a_new_boot_disk_and_updates() {
     let world = World::start();
     let mut random = seeded();
     let mut images = Images::default();
-    let base = images.gateway(update::OLD);
+    let base = images.gateway(OLD);
     let project = Project::locked(&world, &base, |folder| {
         folder.edit("bake.yaml", "apt: [socat]", "apt: []");
     });

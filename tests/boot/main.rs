@@ -23,6 +23,7 @@ mod state;
 mod strategies;
 mod times;
 mod update;
+mod upgrade;
 mod world;
 mod worlds;
 

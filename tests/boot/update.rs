@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::project::Project;
 use crate::rehearsal::{Machine, Rehearsal};
+use crate::support::openclaw::{NEW, OLD};
 use crate::support::testbed::{self, Pushed};
 use crate::support::{Folder, said};
 use crate::world::World;
@@ -22,8 +23,6 @@ const POWER_CUTS: u32 = 2;
 const MOMENTS: [(&str, f64); 4] =
     [("update=image", 20.0), ("update=stopping", 20.0), ("update=saving", 10.0), ("update=trial", 60.0)];
 
-pub const OLD: &str = "2026.9.4";
-const NEW: &str = "2026.9.6";
 /// Migrates the state, then exits.
 const SICK: &str = "2026.9.7";
 
@@ -50,7 +49,7 @@ exec /usr/local/bin/standin "$@"
 "#;
 
 /// A bundle as the VM's metadata has it.
-struct Bundle {
+pub struct Bundle {
     version: &'static str,
     identity: String,
     user_data: String,
@@ -58,7 +57,7 @@ struct Bundle {
 }
 
 impl Bundle {
-    fn of(world: &World, project: &Project, version: &'static str) -> Self {
+    pub fn of(world: &World, project: &Project, version: &'static str) -> Self {
         said(project.bake(world).arg("render")).done();
         let user_data = project.read("out/user-data.yaml");
         let (_, rest) = user_data.split_once(r#""id":""#).expect("an identity");
@@ -67,7 +66,7 @@ impl Bundle {
     }
 
     /// The same bundle with another image.
-    fn with_image(&self, version: &'static str, identity: &str, image: &str) -> Self {
+    pub fn with_image(&self, version: &'static str, identity: &str, image: &str) -> Self {
         let settings = self.user_data.split_once("OPENCLAW_IMAGE=").expect("an image").1;
         let own = settings.lines().next().expect("a value").trim_matches('\'');
         let user_data = self.user_data.replace(own, image).replace(&self.identity, identity);
@@ -86,7 +85,7 @@ pub struct Images(Vec<Pushed>);
 
 impl Images {
     /// Builds an image in a repository `name` and pushes it. Returns its reference on the VM.
-    fn add(&mut self, name: &str, dockerfile: &str, files: &[(&str, &str)]) -> String {
+    pub fn add(&mut self, name: &str, dockerfile: &str, files: &[(&str, &str)]) -> String {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for (file, content) in files {
             fs::write(folder.path().join(file), content).expect("a file");
@@ -122,14 +121,21 @@ fn package(version: &str) -> String {
 }
 
 /// The VM's metadata, which `bake rehearse` serves.
-struct Metadata(tempfile::TempDir);
+pub struct Metadata(tempfile::TempDir);
 
 impl Metadata {
-    fn path(&self) -> String {
+    /// Of a VM made with a bundle.
+    pub fn of(bundle: &Bundle) -> Self {
+        let metadata = Self(tempfile::tempdir().expect("a temporary folder"));
+        metadata.set(bundle, "");
+        metadata
+    }
+
+    pub fn path(&self) -> String {
         self.0.path().join("vm.json").display().to_string()
     }
 
-    fn set(&self, bundle: &Bundle, request: &str) {
+    pub fn set(&self, bundle: &Bundle, request: &str) {
         let items = [
             ("enable-guest-attributes", "TRUE"),
             ("user-data", bundle.user_data.as_str()),
@@ -170,8 +176,7 @@ impl Updates {
         let sick = format!("FROM {finished}\nCOPY package.json /app/package.json\n");
         let sick = images.add("sick", &sick, &[("package.json", &package(SICK))]);
         let sick = new.with_image(SICK, "51c651c651c651c6", &sick);
-        let metadata = Metadata(tempfile::tempdir().expect("a temporary folder"));
-        metadata.set(&old, "");
+        let metadata = Metadata::of(&old);
         Self { metadata, old, new, tampered, sick }
     }
 
@@ -254,7 +259,7 @@ fn until_attribute(vm: &Rehearsal<'_>, key: &str, pattern: &str) {
 
 /// Waits until no change is in progress and the gateway of this bundle is ready.
 #[track_caller]
-fn until_settled(vm: &Rehearsal<'_>, bundle: &Bundle) {
+pub fn until_settled(vm: &Rehearsal<'_>, bundle: &Bundle) {
     vm.run(&format!(
         "until grep -q '\"change\": null' /var/lib/openclaw/releases/journal.json && \
          [ $(readlink /var/lib/openclaw-boot/current) = releases/{} ] && \

@@ -16,6 +16,7 @@ use bake::rehearse::metadata::{Instance, Network, SecretError, SecretValue, Secr
 use crate::support::browser::{self, Visitor};
 use crate::support::gateway::{Gateway, support_file};
 use crate::support::model::{Model, Question};
+use crate::support::openclaw::{DAMAGE, FAIL_MIGRATION, INCOMPLETE, NEW, OLD, SCHEMA, SQL, UNREADABLE};
 use crate::support::test;
 use crate::support::testbed::{self, Pushed};
 use crate::support::{Folder, install, said};
@@ -30,34 +31,8 @@ const KEY: &str = "ABACUS_KEY";
 const CONTAINER: [&str; 5] =
     ["docker", "ps", "-q", "--no-trunc", "--filter=label=com.docker.compose.project=openclaw"];
 
-const OLD: &str = "2026.9.4";
-const NEW: &str = "2026.9.6";
-
-/// Prints the rows of a statement.
-const SQL: &str = "import sqlite3, sys
-with sqlite3.connect(sys.argv[1], timeout=60) as database:
-    print(list(database.execute(sys.argv[2])))";
-
 /// Lets OpenClaw state another range of supported versions of Node.
 const WANT_ANOTHER_NODE: &str = "sed -i 's/\"node\": .*/\"node\": \">=30.2 <31\"/' /app/package.json";
-
-/// The version of the state.
-const SCHEMA: &str = "SELECT schema_version FROM schema_meta";
-
-/// Why the migration of the agent's database ends before it is complete.
-const INCOMPLETE: &str = "this migration fails";
-
-/// Lets that migration fail.
-const FAIL_MIGRATION: &str = "file=$(echo /app/dist/openclaw-agent-db-maintenance-*.mjs) \
-    && sed -i 's/db.exec(.PRAGMA user_version = .{targetVersion};.);/throw new Error(\"this migration fails\");/' $file \
-    && grep -q 'this migration fails' $file";
-
-/// Cuts the part of OpenClaw short that is loaded after the migrations.
-const DAMAGE: &str = "truncate --size=1000 /app/dist/server-start-*.mjs";
-
-/// What OpenClaw says about it.
-const UNREADABLE: &str =
-    "the gateway stopped (exit code 1): Gateway failed to start: Unexpected end of input";
 
 /// The time limit of a change. OpenClaw needs seconds on a free machine.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);

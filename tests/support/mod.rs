@@ -24,6 +24,7 @@ pub mod images;
 pub mod language;
 pub mod model;
 pub mod namespace;
+pub mod openclaw;
 pub mod processes;
 pub mod registry;
 pub mod server;
