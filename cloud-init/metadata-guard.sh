@@ -104,6 +104,15 @@ hook() { # TABLES CHAIN OURS
     "$1" -w 10 -C "$2" -j "$3" 2>/dev/null || "$1" -w 10 -I "$2" -j "$3"
 }
 
+# Containers have the MTU of a default VPC, 1460. This VM's may have less, down to 1300, and not every host on the way
+# says so: connections then stop at the first full packet.
+clamp() { # TABLES
+    clamped='FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu'
+    # shellcheck disable=SC2086 # a list
+    "$1" -w 10 -t mangle -C $clamped 2>/dev/null || "$1" -w 10 -t mangle -A $clamped ||
+        echo "the MTU of this VM's network may be too small for containers: TCPMSS is missing" >&2
+}
+
 guard() { # TABLES METADATA-SERVER PRIVATE-NETWORKS
     # In one step, so that the chains are never empty.
     {
@@ -154,6 +163,8 @@ list_names() {
 
 [ -z "$building" ] || list_names
 guard iptables 169.254.169.254 "$private4"
+clamp iptables
 if [ -e /proc/net/if_inet6 ]; then
     guard ip6tables fd20:ce::254 "$private6"
+    clamp ip6tables
 fi
