@@ -109,3 +109,18 @@ impl HostOs {
         self.facts().disk_image.replace("{arch}", arch.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Arch, HostOs};
+
+    #[test]
+    fn the_image_for_a_rehearsal_follows_the_architecture() {
+        for arch in Arch::ALL {
+            for os in [HostOs::Debian12, HostOs::Debian13, HostOs::Ubuntu2404] {
+                let image = os.disk_image(arch);
+                assert!(image.contains(&format!("-{arch}.")), "{image}");
+            }
+        }
+    }
+}
