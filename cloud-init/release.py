@@ -48,7 +48,7 @@ LIB = "/usr/local/lib/openclaw"
 RUN = "/run/openclaw"
 TRIAL = "/run/openclaw/trial"  # while a trial runs
 SETTLED = "/run/openclaw/settled"  # the state is mounted, and nothing interrupted is left
-SERIAL = "/dev/ttyS0"
+SERIAL = "/dev/ttyAMA0" if os.path.exists("/dev/ttyAMA0") else "/dev/ttyS0"  # the first on arm64
 ROOT = ""  # before the paths of other files, for tests
 # Neither state nor part of a copy: the gateway's archives, and these copies themselves.
 NOT_STATE = ("releases", "backups", "lost+found")

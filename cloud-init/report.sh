@@ -5,6 +5,8 @@ set -u
 
 namespace=${OPENCLAW_METADATA_URL:-http://metadata.google.internal}/computeMetadata/v1/instance/guest-attributes/openclaw
 serial=/dev/ttyS0
+# On arm64. A ttyS0 may exist there too, without a port behind it.
+[ ! -e /dev/ttyAMA0 ] || serial=/dev/ttyAMA0
 # Printable ASCII only: the serial console is a terminal, and a cut must not split a character.
 error=$(printf %s "${2-}" | tr '\n\t' '  ' | tr -cd '\40-\176' | cut -c 1-400)
 kind=${error:+${3-}}

@@ -480,10 +480,12 @@ pub const CHECKS_PROJECT: &str = "`bake gcloud doctor | sh` checks the Google Cl
 
 /// The requirements of `rehearse`.
 const AT_HOME: &str = "\
-It needs QEMU (Debian, Ubuntu: apt install qemu-system-x86 qemu-utils; Homebrew: brew install qemu), no root,
-and a cloud image with systemd 252 or newer, such as
+It needs no root, but QEMU (Debian, Ubuntu: apt install qemu-system-x86 qemu-utils; for an arm64 VM:
+qemu-system-arm qemu-efi-aarch64 qemu-utils; Homebrew: brew install qemu), and a cloud image with
+systemd 252 or newer, such as
 https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericcloud-amd64.qcow2
-With KVM it takes minutes; emulated, some twenty times as long, and QEMU 10 or newer.";
+For a VM of this machine's architecture, with KVM, it takes minutes; emulated, some twenty times as
+long, and QEMU 10 or newer.";
 
 /// Options of `rehearse`.
 #[derive(Args, Debug)]

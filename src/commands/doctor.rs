@@ -14,16 +14,16 @@ use super::load::{self, Loaded};
 use super::{Done, Failure};
 use crate::cli;
 use crate::diagnostics::Problems;
-use crate::rehearse::{Acceleration, QEMU, emulates_well};
+use crate::project::values::Arch;
+use crate::rehearse::{Acceleration, UEFI, emulates_well, firmware, packages, qemu};
 use crate::text::excerpt;
 
 /// Characters of a program's version.
 const LONGEST: usize = 100;
 const INSTALL_SSH: &str = by_system("sudo apt-get install openssh-client", "brew install openssh");
 const INSTALL_OPENSSL: &str = by_system("sudo apt-get install openssl", "brew install openssl");
-const INSTALL_QEMU: &str = by_system("sudo apt-get install qemu-system-x86 qemu-utils", "brew install qemu");
 
-const fn by_system(debian: &'static str, homebrew: &'static str) -> &'static str {
+const fn by_system<'a>(debian: &'a str, homebrew: &'a str) -> &'a str {
     if cfg!(target_os = "macos") { homebrew } else { debian }
 }
 
@@ -81,16 +81,17 @@ impl MachineCheck {
 
 pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done, Failure> {
     let mut checks = vec![MachineCheck::ok("bake", env!("CARGO_PKG_VERSION"))];
-    let port = match load::load(dir) {
+    let (port, arch) = match load::load(dir) {
         Ok(loaded) => {
-            let port = loaded.project.spec.gateway.port.value;
+            let spec = &loaded.project.spec;
+            let (port, arch) = (spec.gateway.port.value, spec.host.arch.value);
             project(dir, loaded, &mut checks);
-            Some(port)
+            (Some(port), arch)
         }
         Err(failure) => {
             let (problems, _) = failure.report();
             checks.push(MachineCheck::missing("project", first(&problems), "bake check"));
-            None
+            (None, Arch::Amd64)
         }
     };
     checks.extend([cache(), gcloud()]);
@@ -98,7 +99,7 @@ pub(super) fn run(dir: &Path, json: bool, console: &mut Console) -> Result<Done,
         optional("ssh", &["-V"], "bake gcloud ssh, tunnel and cli need it", INSTALL_SSH),
         optional("openssl", &["version"], "bake gcloud setup generates secrets with it", INSTALL_OPENSSL),
     ]);
-    rehearsal(&mut checks)?;
+    rehearsal(arch, &mut checks)?;
     checks.extend(port.map(gateway_port));
     let ok = checks.iter().all(|check| check.state != CheckState::Missing);
     if json {
@@ -192,20 +193,28 @@ fn version(name: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 /// QEMU, and whether it runs VMs at full speed.
-fn rehearsal(checks: &mut Vec<MachineCheck>) -> Result<(), Failure> {
-    for name in [QEMU, "qemu-img"] {
-        let check = optional(name, &["--version"], "bake rehearse needs it", INSTALL_QEMU);
+fn rehearsal(arch: Arch, checks: &mut Vec<MachineCheck>) -> Result<(), Failure> {
+    let debian = format!("sudo apt-get install {} qemu-utils", packages(arch));
+    let install = by_system(&debian, "brew install qemu");
+    for name in [qemu(arch), "qemu-img"] {
+        let check = optional(name, &["--version"], "bake rehearse needs it", install);
         let is_missing = check.state != CheckState::Ok;
         checks.push(check);
         if is_missing {
             return Ok(());
         }
     }
+    if arch == Arch::Arm64 {
+        checks.push(match firmware(&UEFI) {
+            Some(file) => MachineCheck::ok("firmware", file.display().to_string()),
+            None => MachineCheck::optional("firmware", "no UEFI for arm64: bake rehearse needs it", install),
+        });
+    }
     let folder = tempfile::tempdir()?;
-    checks.push(match Acceleration::best(QEMU, folder.path())? {
+    checks.push(match Acceleration::best(arch, folder.path())? {
         Acceleration::Hardware(name) => MachineCheck::ok("acceleration", name),
         Acceleration::Emulation => {
-            let old = if emulates_well(QEMU)? { "" } else { "; emulation needs QEMU 10 or newer" };
+            let old = if emulates_well(arch)? { "" } else { "; emulation needs QEMU 10 or newer" };
             let found = format!("none: bake rehearse takes some twenty times as long{old}");
             MachineCheck::optional("acceleration", found, acceleration_advice())
         }

@@ -1,9 +1,10 @@
 //! `bake rehearse`: the bundle in a VM on this machine, until the gateway is ready.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -25,8 +26,8 @@ use crate::project::spec::{SecretSource, Spec};
 use crate::project::values::Arch;
 use crate::rehearse::metadata::{Instance, Server};
 use crate::rehearse::{
-    self, Acceleration, Clock, Disk, DiskError, QEMU, RehearsalFolder, StatusReport, Timeline, Values,
-    VmConfig, decisive, described, emulates_well,
+    self, Acceleration, Clock, Disk, DiskError, RehearsalFolder, StatusReport, Timeline, UEFI, Values,
+    VmConfig, decisive, described, emulates_well, packages, qemu,
 };
 use crate::render;
 use crate::vm::{BAKE, READY, error_kind};
@@ -86,10 +87,8 @@ pub(super) fn run(
 ) -> Result<Done, Failure> {
     let (project, LoadedLock { lock, digest, .. }) = load::fitting(dir, console)?;
     let plan = Plan::new(&project, &lock, digest);
-    if plan.spec.host.arch.value != Arch::Amd64 {
-        return Err(Failure::Argument("only a VM with `host.arch: amd64` can be rehearsed".to_owned()));
-    }
-    let image = options.disk.as_deref().ok_or_else(|| no_disk(plan.spec.host.os.value))?;
+    let arch = plan.spec.host.arch.value;
+    let image = options.disk.as_deref().ok_or_else(|| no_disk(plan.spec.host.os.value, arch))?;
     if let Some(file) = &options.bake {
         must_be_writable(file)?;
     }
@@ -107,7 +106,7 @@ pub(super) fn run(
             format!("{} has booted: an OS image is made of a new boot disk", folder.boot_disk().display());
         return Err(Failure::Argument(why));
     }
-    let acceleration = Acceleration::best(QEMU, folder.path()).map_err(|error| no_qemu(&error))?;
+    let acceleration = Acceleration::best(arch, folder.path()).map_err(|error| no_qemu(arch, &error))?;
     let disks = disks(plan.spec, options, image, &folder)?;
     let instance = instance(plan.spec, folder.instance_id()?, &disks, attributes);
     let (sender, changes) = mpsc::channel();
@@ -131,10 +130,12 @@ pub(super) fn run(
                 "one emulated processor, some twenty times slower than a real one".to_owned(),
         }
     ));
-    if acceleration == Acceleration::Emulation && !emulates_well(QEMU).map_err(|error| no_qemu(&error))? {
+    if acceleration == Acceleration::Emulation
+        && !emulates_well(arch).map_err(|error| no_qemu(arch, &error))?
+    {
         console.note("This QEMU is older than version 10: emulated VMs were seen to crash with 7.2 that do not with 10.0.");
     }
-    let running = vm.start().map_err(|error| no_qemu(&error))?;
+    let running = vm.start().map_err(|error| no_qemu(arch, &error))?;
     let limit = options.timeout.unwrap_or(match acceleration {
         Acceleration::Hardware(_) => PATIENCE,
         Acceleration::Emulation => PATIENCE_EMULATED,
@@ -222,15 +223,35 @@ fn attributes(
     Ok((attributes, Some(text)))
 }
 
-fn no_disk(os: HostOs) -> Failure {
-    let published = os.disk_image();
+fn no_disk(os: HostOs, arch: Arch) -> Failure {
+    let published = os.disk_image(arch);
     Failure::Argument(format!("there is no OS image to boot: download {published}, and name it by --disk"))
 }
 
-fn no_qemu(error: &io::Error) -> Failure {
-    let hint = "; it is in the package qemu-system-x86 (Debian, Ubuntu) or qemu (Homebrew)";
-    let hint = if error.kind() == io::ErrorKind::NotFound { hint } else { "" };
-    Failure::Other(Code::RehearsalFailed, format!("{QEMU}: {error}{hint}"))
+fn no_qemu(arch: Arch, error: &io::Error) -> Failure {
+    let hint = if error.kind() == io::ErrorKind::NotFound { install_qemu(arch) } else { String::new() };
+    Failure::Other(Code::RehearsalFailed, format!("{}: {error}{hint}", qemu(arch)))
+}
+
+fn install_qemu(arch: Arch) -> String {
+    format!("; apt install {} (Debian, Ubuntu), brew install qemu (Homebrew)", packages(arch))
+}
+
+/// The firmware that QEMU does not bring itself, unless the arguments for QEMU name one.
+fn firmware(arch: Arch, qemu_arguments: &[OsString], files: &[&str]) -> Result<Option<PathBuf>, Failure> {
+    if arch == Arch::Amd64 || qemu_arguments.iter().any(|argument| argument == "-bios") {
+        return Ok(None);
+    }
+    let found = rehearse::firmware(files);
+    let missing = || {
+        let why = "there is no UEFI firmware for an arm64 VM";
+        let install = install_qemu(arch);
+        Failure::Other(
+            Code::RehearsalFailed,
+            format!("{why}{install}, or name it as the last arguments: -- -bios FILE"),
+        )
+    };
+    found.map(Some).ok_or_else(missing)
 }
 
 /// The rehearsal's folder; a temporary one is removed at the end.
@@ -302,6 +323,8 @@ fn vm(
     Ok(VmConfig {
         name: spec.name.to_string(),
         id: folder.instance_id()?,
+        arch: spec.host.arch.value,
+        firmware: firmware(spec.host.arch.value, &options.qemu, &UEFI)?,
         memory_mib: machine.memory_mib().unwrap_or(MEMORY_MIB),
         cpus: machine.cpus().unwrap_or(CPUS),
         acceleration,
@@ -433,5 +456,29 @@ fn instance(spec: &Spec, id: u64, disks: &[Disk], attributes: BTreeMap<String, S
         tags: vec![spec.name.to_string()],
         disks: disks.iter().map(|disk| disk.device_name.clone()).collect(),
         network: rehearse::network(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arch, firmware};
+
+    #[test]
+    fn firmware_is_looked_for_where_qemu_brings_none() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("firmware");
+        std::fs::write(&file, "").expect("a file");
+        let files = ["/nowhere/firmware", file.to_str().expect("UTF-8")];
+        let found = firmware(Arch::Arm64, &[], &files).map_err(drop).expect("firmware");
+        assert_eq!(found, Some(file.clone()));
+        for (arch, arguments) in [(Arch::Amd64, vec![]), (Arch::Arm64, vec!["-bios".into(), "own".into()])] {
+            assert!(firmware(arch, &arguments, &files).is_ok_and(|found| found.is_none()));
+        }
+        let (problems, _) = firmware(Arch::Arm64, &[], &files[..1]).expect_err("no firmware").report();
+        let said = format!("{problems:?}");
+        assert!(
+            said.contains("apt install qemu-system-arm qemu-efi-aarch64") && said.contains("-- -bios FILE"),
+            "{said}"
+        );
     }
 }

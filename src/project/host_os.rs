@@ -15,7 +15,7 @@ struct Facts {
     docker_packages: &'static [&'static str],
     /// The line for Docker's own repository, where the distribution has no Compose v2.
     docker_repository: Option<&'static str>,
-    /// An image for a rehearsal.
+    /// The URL of an image for a rehearsal, with a placeholder.
     disk_image: &'static str,
 }
 
@@ -56,7 +56,7 @@ host_os! {
             "deb [signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian bookworm stable",
         ),
         disk_image:
-            "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2",
+            "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-{arch}.qcow2",
     }
     /// Debian 13, trixie.
     Debian13 = "debian-13" {
@@ -65,7 +65,7 @@ host_os! {
         has_cloud_init: false,
         docker_packages: &["docker-buildx", "docker-cli", "docker-compose", "docker.io"],
         docker_repository: None,
-        disk_image: "https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericcloud-amd64.qcow2",
+        disk_image: "https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericcloud-{arch}.qcow2",
     }
     /// Ubuntu 24.04, noble.
     Ubuntu2404 = "ubuntu-24.04" {
@@ -74,7 +74,7 @@ host_os! {
         has_cloud_init: true,
         docker_packages: &["docker-buildx", "docker-compose-v2", "docker.io"],
         docker_repository: None,
-        disk_image: "https://cloud-images.ubuntu.com/noble/current/noble-server-cloudimg-amd64.img",
+        disk_image: "https://cloud-images.ubuntu.com/noble/current/noble-server-cloudimg-{arch}.img",
     }
 }
 
@@ -104,8 +104,23 @@ impl HostOs {
         self.facts().docker_repository
     }
 
-    /// The URL of an image for a rehearsal on amd64.
-    pub const fn disk_image(self) -> &'static str {
-        self.facts().disk_image
+    /// The URL of an image for a rehearsal.
+    pub fn disk_image(self, arch: Arch) -> String {
+        self.facts().disk_image.replace("{arch}", arch.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arch, HostOs};
+
+    #[test]
+    fn the_image_for_a_rehearsal_follows_the_architecture() {
+        for arch in Arch::ALL {
+            for os in [HostOs::Debian12, HostOs::Debian13, HostOs::Ubuntu2404] {
+                let image = os.disk_image(arch);
+                assert!(image.contains(&format!("-{arch}.")), "{image}");
+            }
+        }
     }
 }

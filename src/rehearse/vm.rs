@@ -13,12 +13,18 @@ use super::acceleration::Acceleration;
 use super::credential;
 use super::network::{ADDRESS, MAC, METADATA, NET, RESOLVER, ROUTER};
 use super::option::{escaped, option};
+use super::platform::qemu;
+use crate::project::values::Arch;
 
-pub const QEMU: &str = "qemu-system-x86_64";
-
-/// A minimal CPU with fast hashing and encryption. With all features that QEMU can emulate, kernels crashed
-/// with double faults. Unsupported features are dropped with a warning.
-const PROCESSOR: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+sha-ni";
+/// The emulated processor. For amd64 a minimal one with fast hashing and encryption: with all features that QEMU can
+/// emulate, kernels crashed with double faults. Unsupported features are dropped with a warning. For arm64 that of
+/// `t2a`, without the pointer authentication of newer ones, which is slow to emulate.
+const fn processor(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Amd64 => "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+sha-ni",
+        Arch::Arm64 => "neoverse-n1",
+    }
+}
 
 /// Time source of an emulated VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,9 @@ pub struct Disk {
 pub struct VmConfig {
     pub name: String,
     pub id: u64,
+    pub arch: Arch,
+    /// Required for arm64.
+    pub firmware: Option<PathBuf>,
     pub memory_mib: u32,
     /// Number of processors; ignored for emulation.
     pub cpus: u32,
@@ -68,31 +77,39 @@ impl VmConfig {
     /// Powers on.
     pub fn start(&self) -> io::Result<Running> {
         OpenOptions::new().create(true).append(true).open(&self.serial_log)?;
-        let mut qemu = Command::new(QEMU);
+        let mut command = Command::new(qemu(self.arch));
         let said = File::create(&self.qemu_log)?;
-        qemu.args(self.arguments()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        command.args(self.arguments()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
         // Ctrl-C in a terminal signals the whole process group; QEMU must not react to it.
-        qemu.process_group(0);
-        qemu.spawn().map(|child| Running { child, log: self.qemu_log.clone() })
+        command.process_group(0);
+        command.spawn().map(|child| Running { child, log: self.qemu_log.clone() })
     }
 
     fn arguments(&self) -> Vec<OsString> {
         let mut all: Vec<OsString> = Vec::new();
         let mut add = |parts: &[&str]| all.extend(parts.iter().map(OsString::from));
-        add(&["-name", &escaped(&self.name), "-machine", "pc", "-nodefaults", "-no-user-config"]);
+        let machine = match self.arch {
+            Arch::Amd64 => "pc",
+            Arch::Arm64 => "virt,gic-version=max",
+        };
+        add(&["-name", &escaped(&self.name), "-machine", machine, "-nodefaults", "-no-user-config"]);
         add(&["-display", "none", "-m", &format!("{}M", self.memory_mib)]);
         match self.acceleration {
             Acceleration::Hardware(name) => {
                 add(&["-accel", name, "-cpu", "host", "-smp", &self.cpus.to_string()]);
             }
             Acceleration::Emulation => {
-                add(&["-accel", "tcg,thread=single,tb-size=1024", "-cpu", PROCESSOR]);
+                add(&["-accel", "tcg,thread=single,tb-size=1024", "-cpu", processor(self.arch)]);
                 match self.clock {
                     Clock::Instructions => add(&["-icount", "shift=0", "-rtc", "base=utc,clock=vm"]),
                     Clock::Host => add(&["-rtc", "base=utc"]),
                 }
             }
         }
+        if let Some(firmware) = &self.firmware {
+            all.extend(["-bios".into(), firmware.into()]);
+        }
+        let mut add = |parts: &[&str]| all.extend(parts.iter().map(OsString::from));
         // cloud-init and Google's guest agent detect Compute Engine by this.
         let serial = format!("GoogleCloud-{:032X}", self.id);
         add(&["-smbios", "type=0,vendor=Google,version=Google"]);
@@ -124,7 +141,8 @@ impl VmConfig {
         all.push("-netdev".into());
         all.push(self.network());
         let mut add = |parts: &[&str]| all.extend(parts.iter().map(OsString::from));
-        add(&["-device", &format!("virtio-net-pci,netdev=net0,mac={MAC}")]);
+        // A VM boots from its disks only, so the card needs no program to boot from the network.
+        add(&["-device", &format!("virtio-net-pci,netdev=net0,mac={MAC},romfile=")]);
         all.push("-chardev".into());
         all.push(option("file,id=serial0,append=on,path=", &self.serial_log));
         all.extend(["-serial".into(), "chardev:serial0".into()]);
@@ -166,5 +184,54 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Acceleration, Arch, Clock, VmConfig};
+
+    fn arguments(arch: Arch, firmware: Option<&str>, acceleration: Acceleration) -> String {
+        let config = VmConfig {
+            name: "gateway".to_owned(),
+            id: 1,
+            arch,
+            firmware: firmware.map(Into::into),
+            memory_mib: 4096,
+            cpus: 2,
+            acceleration,
+            clock: Clock::Instructions,
+            disks: Vec::new(),
+            serial_log: "serial.log".into(),
+            qemu_log: "qemu.log".into(),
+            metadata: ([127, 0, 0, 1], 80).into(),
+            relay: "bake".into(),
+            gateway_port: 18789,
+            host_port: 18789,
+            question: None,
+            more: Vec::new(),
+        };
+        let words: Vec<_> =
+            config.arguments().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn the_machine_follows_the_architecture() {
+        let amd64 = arguments(Arch::Amd64, None, Acceleration::Emulation);
+        assert!(amd64.contains("-machine pc ") && amd64.contains("-cpu qemu64,"), "{amd64}");
+        assert!(!amd64.contains("-bios"), "{amd64}");
+        let arm64 = arguments(Arch::Arm64, Some("/uefi.fd"), Acceleration::Emulation);
+        for part in [
+            "-machine virt,",
+            "-cpu neoverse-n1 ",
+            "-bios /uefi.fd ",
+            "-icount shift=0 ",
+            "product=Google Compute Engine",
+        ] {
+            assert!(arm64.contains(part), "{part}: {arm64}");
+        }
+        let native = arguments(Arch::Arm64, Some("/uefi.fd"), Acceleration::Hardware("kvm"));
+        assert!(native.contains("-accel kvm -cpu host -smp 2 ") && !native.contains("icount"), "{native}");
     }
 }

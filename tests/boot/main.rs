@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod arm64;
 mod baked;
 mod chain;
 mod checks;

@@ -15,6 +15,9 @@ pub const REAL: &str = "ghcr.io/openclaw/openclaw:2026.9.6";
 /// A small program that answers the same health checks.
 pub const STAND_IN: &str = "ghcr.io/openclaw/standin:1";
 
+/// The same for arm64.
+pub const STAND_IN_ARM64: &str = "ghcr.io/openclaw/standin-arm64:1";
+
 pub struct Project {
     folder: Folder,
 }

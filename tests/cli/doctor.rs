@@ -42,6 +42,13 @@ fn absent_programs_come_with_what_installs_them() {
     let text = doctor(&folder, empty.path().as_os_str(), &[]).ended(1);
     assert!(text.out.contains("missing  gcloud"), "{}", text.out);
     assert!(text.err.contains("bake gcloud doctor | sh"), "{}", text.err);
+
+    folder.edit("bake.yaml", "arch: amd64", "arch: arm64");
+    folder.edit("bake.yaml", "machine_type: e2-small", "machine_type: t2a-standard-1");
+    let document = checks(&doctor(&folder, empty.path().as_os_str(), &["--json"]).ended(1));
+    let qemu = check(&document, "qemu-system-aarch64");
+    let mend = if cfg!(target_os = "macos") { "qemu" } else { "qemu-system-arm qemu-efi-aarch64" };
+    assert!(qemu["mend"].as_str().is_some_and(|text| text.contains(mend)), "{document:#}");
 }
 
 #[test]

@@ -6,22 +6,23 @@ use std::process::Command;
 
 use crate::support::test;
 use crate::support::{Folder, said, testbed};
-use bake::rehearse::{self, QEMU, works};
+use bake::project::values::Arch;
+use bake::rehearse::{self, qemu, works};
 
 /// Emulation works on every machine with QEMU, so the probe's disk prints its message.
 #[test]
 fn detects_which_accelerators_work() {
-    testbed::program(QEMU);
+    testbed::program(qemu(Arch::Amd64));
     let folder = Folder::empty();
     // On a busy machine it may exceed its time limit.
-    assert!((0..5).any(|_| works(QEMU, "tcg", folder.path()).expect("QEMU")));
-    assert!(!works(QEMU, "none-such", folder.path()).expect("QEMU"));
+    assert!((0..5).any(|_| works(Arch::Amd64, "tcg", folder.path()).expect("QEMU")));
+    assert!(!works(Arch::Amd64, "none-such", folder.path()).expect("QEMU"));
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
 #[test]
 fn refuses_an_oversized_disk_before_starting() {
-    testbed::program(QEMU);
+    testbed::program(qemu(Arch::Amd64));
     testbed::program("qemu-img");
     let folder = Folder::empty();
     fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(21 << 30)).expect("a disk");
@@ -41,7 +42,7 @@ fn refuses_an_oversized_disk_before_starting() {
 /// Such an image would show the guest any file of this machine.
 #[test]
 fn refuses_disks_that_consist_of_several_files() {
-    testbed::program(QEMU);
+    testbed::program(qemu(Arch::Amd64));
     let folder = Folder::empty();
     folder.write("secret.txt", "s".repeat(70_000));
     let qemu_img = |arguments: &[&str]| {
@@ -93,7 +94,7 @@ fn refuses_invalid_vm_descriptions() {
 
 #[test]
 fn reports_an_image_that_does_not_boot() {
-    testbed::program(QEMU);
+    testbed::program(qemu(Arch::Amd64));
     let folder = Folder::empty();
     fs::File::create(folder.join("image.raw")).and_then(|file| file.set_len(1 << 20)).expect("a disk");
     let image = folder.join("image.raw");
@@ -109,7 +110,7 @@ fn reports_an_image_that_does_not_boot() {
 
 #[test]
 fn runs_without_root() {
-    testbed::program(QEMU);
+    testbed::program(qemu(Arch::Amd64));
     testbed::program("setpriv");
     let folder = Folder::empty();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("the folder");

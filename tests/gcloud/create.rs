@@ -81,6 +81,37 @@ fn the_vm_gets_its_data_byte_for_byte() {
     assert!(vm["networkInterfaces"][0]["accessConfigs"].is_array(), "a public address");
 }
 
+/// Compute Engine refuses an OS image of another architecture, and a disk type that the family does not take.
+#[test]
+fn arm64_families_get_their_os_image_and_disk_type() {
+    let of = |machine: &str| {
+        let machine = format!("machine_type: {machine}");
+        Cloud::new(
+            Google::set_up(ACCOUNT),
+            &[("arch: amd64", "arch: arm64"), ("machine_type: e2-small", &machine)],
+        )
+    };
+    for (machine, disk_type) in [("t2a-standard-1", "pd-balanced"), ("n4a-highmem-2", "hyperdisk-balanced")] {
+        let script = of(machine).folder.bake(["gcloud", "create"]).done().out;
+        for flag in [
+            format!("--machine-type={machine}"),
+            "--image-family=debian-13-arm64".to_owned(),
+            format!("--boot-disk-type={disk_type}"),
+            format!("--type={disk_type}"),
+        ] {
+            assert!(script.contains(&format!(" {flag} ")), "{flag}: {script}");
+        }
+    }
+
+    let cloud = of("c4a-standard-1");
+    cloud.run(Shell::Dash, &["create"]).done();
+    let (vm, data) = (cloud.google.get(INSTANCE), cloud.google.get(DATA_DISK));
+    assert_eq!(last(&vm["machineType"]), "c4a-standard-1");
+    let boot = &vm["disks"][0]["initializeParams"];
+    assert_eq!(last(&boot["sourceImage"]), "debian-13-arm64");
+    assert_eq!([last(&boot["diskType"]), last(&data["type"])], ["hyperdisk-balanced"; 2]);
+}
+
 /// The forked gcloud of the tests behaves like one that is started for each call.
 #[test]
 fn a_gcloud_that_is_forked_does_what_gcloud_does() {

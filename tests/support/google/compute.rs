@@ -10,12 +10,13 @@ use super::{Refusal, filter, groups, instances, unknown};
 const ZONES: [&str; 3] = ["us-central1-a", "us-central1-b", "europe-west1-b"];
 
 /// Machine types, each with the zones that have it.
-const MACHINE_TYPES: [(&str, &[&str]); 5] = [
+const MACHINE_TYPES: [(&str, &[&str]); 6] = [
     ("e2-micro", &ZONES),
     ("e2-small", &ZONES),
     ("e2-medium", &ZONES),
     ("e2-standard-4", &ZONES),
     ("n4-standard-2", &["europe-west1-b"]),
+    ("c4a-standard-1", &ZONES),
 ];
 
 /// Families of images: project, family.
