@@ -117,7 +117,11 @@ fn no_document_names_a_price_that_is_not_in_the_list() {
     let mut seen = 0;
     for name in ["README.md", "docs/getting-started.md", "docs/gcloud.md", "docs/bake-yaml.md"] {
         for found in price.find_iter(&page(name)) {
-            assert!(known.contains(found.as_str()), "{name}: {} is not in images/machines.json", found.as_str());
+            assert!(
+                known.contains(found.as_str()),
+                "{name}: {} is not in images/machines.json",
+                found.as_str()
+            );
             seen += 1;
         }
     }

@@ -75,7 +75,11 @@ fn the_picture_of_a_rehearsal_is_drawn_from_its_log() {
     if std::env::var_os("BAKE_BLESS").is_some() {
         fs::write(&path, &svg).expect("written");
     }
-    assert_eq!(fs::read_to_string(path).unwrap_or_default(), svg, "BAKE_BLESS=1 draws docs/images/rehearsal.svg");
+    assert_eq!(
+        fs::read_to_string(path).unwrap_or_default(),
+        svg,
+        "BAKE_BLESS=1 draws docs/images/rehearsal.svg"
+    );
     let measured = fs::read_to_string(images.with_file_name("measured.md")).expect("a page");
     assert!(measured.contains("| **all** | **488** |") && svg.contains(">ready after 8 min 8 s<"));
 }

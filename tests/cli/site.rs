@@ -128,7 +128,10 @@ fn commands() -> Vec<(String, String)> {
                 }
                 (None, Some(language @ ("sh" | "sh vm"))) => {
                     let command = line.split(" #").next().unwrap_or_default().trim().trim_start_matches("$ ");
-                    assert!(language == "sh" || !command.contains("bake "), "{name}: {command}: not on the VM");
+                    assert!(
+                        language == "sh" || !command.contains("bake "),
+                        "{name}: {command}: not on the VM"
+                    );
                     if !command.is_empty() && !command.starts_with('#') {
                         found.push((name.clone(), command.to_owned()));
                     }
