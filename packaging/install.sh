@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs bake @VERSION@: downloads the archive for this machine, compares it with the checksum below, and copies the
-# program, its completions and its manual page into ~/.local. It needs no root and changes nothing else.
+# program, its completions and its manual pages into ~/.local. It needs no root and changes nothing else.
 set -eu
 
 version=@VERSION@
@@ -68,16 +68,29 @@ sha256() {
     fi
 }
 
-# Each file in the archive and where it goes.
+# Each file in the unpacked archive $1 and where it goes.
 files() {
     cat <<END
 bake bin/bake
 completions/bake.bash share/bash-completion/completions/bake
 completions/_bake share/zsh/site-functions/_bake
 completions/bake.fish share/fish/vendor_completions.d/bake.fish
-man/bake.1 share/man/man1/bake.1
 LICENSE share/doc/bake/LICENSE
 END
+    for page in "$1"/man/*.1; do
+        echo "man/${page##*/} share/man/man1/${page##*/}"
+    done
+}
+
+# Removes the files in the list $1 that are not in the list $2.
+remove_except() {
+    while read -r path; do
+        case $path in
+        # From the record of another release, or of another program.
+        /* | *..*) ;;
+        *) grep -qxF -- "$path" "$2" || rm -f "$to/$path" "$to/$path.new" ;;
+        esac
+    done <"$1"
 }
 
 install_release() {
@@ -98,14 +111,22 @@ install_release() {
     "$work/$name/bake" --version >/dev/null || fail "this machine cannot run the program. Nothing was installed"
 
     mkdir -p "$(dirname "$record")"
-    # Recorded first, so that an interrupted run can be removed.
-    echo "$version" >"$record"
-    files | while read -r from path; do
+    files "$work/$name" >"$work/files"
+    cut -d ' ' -f 2 "$work/files" >"$work/paths"
+    # Recorded first, with the files of the release before, so that an interrupted run can be removed.
+    [ -e "$record" ] || : >"$record"
+    cp "$record" "$work/before"
+    sort -u "$work/before" "$work/paths" >"$record.new"
+    mv -f "$record.new" "$record"
+    while read -r from path; do
         mkdir -p "$to/$(dirname "$path")"
         # A running program cannot be overwritten, but renamed over.
         cp "$work/$name/$from" "$to/$path.new"
         mv -f "$to/$path.new" "$to/$path"
-    done
+    done <"$work/files"
+    remove_except "$work/before" "$work/paths"
+    sort "$work/paths" >"$record.new"
+    mv -f "$record.new" "$record"
     echo "Installed bake $version to $to/bin/bake."
     case ":$PATH:" in
     *":$to/bin:"*) echo "Next: bake init my-gateway" ;;
@@ -118,10 +139,8 @@ uninstall() {
         echo "This script has installed nothing in $to."
         return
     fi
-    files | while read -r _ path; do
-        rm -f "$to/$path" "$to/$path.new"
-    done
-    rm -f "$record"
+    remove_except "$record" /dev/null
+    rm -f "$record" "$record.new"
     rmdir "$to/share/bake" "$to/share/doc/bake" 2>/dev/null || :
     echo "Removed bake from $to. Projects and the cache (~/.cache/bake) stay."
 }

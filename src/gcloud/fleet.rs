@@ -40,6 +40,7 @@ pub fn create(
     let about = format!(
         "bake gcloud create: creates the fleet `{}`: VMs with an OpenClaw Gateway and a data disk each.\n\
          Members: {}. Safe to run twice.\n\
+         Rendered by bake: to change it, edit bake.yaml.\n\
          Lock: {}",
         vm.name,
         named_or_counted(members),

@@ -28,6 +28,7 @@ struct Machines {
     public_ip: f64,
     snapshot: f64,
     cloud_nat: f64,
+    cloud_nat_gb: f64,
     secret: f64,
     free_tier: FreeTier,
     families: Vec<Family>,
@@ -81,6 +82,11 @@ pub fn snapshot_price() -> f64 {
 /// US dollars a month for Cloud NAT with one VM, rounded up, without traffic.
 pub fn nat_price() -> u32 {
     whole(machines().cloud_nat * HOURS_IN_A_MONTH)
+}
+
+/// US dollars for a GB of traffic through Cloud NAT.
+pub fn nat_traffic_price() -> f64 {
+    machines().cloud_nat_gb
 }
 
 /// US dollars a month for a secret.
@@ -231,7 +237,7 @@ impl<'a> Machine<'a> {
     }
 
     /// US dollars a month.
-    fn price(&self) -> Option<f64> {
+    pub fn price(&self) -> Option<f64> {
         if let Some(shared) = self.shared_core {
             return shared.price.map(|hourly| hourly * HOURS_IN_A_MONTH);
         }

@@ -44,7 +44,6 @@ const SSH: &str = "  bake gcloud ssh{member} | sh";
 const SETUP: &str = "  bake gcloud setup | sh";
 const RENDER: &str = "  bake render";
 const UPDATE: &str = "  bake gcloud update{fleet} | sh";
-const RESIZE: &str = "  bake gcloud resize{fleet} | sh";
 const REPLACE: &str = "  bake gcloud update --replace{fleet} | sh";
 const AUDIT: &str = "  bake audit --against upstream";
 const RELOCK: &str = "  bake lock --update TOOL";
@@ -108,9 +107,11 @@ pub static ERRORS: [ErrorKind; 29] = [
         "disk-full",
         "The data disk or the boot disk has no space left.",
         &[
-            "Remove files, such as old archives in `/var/lib/openclaw/backups`, or make the disk larger (`gcp.data_disk`, `gcp.boot_disk`):",
+            "Remove files, such as old archives in `/var/lib/openclaw/backups`:",
             SSH,
-            RESIZE,
+            "Or set a larger `gcp.data_disk` in bake.yaml, which grows in use. A larger `gcp.boot_disk` needs `update --replace`:",
+            RENDER,
+            UPDATE,
         ],
     ),
     kind(

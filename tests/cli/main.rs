@@ -12,6 +12,7 @@ mod audit_upstream;
 mod bad_inputs;
 mod checksum_lists;
 mod commands;
+mod costs;
 mod docs;
 mod doctor;
 mod edit;

@@ -1,5 +1,7 @@
 //! `bake graph` and `bake chart`.
 
+use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::testbed::program;
@@ -61,4 +63,23 @@ fn a_chart_is_drawn_from_the_output_of_wait() {
     folder.write("log", "nonsense\n");
     let refused = folder.bake(["chart", "log"]).ended(2);
     assert!(refused.err.contains("log: line 1: expected `SECONDS s  VM  STAGE`"), "{}", refused.err);
+}
+
+/// The seconds are those of a rehearsal: docs/measured.md.
+#[test]
+fn the_picture_of_a_rehearsal_is_drawn_from_its_log() {
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
+    let log = images.join("rehearsal.log");
+    let svg = Folder::empty().bake(["chart", log.to_str().expect("UTF-8")]).done().out;
+    let path = images.join("rehearsal.svg");
+    if std::env::var_os("BAKE_BLESS").is_some() {
+        fs::write(&path, &svg).expect("written");
+    }
+    assert_eq!(
+        fs::read_to_string(path).unwrap_or_default(),
+        svg,
+        "BAKE_BLESS=1 draws docs/images/rehearsal.svg"
+    );
+    let measured = fs::read_to_string(images.with_file_name("measured.md")).expect("a page");
+    assert!(measured.contains("| **all** | **488** |") && svg.contains(">ready after 8 min 8 s<"));
 }

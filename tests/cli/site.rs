@@ -90,7 +90,28 @@ fn every_link_and_anchor_of_the_site_exists() {
 /// Commands that need a network, QEMU or an image: their arguments are parsed, and other tests run them.
 const PARSED: [&str; 7] = ["add", "audit", "fetch", "image", "lock", "outdated", "rehearse"];
 
-/// The commands in the `sh` blocks, without comments.
+/// Pages about a project of `examples/`; the others are about the default one.
+const EXAMPLES: [(&str, &str); 3] =
+    [("fleet.md", "fleet"), ("private-vm.md", "private"), ("telegram.md", "telegram")];
+
+/// The rendered project that a page is about.
+fn project(page: &str) -> Folder {
+    let Some((_, name)) = EXAMPLES.iter().find(|(name, _)| *name == page) else {
+        let folder = Folder::project();
+        folder.bake(["render"]).done();
+        return folder;
+    };
+    let (folder, example) =
+        (Folder::empty(), Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name));
+    for file in ["bake.yaml", "images/binaries.yaml"] {
+        folder.write(file, fs::read(example.join(file)).expect("a file"));
+    }
+    folder.bake(["lock", "--offline"]).done();
+    folder.bake(["render"]).done();
+    folder
+}
+
+/// The commands in the `sh` blocks, without comments. Those of `sh vm` run on the VM, where there is no bake.
 fn commands() -> Vec<(String, String)> {
     let mut found = Vec::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -103,10 +124,14 @@ fn commands() -> Vec<(String, String)> {
                 (Some(""), Some(_)) => language = None,
                 (Some(begin), None) => {
                     assert!(!begin.is_empty(), "{name}: a block without a language");
-                    language = Some(begin.to_owned()).map(|text| if text == "sh" { "sh" } else { "" });
+                    language = Some(if matches!(begin, "sh" | "sh vm") { begin } else { "" });
                 }
-                (None, Some("sh")) => {
+                (None, Some(language @ ("sh" | "sh vm"))) => {
                     let command = line.split(" #").next().unwrap_or_default().trim().trim_start_matches("$ ");
+                    assert!(
+                        language == "sh" || !command.contains("bake "),
+                        "{name}: {command}: not on the VM"
+                    );
                     if !command.is_empty() && !command.starts_with('#') {
                         found.push((name.clone(), command.to_owned()));
                     }
@@ -120,10 +145,12 @@ fn commands() -> Vec<(String, String)> {
 
 #[test]
 fn every_command_of_the_documentation_works() {
-    let folder = Folder::project();
-    folder.bake(["render"]).done();
+    let mut projects = BTreeMap::new();
     let (mut run, mut parsed) = (0, 0);
     for (name, line) in commands() {
+        let of_example = EXAMPLES.iter().any(|(page, _)| *page == name);
+        let page = if of_example { name.as_str() } else { "" };
+        let folder = &*projects.entry(page.to_owned()).or_insert_with(|| project(page));
         let mut shell = assert_cmd::Command::new("sh");
         shell.args(["-n", "-c", &line]).assert().success();
         let parts = line.split("&&").flat_map(|part| part.split(['|', '>'])).map(str::trim);
@@ -139,7 +166,7 @@ fn every_command_of_the_documentation_works() {
             parsed += 1;
             if !PARSED.contains(&words[1].as_str()) {
                 let empty = Folder::empty();
-                let here = if words[1] == "init" { &empty } else { &folder };
+                let here = if words[1] == "init" { &empty } else { folder };
                 let said = here.bake(words.iter().skip(1).map(String::as_str));
                 // `remove` of a tool that the default project lacks is refused by name.
                 assert!(said.code == 0 || words[1] == "remove", "{name}: {line}: {}{}", said.out, said.err);

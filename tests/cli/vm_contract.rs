@@ -64,6 +64,31 @@ fn scripts_use_every_kind_of_error_and_no_other() {
     assert_eq!(known, used, "kinds that are known, and kinds that scripts use");
 }
 
+/// With and without a fleet.
+#[test]
+fn every_command_in_advice_is_a_valid_command_line() {
+    let mut seen = 0;
+    for kind in &ERRORS {
+        let in_fleet = kind.fleet_advice.unwrap_or(kind.advice);
+        for (advice, fleet, member) in [(kind.advice, "", ""), (in_fleet, " --fleet a", " --member a")] {
+            for line in advice.iter().filter_map(|line| line.strip_prefix("  bake ")) {
+                let line = line
+                    .replace("{fleet}", fleet)
+                    .replace("{member}", member)
+                    .replace("{larger}", "e2-medium")
+                    .replace("SNAPSHOT", "snapshot-1");
+                let words = shlex::split(line.trim_end_matches(" | sh")).expect("words of a shell");
+                let words = ["bake".to_owned()].into_iter().chain(words);
+                if let Err(error) = bake::cli::command().try_get_matches_from(words) {
+                    panic!("{}: bake {line}: {error}", kind.name);
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 50, "{seen} commands");
+}
+
 #[test]
 fn converge_runs_the_stages_of_the_contract() {
     let converge = read("cloud-init/converge.sh");

@@ -7,6 +7,7 @@ mod cleanup;
 mod container;
 mod create;
 mod doctor;
+mod documentation;
 mod drift;
 mod effects;
 mod faults;

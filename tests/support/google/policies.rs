@@ -39,6 +39,13 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refu
             policy(state, request)
         }
         ("GET", ["projects", _, "serviceAccounts" | "roles", _]) => state.known(&request.path).cloned(),
+        ("POST", ["projects", _, "serviceAccounts", _, "disable"]) => {
+            let path = request.path.trim_end_matches(":disable");
+            let mut account = state.known(path)?.clone();
+            account["disabled"] = json!(true);
+            state.put(path, account);
+            Ok(json!({}))
+        }
         ("DELETE", ["projects", _, "serviceAccounts", _]) => {
             state.known(&request.path)?;
             state.remove(&request.path);
