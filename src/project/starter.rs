@@ -51,7 +51,8 @@ impl Answers {
         let mut text = defaults::SPEC.to_owned();
         for (key, value) in [
             ("name", self.name.to_string()),
-            ("# id", self.id.to_string()),
+            // Quoted, because `4e99999` is a number in YAML.
+            ("# id", format!("\"{}\"", self.id)),
             ("  zone", self.zone.to_string()),
             ("  machine_type", self.machine_type.to_string()),
             ("  data_disk", self.data_disk.to_string()),
@@ -137,7 +138,7 @@ mod tests {
     fn answers() -> Answers {
         Answers {
             name: "abc".parse().expect("a name"),
-            id: "4f2a".parse().expect("an id"),
+            id: "4e99999".parse().expect("an id"),
             zone: "europe-west4-b".parse().expect("a zone"),
             machine_type: "e2-standard-16".parse().expect("a machine type"),
             model: None,
@@ -158,7 +159,7 @@ mod tests {
         let text = answers().spec();
         let spec = read(&text);
         assert_eq!(spec.name.as_str(), "abc");
-        assert_eq!(spec.id.as_ref().map(|id| id.as_str()), Some("4f2a"));
+        assert_eq!(spec.id.as_ref().map(|id| id.as_str()), Some("4e99999"));
         assert_eq!(spec.gcp.zone.as_str(), "europe-west4-b");
         assert_eq!(spec.gcp.machine_type.as_str(), "e2-standard-16");
         assert_eq!(spec.gcp.data_disk.gb(), 37);
