@@ -11,6 +11,7 @@ mod drift;
 mod effects;
 mod faults;
 mod golden;
+mod image;
 mod life;
 mod look;
 mod moving;
