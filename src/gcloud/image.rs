@@ -60,8 +60,8 @@ pub fn script(
     let name: VmName = format!("{}-builder", shortened(vm.name.as_str(), "-builder")).parse()?;
     let bake = Bake { vm, builder: Vm { target, name: &name }, metadata, options };
     let mut steps = vec![vm.type_must_be_there(&target.spec.gcp.machine_type), bake.find()];
-    steps.extend(bake.delete_left());
     steps.extend([
+        bake.delete_left(),
         bake.make_builder(),
         bake.bake(),
         bake.delete_builder(),
