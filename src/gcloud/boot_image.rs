@@ -1,5 +1,6 @@
 //! The OS image of new VMs: one that `image` baked of this lock, or the stock one. docs/os-image.md describes it.
 
+use super::image::BASE_LABEL;
 use super::metadata::VmMetadata;
 use super::script::{Name, ScriptCommand, Shell, Step, Word};
 use super::vm::{LABEL_DIGITS, Vm, label_value, named, shortened};
@@ -75,6 +76,24 @@ impl Vm<'_> {
                 ),
             )
             .flag("sort-by", "~creationTimestamp")
+    }
+
+    /// Prints the image that the VM's boot disk was made from.
+    pub(super) fn source_image(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute disks list")
+            .in_project()
+            .flag("zones", self.zone())
+            .flag("filter", named(self.name.as_str()))
+            .flag("format", "value(sourceImage.basename())")
+    }
+
+    /// Prints the stock image from which the baked [`Name::Image`] was made.
+    pub(super) fn base_of_image(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute images list")
+            .in_project()
+            .arg("--no-standard-images")
+            .flag_word("filter", Word::from("name ~ \"^").name(Name::Image).text("$\""))
+            .flag("format", format!("value(labels.{BASE_LABEL})"))
     }
 
     /// The value of the label with the operating system of an image.

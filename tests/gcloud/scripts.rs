@@ -135,6 +135,7 @@ fn vectors(document: &Value) -> Vec<Vec<String>> {
             ("boot_image", "--image-family=debian-13"),
             ("image_project", "debian-cloud"),
             ("template", "a-template"),
+            ("image", "an-image"),
             ("base", "debian-13-v20261110"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
