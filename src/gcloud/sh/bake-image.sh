@@ -78,7 +78,7 @@ await_baked() (
             view="$state $status $error"
             [ -n "$status" ] || view="$state"
             if [ -z "$state" ]; then
-                tell "The builder $vm is gone. Compute Engine deletes it after $longest minutes, or somebody did."
+                tell "The builder $vm is gone. Compute Engine deletes a builder after $longest minutes."
                 return 1
             elif [ "$view" = "$shown" ]; then
                 :
