@@ -12,8 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use examples::command;
 pub use gcloud::{
-    Action, GcloudArgs, MemberArg, Members, Message, OutputFormat, PlanArgs, SetupArgs, UpdateArgs, WaitArgs,
-    names_gcloud,
+    Action, GcloudArgs, ImageArgs, MemberArg, Members, Message, OutputFormat, PlanArgs, SetupArgs,
+    UpdateArgs, WaitArgs, names_gcloud,
 };
 pub use topics::{HelpTopic, TOPICS, visible};
 

@@ -123,6 +123,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("bake gcloud logs --gateway | sh", "the gateway's log, until Ctrl-C"),
         ],
     ),
+    (
+        "bake gcloud image",
+        &[
+            ("bake gcloud image | sh", "an OS image of this lock and bundle, unless there is one"),
+            ("bake gcloud image --force | sh", "with today's packages"),
+        ],
+    ),
     ("bake gcloud token", &[("bake gcloud token | sh", "the gateway's token")]),
     ("bake gcloud tunnel", &[("bake gcloud tunnel --port 8080 | sh", "http://127.0.0.1:8080/")]),
     ("bake gcloud dashboard", &[("bake gcloud dashboard | sh", "the Control UI, logged in")]),

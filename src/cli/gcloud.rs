@@ -63,6 +63,8 @@ pub enum Action {
     Plan(PlanArgs),
     /// Create data disk, snapshot schedule and VM; existing ones are kept
     Create(Members),
+    /// Bake an OS image by a temporary VM, from which new VMs start without apt, build or pull
+    Image(ImageArgs),
     /// Wait for the gateway, showing each stage
     Wait(WaitArgs),
     /// One look: VM, gateway, lock, disk, snapshots; its exit code is 1 where not all is well
@@ -218,7 +220,7 @@ pub enum Action {
 impl Action {
     /// Whether it makes VMs of the bundle, and so needs a lock that fits.
     pub const fn sends_bundle(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Update(_) | Self::Plan(_) | Self::Move { .. })
+        matches!(self, Self::Create(_) | Self::Image(_) | Self::Update(_) | Self::Plan(_) | Self::Move { .. })
     }
 }
 
@@ -279,6 +281,17 @@ pub struct Members {
     /// A fleet in place of one VM: how many, or their names; by default the `fleet` of bake.yaml
     #[arg(long, value_name = "N|NAME,NAME…")]
     pub fleet: Option<Fleet>,
+}
+
+/// Options of `image`.
+#[derive(Args, Debug)]
+pub struct ImageArgs {
+    /// Bake one although there is one of this lock and bundle: with today's packages and stock image
+    #[arg(long)]
+    pub force: bool,
+    /// Stop waiting after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub timeout: u32,
 }
 
 /// Options of `update`.

@@ -7,12 +7,12 @@ use std::path::Path;
 use super::console::Console;
 use super::load::{self, LoadedLock};
 use super::{Done, Failure, render as rendered};
-use crate::cli::{self, Action, GcloudArgs, MemberArg, Members, PlanArgs, UpdateArgs, WaitArgs};
+use crate::cli::{self, Action, GcloudArgs, ImageArgs, MemberArg, Members, PlanArgs, UpdateArgs, WaitArgs};
 use crate::diagnostics::{Code, did_you_mean};
 use crate::gcloud::{
     BundleFolder, Script, Target, VmMetadata, backup, cli as container, create, destroy, doctor,
-    fleet as group, in_place, logs, moving, releases, resize, restore, rollback, setup, ssh, status, token,
-    tunnel, update, wait,
+    fleet as group, image, in_place, logs, moving, releases, resize, restore, rollback, setup, ssh, status,
+    token, tunnel, update, wait,
 };
 use crate::plan::Plan;
 use crate::project::fleet::Fleet;
@@ -98,6 +98,10 @@ fn with_bundle(
                 (None, false) => Ok(in_place::script(target, &metadata, folder()?, options)),
             }
         }
+        Action::Image(ImageArgs { force, timeout }) => {
+            let options = image::ImageOptions { force: *force, timeout: *timeout };
+            image::script(target, &metadata, folder()?, options)
+        }
         Action::Move { .. } if !target.spec.fleet.is_empty() => {
             Err("move takes a single VM, and bake.yaml has a fleet: docs/gcloud.md, \"A fleet\"".to_owned())
         }
@@ -178,7 +182,7 @@ fn by_spec(
         Action::Ssh(of) => ssh::script(target, member(target, of)?),
         Action::Cli { member: of, arguments } => container::script(target, member(target, of)?, arguments),
         Action::Ask { member: of, text } => container::ask(target, member(target, of)?, text.as_str()),
-        Action::Create(_) | Action::Update(_) | Action::Plan(_) | Action::Move { .. } => {
+        Action::Create(_) | Action::Image(_) | Action::Update(_) | Action::Plan(_) | Action::Move { .. } => {
             return Err(Failure::Argument("this action sends the bundle".to_owned()));
         }
     })

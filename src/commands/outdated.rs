@@ -82,6 +82,7 @@ pub(super) fn run(
     } else {
         console.result(&table(&rows))?;
         console.problems(&problems);
+        console.next_step("bake gcloud status | sh, for the age of the VM's OS image", true);
     }
     Ok(if outdated || problems.has_errors() { Done::Finding } else { Done::Clean })
 }

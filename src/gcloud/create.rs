@@ -16,6 +16,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     let vm = Vm::of(target);
     let mut steps = guards::must_be_ours(target, None);
     steps.extend(guards::must_not_be_elsewhere(target, None));
+    steps.extend(vm.picked_image(vm.listed("")));
     let [look, drift] = vm.metadata_drift(metadata);
     steps.push(look);
     steps.push(Rows::of(vm, std::slice::from_ref(vm.name)).look());

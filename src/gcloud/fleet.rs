@@ -3,6 +3,7 @@
 //! The group creates VMs from a template, each with its own name and data disk, and replaces one that does not
 //! answer. The disks belong to the members: the group never deletes them.
 
+use super::boot_image::GroupImage;
 use super::cleanup;
 use super::confirm::confirm;
 use super::destroy::FOR_GOOD;
@@ -13,15 +14,13 @@ use super::metadata::VmMetadata;
 use super::network::SshRule;
 use super::script::{BundleFolder, Name, Script, ScriptCommand, Step, Word};
 use super::target::Target;
-use super::vm::{Vm, named, shortened};
+use super::vm::{Vm, named};
 use crate::project::names::{SnapshotName, VmName};
 
 /// The source addresses of Google's health checks (Google, "Health checks overview", probe ranges).
 const PROBES: &str = "35.191.0.0/16,130.211.0.0/22";
 /// How long a group may take to make VMs, in seconds: all of them at once, or one after another.
 pub(super) const PATIENCE: u32 = 900;
-/// Digits of the bundle's digest in a template's name.
-const DIGITS: usize = 12;
 /// The parts of a health check's and a firewall rule's names after the VM's.
 const ALIVE: &str = "alive";
 
@@ -36,7 +35,7 @@ pub fn create(
     folder: BundleFolder,
 ) -> Result<Script, String> {
     let vm = Vm::of(target);
-    let mut steps = in_common(vm, members, metadata)?;
+    let mut steps = in_common(vm, members, metadata, GroupImage::Kept)?;
     let about = format!(
         "bake gcloud create: creates the fleet `{}`: VMs with an OpenClaw Gateway and a data disk each.\n\
          Members: {}. Safe to run twice.\n\
@@ -50,7 +49,7 @@ pub fn create(
     steps.push(group::settled(vm, members, PATIENCE));
     steps.push(
         Step::note("The members do not have later changes of the bundle.")
-            .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{}$\"", vm.template(metadata))))
+            .unless(vm.group_has(vm.template(metadata), ""))
             .tell(format!("{}: the group makes its VMs of another bundle. To change them in place, one after another: bake gcloud update --fleet … | sh", vm.name)),
     );
     Ok(Script::new("create", about, target, steps)
@@ -71,7 +70,7 @@ pub fn update(
     folder: BundleFolder,
 ) -> Result<Script, String> {
     let vm = Vm::of(target);
-    let mut steps = in_common(vm, members, metadata)?;
+    let mut steps = in_common(vm, members, metadata, GroupImage::Picked)?;
     let is_other = format!("NOT labels.openclaw-bundle={}", vm.bundle(metadata));
     steps.extend(vm.must_be_replaceable(vm.replaced(members, &is_other)));
     let template = vm.template(metadata);
@@ -79,12 +78,12 @@ pub fn update(
         .arg(vm.name.as_str())
         .in_project()
         .flag("zone", vm.zone())
-        .flag("version", format!("template={template}"))
+        .flag_word("version", Word::from("template=").word(template.clone()))
         .flag("replacement-method", "recreate")
         .flag("max-surge", 0)
         .flag("max-unavailable", 1);
     let replaced = Step::run("One VM after another, under its name and with its disk.", replace)
-        .unless(vm.group_listed(&format!("versions[].instanceTemplate ~ \"/{template}$\"")))
+        .unless(vm.group_has(template, ""))
         .change(format!(
             "~ group {}: replaces its VMs one by one, on their data disks: {}",
             vm.name,
@@ -290,7 +289,12 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
 }
 
 /// The common resources of the members.
-pub(super) fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -> Result<Vec<Step>, String> {
+pub(super) fn in_common(
+    vm: Vm<'_>,
+    members: &[VmName],
+    metadata: &VmMetadata,
+    image: GroupImage,
+) -> Result<Vec<Step>, String> {
     if !vm.has_data_disk() {
         return Err("each member of a fleet needs a data disk: set `gcp.data_disk` in bake.yaml".to_owned());
     }
@@ -302,8 +306,9 @@ pub(super) fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -
         ));
     }
     let (name, template, alive) = (vm.name, vm.template(metadata), format!("{}-{ALIVE}", vm.name));
-    let listed = |words: &str, name: &str| {
-        ScriptCommand::gcloud(words).in_project().flag("filter", named(name)).flag("format", "value(name)")
+    let listed = |words: &str, name: Word| {
+        let filter = Word::from("name ~ \"^").word(name).text("$\"");
+        ScriptCommand::gcloud(words).in_project().flag_word("filter", filter).flag("format", "value(name)")
     };
     let make_template = ScriptCommand::gcloud("compute instance-templates create")
         .arg(template.clone())
@@ -322,17 +327,20 @@ pub(super) fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -
         .in_project()
         .flag("zone", vm.zone())
         .flag("size", 0)
-        .flag("template", &template)
+        .flag_word("template", template.clone())
         .flag("health-check", &alive)
         .flag("initial-delay", 600);
     let mut steps = guards::must_be_ours(vm.target, Some(members));
     steps.push(vm.type_must_be_there(&vm.target.spec.gcp.machine_type));
+    steps.extend(vm.picked_template(metadata, image));
     steps.push(Rows::of(vm, members).look());
     steps.extend(vm.snapshot_schedule());
     steps.push(
         Step::run("The settings of each VM, except its name and its data disk.", make_template)
-            .unless(listed("compute instance-templates list", &template))
-            .change(format!("+ template {template}")),
+            .unless(listed("compute instance-templates list", template.clone()))
+            .change(
+                Word::from("+ template ").word(template).text(", of VMs from ").word(vm.boot_image_said()),
+            ),
     );
     steps.push(
         Step::run(
@@ -340,7 +348,7 @@ pub(super) fn in_common(vm: Vm<'_>, members: &[VmName], metadata: &VmMetadata) -
              dies is started again on the VM.",
             make_check,
         )
-        .unless(listed("compute health-checks list", &alive))
+        .unless(listed("compute health-checks list", alive.clone().into()))
         .change(format!("+ health check {alive}")),
     );
     steps.push(vm.allow_ssh(SshRule { end: ALIVE, ranges: PROBES, why: "The way in for health checks." }));
@@ -398,17 +406,19 @@ fn join(group: Vm<'_>, vm: Vm<'_>) -> Step {
 }
 
 impl Vm<'_> {
-    /// The template of this bundle.
-    pub(super) fn template(self, metadata: &VmMetadata) -> String {
-        let mut digest = self.template_digest(self.bundle(metadata));
-        digest.truncate(DIGITS);
-        format!("{}-{digest}", shortened(self.name.as_str(), "-123456789012"))
-    }
-
     /// Prints the group's name where it is there and `filter` holds.
     pub(super) fn group_listed(self, filter: &str) -> ScriptCommand {
         let name = named(self.name.as_str());
         let filter = if filter.is_empty() { name } else { format!("{name} AND {filter}") };
         self.list("compute instance-groups managed list", filter.into())
+    }
+
+    /// Prints the group's name where it has this template and `and` holds.
+    pub(super) fn group_has(self, template: Word, and: &str) -> ScriptCommand {
+        let name = named(self.name.as_str());
+        let filter = Word::from(format!("{name} AND versions[].instanceTemplate ~ \"/"))
+            .word(template)
+            .text(format!("$\"{and}"));
+        self.list("compute instance-groups managed list", filter)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use super::boot_image::GroupImage;
 use super::effects::{self, Rows};
 use super::metadata::{REQUEST, VmMetadata};
 use super::releases;
@@ -67,6 +68,7 @@ pub fn script(
     steps.extend(vm.must_be_built_so(None));
     steps.push(bundle.look(vm));
     steps.extend(vm.must_have_secrets());
+    steps.extend(vm.picked_image(vm.listed("")));
     let [look, drift] = vm.metadata_drift(metadata);
     steps.push(look);
     steps.push(Rows::of(vm, std::slice::from_ref(vm.name)).look());
@@ -120,7 +122,7 @@ pub fn of_fleet(
     let named = group::listed(members, ",");
     let bundle = SentBundle { vm, metadata, options, fleet: Some(&named) };
     let each = || members.iter().map(|name| Vm { target, name });
-    let mut steps = fleet::in_common(vm, members, metadata)?;
+    let mut steps = fleet::in_common(vm, members, metadata, GroupImage::Kept)?;
     for member in each() {
         steps.extend(member.must_be_built_so(Some(&named)));
         steps.push(bundle.look(member));
@@ -131,7 +133,7 @@ pub fn of_fleet(
         .arg(vm.name.as_str())
         .in_project()
         .flag("zone", vm.zone())
-        .flag("version", format!("template={template}"))
+        .flag_word("version", Word::from("template=").word(template.clone()))
         .flag("type", "opportunistic")
         .flag("minimal-action", "refresh")
         .flag("most-disruptive-allowed-action", "refresh")
@@ -144,9 +146,7 @@ pub fn of_fleet(
              wait for a gateway. A VM that it repairs keeps the template that it has.",
             start,
         )
-        .unless(vm.group_listed(&format!(
-            "versions[].instanceTemplate ~ \"/{template}$\" AND updatePolicy.type=OPPORTUNISTIC"
-        )))
+        .unless(vm.group_has(template, " AND updatePolicy.type=OPPORTUNISTIC"))
         .change(format!("~ group {}: new members are of this bundle", vm.name))
         .leaves(format!("The members run the releases that they had. To change them, one after another: bake gcloud update --fleet {named} | sh"))
         .tell_already(format!("group {}, of this bundle", vm.name)),

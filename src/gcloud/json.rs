@@ -113,6 +113,17 @@ impl Script {
                 ..empty(Name::Terminal)
             });
         }
+        for name in [Name::BootImage, Name::ImageProject, Name::Image, Name::Template] {
+            if self.uses(name) {
+                names.push(Learned { how: Some("set by the step that picks the OS image"), ..empty(name) });
+            }
+        }
+        if self.uses(Name::Base) {
+            names.push(Learned {
+                how: Some("set by the step that finds images and builder"),
+                ..empty(Name::Base)
+            });
+        }
         for name in [Name::OldData, Name::Snapshot] {
             if self.uses(name) {
                 names.push(Learned { how: Some("set by the step that finds the old VM"), ..empty(name) });

@@ -5,6 +5,7 @@
 
 mod advice;
 pub mod backup;
+mod boot_image;
 mod cleanup;
 pub mod cli;
 mod confirm;
@@ -16,6 +17,7 @@ mod effects;
 pub mod fleet;
 mod group;
 mod guards;
+pub mod image;
 pub mod in_place;
 mod json;
 mod labels;

@@ -60,6 +60,7 @@ pub fn script(
     }
     let moved = Move { vm, old, project };
     let mut steps = moved.conditions();
+    steps.extend(vm.picked_image(vm.listed("")));
     let rows = Rows::of(vm, std::slice::from_ref(vm.name)).moving_from(old, |command| moved.in_old(command));
     steps.push(rows.look());
     steps.push(moved.stop_old());

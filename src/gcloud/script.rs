@@ -54,6 +54,24 @@ pub(super) enum Name {
     NewData,
     /// Metadata that was changed by hand, as it should be.
     Drift,
+    /// The flag of the OS image that new VMs get.
+    BootImage,
+    /// The project of that image.
+    ImageProject,
+    /// That image, for the plan.
+    Image,
+    /// The template of a group.
+    Template,
+    /// The stock image that a builder boots.
+    Base,
+    /// A builder that an earlier run left, as one word, or none.
+    OldBuilder,
+    /// The builder, where it is still to be made.
+    NewBuilder,
+    /// The image, where it is still to be baked.
+    NewImage,
+    /// Images older than those that are kept.
+    OldImages,
 }
 
 impl Name {
@@ -83,6 +101,15 @@ impl Name {
             Self::NewSnapshot => "new_snapshot",
             Self::NewData => "new_data",
             Self::Drift => "drift",
+            Self::BootImage => "boot_image",
+            Self::ImageProject => "image_project",
+            Self::Image => "image",
+            Self::Template => "template",
+            Self::Base => "base",
+            Self::OldBuilder => "old_builder",
+            Self::NewBuilder => "new_builder",
+            Self::NewImage => "new_image",
+            Self::OldImages => "old_images",
         }
     }
 
@@ -108,6 +135,10 @@ impl Name {
             Self::OldData | Self::NewData => "DISK",
             Self::Snapshot | Self::NewSnapshot => "SNAPSHOT",
             Self::Drift => "KEY=VALUE",
+            Self::BootImage | Self::Image | Self::Base | Self::NewImage | Self::OldImages => "IMAGE",
+            Self::ImageProject => "PROJECT",
+            Self::Template => "TEMPLATE",
+            Self::OldBuilder | Self::NewBuilder => "VM",
         }
     }
 }

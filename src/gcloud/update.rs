@@ -27,6 +27,7 @@ pub fn script(target: Target<'_>, metadata: &VmMetadata, folder: BundleFolder) -
     let is_other =
         format!("(NOT labels.openclaw-bundle={} OR {})", vm.bundle(metadata), vm.has_other_identity());
     steps.extend(vm.must_be_replaceable(vm.replaced(std::slice::from_ref(vm.name), &is_other)));
+    steps.extend(vm.picked_image(vm.listed(&format!("NOT {is_other}"))));
     let [look, drift] = vm.metadata_drift(metadata);
     steps.push(look);
     steps.push(Rows::of(vm, std::slice::from_ref(vm.name)).look());

@@ -12,7 +12,7 @@ use crate::project::names::VmName;
 use crate::project::spec::ImageOrigin;
 
 /// Digits of a digest in a label, which holds 63 characters at most.
-const LABEL_DIGITS: usize = 16;
+pub(super) const LABEL_DIGITS: usize = 16;
 
 /// The label with the id of a project.
 pub(super) const ID_LABEL: &str = "openclaw-id";
@@ -125,11 +125,16 @@ impl<'a> Vm<'a> {
 
     /// The labels of new resources: those by which this project's are known, and those of the spec.
     pub(super) fn labels(self) -> String {
-        let mut labels = self.identity();
-        for (key, value) in &self.target.spec.gcp.labels {
-            let _ = write!(labels, ",{}={}", key.value, value.value);
-        }
-        labels
+        format!("{}{}", self.identity(), self.more_labels())
+    }
+
+    /// The labels of the spec, each after a comma.
+    pub(super) fn more_labels(self) -> String {
+        let labels = self.target.spec.gcp.labels.iter();
+        labels.fold(String::new(), |mut text, (key, value)| {
+            let _ = write!(text, ",{}={}", key.value, value.value);
+            text
+        })
     }
 
     /// The labels by which this project's resources are known.
@@ -151,21 +156,19 @@ impl<'a> Vm<'a> {
         format!("description ~ \"^{}$\"", self.description())
     }
 
-    /// All flags that make the VM what it is, but its labels.
+    /// All flags that make the VM what it is, but its labels. It is the same VM from a baked image.
     fn flags(self, metadata: &VmMetadata) -> ScriptCommand {
         let (values, files) = metadata.flags();
-        self.flags_with(values, files)
+        self.flags_with(self.stock_image(), values, files)
     }
 
-    /// The same, with this metadata.
-    fn flags_with(self, values: String, files: String) -> ScriptCommand {
+    /// The same, with this image and this metadata.
+    fn flags_with(self, image: [Word; 2], values: String, files: String) -> ScriptCommand {
         let spec = self.target.spec;
         let gcp = &spec.gcp;
-        let (family, image_project) = spec.host.os.image_family(spec.host.arch.value);
         let command = ScriptCommand(Vec::new())
             .flag("machine-type", &gcp.machine_type.value)
-            .flag("image-family", family)
-            .flag("image-project", image_project)
+            .args(image)
             .flag("boot-disk-size", format!("{}GB", gcp.boot_disk.gb()))
             .flag("boot-disk-type", Machine::new(&gcp.machine_type).disk_type())
             .flag("metadata", values)
@@ -187,10 +190,8 @@ impl<'a> Vm<'a> {
     /// The digest of the settings that only a new VM gets: neither metadata nor what another action changes.
     pub(super) fn build(self) -> String {
         let spec = self.target.spec;
-        let (family, image_project) = spec.host.os.image_family(spec.host.arch.value);
         let command = ScriptCommand(Vec::new())
-            .flag("image-family", family)
-            .flag("image-project", image_project)
+            .args(self.stock_image())
             .flag("boot-disk-size", format!("{}GB", spec.gcp.boot_disk.gb()))
             .flag("tags", spec.name.as_str())
             .args(self.network_flags());
@@ -226,14 +227,16 @@ impl<'a> Vm<'a> {
 
     /// Flags and labels of the VM, in the order in which they read best.
     pub(super) fn made_with(self, metadata: &VmMetadata) -> Vec<Word> {
-        self.flags(metadata).arg(self.labels_flag(metadata)).0
+        let (values, files) = metadata.flags();
+        self.flags_with(self.boot_image(), values, files).arg(self.labels_flag(metadata)).0
     }
 
     /// The same for a template: a VM that the group refreshes sees by the request that the bundle is new.
     pub(super) fn templated(self, metadata: &VmMetadata) -> Vec<Word> {
         let (values, files) = metadata.flags();
         let request = self.update_request(metadata);
-        self.flags_with(format!("{values},{REQUEST}={request}"), files).arg(self.labels_flag(metadata)).0
+        let values = format!("{values},{REQUEST}={request}");
+        self.flags_with(self.boot_image(), values, files).arg(self.labels_flag(metadata)).0
     }
 
     /// The request for an update to this bundle.
@@ -402,6 +405,7 @@ impl<'a> Vm<'a> {
             gcp.boot_disk.gb(),
             if gcp.public_ip.value { ", a public address" } else { ", no public address" }
         );
+        let line = Word::from(format!("{line}, from ")).word(self.boot_image_said());
         Step::run(
             "The VM: its metadata has everything that it needs. Shielded VM, OS Login, no SSH keys of the\n\
              project, and a service account with only the granted roles.",
@@ -456,7 +460,7 @@ pub(super) fn bake_version() -> String {
 }
 
 /// `text` with a dash for each character that a label cannot have ("Requirements for labels", Compute Engine).
-fn label_value(text: &str) -> String {
+pub(super) fn label_value(text: &str) -> String {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     text.to_ascii_lowercase().chars().map(|c| if fits(c) { c } else { '-' }).take(63).collect()
 }

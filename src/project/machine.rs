@@ -27,6 +27,7 @@ struct Machines {
     disks: BTreeMap<String, f64>,
     public_ip: f64,
     snapshot: f64,
+    image: f64,
     cloud_nat: f64,
     cloud_nat_gb: f64,
     secret: f64,
@@ -79,6 +80,11 @@ pub fn snapshot_price() -> f64 {
     machines().snapshot
 }
 
+/// US dollars a month for a GB of an OS image.
+pub fn image_price() -> f64 {
+    machines().image
+}
+
 /// US dollars a month for Cloud NAT with one VM, rounded up, without traffic.
 pub fn nat_price() -> u32 {
     whole(machines().cloud_nat * HOURS_IN_A_MONTH)
@@ -96,8 +102,8 @@ pub fn secret_price() -> f64 {
 
 /// All prices of a month as lines of words, for a program that learns the machine types only when it runs:
 ///
-/// - `vm TYPE`, `disk TYPE`, `address each`, `nat each`, `snapshot each`, `secret each`, and the price (of disks and
-///   snapshots, for a GB);
+/// - `vm TYPE`, `disk TYPE`, `address each`, `nat each`, `snapshot each`, `image each`, `secret each`, and the price (of
+///   disks, snapshots and images, for a GB);
 /// - `family NAME`, the prices of a vCPU and of a GiB, and the MiB for each vCPU of standard, highmem and highcpu;
 /// - `free TYPE`, the GB of standard disk, and the regions of the free tier.
 pub fn price_lines() -> String {
@@ -115,6 +121,7 @@ pub fn price_lines() -> String {
     each("address", "each", known.public_ip * HOURS_IN_A_MONTH);
     each("nat", "each", known.cloud_nat * HOURS_IN_A_MONTH);
     each("snapshot", "each", known.snapshot);
+    each("image", "each", known.image);
     each("secret", "each", known.secret);
     for family in &known.families {
         if let Some((cpu, gib)) = family.price {

@@ -132,6 +132,8 @@ pub const STAGES: [VmStage; 9] = [
 pub const READY: &str = "ready";
 /// With this metadata attribute, a VM becomes an OS image (`bake.sh`).
 pub const BAKE: &str = "openclaw-bake";
+/// The statuses of such a VM until it is one.
+pub const BAKE_STATUSES: [&str; 3] = ["starting", "image", "verify"];
 /// The VM is an OS image, and powers off.
 pub const BAKED: &str = "baked";
 /// A stage needs help, or has failed for 15 minutes. The VM keeps trying.

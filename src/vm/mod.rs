@@ -15,6 +15,6 @@ pub use attributes::{
     UPDATE_ATTRIBUTES, UPDATE_STAGES, UpdateStage, VERIFIED,
 };
 pub use errors::{ERRORS, ErrorKind, PLACEHOLDERS, error_kind};
-pub use files::{BAKE, BAKED, FAILED, FILES, READY, STAGES, StaticFile, VmStage, statuses};
+pub use files::{BAKE, BAKE_STATUSES, BAKED, FAILED, FILES, READY, STAGES, StaticFile, VmStage, statuses};
 pub use paths::{PATHS, PROJECT, RELEASE, SCRIPTS, SECRETS, VmPath};
 pub use settings::VmSetting;

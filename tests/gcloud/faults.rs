@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::golden;
+use crate::image::{put_builder, put_image};
 use crate::support::google::{Cloud, Fault, Google, Run, Shell};
 use crate::support::test;
 use serde_json::{Value, json};
@@ -232,6 +233,17 @@ fn setup_with_each_request_failing_once() {
 #[test]
 fn create_with_each_request_failing_once() {
     each_request_fails_once(&Cloud::new(Google::set_up("openclaw-gateway"), &[]), &["create"]);
+}
+
+/// There are two images of other bundles, and a builder of another bundle that an earlier run left.
+#[test]
+fn image_with_each_request_failing_once() {
+    let cloud = Cloud::new(Google::set_up("openclaw-gateway"), &[]);
+    cloud.google.boots(&["image", "baked"]);
+    put_image(&cloud, "openclaw-gateway-amd64-20251101-000000");
+    put_image(&cloud, "openclaw-gateway-amd64-20251102-000000");
+    put_builder(&cloud, "0123456789abcdef");
+    each_request_fails_once(&cloud, &["image", "--timeout", "60"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod drift;
 mod effects;
 mod faults;
 mod golden;
+mod image;
 mod life;
 mod look;
 mod moving;

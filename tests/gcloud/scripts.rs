@@ -14,12 +14,14 @@ use crate::support::{Folder, said};
 use serde_json::Value;
 
 /// Every action, in each way that makes other commands.
-const ACTIONS: [&[&str]; 55] = [
+const ACTIONS: [&[&str]; 57] = [
     &["setup"],
     &["setup", "--deployer"],
     &["doctor"],
     &["create"],
     &["create", "--fleet", "2"],
+    &["image"],
+    &["image", "--force"],
     &["wait"],
     &["wait", "--fleet", "alice,bob"],
     &["wait", "--chart", "/tmp/it's a boot.svg"],
@@ -130,6 +132,11 @@ fn vectors(document: &Value) -> Vec<Vec<String>> {
             ("old_data", "old-gateway-data"),
             ("snapshot", "old-gateway-move-4334f6d2"),
             ("data", "openclaw-gateway-data-4334f6d2"),
+            ("boot_image", "--image-family=debian-13"),
+            ("image_project", "debian-cloud"),
+            ("template", "a-template"),
+            ("image", "an-image"),
+            ("base", "debian-13-v20261110"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );

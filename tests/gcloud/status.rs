@@ -54,8 +54,18 @@ fn a_gateway_in_order_has_no_problems() {
     let cloud = ready();
     put_snapshot(&cloud, "daily-2", "2026-11-22T04:00:00.000Z", true);
     put_snapshot(&cloud, "by-hand", "2026-11-20T10:30:00.000-08:00", false);
+    let boot_disk = format!("{ZONE}/disks/openclaw-gateway");
+    let mut disk = cloud.google.get(&boot_disk);
+    disk["sourceImage"] =
+        json!("https://x/projects/demo/global/images/openclaw-gateway-amd64-20261120-101500");
+    cloud.google.put(&boot_disk, disk);
+    cloud.google.put(
+        "compute/projects/demo/global/images/openclaw-gateway-amd64-20261120-101500",
+        json!({"name": "openclaw-gateway-amd64-20261120-101500", "labels": {"openclaw-base": "debian-13-trixie-v20261110"}}),
+    );
     let run = cloud.run(Shell::Dash, &["status"]).done();
     for line in [
+        "  image    openclaw-gateway-amd64-20261120-101500, 2 days old, from debian-13-trixie-v20261110, 12 days old\n",
         "  openclaw 2026-9-4\n",
         "  disk     openclaw-gateway-data, 10 GB, 7168 of 9920 MiB free\n",
         "  snapshot daily-2, of 2026-11-22T04:00:00Z, 14 hours ago\n",
@@ -86,6 +96,10 @@ fn a_gateway_in_order_has_no_problems() {
         ("disk_gb", json!(10)),
         ("disk_mib", json!(9920)),
         ("free_mib", json!(7168)),
+        ("image", json!("openclaw-gateway-amd64-20261120-101500")),
+        ("image_days", json!(2)),
+        ("stock_image", json!("debian-13-trixie-v20261110")),
+        ("stock_image_days", json!(12)),
         ("old_disks", json!([])),
         ("snapshot", json!({"name": "daily-2", "taken": "2026-11-22T04:00:00Z", "hours_ago": 14})),
         ("backup", json!({"name": "by-hand", "taken": "2026-11-20T18:30:00Z", "hours_ago": 47})),

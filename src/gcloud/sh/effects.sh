@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154
 # The effects of a plan on VMs and disks: what stays, minutes without a gateway, costs of a month. `$prices` are those
 # of images/machines.json, and `$home` is the zone of bake.yaml. A row is one of
-#   vm ZONE NAME TYPE STATUS ADDRESS, disk ZONE NAME TYPE GB, snapshot - NAME BYTES, nat REGION NAME, secret - NAME
+#   vm ZONE NAME TYPE STATUS ADDRESS, disk ZONE NAME TYPE GB, snapshot - NAME BYTES, image - NAME ?, nat REGION NAME, secret - NAME
 rows='' effects='' kept='' looked=''
 
 # Notes the effect `$1` of a change: `make ROW`, `end KIND ZONE NAME`, `ask KIND ZONE NAME`, `run ZONE NAME [TYPE]`,
@@ -87,9 +87,9 @@ show_effects() {
                 if (part[4] == "pd-standard" && region(part[2]) in free_region) standard += part[5]
                 return part[5] * price["disk", part[4]]
             }
-            if (part[1] == "snapshot") {
-                if (part[4] == "?") new_snapshot = 1
-                return part[4] / 1e9 * price["snapshot", "each"]
+            if (part[1] ~ /^(snapshot|image)$/) {
+                if (part[4] == "?") unsized[part[1]] = 1
+                return part[4] / 1e9 * price[part[1], "each"]
             }
             return price[part[1], "each"]
         }
@@ -213,7 +213,7 @@ show_effects() {
             later = total(after)
             for (type in unknown) others = others (others == "" ? "" : ", ") type
             if (others != "") others = ", and the price of " others ", which is not known here"
-            if (new_snapshot) others = others sprintf(", and %.2f USD a month for each GB of the snapshot", price["snapshot", "each"])
+            for (kind in unsized) others = others sprintf(", and %.2f USD a month for each GB of the %s", price[kind, "each"], kind)
             changes = later > now + 0.004 || later < now - 0.004
             if (looked == "") {
                 if (changes || others != "")

@@ -74,6 +74,8 @@ answer() {
         echo 'An API is not enabled, or was a moment ago: bake gcloud setup | sh, and try again in a minute' ;;
     *RESOURCE_POOL_EXHAUSTED* | *'enough resources available'*)
         echo 'The zone has no such machine free: try again later, or set another gcp.zone in bake.yaml' ;;
+    *"uota 'IMAGES'"*)
+        echo "The project has as many images as its quota allows. Delete some, or ask for more: gcloud compute images list --no-standard-images --project=${project:-}" ;;
     *QUOTA* | *[Qq]'uota '*)
         echo "A quota of the project is used up. Ask for more, or set a smaller gcp.machine_type in bake.yaml: https://console.cloud.google.com/iam-admin/quotas?project=${project:-}" ;;
     *'ervice account'*'does not exist'* | *serviceAccounts*'not found'* | *'ervice_account'*'not found'*)

@@ -70,6 +70,30 @@ show_metadata() {
     [ -z "$unknown" ] || show metadata "also$unknown, which bake did not set"
 }
 
+# Whole days since the date in the name of an OS image: `…-v20261110`, or `…-20261130-101500`.
+days_of_image() {
+    hours=$(hours_since "$(printf '%s\n' "$1" |
+        sed -n 's/^.*-v\{0,1\}\(20[0-9][0-9]\)\([01][0-9]\)\([0-3][0-9]\)\(-[0-9]\{6\}\)\{0,1\}$/\1-\2-\3 00:00:00/p')")
+    [ -z "$hours" ] || echo "$((hours / 24))"
+}
+
+# The OS image of the boot disk, and of a baked one the stock image.
+show_image() {
+    image='' image_days='' stock='' stock_days=''
+    [ -n "$state" ] || return 0
+    quietly image vm_image || give_up
+    read -r image <"$scratch/image" || [ -n "$image" ] || return 0
+    image_days=$(days_of_image "$image")
+    case $image in
+    "$image_family"-*)
+        quietly stock stock_image || give_up
+        read -r stock <"$scratch/stock" || true
+        stock_days=$(days_of_image "$stock")
+        ;;
+    esac
+    show image "$image${image_days:+, $image_days days old}${stock:+, from $stock${stock_days:+, $stock_days days old}}"
+}
+
 # The data disk in use, and older ones that a restore has left.
 show_disks() {
     disk='' size='' others=''
@@ -188,6 +212,7 @@ show_vm() (
     show_gateway
     [ -z "$state" ] || show_origin
     show_metadata
+    show_image
     show_disks
     show_snapshots
     show costs "$costs"
@@ -263,6 +288,10 @@ print_json() {
     member metadata_of_others json_list $unknown
     member reboot_required printf %s "$(if [ -n "$reboot" ]; then echo true; elif [ -n "$total" ]; then echo false; else echo null; fi)"
     member verified json "$verified"
+    member image json "$image"
+    member image_days number "$image_days"
+    member stock_image json "$stock"
+    member stock_image_days number "$stock_days"
     member disk json "$disk"
     member disk_gb number "$size"
     member wanted_disk_gb number "$wanted_size"

@@ -109,6 +109,10 @@ show_serial() {
     }
     plain <"$scratch/serial" >"$scratch/plain"
     tell "From the serial console (all of it: bake gcloud logs${fleet:+ --member $vm} --all | sh):"
+    serial_excerpt
+}
+
+serial_excerpt() {
     LC_ALL=C awk '
         { lines[NR] = $0 }
         /openclaw: status=failed/ { failed = NR }

@@ -17,7 +17,7 @@ use crate::project::names::{
     NetworkName, ProjectId, ServiceAccount, SubnetName, VmName, Zone,
 };
 use crate::project::values::{
-    Arch, Destination, Egress, EnvValue, ImageRef, InnerPath, Size, Strategy, TimeZone,
+    Arch, BootImage, Destination, Egress, EnvValue, ImageRef, InnerPath, Size, Strategy, TimeZone,
 };
 use crate::yaml::decode::{Entries, Field};
 
@@ -162,6 +162,8 @@ keys! {
         os: HostOs => Spanned<HostOs> = "debian-13", value();
         /// The processor architecture.
         arch: Arch => Spanned<Arch> = "amd64", value();
+        /// The OS image of new VMs: docs/os-image.md.
+        image: BootImage => Spanned<BootImage> = "auto", value();
         /// The size of the swap file on the boot disk; `0` for none.
         swap: Size => Spanned<Size> = "2GB", swap();
         /// When the VM may restart for an update of its kernel, in UTC: `04:30`. `null`: it only reports the update.

@@ -98,6 +98,29 @@ impl Egress {
     }
 }
 
+/// The OS image of new VMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootImage {
+    /// One that `bake gcloud image` made of this lock, or else the stock one.
+    Auto,
+    /// One that `bake gcloud image` made of this lock; without one, an action that needs it ends before any change.
+    Baked,
+    /// The image that the operating system's publisher offers.
+    Stock,
+}
+
+impl BootImage {
+    /// As the spec writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Baked => "baked",
+            Self::Stock => "stock",
+        }
+    }
+}
+
 /// The protocol of a model server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

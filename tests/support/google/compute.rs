@@ -29,13 +29,17 @@ const FAMILIES: [(&str, &str); 6] = [
     ("ubuntu-os-cloud", "ubuntu-2404-lts-arm64"),
 ];
 
+/// The end of the names of their images.
+const STOCK_VERSION: &str = "v20261110";
+
 /// Collections that hold what it takes to be a resource of Compute Engine's, and what kind they are.
-const KINDS: [(&str, &str); 13] = [
+const KINDS: [(&str, &str); 14] = [
     ("autoscalers", "compute#autoscaler"),
     ("disks", "compute#disk"),
     ("firewalls", "compute#firewall"),
     ("healthChecks", "compute#healthCheck"),
     ("instanceGroupManagers", "compute#instanceGroupManager"),
+    ("images", "compute#image"),
     ("instanceTemplates", "compute#instanceTemplate"),
     ("instances", "compute#instance"),
     ("networks", "compute#network"),
@@ -77,7 +81,7 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refu
             "GET",
             ["projects", project, "zones", _, "imageFamilyViews", family]
             | ["projects", project, "global", "images", "family", family],
-        ) => image(state, project, family),
+        ) => image_of_family(state, project, family),
         ("POST", [.., "operations", _, "wait"]) => state.look_at(path.trim_end_matches("/wait")),
         ("GET", [.., "operations", _]) => state.look_at(path),
         ("GET", ["projects", project, "aggregated", collection]) => {
@@ -91,7 +95,11 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Result<Value, Refu
             }
             Ok(list(state, request))
         }
+        ("GET", ["projects", project, "global", "images", name]) if project.ends_with("-cloud") => {
+            stock_image(state, project, name)
+        }
         ("GET", [.., collection, _]) if kind_of(collection).is_some() => state.known(path).cloned(),
+        ("POST", ["projects", _, "global", "images"]) => image(state, request),
         ("POST", ["projects", _, "global", "snapshots"]) => {
             let disk = request.body["sourceDisk"].as_str().and_then(named).unwrap_or_default();
             snapshot(state, request, &disk)
@@ -131,21 +139,80 @@ fn zone_of(state: &State, zone: &str) -> Value {
     })
 }
 
-fn image(state: &State, project: &str, family: &str) -> Result<Value, Refusal> {
-    if !FAMILIES.contains(&(project, family)) {
-        return Err(Refusal::not_found(&format!("projects/{project}/global/images/family/{family}")));
-    }
-    let name = format!("{family}-v20261110");
-    let image = json!({
+/// The newest image of a family that is ready.
+fn image_of_family(state: &State, project: &str, family: &str) -> Result<Value, Refusal> {
+    let image = if FAMILIES.contains(&(project, family)) {
+        stock_image(state, project, &format!("{family}-{STOCK_VERSION}"))?
+    } else {
+        let path = format!("compute/projects/{project}/global/images");
+        let images = state.below(&path).into_iter().map(|(_, image)| image);
+        let newest = images
+            .filter(|image| image["family"] == family && image["status"] == "READY")
+            .max_by_key(|image| image["creationTimestamp"].as_str().map(str::to_owned));
+        newest
+            .cloned()
+            .ok_or_else(|| Refusal::not_found(&format!("projects/{project}/global/images/family/{family}")))?
+    };
+    Ok(json!({
+        "image": image.clone(),
+        "name": image["name"].clone(),
+        "selfLink": image["selfLink"].clone(),
+        "diskSizeGb": image["diskSizeGb"].clone(),
+    }))
+}
+
+/// The image of an operating system, by its name.
+fn stock_image(state: &State, project: &str, name: &str) -> Result<Value, Refusal> {
+    let path = format!("projects/{project}/global/images/{name}");
+    let family = name.strip_suffix(STOCK_VERSION).and_then(|family| family.strip_suffix('-'));
+    let family = family.filter(|family| FAMILIES.contains(&(project, *family)));
+    let family = family.ok_or_else(|| Refusal::not_found(&path))?;
+    Ok(json!({
         "kind": "compute#image",
         "name": name,
         "family": family,
+        "status": "READY",
         "diskSizeGb": "10",
-        "selfLink": state.url(&format!("compute/projects/{project}/global/images/{name}")),
-    });
-    Ok(
-        json!({"image": image.clone(), "name": name, "selfLink": image["selfLink"].clone(), "diskSizeGb": "10"}),
-    )
+        "selfLink": state.url(&format!("compute/{path}")),
+    }))
+}
+
+/// Makes an image of a disk, which no running instance may use ("images.insert", Compute Engine).
+fn image(state: &mut State, request: &Request) -> Result<Value, Refusal> {
+    let path = check(state, &request.path, &request.body)?;
+    let disk = request.body["sourceDisk"].as_str().and_then(named).unwrap_or_default();
+    let from = state.known(&disk)?.clone();
+    for user in texts(&from["users"]) {
+        let status = named(&user).and_then(|user| state.find(&user)).map(|user| user["status"].clone());
+        if status.is_some_and(|status| status != "TERMINATED") {
+            return Err(Refusal::in_use(&disk, &user));
+        }
+    }
+    if !state.fails_later() {
+        let mut image = completed(state, &path, request.body.clone());
+        image["status"] = json!("READY");
+        image["diskSizeGb"] = from["sizeGb"].clone();
+        image["archiveSizeBytes"] = json!("1048576");
+        state.put(&path, image);
+    }
+    Ok(state.operation(scope(&path), "insert", &path))
+}
+
+/// The image that a name or a family means, as the disk of it says.
+pub(super) fn source_image(state: &State, link: &str) -> Result<String, Refusal> {
+    let path = named(link).ok_or_else(|| Refusal::not_found(link))?;
+    let parts: Vec<_> = path.split('/').collect();
+    let found = match parts[..] {
+        ["compute", "projects", project, "global", "images", "family", family]
+        | ["compute", "projects", project, "zones", _, "imageFamilyViews", family] => {
+            image_of_family(state, project, family)?
+        }
+        ["compute", "projects", project, "global", "images", name] if project.ends_with("-cloud") => {
+            stock_image(state, project, name)?
+        }
+        _ => state.known(&path)?.clone(),
+    };
+    Ok(found["selfLink"].as_str().unwrap_or_default().to_owned())
 }
 
 fn list(state: &State, request: &Request) -> Value {

@@ -192,13 +192,15 @@ fn refresh(state: &mut State, path: &str, name: &str) -> Result<(), Refusal> {
     let wanted = state.known(&template)?["properties"].clone();
     let member = format!("{}/instances/{name}", scope(path));
     let there = state.known(&member)?;
-    for key in ["machineType", "serviceAccounts", "tags"] {
+    let disk = |instance: &Value| instance["disks"][0]["initializeParams"]["sourceImage"].clone();
+    for key in ["machineType", "serviceAccounts", "tags", "image"] {
         let (is, should) = (&there[key], &wanted[key]);
         let same = match key {
             "machineType" => {
                 last(is.as_str().unwrap_or_default()) == last(should.as_str().unwrap_or_default())
             }
             "tags" => is["items"] == should["items"],
+            "image" => disk(there) == disk(&wanted),
             _ => is == should,
         };
         if !same {

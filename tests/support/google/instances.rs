@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::compute::{check_name, complete_disk, completed};
+use super::compute::{check_name, complete_disk, completed, source_image};
 use super::http::Request;
 use super::state::{State, last, named, scope};
 use super::{Refusal, policies, unknown};
@@ -122,6 +122,9 @@ fn described(
         "resourcePolicies": wanted["resourcePolicies"],
     });
     disk.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+    if let Some(image) = wanted["sourceImage"].as_str() {
+        disk["sourceImage"] = json!(source_image(state, image)?);
+    }
     let mut disk = completed(state, &path, disk);
     complete_disk(state, &path, &mut disk)?;
     Ok((path, disk))
@@ -230,8 +233,12 @@ fn guest_attributes(state: &mut State, request: &Request, path: &str) -> Result<
         return Err(Refusal::new(412, "conditionNotMet", "Guest attributes endpoint access is disabled."));
     }
     let wanted = request.query.get("queryPath").map_or("", String::as_str);
-    let items: Vec<_> = state
-        .reported(path)
+    let reported = state.reported(path);
+    // `bake.sh` powers off after this report.
+    if reported.get("openclaw/status").is_some_and(|status| status == "baked") {
+        state.known_mut(path)?["status"] = json!("TERMINATED");
+    }
+    let items: Vec<_> = reported
         .into_iter()
         .filter(|(key, _)| {
             key == wanted || (wanted.ends_with('/') && key.starts_with(wanted)) || wanted.is_empty()

@@ -1,0 +1,212 @@
+//! The OS image of new VMs: one that `image` baked of this lock, or the stock one. docs/os-image.md describes it.
+
+use super::image::BASE_LABEL;
+use super::metadata::VmMetadata;
+use super::script::{Name, ScriptCommand, Shell, Step, Word};
+use super::vm::{LABEL_DIGITS, Vm, label_value, named, shortened};
+use crate::project::values::BootImage;
+
+const FUNCTIONS: &[&str] = &[include_str!("sh/pick-image.sh")];
+
+/// The template of a group that was changed, and of one that was not.
+const GROUP_TEMPLATE: &str =
+    "value[separator=' '](versions[0].instanceTemplate.basename(),instanceTemplate.basename())";
+/// Digits of the bundle's digest in a template's name.
+const DIGITS: usize = 12;
+
+/// What a group does with the OS image of the VMs that it has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum GroupImage {
+    /// It keeps it: metadata and labels are all that changes on a VM.
+    Kept,
+    /// It takes the one that new VMs get, because its VMs are made again.
+    Picked,
+}
+
+impl Vm<'_> {
+    fn mode(self) -> BootImage {
+        self.target.spec.host.image.value
+    }
+
+    /// The flags of the operating system's own image.
+    pub(super) fn stock_image(self) -> [Word; 2] {
+        let host = &self.target.spec.host;
+        let (family, project) = host.os.image_family(host.arch.value);
+        [format!("--image-family={family}").into(), format!("--image-project={project}").into()]
+    }
+
+    /// The flags of the image that was picked.
+    pub(super) fn boot_image(self) -> [Word; 2] {
+        match self.mode() {
+            BootImage::Stock => self.stock_image(),
+            BootImage::Auto | BootImage::Baked => [
+                Word(Vec::new()).name(Name::BootImage),
+                Word::from("--image-project=").name(Name::ImageProject),
+            ],
+        }
+    }
+
+    /// The same for the plan.
+    pub(super) fn boot_image_said(self) -> Word {
+        let host = &self.target.spec.host;
+        match self.mode() {
+            BootImage::Stock => host.os.image_family(host.arch.value).0.into(),
+            BootImage::Auto | BootImage::Baked => Word(Vec::new()).name(Name::Image),
+        }
+    }
+
+    /// The family of the images that `image` bakes of this gateway.
+    pub(super) fn image_family(self) -> String {
+        let arch = self.target.spec.host.arch.as_str();
+        let end = format!("-{arch}-20260102-030405");
+        format!("{}-{arch}", shortened(self.target.spec.name.as_str(), &end))
+    }
+
+    /// Lists the images of that family that `image` baked for this project, the newest first.
+    pub(super) fn baked_images(self, and: &str) -> ScriptCommand {
+        ScriptCommand::gcloud("compute images list")
+            .in_project()
+            .arg("--no-standard-images")
+            .flag(
+                "filter",
+                format!(
+                    "family ~ \"^{}$\" AND {}{and}",
+                    self.image_family(),
+                    Vm::of(self.target).is_labelled()
+                ),
+            )
+            .flag("sort-by", "~creationTimestamp")
+    }
+
+    /// Prints the image that the VM's boot disk was made from.
+    pub(super) fn source_image(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute disks list")
+            .in_project()
+            .flag("zones", self.zone())
+            .flag("filter", named(self.name.as_str()))
+            .flag("format", "value(sourceImage.basename())")
+    }
+
+    /// Prints the stock image from which the baked [`Name::Image`] was made.
+    pub(super) fn base_of_image(self) -> ScriptCommand {
+        ScriptCommand::gcloud("compute images list")
+            .in_project()
+            .arg("--no-standard-images")
+            .flag_word("filter", Word::from("name ~ \"^").name(Name::Image).text("$\""))
+            .flag("format", format!("value(labels.{BASE_LABEL})"))
+    }
+
+    /// The value of the label with the operating system of an image.
+    pub(super) fn os_label(self) -> String {
+        label_value(self.target.spec.host.os.as_str())
+    }
+
+    /// Prints the newest image of this lock that new VMs can boot.
+    fn baked_image(self) -> ScriptCommand {
+        let lock = self.target.lock.map(|lock| lock.short(LABEL_DIGITS)).unwrap_or_default();
+        self.baked_images(&format!(
+            " AND labels.openclaw-lock={lock} AND labels.openclaw-os={} AND status=READY AND diskSizeGb<={}",
+            self.os_label(),
+            self.target.spec.gcp.boot_disk.gb()
+        ))
+        .flag("limit", 1)
+        .flag("format", "value(name)")
+    }
+
+    fn pick(self, how: &'static str, call: &'static str) -> Shell {
+        let host = &self.target.spec.host;
+        let (family, project) = host.os.image_family(host.arch.value);
+        Shell::calling(how, FUNCTIONS, [call])
+            .value("image_mode", self.mode().as_str())
+            .value("stock_family", family)
+            .value("stock_project", project)
+            .command("baked_image", self.baked_image())
+    }
+
+    /// Picks the image of a VM to make; `stays` prints a VM that is kept instead.
+    pub(super) fn picked_image(self, stays: ScriptCommand) -> Option<Step> {
+        let how = "sets `boot_image`, `image_project` and `image` to what the first prints, and otherwise to the \
+                   stock image; with `baked` in bake.yaml it ends with an error instead, unless the second prints a VM";
+        let pick = || self.pick(how, "pick_image");
+        let shell = match self.mode() {
+            BootImage::Stock => return None,
+            BootImage::Auto => pick(),
+            BootImage::Baked => pick().command("vm_stays", stays),
+        };
+        Some(Step::shell("The OS image: it was baked of this lock, or is the stock one.", shell).look())
+    }
+
+    /// Picks the image of a template, and so the template.
+    pub(super) fn picked_template(self, metadata: &VmMetadata, image: GroupImage) -> Option<Step> {
+        if self.mode() == BootImage::Stock {
+            return None;
+        }
+        let (how, call) = match image {
+            GroupImage::Kept => (
+                "sets `template`, `boot_image`, `image_project` and `image`: to those of the same kind where the \
+                 last prints a template, to the family of baked images where one of the others prints something, \
+                 and otherwise to the stock image",
+                "keep_image",
+            ),
+            GroupImage::Picked => (
+                "sets `template`, `boot_image`, `image_project` and `image`: to the family of baked images where a \
+                 command prints something, and otherwise to the stock image",
+                "pick_template",
+            ),
+        };
+        let (stock, family) = (self.stock_template(metadata), self.family_template(metadata));
+        let there = ScriptCommand::gcloud("compute instance-templates list")
+            .in_project()
+            .flag("filter", named(&family))
+            .flag("format", "value(name)");
+        let shell = self
+            .pick(how, call)
+            .value("baked_family", self.image_family())
+            .value("stock_template", stock)
+            .value("family_template", family)
+            .command("baked_template", there);
+        let shell = match image {
+            GroupImage::Picked => shell,
+            GroupImage::Kept => {
+                let templates = self.family_templates();
+                let mut there = self.group_listed("");
+                there.0.pop();
+                let there = there.flag("format", GROUP_TEMPLATE);
+                shell.value("family_templates", templates).command("group_template", there)
+            }
+        };
+        Some(
+            Step::shell("The OS image: its family was baked of this lock, or is the stock one.", shell)
+                .look(),
+        )
+    }
+
+    /// The template of this bundle.
+    pub(super) fn template(self, metadata: &VmMetadata) -> Word {
+        match self.mode() {
+            BootImage::Stock => self.stock_template(metadata).into(),
+            BootImage::Auto | BootImage::Baked => Word(Vec::new()).name(Name::Template),
+        }
+    }
+
+    fn digest(self, metadata: &VmMetadata) -> String {
+        let mut digest = self.template_digest(self.bundle(metadata));
+        digest.truncate(DIGITS);
+        digest
+    }
+
+    /// The template with the stock image.
+    fn stock_template(self, metadata: &VmMetadata) -> String {
+        format!("{}-{}", shortened(self.name.as_str(), "-123456789012"), self.digest(metadata))
+    }
+
+    /// The template with the family of baked images. A group refuses to change the image of a VM that it has, so that
+    /// the name tells which a group has.
+    fn family_template(self, metadata: &VmMetadata) -> String {
+        format!("{}-{}", self.family_templates(), self.digest(metadata))
+    }
+
+    fn family_templates(self) -> String {
+        format!("{}-baked", shortened(self.name.as_str(), "-baked-123456789012"))
+    }
+}
