@@ -159,13 +159,11 @@ impl Rules<'_> {
         } else {
             (Diagnostic::warning, "updates")
         };
-        let mut parts = format!(
-            "{SYSTEM_DISK_MIB} for the system, {} for logs, {image} for each of {IMAGES_OF_AN_UPDATE} images during an update",
+        let building = if is_source { format!(", {source} for the source build") } else { String::new() };
+        let parts = format!(
+            "{SYSTEM_DISK_MIB} for the system, {} for logs, {image} for each of {IMAGES_OF_AN_UPDATE} images during an update{building}",
             boot.mib() / JOURNAL_PART
         );
-        if source > 0 {
-            parts.push_str(&format!(", {source} for the source build"));
-        }
         let larger =
             Size::gigabytes(lasting.saturating_mul(JOURNAL_PART).div_ceil(JOURNAL_PART - 1).div_ceil(1024));
         let machine = Machine::new(&spec.gcp.machine_type);
