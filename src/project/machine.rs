@@ -226,13 +226,8 @@ impl<'a> Machine<'a> {
 
     /// A type with at least this much memory (MiB), and its price: `e2-medium (4096 MB, about $25 a month)`.
     pub fn with_memory(&self, wanted: u32) -> Option<String> {
-        let known = machines();
-        let mut next = self.name;
+        let mut next = self.next()?;
         loop {
-            next = match known.shared_core.iter().find(|shared| shared.name == next) {
-                Some(shared) => &shared.larger,
-                None => return None,
-            };
             let machine_type = next.parse().ok()?;
             let machine = Machine::new(&machine_type);
             let memory = machine.memory_mib()?;
@@ -240,6 +235,26 @@ impl<'a> Machine<'a> {
                 let price = machine.price().map(|price| format!(", about ${} a month", whole(price)));
                 return Some(format!("{next} ({memory} MB{})", price.unwrap_or_default()));
             }
+            next = machine.next()?;
+        }
+    }
+
+    /// The next larger type: of a family, the same shape with twice the processors, which every family has up to 8.
+    fn next(&self) -> Option<String> {
+        if let Some(shared) = self.shared_core {
+            return Some(shared.larger.clone());
+        }
+        let [family, shape, cpus] = self.name.split('-').collect::<Vec<_>>()[..] else { return None };
+        let doubled = self.family.and(cpus.parse::<u32>().ok())?.checked_mul(2)?;
+        (doubled <= 8).then(|| format!("{family}-{shape}-{doubled}"))
+    }
+
+    /// The price of a disk: `about $2 a month, pd-balanced`.
+    pub fn disk_costs(&self, size: Size) -> String {
+        let kind = self.disk_type();
+        match self.disk_price() {
+            Some(each) => format!("about ${} a month, {kind}", whole(each * f64::from(size.gb()))),
+            None => kind.to_owned(),
         }
     }
 
@@ -354,6 +369,18 @@ mod tests {
         let cpus = |name: &str| Machine::new(&name.parse().expect("a machine type")).cpus();
         assert_eq!(["e2-small", "f1-micro", "e2-custom-4-6144"].map(cpus), [Some(2), Some(1), Some(4)]);
         assert_eq!(["n2-highmem-8", "custom-4-6144", "z9-lite"].map(cpus), [Some(8), Some(4), None]);
+    }
+
+    #[test]
+    fn the_next_larger_type_of_a_family() {
+        let larger = |name: &str, wanted| {
+            Machine::new(&name.parse().expect("a machine type")).with_memory(wanted).unwrap_or_default()
+        };
+        assert_eq!(larger("e2-micro", 2100), "e2-medium (4096 MB, about $25 a month)");
+        assert_eq!(larger("e2-highcpu-2", 6144), "e2-highcpu-8 (8192 MB, about $145 a month)");
+        assert_eq!(larger("t2a-standard-1", 6144), "t2a-standard-2 (8192 MB)");
+        assert_eq!(larger("z9-standard-1", 6144), "");
+        assert_eq!(larger("e2-standard-2", u32::MAX), "");
     }
 
     #[test]

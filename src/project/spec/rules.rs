@@ -40,8 +40,21 @@ const HOST_MIB: u32 = 400;
 const CONTROL_UI_MIB: u32 = 966;
 const CHANNEL_MIB: u32 = 117;
 const CHROMIUM_MIB: u32 = 371;
-/// The part of the boot disk that the operating system, Docker and two images of the gateway use.
-const SYSTEM: Size = Size::gigabytes(8);
+/// The boot disk's parts (docs/measured.md): Debian with Docker; an image of the gateway, unpacked and compressed, with
+/// three tools; what the `-browser` variant adds; what a source build takes until it is pruned.
+const SYSTEM_DISK_MIB: u32 = 1024;
+const IMAGE_MIB: u32 = 1205;
+const BROWSER_IMAGE_MIB: u32 = 695;
+const SOURCE_BUILD_DISK_MIB: u32 = 1123;
+/// At most this part of a disk is the journal (journald.conf(5), `SystemMaxUse`).
+const JOURNAL_PART: u32 = 10;
+/// An update keeps the images of two releases, and makes a third (`release.py`, `KEPT`).
+const IMAGES_OF_AN_UPDATE: u32 = 3;
+
+/// Whether the base image brings Chromium.
+fn has_browser(spec: &Spec) -> bool {
+    spec.gateway.image.tag().is_some_and(|tag| tag.contains("-browser"))
+}
 
 pub(super) struct Rules<'a> {
     /// The spec's `secrets`, where there are some.
@@ -111,23 +124,7 @@ impl Rules<'_> {
     }
 
     fn disk_rules(&mut self, spec: &Spec) {
-        let (boot, swap) = (&spec.gcp.boot_disk, &spec.host.swap);
-        // An impossible size was reported already.
-        let possible = boot.mib() >= SMALLEST_BOOT_DISK.mib() && swap.mib() <= LARGEST_SWAP.mib();
-        if possible && swap.mib() + SYSTEM.mib() > boot.mib() {
-            self.problems.push(
-                Diagnostic::error(
-                    Code::Contradiction,
-                    format!(
-                        "a boot disk of {} GB has no room for a swap file of {} MB",
-                        boot.gb(),
-                        swap.mib()
-                    ),
-                )
-                .at(swap.place.clone().or(boot.place.clone()))
-                .help(format!("system and image take {} GB of it", SYSTEM.gb())),
-            );
-        }
+        self.boot_disk_rule(spec);
         if spec.gcp.data_disk.is_zero()
             && let Some(Spanned { place: place @ Some(_), .. }) = &spec.gcp.snapshot_days
         {
@@ -140,11 +137,54 @@ impl Rules<'_> {
         }
     }
 
+    /// An error if the boot disk has no room for a first boot, a warning if it has none for updates.
+    fn boot_disk_rule(&mut self, spec: &Spec) {
+        let (boot, swap) = (&spec.gcp.boot_disk, &spec.host.swap);
+        // An impossible size was reported already.
+        if boot.mib() < SMALLEST_BOOT_DISK.mib() || swap.mib() > LARGEST_SWAP.mib() {
+            return;
+        }
+        let image = if has_browser(spec) { IMAGE_MIB + BROWSER_IMAGE_MIB } else { IMAGE_MIB };
+        let is_source = matches!(spec.image.origin, ImageOrigin::Source { .. });
+        let source = if is_source { SOURCE_BUILD_DISK_MIB } else { 0 };
+        let first_boot = SYSTEM_DISK_MIB + image + source + swap.mib();
+        // The journal grows with the disk.
+        let lasting = SYSTEM_DISK_MIB + IMAGES_OF_AN_UPDATE * image + source + swap.mib();
+        let needed = lasting + boot.mib() / JOURNAL_PART;
+        if boot.mib() >= needed {
+            return;
+        }
+        let (diagnostic, what): (fn(Code, String) -> Diagnostic, _) = if boot.mib() < first_boot {
+            (Diagnostic::error, "a first boot")
+        } else {
+            (Diagnostic::warning, "updates")
+        };
+        let building = if is_source { format!(", {source} for the source build") } else { String::new() };
+        let parts = format!(
+            "{SYSTEM_DISK_MIB} for the system, {} for logs, {image} for each of {IMAGES_OF_AN_UPDATE} images during an update{building}",
+            boot.mib() / JOURNAL_PART
+        );
+        let larger =
+            Size::gigabytes(lasting.saturating_mul(JOURNAL_PART).div_ceil(JOURNAL_PART - 1).div_ceil(1024));
+        let machine = Machine::new(&spec.gcp.machine_type);
+        self.problems.push(
+            diagnostic(
+                Code::DiskTooSmall,
+                format!(
+                    "a boot disk of {} GB has no room for {what}: the VM takes some {needed} MB: {parts}, and {} for the swap file",
+                    boot.gb(),
+                    swap.mib()
+                ),
+            )
+            .at(boot.place.clone().or(swap.place.clone()))
+            .help(format!("choose `gcp.boot_disk: {larger}` ({}), or a smaller `host.swap`", machine.disk_costs(larger))),
+        );
+    }
+
     /// Warns if `memory` and swap are too little for the spec.
     fn memory_rule(&mut self, spec: &Spec, memory: u32) {
         let channels = u32::try_from(spec.gateway.channels.len()).unwrap_or(u32::MAX);
-        let has_browser = spec.gateway.image.tag().is_some_and(|tag| tag.contains("-browser"));
-        let browser = if has_browser { CHROMIUM_MIB } else { 0 };
+        let browser = if has_browser(spec) { CHROMIUM_MIB } else { 0 };
         let needed =
             (HOST_MIB + CONTROL_UI_MIB + browser).saturating_add(channels.saturating_mul(CHANNEL_MIB));
         let swap = spec.host.swap.mib();
@@ -398,10 +438,18 @@ impl Rules<'_> {
                 self.problems.push(
                     Diagnostic::error(
                         Code::MachineTooSmall,
-                        format!("{} has {memory} MB of memory, and a source build needs {SOURCE_BUILD_MIB}", machine_type.value),
+                        format!(
+                            "{} has {memory} MB of memory, and a source build needs {SOURCE_BUILD_MIB}",
+                            machine_type.value
+                        ),
                     )
                     .at(machine_type.place.clone().or(commit.place.clone()))
-                    .help("choose `e2-standard-2` (8 GB), or `strategy: build-on-vm`, which starts from the official image"),
+                    .help(format!(
+                        "choose {}, or `strategy: build-on-vm`, which starts from the official image",
+                        machine
+                            .with_memory(SOURCE_BUILD_MIB)
+                            .unwrap_or_else(|| "a larger machine type".to_owned())
+                    )),
                 );
             }
             (Some(memory), ImageOrigin::BuildOnVm | ImageOrigin::Registry(_)) if memory < GATEWAY_MIB => {
