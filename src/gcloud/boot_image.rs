@@ -7,6 +7,7 @@ use super::vm::{LABEL_DIGITS, Vm, label_value, named, shortened};
 use crate::project::values::BootImage;
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/pick-image.sh")];
+const OF_GROUPS: &[&str] = &[include_str!("sh/pick-image.sh"), include_str!("sh/pick-template.sh")];
 
 /// The template of a group that was changed, and of one that was not.
 const GROUP_TEMPLATE: &str =
@@ -14,10 +15,10 @@ const GROUP_TEMPLATE: &str =
 /// Digits of the bundle's digest in a template's name.
 const DIGITS: usize = 12;
 
-/// What a group does with the OS image of the VMs that it has.
+/// The OS image of a group that has VMs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum GroupImage {
-    /// It keeps it: metadata and labels are all that changes on a VM.
+    /// The same as before: only metadata and labels of a VM change.
     Kept,
     /// It takes the one that new VMs get, because its VMs are made again.
     Picked,
@@ -159,20 +160,19 @@ impl Vm<'_> {
             .in_project()
             .flag("filter", named(&family))
             .flag("format", "value(name)");
-        let shell = self
-            .pick(how, call)
+        let shell = Shell { functions: OF_GROUPS, ..self.pick(how, call) }
             .value("baked_family", self.image_family())
             .value("stock_template", stock)
             .value("family_template", family)
+            .value("family_templates", self.family_templates())
             .command("baked_template", there);
         let shell = match image {
             GroupImage::Picked => shell,
             GroupImage::Kept => {
-                let templates = self.family_templates();
                 let mut there = self.group_listed("");
                 there.0.pop();
                 let there = there.flag("format", GROUP_TEMPLATE);
-                shell.value("family_templates", templates).command("group_template", there)
+                shell.command("group_template", there)
             }
         };
         Some(

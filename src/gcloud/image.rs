@@ -69,7 +69,7 @@ pub fn script(
         bake.kept(),
     ]);
     steps.push(
-        Step::note("Where the image is used.").tell(
+        Step::note("The image has a purpose.").tell(
             "New VMs of this lock boot from it, unless host.image in bake.yaml is stock: create, update --replace, move, and fleets.",
         ),
     );
@@ -134,13 +134,15 @@ impl Bake<'_> {
         Shell::calling(how, &*FUNCTIONS, [call])
             .value("vm", self.builder.name.as_str())
             .value("fleet", "")
+            .value("device", "")
+            .value("request", "")
             .value("zone", self.vm.zone())
             .value("larger", Machine::new(&self.vm.target.spec.gcp.machine_type).larger())
             .command("builder", self.there())
             .command("vm_report", self.builder.report())
     }
 
-    /// What there is, and what is to be done.
+    /// Finds images and builder, and decides what to do.
     fn find(self) -> Step {
         let host = &self.vm.target.spec.host;
         let (family, project) = host.os.image_family(host.arch.value);
@@ -152,7 +154,7 @@ impl Bake<'_> {
         let how = "sets `base` to the output of the first; `new_image` unless the next has one of this bundle; \
                    `new_builder` unless the last two print a builder of this bundle that is on its way or baked; \
                    `old_builder` to any other; `old_images` to all but the two newest. Ends with an error where a VM \
-                   of the builder's name is no builder of this project";
+                   of the builder's name is not a builder of this project";
         let shell = Shell::calling(how, &*FUNCTIONS, ["find_builder"]);
         let with = self.shell(how, "find_builder");
         let shell = Shell { values: with.values, ..shell }
@@ -232,7 +234,7 @@ impl Bake<'_> {
         .leaves(self.left())
     }
 
-    /// What a run that fails leaves.
+    /// The VM that a failed run leaves.
     fn left(self) -> Word {
         Word::from(format!(
             "The VM {} and its boot disk may be left, and cost money: while it runs, for {} minutes at the most, and its disk until it is deleted. The next bake gcloud image | sh continues with it or deletes it. To delete it now: gcloud compute instances delete {} --zone={} --project=",
@@ -289,9 +291,9 @@ impl Bake<'_> {
     }
 
     fn delete_builder(self) -> Step {
-        self.delete("The image is there.")
+        self.delete("The image exists.")
             .for_each_of(Name::NewImage)
-            .change(format!("- VM {} and its boot disk, once the image is there", self.builder.name))
+            .change(format!("- VM {} and its boot disk, once the image exists", self.builder.name))
             .settles()
     }
 

@@ -149,7 +149,7 @@ fn a_builder_that_does_not_get_there_is_named_and_the_next_run_goes_on() {
 
     put_builder(&cloud, "another-one");
     let refused = cloud.run(Shell::Dash, &["image"]).ended(1);
-    assert!(refused.err.contains("is no builder of this project"), "{}", refused.err);
+    assert!(refused.err.contains("is not a builder of this project"), "{}", refused.err);
     assert!(cloud.google.has(BUILDER));
 }
 

@@ -301,6 +301,11 @@ fn both_forms_hold_the_same_commands() {
                 .any(|word| ["update", "resize", "add-metadata", "disks_elsewhere"].contains(&word.as_str()))
         };
         there.retain(|vector| !is_change(vector));
+        // The script picks the one of the stock image.
+        let template = script.split("stock_template=").nth(1).and_then(|rest| rest.lines().next());
+        for word in there.iter_mut().flatten() {
+            *word = word.replace("a-template", template.unwrap_or_default());
+        }
         there.sort();
         there.dedup();
         for shell in ["dash", "bash"] {

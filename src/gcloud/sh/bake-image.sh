@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154
 # An OS image that a temporary VM, the builder `$vm`, becomes. `base_image`, `builder`, `baked_images`, `vm_report`,
-# `vm_serial` and `make_image` are gcloud's commands. `$bundle` is the digest of what the image is made of.
+# `vm_serial` and `make_image` are gcloud's commands. `$bundle` is the digest of the content of the image.
 
 # Sets `$state` (nothing without a builder), `$owner`, `$bundle_there` and `$base_there`.
 look_at_builder() {
@@ -11,6 +11,7 @@ look_at_builder() {
 }
 
 # STATE OWNER BUNDLE BASE STATUS of the builder; nothing without one.
+# shellcheck disable=SC2030,SC2031 # in one subshell
 builder_now() (
     scratch
     reports=TRUE started=''
@@ -20,7 +21,7 @@ builder_now() (
     echo "$state ${owner:--} ${bundle_there:--} ${base_there:--} ${status:--}"
 )
 
-# Sets what is to be done: `$new_image`, `$new_builder`, `$old_builder` and `$old_images`; `$base` is the stock image.
+# Decides what to do: `$new_image`, `$new_builder`, `$old_builder` and `$old_images`; `$base` is the stock image.
 find_builder() {
     old_builder='' new_builder='' new_image='' current='' current_base=''
     base=$(ask base_image)
@@ -31,7 +32,7 @@ find_builder() {
     [ -z "$now" ] || case " $now " in
     *" $owner_here "*) ;;
     *)
-        refuse "There is a VM $vm in $zone that is no builder of this project: bake leaves it alone." \
+        refuse "There is a VM $vm in $zone that is not a builder of this project: bake leaves it alone." \
             'Give the gateway another name in bake.yaml, or delete that VM:' \
             "  gcloud compute instances delete $vm --zone=$zone --project=$project"
         ;;
@@ -61,7 +62,7 @@ find_builder() {
     old_images=$(printf '%s\n' "$images" | LC_ALL=C awk -v keep="$keep" -v current="$current" 'NR > keep && $1 != current { print $1 }')
 }
 
-# The line of the plan where nothing is to be baked.
+# The line of the plan if there is nothing to bake.
 show_kept() {
     [ -n "$current" ] || return 0
     newer=''
@@ -70,6 +71,7 @@ show_kept() {
 }
 
 # Waits until the builder has become an image and is off, in a separate subshell.
+# shellcheck disable=SC2030,SC2031 # in one subshell
 await_baked() (
     scratch
     reports=TRUE started='' shown='' shown_status='' unheard=yes trouble='' status='' error='' kind='' since=''
@@ -123,6 +125,7 @@ await_baked() (
     done
 )
 
+# shellcheck disable=SC2030,SC2031 # in one subshell
 explain_builder() {
     if quietly serial vm_serial; then
         plain <"$scratch/serial" >"$scratch/plain"

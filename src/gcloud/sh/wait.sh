@@ -160,6 +160,7 @@ where_it_stands() {
 }
 
 # Waits for one VM, in a separate subshell.
+# shellcheck disable=SC2030 # what it calls runs in the same subshell
 watch_vm() (
     scratch
     state='' status='' error='' kind='' since='' shown='' shown_status='' unheard=no trouble=''
