@@ -88,15 +88,6 @@ impl Vm<'_> {
             .flag("format", "value(sourceImage.basename())")
     }
 
-    /// Prints the stock image from which the baked [`Name::Image`] was made.
-    pub(super) fn base_of_image(self) -> ScriptCommand {
-        ScriptCommand::gcloud("compute images list")
-            .in_project()
-            .arg("--no-standard-images")
-            .flag_word("filter", Word::from("name ~ \"^").name(Name::Image).text("$\""))
-            .flag("format", format!("value(labels.{BASE_LABEL})"))
-    }
-
     /// The value of the label with the operating system of an image.
     pub(super) fn os_label(self) -> String {
         label_value(self.target.spec.host.os.as_str())
@@ -209,4 +200,13 @@ impl Vm<'_> {
     fn family_templates(self) -> String {
         format!("{}-baked", shortened(self.name.as_str(), "-baked-123456789012"))
     }
+}
+
+/// Prints the stock image from which the baked [`Name::Image`] was made.
+pub(super) fn base_of_image() -> ScriptCommand {
+    ScriptCommand::gcloud("compute images list")
+        .in_project()
+        .arg("--no-standard-images")
+        .flag_word("filter", Word::from("name ~ \"^").name(Name::Image).text("$\""))
+        .flag("format", format!("value(labels.{BASE_LABEL})"))
 }

@@ -1,4 +1,4 @@
-//! `doctor`: what the project lacks for this gateway.
+//! `doctor`: the parts that the project lacks for this gateway.
 
 use super::script::{Name, Script, ScriptCommand, Shell, Step, Word};
 use super::setup::{self, PULLS, READS};

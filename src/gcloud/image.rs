@@ -65,8 +65,8 @@ pub fn script(
         bake.make_builder(),
         bake.bake(),
         bake.delete_builder(),
-        bake.delete_old_images(),
-        bake.kept(),
+        Bake::delete_old_images(),
+        Bake::kept(),
     ]);
     steps.push(
         Step::note("The image has a purpose.").tell(
@@ -297,7 +297,7 @@ impl Bake<'_> {
             .settles()
     }
 
-    fn delete_old_images(self) -> Step {
+    fn delete_old_images() -> Step {
         let delete = ScriptCommand::gcloud("compute images delete")
             .arg(Word(Vec::new()).name(Name::Each))
             .in_project()
@@ -307,7 +307,7 @@ impl Bake<'_> {
             .change(Word::from("- image ").name(Name::Each).text(", older than the last two"))
     }
 
-    fn kept(self) -> Step {
+    fn kept() -> Step {
         let how = "tells of the image of this bundle";
         Step::shell("An image of this bundle stays.", Shell::calling(how, &*FUNCTIONS, ["show_kept"]))
             .in_plan()

@@ -116,7 +116,7 @@ impl Name {
     /// A description for a person who reads the plan before the script has run.
     pub(super) const fn described(self) -> &'static str {
         match self {
-            Self::Project | Self::Domain => "PROJECT",
+            Self::Project | Self::Domain | Self::ImageProject => "PROJECT",
             Self::Stamp => "TIME",
             Self::Data => "in use",
             Self::Each => "NAME",
@@ -129,16 +129,14 @@ impl Name {
             | Self::UnusedSecrets
             | Self::BoundSecrets
             | Self::BoundRepository => "UNUSED",
-            Self::FailedVm | Self::RollbackVm => "VM",
+            Self::FailedVm | Self::RollbackVm | Self::OldBuilder | Self::NewBuilder => "VM",
             Self::Effect => "changes its release in place",
             Self::CurrentRelease => "RELEASE",
             Self::OldData | Self::NewData => "DISK",
             Self::Snapshot | Self::NewSnapshot => "SNAPSHOT",
             Self::Drift => "KEY=VALUE",
             Self::BootImage | Self::Image | Self::Base | Self::NewImage | Self::OldImages => "IMAGE",
-            Self::ImageProject => "PROJECT",
             Self::Template => "TEMPLATE",
-            Self::OldBuilder | Self::NewBuilder => "VM",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::advice;
+use super::boot_image;
 use super::group::{self, listed};
 use super::metadata::VmMetadata;
 use super::script::{Script, Shell, Step};
@@ -43,7 +44,7 @@ pub fn script(
             .command("vm_serial", vm.serial())
             .command("vm_metadata", vm.metadata_there())
             .command("vm_image", vm.source_image())
-            .command("stock_image", vm.base_of_image())
+            .command("stock_image", boot_image::base_of_image())
             .value("image_family", vm.image_family())
             .command("vm_disks", vm.disks())
             .command("vm_snapshots", vm.snapshots())

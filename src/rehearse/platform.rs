@@ -1,4 +1,4 @@
-//! What QEMU needs for each architecture.
+//! QEMU's machine, processor and firmware for each architecture.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub const fn packages(arch: Arch) -> &'static str {
     }
 }
 
-/// Where packages install UEFI firmware for arm64, which is not always part of QEMU.
+/// The paths at which packages install UEFI firmware for arm64, which is not always part of QEMU.
 pub const UEFI: [&str; 4] = [
     // Debian, Ubuntu.
     "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd",

@@ -124,7 +124,7 @@ fn package(version: &str) -> String {
 pub struct Metadata(tempfile::TempDir);
 
 impl Metadata {
-    /// Of a VM made with a bundle.
+    /// The metadata of a VM made with a bundle.
     pub fn of(bundle: &Bundle) -> Self {
         let metadata = Self(tempfile::tempdir().expect("a temporary folder"));
         metadata.set(bundle, "");

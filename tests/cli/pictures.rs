@@ -58,7 +58,7 @@ fn a_chart_is_drawn_from_the_output_of_wait() {
     }
     well_formed(&svg);
     let mut piped = folder.command();
-    piped.arg("chart").stdin(Stdio::from(std::fs::File::open(folder.join("log")).expect("a file")));
+    piped.arg("chart").stdin(Stdio::from(fs::File::open(folder.join("log")).expect("a file")));
     assert_eq!(said(&mut piped).done().out, svg);
     folder.write("log", "nonsense\n");
     let refused = folder.bake(["chart", "log"]).ended(2);

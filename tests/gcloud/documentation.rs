@@ -1,5 +1,5 @@
 //! `docs/incident.md`: its commands in their order, with the real gcloud. Commands that wait for a VM or open a session
-//! on it have tests of their own.
+//! on it have their own tests.
 
 use std::fs;
 use std::path::Path;

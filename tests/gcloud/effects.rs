@@ -1,4 +1,4 @@
-//! The last lines of a plan: what stays, minutes without a gateway, costs of a month.
+//! The last lines of a plan: resources that stay, minutes without a gateway, costs of a month.
 
 use crate::support::google::{Cloud, Fault, Google, Shell};
 use crate::support::{Folder, test};

@@ -16,7 +16,7 @@ fn cloud(statuses: &[&str]) -> Cloud {
     cloud
 }
 
-/// The names of all images, and whatever is left of a builder.
+/// The names of all images, and the remains of a builder.
 fn made(cloud: &Cloud) -> Vec<String> {
     let paths = cloud.google.resources().into_keys();
     let is_ours = |path: &String| path.starts_with(IMAGES) || path.ends_with("-builder");

@@ -361,7 +361,7 @@ fn status_is_one_look_at_vm_gateway_and_lock() {
                    costs    about 19 USD a month: e2-small, 30 GB pd-balanced, one public address; list prices of us-central1, 2025; traffic and snapshots come on top\n"
             )
         );
-        assert_eq!((said.err.as_str(), world.asked().len()), ("", 6));
+        assert_eq!((said.err.as_str(), world.asked().len()), ("", 7));
     }
     for world in shells() {
         world.reports("failed", "secrets: secret telegram is forbidden");
@@ -394,7 +394,7 @@ fn every_vm_of_a_fleet_is_looked_at() {
         let said = world.run(&["status", "--fleet", "alice,bob"]).done();
         assert_eq!(said.out.matches(", that of bake.lock").count(), 2, "{}", said.out);
         let names = |word: &str| world.asked().iter().flatten().filter(|asked| asked.contains(word)).count();
-        assert_eq!((names("alice"), names("bob"), names("openclaw-gateway")), (5, 5, 1));
+        assert_eq!((names("alice"), names("bob"), names("openclaw-gateway")), (6, 6, 1));
     }
     for world in shells() {
         world.reports("failed", "image: x").now("serial", "");

@@ -23,6 +23,6 @@ pub const FAIL_MIGRATION: &str = "file=$(echo /app/dist/openclaw-agent-db-mainte
 /// Cuts the part of OpenClaw short that is loaded after the migrations.
 pub const DAMAGE: &str = "truncate --size=1000 /app/dist/server-start-*.mjs";
 
-/// What OpenClaw says about it.
+/// OpenClaw's message about it.
 pub const UNREADABLE: &str =
     "the gateway stopped (exit code 1): Gateway failed to start: Unexpected end of input";

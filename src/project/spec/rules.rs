@@ -41,8 +41,8 @@ const CONTROL_UI_MIB: u32 = 966;
 const CHANNEL_MIB: u32 = 117;
 const CHROMIUM_MIB: u32 = 371;
 /// The boot disk's parts (docs/measured.md): Debian with Docker; an image of the gateway, unpacked and compressed, with
-/// three tools; what the `-browser` variant adds; what a source build takes until it is pruned.
-const SYSTEM_DISK_MIB: u32 = 1024;
+/// three tools; the additional part of the `-browser` variant; a source build's files until they are pruned.
+const SYSTEM_DISK_MIB: u32 = 2048;
 const IMAGE_MIB: u32 = 1205;
 const BROWSER_IMAGE_MIB: u32 = 695;
 const SOURCE_BUILD_DISK_MIB: u32 = 1123;
