@@ -27,8 +27,6 @@ const FLAGS = [
   "--no-first-run",
 ];
 const LAUNCH = { executablePath: plan.chromium, chromiumSandbox: false, args: FLAGS, timeout: plan.patience };
-// Without a GPU, each frame of an animation is drawn by the processor that the gateway needs.
-const STILL = { reducedMotion: "reduce" };
 
 // Resolves with the gateway's response to the first `connect` request that carries this token.
 function verdict(page, { gateway, token }) {
@@ -109,8 +107,8 @@ async function beRefused(page, visit) {
 async function perform(browser, visit) {
   const began = Date.now();
   const context = await (visit.profile
-    ? chromium.launchPersistentContext(visit.profile, { ...LAUNCH, ...STILL })
-    : browser.newContext(STILL));
+    ? chromium.launchPersistentContext(visit.profile, LAUNCH)
+    : browser.newContext());
   context.setDefaultTimeout(plan.patience);
   const page = await context.newPage();
   const log = [];
