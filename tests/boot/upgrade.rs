@@ -132,7 +132,8 @@ fn outage(vm: &Rehearsal<'_>, change: impl FnOnce()) -> f64 {
     vm.run(&format!("systemd-run --quiet --unit=watch python3 -c {watch}")).done();
     vm.run("until [ -s /run/outage ]; do sleep 0.2; done").done();
     change();
-    // The last answer follows the outage.
+    // A restart takes a moment to stop the gateway, and the last answer follows the outage.
+    vm.run("until awk '$1 < 1 { exit 1 }' /run/outage; do sleep 1; done").done();
     let seconds = vm.run("sleep 5; cat /run/outage; systemctl stop watch; rm /run/outage").done().out;
     seconds.parse().expect("seconds")
 }
