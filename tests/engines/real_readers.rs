@@ -204,10 +204,11 @@ fn is_change(line: &str) -> bool {
 
 /// Whether a change at run time is this one of the header, in which some names are not known yet.
 fn fits(announced: &str, change: &str) -> bool {
-    let unknown = ["NAME", "TIME", "in use", "changes its release in place"]
-        .into_iter()
-        .find_map(|name| announced.split_once(name));
-    unknown.map_or(announced == change, |(begin, end)| change.starts_with(begin) && change.ends_with(end))
+    let unknown = ["NAME", "TIME", "IMAGE", "TEMPLATE", "in use", "changes its release in place"];
+    let first = unknown.into_iter().filter_map(|name| announced.split_once(name));
+    let Some((begin, end)) = first.min_by_key(|(begin, _)| begin.len()) else { return announced == change };
+    let Some(rest) = change.strip_prefix(begin) else { return false };
+    (1..=rest.len()).any(|length| rest.is_char_boundary(length) && fits(end, &rest[length..]))
 }
 
 /// The VM runs the scripts from the user-data, so the test extracts them again.

@@ -93,9 +93,9 @@ fn arm64_families_get_their_os_image_and_disk_type() {
     };
     for (machine, disk_type) in [("t2a-standard-1", "pd-balanced"), ("n4a-highmem-2", "hyperdisk-balanced")] {
         let script = of(machine).folder.bake(["gcloud", "create"]).done().out;
+        assert!(script.contains("stock_family=debian-13-arm64\n"), "{script}");
         for flag in [
             format!("--machine-type={machine}"),
-            "--image-family=debian-13-arm64".to_owned(),
             format!("--boot-disk-type={disk_type}"),
             format!("--type={disk_type}"),
         ] {
