@@ -66,8 +66,8 @@ impl Vm<'_> {
     /// Lists the images of that family that `image` baked for this project, the newest first.
     pub(super) fn baked_images(self, and: &str) -> ScriptCommand {
         ScriptCommand::gcloud("compute images list")
-            .in_project()
             .arg("--no-standard-images")
+            .in_project()
             .flag(
                 "filter",
                 format!(
@@ -205,8 +205,8 @@ impl Vm<'_> {
 /// Prints the stock image from which the baked [`Name::Image`] was made.
 pub(super) fn base_of_image() -> ScriptCommand {
     ScriptCommand::gcloud("compute images list")
-        .in_project()
         .arg("--no-standard-images")
+        .in_project()
         .flag_word("filter", Word::from("name ~ \"^").name(Name::Image).text("$\""))
         .flag("format", format!("value(labels.{BASE_LABEL})"))
 }
