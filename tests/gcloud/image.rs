@@ -48,6 +48,31 @@ pub(crate) fn put_image(cloud: &Cloud, name: &str) {
     cloud.google.put(&format!("{IMAGES}{name}"), image);
 }
 
+/// Newer images than `good`, each with one reason against it. Returns their paths.
+fn put_misfits(cloud: &Cloud, good: &str) -> Vec<String> {
+    let good = cloud.google.get(&format!("{IMAGES}{good}"));
+    let reasons = [
+        ("/labels/openclaw-lock", json!("0123456789abcdef")),
+        ("/labels/openclaw-id", json!("fedcba9876543210")),
+        ("/labels/openclaw-os", json!("debian-12")),
+        ("/status", json!("PENDING")),
+        ("/family", json!("openclaw-gateway-arm64")),
+        ("/diskSizeGb", json!("21")),
+    ];
+    let put = |(number, (part, value)): (usize, (&str, Value))| {
+        let mut image = good.clone();
+        let name = format!("openclaw-gateway-amd64-20270102-00000{number}");
+        image["creationTimestamp"] = json!("2027-01-02T10:00:00.000-08:00");
+        image["diskSizeGb"] = json!("20");
+        *image.pointer_mut(part).expect("a part of an image") = value;
+        image["name"] = json!(name);
+        let path = format!("{IMAGES}{name}");
+        cloud.google.put(&path, image);
+        path
+    };
+    reasons.into_iter().enumerate().map(put).collect()
+}
+
 /// A builder of another bundle, which runs.
 pub(crate) fn put_builder(cloud: &Cloud, owner: &str) {
     let labels =
@@ -103,9 +128,13 @@ fn an_image_is_baked_once_for_a_bundle_and_the_last_two_stay() {
 
     // A VM of this lock boots from it, although the bundle has changed.
     change_bundle(&cloud, "timezone: UTC", "timezone: Asia/Tokyo");
+    let misfits = put_misfits(&cloud, first);
     let created = cloud.run(Shell::Posix, &["create"]).done();
     assert!(created.out.contains(&format!("from {first}")), "{}", created.out);
     assert_eq!(source(&cloud, "openclaw-gateway"), *first);
+    for misfit in misfits {
+        cloud.google.remove(&misfit);
+    }
 
     cloud.run(Shell::Posix, &["image"]).done();
     assert_eq!(made(&cloud).len(), 4, "{:?}", made(&cloud));

@@ -111,10 +111,7 @@ await_baked() (
         elif explained; then
             return 1
         else
-            # A network that is away for a moment, most likely.
-            view=$(refusal)
-            [ "$view" = "$trouble" ] || tell "$view" 'Trying again.'
-            trouble=$view
+            try_again
         fi
         if [ "$(elapsed)" -ge "$timeout" ]; then
             tell "$vm has not become an image after $timeout s. It is ${state:-unknown}, and its last report: ${status:-none}${error:+: $error}"

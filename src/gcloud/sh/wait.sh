@@ -101,6 +101,13 @@ explain_undone() {
         'The VM does not try this again by itself. Once the cause is removed:' "  bake gcloud $action --retry$fleet | sh"
 }
 
+# After an unexplained refusal: most likely the network is away for a moment.
+try_again() {
+    view=$(refusal)
+    [ "$view" = "$trouble" ] || tell "$view" 'Trying again.'
+    trouble=$view
+}
+
 # The serial console around the last failure that it tells of, or else its end.
 show_serial() {
     quietly serial vm_serial || {
@@ -189,10 +196,7 @@ watch_vm() (
         elif explained; then
             return 1
         else
-            # A network that is away for a moment, most likely.
-            view=$(refusal)
-            [ "$view" = "$trouble" ] || tell "$view" 'Trying again.'
-            trouble=$view
+            try_again
         fi
 
         # While a release is on trial, the VM itself decides about a failure.
