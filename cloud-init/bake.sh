@@ -14,6 +14,7 @@ stages=(docker.sh:starting:docker-unavailable image.sh:image:image-failed verify
 # The user-data came from this server a moment ago, so it will answer.
 is_builder() {
     local code=
+    command -v curl >/dev/null || return 1
     while :; do
         code=$(curl -s -o /dev/null -w '%{http_code}' --noproxy '*' -m 10 -H 'Metadata-Flavor: Google' \
             "$metadata/instance/attributes/openclaw-bake")
@@ -89,6 +90,21 @@ seal() {
     find /tmp /var/tmp -mindepth 1 -xdev -delete
 }
 
+# Whether nothing is left that an image must not have: an account or a bundle, an identity, a host key.
+sealed() {
+    [ ! -s /etc/machine-id ] && [ ! -e /opt/openclaw ] && [ -z "$(getent group google-sudoers | cut -d : -f 4)" ] &&
+        [ -z "$(find /etc/ssh -name 'ssh_host_*' -print -quit)" ] && [ -z "$(find /var/lib/cloud -mindepth 1 -print -quit)" ]
+}
+
+# The server forgets some of many quick reports, and there is no later one.
+report_until_sent() { # STATUS...
+    local tries=0
+    until "$lib/report.sh" "$@" && [ -e "$run/report/sent" ] || [ "$tries" -ge 20 ]; do
+        tries=$((tries + 1))
+        sleep 3
+    done
+}
+
 bake() {
     local pause=5
     install -d -m 0700 "$run"
@@ -97,7 +113,11 @@ bake() {
         pause=$((pause * 2 < 300 ? pause * 2 : 300))
     done
     seal
-    "$lib/report.sh" baked
+    if ! sealed; then
+        report_until_sent failed 'bake: parts of this VM are left that an image must not have'
+        sleep infinity
+    fi
+    report_until_sent baked
     rm -rf "$lib"
     sync
     # No remains of deleted files in the image.

@@ -61,7 +61,7 @@ put_or_delete() {
 }
 
 # The status goes last: a reader that sees it finds the rest in place.
-put lock "$lock" && put since "$(cat "$state/since")" && put_or_delete disk "$disk" &&
+put_or_delete lock "$lock" && put since "$(cat "$state/since")" && put_or_delete disk "$disk" &&
     put_or_delete reboot "$reboot" && put_or_delete verified "$verified" && put_or_delete error "$error" &&
     put_or_delete error_kind "$kind" && put status "$1" && : >"$state/sent"
 exit 0

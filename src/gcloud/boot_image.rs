@@ -4,6 +4,7 @@ use super::image::BASE_LABEL;
 use super::metadata::VmMetadata;
 use super::script::{Name, ScriptCommand, Shell, Step, Word};
 use super::vm::{LABEL_DIGITS, Vm, label_value, named, shortened};
+use crate::digest::Sha256;
 use crate::project::values::BootImage;
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/pick-image.sh")];
@@ -14,6 +15,8 @@ const GROUP_TEMPLATE: &str =
     "value[separator=' '](versions[0].instanceTemplate.basename(),instanceTemplate.basename())";
 /// Digits of the bundle's digest in a template's name.
 const DIGITS: usize = 12;
+/// Digits of a digest in the name of a family.
+const FAMILY_DIGITS: usize = 8;
 
 /// The OS image of a group that has VMs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,14 +43,16 @@ impl Vm<'_> {
     pub(super) fn boot_image(self) -> [Word; 2] {
         match self.mode() {
             BootImage::Stock => self.stock_image(),
-            BootImage::Auto | BootImage::Baked => [
-                Word(Vec::new()).name(Name::BootImage),
-                Word::from("--image-project=").name(Name::ImageProject),
-            ],
+            BootImage::Auto | BootImage::Baked => Self::template_image(),
         }
     }
 
-    /// The same for the plan.
+    /// The flags of the image that was picked for a template.
+    pub(super) fn template_image() -> [Word; 2] {
+        [Word(Vec::new()).name(Name::BootImage), Word::from("--image-project=").name(Name::ImageProject)]
+    }
+
+    /// The image of a VM, for the plan.
     pub(super) fn boot_image_said(self) -> Word {
         let host = &self.target.spec.host;
         match self.mode() {
@@ -56,11 +61,25 @@ impl Vm<'_> {
         }
     }
 
-    /// The family of the images that `image` bakes of this gateway.
-    pub(super) fn image_family(self) -> String {
+    /// How the names of all images start that `image` bakes of this gateway.
+    pub(super) fn image_names(self) -> String {
         let arch = self.target.spec.host.arch.as_str();
-        let end = format!("-{arch}-20260102-030405");
+        let end = format!("-{arch}-12345678-20260102-030405");
         format!("{}-{arch}", shortened(self.target.spec.name.as_str(), &end))
+    }
+
+    /// The family of the images that `image` bakes of this spec. A group takes the newest of a family unseen, so that
+    /// every image of a family must be this project's, and fit.
+    pub(super) fn image_family(self) -> String {
+        let spec = self.target.spec;
+        let fits = format!("{} {} {}", self.owner(), self.os_label(), spec.gcp.boot_disk.gb());
+        format!("{}-{}", self.image_names(), Sha256::of(fits).short(FAMILY_DIGITS))
+    }
+
+    /// The project's ID, or else the gateway's name.
+    pub(super) fn owner(self) -> String {
+        let spec = self.target.spec;
+        spec.id.as_ref().map_or_else(|| spec.name.to_string(), |id| id.value.to_string())
     }
 
     /// Lists the images of that family that `image` baked for this project, the newest first.
@@ -96,13 +115,9 @@ impl Vm<'_> {
     /// Prints the newest image of this lock that new VMs can boot.
     fn baked_image(self) -> ScriptCommand {
         let lock = self.target.lock.map(|lock| lock.short(LABEL_DIGITS)).unwrap_or_default();
-        self.baked_images(&format!(
-            " AND labels.openclaw-lock={lock} AND labels.openclaw-os={} AND status=READY AND diskSizeGb<={}",
-            self.os_label(),
-            self.target.spec.gcp.boot_disk.gb()
-        ))
-        .flag("limit", 1)
-        .flag("format", "value(name)")
+        self.baked_images(&format!(" AND labels.openclaw-lock={lock} AND status=READY"))
+            .flag("limit", 1)
+            .flag("format", "value(name)")
     }
 
     fn pick(self, how: &'static str, call: &'static str) -> Shell {
@@ -129,34 +144,25 @@ impl Vm<'_> {
     }
 
     /// Picks the image of a template, and so the template.
-    pub(super) fn picked_template(self, metadata: &VmMetadata, image: GroupImage) -> Option<Step> {
-        if self.mode() == BootImage::Stock {
-            return None;
-        }
+    pub(super) fn picked_template(self, metadata: &VmMetadata, image: GroupImage) -> Step {
         let (how, call) = match image {
             GroupImage::Kept => (
                 "sets `template`, `boot_image`, `image_project` and `image`: to those of the same kind where the \
-                 last prints a template, to the family of baked images where one of the others prints something, \
-                 and otherwise to the stock image",
+                 last prints a template, to the family of baked images where the first prints an image, and \
+                 otherwise to the stock image",
                 "keep_image",
             ),
             GroupImage::Picked => (
-                "sets `template`, `boot_image`, `image_project` and `image`: to the family of baked images where a \
-                 command prints something, and otherwise to the stock image",
+                "sets `template`, `boot_image`, `image_project` and `image`: to the family of baked images where it \
+                 prints an image, and otherwise to the stock image",
                 "pick_template",
             ),
         };
-        let (stock, family) = (self.stock_template(metadata), self.family_template(metadata));
-        let there = ScriptCommand::gcloud("compute instance-templates list")
-            .in_project()
-            .flag("filter", named(&family))
-            .flag("format", "value(name)");
         let shell = Shell { functions: OF_GROUPS, ..self.pick(how, call) }
             .value("baked_family", self.image_family())
-            .value("stock_template", stock)
-            .value("family_template", family)
-            .value("family_templates", self.family_templates())
-            .command("baked_template", there);
+            .value("stock_template", self.stock_template(metadata))
+            .value("family_template", self.family_template(metadata))
+            .value("family_templates", self.family_templates());
         let shell = match image {
             GroupImage::Picked => shell,
             GroupImage::Kept => {
@@ -166,18 +172,7 @@ impl Vm<'_> {
                 shell.command("group_template", there)
             }
         };
-        Some(
-            Step::shell("The OS image: its family was baked of this lock, or is the stock one.", shell)
-                .look(),
-        )
-    }
-
-    /// The template of this bundle.
-    pub(super) fn template(self, metadata: &VmMetadata) -> Word {
-        match self.mode() {
-            BootImage::Stock => self.stock_template(metadata).into(),
-            BootImage::Auto | BootImage::Baked => Word(Vec::new()).name(Name::Template),
-        }
+        Step::shell("The OS image: its family was baked of this lock, or is the stock one.", shell).look()
     }
 
     fn digest(self, metadata: &VmMetadata) -> String {
@@ -200,6 +195,11 @@ impl Vm<'_> {
     fn family_templates(self) -> String {
         format!("{}-baked", shortened(self.name.as_str(), "-baked-123456789012"))
     }
+}
+
+/// The template that was picked.
+pub(super) fn template() -> Word {
+    Word(Vec::new()).name(Name::Template)
 }
 
 /// Prints the stock image from which the baked [`Name::Image`] was made.

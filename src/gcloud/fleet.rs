@@ -3,7 +3,7 @@
 //! The group creates VMs from a template, each with its own name and data disk, and replaces one that does not
 //! answer. The disks belong to the members: the group never deletes them.
 
-use super::boot_image::GroupImage;
+use super::boot_image::{GroupImage, template};
 use super::cleanup;
 use super::confirm::confirm;
 use super::destroy::FOR_GOOD;
@@ -49,7 +49,7 @@ pub fn create(
     steps.push(group::settled(vm, members, PATIENCE));
     steps.push(
         Step::note("The members do not have later changes of the bundle.")
-            .unless(vm.group_has(vm.template(metadata), ""))
+            .unless(vm.group_has(template(), ""))
             .tell(format!("{}: the group makes its VMs of another bundle. To change them in place, one after another: bake gcloud update --fleet … | sh", vm.name)),
     );
     Ok(Script::new("create", about, target, steps)
@@ -73,7 +73,7 @@ pub fn update(
     let mut steps = in_common(vm, members, metadata, GroupImage::Picked)?;
     let is_other = format!("NOT labels.openclaw-bundle={}", vm.bundle(metadata));
     steps.extend(vm.must_be_replaceable(vm.replaced(members, &is_other)));
-    let template = vm.template(metadata);
+    let template = template();
     let replace = ScriptCommand::gcloud("compute instance-groups managed rolling-action start-update")
         .arg(vm.name.as_str())
         .in_project()
@@ -305,7 +305,7 @@ pub(super) fn in_common(
             token.as_str()
         ));
     }
-    let (name, template, alive) = (vm.name, vm.template(metadata), format!("{}-{ALIVE}", vm.name));
+    let (name, template, alive) = (vm.name, template(), format!("{}-{ALIVE}", vm.name));
     let listed = |words: &str, name: Word| {
         let filter = Word::from("name ~ \"^").word(name).text("$\"");
         ScriptCommand::gcloud(words).in_project().flag_word("filter", filter).flag("format", "value(name)")
@@ -332,15 +332,13 @@ pub(super) fn in_common(
         .flag("initial-delay", 600);
     let mut steps = guards::must_be_ours(vm.target, Some(members));
     steps.push(vm.type_must_be_there(&vm.target.spec.gcp.machine_type));
-    steps.extend(vm.picked_template(metadata, image));
+    steps.push(vm.picked_template(metadata, image));
     steps.push(Rows::of(vm, members).look());
     steps.extend(vm.snapshot_schedule());
     steps.push(
         Step::run("The settings of each VM, except its name and its data disk.", make_template)
             .unless(listed("compute instance-templates list", template.clone()))
-            .change(
-                Word::from("+ template ").word(template).text(", of VMs from ").word(vm.boot_image_said()),
-            ),
+            .change(Word::from("+ template ").word(template).text(", of VMs from ").name(Name::Image)),
     );
     steps.push(
         Step::run(

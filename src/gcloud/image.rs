@@ -87,7 +87,7 @@ pub fn script(
         .stays("the gateway's VM and disks, the newest image before this one, and images that bake did not make.")
         .gateway("keeps running; no VM of it is changed.")
         .costs(format!(
-            "the temporary VM for some minutes (Compute Engine deletes it after {limit} minutes at the latest); the image {:.2} USD a month for each GB.",
+            "the temporary VM for some minutes (Compute Engine deletes one that still runs after {limit} minutes), and the disk of one that is off until the next bake gcloud image; the image {:.2} USD a month for each GB.",
             machine::image_price()
         )))
 }
@@ -106,11 +106,6 @@ impl Bake<'_> {
         let (os, family) = (self.vm.os_label(), self.vm.image_family());
         let lock = self.vm.target.lock();
         Sha256::of(format!("{os} {family} {lock}\n{}\n", self.metadata.contents)).short(LABEL_DIGITS)
-    }
-
-    fn owner(self) -> String {
-        let spec = self.vm.target.spec;
-        spec.id.as_ref().map_or_else(|| spec.name.to_string(), |id| id.value.to_string())
     }
 
     /// The longest time that the builder may run, in seconds.
@@ -160,7 +155,7 @@ impl Bake<'_> {
         let shell = Shell { values: with.values, ..shell }
             .value("family", self.vm.image_family())
             .value("bundle", self.bundle())
-            .value("owner_here", self.owner())
+            .value("owner_here", self.vm.owner())
             .value("force", if self.options.force { "yes" } else { "" })
             .command("base_image", base)
             .command("baked_images", images);
@@ -210,7 +205,7 @@ impl Bake<'_> {
             "labels",
             Word::from(format!(
                 "{OWNER_LABEL}={},openclaw-bundle={}{},{BASE_LABEL}=",
-                self.owner(),
+                self.vm.owner(),
                 self.bundle(),
                 self.vm.more_labels()
             ))
@@ -218,7 +213,7 @@ impl Bake<'_> {
         );
         Step::run(
             "The builder boots the bundle, with no data disk and no account that could read a secret. Compute Engine\n\
-             deletes it if this script does not.",
+             deletes one that does not power off. (It forgets the limit of a VM that is off.)",
             make,
         )
         .for_each_of(Name::NewBuilder)

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use super::boot_image::GroupImage;
+use super::boot_image::{GroupImage, template};
 use super::effects::{self, Rows};
 use super::metadata::{REQUEST, VmMetadata};
 use super::releases;
@@ -128,7 +128,7 @@ pub fn of_fleet(
         steps.push(bundle.look(member));
     }
     steps.extend(vm.must_have_secrets());
-    let template = vm.template(metadata);
+    let template = template();
     let start = ScriptCommand::gcloud("compute instance-groups managed rolling-action start-update")
         .arg(vm.name.as_str())
         .in_project()

@@ -45,7 +45,7 @@ pub fn script(
             .command("vm_metadata", vm.metadata_there())
             .command("vm_image", vm.source_image())
             .command("stock_image", boot_image::base_of_image())
-            .value("image_family", vm.image_family())
+            .value("image_names", vm.image_names())
             .command("vm_disks", vm.disks())
             .command("vm_snapshots", vm.snapshots())
             .value("as_json", if as_json { "yes" } else { "" })

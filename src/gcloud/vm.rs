@@ -236,7 +236,7 @@ impl<'a> Vm<'a> {
         let (values, files) = metadata.flags();
         let request = self.update_request(metadata);
         let values = format!("{values},{REQUEST}={request}");
-        self.flags_with(self.boot_image(), values, files).arg(self.labels_flag(metadata)).0
+        self.flags_with(Self::template_image(), values, files).arg(self.labels_flag(metadata)).0
     }
 
     /// The request for an update to this bundle.

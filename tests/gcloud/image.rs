@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 const BUILDER: &str = "compute/projects/demo/zones/us-central1-a/instances/openclaw-gateway-builder";
 const IMAGES: &str = "compute/projects/demo/global/images/";
-const FAMILY: &str = "openclaw-gateway-amd64";
+/// Of the project `0123456789abcdef`, Debian 13 and a boot disk of 20 GB.
+const FAMILY: &str = "openclaw-gateway-amd64-c0af0bc7";
 
 /// A cloud whose builders report these statuses, each of which is read once.
 fn cloud(statuses: &[&str]) -> Cloud {
@@ -54,16 +55,13 @@ fn put_misfits(cloud: &Cloud, good: &str) -> Vec<String> {
     let reasons = [
         ("/labels/openclaw-lock", json!("0123456789abcdef")),
         ("/labels/openclaw-id", json!("fedcba9876543210")),
-        ("/labels/openclaw-os", json!("debian-12")),
         ("/status", json!("PENDING")),
-        ("/family", json!("openclaw-gateway-arm64")),
-        ("/diskSizeGb", json!("21")),
+        ("/family", json!("openclaw-gateway-amd64-8e0f6886")),
     ];
     let put = |(number, (part, value)): (usize, (&str, Value))| {
         let mut image = good.clone();
         let name = format!("openclaw-gateway-amd64-20270102-00000{number}");
         image["creationTimestamp"] = json!("2027-01-02T10:00:00.000-08:00");
-        image["diskSizeGb"] = json!("20");
         *image.pointer_mut(part).expect("a part of an image") = value;
         image["name"] = json!(name);
         let path = format!("{IMAGES}{name}");
@@ -142,6 +140,12 @@ fn an_image_is_baked_once_for_a_bundle_and_the_last_two_stay() {
     assert!(forced.out.contains(&format!("- image {first}, older than the last two")), "{}", forced.out);
     let left = made(&cloud);
     assert!(left.len() == 4 && left.contains(&"by-hand".to_owned()) && !left.contains(first), "{left:?}");
+
+    // Disks of this size fit no image of a larger disk.
+    change_bundle(&cloud, "boot_disk: 20GB", "boot_disk: 40GB");
+    let larger = cloud.run(Shell::Dash, &["image"]).done();
+    assert!(larger.out.contains("the newest of openclaw-gateway-amd64-8e0f6886"), "{}", larger.out);
+    assert_eq!(made(&cloud).len(), 5);
 }
 
 #[test]
@@ -226,4 +230,12 @@ fn a_fleet_heals_from_the_newest_baked_image_and_updates_in_place() {
     change_bundle(&cloud, "timezone: UTC", "timezone: Asia/Tokyo");
     let updated = cloud.run(Shell::Bash, &[&["update"][..], &fleet].concat()).done();
     assert!(updated.out.contains(&format!("of VMs from the newest image of {FAMILY}")), "{}", updated.out);
+
+    // Another image would need other VMs, so that an update in place keeps it.
+    change_bundle(&cloud, "image: auto", "image: stock");
+    change_bundle(&cloud, "timezone: Asia/Tokyo", "timezone: Europe/Paris");
+    let kept = cloud.run(Shell::Dash, &[&["update"][..], &fleet].concat()).done();
+    let told =
+        format!("the newest image of {FAMILY} as before (to the stock image: bake gcloud update --replace)");
+    assert!(kept.out.contains(&told), "{}", kept.out);
 }

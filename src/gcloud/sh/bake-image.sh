@@ -80,7 +80,7 @@ await_baked() (
             view="$state $status $error"
             [ -n "$status" ] || view="$state"
             if [ -z "$state" ]; then
-                tell "The builder $vm is gone. Compute Engine deletes a builder after $longest minutes."
+                tell "The builder $vm is gone: Compute Engine deletes one that runs for $longest minutes, and another run of bake gcloud image may have deleted it. To look for an image, or bake one: bake gcloud image | sh"
                 return 1
             elif [ "$view" = "$shown" ]; then
                 :
@@ -126,12 +126,13 @@ await_baked() (
 explain_builder() {
     if quietly serial vm_serial; then
         plain <"$scratch/serial" >"$scratch/plain"
-        tell 'From its serial console:'
+        tell "From its serial console (all of it: gcloud compute instances get-serial-port-output $vm --zone=$zone --project=$project):"
         serial_excerpt
     fi
-    if [ -n "$error" ]; then
-        remedy "$scratch/serial"
-    elif [ -z "$status" ] && ! ran_out_of_memory "$scratch/serial"; then
+    # The usual advice is about the gateway's own VM.
+    if ran_out_of_memory "$scratch/serial"; then
+        tell "It ran out of memory. With gcp.machine_type: $larger in bake.yaml: bake render && bake gcloud image | sh"
+    elif [ -z "$status" ]; then
         tell 'It has no network (without a public address it needs Cloud NAT: bake gcloud setup | sh).'
     fi
 }

@@ -6,7 +6,8 @@
 # `$boot_image` and `$image_project` are gcloud's flags, `$image` is for the plan.
 use_stock() {
     boot_image=--image-family=$stock_family image_project=$stock_project template=${stock_template:-}
-    image="$stock_family, since no image of this lock is baked (bake gcloud image | sh)"
+    image=$stock_family
+    [ "$image_mode" = stock ] || image="$stock_family, since no image of this lock is baked (bake gcloud image | sh)"
 }
 
 no_baked_image() {

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154
-# The OS image of a group's VMs, and its `$template`. `baked_template` and `group_template` are gcloud's commands.
+# The OS image of a group's VMs, and its `$template`. `group_template` is gcloud's command.
 
-# Templates name the family: an image of it is always there, and a VM that is made again gets the newest.
+# Templates name the family: a VM that is made again gets its newest image, whichever images were deleted meanwhile.
 use_family() {
     boot_image=--image-family=$baked_family image_project=$project template=$family_template
     image="the newest image of $baked_family"
@@ -11,8 +11,8 @@ use_family() {
 # For a group, with its `$template`.
 pick_template() {
     use_stock
-    baked=$(ask baked_template)
-    [ -n "$baked" ] || baked=$(ask baked_image)
+    [ "$image_mode" != stock ] || return 0
+    baked=$(ask baked_image)
     if [ -n "$baked" ]; then
         use_family
     elif [ "$image_mode" = baked ]; then
@@ -26,7 +26,10 @@ keep_image() {
     there=${there# }
     case ${there%% *} in
     '') pick_template ;;
-    "$family_templates"-*) use_family ;;
+    "$family_templates"-*)
+        use_family
+        [ "$image_mode" != stock ] || image="$image as before (to the stock image: bake gcloud update --replace)"
+        ;;
     *)
         use_stock
         image="$stock_family as before (to another image: bake gcloud update --replace)"

@@ -85,7 +85,7 @@ show_image() {
     read -r image <"$scratch/image" || [ -n "$image" ] || return 0
     image_days=$(days_of_image "$image")
     case $image in
-    "$image_family"-*)
+    "$image_names"-*)
         quietly stock stock_image || give_up
         read -r stock <"$scratch/stock" || true
         stock_days=$(days_of_image "$stock")
