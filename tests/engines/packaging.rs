@@ -1,5 +1,6 @@
 //! How `bake` reaches its users: the files of a release, the install script, workflows, and the GitHub Action.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -42,10 +43,43 @@ fn a_release_installs_and_a_damaged_one_does_not() {
         testbed::missing(run.out.trim());
     }
     println!("{}", run.done().out);
+    package_managers_find_the_archives(kept.path());
     let world = published(kept.path());
     bake_makes_the_image_of_its_release(&world);
     let world = published(kept.path());
     bake_locks_its_own_release(&world);
+}
+
+/// The names that cargo-binstall, aqua and Homebrew derive from their files are those of the archives.
+#[track_caller]
+fn package_managers_find_the_archives(files: &Path) {
+    let names = fs::read_dir(files).expect("a folder").flatten().map(|entry| entry.file_name());
+    let archives: BTreeSet<_> = names
+        .map(|name| name.into_string().expect("UTF-8"))
+        .filter(|name| name.ends_with(".tar.gz"))
+        .collect();
+    let read = |path: PathBuf| fs::read_to_string(path).expect("a file");
+    let (cargo, aqua) = (read(root().join("Cargo.toml")), read(files.join("aqua.yaml")));
+    let value = |text: &str, key: &str| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(key).map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {key}")).trim_matches('"').to_owned()
+    };
+    let version = env!("CARGO_PKG_VERSION");
+
+    let of_binstall = value(&cargo, "pkg-url = ").replace("{ version }", version);
+    let platforms = ["linux", "darwin"].into_iter().flat_map(|os| ["amd64", "arm64"].map(|arch| (os, arch)));
+    let (mut binstall, mut of_aqua) = (BTreeSet::new(), BTreeSet::new());
+    for (os, arch) in platforms {
+        let (os, arch) = (value(&aqua, &format!("{os}: ")), value(&aqua, &format!("{arch}: ")));
+        let url = of_binstall.replace("{ target }", &format!("{arch}-{os}"));
+        binstall.insert(url.rsplit('/').next().expect("a name").to_owned());
+        let asset = value(&aqua, "asset: ").replace("{{trimV .Version}}", version);
+        of_aqua.insert(asset.replace("{{.Arch}}", &arch).replace("{{.OS}}", &os));
+    }
+    let formula = read(files.join("bake.rb"));
+    let urls = formula.lines().filter_map(|line| line.trim().strip_prefix("url ")?.rsplit('/').next());
+    let of_homebrew = urls.map(|name| name.trim_matches('"').to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!([&binstall, &of_aqua, &of_homebrew], [&archives; 3]);
 }
 
 /// A world whose GitHub has the release of `example/bake`, attested by its release workflow.
