@@ -171,7 +171,7 @@ fn documents_name_the_repository_of_the_package() {
     let mention = Regex::new(&format!(r"{mention}{name}\b")).expect("a pattern");
     let mut named = BTreeSet::new();
     for (file, text) in files(root()) {
-        if !file.ends_with(".md") && !file.ends_with(".yml") {
+        if !Path::new(&file).extension().is_some_and(|end| end == "md" || end == "yml") {
             continue;
         }
         let right = mention.replace_all(&text, |found: &Captures<'_>| {

@@ -113,6 +113,9 @@ fn the_picture_of_a_session_is_drawn_from_its_recording() {
     }
 
     let folder = Folder::empty();
-    folder.write("cast", "{\"version\": 2, \"width\": 80, \"height\": 24}\n[0.5, \"o\", \"\\u001b[6n\"]\n");
+    folder.write(
+        "cast",
+        "{\"version\": 2, \"width\": 80, \"height\": 24, \"title\": \"A\"}\n[0.5, \"o\", \"\\u001b[6n\"]\n",
+    );
     assert!(draw(&folder.join("cast")).ended(1).err.contains("unknown control sequence"));
 }
