@@ -7,6 +7,17 @@ use super::Cli;
 pub(super) const EXIT_CODES: &str =
     "Exit codes: 0 success; 1 a finding, or a failure outside of the input; 2 wrong input or arguments.";
 
+/// Exit codes of the scripts of `bake gcloud`, where 0 and 1 say more than success and failure.
+const OF_SCRIPTS: &[(&str, &str)] = &[
+    ("backup", "0 archive and snapshot exist; 1 the snapshot alone, or a failure"),
+    ("cli", "that of `openclaw`; 77 if `sudo` is refused"),
+    ("doctor", "0 nothing is missing; 1 something is; 2 a lookup failed"),
+    ("plan", "0 nothing to do; 1 differences; 2 a lookup failed"),
+    ("status", "0 all is well; 1 there is a problem, or a failure"),
+    ("wait", "0 the gateway is ready; 1 it is not, or a failure"),
+];
+const OF_OTHER_SCRIPTS: &str = "0 success; another one for a failure";
+
 /// Examples by command, each with its purpose.
 const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     (
@@ -227,10 +238,17 @@ fn end(path: &str, own: Option<String>) -> String {
         let lines = examples.iter().map(|(line, purpose)| format!("\n  # {purpose}\n  {line}"));
         parts.push(format!("Examples:{}", lines.collect::<String>()));
     }
-    // The script of an action has its own: docs/gcloud.md.
-    if !path.starts_with("bake gcloud ") {
-        parts.push(EXIT_CODES.to_owned());
-    }
+    parts.push(match path.strip_prefix("bake gcloud ") {
+        None => EXIT_CODES.to_owned(),
+        Some(action) => {
+            let own = OF_SCRIPTS.iter().find(|(of, _)| *of == action);
+            let codes = own.map_or(OF_OTHER_SCRIPTS, |(_, codes)| codes);
+            format!(
+                "Exit codes of the script: {codes}.\n{}",
+                EXIT_CODES.replacen("codes", "codes of bake", 1)
+            )
+        }
+    });
     parts.join("\n\n")
 }
 
@@ -279,6 +297,14 @@ mod tests {
     #[test]
     fn the_long_help_ends_with_examples_and_exit_codes() {
         let mut command = command();
+        let gcloud = command.find_subcommand_mut("gcloud").expect("a command");
+        let actions: BTreeSet<_> =
+            gcloud.get_subcommands().map(|action| action.get_name().to_owned()).collect();
+        for (action, codes) in OF_SCRIPTS {
+            assert!(actions.contains(*action), "{action}");
+            let help = gcloud.find_subcommand_mut(action).expect("an action").render_long_help().to_string();
+            assert!(help.contains(codes) && help.contains("Exit codes of bake: 0 success"), "{help}");
+        }
         let text = command.find_subcommand_mut("render").expect("a command").render_long_help().to_string();
         assert!(text.contains("Examples:\n  # the bundle in out/\n  bake render\n"), "{text}");
         assert!(text.trim_end().ends_with(EXIT_CODES), "{text}");

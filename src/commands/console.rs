@@ -130,7 +130,10 @@ pub(super) fn interrupted(message: &str) -> ! {
     process::exit(1)
 }
 
-/// Prints a result before there is a console.
-pub(super) fn text(text: &str) -> io::Result<()> {
-    io::stdout().write_all(text.as_bytes())
+/// Prints a script that stops the shell it is piped to. On a terminal, the error is enough.
+pub(super) fn script(text: &str) {
+    let mut results = io::stdout();
+    if !results.is_terminal() {
+        let _ = results.write_all(text.as_bytes());
+    }
 }

@@ -93,7 +93,12 @@ pub(super) fn run(
             IGNORED.trim_end().replace('\n', ", ")
         ));
     }
-    console.note("Edit bake.yaml and images/binaries.yaml, then run `bake lock` and `bake render`.");
+    let elsewhere = options.dir.as_ref().and_then(|target| target.to_str()).filter(|target| *target != ".");
+    let enter = elsewhere.and_then(|target| shlex::try_quote(target).ok());
+    let enter = enter.map_or_else(String::new, |target| format!("`cd {target}`, "));
+    console.note(&format!(
+        "Next: {enter}edit bake.yaml and images/binaries.yaml, then run `bake lock` and `bake render`."
+    ));
     let secrets = answers.secrets();
     if !secrets.is_empty() {
         let names: Vec<_> = secrets.iter().map(ToString::to_string).collect();

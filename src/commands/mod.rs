@@ -153,7 +153,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             if cli.wants_json() {
                 let _ = console.json(&Refusal { exit_code: is_script.then_some(code), ..refusal(&problems) });
             } else if is_script {
-                let _ = console.result(&gcloud::failing_script(&terminal::render(&problems, false), code));
+                console::script(&gcloud::failing_script(&terminal::render(&problems, false), code));
             }
             if !(cli.wants_json() && in_files) {
                 console.problems(&problems);
@@ -169,7 +169,7 @@ fn caught(cli: &Cli, console: &mut Console) -> Result<Done, Failure> {
         return dispatch(cli, console);
     }
     panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli, console))).unwrap_or_else(|panicked| {
-        let _ = console.result(&gcloud::failing_script("bake has a fault, which it has printed", PANICKED));
+        console::script(&gcloud::failing_script("bake has a fault, which it has printed", PANICKED));
         panic::resume_unwind(panicked)
     })
 }
@@ -205,7 +205,7 @@ fn reject(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let exit_code = cli::names_gcloud(arguments).then_some(2);
         let _ = console::json(&Refusal { exit_code, ..refusal(&problems) });
     } else if cli::names_gcloud(arguments) {
-        let _ = console::text(&gcloud::failing_script(&sanitize_lines(&error.to_string()), 2));
+        console::script(&gcloud::failing_script(&sanitize_lines(&error.to_string()), 2));
     }
     console::usage(error, Code::BadArgument);
     ExitCode::from(2)

@@ -20,6 +20,7 @@ mod life;
 mod monitor;
 mod project;
 mod rehearsal;
+mod session;
 mod state;
 mod strategies;
 mod times;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use regex_lite::{Captures, Regex};
+
 use crate::support::language::passages::files;
 use crate::support::{Folder, test};
 
@@ -160,20 +162,33 @@ fn block<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
     rest.split("```").nth(1).expect("a block").lines().skip(1).collect()
 }
 
+/// `repository` in Cargo.toml is the only place to change: `BAKE_BLESS=1` writes its owner into the other files.
 #[test]
 fn documents_name_the_repository_of_the_package() {
-    let repository = env!("CARGO_PKG_REPOSITORY");
-    for name in ["README.md", "docs/install.md"] {
-        let text = fs::read_to_string(root().join(name)).expect("a file");
-        let urls: Vec<_> = text.match_indices("https://github.com/").map(|(at, _)| &text[at..]).collect();
-        assert!(!urls.is_empty(), "{name}");
-        for url in urls {
-            assert!(url.starts_with(repository), "{name}: {}", url.lines().next().unwrap_or_default());
+    let (_, path) = env!("CARGO_PKG_REPOSITORY").split_once("github.com/").expect("GitHub");
+    let (owner, name) = path.split_once('/').expect("a repository");
+    let mention = r"(github\.com/|github:|ghcr\.io/|--repo |uses: )([A-Za-z0-9-]+)/";
+    let mention = Regex::new(&format!(r"{mention}{name}\b")).expect("a pattern");
+    let mut named = BTreeSet::new();
+    for (file, text) in files(root()) {
+        if !Path::new(&file).extension().is_some_and(|end| end == "md" || end == "yml") {
+            continue;
         }
+        let right = mention.replace_all(&text, |found: &Captures<'_>| {
+            named.insert(file.clone());
+            // A registry's names have no capitals; the placeholder stays one.
+            let lower = &found[1] == "ghcr.io/" && owner != "OWNER";
+            let owner = if lower { owner.to_lowercase() } else { owner.to_owned() };
+            format!("{}{owner}/{name}", &found[1])
+        });
+        if std::env::var_os("BAKE_BLESS").is_some() && right != text {
+            fs::write(root().join(&file), right.as_ref()).expect("a file");
+        }
+        assert_eq!(text, right, "{file}: BAKE_BLESS=1 writes the owner of Cargo.toml's repository");
     }
-    let (_, name) = repository.split_once("github.com/").expect("GitHub");
-    let workflow = fs::read_to_string(root().join("examples/github/bake.yml")).expect("a file");
-    assert!(workflow.contains(&format!("uses: {name}@")));
+    for file in ["README.md", "docs/install.md", "examples/github/bake.yml"] {
+        assert!(named.contains(file), "{file}: {named:?}");
+    }
 }
 
 /// Runs the commands of the front page as a user would, and a shell checks the scripts that they print.

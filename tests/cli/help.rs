@@ -1,5 +1,6 @@
 //! `bake help`, manual pages, completions, schemas, and the next step on a terminal.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use crate::support::testbed::program;
@@ -41,17 +42,20 @@ fn the_example_of_the_manifest_is_one() {
 
 #[test]
 fn every_command_has_a_manual_page() {
+    fn pages(command: &clap::Command, parent: &str, found: &mut BTreeSet<String>) {
+        let name = format!("{parent}{}", command.get_name());
+        for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+            pages(below, &format!("{name}-"), found);
+        }
+        found.insert(format!("{name}.1"));
+    }
     let folder = Folder::empty();
     folder.bake(["man", "--out", "man"]).done();
-    let names: Vec<_> = fs::read_dir(folder.join("man"))
-        .expect("a folder")
-        .flatten()
-        .map(|entry| entry.file_name().into_string().expect("UTF-8"))
-        .collect();
-    for name in ["bake.1", "bake-render.1", "bake-image-push.1", "bake-gcloud-create.1"] {
-        assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
-    }
-    assert!(!names.iter().any(|name| name.contains("relay")), "{names:?}");
+    let mut expected = BTreeSet::new();
+    pages(&bake::cli::command(), "", &mut expected);
+    let written = fs::read_dir(folder.join("man")).expect("a folder").flatten();
+    let written: BTreeSet<_> = written.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect();
+    assert_eq!(written, expected);
     let page = folder.read("man/bake-gcloud-create.1");
     assert!(page.contains("bake gcloud create | sh"), "{page}");
     assert_eq!(folder.bake(["man", "gcloud", "create"]).done().out, page);
@@ -107,4 +111,13 @@ fn a_command_on_a_terminal_ends_with_the_next_step() {
     assert!(!on_a_terminal(&["-q", "check"]).contains("Next:"));
     assert!(!on_a_terminal(&["check", "--json"]).contains("Next:"));
     assert!(!folder.bake(["check"]).done().err.contains("Next:"), "not in a log");
+    // The script that stops a pipe is for pipes.
+    for arguments in [&["gcloud", "craete"][..], &["gcloud", "create", "--fleet", "0"]] {
+        let mut python = program("python3");
+        python.args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"]);
+        python.arg(folder.command().get_program()).args(arguments).current_dir(folder.path());
+        let shown = said(&mut python).ended(2).out;
+        assert!(shown.contains("error[bad-argument]") && !shown.contains("#!/bin/sh"), "{shown}");
+        assert!(folder.bake(arguments.iter().copied()).ended(2).out.starts_with("#!/bin/sh"));
+    }
 }

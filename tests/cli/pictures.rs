@@ -1,5 +1,6 @@
 //! `bake graph` and `bake chart`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -8,6 +9,7 @@ use crate::support::testbed::program;
 use crate::support::world::{World, release};
 use crate::support::{Folder, said, test};
 use bake::project::values::Arch;
+use regex_lite::Regex;
 use serde_json::Value;
 
 #[test]
@@ -82,4 +84,38 @@ fn the_picture_of_a_rehearsal_is_drawn_from_its_log() {
     );
     let measured = fs::read_to_string(images.with_file_name("measured.md")).expect("a page");
     assert!(measured.contains("| **all** | **488** |") && svg.contains(">ready after 8 min 8 s<"));
+}
+
+const DRAW: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/session/draw.py");
+
+#[test]
+fn the_picture_of_a_session_is_drawn_from_its_recording() {
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
+    let draw = |recording: &Path| said(program("python3").arg(DRAW).arg(recording));
+    let svg = draw(&images.join("session.cast")).done().out;
+    let path = images.join("session.svg");
+    if std::env::var_os("BAKE_BLESS").is_some() {
+        fs::write(&path, &svg).expect("written");
+    }
+    let drawn = fs::read_to_string(path).unwrap_or_default();
+    assert!(drawn == svg, "BAKE_BLESS=1 draws docs/images/session.svg");
+    well_formed(&svg);
+    assert!(svg.contains(" s  ready</text>"), "the recording does not end with a gateway that is ready");
+
+    // What a reader sees can still be typed.
+    let commands = Regex::new(r#"class="v v\d+ bold"[^>]*>\$ (bake [^<]+)</text>"#).expect("a pattern");
+    let typed: Vec<_> =
+        commands.captures_iter(&svg).map(|found| shlex::split(&found[1]).expect("words")).collect();
+    let names: BTreeSet<_> = typed.iter().map(|words| words[1].as_str()).collect();
+    assert_eq!(names, ["check", "init", "lock", "rehearse", "render"].into());
+    for words in typed {
+        bake::cli::command().try_get_matches_from(&words).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    let folder = Folder::empty();
+    folder.write(
+        "cast",
+        "{\"version\": 2, \"width\": 80, \"height\": 24, \"title\": \"A\"}\n[0.5, \"o\", \"\\u001b[6n\"]\n",
+    );
+    assert!(draw(&folder.join("cast")).ended(1).err.contains("unknown control sequence"));
 }

@@ -1,5 +1,6 @@
 //! How `bake` reaches its users: the files of a release, the install script, workflows, and the GitHub Action.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,18 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
+use bake::digest::Sha256;
 use bake::lock::Evidence;
 use bake::project::values::Arch;
 
 use crate::support::github::{Release, TOKEN};
+use crate::support::sigstore::{Authority, Run};
+use crate::support::testbed::Pushed;
 use crate::support::world::{World, release};
 use crate::support::{Folder, Said, elf, said, test, testbed};
+
+/// The repository that publishes the tests' release.
+const REPOSITORY: &str = "example/bake";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -36,29 +43,129 @@ fn a_release_installs_and_a_damaged_one_does_not() {
         testbed::missing(run.out.trim());
     }
     println!("{}", run.done().out);
-    bake_locks_its_own_release(kept.path());
+    package_managers_find_the_archives(kept.path());
+    let world = published(kept.path());
+    bake_makes_the_image_of_its_release(&world);
+    let world = published(kept.path());
+    bake_locks_its_own_release(&world);
 }
 
-/// `bake` is a tool like others: chosen by name, and held to the release's own checksums.
+/// The names that cargo-binstall, aqua and Homebrew derive from their files are those of the archives.
 #[track_caller]
-fn bake_locks_its_own_release(files: &Path) {
+fn package_managers_find_the_archives(files: &Path) {
+    let names = fs::read_dir(files).expect("a folder").flatten().map(|entry| entry.file_name());
+    let archives: BTreeSet<_> = names
+        .map(|name| name.into_string().expect("UTF-8"))
+        .filter(|name| name.ends_with(".tar.gz"))
+        .collect();
+    let read = |path: PathBuf| fs::read_to_string(path).expect("a file");
+    let (cargo, aqua) = (read(root().join("Cargo.toml")), read(files.join("aqua.yaml")));
+    let value = |text: &str, key: &str| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(key).map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {key}")).trim_matches('"').to_owned()
+    };
+    let version = env!("CARGO_PKG_VERSION");
+
+    let of_binstall = value(&cargo, "pkg-url = ").replace("{ version }", version);
+    let platforms = ["linux", "darwin"].into_iter().flat_map(|os| ["amd64", "arm64"].map(|arch| (os, arch)));
+    let (mut binstall, mut of_aqua) = (BTreeSet::new(), BTreeSet::new());
+    for (os, arch) in platforms {
+        let (os, arch) = (value(&aqua, &format!("{os}: ")), value(&aqua, &format!("{arch}: ")));
+        let url = of_binstall.replace("{ target }", &format!("{arch}-{os}"));
+        binstall.insert(url.rsplit('/').next().expect("a name").to_owned());
+        let asset = value(&aqua, "asset: ").replace("{{trimV .Version}}", version);
+        of_aqua.insert(asset.replace("{{.Arch}}", &arch).replace("{{.OS}}", &os));
+    }
+    let formula = read(files.join("bake.rb"));
+    let urls = formula.lines().filter_map(|line| line.trim().strip_prefix("url ")?.rsplit('/').next());
+    let of_homebrew = urls.map(|name| name.trim_matches('"').to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!([&binstall, &of_aqua, &of_homebrew], [&archives; 3]);
+}
+
+/// A world whose GitHub has the release of `example/bake`, attested by its release workflow.
+fn published(files: &Path) -> World {
     let files = fs::read_dir(files).expect("a folder").flatten().map(|entry| entry.path());
     let version = env!("CARGO_PKG_VERSION");
-    let published = files.fold(Release::new(&format!("v{version}")), |release, path| {
-        let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
-        release.asset(&name, fs::read(path).expect("a file"))
-    });
+    let files: Vec<_> = files
+        .map(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
+            (name, fs::read(path).expect("a file"))
+        })
+        .collect();
+    let authority = Authority::new();
     let world = World::new("");
-    world.github.publish("example/bake", published);
-    world.bake(["add", "example/bake"]).done();
+    world.folder.write("root.json", authority.root());
+    let root = world.folder.join("root.json");
+    let world = world.with("GITHUB_TOKEN", TOKEN).with("BAKE_TRUSTED_ROOT", root.to_str().expect("UTF-8"));
+    let published = files.iter().fold(Release::new(&format!("v{version}")), |release, (name, content)| {
+        release.asset(name, content.as_slice())
+    });
+    world.github.publish(REPOSITORY, published);
+    let run = Run::of(REPOSITORY, world.github.id(REPOSITORY));
+    for (name, content) in files.iter().filter(|(name, _)| name.ends_with(".tar.gz")) {
+        let sha256 = Sha256::of(content);
+        world.github.attest(REPOSITORY, sha256, authority.attest(&run, name, sha256), true);
+    }
+    world
+}
+
+/// `bake` is a tool like others: chosen by name, and held to the release's own checksums and attestations.
+#[track_caller]
+fn bake_locks_its_own_release(world: &World) {
+    let version = env!("CARGO_PKG_VERSION");
+    world.bake(["add", REPOSITORY]).done();
     let lock = world.folder.read("bake.lock");
     let archive = format!("v{version}/bake-{version}-x86_64-unknown-linux-gnu.tar.gz");
     assert!(lock.contains(&archive), "{lock}");
-    assert!(world.evidence("bake").contains(&Evidence::ChecksumFile), "{lock}");
+    for evidence in [Evidence::ChecksumFile, Evidence::Attestation] {
+        assert!(world.evidence("bake").contains(&evidence), "{lock}");
+    }
     world.bake(["audit", "--against", "upstream"]).done();
     let name = archive.rsplit('/').next().expect("a name");
-    world.github.replace("example/bake", &format!("v{version}"), name, "another program");
+    world.github.replace(REPOSITORY, &format!("v{version}"), name, "another program");
     assert!(world.bake(["audit", "--against", "upstream"]).ended(1).out.contains("bake"));
+}
+
+/// The image of a release, in a container as in docs/install.md.
+#[track_caller]
+fn bake_makes_the_image_of_its_release(world: &World) {
+    let repository = format!("{}/bake-release-{}", testbed::registry(), std::process::id());
+    let image = format!("{repository}:1");
+    let _pushed = Pushed(image.clone());
+    let bake = world.command();
+    let make = || {
+        let mut script = Command::new(root().join("packaging/image"));
+        script
+            .arg(bake.get_program())
+            .arg(&image)
+            .env("BAKE_REPOSITORY", format!("https://github.com/{REPOSITORY}"));
+        script.env("BAKE_IMAGE_BASE", testbed::base_image());
+        for (name, value) in bake.get_envs() {
+            script.env(name, value.unwrap_or_default());
+        }
+        said(&mut script)
+    };
+    let reference = make().done().out.trim().to_owned();
+    assert!(reference.starts_with(&format!("{image}@sha256:")), "{reference}");
+
+    let project = Folder::project();
+    said(Command::new("chmod").args(["-R", "a+rwX"]).arg(project.path())).done();
+    let run = |options: &[&str], script: &str| {
+        let mut docker = testbed::tool("docker-26");
+        docker.args(["run", "--rm", "--volume", &format!("{}:/work", project.path().display())]);
+        docker.args(["--workdir", "/work"]).args(options).args([&reference, "sh", "-c", script]);
+        said(&mut docker).done().out
+    };
+    assert_eq!(run(&[], "bake --version"), format!("bake {}\n", env!("CARGO_PKG_VERSION")));
+    // A user whom the image does not know.
+    let script = "bake check && bake render && bake render --check && bake gcloud create | sh -n && id -u";
+    let shown = run(&["--user", "4711:4711", "--env", "HOME=/tmp"], script);
+    assert!(shown.ends_with("\n4711\n") && project.join("out/user-data.yaml").exists(), "{shown}");
+    said(testbed::tool("docker-26").args(["rmi", "--force", &reference])).done();
+
+    world.github.forget_attestations();
+    let refused = make().ended(1);
+    assert!(refused.err.contains("requires `attested`"), "{refused:?}");
 }
 
 fn linter(name: &str) -> Command {
@@ -253,6 +360,26 @@ fn the_action_checks_pull_requests() {
     it.aside.program("bin/planner", "#!/bin/sh\necho 'exit 2'\n");
     let program = format!("program={}", it.aside.join("bin/planner").display());
     it.act("pull_request", &event, &["run=plan", &program]).ended(2);
+}
+
+#[test]
+fn the_action_builds_and_pushes_the_image() {
+    let it = Repository::new();
+    let pushed = Pushed(format!("{}/bake-action-{}:1", testbed::registry(), std::process::id()));
+    let spec = it.world.folder.read("bake.yaml");
+    let spec = spec.replace(&it.world.github.image(), &testbed::base_image());
+    let image = format!("image: {{strategy: registry, registry: '{}', apt: []}}\n", pushed.0);
+    it.world.folder.write("bake.yaml", spec + &image);
+    it.world.bake(["lock"]).done();
+    let event = json!({"pull_request": {"number": 12}});
+    it.act("pull_request", &event, &["run=image-build"]).done();
+    let built = it.aside.read("output");
+    assert!(built.starts_with("digest=sha256:"), "{built}");
+    assert!(it.world.folder.join("oci/index.json").exists());
+    it.act("push", &json!({}), &["run=image-push"]).done();
+    assert_eq!(it.aside.read("output"), built);
+    let digest = it.world.lock().pushed.expect("a pushed image").digest.oci();
+    assert_eq!(built, format!("digest={digest}\n"));
 }
 
 #[test]
