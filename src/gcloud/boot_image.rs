@@ -4,7 +4,7 @@ use super::image::BASE_LABEL;
 use super::metadata::VmMetadata;
 use super::script::{Name, ScriptCommand, Shell, Step, Word};
 use super::vm::{LABEL_DIGITS, Vm, label_value, named, shortened};
-use crate::project::values::BootImage;
+use crate::project::values::{Arch, BootImage};
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/pick-image.sh")];
 const OF_GROUPS: &[&str] = &[include_str!("sh/pick-image.sh"), include_str!("sh/pick-template.sh")];
@@ -61,6 +61,24 @@ impl Vm<'_> {
         let arch = self.target.spec.host.arch.as_str();
         let end = format!("-{arch}-20260102-030405");
         format!("{}-{arch}", shortened(self.target.spec.name.as_str(), &end))
+    }
+
+    /// Lists every image that `image` baked of this gateway, of any architecture.
+    pub(super) fn all_baked_images(self) -> ScriptCommand {
+        let family = self.image_family();
+        let name = family.trim_end_matches(self.target.spec.host.arch.as_str());
+        ScriptCommand::gcloud("compute images list")
+            .arg("--no-standard-images")
+            .in_project()
+            .flag(
+                "filter",
+                format!(
+                    "family ~ \"^{name}({})$\" AND {}",
+                    Arch::ALL.map(Arch::as_str).join("|"),
+                    self.is_labelled()
+                ),
+            )
+            .flag("format", "value(name)")
     }
 
     /// Lists the images of that family that `image` baked for this project, the newest first.
