@@ -1,7 +1,10 @@
 #!/bin/sh
-# Installs cloud-init and applies the user-data once: Google's Debian images have no cloud-init and
-# ignore user-data, but run this script at every boot. Rendered by bake; change bake.yaml instead.
+# Installs cloud-init and what the VM's scripts need, and applies the user-data once: Google's Debian images have no
+# cloud-init and ignore user-data, but run this script at every boot. bake renders its settings below the first line.
 set -u
+
+# The packages, and the source of those that Debian lacks: a line of sources.list, and the key that signs it.
+: "${OPENCLAW_PACKAGES=}" "${apt_source=}" "${apt_key=}"
 
 state=/var/lib/openclaw-boot
 unit=/etc/systemd/system/openclaw-gateway.service
@@ -30,12 +33,14 @@ cloud_final_modules: []
 END
 sync
 
+# Without translations and lists of source packages, which nothing here reads.
 aptget() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 -o Acquire::Retries=3 \
+        -o Acquire::Languages=none -o Acquire::IndexTargets::deb-src::Sources::DefaultEnabled=false \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
 
-# Starts no unit of cloud-init.
+# Starts no unit: neither cloud-init's nor Docker, which waits for its settings and the metadata guard.
 aptget_quietly() (
     export SYSTEMD_OFFLINE=1
     aptget "$@"
@@ -63,16 +68,33 @@ unpack_again() {
     return "$code"
 }
 
-# A baked image has it.
+# A baked image has it. docker.sh installs packages that are missing then.
 is_installed() {
     command -v cloud-init >/dev/null && [ -z "$(dpkg --audit)" ]
 }
 
-install_cloud_init() {
-    DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
+add_source() {
+    [ -n "$apt_source" ] || return 0
+    mkdir -p /etc/apt/keyrings
+    printf '%s\n' "$apt_key" >/etc/apt/keyrings/docker.asc
+    printf '%s\n' "$apt_source" >/etc/apt/sources.list.d/docker.list
+}
+
+# After a loss of power.
+repair() {
+    [ -n "$(dpkg --audit)" ] || return 0
+    # Fails while another process holds the lock, for which apt-get waits below.
+    DEBIAN_FRONTEND=noninteractive SYSTEMD_OFFLINE=1 dpkg --configure -a --force-confdef --force-confold
+    unpack_again && aptget_quietly --fix-broken install
+}
+
+# All in one transaction: each one more would read lists, run triggers and reload systemd again.
+install_packages() {
+    add_source
     # One vanished suite fails the update, although the others may have all packages.
     aptget update || true
-    unpack_again && aptget --fix-broken install && aptget_quietly --no-install-recommends install cloud-init && return
+    # shellcheck disable=SC2086 # one word a package
+    repair && aptget_quietly --no-install-recommends install cloud-init $OPENCLAW_PACKAGES && return
     # A loss of power can leave empty lists, which apt takes for complete. Keep them while another
     # process holds the lock and needs them.
     grep -q 'Could not get lock' "$log" || find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -delete
@@ -82,6 +104,8 @@ install_cloud_init() {
 # cloud-init marks a module as done before it runs it and never resumes one, so each attempt starts
 # from nothing. Its warnings do not count, only that the unit is enabled.
 apply_user_data() {
+    # After an interrupted boot it may run without its settings, which the user-data brings.
+    [ -s /etc/docker/daemon.json ] || systemctl stop docker.socket docker.service
     [ -z "$(ls -A /var/lib/cloud/instances 2>/dev/null)" ] || cloud-init clean
     cloud-init init
     [ -e "$unit" ] && systemctl is-enabled -q "${unit##*/}"
@@ -95,7 +119,7 @@ why() {
 }
 
 pause=5
-until { { is_installed || install_cloud_init; } && apply_user_data; } >"$log" 2>&1; do
+until { { is_installed || install_packages; } && apply_user_data; } >"$log" 2>&1; do
     cat "$log"
     tell "the user-data is not applied yet: $(why)"
     sleep "$pause"
@@ -104,3 +128,5 @@ done
 sync
 : >"$state/bridge-done"
 sync
+# The units of the packages that were not started above. The user-data has had systemd read them.
+systemctl --no-block start multi-user.target

@@ -210,8 +210,8 @@ pub enum Action {
         /// Delete data disk, snapshots and schedule too, once the VM's name was typed
         #[arg(long)]
         data: bool,
-        /// Delete what `setup` made for this gateway and nothing else uses: firewall rule, Cloud NAT, service
-        /// account with its rights, and, after a question, each secret
+        /// Delete its OS images, and what `setup` made for this gateway and nothing else uses: firewall rule, Cloud
+        /// NAT, service account with its rights, and, after a question, each secret
         #[arg(long)]
         all: bool,
     },

@@ -5,7 +5,7 @@ use super::metadata::VmMetadata;
 use super::script::{Name, ScriptCommand, Shell, Step, Word};
 use super::vm::{LABEL_DIGITS, Vm, label_value, named, shortened};
 use crate::digest::Sha256;
-use crate::project::values::BootImage;
+use crate::project::values::{Arch, BootImage};
 
 const FUNCTIONS: &[&str] = &[include_str!("sh/pick-image.sh")];
 const OF_GROUPS: &[&str] = &[include_str!("sh/pick-image.sh"), include_str!("sh/pick-template.sh")];
@@ -80,6 +80,24 @@ impl Vm<'_> {
     pub(super) fn owner(self) -> String {
         let spec = self.target.spec;
         spec.id.as_ref().map_or_else(|| spec.name.to_string(), |id| id.value.to_string())
+    }
+
+    /// Lists every image that `image` baked of this gateway, of any family.
+    pub(super) fn all_baked_images(self) -> ScriptCommand {
+        let names = self.image_names();
+        let name = names.trim_end_matches(self.target.spec.host.arch.as_str());
+        ScriptCommand::gcloud("compute images list")
+            .arg("--no-standard-images")
+            .in_project()
+            .flag(
+                "filter",
+                format!(
+                    "family ~ \"^{name}({})-[0-9a-f]{{{FAMILY_DIGITS}}}$\" AND {}",
+                    Arch::ALL.map(Arch::as_str).join("|"),
+                    self.is_labelled()
+                ),
+            )
+            .flag("format", "value(name)")
     }
 
     /// Lists the images of that family that `image` baked for this project, the newest first.

@@ -1,4 +1,5 @@
-//! `destroy --all`: deletes the resources that `setup` made for this gateway and that nothing else uses.
+//! `destroy --all`: deletes the resources that `setup` made for this gateway and that nothing else uses, and its OS
+//! images.
 
 use super::network::FROM_IAP;
 use super::script::{Name, ScriptCommand, Shell, Step, Word};
@@ -183,6 +184,12 @@ pub(super) fn delete_unused(target: Target<'_>) -> Vec<Step> {
         |command: ScriptCommand, role: &str| command.flag_word("member", member(id)).flag("role", role);
     let line = |text: &str| Word::from(text).name(Name::Each);
     let mut steps = vec![
+        Step::run(
+            "OS images; another bake gcloud image makes one anew.",
+            delete("compute images delete").arg("--quiet"),
+        )
+        .for_each(vm.all_baked_images())
+        .change(line("- OS image ")),
         Step::run("The way in for SSH.", delete("compute firewall-rules delete").arg("--quiet"))
             .for_each_of(Name::UnusedRule)
             .change(line("- firewall rule ")),

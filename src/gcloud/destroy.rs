@@ -15,7 +15,7 @@ use crate::project::names::VmName;
 pub(super) const FOR_GOOD: &str = "All of this will be deleted, and cannot be brought back.";
 
 /// Deletes the VM; with `data`, also every other resource of the gateway, after its name was typed; with `all`, also
-/// what `setup` made for it and nothing else uses.
+/// its OS images, and what `setup` made for it and nothing else uses.
 ///
 /// # Errors
 /// Where the state is on the boot disk and `data` is not given.
@@ -60,7 +60,11 @@ pub fn script(target: Target<'_>, data: bool, all: bool) -> Result<Script, Strin
         "bake gcloud destroy: deletes the VM `{}` and its boot disk{}.{}\nSafe to run twice.",
         vm.name,
         if data { ",\nits data disks, their snapshots and the schedule" } else { "" },
-        if all { "\nAlso deletes what `setup` made for it and nothing else uses." } else { "" }
+        if all {
+            "\nAlso deletes its OS images, and what `setup` made for it and nothing else uses."
+        } else {
+            ""
+        }
     );
     Ok(vm.farewell(Script::new("destroy", about, target, steps), 1, data, all))
 }
@@ -79,7 +83,8 @@ impl Vm<'_> {
         if all {
             stays.push("resources that other VMs use, and each secret whose name you do not type".to_owned());
         } else {
-            stays.push("what `setup` made, until you add --all".to_owned());
+            stays.push("OS images and what `setup` made, until you add --all".to_owned());
+            costs.push(format!("an OS image about {:.2} USD a month for each GB", machine::image_price()));
             if !self.target.spec.gcp.public_ip.value {
                 costs.push(format!("Cloud NAT {}", nat_price()));
             }

@@ -283,7 +283,11 @@ pub fn destroy(target: Target<'_>, members: &[VmName], data: bool, setup: bool) 
         vm.name,
         if data { ",\ntheir data disks and snapshots, and the schedule" } else { "" },
         named_or_counted(members),
-        if setup { "\nAlso deletes what `setup` made for it and nothing else uses." } else { "" }
+        if setup {
+            "\nAlso deletes its OS images, and what `setup` made for it and nothing else uses."
+        } else {
+            ""
+        }
     );
     vm.farewell(Script::new("destroy", about, target, steps), members.len(), data, setup)
 }

@@ -73,8 +73,7 @@ pub fn render(plan: &Plan<'_>) -> Result<(Bundle, Problems), Problems> {
     let (user_data, problems) = user_data::render(plan, &on_vm)?;
 
     if plan.delivery == Delivery::StartupScript {
-        bundle
-            .insert(user_data::STARTUP_SCRIPT, RenderedFile::script(user_data::startup_script().to_owned()));
+        bundle.insert(user_data::STARTUP_SCRIPT, RenderedFile::script(user_data::startup_script(plan)));
     }
     if let Some(encoded) = user_data.encoded {
         bundle.insert(user_data::ENCODED, RenderedFile::plain(encoded));

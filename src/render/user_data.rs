@@ -21,6 +21,9 @@ pub(super) const NAME: &str = "user-data.yaml";
 pub(super) const ENCODED: &str = "user-data.yaml.gz.b64";
 pub(super) const STARTUP_SCRIPT: &str = "startup-script.sh";
 
+/// The key of Docker's own repository.
+const DOCKER_KEY: &str = include_str!("../../cloud-init/docker.asc");
+
 /// The most bytes of one metadata value (Compute Engine, "About VM metadata", limits).
 pub const LARGEST_VALUE: usize = 262_144;
 /// The user is warned from this size on.
@@ -40,8 +43,21 @@ pub(super) struct UserData {
     pub(super) encoded: Option<String>,
 }
 
-pub(super) const fn startup_script() -> &'static str {
-    include_str!("../../cloud-init/startup-script.sh")
+/// The startup script, with its settings below the first line.
+pub(super) fn startup_script(plan: &Plan<'_>) -> String {
+    let repository = plan.spec.host.os.docker_repository();
+    let settings = [
+        (VmSetting::Packages.name(), plan.host_packages.join(" ")),
+        ("apt_source", repository.unwrap_or_default().to_owned()),
+        ("apt_key", repository.map_or("", |_| DOCKER_KEY.trim_end()).to_owned()),
+    ];
+    let line = |(name, value): (_, String)| {
+        format!("{name}={}\n", shlex::try_quote(&value).expect("neither packages nor keys have a NUL"))
+    };
+    let settings: String = settings.map(line).concat();
+    let script = include_str!("../../cloud-init/startup-script.sh");
+    let (first, rest) = script.split_once('\n').unwrap_or((script, ""));
+    format!("{first}\n{settings}{rest}")
 }
 
 #[derive(Serialize)]
@@ -88,8 +104,7 @@ fn files(plan: &Plan<'_>, on_vm: &OnVm<'_>) -> Vec<VmFile> {
     files.push(VmFile::plain(PROJECT, "SHA256SUMS", on_vm.sums));
     files.push(VmFile::plain(SCRIPTS, "channels.json", channels()));
     if let Some(repository) = plan.spec.host.os.docker_repository() {
-        let key = include_str!("../../cloud-init/docker.asc");
-        files.push(VmFile::plain("/etc/apt/keyrings", "docker.asc", key));
+        files.push(VmFile::plain("/etc/apt/keyrings", "docker.asc", DOCKER_KEY));
         files.push(VmFile::plain("/etc/apt/sources.list.d", "docker.list", format!("{repository}\n")));
     }
     // Rendered in any case, so that an update takes a time back.

@@ -1,5 +1,6 @@
 //! The project of `bake init`, locked in the world in which its VM will boot.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use assert_cmd::cargo::cargo_bin_cmd;
@@ -20,6 +21,7 @@ pub const STAND_IN_ARM64: &str = "ghcr.io/openclaw/standin-arm64:1";
 
 pub struct Project {
     folder: Folder,
+    program: PathBuf,
 }
 
 impl Project {
@@ -28,14 +30,19 @@ impl Project {
         let folder = Folder::project();
         folder.edit("bake.yaml", "ghcr.io/openclaw/openclaw:2026.9.4", image);
         change(&folder);
-        let project = Self { folder };
+        let project = Self { folder, program: cargo_bin_cmd!("bake").get_program().into() };
         said(project.bake(world).args(["lock", "--update"])).done();
         project
     }
 
+    /// The same, for another `bake`.
+    pub fn by(self, program: PathBuf) -> Self {
+        Self { program, ..self }
+    }
+
     /// A command that runs `bake` in the world on this project.
     pub fn bake(&self, world: &World) -> Command {
-        let mut command = world.namespace.command(cargo_bin_cmd!("bake").get_program());
+        let mut command = world.namespace.command(&self.program);
         command
             .current_dir(self.folder.path())
             .env_clear()

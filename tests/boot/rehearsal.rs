@@ -252,6 +252,25 @@ impl Rehearsal<'_> {
         self.said.lines().iter().filter_map(|line| Report::read(line)).collect()
     }
 
+    /// Each status that the VM has reported, with the seconds since its kernel started, by the VM's clock. Under
+    /// emulation that clock counts instructions, so that it hardly depends on this machine's load.
+    #[track_caller]
+    pub fn reports_by_its_clock(&self) -> Vec<(String, u64)> {
+        let console = serial(&self.folder)[self.serial_begin..].to_owned();
+        let lines =
+            console.lines().filter_map(|line| line.split_once("openclaw: status=")?.1.split_once(" since="));
+        let (statuses, times): (Vec<_>, Vec<_>) =
+            lines.map(|(status, rest)| (status.to_owned(), rest.get(..20).expect("a time"))).unzip();
+        let script = format!(
+            "start=$(($(date +%s) - $(cut -d . -f 1 /proc/uptime))); \
+             for time in {}; do echo $(($(date -d $time +%s) - start)); done",
+            times.join(" ")
+        );
+        let seconds = self.run(&script).done().out;
+        let seconds = seconds.lines().map(|line| line.parse().expect("seconds"));
+        statuses.into_iter().zip(seconds).collect()
+    }
+
     /// The output of `bake` so far.
     pub fn output(&self) -> String {
         [self.said.text(), self.results.text()].concat()

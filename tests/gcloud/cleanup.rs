@@ -47,15 +47,33 @@ fn deletes_resources_of_setup_and_secrets_whose_name_is_typed() {
     for (path, resource) in &foreign {
         cloud.google.put(path, resource.clone());
     }
+    let id = cloud.google.get(&format!("{ZONE}/instances/openclaw-gateway"))["labels"]["openclaw-id"].clone();
+    let image = |name: &str, family: &str, id: &Value| {
+        let labels = json!({"openclaw": "openclaw-gateway", "openclaw-id": id});
+        let path = format!("compute/projects/demo/global/images/{name}");
+        cloud.google.put(&path, json!({"name": name, "family": family, "status": "READY", "labels": labels}));
+        path
+    };
+    let images = ["amd64", "arm64"]
+        .map(|arch| image(&format!("baked-{arch}"), &format!("openclaw-gateway-{arch}"), &id));
+    let others = [
+        image("of-another-family", "openclaw-gateway-x-amd64", &id),
+        image("of-another-project", "openclaw-gateway-amd64", &json!("fedcba9876543210")),
+    ];
     assert_eq!(members(&cloud, SECRET).len(), 1);
     let kept = cloud.typed(Shell::Dash, &["destroy", "--all"], &[("Type claw-token", "no\n")]).done();
     for path in [ACCOUNT, ROUTER, RULE] {
         assert!(!cloud.google.has(path), "{path}: {}", kept.out);
     }
+    for (path, stays) in images.iter().map(|path| (path, false)).chain(others.iter().map(|path| (path, true)))
+    {
+        assert_eq!(cloud.google.has(path), stays, "{path}: {}", kept.out);
+    }
     assert!(cloud.google.has(SECRET) && members(&cloud, SECRET).is_empty(), "{}", kept.out);
     for line in [
         "- service account openclaw-gateway@demo.iam.gserviceaccount.com",
         "- router and Cloud NAT openclaw-gateway-nat",
+        "- OS image baked-arm64",
         "  = data disk openclaw-gateway-data, 10 GB: about 1.00 USD a month",
         "The secret claw-token stays, and costs about 0.06 USD a month",
     ] {
