@@ -29,7 +29,8 @@ start_docker() {
     done
 }
 stop_docker() {
-    kill "$dockerd" && wait "$dockerd" || true
+    kill "$dockerd" 2>/dev/null || return 0
+    wait "$dockerd" || true
 }
 remove_docker() {
     docker ps -aq | xargs -r docker rm -f -v
