@@ -46,7 +46,7 @@ codes! {
     ChecksumMismatch = "checksum-mismatch", "Bytes do not match their published checksum, or two published checksums differ.";
     Contradiction = "contradiction", "Two settings that cannot both hold.";
     CouldNotCheck = "could-not-check", "Something that an audit could not look at.";
-    DiskTooSmall = "disk-too-small", "Not enough room on the boot disk.";
+    DiskTooSmall = "disk-too-small", "Not enough room on a disk.";
     Downgrade = "downgrade", "The newest release is older than the locked one.";
     Duplicate = "duplicate", "The same key or name twice.";
     EditedMeanwhile = "edited-meanwhile", "Another program changed a file of the project while the command ran.";

@@ -37,6 +37,7 @@ scripts! {
     disk: "disk";
     docker: "docker";
     egress: "egress";
+    guard_on_engines: "guard-on-engines";
     hostile: "hostile-state" "hostile";
     metadata_guard: "metadata-guard";
     probe: "probe";

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::model::ModelChecker;
 use super::raw::{KEEP_DAYS, RawModel, RawSecret, RawSnapshots, RawSource, builtin};
-use super::rules::{LARGEST_SWAP, OWN_VARIABLES};
+use super::rules::{LARGEST_SWAP, OWN_VARIABLES, SMALLEST_DATA_DISK};
 use super::{ImageOrigin, Model, SecretSource, secrecy};
 use crate::diagnostics::{
     Code, Diagnostic, Location, Problems, Source, Span, Spanned, holds_password, quoted,
@@ -19,8 +19,6 @@ use crate::project::values::{Destination, EnvValue, ImageRef, KeepIn, Size, Stra
 use crate::yaml::Node;
 use crate::yaml::decode::{Entries, Field};
 
-/// Persistent disks start at this size ("About Persistent Disk", size limits).
-const SMALLEST_DATA_DISK: Size = Size::gigabytes(10);
 const LARGEST_DISK: Size = Size::gigabytes(65536);
 
 /// Prefixes of the label keys that bake and Google set.

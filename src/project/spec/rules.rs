@@ -28,6 +28,8 @@ pub(super) const OWN_VARIABLES: [&str; 9] = [
 
 /// Compute Engine's images need a boot disk of at least this size.
 pub(super) const SMALLEST_BOOT_DISK: Size = Size::gigabytes(10);
+/// Persistent disks start at this size ("About Persistent Disk", size limits).
+pub(super) const SMALLEST_DATA_DISK: Size = Size::gigabytes(10);
 pub(super) const LARGEST_SWAP: Size = Size::gigabytes(64);
 
 /// A source build needs this much memory (OpenClaw's installation documentation).
@@ -50,6 +52,31 @@ const SOURCE_BUILD_DISK_MIB: u32 = 1123;
 const JOURNAL_PART: u32 = 10;
 /// An update keeps the images of two releases, and makes a third (`release.py`, `KEPT`).
 const IMAGES_OF_AN_UPDATE: u32 = 3;
+
+/// The state after some months, in part assumed (docs/measured.md): OpenClaw's own with its conversations and files, a
+/// browser's profile, and a channel's plug-in.
+const STATE_MIB: u32 = 1024;
+const BROWSER_STATE_MIB: u32 = 500;
+const PLUGIN_MIB: u32 = 70;
+/// An update copies the state, and keeps the copy of the release before until it has ended (`release.py`, `KEPT`).
+const STATES_OF_AN_UPDATE: u32 = 3;
+/// `archive.sh` keeps five. Much of a state, such as media, cannot be compressed.
+const ARCHIVES: u32 = 5;
+/// Bytes that stay free (`release.py`, `SPARE`).
+const SPARE_MIB: u32 = 64;
+/// ext4's own part of a disk (docs/measured.md).
+const FILE_SYSTEM_PART: u32 = 40;
+
+fn state_mib(spec: &Spec) -> u32 {
+    let known = OpenClaw::builtin();
+    let has_plugin = |channel: &&Spanned<Channel>| {
+        known.channel(channel.as_str()).is_none_or(|known| known.plugin.is_some())
+    };
+    let plugins = spec.gateway.channels.iter().filter(has_plugin).count();
+    let plugins = u32::try_from(plugins).unwrap_or(u32::MAX).saturating_mul(PLUGIN_MIB);
+    let browser = if has_browser(spec) { BROWSER_STATE_MIB } else { 0 };
+    (STATE_MIB + browser).saturating_add(plugins)
+}
 
 /// Whether the base image brings Chromium.
 fn has_browser(spec: &Spec) -> bool {
@@ -125,6 +152,7 @@ impl Rules<'_> {
 
     fn disk_rules(&mut self, spec: &Spec) {
         self.boot_disk_rule(spec);
+        self.data_disk_rule(spec);
         if spec.gcp.data_disk.is_zero()
             && let Some(Spanned { place: place @ Some(_), .. }) = &spec.gcp.snapshot_days
         {
@@ -148,9 +176,16 @@ impl Rules<'_> {
         let is_source = matches!(spec.image.origin, ImageOrigin::Source { .. });
         let source = if is_source { SOURCE_BUILD_DISK_MIB } else { 0 };
         let first_boot = SYSTEM_DISK_MIB + image + source + swap.mib();
+        // Without a data disk it has the state too.
+        let states = if spec.gcp.data_disk.is_zero() {
+            state_mib(spec).saturating_mul(STATES_OF_AN_UPDATE)
+        } else {
+            0
+        };
         // The journal grows with the disk.
-        let lasting = SYSTEM_DISK_MIB + IMAGES_OF_AN_UPDATE * image + source + swap.mib();
-        let needed = lasting + boot.mib() / JOURNAL_PART;
+        let lasting =
+            (SYSTEM_DISK_MIB + IMAGES_OF_AN_UPDATE * image + source + swap.mib()).saturating_add(states);
+        let needed = lasting.saturating_add(boot.mib() / JOURNAL_PART);
         if boot.mib() >= needed {
             return;
         }
@@ -160,8 +195,10 @@ impl Rules<'_> {
             (Diagnostic::warning, "updates")
         };
         let building = if is_source { format!(", {source} for the source build") } else { String::new() };
+        let state =
+            if states > 0 { format!(", {states} for the state and its copies") } else { String::new() };
         let parts = format!(
-            "{SYSTEM_DISK_MIB} for the system, {} for logs, {image} for each of {IMAGES_OF_AN_UPDATE} images during an update{building}",
+            "{SYSTEM_DISK_MIB} for the system, {} for logs, {image} for each of {IMAGES_OF_AN_UPDATE} images during an update{building}{state}",
             boot.mib() / JOURNAL_PART
         );
         let larger =
@@ -178,6 +215,37 @@ impl Rules<'_> {
             )
             .at(boot.place.clone().or(swap.place.clone()))
             .help(format!("choose `gcp.boot_disk: {larger}` ({}), or a smaller `host.swap`", machine.disk_costs(larger))),
+        );
+    }
+
+    /// Warns if the data disk has no room for an update and the archives.
+    fn data_disk_rule(&mut self, spec: &Spec) {
+        let disk = &spec.gcp.data_disk;
+        // An impossible size was reported already.
+        if disk.mib() < SMALLEST_DATA_DISK.mib() {
+            return;
+        }
+        let state = state_mib(spec);
+        let states = u64::from(STATES_OF_AN_UPDATE + ARCHIVES);
+        let needed = u64::from(state) * states + u64::from(SPARE_MIB);
+        if u64::from(disk.mib() - disk.mib() / FILE_SYSTEM_PART) >= needed {
+            return;
+        }
+        let part = u64::from(FILE_SYSTEM_PART);
+        let larger = (needed * part).div_ceil(part - 1).div_ceil(1024);
+        let larger = Size::gigabytes(u32::try_from(larger).unwrap_or(u32::MAX));
+        let machine = Machine::new(&spec.gcp.machine_type);
+        self.problems.push(
+            Diagnostic::warning(
+                Code::DiskTooSmall,
+                format!(
+                    "a data disk of {} GB may have no room for updates: it takes some {needed} MB: {state} for each of \
+                     {STATES_OF_AN_UPDATE} states during an update and {ARCHIVES} archives, and {SPARE_MIB} that stay free",
+                    disk.gb()
+                ),
+            )
+            .at(disk.place.clone().or(spec.gateway.image.place.clone()))
+            .help(format!("choose `gcp.data_disk: {larger}` ({})", machine.disk_costs(larger))),
         );
     }
 
