@@ -20,7 +20,7 @@ const NAME: &str = "openclaw-gateway";
 const INSTANCE: &str = "compute/projects/demo/zones/us-central1-a/instances/openclaw-gateway";
 
 /// Duration of a fault, in seconds of the VM's clock.
-const WHILE: f64 = 120.0;
+const WHILE: f64 = 60.0;
 
 #[test]
 fn a_first_boot_reports_faults_and_recovers_from_them() {
