@@ -83,7 +83,7 @@ fn the_picture_of_a_rehearsal_is_drawn_from_its_log() {
         "BAKE_BLESS=1 draws docs/images/rehearsal.svg"
     );
     let measured = fs::read_to_string(images.with_file_name("measured.md")).expect("a page");
-    assert!(measured.contains("| **all** | **488** |") && svg.contains(">ready after 8 min 8 s<"));
+    assert!(measured.contains("| **all** | **116** |") && svg.contains(">ready after 1 min 56 s<"));
 }
 
 const DRAW: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/session/draw.py");
