@@ -119,7 +119,10 @@ fn a_vm_that_becomes_an_image_runs_stages_of_the_contract() {
     assert!(ran.iter().all(|stage| known.iter().any(|known| known == stage)), "{ran:?}");
     let statuses: Vec<_> = ran.iter().filter_map(|stage| stage.split(':').nth(1)).collect();
     assert_eq!(statuses, BAKE_STATUSES);
-    assert!(bake.contains(&format!("report.sh\" {BAKED}")) && bake.contains(&format!("attributes/{BAKE}\"")));
+    assert!(
+        bake.contains(&format!("report_until_sent {BAKED}"))
+            && bake.contains(&format!("attributes/{BAKE}\""))
+    );
 }
 
 #[test]

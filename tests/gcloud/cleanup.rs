@@ -55,10 +55,10 @@ fn deletes_resources_of_setup_and_secrets_whose_name_is_typed() {
         path
     };
     let images = ["amd64", "arm64"]
-        .map(|arch| image(&format!("baked-{arch}"), &format!("openclaw-gateway-{arch}"), &id));
+        .map(|arch| image(&format!("baked-{arch}"), &format!("openclaw-gateway-{arch}-0123abcd"), &id));
     let others = [
-        image("of-another-family", "openclaw-gateway-x-amd64", &id),
-        image("of-another-project", "openclaw-gateway-amd64", &json!("fedcba9876543210")),
+        image("of-another-family", "openclaw-gateway-x-amd64-0123abcd", &id),
+        image("of-another-project", "openclaw-gateway-amd64-0123abcd", &json!("fedcba9876543210")),
     ];
     assert_eq!(members(&cloud, SECRET).len(), 1);
     let kept = cloud.typed(Shell::Dash, &["destroy", "--all"], &[("Type claw-token", "no\n")]).done();
