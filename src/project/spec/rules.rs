@@ -208,7 +208,7 @@ impl Rules<'_> {
             diagnostic(
                 Code::DiskTooSmall,
                 format!(
-                    "a boot disk of {} GB has no room for {what}: the VM takes some {needed} MB: {parts}, and {} for the swap file",
+                    "a boot disk of {} GB has no room for {what}: with updates the VM takes some {needed} MB: {parts}, and {} for the swap file",
                     boot.gb(),
                     swap.mib()
                 ),
