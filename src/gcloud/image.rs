@@ -279,7 +279,7 @@ impl Bake<'_> {
             .change(
                 Word::from("+ image ")
                     .name(Name::Each)
-                    .text(format!(", the newest of {family}, once {} has become it", self.builder.name)),
+                    .text(format!(", once {} has become it", self.builder.name)),
             )
             .will(Word::from("make image - ").name(Name::Each).text(" ?"))
             .leaves(self.left())

@@ -144,7 +144,7 @@ fn an_image_is_baked_once_for_a_bundle_and_the_last_two_stay() {
     // Disks of this size fit no image of a larger disk.
     change_bundle(&cloud, "boot_disk: 20GB", "boot_disk: 40GB");
     let larger = cloud.run(Shell::Dash, &["image"]).done();
-    assert!(larger.out.contains("the newest of openclaw-gateway-amd64-8e0f6886"), "{}", larger.out);
+    assert!(larger.out.contains("+ image openclaw-gateway-amd64-8e0f6886-"), "{}", larger.out);
     assert_eq!(made(&cloud).len(), 5);
 }
 
