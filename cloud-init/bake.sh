@@ -96,7 +96,7 @@ sealed() {
         [ -z "$(find /etc/ssh -name 'ssh_host_*' -print -quit)" ] && [ -z "$(find /var/lib/cloud -mindepth 1 -print -quit)" ]
 }
 
-# The server forgets some of many quick reports, and there is no later one.
+# The server may drop some of several quick reports, and no later one follows.
 report_until_sent() { # STATUS...
     local tries=0
     until "$lib/report.sh" "$@" && [ -e "$run/report/sent" ] || [ "$tries" -ge 20 ]; do

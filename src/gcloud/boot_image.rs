@@ -86,34 +86,23 @@ impl Vm<'_> {
     pub(super) fn all_baked_images(self) -> ScriptCommand {
         let names = self.image_names();
         let name = names.trim_end_matches(self.target.spec.host.arch.as_str());
-        ScriptCommand::gcloud("compute images list")
-            .arg("--no-standard-images")
-            .in_project()
-            .flag(
-                "filter",
-                format!(
-                    "family ~ \"^{name}({})-[0-9a-f]{{{FAMILY_DIGITS}}}$\" AND {}",
-                    Arch::ALL.map(Arch::as_str).join("|"),
-                    self.is_labelled()
-                ),
-            )
+        let arches = Arch::ALL.map(Arch::as_str).join("|");
+        self.images_of(&format!("{name}({arches})-[0-9a-f]{{{FAMILY_DIGITS}}}"), "")
             .flag("format", "value(name)")
     }
 
     /// Lists the images of that family that `image` baked for this project, the newest first.
     pub(super) fn baked_images(self, and: &str) -> ScriptCommand {
+        self.images_of(&self.image_family(), and).flag("sort-by", "~creationTimestamp")
+    }
+
+    /// Lists this project's images of the families that match a pattern.
+    fn images_of(self, families: &str, and: &str) -> ScriptCommand {
+        let ours = Vm::of(self.target).is_labelled();
         ScriptCommand::gcloud("compute images list")
             .arg("--no-standard-images")
             .in_project()
-            .flag(
-                "filter",
-                format!(
-                    "family ~ \"^{}$\" AND {}{and}",
-                    self.image_family(),
-                    Vm::of(self.target).is_labelled()
-                ),
-            )
-            .flag("sort-by", "~creationTimestamp")
+            .flag("filter", format!("family ~ \"^{families}$\" AND {ours}{and}"))
     }
 
     /// Prints the image that the VM's boot disk was made from.

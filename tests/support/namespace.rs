@@ -21,17 +21,23 @@ pub const INTERNET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// The `iptables` rule that silently drops all traffic to the internet.
 const CUT: [&str; 5] = ["INPUT", "--destination", "192.0.2.10", "--jump", "DROP"];
 
-/// The `iptables` rule that slows down the metadata server: TCP retransmits lost packets after growing pauses.
-const SLOW: [&str; 11] = [
+/// The `iptables` rule that slows down the metadata server: TCP retransmits lost packets after growing pauses. It spares
+/// the packets that open a connection, because QEMU's user network makes its sockets by connections to itself, and
+/// waits for them: with a lost one the whole VM would stand still, for good if the last one is lost often enough.
+const SLOW: [&str; 15] = [
     "INPUT",
     "--source",
     "127.0.0.1",
+    "--protocol",
+    "tcp",
+    "--tcp-flags",
+    "PSH",
+    "PSH",
     "--match",
     "statistic",
     "--mode",
     "random",
-    "--probability",
-    "0.2",
+    "--probability=0.2",
     "--jump",
     "DROP",
 ];
